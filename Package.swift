@@ -1,0 +1,150 @@
+// swift-tools-version: 6.1
+//
+// Layers, lowest first. Imports point downwards only:
+//
+//   pure    TLSWire, KeyProtocol, HTTPForwarding      bytes and decisions; no sockets, clocks, files or logging
+//   links   PeerLink                                  mutual TLS links to key holders, failover
+//   parties Edge, KeyHolder, LatchstringClient        the three parties
+//   outside Settings, Admin, Fleet                    YAML in, diagnostics out; health and metrics; certificates
+//   command latchstring                               one file per subcommand
+import PackageDescription
+
+let nio: [Target.Dependency] = [
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOPosix", package: "swift-nio"),
+]
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
+let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
+let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
+let atomics: Target.Dependency = .product(name: "Atomics", package: "swift-atomics")
+let collections: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let package = Package(
+    name: "latchstring",
+    products: [
+        .executable(name: "latchstring", targets: ["latchstring"]),
+        .library(name: "LatchstringClient", targets: ["LatchstringClient"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-atomics", from: "1.3.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // Pure: bytes in, bytes and decisions out.
+        .target(name: "TLSWire", dependencies: [nio[0]], swiftSettings: strict),
+        .target(name: "KeyProtocol", dependencies: ["TLSWire", nio[0]], swiftSettings: strict),
+        .target(name: "HTTPForwarding", dependencies: [nioHTTP1], swiftSettings: strict),
+
+        // Links between our own parties.
+        .target(
+            name: "PeerLink",
+            dependencies: ["KeyProtocol", "TLSWire", nioSSL, x509, asn1, crypto, logging, metrics, collections] + nio,
+            swiftSettings: strict),
+
+        // The three parties.
+        .target(
+            name: "KeyHolder",
+            dependencies: [
+                "KeyProtocol", "PeerLink", "TLSWire", nioSSL, x509, asn1, crypto, cryptoExtras, logging, metrics,
+                lifecycle, collections,
+            ] + nio,
+            swiftSettings: strict),
+        .target(
+            name: "Edge",
+            dependencies: [
+                "HTTPForwarding", "KeyProtocol", "PeerLink", "TLSWire", nioSSL, nioHTTP1, x509, asn1, crypto, logging,
+                metrics, atomics, lifecycle,
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOTLS", package: "swift-nio"),
+            ] + nio,
+            swiftSettings: strict),
+        .target(
+            name: "LatchstringClient",
+            dependencies: [
+                "TLSWire", nioSSL, nioHTTP1, x509, asn1, crypto,
+                .product(name: "NIOTLS", package: "swift-nio"),
+            ] + nio,
+            swiftSettings: strict),
+
+        // What surrounds them.
+        .target(
+            name: "Settings",
+            dependencies: [
+                "TLSWire", "KeyProtocol", nio[0], .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "Admin",
+            dependencies: [nioHTTP1, logging, metrics, atomics, lifecycle] + nio,
+            swiftSettings: strict),
+        .target(
+            name: "Fleet",
+            dependencies: ["TLSWire", x509, asn1, crypto, cryptoExtras],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "latchstring",
+            dependencies: [
+                "Admin", "Edge", "Fleet", "KeyHolder", "KeyProtocol", "LatchstringClient", "PeerLink", "Settings",
+                "TLSWire", nioHTTP1, nioSSL, x509, asn1, crypto, cryptoExtras, logging, metrics, lifecycle,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ] + nio,
+            swiftSettings: strict),
+
+        // Tests: one target per module, and one that drives the real binary with real clients.
+        .testTarget(name: "TLSWireTests", dependencies: ["TLSWire"] + [nio[0]], swiftSettings: strict),
+        .testTarget(name: "KeyProtocolTests", dependencies: ["KeyProtocol", "TLSWire"] + [nio[0]], swiftSettings: strict),
+        .testTarget(name: "HTTPForwardingTests", dependencies: ["HTTPForwarding", nioHTTP1], swiftSettings: strict),
+        .testTarget(name: "SettingsTests", dependencies: ["Settings", "TLSWire", "KeyProtocol"], swiftSettings: strict),
+        .testTarget(
+            name: "FleetTests", dependencies: ["Fleet", x509, asn1, crypto, cryptoExtras], swiftSettings: strict),
+        .testTarget(
+            name: "PeerLinkTests",
+            dependencies: ["Fleet", "KeyProtocol", "PeerLink", "TLSWire", nioSSL, nioEmbedded, logging, x509] + nio,
+            swiftSettings: strict),
+        .testTarget(
+            name: "KeyHolderTests",
+            dependencies: [
+                "Fleet", "KeyHolder", "KeyProtocol", "PeerLink", "TLSWire", nioSSL, nioEmbedded, x509, crypto,
+                cryptoExtras, logging,
+            ] + nio,
+            swiftSettings: strict),
+        .testTarget(
+            name: "EdgeTests",
+            dependencies: [
+                "Edge", "Fleet", "HTTPForwarding", "KeyHolder", "KeyProtocol", "PeerLink", "TLSWire", nioSSL, nioHTTP1,
+                nioEmbedded, x509, crypto, logging,
+            ] + nio,
+            swiftSettings: strict),
+        .testTarget(name: "AdminTests", dependencies: ["Admin", metrics, logging] + nio, swiftSettings: strict),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: ["latchstring", "Fleet", "KeyProtocol", "LatchstringClient", "PeerLink", "TLSWire", nioSSL, nioHTTP1, logging, x509] + nio,
+            swiftSettings: strict),
+    ]
+)
