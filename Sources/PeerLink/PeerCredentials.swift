@@ -1,0 +1,106 @@
+import Foundation
+public import NIOSSL
+import SwiftASN1
+import X509
+
+/// What one party needs for mutual TLS: its own identity and the authority that signed its peers' identities.
+///
+/// The key here is the party's own and never a site's. Nothing of it is shown to clients.
+public struct PeerCredentials: Sendable {
+    public let identity: PeerIdentity
+    /// The leaf's end of validity, seconds since 1970.
+    public let notAfter: Int64
+    private let chain: [NIOSSLCertificate]
+    private let key: NIOSSLPrivateKey
+    private let authority: [NIOSSLCertificate]
+
+    /// - Parameters:
+    ///   - chainPEM: the identity's certificate, leaf first.
+    ///   - keyPEM: its private key.
+    ///   - authorityPEM: the fleet authority's certificate or certificates.
+    /// - Throws: ``PeerCredentialsError``.
+    public init(chainPEM: String, keyPEM: String, authorityPEM: String) throws(PeerCredentialsError) {
+        self.chain = try Self.certificates(chainPEM, what: "certificate")
+        self.authority = try Self.certificates(authorityPEM, what: "authority")
+        do { self.key = try NIOSSLPrivateKey(bytes: Array(keyPEM.utf8), format: .pem) } catch { throw .unreadableKey }
+        let leaf: Certificate
+        do { leaf = try Certificate(derEncoded: self.chain[0].toDERBytes()) } catch {
+            throw .unreadableCertificate("certificate")
+        }
+        guard let signer = try? Certificate.PrivateKey(pemEncoded: keyPEM) else { throw .unreadableKey }
+        guard signer.publicKey == leaf.publicKey else { throw .keyMismatch }
+        do throws(PeerIdentityError) { self.identity = try PeerIdentity(certificate: leaf) } catch {
+            throw .identity(error)
+        }
+        self.notAfter = Int64(leaf.notValidAfter.timeIntervalSince1970)
+    }
+
+    /// The same from three files.
+    public init(chainFile: String, keyFile: String, authorityFile: String) throws(PeerCredentialsError) {
+        try self.init(
+            chainPEM: Self.text(of: chainFile), keyPEM: Self.text(of: keyFile),
+            authorityPEM: Self.text(of: authorityFile))
+    }
+
+    /// TLS for the end that connects (an edge): TLS 1.3, or 1.2 where the peer is a stock key server.
+    public func clientContext() throws -> NIOSSLContext {
+        var configuration = TLSConfiguration.makeClientConfiguration()
+        // The peer is known by the identity in its certificate, checked after the handshake, not by a host name.
+        self.fill(&configuration)
+        return try NIOSSLContext(configuration: configuration)
+    }
+
+    /// TLS for the end that listens (a key holder). A peer without a certificate of the authority fails the handshake.
+    public func serverContext() throws -> NIOSSLContext {
+        var configuration = TLSConfiguration.makeServerConfiguration(
+            certificateChain: [], privateKey: .privateKey(self.key))
+        self.fill(&configuration)
+        configuration.sendCANameList = true
+        return try NIOSSLContext(configuration: configuration)
+    }
+
+    private func fill(_ configuration: inout TLSConfiguration) {
+        configuration.certificateChain = self.chain.map { .certificate($0) }
+        configuration.privateKey = .privateKey(self.key)
+        configuration.trustRoots = .certificates(self.authority)
+        configuration.certificateVerification = .noHostnameVerification
+        configuration.minimumTLSVersion = .tlsv12
+        configuration.cipherSuiteValues = [
+            .TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, .TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+            .TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, .TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        ]
+        configuration.shutdownTimeout = .seconds(1)
+    }
+
+    private static func certificates(_ pem: String, what: String) throws(PeerCredentialsError) -> [NIOSSLCertificate] {
+        guard let certificates = try? NIOSSLCertificate.fromPEMBytes(Array(pem.utf8)), !certificates.isEmpty else {
+            throw .unreadableCertificate(what)
+        }
+        return certificates
+    }
+
+    private static func text(of file: String) throws(PeerCredentialsError) -> String {
+        do { return try String(contentsOfFile: file, encoding: .utf8) } catch {
+            throw .unreadableFile(file, "\((error as NSError).localizedDescription)")
+        }
+    }
+}
+
+public enum PeerCredentialsError: Error, Equatable, Sendable, CustomStringConvertible {
+    case unreadableFile(String, String)
+    case unreadableCertificate(String)
+    case unreadableKey
+    case keyMismatch
+    case identity(PeerIdentityError)
+
+    public var description: String {
+        switch self {
+        case .unreadableFile(let file, let why): "cannot read \(file): \(why)"
+        case .unreadableCertificate(let what): "identity.\(what) holds no PEM certificate"
+        case .unreadableKey: "identity.key holds no PEM private key that can be used"
+        case .keyMismatch:
+            "identity.key does not belong to identity.certificate: they were made at different times or swapped"
+        case .identity(let error): "identity.certificate: \(error)"
+        }
+    }
+}
