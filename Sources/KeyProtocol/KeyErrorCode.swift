@@ -1,0 +1,39 @@
+/// Why a request failed: the one-byte payload of an ``Opcode/error`` packet.
+public enum KeyErrorCode: UInt8, Error, Hashable, Sendable, CaseIterable {
+    /// The private-key operation itself failed.
+    case cryptographyFailed = 1
+    /// No such key, or not one that the asking edge may use: it cannot tell which.
+    case keyNotFound = 2
+    /// The peer could not be read from.
+    case readError = 3
+    /// The packet's major version is not 1.
+    case versionMismatch = 4
+    /// The opcode or function is unknown, or does not fit the key.
+    case badOpcode = 5
+    /// An answer's opcode in the place of a request's.
+    case unexpectedOpcode = 6
+    /// The packet, an item or the payload is malformed.
+    case formatError = 7
+    /// Overloaded, over the rate limit, or a fault of the key holder's.
+    case internalError = 8
+    /// The certificate that the request names is not the one that is in use now.
+    case certificateNotFound = 9
+    /// The site's certificate has expired.
+    case expired = 10
+
+    /// A short name for logs, metrics and audit lines.
+    public var name: String {
+        switch self {
+        case .cryptographyFailed: "cryptography-failed"
+        case .keyNotFound: "key-not-found"
+        case .readError: "read-error"
+        case .versionMismatch: "version-mismatch"
+        case .badOpcode: "bad-opcode"
+        case .unexpectedOpcode: "unexpected-opcode"
+        case .formatError: "format-error"
+        case .internalError: "internal-error"
+        case .certificateNotFound: "certificate-not-found"
+        case .expired: "expired"
+        }
+    }
+}

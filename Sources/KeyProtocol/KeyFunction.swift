@@ -1,0 +1,33 @@
+/// The custom functions of a latchstring key holder: what our own edges ask, instead of the digest opcodes.
+///
+/// In each, the key holder sees what it signs. A request carries ``Opcode/custom``, the name (item `13`), the server
+/// name (`02`), the client's address where known (`03`) and the payload (`12`).
+public enum KeyFunction: String, Sendable, CaseIterable {
+    /// No payload; the answer is a ``CertificateAnswer``.
+    case certificate = "latchstring.certificate/1"
+    /// The payload is a ``SignTLS13Request``; the answer is the bare signature.
+    case signTLS13 = "latchstring.sign-tls13/1"
+    /// The payload is a ``SignTLS12Request``; the answer is the bare signature.
+    case signTLS12 = "latchstring.sign-tls12/1"
+}
+
+/// How an edge may serve a site.
+public enum TrustMode: String, Sendable, Hashable, CaseIterable {
+    case relay
+    case handoff
+    case keyless
+}
+
+/// What a grant allows and an audit line names. A ping needs no grant.
+public enum Operation: String, Sendable, Hashable, CaseIterable {
+    case certificate
+    case signTLS13 = "sign-tls13"
+    case signTLS12 = "sign-tls12"
+    case rsaSign = "rsa-sign"
+    case ecdsaSign = "ecdsa-sign"
+    case ed25519Sign = "ed25519-sign"
+    case rsaDecrypt = "rsa-decrypt"
+
+    /// What an edge needs to serve a site in ``TrustMode/keyless`` mode.
+    public static let keyless: Set<Operation> = [.certificate, .signTLS13, .signTLS12]
+}
