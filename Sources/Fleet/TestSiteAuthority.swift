@@ -74,7 +74,7 @@ public struct TestSiteAuthority: Sendable {
     }
 
     /// Lower-case labels of letters, digits, hyphens and underscores, 253 bytes in all; the first may be `*`.
-    private static func isDomain(_ text: String) -> Bool {
+    static func isDomain(_ text: String) -> Bool {
         let name = text.hasPrefix("*.") ? text.dropFirst(2) : text[...]
         guard (1...253).contains(text.utf8.count) else { return false }
         let labels = name.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)

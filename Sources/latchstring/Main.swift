@@ -9,6 +9,8 @@ struct Latchstring: AsyncParsableCommand {
             New here? `latchstring demo` shows it all on this machine.
             To run your own: `latchstring certs`, then `latchstring keyholder`, then `latchstring edge`.
             """,
-        subcommands: []
+        subcommands: [
+            CertsCommand.self
+        ]
     )
 }
