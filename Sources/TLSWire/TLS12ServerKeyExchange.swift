@@ -1,0 +1,90 @@
+/// What a TLS 1.2 server signs in an ECDHE ServerKeyExchange (RFC 8422 §5.4): both randoms and the parameters.
+///
+/// A value of this type has been checked, so that a key holder that signs only its content is no oracle for other
+/// things. It can't be taken for
+/// - TLS 1.3 content: that has the letter T where the parameters begin with 3; and randoms of 64 spaces are refused
+///   besides;
+/// - finite-field DHE parameters: they begin with the length of a prime, 0x0300 bytes or more here, which is longer than
+///   the longest content of this type (201 bytes);
+/// - a TLS 1.2 client's CertificateVerify, which signs a transcript that has the client's certificate in it, and is
+///   longer than that too.
+/// An edge chooses the client random itself if it likes: TLS 1.2 has no more to bind. That is why grants name operations.
+public struct TLS12ServerKeyExchange: Equatable, Sendable {
+    /// 32 bytes.
+    public let clientRandom: [UInt8]
+    /// 32 bytes.
+    public let serverRandom: [UInt8]
+    /// The byte 3 (named_curve), the group, and the server's public point behind its length.
+    public let parameters: [UInt8]
+
+    /// The group's number in the TLS registry.
+    public var group: UInt16 { UInt16(parameters[1]) << 8 | UInt16(parameters[2]) }
+
+    public init(
+        clientRandom: [UInt8], serverRandom: [UInt8], parameters: [UInt8]
+    ) throws(TLS12ParametersError) {
+        guard clientRandom.count == 32, serverRandom.count == 32 else { throw .randomLength }
+        let isTLS13Prefix: Bool =
+            clientRandom.allSatisfy { $0 == 0x20 } && serverRandom.allSatisfy { $0 == 0x20 }
+        if isTLS13Prefix { throw .tls13Prefix }
+        try Self.check(parameters)
+        self.clientRandom = clientRandom
+        self.serverRandom = serverRandom
+        self.parameters = parameters
+    }
+
+    /// Takes the signed content apart.
+    public init(signedContent content: some Collection<UInt8>) throws(TLS12ParametersError) {
+        // Bound first: the longest is 64 + 4 + 133 bytes.
+        guard content.count >= 64, content.count <= 256 else { throw .contentLength }
+        let bytes: [UInt8] = Array(content)
+        try self.init(
+            clientRandom: Array(bytes[0..<32]), serverRandom: Array(bytes[32..<64]), parameters: Array(bytes[64...]))
+    }
+
+    /// Client random, server random, parameters: what is hashed and signed.
+    public var signedContent: [UInt8] { clientRandom + serverRandom + parameters }
+
+    private static func check(_ parameters: [UInt8]) throws(TLS12ParametersError) {
+        guard parameters.count >= 4 else { throw .parametersLength }
+        guard parameters[0] == 3 else { throw .notNamedCurve }
+        let group: UInt16 = UInt16(parameters[1]) << 8 | UInt16(parameters[2])
+        let expected: Int
+        switch group {
+        case TLSGroup.x25519: expected = 32
+        case TLSGroup.secp256r1: expected = 65
+        case TLSGroup.secp384r1: expected = 97
+        case TLSGroup.secp521r1: expected = 133
+        default: throw .unknownGroup(group)
+        }
+        guard Int(parameters[3]) == expected, parameters.count == 4 + expected else { throw .pointLength }
+        if group != TLSGroup.x25519, parameters[4] != 4 { throw .pointFormat }
+    }
+}
+
+/// Why randoms and parameters are not those of a TLS 1.2 ECDHE server.
+public enum TLS12ParametersError: Error, Equatable, Sendable, CustomStringConvertible {
+    case contentLength
+    case randomLength
+    /// Both randoms are spaces only: the beginning of a TLS 1.3 signature's content.
+    case tls13Prefix
+    case parametersLength
+    case notNamedCurve
+    case unknownGroup(UInt16)
+    case pointLength
+    /// Only uncompressed points are allowed (RFC 8422 §5.1.2).
+    case pointFormat
+
+    public var description: String {
+        switch self {
+        case .contentLength: return "the content is too short or too long for ECDHE parameters"
+        case .randomLength: return "a random is not 32 bytes long"
+        case .tls13Prefix: return "the randoms are the prefix of a TLS 1.3 signature"
+        case .parametersLength: return "the parameters are too short"
+        case .notNamedCurve: return "the parameters do not name a curve"
+        case .unknownGroup(let group): return "group \(TLSNames.group(group)) is not allowed in TLS 1.2"
+        case .pointLength: return "the public point has the wrong length for its group"
+        case .pointFormat: return "the public point is not in uncompressed form"
+        }
+    }
+}
