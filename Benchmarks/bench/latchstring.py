@@ -1,0 +1,96 @@
+"""Our edge and key holder for a run: one event loop each, configured as an operator would."""
+
+import dataclasses
+import os
+
+from . import certificates
+from .processes import Server, free_port
+
+_KEYHOLDER = """\
+role: keyholder
+listen: 127.0.0.1:{port}
+identity:
+  certificate: {certificates}/keyholder-{keyholder}.pem
+  key: {certificates}/keyholder-{keyholder}.key
+  authority: {certificates}/authority.pem
+sites:
+{sites}grants:
+  - edge: {edge}
+    sites: [{names}]
+    operations: [keyless]
+    rate: 1000000
+audit: audit.jsonl
+log: {{level: warning, format: text}}
+threads: 1
+"""
+
+_KEYHOLDER_SITE = """\
+  - certificate: {chain}
+    key: {key}
+"""
+
+_EDGE = """\
+role: edge
+listen: [127.0.0.1:{port}]
+identity:
+  certificate: {certificates}/edge-{edge}.pem
+  key: {certificates}/edge-{edge}.key
+  authority: {certificates}/authority.pem
+keyholders:
+  {keyholder}:
+    addresses: [127.0.0.1:{keyholder_port}]
+    deadline: 2s
+sites:
+  - domains: [{names}]
+    mode: keyless
+    keyholder: {keyholder}
+    origin:
+      url: http://127.0.0.1:{origin_http}
+  - domains: [{relay_name}]
+    mode: relay
+    origin:
+      address: 127.0.0.1:{origin_raw}
+log: {{level: warning, format: text}}
+threads: 1
+"""
+
+
+@dataclasses.dataclass
+class Latchstring:
+    edge: Server
+    keyholder: Server
+    port: int  # where clients reach the edge
+    keyholder_port: int
+    certificates: str  # the directory
+
+    def stop(self):
+        self.edge.stop()
+        self.keyholder.stop()
+
+
+def start(binary, core, directory, certificate_directory, origin):
+    names = ", ".join(certificates.SITES.values())
+    common = {"certificates": certificate_directory, "edge": certificates.EDGE,
+              "keyholder": certificates.KEYHOLDER, "names": names}
+    keyholder_port, port = free_port(), free_port()
+    sites = ""
+    for key_type in certificates.SITES:
+        chain, key = certificates.site_paths(certificate_directory, key_type)
+        sites += _KEYHOLDER_SITE.format(chain=chain, key=key)
+    keyholder = _serve(binary, "keyholder", core, directory, keyholder_port,
+                       _KEYHOLDER.format(port=keyholder_port, sites=sites, **common))
+    try:
+        edge = _serve(binary, "edge", core, directory, port, _EDGE.format(
+            port=port, keyholder_port=keyholder_port, origin_http=origin.http, origin_raw=origin.raw,
+            relay_name=certificates.RELAY_NAME, **common))
+    except BaseException:
+        keyholder.stop()
+        raise
+    return Latchstring(edge, keyholder, port, keyholder_port, certificate_directory)
+
+
+def _serve(binary, role, core, directory, port, configuration):
+    path = os.path.join(directory, role + ".yaml")
+    with open(path, "w") as file:
+        file.write(configuration)
+    return Server("latchstring " + role, [binary, role, "--config", path], core, directory, port)

@@ -1,0 +1,47 @@
+"""What the figures were measured on: processor, kernel, versions of the peers."""
+
+import os
+import platform
+import re
+import subprocess
+
+
+def _first_line(command):
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = done.stdout.strip().splitlines()
+    return lines[0].strip() if lines else None
+
+
+def _cpu_model():
+    with open("/proc/cpuinfo") as cpuinfo:
+        match = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read(), re.MULTILINE)
+    return match.group(1).strip() if match else platform.machine()
+
+
+def cores():
+    """The cores this process may run on: the first is for what is measured, the last for the load and the origin."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[0], allowed[-1]
+
+
+def describe(nginx, haproxy, openssl):
+    """A dictionary of strings and numbers that goes into the report."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "kernel": platform.release(),
+        "system": _system(),
+        "nginx": _first_line([nginx, "-v"]) if nginx else None,
+        "haproxy": _first_line([haproxy, "-v"]) if haproxy else None,
+        "openssl": _first_line([openssl, "version"]) if openssl else None,
+    }
+
+
+def _system():
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        return "Linux"

@@ -1,0 +1,64 @@
+"""Starts the peers and the origin for a run, and says on which port each variant listens."""
+
+import dataclasses
+import os
+
+from . import certificates, haproxy, nginx
+from .processes import Server, free_port
+
+
+@dataclasses.dataclass
+class Origin:
+    server: Server
+    http: int
+    raw: int
+
+
+def start_origin(tool, core, directory):
+    http, raw = free_port(), free_port()
+    server = Server("origin", [tool, "--http", str(http), "--raw", str(raw)], core, directory, http)
+    return Origin(server, http, raw)
+
+
+@dataclasses.dataclass
+class Nginx:
+    server: Server
+    sites: dict  # key type -> port
+    relays: dict  # variant -> port
+
+
+# variant -> (buffer size, whether the server name is read)
+NGINX_RELAYS = {"plain": ("16k", False), "256k": ("256k", False), "by name": ("16k", True)}
+
+
+def start_nginx(binary, core, directory, certificate_directory, origin):
+    sites = {key_type: free_port() for key_type in certificates.SITES}
+    relays = {variant: free_port() for variant in NGINX_RELAYS}
+    path = nginx.configuration(
+        directory,
+        [(port, certificates.SITES[key_type], *certificates.site_paths(certificate_directory, key_type))
+         for key_type, port in sites.items()],
+        origin.http,
+        [(port, *NGINX_RELAYS[variant]) for variant, port in relays.items()],
+        origin.raw, certificates.RELAY_NAME)
+    server = Server("nginx", nginx.command(binary, directory, path), core, directory, next(iter(sites.values())))
+    return Nginx(server, sites, relays)
+
+
+@dataclasses.dataclass
+class HAProxy:
+    server: Server
+    relays: dict  # variant -> port
+
+
+# variant -> (whether to splice, whether the server name is read)
+HAPROXY_RELAYS = {"plain": (False, False), "splice": (True, False), "by name": (False, True)}
+
+
+def start_haproxy(binary, core, directory, origin):
+    relays = {variant: free_port() for variant in HAPROXY_RELAYS}
+    path = os.path.join(directory, "haproxy.cfg")
+    haproxy.configuration(path, origin.raw, [(port, *HAPROXY_RELAYS[variant]) for variant, port in relays.items()],
+                          certificates.RELAY_NAME)
+    server = Server("haproxy", haproxy.command(binary, path), core, directory, next(iter(relays.values())))
+    return HAProxy(server, relays)
