@@ -1,0 +1,22 @@
+public import NIOCore
+public import TLSWire
+
+/// A client connection whose ClientHello was read and routed.
+///
+/// Whoever receives this is on the channel's event loop and must add its handlers to the pipeline before it returns.
+/// The channel's `autoRead` is off and no read is outstanding. Even so, bytes and the end of the input may still arrive
+/// unasked: NIO reads a socket dry when it learns that the peer has closed its side.
+///
+/// Half-closure by the client is allowed for sites in `relay` mode; for the others its end of input closes the channel.
+public struct HelloHandOver: Sendable {
+    /// The client's connection.
+    public var channel: any Channel
+    /// Where it goes.
+    public var site: Site
+    /// What it sent, parsed.
+    public var hello: ClientHello
+    /// The name that it asked for; `nil` if it sent none and the default site serves it.
+    public var serverName: ServerName?
+    /// Every byte that it sent so far, for the taker to use first; may hold more than the ClientHello.
+    public var receivedBytes: ByteBuffer
+}

@@ -1,0 +1,152 @@
+public import Logging
+public import Metrics
+public import NIOCore
+import TLSWire
+
+/// The first handler of every client connection: reads the ClientHello, finds the site, and hands the connection over.
+///
+/// What it refuses gets the right alert, or for plain HTTP a short response, and a close that lets the answer arrive; each
+/// refusal is one metric (`latchstring_edge_hello_rejected_total{reason}`) and one log line.
+///
+/// - Peer's violation: everything that ``HelloRefusal`` names.
+/// - Silently dropped: bytes after a refusal, up to ``HelloLimits/lingerBytes``.
+/// - Our bug: none; events out of place are passed on.
+public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler {
+    public typealias InboundIn = ByteBuffer
+
+    private enum Phase {
+        /// Bytes go to the reader.
+        case reading
+        /// The site is known. Decided in the middle of a burst of reads, which is to end before the hand-over.
+        case routed(ClientHello, Site)
+        /// Refused, or handed over: everything is passed on.
+        case done
+    }
+
+    private let table: SiteTable
+    private let limits: HelloLimits
+    private let logger: Logger
+    private let metrics: any MetricsFactory
+    private let handOver: (HelloHandOver) -> Void
+
+    private var phase = Phase.reading
+    private var reader: ClientHelloReader
+    private var hasBytes = false
+    private var timer: Scheduled<Void>?
+
+    /// Makes the handler for one connection.
+    ///
+    /// - Parameter handOver: Takes the connection over; called on the channel's event loop, at most once. See
+    ///   ``HelloHandOver`` for what it must do.
+    public init(
+        table: SiteTable, limits: HelloLimits, logger: Logger, metrics: any MetricsFactory = MetricsSystem.factory,
+        handOver: @escaping (HelloHandOver) -> Void
+    ) {
+        self.table = table
+        self.limits = limits
+        self.logger = logger
+        self.metrics = metrics
+        self.handOver = handOver
+        self.reader = ClientHelloReader(maximumBytes: limits.maximumBytes)
+    }
+
+    public func handlerAdded(context: ChannelHandlerContext) {
+        // Reading in steps that this handler asks for is what makes the hand-over lossless. The options fail only on
+        // a channel that is closed already.
+        try? context.channel.syncOptions?.setOption(.autoRead, value: false)
+        try? context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+        if context.channel.isActive { self.start(context: context) }
+    }
+
+    public func handlerRemoved(context: ChannelHandlerContext) {
+        self.timer?.cancel()
+        self.timer = nil
+    }
+
+    public func channelActive(context: ChannelHandlerContext) {
+        self.start(context: context)
+        context.fireChannelActive()
+    }
+
+    private func start(context: ChannelHandlerContext) {
+        guard self.timer == nil else { return }
+        self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.limits.timeout) {
+            self.refuse(.timeout, serverName: nil, context: context)
+        }
+        context.read()
+    }
+
+    public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !self.isDone else { return context.fireChannelRead(data) }
+        self.hasBytes = true
+        let action = self.reader.receive(self.unwrapInboundIn(data))
+        guard case .reading = self.phase else { return }
+        switch action {
+        case .needMore:
+            break
+        case .reject(let rejection):
+            self.refuse(.unreadable(rejection), serverName: nil, context: context)
+        case .hello(let hello):
+            switch self.table.route(hello) {
+            case .site(let site):
+                self.phase = .routed(hello, site)
+            case .reject(let alert, let reason):
+                self.refuse(.unroutable(reason, alert), serverName: hello.serverName, context: context)
+            }
+        }
+    }
+
+    public func channelReadComplete(context: ChannelHandlerContext) {
+        switch self.phase {
+        case .reading: context.read()
+        case .routed(let hello, let site): self.finish(hello, site, context: context)
+        case .done: context.fireChannelReadComplete()
+        }
+    }
+
+    public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .reading = self.phase, let event = event as? ChannelEvent, event == .inputClosed {
+            self.refuse(self.hasBytes ? .truncated : .silent, serverName: nil, context: context)
+            return
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    public func channelInactive(context: ChannelHandlerContext) {
+        if !self.isDone { self.refuse(self.hasBytes ? .truncated : .silent, serverName: nil, context: context) }
+        context.fireChannelInactive()
+    }
+
+    public func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // A broken connection is about to be inactive, and is reported then.
+        if self.isDone { context.fireErrorCaught(error) }
+    }
+
+    private var isDone: Bool {
+        if case .done = self.phase { true } else { false }
+    }
+
+    private func refuse(_ refusal: HelloRefusal, serverName: ServerName?, context: ChannelHandlerContext) {
+        self.phase = .done
+        self.timer?.cancel()
+        refusal.report(peer: context.remoteAddress, serverName: serverName, logger: self.logger, metrics: self.metrics)
+        _ = self.reader.takeReceivedBytes()
+        if let answer = refusal.answer, context.channel.isActive {
+            LingeringCloseHandler.begin(on: context.channel, sending: answer, limits: self.limits)
+        } else {
+            context.close(promise: nil)
+        }
+    }
+
+    private func finish(_ hello: ClientHello, _ site: Site, context: ChannelHandlerContext) {
+        self.phase = .done
+        if site.mode.terminatesTLS {
+            try? context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: false)
+        }
+        let handOver = HelloHandOver(
+            channel: context.channel, site: site, hello: hello, serverName: hello.serverName,
+            receivedBytes: self.reader.takeReceivedBytes())
+        context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
+        self.handOver(handOver)
+    }
+}

@@ -1,0 +1,88 @@
+import Logging
+import Metrics
+import NIOCore
+import TLSWire
+
+/// Why a client's connection ended before it was handed over, and what the client is told.
+enum HelloRefusal: Equatable, Sendable {
+    /// The bytes are not a ClientHello that this edge reads.
+    case unreadable(HelloRejection)
+    /// The ClientHello is fine, but leads nowhere.
+    case unroutable(RouteRejection, Alert.Description)
+    /// The ClientHello did not arrive in time.
+    case timeout
+    /// The client closed, or its connection broke, in the middle of the ClientHello.
+    case truncated
+    /// The client closed without a byte, as port scans and health checks do.
+    case silent
+
+    /// Constant text for the metric and the log line.
+    var reason: String {
+        switch self {
+        case .unreadable(let rejection): rejection.reason
+        case .unroutable(let rejection, _): rejection.rawValue
+        case .timeout: "timeout"
+        case .truncated: "truncated"
+        case .silent: "silent"
+        }
+    }
+
+    var alert: Alert.Description? {
+        switch self {
+        case .unreadable(let rejection): rejection.alert
+        case .unroutable(_, let alert): alert
+        case .timeout, .truncated, .silent: nil
+        }
+    }
+
+    /// What is sent before the close; `nil` for a plain close.
+    var answer: ByteBuffer? {
+        if case .unreadable(.plainHTTP) = self { return Self.plainHTTPAnswer }
+        return self.alert.map { Alert($0).record() }
+    }
+
+    private static let plainHTTPAnswer: ByteBuffer = {
+        let body = "This port speaks HTTPS; use https:// in the address.\n"
+        return ByteBuffer(
+            string: """
+                HTTP/1.1 400 Bad Request\r
+                Content-Type: text/plain; charset=utf-8\r
+                Content-Length: \(body.utf8.count)\r
+                Connection: close\r
+                \r
+                \(body)
+                """)
+    }()
+
+    /// One metric, one log line.
+    func report(peer: SocketAddress?, serverName: ServerName?, logger: Logger, metrics: any MetricsFactory) {
+        Counter(
+            label: "latchstring_edge_hello_rejected_total", dimensions: [("reason", self.reason)], factory: metrics
+        ).increment()
+        // Connections without a byte come from health checks, all the time.
+        let level: Logger.Level = self == .silent ? .debug : .info
+        logger.log(
+            level: level, "client hello refused",
+            metadata: {
+                var metadata: Logger.Metadata = ["reason": "\(self.reason)", "peer": "\(PeerText(peer))"]
+                if let serverName { metadata["server_name"] = "\(serverName)" }
+                if let alert { metadata["alert"] = "\(alert.name)" }
+                if case .unreadable(.malformed(let error)) = self { metadata["detail"] = "\(error)" }
+                return metadata
+            }())
+    }
+}
+
+/// A socket address as log lines show it: `192.0.2.1:443`, `[2001:db8::1]:443`, or `unknown`.
+struct PeerText: CustomStringConvertible {
+    var address: SocketAddress?
+
+    init(_ address: SocketAddress?) {
+        self.address = address
+    }
+
+    var description: String {
+        guard let address, let ip = address.ipAddress, let port = address.port else { return "unknown" }
+        return ip.contains(":") ? "[\(ip)]:\(port)" : "\(ip):\(port)"
+    }
+}

@@ -1,0 +1,131 @@
+import NIOCore
+import NIOPosix
+import TLSWire
+
+/// Finds and reaches the origin of one relayed connection, within the connect limit.
+///
+/// Names are resolved first, every address is checked, and the connection goes to exactly an address that passed: a second
+/// DNS answer, different from the checked one, cannot slip in between. Addresses are tried in turn, in the resolver's order
+/// of preference, each with its share of the time that is left.
+final class OriginDialer {
+    /// Enough to get past a few dead addresses; the client waits meanwhile.
+    private static let maximumAttempts = 4
+
+    private let eventLoop: any EventLoop
+    private let connector: RelayConnector
+    private let configuration: RelayConfiguration
+    private let serverName: ServerName?
+    private let deadline: NIODeadline
+    private var completion: ((Result<any Channel, RelayFailure>) -> Void)?
+    private var timer: Scheduled<Void>?
+
+    init(
+        on eventLoop: any EventLoop, connector: RelayConnector, configuration: RelayConfiguration,
+        serverName: ServerName?, now: NIODeadline = .now()
+    ) {
+        self.eventLoop = eventLoop
+        self.connector = connector
+        self.configuration = configuration
+        self.serverName = serverName
+        self.deadline = now + configuration.connectTimeout
+    }
+
+    /// Starts. The completion is called once, on the event loop, unless ``cancel()`` comes first.
+    func dial(_ completion: @escaping (Result<any Channel, RelayFailure>) -> Void) {
+        self.completion = completion
+        self.timer = self.eventLoop.assumeIsolated().scheduleTask(deadline: self.deadline) {
+            self.finish(.failure(.timeout))
+        }
+        switch self.configuration.origin {
+        case .fixed(let host, let port):
+            if let address = IPAddress(host) {
+                self.connect([address], port: port, policy: nil)
+            } else {
+                self.resolve(host, port: port, policy: nil)
+            }
+        case .resolve(let ports, let allowPrivate):
+            guard let name = self.serverName, let port = ports.first else {
+                return self.finish(.failure(.noServerName))
+            }
+            self.resolve(name.rawValue, port: port, policy: AddressPolicy(allowPrivate: allowPrivate))
+        }
+    }
+
+    /// Forgets about it: a connection that comes about nevertheless is closed.
+    func cancel() {
+        self.timer?.cancel()
+        self.timer = nil
+        self.completion = nil
+    }
+
+    private func finish(_ result: Result<any Channel, RelayFailure>) {
+        let completion = self.completion
+        self.cancel()
+        completion?(result)
+    }
+
+    private func resolve(_ host: String, port: UInt16, policy: AddressPolicy?) {
+        let addresses = self.connector.resolve(host, clientChose: policy != nil, on: self.eventLoop)
+        addresses.assumeIsolated().whenComplete { result in
+            guard self.completion != nil else { return }
+            switch result {
+            case .success(let addresses):
+                self.connect(addresses, port: port, policy: policy)
+            case .failure(let error):
+                self.finish(.failure(.resolve(error as? ResolveError ?? .failed("\(error)"))))
+            }
+        }
+    }
+
+    private func connect(_ addresses: [IPAddress], port: UInt16, policy: AddressPolicy?) {
+        var refusal: RelayFailure?
+        let allowed = addresses.filter { address in
+            if let reason = policy?.refusal(of: address) {
+                refusal = refusal ?? .addressRefused(reason)
+                return false
+            }
+            if self.connector.leadsHere(address, port: port) {
+                refusal = refusal ?? .loop
+                return false
+            }
+            return true
+        }
+        guard !allowed.isEmpty else { return self.finish(.failure(refusal ?? .resolve(.noSuchName))) }
+        self.attempt(allowed.prefix(Self.maximumAttempts), port: port)
+    }
+
+    private func attempt(_ addresses: ArraySlice<IPAddress>, port: UInt16) {
+        let left = self.deadline - .now()
+        guard let first = addresses.first, left > .zero else { return self.finish(.failure(.timeout)) }
+        let target: SocketAddress
+        do {
+            target = try first.socketAddress(port: port)
+        } catch {
+            return self.finish(.failure(.connect("\(error)")))
+        }
+        let share = TimeAmount.nanoseconds(max(1_000_000, left.nanoseconds / Int64(addresses.count)))
+        let connected = ClientBootstrap(group: self.eventLoop)
+            .connectTimeout(share)
+            .channelOption(.autoRead, value: false)
+            .channelOption(.allowRemoteHalfClosure, value: true)
+            .channelOption(.recvAllocator, value: RelayBuffers.allocator)
+            .channelOption(.maxMessagesPerRead, value: 1)
+            .channelOption(.writeBufferWaterMark, value: RelayBuffers.waterMark)
+            .connect(to: target)
+        connected.assumeIsolated().whenComplete { result in
+            switch result {
+            case .success(let channel):
+                guard self.completion != nil else { return channel.close(promise: nil) }
+                self.finish(.success(channel))
+            case .failure(let error):
+                guard self.completion != nil else { return }
+                let rest = addresses.dropFirst()
+                if rest.isEmpty {
+                    self.finish(.failure(.connect("\(PeerText(target)): \(error)")))
+                } else {
+                    self.attempt(rest, port: port)
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+public import Logging
+public import Metrics
+public import NIOCore
+import Synchronization
+
+/// Serves sites in `relay` mode: connects clients to their origin and passes bytes on, both ways, unchanged.
+///
+/// One for all event loops. It keeps what the connections share: resolvers, the edge's own addresses, metrics.
+/// Metrics: `latchstring_edge_relay_connections_total`, `latchstring_edge_relay_failed_total{reason}`,
+/// `latchstring_edge_relay_ended_total{reason}`, `latchstring_edge_relay_bytes_total{from}`.
+public final class RelayConnector: Sendable {
+    /// Bounds for closing refused clients, as for those refused at their hello.
+    let helloLimits: HelloLimits
+    let logger: Logger
+    let metrics: RelayMetrics
+    /// For names in the configuration.
+    private let configuredNames: NameResolver
+    /// For names that clients request.
+    private let requestedNames: NameResolver
+    private let ownListeners = Mutex(OwnListeners([]))
+    private let interfaces = InterfaceAddresses()
+
+    /// Makes a connector. Call ``shutdown()`` when done.
+    ///
+    /// - Parameters:
+    ///   - limits: For closing clients that could not be connected.
+    ///   - lookup: How names are resolved; the system's resolver by default.
+    public init(
+        limits: HelloLimits, logger: Logger, metrics: any MetricsFactory = MetricsSystem.factory,
+        lookup: @escaping NameResolver.Lookup = NameResolver.systemLookup
+    ) {
+        self.helloLimits = limits
+        self.logger = logger
+        self.metrics = RelayMetrics(factory: metrics)
+        self.configuredNames = NameResolver(lookup: lookup)
+        self.requestedNames = NameResolver(lookup: lookup)
+    }
+
+    /// Says where this edge listens, so that it never relays to itself. Call before the first client is served.
+    public func setOwnListeners(_ addresses: [SocketAddress]) {
+        let listeners = OwnListeners(addresses)
+        self.ownListeners.withLock { $0 = listeners }
+    }
+
+    /// Stops the resolvers' threads. Connections go on.
+    public func shutdown() {
+        self.configuredNames.shutdown()
+        self.requestedNames.shutdown()
+    }
+
+    /// Takes a client over: connects it to its origin, or refuses it with an alert. Call on the channel's event loop.
+    public func relay(_ handOver: HelloHandOver, configuration: RelayConfiguration) {
+        RelaySession(handOver: handOver, configuration: configuration, connector: self).begin()
+    }
+
+    /// Whether a connection to this address would come back to this edge.
+    func leadsHere(_ address: IPAddress, port: UInt16) -> Bool {
+        let listeners = self.ownListeners.withLock { $0 }
+        return listeners.contains(address, port: port) { self.interfaces.current(now: .now()) }
+    }
+
+    /// The addresses of a configured origin's name, or of the name that a client requested.
+    func resolve(
+        _ host: String, clientChose: Bool, on eventLoop: any EventLoop
+    ) -> EventLoopFuture<[IPAddress]> {
+        (clientChose ? self.requestedNames : self.configuredNames).resolve(host, on: eventLoop, now: .now())
+    }
+}
+
+/// The addresses of this machine's interfaces, read again when they are a few seconds old.
+private final class InterfaceAddresses: Sendable {
+    private static let lifetime = TimeAmount.seconds(10)
+
+    private struct State {
+        var addresses: Set<IPAddress> = []
+        var expiry: NIODeadline?
+    }
+
+    private let state = Mutex(State())
+
+    func current(now: NIODeadline) -> Set<IPAddress> {
+        self.state.withLock { state in
+            if let expiry = state.expiry, now < expiry { return state.addresses }
+            // If the system does not tell, what it told last still holds.
+            if let devices = try? System.enumerateDevices() {
+                state.addresses = Set(devices.compactMap { $0.address.flatMap(IPAddress.init)?.unmapped })
+            }
+            state.expiry = now + Self.lifetime
+            return state.addresses
+        }
+    }
+}
+
+/// The relay's counters.
+struct RelayMetrics: Sendable {
+    private let factory: any MetricsFactory
+    private let connections: Counter
+    private let fromClient: Counter
+    private let fromOrigin: Counter
+
+    init(factory: any MetricsFactory) {
+        let bytes = "latchstring_edge_relay_bytes_total"
+        self.factory = factory
+        self.connections = Counter(label: "latchstring_edge_relay_connections_total", factory: factory)
+        self.fromClient = Counter(label: bytes, dimensions: [("from", "client")], factory: factory)
+        self.fromOrigin = Counter(label: bytes, dimensions: [("from", "origin")], factory: factory)
+    }
+
+    func failed(_ failure: RelayFailure) {
+        Counter(
+            label: "latchstring_edge_relay_failed_total", dimensions: [("reason", failure.reason)],
+            factory: self.factory
+        ).increment()
+    }
+
+    func began() {
+        self.connections.increment()
+    }
+
+    func ended(_ reason: String, fromClient: Int, fromOrigin: Int) {
+        Counter(label: "latchstring_edge_relay_ended_total", dimensions: [("reason", reason)], factory: self.factory)
+            .increment()
+        self.fromClient.increment(by: fromClient)
+        self.fromOrigin.increment(by: fromOrigin)
+    }
+}
