@@ -58,7 +58,7 @@ let package = Package(
         // Pure: bytes in, bytes and decisions out.
         .target(name: "TLSWire", dependencies: [nio[0]], swiftSettings: strict),
         .target(name: "KeyProtocol", dependencies: ["TLSWire", nio[0]], swiftSettings: strict),
-        .target(name: "HTTPForwarding", dependencies: [nioHTTP1], swiftSettings: strict),
+        .target(name: "HTTPForwarding", dependencies: ["TLSWire", nioHTTP1], swiftSettings: strict),
 
         // Links between our own parties.
         .target(
@@ -118,7 +118,7 @@ let package = Package(
         // Tests: one target per module, and one that drives the real binary with real clients.
         .testTarget(name: "TLSWireTests", dependencies: ["TLSWire"] + [nio[0]], swiftSettings: strict),
         .testTarget(name: "KeyProtocolTests", dependencies: ["KeyProtocol", "TLSWire"] + [nio[0]], swiftSettings: strict),
-        .testTarget(name: "HTTPForwardingTests", dependencies: ["HTTPForwarding", nioHTTP1], swiftSettings: strict),
+        .testTarget(name: "HTTPForwardingTests", dependencies: ["HTTPForwarding", "TLSWire", nioHTTP1], swiftSettings: strict),
         .testTarget(name: "SettingsTests", dependencies: ["Settings", "TLSWire", "KeyProtocol"], swiftSettings: strict),
         .testTarget(
             name: "FleetTests", dependencies: ["Fleet", x509, asn1, crypto, cryptoExtras], swiftSettings: strict),

@@ -1,0 +1,52 @@
+/// Whom a request came from, as an intermediary names it (RFC 7239 §6).
+public enum ClientNode: Equatable, Sendable {
+    case ipv4(String)
+    /// Without brackets or zone.
+    case ipv6(String)
+    case unknown
+
+    /// For `Forwarded`: IPv6 addresses are bracketed and quoted.
+    var forwardedValue: String {
+        switch self {
+        case .ipv4(let address): address
+        case .ipv6(let address): "\"[\(address)]\""
+        case .unknown: "unknown"
+        }
+    }
+
+    /// For `X-Forwarded-For`, which is bare by custom.
+    var plainValue: String {
+        switch self {
+        case .ipv4(let address), .ipv6(let address): address
+        case .unknown: "unknown"
+        }
+    }
+}
+
+/// One hop's element of the `Forwarded` field.
+enum ForwardedElement {
+    /// A value as token where that is possible, as quoted string otherwise (a host with a port, for instance).
+    static func value(_ text: String) -> String {
+        if FieldText.isToken(text) { return text }
+        var quoted = "\""
+        for character in text.unicodeScalars {
+            if character == "\"" || character == "\\" { quoted.unicodeScalars.append("\\") }
+            quoted.unicodeScalars.append(character)
+        }
+        quoted += "\""
+        return quoted
+    }
+
+    /// An obfuscated identifier (RFC 7239 §6.3) made of a name: other characters than it may have become `-`.
+    static func obfuscatedIdentifier(_ name: String) -> String {
+        var identifier = "_"
+        for byte in name.utf8 {
+            let character = Unicode.Scalar(byte)
+            switch character {
+            case "a"..."z", "A"..."Z", "0"..."9", ".", "_", "-": identifier.unicodeScalars.append(character)
+            default: identifier.append("-")
+            }
+        }
+        return identifier
+    }
+}

@@ -1,0 +1,37 @@
+public import TLSWire
+
+/// What one site wants of forwarding. Defaults: fields in which a client claims to be a proxy are replaced.
+public struct ForwardingPolicy: Sendable {
+    /// What happens to `Forwarded` and `X-Forwarded-*` that the client sent.
+    public enum ClientClaims: Sendable {
+        /// The edge is the first hop that can be trusted: what clients say is dropped.
+        case replace
+        /// The edge stands behind another trusted proxy: its own entry is added at the end.
+        case append
+    }
+
+    /// The domains of the site. A request for another host gets 421.
+    public var domains: [ServerNamePattern]
+    /// What this edge calls itself in `Via`: 1...64 token characters.
+    public var pseudonym: String
+    /// The scheme of client connections, in lower case.
+    public var scheme: String
+    public var clientClaims: ClientClaims
+    /// The longest request target, in bytes; beyond it 414.
+    public var maximumTargetBytes: Int
+
+    public init(
+        domains: [ServerNamePattern], pseudonym: String, scheme: String = "https",
+        clientClaims: ClientClaims = .replace, maximumTargetBytes: Int = 16384
+    ) {
+        self.domains = domains
+        self.pseudonym = pseudonym
+        self.scheme = scheme
+        self.clientClaims = clientClaims
+        self.maximumTargetBytes = maximumTargetBytes
+    }
+
+    func serves(_ name: ServerName) -> Bool {
+        self.domains.contains { $0.matches(name) }
+    }
+}
