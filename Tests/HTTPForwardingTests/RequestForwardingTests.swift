@@ -165,8 +165,10 @@ import Testing
     @Test func viaIsExtendedAndLoopsAreSeen() throws {
         let request = try self.builder.forwarded(
             .GET, "/", [("Via", "1.0 fred, 1.1 paris.example (paris)"), ("Via", "HTTP/2 x:80 (1.1 paris)")])
-        #expect(request.head.headers["via"].count == 5 - 1)
-        #expect(request.head.headers["via"].last == "1.1 paris" || request.head.headers["via"].contains("1.1 paris"))
+        #expect(
+            request.head.headers["via"] == [
+                "1.0 fred, 1.1 paris.example (paris)", "HTTP/2 x:80 (1.1 paris)", "1.1 paris",
+            ])
         for via in ["1.1 paris", "1.0 fred, HTTP/1.1 PARIS (x)", "1.1 a (comment, with 1.1 b), 2 paris", "1.1\tparis"] {
             #expect(self.builder.refusal(.GET, "/", [("Via", via)]) == .loop, "\(via)")
         }

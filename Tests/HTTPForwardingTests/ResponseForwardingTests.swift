@@ -33,7 +33,7 @@ import Testing
         for name in ["connection", "keep-alive", "x-private", "proxy-authenticate", "upgrade", "trailer", "date"] {
             #expect(!response.head.headers.contains(name: name), "\(name)")
         }
-        #expect(response.head.headers["via"] == ["1.1 inner", "1.1 paris"] || response.head.headers["via"].count == 2)
+        #expect(response.head.headers["via"] == ["1.1 inner", "1.1 paris"])
         #expect(response.head.headers["set-cookie"] == ["a", "b"])
         #expect(response.head.headers["server"] == ["o"])
         #expect(response.originBody == .length(5) && response.clientBody == .length(5))
