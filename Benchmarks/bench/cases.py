@@ -26,9 +26,9 @@ RELAY = "latchstring edge, relay"
 class Bench:
     """The running servers and the tools: everything that cases are made from."""
 
-    def __init__(self, tools, load_core, server_core, openssl, nginx, haproxy, latchstring):
+    def __init__(self, tools, load_core, server_core, openssl, nginx, haproxy, haproxy_big, latchstring):
         self.tools, self.load_core, self.server_core, self.openssl = tools, load_core, server_core, openssl
-        self.nginx, self.haproxy, self.latchstring = nginx, haproxy, latchstring
+        self.nginx, self.haproxy, self.haproxy_big, self.latchstring = nginx, haproxy, haproxy_big, latchstring
 
     def load(self, *command):
         return lambda seconds: loads.run(command, self.load_core, seconds)
@@ -92,20 +92,20 @@ class Bench:
     # Relay against nginx stream and HAProxy in TCP mode
 
     def _relay_contenders(self, variants, options, work):
-        processes = {"nginx": self.nginx, "HAProxy": self.haproxy}
         contenders = []
         for label, peer, variant in variants:
-            load = self.load(self.tools["relay"], "--port", processes[peer].relays[variant], "--name",
-                             certificates.RELAY_NAME, *options)
-            contenders.append(Contender(label, under_load(load, {peer: processes[peer].server}, work)))
+            load = self.load(self.tools["relay"], "--port", peer.relays[variant], "--name", certificates.RELAY_NAME,
+                             *options)
+            contenders.append(Contender(label, under_load(load, {"relay": peer.server}, work)))
         load = self.load(self.tools["relay"], "--port", self.latchstring.port, "--name", certificates.RELAY_NAME,
                          *options)
         contenders.append(Contender(RELAY, under_load(load, {"edge": self.latchstring.edge}, work)))
         return contenders, [Row(contender.name, contender.name) for contender in contenders]
 
     def relayed_bulk(self):
-        variants = [("nginx stream", "nginx", "plain"), ("nginx stream, 256 KiB buffers", "nginx", "256k"),
-                    ("HAProxy tcp", "HAProxy", "plain"), ("HAProxy tcp, splice", "HAProxy", "splice")]
+        variants = [("nginx stream", self.nginx, "plain"), ("nginx stream, 256 KiB buffers", self.nginx, "256k"),
+                    ("HAProxy tcp", self.haproxy, "plain"), ("HAProxy tcp, splice", self.haproxy, "splice"),
+                    ("HAProxy tcp, 256 KiB buffers", self.haproxy_big, "plain")]
         contenders, rows = self._relay_contenders(
             variants, ("--bytes", 16 * MEBIBYTE, "--kept", "--connections", 8),
             lambda report: report["bytes"] / MEBIBYTE)
@@ -114,9 +114,10 @@ class Bench:
                     [Goal(RELAY, best, 0.7)])
 
     def relayed_connections(self):
-        variants = [("nginx stream, by server name", "nginx", "by name"),
-                    ("HAProxy tcp, by server name", "HAProxy", "by name"),
-                    ("nginx stream, fixed target", "nginx", "plain"), ("HAProxy tcp, fixed target", "HAProxy", "plain")]
+        variants = [("nginx stream, by server name", self.nginx, "by name"),
+                    ("HAProxy tcp, by server name", self.haproxy, "by name"),
+                    ("nginx stream, fixed target", self.nginx, "plain"),
+                    ("HAProxy tcp, fixed target", self.haproxy, "plain")]
         contenders, rows = self._relay_contenders(variants, ("--bytes", 1024), lambda report: report["done"])
         return Case("relay-connection", "Relayed new connection: ClientHello, 1 KiB back, closed by the origin",
                     "connection", contenders, rows, "nginx stream, by server name")

@@ -55,10 +55,12 @@ class HAProxy:
 HAPROXY_RELAYS = {"plain": (False, False), "splice": (True, False), "by name": (False, True)}
 
 
-def start_haproxy(binary, core, directory, origin):
+def start_haproxy(binary, core, directory, origin, buffer=None):
+    """HAProxy with its default buffers, or with buffers of so many bytes, which is a setting of the whole process."""
+    name = f"haproxy-{buffer}" if buffer else "haproxy"
     relays = {variant: free_port() for variant in HAPROXY_RELAYS}
-    path = os.path.join(directory, "haproxy.cfg")
+    path = os.path.join(directory, name + ".cfg")
     haproxy.configuration(path, origin.raw, [(port, *HAPROXY_RELAYS[variant]) for variant, port in relays.items()],
-                          certificates.RELAY_NAME)
-    server = Server("haproxy", haproxy.command(binary, path), core, directory, next(iter(relays.values())))
+                          certificates.RELAY_NAME, buffer)
+    server = Server(name, haproxy.command(binary, path), core, directory, next(iter(relays.values())))
     return HAProxy(server, relays)
