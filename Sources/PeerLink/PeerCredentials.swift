@@ -1,4 +1,5 @@
 import Foundation
+import NIOCore
 public import NIOSSL
 import SwiftASN1
 import X509

@@ -1,0 +1,236 @@
+import DequeModule
+public import KeyProtocol
+public import Logging
+import Metrics
+public import NIOCore
+public import NIOSSL
+
+/// The key holders of one name, as one event loop sees them: requests go to the one that answers fastest, move to
+/// another when it fails, and end at their deadline at the latest.
+///
+/// Bound to its event loop: every call and every answer happens there, without locks or hops.
+public final class KeyHolderPool {
+    public struct Configuration: Sendable {
+        /// Who each address must prove to be.
+        public var expected: PeerIdentity
+        public var addresses: [PeerAddress]
+        /// From the call to the answer, fail-over included.
+        public var deadline: TimeAmount
+        /// For TCP and TLS together.
+        public var connectTimeout: TimeAmount
+        /// Between two probes of a key holder that answers.
+        public var probeInterval: TimeAmount
+        /// Requests under way on one connection.
+        public var inFlightLimit: Int
+        /// Requests that wait for a key holder to come back.
+        public var waiterLimit: Int
+
+        /// Defaults: deadline 2 s, connect 2 s, probes every 5 s, 4,096 requests under way, 4,096 waiting.
+        public init(expected: PeerIdentity, addresses: [PeerAddress]) {
+            self.expected = expected
+            self.addresses = addresses
+            self.deadline = .seconds(2)
+            self.connectTimeout = .seconds(2)
+            self.probeInterval = .seconds(5)
+            self.inFlightLimit = 4096
+            self.waiterLimit = 4096
+        }
+    }
+
+    /// One request on its way, possibly through several key holders.
+    private final class Request {
+        let message: KeyMessage
+        let promise: EventLoopPromise<KeyMessage>
+        let deadline: NIODeadline
+        var tried: Set<Int> = []
+        var lastFailure: LinkFailure?
+        var done = false
+
+        init(message: KeyMessage, promise: EventLoopPromise<KeyMessage>, deadline: NIODeadline) {
+            self.message = message
+            self.promise = promise
+            self.deadline = deadline
+        }
+    }
+
+    public let configuration: Configuration
+    public let eventLoop: any EventLoop
+    private var links: [KeyHolderLink] = []
+    private var selection: HolderSelection
+    private var waiters: Deque<Request> = []
+    private var waiterTimer: Scheduled<Void>?
+    private var stopped = false
+    private var readyCallbacks: [() -> Void] = []
+
+    private let answered: Counter
+    private let failed: Counter
+    private let latency: Metrics.Timer
+    private let up: Gauge
+
+    public init(configuration: Configuration, tls: NIOSSLContext, eventLoop: any EventLoop, logger: Logger) {
+        self.configuration = configuration
+        self.eventLoop = eventLoop
+        self.selection = HolderSelection(count: configuration.addresses.count)
+        let name = configuration.expected.name
+        self.answered = Counter(
+            label: "latchstring_key_requests_total", dimensions: [("keyholder", name), ("outcome", "answered")])
+        self.failed = Counter(
+            label: "latchstring_key_requests_total", dimensions: [("keyholder", name), ("outcome", "failed")])
+        self.latency = Metrics.Timer(label: "latchstring_key_request_seconds", dimensions: [("keyholder", name)])
+        self.up = Gauge(label: "latchstring_key_links_ready", dimensions: [("keyholder", name)])
+        for (index, address) in configuration.addresses.enumerated() {
+            self.links.append(
+                KeyHolderLink(
+                    address: address, configuration: configuration, tls: tls, loop: eventLoop, logger: logger,
+                    events: .init(
+                        ready: { [unowned self] in self.becameReady(index) },
+                        down: { [unowned self] in self.wentDown(index) },
+                        probeAnswered: { [unowned self] in self.probeAnswered(index, after: $0) },
+                        probeMissed: { [unowned self] in self.selection.suspected(index) })))
+        }
+    }
+
+    public func start() {
+        self.eventLoop.preconditionInEventLoop()
+        for link in self.links { link.start() }
+    }
+
+    /// Closes every connection; requests under way fail.
+    public func stop() {
+        self.eventLoop.preconditionInEventLoop()
+        self.stopped = true
+        for link in self.links { link.stop() }
+        self.waiterTimer?.cancel()
+        for request in self.waiters { self.fail(request, .notConnected) }
+        self.waiters.removeAll()
+    }
+
+    /// Whether any key holder is connected and answers.
+    public var isReady: Bool { self.selection.hasReady }
+
+    /// Calls back whenever a key holder becomes ready, for work that waits for one (fetching certificates).
+    public func onReady(_ callback: @escaping () -> Void) { self.readyCallbacks.append(callback) }
+
+    /// Sends a request to the key holder that answers fastest.
+    ///
+    /// All requests of the key protocol may be repeated safely, so one whose key holder went silent or away is asked of
+    /// another while time remains.
+    ///
+    /// - Returns: the answer, or a ``LinkFailure``, at the deadline at the latest.
+    public func request(_ message: KeyMessage) -> EventLoopFuture<KeyMessage> {
+        self.eventLoop.preconditionInEventLoop()
+        let promise = self.eventLoop.makePromise(of: KeyMessage.self)
+        let request = Request(
+            message: message, promise: promise, deadline: .now() + self.configuration.deadline)
+        self.attempt(request)
+        return promise.futureResult
+    }
+
+    // MARK: One request's way
+
+    private func attempt(_ request: Request) {
+        guard !self.stopped else { return self.fail(request, .notConnected) }
+        guard let index = self.selection.choose(excluding: request.tried) else { return self.wait(request) }
+        request.tried.insert(index)
+        let now = NIODeadline.now()
+        // With another one to turn to, half of what remains is spent on this one.
+        let hasAnother = self.selection.choose(excluding: request.tried) != nil
+        let limit = hasAnother ? now + (request.deadline - now) / 2 : request.deadline
+        self.selection.sent(index)
+        self.links[index].send(request.message, deadline: limit) { result, nanoseconds in
+            self.finish(request, at: index, result: result, after: nanoseconds)
+        }
+    }
+
+    private func finish(_ request: Request, at index: Int, result: Result<KeyMessage, LinkFailure>, after: Int64) {
+        switch result {
+        case .success(let answer):
+            self.selection.answered(index, after: after)
+            self.answered.increment()
+            self.latency.recordNanoseconds(after)
+            request.promise.succeed(answer)
+        case .failure(.refused(let code)):
+            self.selection.answered(index, after: after)
+            // An internal error may be this key holder's alone; every other refusal would be the same elsewhere.
+            if code == .internalError { self.retry(request, after: .refused(code)) } else { self.fail(request, .refused(code)) }
+        case .failure(.timedOut):
+            self.selection.timedOut(index)
+            self.links[index].probeNow()
+            self.retry(request, after: .timedOut)
+        case .failure(let failure):
+            self.selection.dropped(index)
+            self.retry(request, after: failure)
+        }
+    }
+
+    private func retry(_ request: Request, after failure: LinkFailure) {
+        request.lastFailure = failure
+        if NIODeadline.now() >= request.deadline { return self.fail(request, failure) }
+        if case .lost = failure { request.tried.removeAll() }
+        if case .refused = failure, self.selection.choose(excluding: request.tried) == nil {
+            return self.fail(request, failure)
+        }
+        if case .overloaded = failure, self.selection.choose(excluding: request.tried) == nil {
+            return self.fail(request, failure)
+        }
+        self.attempt(request)
+    }
+
+    private func fail(_ request: Request, _ failure: LinkFailure) {
+        self.failed.increment()
+        request.promise.fail(failure)
+    }
+
+    // MARK: Waiting for a key holder to come back
+
+    private func wait(_ request: Request) {
+        guard self.waiters.count < self.configuration.waiterLimit else { return self.fail(request, .overloaded) }
+        self.waiters.append(request)
+        self.armWaiterTimer()
+    }
+
+    /// All requests have the same time limit, so those that wait are nearly in order; the timer looks at all of them.
+    private func armWaiterTimer() {
+        guard self.waiterTimer == nil, let first = self.waiters.map(\.deadline).min() else { return }
+        self.waiterTimer = self.eventLoop.assumeIsolated().scheduleTask(deadline: first) {
+            self.waiterTimer = nil
+            let now = NIODeadline.now()
+            let expired = self.waiters.filter { $0.deadline <= now }
+            self.waiters.removeAll { $0.deadline <= now }
+            for request in expired { self.fail(request, request.lastFailure ?? .notConnected) }
+            self.armWaiterTimer()
+        }
+    }
+
+    private func resumeWaiters() {
+        let waiting = self.waiters
+        self.waiters.removeAll()
+        for request in waiting {
+            request.tried.removeAll()
+            self.attempt(request)
+        }
+    }
+
+    // MARK: Link events
+
+    private func becameReady(_ index: Int) {
+        self.selection.connected(index)
+        self.recordReady()
+        self.resumeWaiters()
+        for callback in self.readyCallbacks { callback() }
+    }
+
+    private func wentDown(_ index: Int) {
+        self.selection.disconnected(index)
+        self.recordReady()
+    }
+
+    private func probeAnswered(_ index: Int, after nanoseconds: Int64) {
+        self.selection.answered(index, after: nanoseconds, probe: true)
+        if !self.waiters.isEmpty { self.resumeWaiters() }
+    }
+
+    private func recordReady() {
+        self.up.record(self.selection.holders.count { $0.health == .ready })
+    }
+}

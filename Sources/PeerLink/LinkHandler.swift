@@ -1,0 +1,223 @@
+import KeyProtocol
+import NIOCore
+import NIOSSL
+import NIOTLS
+
+/// The channel handler of one link: packets out, answers matched to the requests that wait for them.
+///
+/// It lives above the TLS handler. Until the peer's identity is verified nothing is sent. Writes made in one turn of the
+/// event loop leave in one flush, so that a burst of handshakes costs one system call, not one each.
+final class LinkHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    typealias Waiter = (Result<KeyMessage, LinkFailure>, _ nanoseconds: Int64) -> Void
+
+    private let expected: PeerIdentity
+    private var inFlight: InFlight<Waiter>
+    private var decoder = KeyPacketDecoder()
+    private var context: ChannelHandlerContext?
+    private var flushScheduled = false
+    private var timer: Scheduled<Void>?
+    private var timerDeadline: Int64 = .max
+    private var failure: LinkFailure?
+
+    /// Called once when the peer is verified, and once when the link ends.
+    private let onReady: (LinkHandler) -> Void
+    private let onEnd: (LinkFailure) -> Void
+    private let handshakeLimit: TimeAmount
+    private var handshakeTimer: Scheduled<Void>?
+    private var ended = false
+    private var verified = false
+
+    /// - Parameters:
+    ///   - limit: requests under way at once.
+    ///   - handshakeLimit: time from the connection to the verified identity.
+    init(
+        expected: PeerIdentity, limit: Int, handshakeLimit: TimeAmount, onReady: @escaping (LinkHandler) -> Void,
+        onEnd: @escaping (LinkFailure) -> Void
+    ) {
+        self.expected = expected
+        self.inFlight = InFlight(limit: limit)
+        self.handshakeLimit = handshakeLimit
+        self.onReady = onReady
+        self.onEnd = onEnd
+    }
+
+    // MARK: Requests
+
+    /// Sends one request. The waiter is called exactly once, on the event loop.
+    func send(_ message: KeyMessage, deadline: NIODeadline, waiter: @escaping Waiter) {
+        guard let context = self.context, self.verified, !self.ended else { return waiter(.failure(.notConnected), 0) }
+        let now = Int64(NIODeadline.now().uptimeNanoseconds)
+        let due = Int64(deadline.uptimeNanoseconds)
+        guard let id = self.inFlight.add(waiter, now: now, deadline: due) else {
+            return waiter(.failure(.overloaded), 0)
+        }
+        var buffer = context.channel.allocator.buffer(capacity: 1024)
+        do {
+            try KeyPacket(id: id, body: message).encode(into: &buffer)
+        } catch {
+            _ = self.inFlight.take(id)
+            return waiter(.failure(.unencodable("\(error)")), 0)
+        }
+        context.write(self.wrapOutboundOut(buffer), promise: nil)
+        self.scheduleFlush(context)
+        self.armTimer(context)
+    }
+
+    private func scheduleFlush(_ context: ChannelHandlerContext) {
+        guard !self.flushScheduled else { return }
+        self.flushScheduled = true
+        context.eventLoop.assumeIsolated().execute {
+            self.flushScheduled = false
+            self.context?.flush()
+        }
+    }
+
+    private func armTimer(_ context: ChannelHandlerContext) {
+        guard let next = self.inFlight.nextDeadline, next < self.timerDeadline else { return }
+        self.timer?.cancel()
+        self.timerDeadline = next
+        self.timer = context.eventLoop.assumeIsolated().scheduleTask(
+            deadline: .uptimeNanoseconds(UInt64(max(next, 0)))
+        ) {
+            self.timerDeadline = .max
+            self.timer = nil
+            let now = Int64(NIODeadline.now().uptimeNanoseconds)
+            for waiter in self.inFlight.expire(now: now) { waiter(.failure(.timedOut), 0) }
+            if let context = self.context { self.armTimer(context) }
+        }
+    }
+
+    // MARK: Channel events
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        self.handshakeTimer = context.eventLoop.assumeIsolated().scheduleTask(in: self.handshakeLimit) {
+            self.failure = .lost("no TLS handshake within \(self.handshakeLimit.nanoseconds / 1_000_000) ms")
+            self.close()
+        }
+    }
+
+    func close() { self.context?.close(promise: nil) }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.end(self.failure ?? .lost("the connection was closed"))
+        self.context = nil
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .handshakeCompleted = event as? TLSUserEvent { self.verify(context) }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    private func verify(_ context: ChannelHandlerContext) {
+        do throws(PeerIdentityError) {
+            guard let handler = try? context.pipeline.syncOperations.handler(type: NIOSSLHandler.self) else {
+                throw .noCertificate
+            }
+            let peer = try PeerIdentity(handler: handler)
+            guard peer == self.expected else { throw .unexpected(expected: self.expected, got: peer) }
+            self.verified = true
+            self.handshakeTimer?.cancel()
+            self.onReady(self)
+        } catch {
+            self.failure = .wrongPeer(error)
+            context.close(promise: nil)
+        }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        self.decoder.receive(self.unwrapInboundIn(data))
+        do {
+            while let event = try self.decoder.next() { self.handle(event) }
+        } catch {
+            self.failure = .lost("the key holder broke the protocol: \(error)")
+            context.close(promise: nil)
+        }
+    }
+
+    private func handle(_ event: KeyPacketEvent) {
+        let now = Int64(NIODeadline.now().uptimeNanoseconds)
+        switch event {
+        case .packet(let packet):
+            guard let entry = self.inFlight.take(packet.id) else { return }
+            entry.waiter(Self.outcome(of: packet.body), now - entry.sentAt)
+        case .malformed(let id, let code):
+            guard let entry = self.inFlight.take(id) else { return }
+            entry.waiter(.failure(.refused(code)), now - entry.sentAt)
+        }
+    }
+
+    /// An answer is a success, a pong, or an error with a one-byte code.
+    private static func outcome(of answer: KeyMessage) -> Result<KeyMessage, LinkFailure> {
+        switch answer.opcode {
+        case .success, .pong: return .success(answer)
+        case .error:
+            let code = answer.payload.getInteger(at: answer.payload.readerIndex, as: UInt8.self)
+            return .failure(.refused(code.flatMap(KeyErrorCode.init(rawValue:)) ?? .internalError))
+        default: return .failure(.refused(.unexpectedOpcode))
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if self.failure == nil { self.failure = .lost("\(error)") }
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.end(self.failure ?? .lost("the key holder closed the connection"))
+        context.fireChannelInactive()
+    }
+
+    private func end(_ failure: LinkFailure) {
+        guard !self.ended else { return }
+        self.ended = true
+        self.handshakeTimer?.cancel()
+        self.timer?.cancel()
+        self.timer = nil
+        // The pool learns first, so that what is tried again is not tried here.
+        self.onEnd(failure)
+        for waiter in self.inFlight.removeAll() { waiter(.failure(failure), 0) }
+    }
+}
+
+/// Why a request over a link got no answer.
+public enum LinkFailure: Error, Sendable, CustomStringConvertible {
+    case notConnected
+    case overloaded
+    case timedOut
+    case lost(String)
+    case wrongPeer(PeerIdentityError)
+    case refused(KeyErrorCode)
+    case unencodable(String)
+    case badAnswer(String)
+
+    public var description: String {
+        switch self {
+        case .notConnected: "no key holder is connected"
+        case .overloaded: "too many requests are under way"
+        case .timedOut: "the key holder did not answer in time"
+        case .lost(let why): "the link to the key holder broke: \(why)"
+        case .wrongPeer(let error): "not the key holder that was expected: \(error)"
+        case .refused(let code): "the key holder refused: \(code)"
+        case .unencodable(let why): "the request cannot be encoded: \(why)"
+        case .badAnswer(let why): "the key holder's answer makes no sense: \(why)"
+        }
+    }
+
+    /// A short constant for metric labels.
+    public var label: String {
+        switch self {
+        case .notConnected: "not-connected"
+        case .overloaded: "overloaded"
+        case .timedOut: "timed-out"
+        case .lost: "lost"
+        case .wrongPeer: "wrong-peer"
+        case .refused: "refused"
+        case .unencodable: "unencodable"
+        case .badAnswer: "bad-answer"
+        }
+    }
+}

@@ -1,0 +1,126 @@
+import Testing
+
+@testable import PeerLink
+
+@Suite struct BackOffTests {
+    @Test func doublesUpToTheCeilingAndStartsAnewAfterSuccess() {
+        var backOff = BackOff(first: 100, ceiling: 1000)
+        #expect((0..<6).map { _ in backOff.next(random: 1) } == [100, 200, 400, 800, 1000, 1000])
+        backOff.reset()
+        #expect(backOff.next(random: 1) == 100)
+    }
+
+    @Test func jitterKeepsBetweenHalfAndAll() {
+        var backOff = BackOff(first: 100, ceiling: 1000)
+        #expect(backOff.next(random: 0) == 50)
+        #expect(backOff.next(random: 0.5) == 150)
+    }
+
+    @Test func neverOverflows() {
+        var backOff = BackOff()
+        for _ in 0..<200 { #expect(backOff.next(random: 1) <= 5000) }
+    }
+}
+
+@Suite struct InFlightTests {
+    @Test func answersFindTheirRequestInAnyOrderAndOnlyOnce() {
+        var table = InFlight<String>(limit: 10)
+        let a = table.add("a", now: 1, deadline: 100)!
+        let b = table.add("b", now: 2, deadline: 100)!
+        #expect(a != b)
+        #expect(table.take(b)?.waiter == "b")
+        #expect(table.take(b) == nil)
+        #expect(table.take(a)?.sentAt == 1)
+        #expect(table.count == 0)
+        #expect(table.nextDeadline == nil)
+    }
+
+    @Test func refusesBeyondTheLimit() {
+        var table = InFlight<Int>(limit: 2)
+        #expect(table.add(1, now: 0, deadline: 9) != nil)
+        #expect(table.add(2, now: 0, deadline: 9) != nil)
+        #expect(table.add(3, now: 0, deadline: 9) == nil)
+    }
+
+    @Test func expiresInOrderOfDeadlineWhateverTheOrderOfAdding() {
+        var table = InFlight<String>(limit: 10)
+        _ = table.add("late", now: 0, deadline: 50)
+        _ = table.add("early", now: 0, deadline: 20)
+        let kept = table.add("last", now: 0, deadline: 70)!
+        #expect(table.nextDeadline == 20)
+        #expect(table.expire(now: 19).isEmpty)
+        #expect(table.expire(now: 60) == ["early", "late"])
+        #expect(table.nextDeadline == 70)
+        #expect(table.take(kept)?.waiter == "last")
+        #expect(table.expire(now: 1000).isEmpty)
+    }
+
+    @Test func idsWrapAroundPastThoseThatStillWait() {
+        var table = InFlight<Int>(limit: 10, firstID: .max)
+        #expect(table.add(0, now: 0, deadline: 9) == .max)
+        #expect(table.add(1, now: 0, deadline: 9) == 0)
+    }
+}
+
+@Suite struct HolderSelectionTests {
+    @Test func prefersTheFastestReadyOne() {
+        var selection = HolderSelection(count: 3)
+        #expect(selection.choose() == nil)
+        selection.connected(0)
+        selection.connected(1)
+        selection.answered(0, after: 1000, probe: true)
+        selection.answered(1, after: 500, probe: true)
+        #expect(selection.choose() == 1)
+        #expect(selection.choose(excluding: [1]) == 0)
+        #expect(selection.choose(excluding: [0, 1]) == nil)
+    }
+
+    @Test func sharesLoadBetweenEquals() {
+        var selection = HolderSelection(count: 2)
+        for index in 0..<2 {
+            selection.connected(index)
+            selection.answered(index, after: 1000, probe: true)
+        }
+        var counts = [0, 0]
+        for _ in 0..<100 {
+            let index = selection.choose()!
+            selection.sent(index)
+            counts[index] += 1
+        }
+        #expect(counts == [50, 50])
+    }
+
+    @Test func oneThatTimedOutGetsNothingUntilItAnswersAProbe() {
+        var selection = HolderSelection(count: 2)
+        for index in 0..<2 {
+            selection.connected(index)
+            selection.answered(index, after: 1000, probe: true)
+        }
+        selection.sent(0)
+        selection.timedOut(0)
+        #expect(selection.choose(excluding: [1]) == nil)
+        #expect(selection.hasReady)
+        selection.answered(0, after: 900, probe: true)
+        #expect(selection.choose() == 0)
+        selection.disconnected(0)
+        selection.answered(0, after: 1, probe: true)
+        #expect(selection.choose() == 1)
+    }
+}
+
+@Suite struct PeerIdentityTests {
+    @Test func readsWhatItWrites() throws {
+        let identity = try PeerIdentity(role: .edge, name: "paris-1.example")
+        #expect(identity.uri == "latchstring:edge:paris-1.example")
+        #expect(try PeerIdentity(uri: identity.uri) == identity)
+    }
+
+    @Test(arguments: [
+        "latchstring:edge:", "latchstring:edge", "latchstring:origin:a", "spiffe:edge:a", "latchstring:edge:A",
+        "latchstring:edge:a b", "latchstring:edge:a:b", "",
+        "latchstring:edge:" + String(repeating: "a", count: 65),
+    ])
+    func refusesWhatIsNone(uri: String) {
+        #expect(throws: PeerIdentityError.self) { try PeerIdentity(uri: uri) }
+    }
+}
