@@ -1,4 +1,4 @@
-// swift-tools-version: 6.1
+// swift-tools-version: 6.2
 //
 // Layers, lowest first. Imports point downwards only:
 //
@@ -26,12 +26,15 @@ let atomics: Target.Dependency = .product(name: "Atomics", package: "swift-atomi
 let collections: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
-let strict: [SwiftSetting] = [
-    .swiftLanguageMode(.v6),
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-]
+let strict: [SwiftSetting] =
+    [
+        .swiftLanguageMode(.v6),
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+    ]
+    // A warning is an error where every change is judged, and only a warning while one works.
+    + (Context.environment["CI"] == nil ? [] : [.treatAllWarnings(as: .error)])
 
 let package = Package(
     name: "latchstring",
@@ -117,9 +120,12 @@ let package = Package(
 
         // Tests: one target per module, and one that drives the real binary with real clients.
         .testTarget(name: "TLSWireTests", dependencies: ["TLSWire"] + [nio[0]], swiftSettings: strict),
-        .testTarget(name: "KeyProtocolTests", dependencies: ["KeyProtocol", "TLSWire"] + [nio[0]], swiftSettings: strict),
-        .testTarget(name: "HTTPForwardingTests", dependencies: ["HTTPForwarding", "TLSWire", nioHTTP1], swiftSettings: strict),
-        .testTarget(name: "SettingsTests", dependencies: ["Settings", "TLSWire", "KeyProtocol"], swiftSettings: strict),
+        .testTarget(
+            name: "KeyProtocolTests", dependencies: ["KeyProtocol", "TLSWire"] + [nio[0]], swiftSettings: strict),
+        .testTarget(
+            name: "HTTPForwardingTests", dependencies: ["HTTPForwarding", "TLSWire", nioHTTP1], swiftSettings: strict),
+        .testTarget(
+            name: "SettingsTests", dependencies: ["Settings", "TLSWire", "KeyProtocol"], swiftSettings: strict),
         .testTarget(
             name: "FleetTests", dependencies: ["Fleet", x509, asn1, crypto, cryptoExtras], swiftSettings: strict),
         .testTarget(
@@ -143,7 +149,10 @@ let package = Package(
         .testTarget(name: "AdminTests", dependencies: ["Admin", metrics, logging] + nio, swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["latchstring", "Fleet", "KeyProtocol", "LatchstringClient", "PeerLink", "TLSWire", nioSSL, nioHTTP1, logging, x509] + nio,
+            dependencies: [
+                "latchstring", "Fleet", "KeyProtocol", "LatchstringClient", "PeerLink", "TLSWire", nioSSL, nioHTTP1,
+                logging, x509,
+            ] + nio,
             swiftSettings: strict),
     ]
 )
