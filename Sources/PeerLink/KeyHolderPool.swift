@@ -135,7 +135,8 @@ public final class KeyHolderPool {
         let now = NIODeadline.now()
         // With another one to turn to, half of what remains is spent on this one.
         let hasAnother = self.selection.choose(excluding: request.tried) != nil
-        let limit = hasAnother ? now + (request.deadline - now) / 2 : request.deadline
+        let limit =
+            hasAnother ? now + .nanoseconds((request.deadline - now).nanoseconds / 2) : request.deadline
         self.selection.sent(index)
         self.links[index].send(request.message, deadline: limit) { result, nanoseconds in
             self.finish(request, at: index, result: result, after: nanoseconds)

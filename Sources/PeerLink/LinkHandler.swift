@@ -1,4 +1,4 @@
-import KeyProtocol
+public import KeyProtocol
 import NIOCore
 import NIOSSL
 import NIOTLS
