@@ -1,0 +1,89 @@
+import Fleet
+import KeyProtocol
+import Logging
+import NIOCore
+import NIOPosix
+import NIOSSL
+import PeerLink
+
+/// A key holder whose answers the test decides, on a free port behind real mutual TLS.
+final class FakeKeyHolder: Sendable {
+    typealias Behaviour = @Sendable (KeyMessage) -> KeyMessage?
+
+    let address: PeerAddress
+    private let listener: any Channel
+
+    static func start(
+        _ credentials: PeerCredentials, on group: any EventLoopGroup, port: Int = 0, behaviour: @escaping Behaviour
+    ) async throws -> FakeKeyHolder {
+        let tls = try credentials.serverContext()
+        let listener = try await ServerBootstrap(group: group)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandlers([
+                        NIOSSLServerHandler(context: tls), Answering(behaviour: behaviour),
+                    ])
+                }
+            }
+            .bind(host: "127.0.0.1", port: port).get()
+        return FakeKeyHolder(listener)
+    }
+
+    private init(_ listener: any Channel) {
+        self.listener = listener
+        self.address = PeerAddress(host: "127.0.0.1", port: listener.localAddress?.port ?? 0)
+    }
+
+    /// Stops listening; connections that are open stay open.
+    func stop() async throws { try await self.listener.close().get() }
+
+    private final class Answering: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+        typealias OutboundOut = ByteBuffer
+
+        let behaviour: Behaviour
+        private var decoder = KeyPacketDecoder()
+
+        init(behaviour: @escaping Behaviour) { self.behaviour = behaviour }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            self.decoder.receive(self.unwrapInboundIn(data))
+            while case .packet(let packet)? = try? self.decoder.next() {
+                guard let answer = self.behaviour(packet.body) else { continue }
+                if answer.opcode == Self.hangUp { return context.close(promise: nil) }
+                var buffer = context.channel.allocator.buffer(capacity: 1024)
+                try? KeyPacket(id: packet.id, body: answer).encode(into: &buffer)
+                context.writeAndFlush(self.wrapOutboundOut(buffer), promise: nil)
+            }
+        }
+
+        func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+        static let hangUp = Opcode(rawValue: 0x99)
+    }
+
+    /// An answer that closes the connection instead.
+    static let hangUp = KeyMessage(opcode: Opcode(rawValue: 0x99))
+    static let pong = KeyMessage(opcode: .pong)
+
+    static func success(_ text: String) -> KeyMessage {
+        KeyMessage(opcode: .success, payload: ByteBuffer(string: text))
+    }
+}
+
+/// Identities made for one test.
+struct TestFleet {
+    let authority: FleetAuthority
+
+    init() throws { self.authority = try FleetAuthority(name: "test fleet") }
+
+    func credentials(_ role: IdentityRole, _ name: String, trusting other: FleetAuthority? = nil) throws
+        -> PeerCredentials
+    {
+        let issued = try self.authority.issueIdentity(role: role, name: name)
+        return try PeerCredentials(
+            chainPEM: issued.chainPEM, keyPEM: issued.keyPEM,
+            authorityPEM: (other ?? self.authority).certificatePEM)
+    }
+}
