@@ -153,7 +153,11 @@ public final class KeyHolderPool {
         case .failure(.refused(let code)):
             self.selection.answered(index, after: after)
             // An internal error may be this key holder's alone; every other refusal would be the same elsewhere.
-            if code == .internalError { self.retry(request, after: .refused(code)) } else { self.fail(request, .refused(code)) }
+            if code == .internalError {
+                self.retry(request, after: .refused(code))
+            } else {
+                self.fail(request, .refused(code))
+            }
         case .failure(.timedOut):
             self.selection.timedOut(index)
             self.links[index].probeNow()
