@@ -1,0 +1,33 @@
+/// The files that show who this party is to the other end of a key link (mutual TLS).
+public struct IdentitySettings: Hashable, Sendable {
+    public var location: SourceLocation
+    /// Path of the identity's chain, PEM, leaf first.
+    public var certificate: String
+    /// Path of the identity's private key, PEM.
+    public var key: String
+    /// Path of the fleet authority's certificate, PEM.
+    public var authority: String
+}
+
+public struct LogSettings: Hashable, Sendable {
+    public enum Level: String, CaseIterable, Sendable {
+        case trace, debug, info, notice, warning, error
+    }
+
+    public enum Format: String, CaseIterable, Sendable {
+        /// Text on a terminal, JSON otherwise.
+        case auto
+        case text
+        case json
+    }
+
+    /// Default: info.
+    public var level: Level
+    /// Default: auto.
+    public var format: Format
+
+    public init(level: Level = .info, format: Format = .auto) {
+        self.level = level
+        self.format = format
+    }
+}

@@ -1,0 +1,108 @@
+public import TLSWire
+
+/// What `Examples/edge.yaml` says, with defaults filled in and paths resolved.
+public struct EdgeSettings: Hashable, Sendable {
+    /// TLS listeners; at least one. Port 0 lets the system choose.
+    public var listen: [SocketEndpoint]
+    /// Who this edge is towards key holders; present whenever `keyHolders` is not empty.
+    public var identity: IdentitySettings?
+    /// In the order of the file; names are unique.
+    public var keyHolders: [KeyHolderEntry]
+    /// In the order of the file; at least one. No domain stands in two of them.
+    public var sites: [Site]
+    /// The name assumed for clients that send none; belongs to one of `sites`. nil: such clients get an alert.
+    public var defaultSite: ServerName?
+    /// Health and metrics; always a loopback address. nil: none.
+    public var admin: SocketEndpoint?
+    public var log: LogSettings
+    public var limits: Limits
+    /// Event loops; nil: one per core.
+    public var threads: Int?
+
+    /// A group of addresses at which one and the same key holder identity, or copies of it, can be reached.
+    public struct KeyHolderEntry: Hashable, Sendable {
+        /// What sites call it.
+        public var name: String
+        public var location: SourceLocation
+        /// At least one.
+        public var addresses: [SocketEndpoint]
+        /// How long a handshake waits for one key operation, failover included. Default: 2 s.
+        public var deadline: Duration
+        /// The name that its identity must show. Default: `name`.
+        public var identityName: String
+        /// Requests under way on one connection. Default: 4,096.
+        public var inFlight: Int
+    }
+
+    /// Domains that are served alike.
+    public struct Site: Hashable, Sendable {
+        public var location: SourceLocation
+        /// At least one.
+        public var domains: [ServerNamePattern]
+        public var mode: Mode
+    }
+
+    public enum Mode: Hashable, Sendable {
+        /// The edge speaks TLS to the client with the help of the named key holder, and HTTP to the origin.
+        case keyless(keyHolder: String, origin: WebOrigin)
+        /// Client and origin speak TLS to each other through the edge.
+        case relay(origin: RelayOrigin)
+    }
+
+    /// Where a keyless site's requests go.
+    public struct WebOrigin: Hashable, Sendable {
+        public var location: SourceLocation
+        public var url: OriginURL
+        /// The name that the origin's certificate must show; nil: the URL's host. Only for https.
+        public var name: ServerName?
+        /// Path of the PEM file with the authorities to trust; nil: the system's. Only for https.
+        public var roots: String?
+        /// Time limit for a new connection. Default: 5 s.
+        public var connect: Duration
+        /// Time limit for the response's head, and between parts of its body. Default: 60 s.
+        public var response: Duration
+    }
+
+    /// Where a relay site's connections go.
+    public struct RelayOrigin: Hashable, Sendable {
+        public enum Destination: Hashable, Sendable {
+            case address(SocketEndpoint)
+            /// Wherever DNS says the requested name is. `ports` is never empty: the first one is used.
+            /// Unless `allowPrivate`, answers in private, loopback and link-local ranges are refused.
+            case resolve(ports: [Int], allowPrivate: Bool)
+        }
+
+        /// How the origin learns the client's address.
+        public enum ProxyProtocol: String, CaseIterable, Sendable {
+            case none, v1, v2
+        }
+
+        public var location: SourceLocation
+        public var destination: Destination
+        /// Default: none.
+        public var proxyProtocol: ProxyProtocol
+        /// Time limit for a new connection. Default: 5 s.
+        public var connect: Duration
+        /// A connection that moves no byte for this long is closed. Default: 5 min.
+        public var idle: Duration
+        /// A connection is closed at this age. Default: 24 h.
+        public var lifetime: Duration
+    }
+
+    public struct Limits: Hashable, Sendable {
+        /// Clients connected at once.
+        public var connections: Int = 100_000
+        /// The largest ClientHello that is read, in bytes, record headers included.
+        public var helloBytes: Int = 65_536
+        /// From accepting a connection to its complete ClientHello.
+        public var helloTimeout: Duration = .seconds(10)
+        /// From the ClientHello to the end of the TLS handshake (keyless).
+        public var handshakeTimeout: Duration = .seconds(15)
+        /// A kept connection without a request is closed after this time (keyless).
+        public var idle: Duration = .seconds(60)
+        /// The largest request head, in bytes (keyless).
+        public var requestHeadBytes: Int = 65_536
+
+        public init() {}
+    }
+}

@@ -1,0 +1,61 @@
+public import KeyProtocol
+public import TLSWire
+
+/// What `Examples/keyholder.yaml` says, with defaults filled in and paths resolved.
+public struct KeyHolderSettings: Hashable, Sendable {
+    /// Where edges reach it. Port 0 lets the system choose.
+    public var listen: SocketEndpoint
+    /// Who this key holder is towards edges.
+    public var identity: IdentitySettings
+    /// At least one. No explicitly named domain stands in two of them.
+    public var sites: [Site]
+    /// Who may do what; whatever is not here is denied.
+    public var grants: [Grant]
+    public var audit: Audit
+    /// Health and metrics; always a loopback address. nil: none.
+    public var admin: SocketEndpoint?
+    public var log: LogSettings
+    public var limits: Limits
+    /// Event loops; nil: one per core.
+    public var threads: Int?
+
+    /// One certificate and its private key.
+    public struct Site: Hashable, Sendable {
+        public var location: SourceLocation
+        /// Path of the chain, PEM, leaf first.
+        public var certificate: String
+        /// Path of the private key, PEM: PKCS#8, SEC1 or PKCS#1.
+        public var key: String
+        /// nil: the DNS names of the certificate.
+        public var domains: [ServerNamePattern]?
+    }
+
+    /// What one edge may do for some sites.
+    public struct Grant: Hashable, Sendable {
+        public var location: SourceLocation
+        /// The name in the edge's identity.
+        public var edge: String
+        /// Domains of sites, as the sites have them. At least one.
+        public var sites: [ServerNamePattern]
+        /// At least one.
+        public var operations: Set<KeyProtocol.Operation>
+        /// Operations per second for this edge and site, with bursts of twice as many. Default: 1,000.
+        public var rate: Int
+    }
+
+    /// Where the audit lines go.
+    public enum Audit: Hashable, Sendable {
+        case standardOutput
+        /// Appended to; made if it is not there.
+        case file(String)
+    }
+
+    public struct Limits: Hashable, Sendable {
+        /// Edges connected at once.
+        public var connections: Int = 1024
+        /// Requests under way on one connection.
+        public var inFlight: Int = 4096
+
+        public init() {}
+    }
+}

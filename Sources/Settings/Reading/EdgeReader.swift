@@ -1,0 +1,205 @@
+internal import TLSWire
+
+/// Reads `role: edge`.
+struct EdgeReader {
+    static let keys = [
+        "role", "listen", "identity", "keyholders", "sites", "default-site", "admin", "log", "limits", "threads",
+    ]
+
+    let report: DiagnosticCollector
+    let files: FileChecks
+
+    private var values: ValueReaders { ValueReaders(report: self.report) }
+    private var common: CommonReaders { CommonReaders(report: self.report, files: self.files) }
+
+    /// nil only where errors were reported.
+    func read(_ root: ConfigurationNode) -> EdgeSettings? {
+        let misplaced: [String: MappingReader.Misplaced] = [
+            "grants": .init(
+                message: "\"grants\" belongs to a key holder's file", remedy: "What an edge may do is decided there."),
+            "audit": .init(
+                message: "\"audit\" belongs to a key holder's file", remedy: "Every key operation is recorded there."),
+            "keyholder": .init(
+                message: "unknown key \"keyholder\" in an edge's file",
+                remedy: "Key holders are defined under \"keyholders\"; sites name one with \"keyholder\"."),
+        ]
+        guard
+            let reader = MappingReader(
+                root, noun: "an edge's file", keys: Self.keys, misplaced: misplaced, report: self.report)
+        else { return nil }
+
+        let listen = reader.required("listen", remedy: "Write listen: [0.0.0.0:443].") { self.listeners($0) }
+        let identity = reader.optional("identity") { self.common.identity($0) }
+        let keyHolders = reader.optional("keyholders") { self.keyHolders($0) } ?? []
+        let sites =
+            reader.required("sites", remedy: "Write at least one site.") { node in
+                self.sites(node, keyHolderNames: Self.names(reader.node("keyholders")))
+            } ?? []
+        let admin = reader.optional("admin") { self.values.loopbackListener($0) }
+        let log = reader.optional("log") { self.common.log($0) }
+        let limits = reader.optional("limits") { self.limits($0) }
+        let threads = self.common.threads(reader)
+
+        if reader.has("keyholders"), !reader.has("identity") {
+            self.report.error(
+                at: reader.position(of: "keyholders"), "key holders are named, and this edge has no identity for them",
+                remedy: "Add \"identity\"; `latchstring certs` makes one.")
+        }
+        let defaultSite = reader.optional("default-site") { self.defaultSite($0, sites: sites) }
+        self.checkListeners(listen ?? [], admin: admin, reader: reader)
+        self.checkUse(of: keyHolders, sites: sites)
+        self.checkLoops(sites, listen: listen ?? [])
+
+        guard let listen, !self.report.hasErrors else { return nil }
+        return EdgeSettings(
+            listen: listen, identity: identity, keyHolders: keyHolders, sites: sites, defaultSite: defaultSite,
+            admin: admin, log: log ?? LogSettings(), limits: limits ?? EdgeSettings.Limits(), threads: threads)
+    }
+
+    private func listeners(_ node: ConfigurationNode) -> [SocketEndpoint] {
+        var seen: Set<SocketEndpoint> = []
+        return self.values.list(node, of: "address") { item in
+            guard let endpoint = self.values.listener(item) else { return nil }
+            if endpoint.port != 0, !seen.insert(endpoint).inserted {
+                self.report.error(
+                    at: item.position, "\(endpoint) stands twice in the list", remedy: "Keep one of them.")
+            }
+            return endpoint
+        }
+    }
+
+    private func keyHolders(_ node: ConfigurationNode) -> [EdgeSettings.KeyHolderEntry] {
+        guard case .mapping(let entries) = node.kind else {
+            self.values.wrongType(node, wanted: "a mapping from names to key holders (`home: …`)")
+            return []
+        }
+        return entries.compactMap { entry in
+            let nameNode = ConfigurationNode(position: entry.keyPosition, kind: .scalar(entry.key, plain: false))
+            let name = self.values.identityName(nameNode)
+            guard
+                let reader = MappingReader(
+                    entry.value, noun: "a key holder", keys: ["addresses", "deadline", "name", "in-flight"],
+                    misplaced: [
+                        "address": .init(
+                            message: "unknown key \"address\" in a key holder",
+                            remedy: "Did you mean \"addresses\"? It takes one address or a list.")
+                    ], report: self.report)
+            else { return nil }
+            var seen: Set<SocketEndpoint> = []
+            let addresses = reader.required("addresses", remedy: "Write addresses: [HOST:PORT].") { node in
+                self.values.list(node, of: "address") { item -> SocketEndpoint? in
+                    guard let endpoint = self.values.endpoint(item, allowPortZero: false) else { return nil }
+                    if !seen.insert(endpoint).inserted {
+                        self.report.error(
+                            at: item.position, "\(endpoint) stands twice in the list", remedy: "Keep one of them.")
+                    }
+                    return endpoint
+                }
+            }
+            let deadline = reader.optional("deadline") { self.values.duration($0, in: SettingsRanges.deadline) }
+            let identityName = reader.optional("name") { self.values.identityName($0) }
+            let inFlight = reader.optional("in-flight") { self.values.integer($0, in: SettingsRanges.inFlight) }
+            return EdgeSettings.KeyHolderEntry(
+                name: name ?? entry.key, location: self.report.location(entry.keyPosition), addresses: addresses ?? [],
+                deadline: deadline ?? .seconds(2), identityName: identityName ?? entry.key, inFlight: inFlight ?? 4096)
+        }
+    }
+
+    /// The names of key holders, also of those that are wrong otherwise: sites that name them are right.
+    private static func names(_ node: ConfigurationNode?) -> [String] {
+        guard case .mapping(let entries)? = node?.kind else { return [] }
+        return entries.map(\.key)
+    }
+
+    private func sites(_ node: ConfigurationNode, keyHolderNames: [String]) -> [EdgeSettings.Site] {
+        guard case .list = node.kind else {
+            self.values.wrongType(node, wanted: "a list of sites (`- domains: …`)")
+            return []
+        }
+        let reader = SiteReader(report: self.report, files: self.files, keyHolderNames: keyHolderNames)
+        var domains = DomainRegister()
+        return self.values.list(node, of: "site") { reader.read($0, domains: &domains) }
+    }
+
+    private func defaultSite(_ node: ConfigurationNode, sites: [EdgeSettings.Site]) -> ServerName? {
+        guard let name = self.values.serverName(node) else { return nil }
+        let domains = sites.flatMap(\.domains)
+        guard domains.contains(where: { $0.matches(name) }) else {
+            self.report.error(
+                at: node.position, "no site has the domain \"\(name)\"",
+                remedy: NearestName.advice(
+                    name.rawValue, among: domains.prefix(10).map(\.description), noun: "Domains here"))
+            return nil
+        }
+        return name
+    }
+
+    private func limits(_ node: ConfigurationNode) -> EdgeSettings.Limits? {
+        let keys = [
+            "connections", "hello-bytes", "hello-timeout", "handshake-timeout", "idle", "request-head-bytes",
+        ]
+        guard let reader = MappingReader(node, noun: "limits", keys: keys, report: self.report) else { return nil }
+        let values = self.values
+        var limits = EdgeSettings.Limits()
+        if let value = reader.optional("connections", { values.integer($0, in: SettingsRanges.edgeConnections) }) {
+            limits.connections = value
+        }
+        if let value = reader.optional("hello-bytes", { values.size($0, in: SettingsRanges.helloBytes) }) {
+            limits.helloBytes = value
+        }
+        if let value = reader.optional("hello-timeout", { values.duration($0, in: SettingsRanges.helloTimeout) }) {
+            limits.helloTimeout = value
+        }
+        if let value = reader.optional(
+            "handshake-timeout", { values.duration($0, in: SettingsRanges.handshakeTimeout) })
+        {
+            limits.handshakeTimeout = value
+        }
+        if let value = reader.optional("idle", { values.duration($0, in: SettingsRanges.keepAliveIdle) }) {
+            limits.idle = value
+        }
+        if let value = reader.optional("request-head-bytes", { values.size($0, in: SettingsRanges.requestHeadBytes) }) {
+            limits.requestHeadBytes = value
+        }
+        return limits
+    }
+
+    private func checkListeners(_ listen: [SocketEndpoint], admin: SocketEndpoint?, reader: MappingReader) {
+        guard let admin, admin.port != 0, listen.contains(admin) else { return }
+        self.report.error(
+            at: reader.valuePosition(of: "admin"), "\(admin) is also a TLS listener", remedy: "Use another port.")
+    }
+
+    private func checkUse(of keyHolders: [EdgeSettings.KeyHolderEntry], sites: [EdgeSettings.Site]) {
+        let used: Set<String> = Set(
+            sites.compactMap { site in
+                if case .keyless(let name, _) = site.mode { return name }
+                return nil
+            })
+        for entry in keyHolders where !used.contains(entry.name) && !self.report.hasErrors {
+            self.report.warning(
+                at: SourcePosition(line: entry.location.line, column: entry.location.column),
+                "no site uses the key holder \"\(entry.name)\"", remedy: "Name it in a site, or remove it.")
+        }
+    }
+
+    private func checkLoops(_ sites: [EdgeSettings.Site], listen: [SocketEndpoint]) {
+        for site in sites {
+            let target: SocketEndpoint
+            let location: SourceLocation
+            switch site.mode {
+            case .keyless(_, let origin):
+                target = origin.url.endpoint
+                location = origin.location
+            case .relay(let origin):
+                guard case .address(let address) = origin.destination else { continue }
+                target = address
+                location = origin.location
+            }
+            guard listen.contains(target) else { continue }
+            self.report.error(
+                at: SourcePosition(line: location.line, column: location.column),
+                "the origin \(target) is this edge's own listener", remedy: "Name the address of the origin server.")
+        }
+    }
+}

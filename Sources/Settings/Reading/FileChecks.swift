@@ -1,0 +1,90 @@
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#else
+    internal import Darwin
+#endif
+
+/// Paths in a configuration file, relative to it, and whether the files they name can be used.
+struct FileChecks {
+    /// The configuration file's folder, or empty for the working directory.
+    private let folder: String
+    private let checksExistence: Bool
+
+    init(configurationFile: String, checksExistence: Bool) {
+        if let slash = configurationFile.lastIndex(of: "/") {
+            self.folder = String(configurationFile[...slash])
+        } else {
+            self.folder = ""
+        }
+        self.checksExistence = checksExistence
+    }
+
+    func resolve(_ path: String) -> String {
+        path.hasPrefix("/") ? path : self.folder + path
+    }
+
+    /// A file that must be there and readable.
+    func readable(_ node: ConfigurationNode, _ values: ValueReaders) -> String? {
+        guard let text = values.text(node, "a path") else { return nil }
+        let path = self.resolve(text)
+        guard self.checksExistence else { return path }
+        if let problem = Self.problemReading(path) {
+            values.report.error(at: node.position, "cannot read \"\(path)\": \(problem.reason)", remedy: problem.remedy)
+            return nil
+        }
+        return path
+    }
+
+    /// A file that will be made or appended to; its folder must be there.
+    func writable(_ node: ConfigurationNode, _ values: ValueReaders) -> String? {
+        guard let text = values.text(node, "a path") else { return nil }
+        let path = self.resolve(text)
+        guard self.checksExistence else { return path }
+        if Self.kind(path) == .folder {
+            values.report.error(at: node.position, "\"\(path)\" is a directory", remedy: "Name a file in it.")
+            return nil
+        }
+        let parent = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        guard Self.kind(parent.isEmpty ? "/" : parent) == .folder else {
+            values.report.error(
+                at: node.position, "cannot write \"\(path)\": there is no directory \"\(parent)\"",
+                remedy: "Make it, or name another.")
+            return nil
+        }
+        return path
+    }
+
+    private enum Kind { case file, folder, other, missing }
+
+    private static func kind(_ path: String) -> Kind {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return .missing }
+        switch status.st_mode & S_IFMT {
+        case S_IFREG: return .file
+        case S_IFDIR: return .folder
+        default: return .other
+        }
+    }
+
+    /// Why the file cannot be read; nil if it can.
+    static func problemReading(_ path: String) -> (reason: String, remedy: String?)? {
+        // Without O_NONBLOCK, opening a named pipe would wait for its other end.
+        let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            switch errno {
+            case ENOENT:
+                return (
+                    "there is no such file", "`latchstring certs` makes identities; paths are relative to this file."
+                )
+            case EACCES, EPERM: return ("permission denied", "Let the user who runs latchstring read it.")
+            case ENOTDIR: return ("a part of the path is not a directory", nil)
+            case ELOOP: return ("too many symbolic links", nil)
+            default: return (String(cString: strerror(errno)), nil)
+            }
+        }
+        close(descriptor)
+        return Self.kind(path) == .folder ? ("it is a directory", "Name the file.") : nil
+    }
+}

@@ -1,0 +1,160 @@
+internal import KeyProtocol
+internal import TLSWire
+
+/// Reads `role: keyholder`.
+struct KeyHolderReader {
+    static let keys = ["role", "listen", "identity", "sites", "grants", "audit", "admin", "log", "limits", "threads"]
+
+    let report: DiagnosticCollector
+    let files: FileChecks
+
+    private var values: ValueReaders { ValueReaders(report: self.report) }
+    private var common: CommonReaders { CommonReaders(report: self.report, files: self.files) }
+
+    /// nil only where errors were reported.
+    func read(_ root: ConfigurationNode) -> KeyHolderSettings? {
+        let misplaced: [String: MappingReader.Misplaced] = [
+            "keyholders": .init(
+                message: "\"keyholders\" belongs to an edge's file", remedy: "Edges connect to this key holder."),
+            "default-site": .init(
+                message: "\"default-site\" belongs to an edge's file", remedy: "Clients connect to the edge."),
+        ]
+        guard
+            let reader = MappingReader(
+                root, noun: "a key holder's file", keys: Self.keys, misplaced: misplaced, report: self.report)
+        else { return nil }
+
+        let listen = reader.required("listen", remedy: "Write listen: 0.0.0.0:4433.") { self.values.listener($0) }
+        let identity = reader.required("identity", remedy: "`latchstring certs` makes one.") {
+            self.common.identity($0)
+        }
+        let sites = reader.required("sites", remedy: "Write at least one site.") { self.sites($0) } ?? []
+        let grants = reader.optional("grants") { self.grants($0) } ?? []
+        let audit = reader.optional("audit") { self.audit($0) }
+        let admin = reader.optional("admin") { self.values.loopbackListener($0) }
+        let log = reader.optional("log") { self.common.log($0) }
+        let limits = reader.optional("limits") { self.limits($0) }
+        let threads = self.common.threads(reader)
+
+        if grants.isEmpty, !self.report.hasErrors {
+            self.report.warning(
+                at: reader.position(of: "grants"), "there are no grants, so no edge gets a signature",
+                remedy: "Add \"grants\" with an edge's name, its sites and operations.")
+        }
+        if let admin, admin.port != 0, admin == listen {
+            self.report.error(
+                at: reader.valuePosition(of: "admin"), "\(admin) is also where edges connect",
+                remedy: "Use another port.")
+        }
+        guard let listen, let identity, !self.report.hasErrors else { return nil }
+        return KeyHolderSettings(
+            listen: listen, identity: identity, sites: sites, grants: grants, audit: audit ?? .standardOutput,
+            admin: admin, log: log ?? LogSettings(), limits: limits ?? KeyHolderSettings.Limits(), threads: threads)
+    }
+
+    private func sites(_ node: ConfigurationNode) -> [KeyHolderSettings.Site] {
+        guard case .list = node.kind else {
+            self.values.wrongType(node, wanted: "a list of sites (`- certificate: …`)")
+            return []
+        }
+        var register = DomainRegister()
+        let misplaced: [String: MappingReader.Misplaced] = [
+            "mode": Self.edgeKey("mode"), "origin": Self.edgeKey("origin"), "keyholder": Self.edgeKey("keyholder"),
+        ]
+        return self.values.list(node, of: "site") { item in
+            guard
+                let reader = MappingReader(
+                    item, noun: "a site", keys: ["certificate", "key", "domains"], misplaced: misplaced,
+                    report: self.report)
+            else { return nil }
+            let values = self.values
+            let certificate = reader.required("certificate") { self.files.readable($0, values) }
+            let key = reader.required("key") { self.files.readable($0, values) }
+            let domains = reader.optional("domains") { node in
+                values.list(node, of: "domain") { item -> ServerNamePattern? in
+                    guard let pattern = values.pattern(item) else { return nil }
+                    register.take(pattern, at: item.position, report: self.report)
+                    return pattern
+                }
+            }
+            guard let certificate, let key else { return nil }
+            return KeyHolderSettings.Site(
+                location: self.report.location(item.position), certificate: certificate, key: key, domains: domains)
+        }
+    }
+
+    private static func edgeKey(_ key: String) -> MappingReader.Misplaced {
+        .init(
+            message: "\"\(key)\" belongs to the sites of an edge's file",
+            remedy: "Here a site is its certificate and key.")
+    }
+
+    private func grants(_ node: ConfigurationNode) -> [KeyHolderSettings.Grant] {
+        guard case .list(let items) = node.kind else {
+            self.values.wrongType(node, wanted: "a list of grants (`- edge: …`)")
+            return []
+        }
+        return items.compactMap { self.grant($0) }
+    }
+
+    private func grant(_ node: ConfigurationNode) -> KeyHolderSettings.Grant? {
+        guard
+            let reader = MappingReader(
+                node, noun: "a grant", keys: ["edge", "sites", "operations", "rate"],
+                misplaced: [
+                    "site": .init(message: "unknown key \"site\" in a grant", remedy: "Did you mean \"sites\"?"),
+                    "domains": .init(message: "unknown key \"domains\" in a grant", remedy: "Did you mean \"sites\"?"),
+                ], report: self.report)
+        else { return nil }
+        let values = self.values
+        let edge = reader.required("edge", remedy: "Write the name in the edge's identity.") { node in
+            values.identityName(node)
+        }
+        let sites = reader.required("sites", remedy: "Write sites: [www.example.com].") { node in
+            values.list(node, of: "domain") { values.pattern($0) }
+        }
+        let operations = reader.required("operations", remedy: "Write operations: [keyless].") { node in
+            values.list(node, of: "operation") { self.operations($0) }.reduce(into: Set()) { $0.formUnion($1) }
+        }
+        let rate = reader.optional("rate") { values.integer($0, in: SettingsRanges.rate) }
+        guard let edge, let sites, let operations else { return nil }
+        return KeyHolderSettings.Grant(
+            location: self.report.location(node.position), edge: edge, sites: sites, operations: operations,
+            rate: rate ?? SettingsRanges.defaultRate)
+    }
+
+    /// One operation's name, or `keyless` for the three that an edge in keyless mode needs.
+    private func operations(_ node: ConfigurationNode) -> Set<KeyProtocol.Operation>? {
+        let names = ["keyless"] + KeyProtocol.Operation.allCases.map(\.rawValue)
+        guard let text = self.values.text(node, "an operation") else { return nil }
+        if text == "keyless" { return [.certificate, .signTLS13, .signTLS12] }
+        guard let operation = KeyProtocol.Operation(rawValue: text) else {
+            self.report.error(
+                at: node.position, "\"\(text)\" is not an operation",
+                remedy: NearestName.advice(text, among: names, noun: "Operations"))
+            return nil
+        }
+        return [operation]
+    }
+
+    private func audit(_ node: ConfigurationNode) -> KeyHolderSettings.Audit? {
+        if case .scalar("-", _) = node.kind { return .standardOutput }
+        return self.files.writable(node, self.values).map { .file($0) }
+    }
+
+    private func limits(_ node: ConfigurationNode) -> KeyHolderSettings.Limits? {
+        guard
+            let reader = MappingReader(node, noun: "limits", keys: ["connections", "in-flight"], report: self.report)
+        else { return nil }
+        var limits = KeyHolderSettings.Limits()
+        if let value = reader.optional(
+            "connections", { self.values.integer($0, in: SettingsRanges.keyHolderConnections) })
+        {
+            limits.connections = value
+        }
+        if let value = reader.optional("in-flight", { self.values.integer($0, in: SettingsRanges.inFlight) }) {
+            limits.inFlight = value
+        }
+        return limits
+    }
+}

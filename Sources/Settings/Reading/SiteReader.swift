@@ -1,0 +1,208 @@
+internal import TLSWire
+
+/// Reads one site of an edge.
+struct SiteReader {
+    private enum ModeWord: String, CaseIterable {
+        case keyless, relay, handoff
+    }
+
+    private static let webKeys = ["url", "name", "roots", "connect", "response"]
+    private static let relayKeys = [
+        "address", "resolve", "ports", "allow-private", "proxy-protocol", "connect", "idle", "lifetime",
+    ]
+
+    let report: DiagnosticCollector
+    let files: FileChecks
+    let keyHolderNames: [String]
+
+    private var values: ValueReaders { ValueReaders(report: self.report) }
+
+    /// nil only where errors were reported.
+    func read(_ node: ConfigurationNode, domains register: inout DomainRegister) -> EdgeSettings.Site? {
+        let keys = ["domains", "mode", "keyholder", "origin"]
+        let misplaced: [String: MappingReader.Misplaced] = [
+            "domain": .init(
+                message: "unknown key \"domain\" in a site",
+                remedy: "Did you mean \"domains\"? It takes one domain or a list."),
+            "certificate": Self.noKeyFiles("certificate"),
+            "key": Self.noKeyFiles("key"),
+        ]
+        guard let reader = MappingReader(node, noun: "a site", keys: keys, misplaced: misplaced, report: self.report)
+        else { return nil }
+
+        var taken = register
+        let domains =
+            reader.required("domains", remedy: "Write domains: [www.example.com].") { node in
+                self.values.list(node, of: "domain") { item -> ServerNamePattern? in
+                    guard let pattern = self.values.pattern(item) else { return nil }
+                    taken.take(pattern, at: item.position, report: self.report)
+                    return pattern
+                }
+            } ?? []
+        register = taken
+
+        let word = reader.required("mode", remedy: "Write mode: keyless or mode: relay.") { self.mode($0) }
+        var mode: EdgeSettings.Mode?
+        switch word {
+        case .keyless: mode = self.keyless(reader)
+        case .relay: mode = self.relay(reader)
+        case .handoff, nil: break
+        }
+        guard let mode else { return nil }
+        return EdgeSettings.Site(location: self.report.location(reader.position), domains: domains, mode: mode)
+    }
+
+    private static func noKeyFiles(_ key: String) -> MappingReader.Misplaced {
+        .init(
+            message: "unknown key \"\(key)\" in a site: an edge has no site's certificate or key",
+            remedy: "They belong to the key holder's file.")
+    }
+
+    private func mode(_ node: ConfigurationNode) -> ModeWord? {
+        guard let text = self.values.text(node, "keyless or relay") else { return nil }
+        switch ModeWord(rawValue: text) {
+        case .handoff:
+            self.report.error(
+                at: node.position, "handoff is not available in this version", remedy: "Use keyless or relay.")
+            return nil
+        case nil:
+            self.report.error(
+                at: node.position, "\"\(text)\" is not a mode",
+                remedy: NearestName.advice(text, among: ["keyless", "relay"], noun: "Modes"))
+            return nil
+        case let word: return word
+        }
+    }
+
+    private func keyless(_ reader: MappingReader) -> EdgeSettings.Mode? {
+        let keyHolder = reader.required("keyholder", remedy: "A keyless site names one of \"keyholders\".") { node in
+            self.keyHolderName(node)
+        }
+        let origin = reader.required("origin", remedy: "Write origin: with url: http://HOST:PORT below it.") { node in
+            self.webOrigin(node)
+        }
+        guard let keyHolder, let origin else { return nil }
+        return .keyless(keyHolder: keyHolder, origin: origin)
+    }
+
+    private func keyHolderName(_ node: ConfigurationNode) -> String? {
+        guard let name = self.values.text(node, "a key holder's name") else { return nil }
+        guard self.keyHolderNames.contains(name) else {
+            let remedy =
+                self.keyHolderNames.isEmpty
+                ? "Define it under \"keyholders\"."
+                : NearestName.advice(name, among: self.keyHolderNames, noun: "Key holders here")
+            self.report.error(at: node.position, "no key holder \"\(name)\" is defined in this file", remedy: remedy)
+            return nil
+        }
+        return name
+    }
+
+    private func webOrigin(_ node: ConfigurationNode) -> EdgeSettings.WebOrigin? {
+        var misplaced: [String: MappingReader.Misplaced] = [:]
+        for key in Self.relayKeys where !Self.webKeys.contains(key) {
+            let remedy =
+                key == "address"
+                ? "Write url: http://HOST:PORT, or use mode: relay." : "Remove it, or use mode: relay."
+            misplaced[key] = .init(
+                message: "\"\(key)\" belongs to relay sites, and this site is keyless", remedy: remedy)
+        }
+        let values = self.values
+        guard
+            let reader = MappingReader(
+                node, noun: "a keyless site's origin", keys: Self.webKeys, misplaced: misplaced, report: self.report)
+        else { return nil }
+        let url = reader.required("url", remedy: "Write url: http://HOST:PORT or https://HOST.") {
+            values.originURL($0)
+        }
+        let name = reader.optional("name") { values.serverName($0) }
+        let roots = reader.optional("roots") { self.files.readable($0, values) }
+        let connect = reader.optional("connect") { values.duration($0, in: SettingsRanges.connect) }
+        let response = reader.optional("response") { values.duration($0, in: SettingsRanges.response) }
+        guard let url else { return nil }
+        if url.scheme == .http {
+            for key in ["name", "roots"] where reader.has(key) {
+                self.report.error(
+                    at: reader.position(of: key), "\"\(key)\" is about TLS, and the origin's URL is http://",
+                    remedy: "Use https://, or remove it.")
+            }
+        }
+        return EdgeSettings.WebOrigin(
+            location: self.report.location(reader.position), url: url, name: name, roots: roots,
+            connect: connect ?? .seconds(5), response: response ?? .seconds(60))
+    }
+
+    private func relay(_ reader: MappingReader) -> EdgeSettings.Mode? {
+        if reader.has("keyholder") {
+            self.report.error(
+                at: reader.position(of: "keyholder"), "a relay site uses no key holder",
+                remedy: "Remove \"keyholder\", or use mode: keyless.")
+        }
+        let origin = reader.required("origin", remedy: "Write origin: with address: HOST:PORT below it.") { node in
+            self.relayOrigin(node)
+        }
+        return origin.map { .relay(origin: $0) }
+    }
+
+    private func relayOrigin(_ node: ConfigurationNode) -> EdgeSettings.RelayOrigin? {
+        // `origin: resolve` is short for a mapping with `resolve: true`.
+        if case .scalar("resolve", _) = node.kind {
+            return EdgeSettings.RelayOrigin(
+                location: self.report.location(node.position),
+                destination: .resolve(ports: [443], allowPrivate: false), proxyProtocol: .none, connect: .seconds(5),
+                idle: .seconds(300), lifetime: .seconds(24 * 3600))
+        }
+        var misplaced: [String: MappingReader.Misplaced] = [:]
+        for key in Self.webKeys where !Self.relayKeys.contains(key) {
+            let remedy =
+                key == "url" ? "Write address: HOST:PORT, or use mode: keyless." : "Remove it, or use mode: keyless."
+            misplaced[key] = .init(
+                message: "\"\(key)\" belongs to keyless sites, and this site is a relay", remedy: remedy)
+        }
+        guard
+            let reader = MappingReader(
+                node, noun: "a relay site's origin", keys: Self.relayKeys, misplaced: misplaced, report: self.report)
+        else { return nil }
+        let values = self.values
+        let destination = self.destination(reader)
+        let proxy = reader.optional("proxy-protocol") {
+            values.word($0, as: EdgeSettings.RelayOrigin.ProxyProtocol.self)
+        }
+        let connect = reader.optional("connect") { values.duration($0, in: SettingsRanges.connect) }
+        let idle = reader.optional("idle") { values.duration($0, in: SettingsRanges.relayIdle) }
+        let lifetime = reader.optional("lifetime") { values.duration($0, in: SettingsRanges.lifetime) }
+        guard let destination else { return nil }
+        return EdgeSettings.RelayOrigin(
+            location: self.report.location(reader.position), destination: destination, proxyProtocol: proxy ?? .none,
+            connect: connect ?? .seconds(5), idle: idle ?? .seconds(300), lifetime: lifetime ?? .seconds(24 * 3600))
+    }
+
+    private func destination(_ reader: MappingReader) -> EdgeSettings.RelayOrigin.Destination? {
+        let values = self.values
+        let address = reader.optional("address") { values.endpoint($0, allowPortZero: false) }
+        let resolve = reader.optional("resolve") { values.boolean($0) }
+        let ports = reader.optional("ports") { node in
+            values.list(node, of: "port") { values.integer($0, in: 1...65535) }
+        }
+        let allowPrivate = reader.optional("allow-private") { values.boolean($0) }
+        if resolve == true {
+            if reader.has("address") {
+                self.report.error(
+                    at: reader.position(of: "resolve"), "\"address\" and \"resolve: true\" exclude each other",
+                    remedy: "Keep one of them.")
+            }
+            return .resolve(ports: ports ?? [443], allowPrivate: allowPrivate ?? false)
+        }
+        for key in ["ports", "allow-private"] where reader.has(key) && (reader.has("address") || resolve == false) {
+            self.report.error(
+                at: reader.position(of: key), "\"\(key)\" has no meaning without \"resolve: true\"",
+                remedy: "Remove it, or let the origin be resolved.")
+        }
+        if !reader.has("address"), resolve == false || !reader.has("resolve") {
+            self.report.error(
+                at: reader.position, "a relay site's origin needs \"address\" or \"resolve: true\"",
+                remedy: "Write address: HOST:PORT.")
+        }
+        return address.map { .address($0) }
+    }
+}

@@ -1,0 +1,19 @@
+/// What each setting may be. `docs/configuration.md` repeats these.
+enum SettingsRanges {
+    static let threads: ClosedRange<Int> = 1...1024
+    static let deadline: ClosedRange<Duration> = .milliseconds(10) ... .seconds(60)
+    static let inFlight: ClosedRange<Int> = 1...65_536
+    static let connect: ClosedRange<Duration> = .milliseconds(10) ... .seconds(300)
+    static let response: ClosedRange<Duration> = .milliseconds(100) ... .seconds(24 * 3600)
+    static let relayIdle: ClosedRange<Duration> = .seconds(1) ... .seconds(24 * 3600)
+    static let lifetime: ClosedRange<Duration> = .seconds(1) ... .seconds(30 * 24 * 3600)
+    static let edgeConnections: ClosedRange<Int> = 1...10_000_000
+    static let helloBytes: ClosedRange<Int> = 1024...262_144
+    static let helloTimeout: ClosedRange<Duration> = .milliseconds(100) ... .seconds(300)
+    static let handshakeTimeout: ClosedRange<Duration> = .milliseconds(100) ... .seconds(300)
+    static let keepAliveIdle: ClosedRange<Duration> = .milliseconds(100) ... .seconds(24 * 3600)
+    static let requestHeadBytes: ClosedRange<Int> = 1024...1_048_576
+    static let rate: ClosedRange<Int> = 1...10_000_000
+    static let defaultRate = 1000
+    static let keyHolderConnections: ClosedRange<Int> = 1...1_000_000
+}

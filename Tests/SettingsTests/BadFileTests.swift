@@ -1,0 +1,350 @@
+import Settings
+import Testing
+
+/// One wrong file, and the first lines of the complaints it must bring.
+struct BadFile: Sendable, CustomTestStringConvertible {
+    var name: String
+    var text: String
+    var complaints: [String]
+
+    init(_ name: String, _ text: String, _ complaints: String...) {
+        self.name = name
+        self.text = text
+        self.complaints = complaints
+    }
+
+    var testDescription: String { self.name }
+}
+
+/// Loads `text` as `c.yaml` without looking for files, and returns the complaints' first lines.
+func complaints(_ text: String, checkingFiles: Bool = false) -> [String] {
+    do {
+        return try Settings.parse(text, file: "c.yaml", checkingFiles: checkingFiles).warnings.map(\.headline)
+    } catch {
+        return error.diagnostics.map(\.headline)
+    }
+}
+
+private let relayEdge = """
+    role: edge
+    listen: [127.0.0.1:8443]
+    sites:
+      - domains: [a.test]
+        mode: relay
+        origin: {address: "127.0.0.1:9443"}
+
+    """
+
+private let keylessEdge = """
+    role: edge
+    listen: [127.0.0.1:8443]
+    identity: {certificate: e.pem, key: e.key, authority: a.pem}
+    keyholders:
+      home: {addresses: ["127.0.0.1:4433"]}
+    sites:
+      - domains: [a.test]
+        mode: keyless
+        keyholder: home
+        origin:
+          url: http://127.0.0.1:8080
+
+    """
+
+private let keyHolder = """
+    role: keyholder
+    listen: 127.0.0.1:4433
+    identity: {certificate: e.pem, key: e.key, authority: a.pem}
+    sites:
+      - {certificate: s.pem, key: s.key}
+    grants:
+      - {edge: paris, sites: [a.test], operations: [keyless]}
+
+    """
+
+@Suite("Bad configuration files")
+struct BadFileTests {
+    @Test("The files that the others are made from are good")
+    func baseFiles() {
+        #expect(complaints(relayEdge) == [])
+        #expect(complaints(keylessEdge) == [])
+        #expect(complaints(keyHolder) == [])
+    }
+
+    static let whole: [BadFile] = [
+        BadFile(
+            "empty", "",
+            "c.yaml:1:1: error: the file is empty. Begin with one of the files under Examples."),
+        BadFile(
+            "comments only", "# nothing\n",
+            "c.yaml:1:1: error: the file is empty. Begin with one of the files under Examples."),
+        BadFile(
+            "a list", "- role: edge\n",
+            "c.yaml:1:1: error: a configuration file is a mapping, and this is a list. "
+                + "Write key: value lines, role: edge or role: keyholder first."),
+        BadFile(
+            "no role", "listen: [127.0.0.1:1]\n",
+            "c.yaml:1:1: error: the key \"role\" is missing. Write role: edge or role: keyholder first."),
+        BadFile(
+            "unknown role", "role: egde\n", "c.yaml:1:7: error: \"egde\" is not known here. Did you mean \"edge\"?"),
+        BadFile(
+            "bare edge", "role: edge\n",
+            "c.yaml:1:1: error: an edge's file needs the key \"listen\". Write listen: [0.0.0.0:443].",
+            "c.yaml:1:1: error: an edge's file needs the key \"sites\". Write at least one site."),
+        BadFile(
+            "tab", "role: edge\nsites:\n\t- domains: [a.test]\n",
+            "c.yaml:3:1: error: a tab is used for indentation. Indent with blanks; YAML allows no tabs there."),
+        BadFile(
+            "syntax", "role: edge\nlisten: [127.0.0.1:1\nsites: []\n",
+            "c.yaml:3:6: error: not valid YAML: did not find expected ',' or ']' while parsing a flow sequence that "
+                + "starts in line 2. Look at this line and the one before it: indentation, `key: value` with a blank, "
+                + "quotes, brackets."),
+        BadFile(
+            "control character", "role: edge\nlog: \u{1}\n",
+            "c.yaml:2:6: error: not valid YAML: a control character. Remove the character, or write the line anew."),
+        BadFile(
+            "wildcard without quotes", "role: edge\nsites:\n  - domains: [*.a.test]\n",
+            "c.yaml:3:15: error: a value cannot begin with * unless it is in quotes. "
+                + "Write \"*.example.com\" with the quotes."),
+        BadFile(
+            "two documents", "role: edge\n---\nrole: keyholder\n",
+            "c.yaml:2:1: error: a second document starts here. "
+                + "Keep one document in a file, without `---` between its parts."),
+        BadFile(
+            "anchor and alias", "role: edge\nlog: &l {level: info}\nlimits: *l\n",
+            "c.yaml:2:6: error: YAML anchors (\"&name\") are not used in configuration files. "
+                + "Write the value out, and put it in quotes if the \"&\" belongs to it.",
+            "c.yaml:3:9: error: YAML aliases (\"*name\") are not used in configuration files. "
+                + "Write the value out, and put it in quotes if the \"*\" belongs to it."),
+        BadFile(
+            "duplicate keys, twice",
+            relayEdge + "admin: 127.0.0.1:1\nadmin: 127.0.0.1:2\nlog:\n  level: info\n  level: warn\n",
+            "c.yaml:8:1: error: the key \"admin\" stands here again; it was first given in line 7. Keep one of them.",
+            "c.yaml:11:3: error: the key \"level\" stands here again; it was first given in line 10. Keep one of them."),
+        BadFile(
+            "a key that is no word", relayEdge + "[a]: b\n",
+            "c.yaml:7:1: error: a key must be a word. Write `key: value`, one on each line."),
+        BadFile(
+            "the same key three times", relayEdge + "threads: 1\nthreads: 1\nthreads: 1\n",
+            "c.yaml:8:1: error: the key \"threads\" stands here again; it was first given in line 7. Keep one of them.",
+            "c.yaml:9:1: error: the key \"threads\" stands here again; it was first given in line 7. Keep one of them."),
+    ]
+
+    @Test("Whole files", arguments: Self.whole)
+    func wholeFile(_ file: BadFile) {
+        #expect(complaints(file.text) == file.complaints)
+    }
+
+    static let edgeTail: [BadFile] = [
+        BadFile(
+            "unknown key", "thread: 2\n",
+            "c.yaml:7:1: error: unknown key \"thread\" in an edge's file. Did you mean \"threads\"?"),
+        BadFile(
+            "a key holder's key", "grants: []\n",
+            "c.yaml:7:1: error: \"grants\" belongs to a key holder's file. What an edge may do is decided there."),
+        BadFile("range", "threads: 0\n", "c.yaml:7:10: error: 0 is out of range. The range is 1 to 1024."),
+        BadFile(
+            "not a number", "threads: \"2\"\n",
+            "c.yaml:7:10: error: \"2\" where a whole number from 1 to 1024 is expected"),
+        BadFile("no value", "threads:\n", "c.yaml:7:1: error: \"threads\" has no value. Write one, or remove the key."),
+        BadFile(
+            "admin not on loopback", "admin: 0.0.0.0:9000\n",
+            "c.yaml:7:8: error: the admin port has no access control, so it cannot listen on 0.0.0.0. "
+                + "Use 127.0.0.1 or [::1]."),
+        BadFile(
+            "admin takes the TLS port", "admin: 127.0.0.1:8443\n",
+            "c.yaml:7:8: error: 127.0.0.1:8443 is also a TLS listener. Use another port."),
+        BadFile(
+            "port", "admin: 127.0.0.1:99999\n", "c.yaml:7:8: error: \"99999\" is not a port. Ports are 0 to 65535."),
+        BadFile("no port", "admin: 127.0.0.1\n", "c.yaml:7:8: error: \"127.0.0.1\" has no port. Write 127.0.0.1:443."),
+        BadFile(
+            "bad IPv4", "admin: 127.0.0.256:1\n",
+            "c.yaml:7:8: error: \"127.0.0.256\" is not an IPv4 address. Write four numbers from 0 to 255."),
+        BadFile(
+            "IPv6 without brackets", "admin: \"::1:9000\"\n",
+            "c.yaml:7:8: error: \"::1:9000\" is an IPv6 address without brackets. "
+                + "Write it as [::1]:8443, in quotes if it stands at the beginning."),
+        BadFile(
+            "listening on a name", "admin: example.com:80\n",
+            "c.yaml:7:8: error: \"example.com\" is not an address of this machine. "
+                + "Listen on an IP address: 0.0.0.0 or [::] for every interface."),
+        BadFile(
+            "default site", "default-site: b.test\n",
+            "c.yaml:7:15: error: no site has the domain \"b.test\". Did you mean \"a.test\"?"),
+        BadFile(
+            "log", "log: {level: verbose, format: jsno}\n",
+            "c.yaml:7:14: error: \"verbose\" is not known here. "
+                + "Known words: trace, debug, info, notice, warning, error.",
+            "c.yaml:7:31: error: \"jsno\" is not known here. Did you mean \"json\"?"),
+        BadFile(
+            "limits",
+            "limits:\n  connections: many\n  hello-bytes: 16\n  hello-timeout: 10\n  idle: 2d\n"
+                + "  handshake-timeout: 24h\n  request_head_bytes: 1\n",
+            "c.yaml:8:16: error: \"many\" where a whole number from 1 to 10000000 is expected",
+            "c.yaml:9:16: error: 16 is out of range. The range is 1024 to 262144 bytes.",
+            "c.yaml:10:18: error: \"10\" is not a duration. Did you mean \"10s\"? The units are ms, s, m, h.",
+            "c.yaml:11:9: error: \"2d\" is not a duration. Write a whole number and a unit: 250ms, 2s, 5m or 24h.",
+            "c.yaml:12:22: error: 24h is out of range. The range is 100ms to 5m.",
+            "c.yaml:13:3: error: unknown key \"request_head_bytes\" in limits. Did you mean \"request-head-bytes\"?"),
+        BadFile(
+            "key holders without an identity", "keyholders: {home: {addresses: [\"h.test:1\"]}}\n",
+            "c.yaml:7:1: error: key holders are named, and this edge has no identity for them. "
+                + "Add \"identity\"; `latchstring certs` makes one."),
+    ]
+
+    @Test("Below a good edge", arguments: Self.edgeTail)
+    func belowEdge(_ file: BadFile) {
+        #expect(complaints(relayEdge + file.text) == file.complaints)
+    }
+
+    static let sites: [BadFile] = [
+        BadFile(
+            "misspelt mode", "  - domains: [b.test]\n    moed: relay\n    origin: {address: \"b:1\"}\n",
+            "c.yaml:12:5: error: a site needs the key \"mode\". Write mode: keyless or mode: relay.",
+            "c.yaml:13:5: error: unknown key \"moed\" in a site. Did you mean \"mode\"?"),
+        BadFile(
+            "handoff", "  - domains: [b.test]\n    mode: handoff\n",
+            "c.yaml:13:11: error: handoff is not available in this version. Use keyless or relay."),
+        BadFile(
+            "unknown mode", "  - domains: [b.test]\n    mode: keylass\n",
+            "c.yaml:13:11: error: \"keylass\" is not a mode. Did you mean \"keyless\"?"),
+        BadFile(
+            "domain taken", "  - domains: [A.test]\n    mode: relay\n    origin: resolve\n",
+            "c.yaml:12:15: error: the domain \"a.test\" is taken already, in line 7. "
+                + "A domain belongs to one site; keep it in one."),
+        BadFile(
+            "bad domains",
+            "  - domains: [10.0.0.1, b.test., \"b.*.test\", \"https://b.test\", bücher.test, -]\n    mode: relay\n"
+                + "    origin: resolve\n",
+            "c.yaml:12:15: error: \"10.0.0.1\" is not a domain name. "
+                + "Clients send no server name for IP addresses; use a domain name.",
+            "c.yaml:12:25: error: \"b.test.\" is not a domain name. Leave the dot at the end out.",
+            "c.yaml:12:34: error: \"b.*.test\" is not a domain name. A wildcard is \"*.\" at the beginning and stands "
+                + "for exactly one label: \"*.example.com\".",
+            "c.yaml:12:46: error: \"https://b.test\" is not a domain name. "
+                + "Write the name alone, without scheme, port or path.",
+            "c.yaml:12:64: error: \"bücher.test\" is not a domain name. Write an international name in its xn-- form.",
+            "c.yaml:12:77: error: \"-\" is not a domain name. "
+                + "Labels are 1 to 63 letters, digits, dashes or underscores; 253 characters in all."),
+        BadFile(
+            "no domains", "  - domains: []\n    mode: relay\n    origin: resolve\n",
+            "c.yaml:12:14: error: the list is empty. Write at least one domain."),
+        BadFile(
+            "undefined key holder",
+            "  - domains: [b.test]\n    mode: keyless\n    keyholder: hoem\n    origin: {url: \"http://b\"}\n",
+            "c.yaml:14:16: error: no key holder \"hoem\" is defined in this file. Did you mean \"home\"?"),
+        BadFile(
+            "keyless without its parts", "  - domains: [b.test]\n    mode: keyless\n",
+            "c.yaml:12:5: error: a site needs the key \"keyholder\". A keyless site names one of \"keyholders\".",
+            "c.yaml:12:5: error: a site needs the key \"origin\". Write origin: with url: http://HOST:PORT below it."),
+        BadFile(
+            "relay's keys in keyless",
+            "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n    origin:\n      address: b.test:1\n"
+                + "      proxy-protocol: v2\n",
+            "c.yaml:16:7: error: \"address\" belongs to relay sites, and this site is keyless. "
+                + "Write url: http://HOST:PORT, or use mode: relay.",
+            "c.yaml:16:7: error: a keyless site's origin needs the key \"url\". "
+                + "Write url: http://HOST:PORT or https://HOST.",
+            "c.yaml:17:7: error: \"proxy-protocol\" belongs to relay sites, and this site is keyless. "
+                + "Remove it, or use mode: relay."),
+        BadFile(
+            "keyless keys in relay",
+            "  - domains: [b.test]\n    mode: relay\n    keyholder: home\n    origin: {url: \"https://b.test\"}\n",
+            "c.yaml:14:5: error: a relay site uses no key holder. Remove \"keyholder\", or use mode: keyless.",
+            "c.yaml:15:13: error: a relay site's origin needs \"address\" or \"resolve: true\". Write address: HOST:PORT.",
+            "c.yaml:15:14: error: \"url\" belongs to keyless sites, and this site is a relay. "
+                + "Write address: HOST:PORT, or use mode: keyless."),
+        BadFile(
+            "TLS options for http",
+            "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n    origin:\n      url: http://b.test\n"
+                + "      name: b.test\n      roots: r.pem\n",
+            "c.yaml:17:7: error: \"name\" is about TLS, and the origin's URL is http://. Use https://, or remove it.",
+            "c.yaml:18:7: error: \"roots\" is about TLS, and the origin's URL is http://. Use https://, or remove it."),
+        BadFile(
+            "URL with a path",
+            "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n    origin: {url: \"http://b.test/app\"}\n",
+            "c.yaml:15:19: error: an origin's URL cannot have a path. "
+                + "Keep scheme, host and port; requests bring their own paths."),
+        BadFile(
+            "URL without a scheme",
+            "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n    origin: {url: b.test}\n",
+            "c.yaml:15:19: error: \"b.test\" is not an http:// or https:// URL. Write http://127.0.0.1:8080."),
+        BadFile(
+            "relay with both destinations",
+            "  - domains: [b.test]\n    mode: relay\n    origin: {address: \"b:1\", resolve: true}\n",
+            "c.yaml:14:30: error: \"address\" and \"resolve: true\" exclude each other. Keep one of them."),
+        BadFile(
+            "resolve's options without it",
+            "  - domains: [b.test]\n    mode: relay\n    origin: {address: \"b:1\", ports: [0], allow-private: yes}\n",
+            "c.yaml:14:30: error: \"ports\" has no meaning without \"resolve: true\". "
+                + "Remove it, or let the origin be resolved.",
+            "c.yaml:14:38: error: 0 is out of range. The range is 1 to 65535.",
+            "c.yaml:14:42: error: \"allow-private\" has no meaning without \"resolve: true\". "
+                + "Remove it, or let the origin be resolved.",
+            "c.yaml:14:57: error: \"yes\" where true or false is expected"),
+        BadFile(
+            "loop",
+            "  - domains: [b.test]\n    mode: relay\n    origin: {address: \"127.0.0.1:8443\"}\n",
+            "c.yaml:14:13: error: the origin 127.0.0.1:8443 is this edge's own listener. "
+                + "Name the address of the origin server."),
+        BadFile(
+            "certificate files at an edge",
+            "  - domains: [b.test]\n    mode: relay\n    origin: resolve\n    key: b.key\n",
+            "c.yaml:15:5: error: unknown key \"key\" in a site: an edge has no site's certificate or key. "
+                + "They belong to the key holder's file."),
+        BadFile(
+            "a site that is a word", "  - b.test\n",
+            "c.yaml:12:5: error: \"b.test\" where a site, a mapping (`domains: …`), is expected"),
+    ]
+
+    @Test("Sites", arguments: Self.sites)
+    func site(_ file: BadFile) {
+        #expect(complaints(keylessEdge + file.text) == file.complaints)
+    }
+
+    static let keyHolderTail: [BadFile] = [
+        BadFile(
+            "grant", "  - {edge: Paris!, site: [a.test], operations: [keyles, rsa-sgin], rate: 0}\n",
+            "c.yaml:8:5: error: a grant needs the key \"sites\". Write sites: [www.example.com].",
+            "c.yaml:8:12: error: \"Paris!\" is not a name that an identity can have. "
+                + "Names are 1 to 64 of the characters a-z, 0-9, dot and dash.",
+            "c.yaml:8:20: error: unknown key \"site\" in a grant. Did you mean \"sites\"?",
+            "c.yaml:8:49: error: \"keyles\" is not an operation. Did you mean \"keyless\"?",
+            "c.yaml:8:57: error: \"rsa-sgin\" is not an operation. Did you mean \"rsa-sign\"?",
+            "c.yaml:8:74: error: 0 is out of range. The range is 1 to 10000000."),
+        BadFile(
+            "an edge's key", "keyholders: {}\n",
+            "c.yaml:8:1: error: \"keyholders\" belongs to an edge's file. Edges connect to this key holder."),
+        BadFile(
+            "admin takes the port", "admin: 127.0.0.1:4433\n",
+            "c.yaml:8:8: error: 127.0.0.1:4433 is also where edges connect. Use another port."),
+    ]
+
+    @Test("Below a good key holder", arguments: Self.keyHolderTail)
+    func belowKeyHolder(_ file: BadFile) {
+        #expect(complaints(keyHolder + file.text) == file.complaints)
+    }
+
+    @Test("The line at fault is shown with a caret below the column")
+    func caret() throws {
+        let error = #expect(throws: SettingsError.self) {
+            try Settings.parse(relayEdge + "thread: 2\n", file: "dir/c.yaml", checkingFiles: false)
+        }
+        #expect(
+            error?.description == """
+                dir/c.yaml:7:1: error: unknown key "thread" in an edge's file. Did you mean "threads"?
+                    thread: 2
+                    ^
+                """)
+    }
+
+    @Test("A file of the other role is named as such")
+    func otherRole() {
+        let error = #expect(throws: SettingsError.self) {
+            try Settings.parse(relayEdge, file: "c.yaml", role: .keyHolder, checkingFiles: false)
+        }
+        #expect(
+            error?.diagnostics.map(\.headline) == [
+                "c.yaml:1:7: error: this is an edge's file. Start it with `latchstring edge --config`."
+            ])
+    }
+}

@@ -1,0 +1,88 @@
+import Foundation
+import Settings
+import Testing
+
+/// What needs real files: existence, kinds, sizes.
+@Suite("Configuration files on disk")
+final class FileTests {
+    private let folder: URL
+
+    init() throws {
+        self.folder = FileManager.default.temporaryDirectory.appendingPathComponent("settings-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: self.folder, withIntermediateDirectories: true)
+    }
+
+    deinit {
+        try? FileManager.default.removeItem(at: self.folder)
+    }
+
+    private func write(_ name: String, _ bytes: Data) throws -> String {
+        let url = self.folder.appendingPathComponent(name)
+        try bytes.write(to: url)
+        return url.path
+    }
+
+    private func headlines(_ path: String) -> [String] {
+        do {
+            return try Settings.load(path: path).warnings.map(\.headline)
+        } catch {
+            return error.diagnostics.map { $0.headline.replacingOccurrences(of: self.folder.path, with: "DIR") }
+        }
+    }
+
+    @Test("Files that are named must be there, relative to the configuration file")
+    func namedFiles() throws {
+        let text = """
+            role: keyholder
+            listen: 127.0.0.1:4433
+            identity: {certificate: e.pem, key: sub, authority: sub/a.pem}
+            sites: [{certificate: e.pem/s.pem, key: e.pem}]
+            grants: []
+            audit: missing/audit.jsonl
+            """
+        _ = try self.write("e.pem", Data("x".utf8))
+        try FileManager.default.createDirectory(
+            at: self.folder.appendingPathComponent("sub"), withIntermediateDirectories: true)
+        let path = try self.write("k.yaml", Data(text.utf8))
+        #expect(
+            self.headlines(path) == [
+                "DIR/k.yaml:3:42: error: cannot read \"DIR/sub\": it is a directory. Name the file.",
+                "DIR/k.yaml:3:58: error: cannot read \"DIR/sub/a.pem\": there is no such file. "
+                    + "`latchstring certs` makes identities; paths are relative to this file.",
+                "DIR/k.yaml:4:23: error: cannot read \"DIR/e.pem/s.pem\": a part of the path is not a directory",
+                "DIR/k.yaml:6:8: error: cannot write \"DIR/missing/audit.jsonl\": there is no directory \"DIR/missing\". "
+                    + "Make it, or name another.",
+            ])
+    }
+
+    @Test("A configuration file that is missing, a folder, too large, or not text")
+    func unreadable() throws {
+        #expect(self.headlines(self.folder.path + "/none.yaml").count == 1)
+        #expect(
+            self.headlines(self.folder.path) == ["DIR: error: cannot read the file: it is a directory. Name the file."])
+        let large = try self.write("large.yaml", Data(repeating: 0x23, count: (1 << 20) + 1))
+        #expect(
+            self.headlines(large) == [
+                "DIR/large.yaml: error: the file is larger than 1024 KiB. "
+                    + "Is this the right file? Configuration files are small."
+            ])
+        let binary = try self.write("binary.yaml", Data("role: edge\nlisten: ".utf8) + Data([0xFF, 0xFE]))
+        #expect(self.headlines(binary) == ["DIR/binary.yaml:2:9: error: the file is not UTF-8 text. Save it as UTF-8."])
+    }
+
+    @Test(
+        "Hostile YAML ends quickly with a complaint",
+        arguments: [
+            String(repeating: "[", count: 500_000),
+            String(repeating: "{a: ", count: 200_000),
+            "a:\n" + String(repeating: "- ", count: 300_000) + "x",
+            String(repeating: "? ", count: 300_000),
+            "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n? [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n: y\n",
+            String(repeating: "k: v\n", count: 2000),
+        ])
+    func hostile(text: String) {
+        #expect(throws: SettingsError.self) {
+            try Settings.parse(text, file: "h.yaml", checkingFiles: false)
+        }
+    }
+}

@@ -1,0 +1,156 @@
+import Foundation
+import KeyProtocol
+import Settings
+import TLSWire
+import Testing
+
+@Suite("Good configuration files")
+struct GoodFileTests {
+    private static let examples = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+        .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Examples")
+
+    private static func edge(_ text: String) throws -> EdgeSettings {
+        let loaded = try Settings.parse(text, file: "/etc/l/edge.yaml", checkingFiles: false)
+        guard case .edge(let settings) = loaded.party else { throw NotAnEdge() }
+        return settings
+    }
+
+    private static func keyHolder(_ text: String) throws -> KeyHolderSettings {
+        let loaded = try Settings.parse(text, file: "kh.yaml", checkingFiles: false)
+        guard case .keyHolder(let settings) = loaded.party else { throw NotAnEdge() }
+        return settings
+    }
+
+    private struct NotAnEdge: Error {}
+
+    /// Removes the `# ` before everything that looks like a setting.
+    private static func uncommented(_ text: String) -> String {
+        text.split(separator: "\n", omittingEmptySubsequences: false).map { line -> String in
+            let blanks = line.prefix { $0 == " " }
+            let rest = line.dropFirst(blanks.count)
+            guard rest.hasPrefix("# ") else { return String(line) }
+            let body = rest.dropFirst(2)
+            let word = body.drop { $0 == " " || $0 == "-" }.prefix { $0.isLowercase || $0 == "-" }
+            let after = body.drop { $0 == " " || $0 == "-" }.dropFirst(word.count)
+            let isSetting = !word.isEmpty && after.hasPrefix(":") && !body.contains("(what") && !body.contains(" by ")
+            return isSetting ? String(blanks) + String(body) : String(line)
+        }.joined(separator: "\n")
+    }
+
+    @Test("The edge's example file")
+    func edgeExample() throws {
+        let path = Self.examples.appendingPathComponent("edge.yaml").path
+        let loaded = try Settings.load(path: path, role: .edge, checkingFiles: false)
+        #expect(loaded.warnings == [])
+        guard case .edge(let settings) = loaded.party else { throw NotAnEdge() }
+        #expect(settings.listen == [SocketEndpoint(host: "127.0.0.1", port: 8443)])
+        #expect(settings.identity?.key.hasSuffix("/Examples/certs/edge-paris.key") == true)
+        #expect(settings.keyHolders.map(\.name) == ["home"])
+        #expect(settings.keyHolders.first?.deadline == .seconds(2))
+        #expect(settings.sites.count == 2)
+        #expect(settings.limits == EdgeSettings.Limits())
+    }
+
+    @Test("The key holder's example file")
+    func keyHolderExample() throws {
+        let path = Self.examples.appendingPathComponent("keyholder.yaml").path
+        let loaded = try Settings.load(path: path, role: .keyHolder, checkingFiles: false)
+        #expect(loaded.warnings == [])
+        guard case .keyHolder(let settings) = loaded.party else { throw NotAnEdge() }
+        #expect(settings.listen == SocketEndpoint(host: "127.0.0.1", port: 4433))
+        #expect(settings.grants.first?.operations == [.certificate, .signTLS13, .signTLS12])
+        #expect(settings.grants.first?.rate == 2000)
+        #expect(settings.limits == KeyHolderSettings.Limits())
+    }
+
+    @Test("Every setting that the examples show as a comment exists, with the default they state")
+    func commentedSettings() throws {
+        let edgeText = try String(contentsOf: Self.examples.appendingPathComponent("edge.yaml"), encoding: .utf8)
+        let plain = try Self.edge(edgeText)
+        var full = try Self.edge(
+            Self.uncommented(edgeText).replacingOccurrences(
+                of: "url: http://127.0.0.1:8080", with: "url: https://o.test"))
+        #expect(full.sites.count == 3)
+        #expect(full.defaultSite?.rawValue == "www.example.test")
+        #expect(full.threads == 2)
+        #expect(full.limits == plain.limits)
+        #expect(full.log == plain.log)
+        #expect(full.keyHolders.first?.inFlight == plain.keyHolders.first?.inFlight)
+        #expect(full.keyHolders.first?.identityName == "home")
+        guard case .keyless(_, let origin) = full.sites.removeFirst().mode,
+            case .keyless(_, let plainOrigin) = plain.sites[0].mode,
+            case .relay(let relay) = full.sites.removeFirst().mode, case .relay(let plainRelay) = plain.sites[1].mode,
+            case .relay(let resolved) = full.sites.removeFirst().mode
+        else { throw NotAnEdge() }
+        #expect(origin.roots == "/etc/l/origin-ca.pem")
+        #expect(origin.connect == plainOrigin.connect)
+        #expect(origin.response == plainOrigin.response)
+        #expect(relay.proxyProtocol == .v2)
+        #expect(plainRelay.proxyProtocol == .none)
+        #expect(relay.idle == plainRelay.idle)
+        #expect(relay.lifetime == plainRelay.lifetime)
+        #expect(relay.connect == plainRelay.connect)
+        #expect(resolved.destination == .resolve(ports: [443], allowPrivate: false))
+
+        let holderText = try String(contentsOf: Self.examples.appendingPathComponent("keyholder.yaml"), encoding: .utf8)
+        let plainHolder = try Self.keyHolder(holderText)
+        let fullHolder = try Self.keyHolder(Self.uncommented(holderText))
+        #expect(fullHolder.threads == 2)
+        #expect(fullHolder.limits == plainHolder.limits)
+        #expect(fullHolder.log == plainHolder.log)
+    }
+
+    @Test("Values in all their spellings")
+    func spellings() throws {
+        let settings = try Self.edge(
+            """
+            role: edge
+            listen: "[::1]:0"
+            sites:
+              - domains: ["*.A.test", b.test]
+                mode: relay
+                origin: resolve
+              - domains: c.test
+                mode: relay
+                origin: {address: "[2001:DB8::1]:443", connect: 250ms, idle: 5m, lifetime: 24h}
+            default-site: x.a.test
+            admin: localhost:0
+            limits: {hello-bytes: 64KiB}
+            """)
+        #expect(settings.listen == [SocketEndpoint(host: "::1", port: 0)])
+        #expect(settings.identity == nil)
+        #expect(settings.sites[0].domains.map(\.description) == ["*.a.test", "b.test"])
+        #expect(settings.sites[0].location == SourceLocation(file: "/etc/l/edge.yaml", line: 4, column: 5))
+        guard case .relay(let relay) = settings.sites[1].mode else { throw NotAnEdge() }
+        #expect(relay.destination == .address(SocketEndpoint(host: "2001:DB8::1", port: 443)))
+        #expect(relay.connect == .milliseconds(250))
+        #expect(settings.limits.helloBytes == 65536)
+        #expect(settings.admin?.description == "localhost:0")
+    }
+
+    @Test("A key holder without grants works, with a warning; an audit dash is standard output")
+    func noGrants() throws {
+        let loaded = try Settings.parse(
+            """
+            role: keyholder
+            listen: 0.0.0.0:4433
+            identity: {certificate: e.pem, key: e.key, authority: a.pem}
+            sites: [{certificate: s.pem, key: s.key, domains: [a.test]}]
+            audit: "-"
+            """, file: "kh.yaml", checkingFiles: false)
+        #expect(loaded.warnings.map(\.message) == ["there are no grants, so no edge gets a signature"])
+        guard case .keyHolder(let settings) = loaded.party else { throw NotAnEdge() }
+        #expect(settings.audit == .standardOutput)
+    }
+
+    @Test(
+        "Loopback addresses",
+        arguments: [
+            ("127.0.0.1", true), ("127.9.9.9", true), ("::1", true), ("localhost", true), ("0.0.0.0", false),
+            ("::", false),
+            ("10.0.0.1", false), ("::2", false), ("127.example.com", false),
+        ])
+    func loopback(host: String, expected: Bool) {
+        #expect(SocketEndpoint(host: host, port: 1).isLoopback == expected)
+    }
+}
