@@ -46,8 +46,8 @@ final class FileTests {
         let path = try self.write("k.yaml", Data(text.utf8))
         #expect(
             self.headlines(path) == [
-                "DIR/k.yaml:3:42: error: cannot read \"DIR/sub\": it is a directory. Name the file.",
-                "DIR/k.yaml:3:58: error: cannot read \"DIR/sub/a.pem\": there is no such file. "
+                "DIR/k.yaml:3:37: error: cannot read \"DIR/sub\": it is a directory. Name the file.",
+                "DIR/k.yaml:3:53: error: cannot read \"DIR/sub/a.pem\": there is no such file. "
                     + "`latchstring certs` makes identities; paths are relative to this file.",
                 "DIR/k.yaml:4:23: error: cannot read \"DIR/e.pem/s.pem\": a part of the path is not a directory",
                 "DIR/k.yaml:6:8: error: cannot write \"DIR/missing/audit.jsonl\": there is no directory \"DIR/missing\". "
