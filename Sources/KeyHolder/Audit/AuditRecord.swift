@@ -1,0 +1,176 @@
+/// How an operation ended, as audit lines and metrics name it.
+public enum AuditOutcome: String, Sendable, CaseIterable {
+    case ok
+    /// The site exists, but the edge was not granted it or not for this operation.
+    case denied
+    /// No site has the name, key identifier or digest.
+    case unknownSite = "unknown-site"
+    case rateLimited = "rate-limited"
+    /// Too many requests in flight on the connection.
+    case overloaded
+    case formatError = "format-error"
+    case badOpcode = "bad-opcode"
+    case unexpectedOpcode = "unexpected-opcode"
+    /// The operation or scheme does not fit the site's key.
+    case wrongKeyType = "wrong-key-type"
+    /// The request names a certificate that the site does not have now.
+    case staleCertificate = "stale-certificate"
+    /// The site's certificate has expired.
+    case expired
+    case cryptographyFailed = "cryptography-failed"
+    case versionMismatch = "version-mismatch"
+    /// The connection was not accepted.
+    case refused
+    /// The connection was closed because the edge lost its last grant, or its identity expired.
+    case cutOff = "cut-off"
+}
+
+/// One audit line.
+struct AuditRecord: Equatable, Sendable {
+    /// Milliseconds since 1970 UTC.
+    var time: Int64
+    /// The edge's name; nil before it is known.
+    var edge: String?
+    /// The connection's remote address, for lines about connections.
+    var address: String?
+    /// The site's first domain; nil if there is no such site.
+    var site: String?
+    /// The server name as asked for.
+    var serverName: String?
+    /// 4 or 16 bytes.
+    var clientIP: [UInt8]?
+    /// An operation's name, `connection`, or `unknown`.
+    var operation: String
+    var outcome: AuditOutcome
+    /// Microseconds from the packet's arrival to the answer.
+    var duration: Int64
+    /// Why, where the outcome does not say it all.
+    var detail: String?
+
+    /// The record as one line of JSON with a newline.
+    func appendLine(to bytes: inout [UInt8]) {
+        bytes.append(contentsOf: "{\"time\":\"".utf8)
+        Timestamp.append(self.time, to: &bytes)
+        bytes.append(UInt8(ascii: "\""))
+        Self.append("edge", self.edge, to: &bytes)
+        if let address = self.address { Self.append("address", address, to: &bytes) }
+        Self.append("site", self.site, to: &bytes)
+        if let name = self.serverName { Self.append("name", name, to: &bytes) }
+        Self.append("client", self.clientIP.flatMap(IPText.text), to: &bytes)
+        Self.append("operation", self.operation, to: &bytes)
+        Self.append("outcome", self.outcome.rawValue, to: &bytes)
+        if let detail = self.detail { Self.append("detail", detail, to: &bytes) }
+        bytes.append(contentsOf: ",\"us\":".utf8)
+        bytes.append(contentsOf: String(self.duration).utf8)
+        bytes.append(contentsOf: "}\n".utf8)
+    }
+
+    private static func append(_ key: String, _ value: String?, to bytes: inout [UInt8]) {
+        bytes.append(contentsOf: ",\"".utf8)
+        bytes.append(contentsOf: key.utf8)
+        bytes.append(contentsOf: "\":".utf8)
+        guard let value else {
+            bytes.append(contentsOf: "null".utf8)
+            return
+        }
+        bytes.append(UInt8(ascii: "\""))
+        for byte in value.utf8 {
+            switch byte {
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+                bytes.append(UInt8(ascii: "\\"))
+                bytes.append(byte)
+            case 0..<0x20, 0x7F:
+                bytes.append(contentsOf: "\\u00".utf8)
+                bytes.append(Self.hexadecimal[Int(byte >> 4)])
+                bytes.append(Self.hexadecimal[Int(byte & 15)])
+            default:
+                bytes.append(byte)
+            }
+        }
+        bytes.append(UInt8(ascii: "\""))
+    }
+
+    private static let hexadecimal: [UInt8] = Array("0123456789abcdef".utf8)
+}
+
+/// RFC 3339 in UTC with milliseconds, written straight into a byte array: it is made for each operation.
+enum Timestamp {
+    static func append(_ milliseconds: Int64, to bytes: inout [UInt8]) {
+        let seconds: Int64 = floorDivide(milliseconds, 1000)
+        let day: Int64 = floorDivide(seconds, 86_400)
+        let second: Int64 = seconds - day * 86_400
+        let (year, month, date) = Self.civil(day)
+        Self.append(year, digits: 4, to: &bytes)
+        bytes.append(UInt8(ascii: "-"))
+        Self.append(month, digits: 2, to: &bytes)
+        bytes.append(UInt8(ascii: "-"))
+        Self.append(date, digits: 2, to: &bytes)
+        bytes.append(UInt8(ascii: "T"))
+        Self.append(second / 3600, digits: 2, to: &bytes)
+        bytes.append(UInt8(ascii: ":"))
+        Self.append(second / 60 % 60, digits: 2, to: &bytes)
+        bytes.append(UInt8(ascii: ":"))
+        Self.append(second % 60, digits: 2, to: &bytes)
+        bytes.append(UInt8(ascii: "."))
+        Self.append(milliseconds - seconds * 1000, digits: 3, to: &bytes)
+        bytes.append(UInt8(ascii: "Z"))
+    }
+
+    /// Year, month and day of a day counted from 1 January 1970, in the proleptic Gregorian calendar. Years are counted
+    /// from March, so that a leap day is a year's last.
+    private static func civil(_ day: Int64) -> (Int64, Int64, Int64) {
+        let fromMarch0: Int64 = day + 719_468
+        let era: Int64 = floorDivide(fromMarch0, 146_097)
+        let dayOfEra: Int64 = fromMarch0 - era * 146_097
+        let leapDays: Int64 = dayOfEra / 1460 - dayOfEra / 36_524 + dayOfEra / 146_096
+        let yearOfEra: Int64 = (dayOfEra - leapDays) / 365
+        let dayOfYear: Int64 = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let monthFromMarch: Int64 = (5 * dayOfYear + 2) / 153
+        let date: Int64 = dayOfYear - (153 * monthFromMarch + 2) / 5 + 1
+        let month: Int64 = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
+        let year: Int64 = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+        return (year, month, date)
+    }
+
+    private static func floorDivide(_ value: Int64, _ by: Int64) -> Int64 {
+        value >= 0 ? value / by : -((by - 1 - value) / by)
+    }
+
+    private static func append(_ value: Int64, digits: Int, to bytes: inout [UInt8]) {
+        var scale: Int64 = 1
+        for _ in 1..<digits { scale *= 10 }
+        while scale > 0 {
+            bytes.append(UInt8(ascii: "0") + UInt8(value / scale % 10))
+            scale /= 10
+        }
+    }
+}
+
+/// Text of an IP address in wire form.
+enum IPText {
+    /// Nil unless there are 4 or 16 bytes. IPv6 as in RFC 5952.
+    static func text(_ bytes: [UInt8]) -> String? {
+        switch bytes.count {
+        case 4: bytes.map { String($0) }.joined(separator: ".")
+        case 16: Self.ipv6(bytes)
+        default: nil
+        }
+    }
+
+    private static func ipv6(_ bytes: [UInt8]) -> String {
+        let groups: [UInt16] = (0..<8).map { UInt16(bytes[2 * $0]) << 8 | UInt16(bytes[2 * $0 + 1]) }
+        // The longest run of two or more zero groups, the first of equals, becomes "::".
+        var best: Range<Int> = 0..<0
+        var start: Int = 0
+        while start < 8 {
+            var end: Int = start
+            while end < 8 && groups[end] == 0 { end += 1 }
+            if end - start >= 2 && end - start > best.count { best = start..<end }
+            start = end + 1
+        }
+        func text(_ range: Range<Int>) -> String {
+            range.map { String(groups[$0], radix: 16) }.joined(separator: ":")
+        }
+        return best.isEmpty ? text(0..<8) : text(0..<best.lowerBound) + "::" + text(best.upperBound..<8)
+    }
+}

@@ -1,0 +1,57 @@
+public import KeyProtocol
+import NIOCore
+import Synchronization
+public import TLSWire
+
+/// A grant as the configuration names it: what one edge may do for some sites. Nothing is allowed that no grant allows.
+public struct GrantConfiguration: Hashable, Sendable {
+    /// The name in the edge's identity certificate.
+    public var edge: String
+    /// Domains of sites. Granting one domain of a site grants the site: all its domains share the key.
+    public var sites: [ServerNamePattern]
+    public var operations: Set<KeyProtocol.Operation>
+    /// Operations per second for this edge and site, with bursts of twice as many.
+    public var rate: Int
+
+    public init(edge: String, sites: [ServerNamePattern], operations: Set<KeyProtocol.Operation>, rate: Int) {
+        self.edge = edge
+        self.sites = sites
+        self.operations = operations
+        self.rate = rate
+    }
+}
+
+/// What one edge may do with one site.
+final class Grant: Sendable {
+    let site: Site
+    private let operations: Set<KeyProtocol.Operation>
+    private let rate: Int
+    private let bucket: Mutex<TokenBucket>
+    /// The answer to ``KeyFunction/certificate``, encoded once.
+    let certificateAnswer: ByteBuffer
+
+    init(
+        site: Site, operations: Set<KeyProtocol.Operation>, rate: Int, previous: Grant?, now: UInt64
+    ) throws(SiteLoadError) {
+        self.site = site
+        self.operations = operations
+        self.rate = rate
+        // A reload must not hand out a fresh burst.
+        let kept: TokenBucket? = previous.flatMap { $0.rate == rate ? $0.bucket.withLock { $0 } : nil }
+        self.bucket = Mutex(kept ?? TokenBucket(perSecond: rate, burst: 2 * rate, now: now))
+        var modes: Set<TrustMode> = site.modes
+        if operations.isDisjoint(with: [.signTLS13, .signTLS12]) { modes.remove(.keyless) }
+        let answer = CertificateAnswer(
+            chain: site.chain, ski: site.ski, modes: modes, schemes: site.key.type.schemes, notAfter: site.notAfter)
+        do { self.certificateAnswer = try answer.encoded() } catch { throw .chainTooLong(site.chainName) }
+    }
+
+    func allows(_ operation: KeyProtocol.Operation) -> Bool {
+        self.operations.contains(operation)
+    }
+
+    /// Counts one operation against the rate limit. False: over it.
+    func takeToken(now: UInt64) -> Bool {
+        self.bucket.withLock { $0.take(now: now) }
+    }
+}

@@ -1,0 +1,132 @@
+public import TLSWire
+public import X509
+
+/// Where private keys live and are used. The rest of the key holder never sees a private key.
+///
+/// ``SoftwareKeyStore`` keeps them in this process. A store on the system's libcrypto, or on a PKCS #11 token, is another
+/// conformance: keys come out of it as ``StoredKey`` values, and nothing else changes.
+public protocol KeyStore: Sendable {
+    /// - Throws: ``SiteLoadError`` with the file's name and what to do.
+    func key(from source: PEMSource) throws(SiteLoadError) -> any StoredKey
+}
+
+/// A private key that can be used but not read.
+public protocol StoredKey: Sendable {
+    var type: KeyType { get }
+    var publicKey: Certificate.PublicKey { get }
+
+    /// How long `operation` takes, roughly: decides where ``perform(_:completion:)`` is called.
+    func cost(of operation: KeyOperation) -> KeyOperationCost
+
+    /// Does the operation and calls `completion` exactly once, from whatever thread it ends on.
+    ///
+    /// Where the cost is ``KeyOperationCost/inPlace``, `completion` is called before this returns. Where it is
+    /// ``KeyOperationCost/offload``, this may block the calling thread, so never call it on an event loop.
+    func perform(
+        _ operation: KeyOperation, completion: @Sendable (Result<[UInt8], KeyOperationError>) -> Void)
+}
+
+/// The kinds of keys that sites may have.
+public enum KeyType: Hashable, Sendable, CustomStringConvertible {
+    case p256, p384, p521
+    /// 2,048 to 4,096 bits.
+    case rsa(bits: Int)
+    case ed25519
+
+    public var description: String {
+        switch self {
+        case .p256: "P-256"
+        case .p384: "P-384"
+        case .p521: "P-521"
+        case .rsa(let bits): "RSA-\(bits)"
+        case .ed25519: "Ed25519"
+        }
+    }
+
+    public var isRSA: Bool { if case .rsa = self { true } else { false } }
+
+    public var isECDSA: Bool {
+        switch self {
+        case .p256, .p384, .p521: true
+        case .rsa, .ed25519: false
+        }
+    }
+
+    /// What the key can sign in TLS, preferred first. A curve goes with one hash only, also in TLS 1.2, and SHA-1 not at
+    /// all.
+    public var schemes: [SignatureScheme] {
+        switch self {
+        case .p256: [.ecdsaP256SHA256]
+        case .p384: [.ecdsaP384SHA384]
+        case .p521: [.ecdsaP521SHA512]
+        case .rsa:
+            [.rsaPSSSHA256, .rsaPSSSHA384, .rsaPSSSHA512, .rsaPKCS1SHA256, .rsaPKCS1SHA384, .rsaPKCS1SHA512]
+        case .ed25519: [.ed25519]
+        }
+    }
+
+    /// ``schemes`` without PKCS #1 v1.5, which RFC 8446 section 4.4.3 forbids in a CertificateVerify.
+    public var schemesForTLS13: [SignatureScheme] {
+        let pkcs1: Set<SignatureScheme> = [.rsaPKCS1SHA256, .rsaPKCS1SHA384, .rsaPKCS1SHA512]
+        return self.schemes.filter { !pkcs1.contains($0) }
+    }
+}
+
+/// What a stored key is asked to do.
+public enum KeyOperation: Equatable, Sendable {
+    /// Hash and sign `content` as the scheme says. ECDSA signatures are DER; RSA ones as long as the modulus.
+    case sign(SignatureScheme, content: [UInt8])
+    /// Sign a digest that somebody else made.
+    case signDigest(DigestAlgorithm, SignaturePadding, digest: [UInt8])
+    /// Ed25519: sign the message.
+    case signMessage([UInt8])
+    /// Undo RSA encryption with PKCS #1 v1.5 padding of a TLS premaster secret. The result is always 48 bytes: where the
+    /// padding is wrong, 48 bytes that nobody can predict and that stay the same for the same ciphertext.
+    case decryptPremasterSecret([UInt8])
+    /// RSA's private operation on a block as long as the modulus.
+    case rawRSA([UInt8])
+}
+
+/// How a digest is put in shape for the key.
+public enum SignaturePadding: Equatable, Sendable {
+    case pkcs1
+    /// The salt is as long as the hash.
+    case pss
+    case ecdsa
+}
+
+/// The hashes whose digests stock peers send.
+public enum DigestAlgorithm: Equatable, Sendable, CaseIterable {
+    /// MD5 and SHA-1 one after the other, as TLS 1.0 and 1.1 sign.
+    case md5SHA1
+    case sha1, sha224, sha256, sha384, sha512
+
+    /// Bytes.
+    public var length: Int {
+        switch self {
+        case .md5SHA1: 36
+        case .sha1: 20
+        case .sha224: 28
+        case .sha256: 32
+        case .sha384: 48
+        case .sha512: 64
+        }
+    }
+}
+
+/// Where an operation belongs.
+public enum KeyOperationCost: Sendable {
+    /// Tens of microseconds: cheaper than a change of thread.
+    case inPlace
+    /// Hundreds of microseconds and more, or a wait.
+    case offload
+}
+
+public enum KeyOperationError: Error, Equatable, Sendable {
+    /// The operation does not fit the key's type.
+    case wrongKeyType
+    /// A digest or block of the wrong length.
+    case badLength
+    /// The library refused; for example a block that is not smaller than the modulus.
+    case failed
+}

@@ -1,0 +1,56 @@
+public import KeyProtocol
+public import TLSWire
+
+/// A site as the configuration names it.
+public struct SiteConfiguration: Hashable, Sendable {
+    /// The certificate chain, leaf first.
+    public var chain: PEMSource
+    public var key: PEMSource
+    /// What it is served for; nil: the DNS names of the certificate.
+    public var domains: [ServerNamePattern]?
+    /// How edges may serve it, as far as their grants allow.
+    public var modes: Set<TrustMode>
+
+    public init(
+        chain: PEMSource, key: PEMSource, domains: [ServerNamePattern]? = nil, modes: Set<TrustMode> = [.keyless]
+    ) {
+        self.chain = chain
+        self.key = key
+        self.domains = domains
+        self.modes = modes
+    }
+}
+
+/// A site whose chain and key have been loaded and found to belong together.
+final class Site: Sendable {
+    /// The first domain: how logs and audit lines call the site.
+    let name: String
+    let domains: [ServerNamePattern]
+    /// DER, leaf first.
+    let chain: [[UInt8]]
+    /// SHA-1 of the leaf's subjectPublicKey bit string; 20 bytes.
+    let ski: [UInt8]
+    /// SHA-256 of the leaf; 32 bytes.
+    let certificateDigest: [UInt8]
+    let key: any StoredKey
+    let modes: Set<TrustMode>
+    /// Seconds since 1970.
+    let notAfter: Int64
+    /// For messages.
+    let chainName: String
+
+    init(
+        domains: [ServerNamePattern], chain: [[UInt8]], ski: [UInt8], certificateDigest: [UInt8],
+        key: any StoredKey, modes: Set<TrustMode>, notAfter: Int64, chainName: String
+    ) {
+        self.name = domains.first?.description ?? ""
+        self.domains = domains
+        self.chain = chain
+        self.ski = ski
+        self.certificateDigest = certificateDigest
+        self.key = key
+        self.modes = modes
+        self.notAfter = notAfter
+        self.chainName = chainName
+    }
+}

@@ -1,0 +1,55 @@
+import KeyProtocol
+import TLSWire
+
+/// How a request names the site it is about.
+struct SiteQuery: Equatable, Sendable {
+    var serverName: String?
+    var ski: [UInt8]?
+    var certificateDigest: [UInt8]?
+}
+
+/// Finds sites by the ways in which requests name them: server name, subject key identifier, certificate digest.
+///
+/// A name means the same site whoever asks: an exact domain beats a wildcard of another site even for an edge that was
+/// granted the latter only.
+struct SiteIndex: Sendable {
+    private var names = ServerNameTable<Site>()
+    private var patterns: [ServerNamePattern: Site] = [:]
+    /// Several sites may share a key, and then a key identifier.
+    private var skis: [[UInt8]: [Site]] = [:]
+    private var digests: [[UInt8]: Site] = [:]
+
+    init() {}
+
+    /// - Throws: ``SiteLoadError/duplicateName(_:first:second:)``.
+    mutating func insert(_ site: Site) throws(SiteLoadError) {
+        for domain in site.domains {
+            if let other = self.patterns[domain] {
+                throw .duplicateName(domain.description, first: other.chainName, second: site.chainName)
+            }
+            self.patterns[domain] = site
+            _ = self.names.insert(site, for: domain)
+        }
+        self.skis[site.ski, default: []].append(site)
+        if self.digests[site.certificateDigest] == nil { self.digests[site.certificateDigest] = site }
+    }
+
+    /// The site that has exactly this domain in its list.
+    func site(having domain: ServerNamePattern) -> Site? {
+        self.patterns[domain]
+    }
+
+    /// What our own edges ask: by server name alone.
+    func site(byName query: SiteQuery) -> Site? {
+        guard let text = query.serverName, let name = try? ServerName(text) else { return nil }
+        return self.names.value(for: name)
+    }
+
+    /// What stock peers ask: by key identifier, else by certificate digest, else by server name. Several sites if they
+    /// share the key.
+    func sites(byKey query: SiteQuery) -> [Site] {
+        if let ski = query.ski { return self.skis[ski] ?? [] }
+        if let digest = query.certificateDigest { return self.digests[digest].map { [$0] } ?? [] }
+        return self.site(byName: query).map { [$0] } ?? []
+    }
+}

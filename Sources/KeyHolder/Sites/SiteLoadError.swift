@@ -1,0 +1,65 @@
+/// Why a site, or the grants that name sites, cannot be used. The text says which file and what to do.
+public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
+    case unreadable(String, String)
+    case notPEM(String, String)
+    case noKey(String)
+    case severalKeys(String)
+    case encryptedKey(String)
+    case unsupportedKey(String)
+    case rsaKeySize(String, bits: Int)
+    case keyMismatch(certificate: String, key: String)
+    case unreadableCertificate(String, position: Int)
+    case brokenChain(String, position: Int)
+    case chainTooLong(String)
+    case unsupportedCertificateKey(String)
+    case noNames(String)
+    case nameNotCovered(String, name: String)
+    case badName(String, name: String, reason: String)
+    case duplicateName(String, first: String, second: String)
+    case grantForUnknownSite(edge: String, name: String)
+    case duplicateGrant(edge: String, name: String)
+    case badGrant(edge: String, reason: String)
+
+    public var description: String {
+        switch self {
+        case .unreadable(let file, let reason):
+            "cannot read \(file): \(reason); check the path and that this user may read it"
+        case .notPEM(let file, let what):
+            "\(file) holds no PEM text; a \(what) file begins with a -----BEGIN line"
+        case .noKey(let file):
+            "\(file) holds no private key; expected a block named PRIVATE KEY, EC PRIVATE KEY or RSA PRIVATE KEY"
+        case .severalKeys(let file):
+            "\(file) holds more than one private key; keep the one that belongs to the site's certificate"
+        case .encryptedKey(let file):
+            "the private key in \(file) is encrypted with a passphrase; store it decrypted (openssl pkey -in \(file) -out plain.key), readable by the key holder's user only"
+        case .unsupportedKey(let file):
+            "the private key in \(file) cannot be used; supported are P-256, P-384, P-521, Ed25519 and RSA, in PKCS #8, SEC 1 or PKCS #1"
+        case .rsaKeySize(let file, let bits):
+            "the RSA key in \(file) has \(bits) bits; use a key of 2048 to 4096 bits"
+        case .keyMismatch(let certificate, let key):
+            "the private key in \(key) does not belong to the certificate in \(certificate); name the key that the certificate was issued for, or have a certificate issued for this key"
+        case .unreadableCertificate(let file, let position):
+            "certificate \(position) in \(file) cannot be read; export the chain again as PEM, leaf first"
+        case .brokenChain(let file, let position):
+            "certificate \(position) in \(file) did not issue the one before it; order the chain leaf first, each certificate followed by its issuer"
+        case .chainTooLong(let file):
+            "the chain in \(file) has more than 10 certificates or does not fit in a packet of the key protocol; leave out the root and unrelated certificates"
+        case .unsupportedCertificateKey(let file):
+            "the certificate in \(file) has a public key of an unsupported kind; supported are P-256, P-384, P-521, Ed25519 and RSA"
+        case .noNames(let file):
+            "the certificate in \(file) has no DNS name, and no domains are configured for it; name them"
+        case .nameNotCovered(let file, let name):
+            "the certificate in \(file) does not cover \(name); remove the domain or use a certificate that has it"
+        case .badName(let file, let name, let reason):
+            "\(name) in \(file) is no domain that can be served: \(reason)"
+        case .duplicateName(let name, let first, let second):
+            "\(name) is served by both \(first) and \(second); keep it at one of them"
+        case .grantForUnknownSite(let edge, let name):
+            "the grant for edge \(edge) names \(name), which no site here serves; correct the name or add the site"
+        case .duplicateGrant(let edge, let name):
+            "edge \(edge) has two grants for the site of \(name); merge them"
+        case .badGrant(let edge, let reason):
+            "the grant for edge \(edge) cannot be used: \(reason)"
+        }
+    }
+}

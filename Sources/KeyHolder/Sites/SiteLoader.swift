@@ -1,0 +1,93 @@
+import Crypto
+import SwiftASN1
+import TLSWire
+import X509
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// Reads a site's chain and key, and checks that they can serve clients together.
+struct SiteLoader {
+    var store: any KeyStore
+
+    static let maximumChainLength: Int = 10
+
+    /// Chain order and signatures, the key, and the domains are checked. Validity in time and trust in the root are not:
+    /// those are the clients' business, and change without a reload.
+    func load(_ configuration: SiteConfiguration) throws(SiteLoadError) -> Site {
+        let chainName: String = configuration.chain.name
+        let chain: [Certificate] = try Self.chain(from: configuration.chain)
+        guard let leaf = chain.first else { throw .notPEM(chainName, "certificate chain") }
+        let key: any StoredKey = try self.store.key(from: configuration.key)
+        guard key.publicKey == leaf.publicKey else {
+            throw .keyMismatch(certificate: chainName, key: configuration.key.name)
+        }
+        let domains: [ServerNamePattern] = try Self.domains(configuration.domains, of: leaf, chainName)
+        let der: [[UInt8]]
+        do { der = try chain.map(Self.der) } catch { throw .unreadableCertificate(chainName, position: 1) }
+        return Site(
+            domains: domains, chain: der,
+            ski: Array(Insecure.SHA1.hash(data: leaf.publicKey.subjectPublicKeyInfoBytes)),
+            certificateDigest: Array(SHA256.hash(data: der[0])), key: key, modes: configuration.modes,
+            notAfter: Int64(leaf.notValidAfter.timeIntervalSince1970), chainName: chainName)
+    }
+
+    private static func chain(from source: PEMSource) throws(SiteLoadError) -> [Certificate] {
+        let text: String = try source.text()
+        guard let documents = try? PEMDocument.parseMultiple(pemString: text) else {
+            throw .notPEM(source.name, "certificate chain")
+        }
+        let certificates: [PEMDocument] = documents.filter { $0.discriminator == Certificate.defaultPEMDiscriminator }
+        guard !certificates.isEmpty else { throw .notPEM(source.name, "certificate chain") }
+        guard certificates.count <= Self.maximumChainLength else { throw .chainTooLong(source.name) }
+        var chain: [Certificate] = []
+        for (index, document) in certificates.enumerated() {
+            guard let certificate = try? Certificate(pemDocument: document) else {
+                throw .unreadableCertificate(source.name, position: index + 1)
+            }
+            if let previous = chain.last {
+                guard previous.issuer == certificate.subject,
+                    certificate.publicKey.isValidSignature(previous.signature, for: previous)
+                else { throw .brokenChain(source.name, position: index + 1) }
+            }
+            chain.append(certificate)
+        }
+        return chain
+    }
+
+    private static func domains(
+        _ configured: [ServerNamePattern]?, of leaf: Certificate, _ chainName: String
+    ) throws(SiteLoadError) -> [ServerNamePattern] {
+        var covered: [ServerNamePattern] = []
+        var firstBad: SiteLoadError?
+        let names: SubjectAlternativeNames? = try? leaf.extensions.subjectAlternativeNames
+        for case .dnsName(let name) in names ?? SubjectAlternativeNames([]) {
+            do throws(ServerNameError) {
+                let pattern = try ServerNamePattern(name)
+                if !covered.contains(pattern) { covered.append(pattern) }
+            } catch {
+                firstBad = firstBad ?? .badName(chainName, name: name, reason: "\(error)")
+            }
+        }
+        guard let configured else {
+            guard !covered.isEmpty else { throw firstBad ?? .noNames(chainName) }
+            return covered
+        }
+        guard !configured.isEmpty else { throw .noNames(chainName) }
+        for domain in configured where !covered.contains(domain) {
+            guard !domain.isWildcard, covered.contains(where: { $0.matches(domain.base) }) else {
+                throw .nameNotCovered(chainName, name: domain.description)
+            }
+        }
+        return configured
+    }
+
+    private static func der(_ certificate: Certificate) throws -> [UInt8] {
+        var serializer = DER.Serializer()
+        try certificate.serialize(into: &serializer)
+        return serializer.serializedBytes
+    }
+}

@@ -1,0 +1,251 @@
+import Crypto
+import CryptoExtras
+import Foundation
+import SwiftASN1
+import TLSWire
+import Testing
+import X509
+
+@testable import KeyHolder
+
+@Suite("Key store: loading and using keys")
+struct KeyStoreTests {
+    static func load(_ pem: String) throws -> any StoredKey {
+        try SoftwareKeyStore().key(from: .text(pem, name: "test.key"))
+    }
+
+    static func perform(_ key: any StoredKey, _ operation: KeyOperation) throws -> [UInt8] {
+        let result = ResultBox()
+        key.perform(operation) { result.store($0) }
+        return try #require(result.value).get()
+    }
+
+    @Test("Every key type and file format loads")
+    func formats() throws {
+        let p256 = P256.Signing.PrivateKey()
+        let p384 = P384.Signing.PrivateKey()
+        let p521 = P521.Signing.PrivateKey()
+        let edwards = Curve25519.Signing.PrivateKey()
+        let rsa = Self.rsaKeys[0]
+        let cases: [(String, KeyType)] = [
+            (p256.pemRepresentation, .p256),
+            (p384.pemRepresentation, .p384),
+            (p521.pemRepresentation, .p521),
+            (try Certificate.PrivateKey(edwards).serializeAsPEM().pemString, .ed25519),
+            (rsa.pemRepresentation, .rsa(bits: 2048)),
+            (rsa.pkcs8PEMRepresentation, .rsa(bits: 2048)),
+        ]
+        for (pem, type) in cases {
+            let key = try Self.load(pem)
+            #expect(key.type == type)
+        }
+        #expect(try Self.load(p256.pemRepresentation).publicKey == Certificate.PublicKey(p256.publicKey))
+        // SEC 1, with the parameters block that openssl writes before it.
+        let sec1 = try KeyFixtures.sec1(p256)
+        #expect(try Self.load(sec1).type == .p256)
+        let parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+        #expect(try Self.load(parameters + sec1).type == .p256)
+    }
+
+    @Test("What cannot be used is refused by name")
+    func refusals() throws {
+        #expect(throws: SiteLoadError.notPEM("test.key", "private key")) { try Self.load("nonsense") }
+        let weak = try _RSA.Signing.PrivateKey(unsafeKeySize: .init(bitCount: 1024))
+        #expect(throws: SiteLoadError.rsaKeySize("test.key", bits: 1024)) { try Self.load(weak.pemRepresentation) }
+        let key = P256.Signing.PrivateKey().pemRepresentation
+        #expect(throws: SiteLoadError.severalKeys("test.key")) { try Self.load(key + "\n" + key) }
+        #expect(throws: SiteLoadError.noKey("test.key")) {
+            try Self.load(P256.Signing.PrivateKey().publicKey.pemRepresentation)
+        }
+        let encrypted = key.replacingOccurrences(of: "PRIVATE", with: "ENCRYPTED PRIVATE")
+        #expect(throws: SiteLoadError.encryptedKey("test.key")) { try Self.load(encrypted) }
+        let garbage = "-----BEGIN PRIVATE KEY-----\nMAMCAQA=\n-----END PRIVATE KEY-----\n"
+        #expect(throws: SiteLoadError.unsupportedKey("test.key")) { try Self.load(garbage) }
+        #expect(throws: SiteLoadError.self) { try SoftwareKeyStore().key(from: .file("/nonexistent/x.key")) }
+    }
+
+    static let content: [UInt8] = [UInt8](0..<200)
+
+    @Test("ECDSA signs with its own scheme and no other")
+    func ecdsa() throws {
+        let p256 = P256.Signing.PrivateKey()
+        let key = try Self.load(p256.pemRepresentation)
+        let signature = try P256.Signing.ECDSASignature(
+            derRepresentation: try Self.perform(key, .sign(.ecdsaP256SHA256, content: Self.content)))
+        #expect(p256.publicKey.isValidSignature(signature, for: SHA256.hash(data: Self.content)))
+        for scheme: SignatureScheme in [.ecdsaP384SHA384, .rsaPSSSHA256, .ed25519, .ecdsaSHA1] {
+            #expect(throws: KeyOperationError.wrongKeyType) {
+                try Self.perform(key, .sign(scheme, content: Self.content))
+            }
+        }
+        let p384 = P384.Signing.PrivateKey()
+        let signature384 = try P384.Signing.ECDSASignature(
+            derRepresentation: try Self.perform(
+                try Self.load(p384.pemRepresentation), .sign(.ecdsaP384SHA384, content: Self.content)))
+        #expect(p384.publicKey.isValidSignature(signature384, for: SHA384.hash(data: Self.content)))
+        let p521 = P521.Signing.PrivateKey()
+        let signature521 = try P521.Signing.ECDSASignature(
+            derRepresentation: try Self.perform(
+                try Self.load(p521.pemRepresentation), .sign(.ecdsaP521SHA512, content: Self.content)))
+        #expect(p521.publicKey.isValidSignature(signature521, for: SHA512.hash(data: Self.content)))
+    }
+
+    @Test("ECDSA signs digests of every hash", arguments: DigestAlgorithm.allCases)
+    func ecdsaDigest(algorithm: DigestAlgorithm) throws {
+        let p256 = P256.Signing.PrivateKey()
+        let key = try Self.load(p256.pemRepresentation)
+        let digest: [UInt8] = (0..<algorithm.length).map { UInt8($0 + 1) }
+        let der = try Self.perform(key, .signDigest(algorithm, .ecdsa, digest: digest))
+        let signature = try P256.Signing.ECDSASignature(derRepresentation: der)
+        #expect(p256.publicKey.isValidSignature(signature, for: RawDigest(digest)))
+        if algorithm == .sha256 {
+            let real = SHA256.hash(data: Self.content)
+            let der = try Self.perform(key, .signDigest(.sha256, .ecdsa, digest: Array(real)))
+            let signature = try P256.Signing.ECDSASignature(derRepresentation: der)
+            #expect(p256.publicKey.isValidSignature(signature, for: real))
+        }
+        #expect(throws: KeyOperationError.badLength) {
+            try Self.perform(key, .signDigest(algorithm, .ecdsa, digest: digest + [0]))
+        }
+        #expect(throws: KeyOperationError.wrongKeyType) {
+            try Self.perform(key, .signDigest(algorithm, .pkcs1, digest: digest))
+        }
+    }
+
+    @Test("Ed25519 signs messages")
+    func edwards() throws {
+        let edwards = Curve25519.Signing.PrivateKey()
+        let key = try Self.load(try Certificate.PrivateKey(edwards).serializeAsPEM().pemString)
+        for operation: KeyOperation in [.sign(.ed25519, content: Self.content), .signMessage(Self.content)] {
+            let signature = try Self.perform(key, operation)
+            #expect(edwards.publicKey.isValidSignature(signature, for: Self.content))
+        }
+        #expect(throws: KeyOperationError.wrongKeyType) { try Self.perform(key, .rawRSA([1])) }
+        #expect(throws: KeyOperationError.wrongKeyType) {
+            try Self.perform(key, .signDigest(.sha256, .ecdsa, digest: [UInt8](repeating: 0, count: 32)))
+        }
+    }
+
+    static let rsaKeys: [_RSA.Signing.PrivateKey] = {
+        [2048, 3072].compactMap { try? _RSA.Signing.PrivateKey(keySize: .init(bitCount: $0)) }
+    }()
+
+    @Test("RSA signs content with every scheme", arguments: KeyType.rsa(bits: 2048).schemes)
+    func rsaContent(scheme: SignatureScheme) throws {
+        let rsa = Self.rsaKeys[0]
+        let key = try Self.load(rsa.pemRepresentation)
+        let bytes = try Self.perform(key, .sign(scheme, content: Self.content))
+        let signature = _RSA.Signing.RSASignature(rawRepresentation: bytes)
+        let padding: _RSA.Signing.Padding = scheme.name.contains("pss") ? .PSS : .insecurePKCS1v1_5
+        let valid: Bool =
+            switch scheme {
+            case .rsaPSSSHA256, .rsaPKCS1SHA256:
+                rsa.publicKey.isValidSignature(signature, for: SHA256.hash(data: Self.content), padding: padding)
+            case .rsaPSSSHA384, .rsaPKCS1SHA384:
+                rsa.publicKey.isValidSignature(signature, for: SHA384.hash(data: Self.content), padding: padding)
+            default:
+                rsa.publicKey.isValidSignature(signature, for: SHA512.hash(data: Self.content), padding: padding)
+            }
+        #expect(valid)
+    }
+
+    @Test("RSA signs digests with both paddings, checked by the library", arguments: 0..<2)
+    func rsaDigests(index: Int) throws {
+        let rsa = Self.rsaKeys[index]
+        let key = try Self.load(rsa.pemRepresentation)
+        func check<D: Digest>(_ algorithm: DigestAlgorithm, _ digest: D, pss: Bool) throws {
+            let pkcs1 = try Self.perform(key, .signDigest(algorithm, .pkcs1, digest: Array(digest)))
+            // PKCS #1 v1.5 has no randomness: the library's own signature must be the same.
+            #expect(
+                try rsa.signature(for: digest, padding: .insecurePKCS1v1_5).rawRepresentation == Data(pkcs1))
+            guard pss else { return }
+            let probabilistic = try Self.perform(key, .signDigest(algorithm, .pss, digest: Array(digest)))
+            #expect(
+                rsa.publicKey.isValidSignature(.init(rawRepresentation: probabilistic), for: digest, padding: .PSS))
+            #expect(try Self.perform(key, .signDigest(algorithm, .pss, digest: Array(digest))) != probabilistic)
+        }
+        try check(.sha1, Insecure.SHA1.hash(data: Self.content), pss: false)
+        try check(.sha256, SHA256.hash(data: Self.content), pss: true)
+        try check(.sha384, SHA384.hash(data: Self.content), pss: true)
+        try check(.sha512, SHA512.hash(data: Self.content), pss: true)
+        #expect(throws: KeyOperationError.badLength) {
+            try Self.perform(key, .signDigest(.sha1, .pss, digest: [UInt8](repeating: 0, count: 20)))
+        }
+        #expect(throws: KeyOperationError.badLength) {
+            try Self.perform(key, .signDigest(.sha256, .pkcs1, digest: [1]))
+        }
+    }
+
+    @Test("RSA signs digests of MD5 with SHA-1, and of SHA-224")
+    func rsaOldDigests() throws {
+        let rsa = Self.rsaKeys[0]
+        let key = try Self.load(rsa.pemRepresentation)
+        for algorithm: DigestAlgorithm in [.md5SHA1, .sha224] {
+            let digest: [UInt8] = (0..<algorithm.length).map { UInt8($0) }
+            let signature = try Self.perform(key, .signDigest(algorithm, .pkcs1, digest: digest))
+            let block = try #require(RSABlock.pkcs1(algorithm, digest: digest, modulusLength: 256))
+            #expect(try KeyFixtures.publicOperation(rsa.publicKey, signature) == block)
+            #expect(block.starts(with: [0, 1, 0xFF]) && block.suffix(algorithm.length) == digest[...])
+        }
+        let prefix: [UInt8] = [
+            0, 0x30, 0x2D, 0x30, 0x0D, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 4, 5, 0, 4, 28,
+        ]
+        let block = try #require(
+            RSABlock.pkcs1(.sha224, digest: [UInt8](repeating: 0, count: 28), modulusLength: 256))
+        #expect(Array(block.dropLast(28).suffix(prefix.count)) == prefix)
+    }
+
+    @Test("A premaster secret comes back; a wrong padding gives 48 unpredictable, repeatable bytes")
+    func premasterSecret() throws {
+        let rsa = Self.rsaKeys[0]
+        let key = try Self.load(rsa.pemRepresentation)
+        let secret: [UInt8] = [3, 3] + [UInt8](repeating: 0x5A, count: 46)
+        func encrypt(_ block: [UInt8]) throws -> [UInt8] { try KeyFixtures.publicOperation(rsa.publicKey, block) }
+        let filler = [UInt8](repeating: 7, count: 256 - 3 - 48)
+        let good = try encrypt([0, 2] + filler + [0] + secret)
+        #expect(try Self.perform(key, .decryptPremasterSecret(good)) == secret)
+        var zeroInFiller: [UInt8] = filler
+        zeroInFiller[9] = 0
+        let bad: [[UInt8]] = [
+            [0, 1] + filler + [0] + secret, [0, 2] + filler + [9] + secret, [0, 2] + zeroInFiller + [0] + secret,
+            [0, 2] + filler.dropLast() + [0] + [1] + secret,
+        ]
+        var answers: Set<[UInt8]> = []
+        for block in bad {
+            let ciphertext = try encrypt(block)
+            let first = try Self.perform(key, .decryptPremasterSecret(ciphertext))
+            #expect(first.count == 48 && first != secret)
+            #expect(try Self.perform(key, .decryptPremasterSecret(ciphertext)) == first)
+            answers.insert(first)
+        }
+        #expect(answers.count == bad.count)
+        #expect(throws: KeyOperationError.badLength) { try Self.perform(key, .decryptPremasterSecret([1, 2])) }
+        #expect(throws: KeyOperationError.failed) {
+            try Self.perform(key, .rawRSA([UInt8](repeating: 0xFF, count: 256)))
+        }
+    }
+
+    @Test("Premaster selection without a branch agrees with the plain rule")
+    func premasterSelection() {
+        let substitute = [UInt8](repeating: 1, count: 48)
+        let secret = [UInt8](repeating: 2, count: 48)
+        let good: [UInt8] = [0, 2] + [UInt8](repeating: 5, count: 205) + [0] + secret
+        #expect(RSABlock.premasterSecret(in: good, orElse: substitute) == secret)
+        for index in 0..<208 {
+            for value: UInt8 in [0, 1, 2, 0x80, 0xFF] where value != good[index] {
+                var block: [UInt8] = good
+                block[index] = value
+                let filler: Bool = (2..<207).contains(index)
+                let expected: [UInt8] = filler && value != 0 ? secret : substitute
+                #expect(RSABlock.premasterSecret(in: block, orElse: substitute) == expected)
+            }
+        }
+    }
+
+    @Test("Only fast keys are used in place")
+    func cost() throws {
+        let operation = KeyOperation.signMessage([])
+        #expect(try Self.load(P256.Signing.PrivateKey().pemRepresentation).cost(of: operation) == .inPlace)
+        #expect(try Self.load(Self.rsaKeys[0].pemRepresentation).cost(of: operation) == .offload)
+    }
+}
