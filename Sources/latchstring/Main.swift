@@ -10,7 +10,7 @@ struct Latchstring: AsyncParsableCommand {
             To run your own: `latchstring certs`, then `latchstring keyholder`, then `latchstring edge`.
             """,
         subcommands: [
-            CertsCommand.self
+            CertsCommand.self, DemoCommand.self, DemoChildCommand.self, DemoOriginCommand.self,
         ]
     )
 }

@@ -1,0 +1,58 @@
+import ArgumentParser
+import Dispatch
+import NIOPosix
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// `latchstring demo`: all parties on this machine, real requests, and proof of where the keys are.
+struct DemoCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "demo",
+        abstract: "Show it all on this machine: an origin, its key holder and an edge, real requests, and where the keys are.",
+        discussion: """
+            Starts three processes on loopback addresses and free ports, in a temporary directory that is removed at the \
+            end. Needs no configuration and no privileges.
+            """)
+
+    @Flag(help: "End after the proof, with exit status 0 only if everything held.")
+    var once = false
+
+    @Flag(help: "Show the processes' logs.")
+    var verbose = false
+
+    func run() async throws {
+        let colours = DemoColours.forStandardOutput()
+        let (once, verbose) = (once, verbose)
+        let performance = Task { () -> Bool in
+            try await DemoPerformance.run(once: once, verbose: verbose, colours: colours)
+        }
+        let interrupt = Interrupt { performance.cancel() }
+        defer { interrupt.cancel() }
+        do {
+            guard try await performance.value else { throw ExitCode.failure }
+        } catch where performance.isCancelled {
+            throw ExitCode(130)
+        }
+    }
+}
+
+/// Ctrl-C and SIGTERM end the demo in order.
+private struct Interrupt {
+    private let sources: [any DispatchSourceSignal]
+
+    init(_ action: @escaping @Sendable () -> Void) {
+        sources = [SIGINT, SIGTERM, SIGHUP].map { number in
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+            source.setEventHandler(handler: action)
+            source.resume()
+            return source
+        }
+    }
+
+    func cancel() { sources.forEach { $0.cancel() } }
+}

@@ -1,0 +1,47 @@
+import ArgumentParser
+import NIOCore
+import NIOPosix
+import NIOSSL
+
+/// Hidden: the demo's origin, a small site over plain HTTP and, for relayed sites, over its own TLS.
+struct DemoOriginCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "demo-origin", abstract: "Serve the demo's small site.", shouldDisplay: false)
+
+    @Option(name: .customLong("site"), parsing: .singleValue, help: "A site to serve over TLS, from SITE.pem and SITE.key.")
+    var sites: [String] = []
+
+    func run() async throws {
+        let group = MultiThreadedEventLoopGroup.singleton
+        try await serve(listener: "plain", tls: nil, on: group)
+        for site in sites {
+            var configuration = TLSConfiguration.makeServerConfiguration(
+                certificateChain: try NIOSSLCertificate.fromPEMFile("\(site).pem").map { .certificate($0) },
+                privateKey: .privateKey(try NIOSSLPrivateKey(file: "\(site).key", format: .pem)))
+            configuration.minimumTLSVersion = .tlsv12
+            configuration.applicationProtocols = ["http/1.1"]
+            try await serve(listener: site, tls: try NIOSSLContext(configuration: configuration), on: group)
+        }
+        // Until it is ended from outside.
+        while true { try await Task.sleep(for: .seconds(3600)) }
+    }
+
+    private func serve(listener: String, tls: NIOSSLContext?, on group: any EventLoopGroup) async throws {
+        let channel = try await ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 256)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let pipeline = channel.pipeline.syncOperations
+                    if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls)) }
+                    try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: true, withErrorHandling: true)
+                    try pipeline.addHandler(DemoSite(isEncrypted: tls != nil))
+                }
+            }
+            .bind(host: "127.0.0.1", port: 0).get()
+        guard let port = channel.localAddress?.port else {
+            throw DemoFailure.unexpectedOutput("the origin's listener has no port")
+        }
+        StandardError.write(
+            #"{"message":"listening","listener":"\#(listener)","address":"127.0.0.1:\#(port)"}"# + "\n")
+    }
+}

@@ -1,0 +1,57 @@
+import NIOCore
+import NIOHTTP1
+
+/// The demo's site: one page that tells what of the request reached the origin.
+final class DemoSite: ChannelInboundHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private let isEncrypted: Bool
+    private var request: HTTPRequestHead?
+
+    init(isEncrypted: Bool) {
+        self.isEncrypted = isEncrypted
+    }
+
+    /// The first line of every page; the demo checks it.
+    static func greeting(_ host: String) -> String { "Hello from the origin of \(host).\n" }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head(let head): request = head
+        case .body: break
+        case .end: answer(context: context)
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+
+    private func answer(context: ChannelHandlerContext) {
+        guard let request else { return }
+        self.request = nil
+        var page = context.channel.allocator.buffer(capacity: 512)
+        let host = request.headers.first(name: "host") ?? "nobody"
+        page.writeString(Self.greeting(String(host.prefix { $0 != ":" })))
+        page.writeString(
+            isEncrypted
+                ? "It came to the origin's own TLS server: the edge could not read it.\n"
+                : "It came from the edge, which read it with keys of this connection, and without the site's private key.\n")
+        page.writeString("\n\(request.method) \(request.uri)\n")
+        for (name, value) in request.headers {
+            page.writeString("\(name): \(value)\n")
+        }
+        var headers = HTTPHeaders()
+        headers.add(name: "content-type", value: "text/plain; charset=utf-8")
+        headers.add(name: "content-length", value: String(page.readableBytes))
+        context.write(wrapOutboundOut(.head(HTTPResponseHead(version: request.version, status: .ok, headers: headers))), promise: nil)
+        if request.method != .HEAD {
+            context.write(wrapOutboundOut(.body(.byteBuffer(page))), promise: nil)
+        }
+        let isLast = !request.isKeepAlive
+        context.writeAndFlush(wrapOutboundOut(.end(nil))).assumeIsolated().whenComplete { _ in
+            if isLast { context.close(promise: nil) }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+import Fleet
+import FoundationEssentials
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// The two modes that the demo shows.
+enum DemoMode: String, CaseIterable, Sendable {
+    case relay
+    case keyless
+}
+
+/// One of the demo's sites: a mode and a key type, and the certificate and key made for it.
+struct DemoSiteFiles: Sendable {
+    var mode: DemoMode
+    var keyType: SiteKeyType
+    var domain: String
+    var issued: IssuedCertificate
+}
+
+/// The directory that the demo plays in. Each process has a part of its own, holding what it would hold on its own machine:
+///
+///     origin/      the relayed sites' certificates and keys
+///     keyholder/   its identity, the keyless sites' certificates and keys
+///     edge/        its identity, and no site's key
+///     test-site-authority.pem   what clients trust
+struct DemoStage: Sendable {
+    let path: String
+    let sites: [DemoSiteFiles]
+    let rootPEM: String
+    private let keyHolderIdentity: IssuedCertificate
+    private let edgeIdentity: IssuedCertificate
+    private let authorityPEM: String
+
+    var origin: String { "\(path)/origin" }
+    var keyHolder: String { "\(path)/keyholder" }
+    var edge: String { "\(path)/edge" }
+    var audit: String { "\(keyHolder)/audit.jsonl" }
+    var root: String { "\(path)/test-site-authority.pem" }
+
+    /// Makes all certificates and keys, in memory.
+    init(path: String) throws {
+        let fleet = try FleetAuthority(name: "Demo fleet authority", validity: .days(2))
+        let siteAuthority = try TestSiteAuthority(name: "Demo site authority", validity: .days(2))
+        self.path = path
+        self.authorityPEM = fleet.certificatePEM
+        self.rootPEM = siteAuthority.certificatePEM
+        self.keyHolderIdentity = try fleet.issueIdentity(role: .keyholder, name: "home", validity: .days(1))
+        self.edgeIdentity = try fleet.issueIdentity(role: .edge, name: "demo", validity: .days(1))
+        var sites: [DemoSiteFiles] = []
+        for mode in DemoMode.allCases {
+            for type in SiteKeyType.allCases {
+                let domain = "\(mode.rawValue)-\(type.rawValue).example.test"
+                let issued = try siteAuthority.issueSite(domains: [domain], keyType: type, validity: .days(1))
+                sites.append(DemoSiteFiles(mode: mode, keyType: type, domain: domain, issued: issued))
+            }
+        }
+        self.sites = sites
+    }
+
+    func sites(_ mode: DemoMode) -> [DemoSiteFiles] { sites.filter { $0.mode == mode } }
+
+    /// A fresh directory for its owner alone, below `TMPDIR` or `/tmp`.
+    static func makeTemporaryDirectory() throws -> String {
+        let parent = ProcessInfo.processInfo.environment["TMPDIR"].flatMap { $0.isEmpty ? nil : $0 } ?? "/tmp"
+        var template: [CChar] = Array("\(parent)/latchstring-demo.XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else { throw DemoFailure.system("make a directory in \(parent)", errno) }
+        return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    /// Writes every party's files except the configuration files, which need to know ports.
+    func writeFiles() throws {
+        for directory in [origin, keyHolder, edge] {
+            guard mkdir(directory, 0o700) == 0 else { throw DemoFailure.system("make \(directory)", errno) }
+        }
+        try write(rootPEM, to: root)
+        for site in sites {
+            let directory = site.mode == .relay ? origin : keyHolder
+            try write(site.issued.chainPEM, to: "\(directory)/\(site.domain).pem")
+            try write(site.issued.keyPEM, to: "\(directory)/\(site.domain).key")
+        }
+        for (identity, directory) in [(keyHolderIdentity, keyHolder), (edgeIdentity, edge)] {
+            try write(identity.chainPEM, to: "\(directory)/identity.pem")
+            try write(identity.keyPEM, to: "\(directory)/identity.key")
+            try write(authorityPEM, to: "\(directory)/authority.pem")
+        }
+    }
+
+    func writeKeyHolderConfiguration() throws -> String {
+        let domains = sites(.keyless).map(\.domain)
+        let text = """
+            role: keyholder
+            listen: 127.0.0.1:0
+            identity:
+              certificate: identity.pem
+              key: identity.key
+              authority: authority.pem
+            sites:
+            \(domains.map { "  - certificate: \($0).pem\n    key: \($0).key\n" }.joined())
+            grants:
+              - edge: demo
+                sites: [\(domains.joined(separator: ", "))]
+                operations: [keyless]
+            audit: audit.jsonl
+            log:
+              format: json
+
+            """
+        let file = "\(keyHolder)/keyholder.yaml"
+        try write(text, to: file)
+        return file
+    }
+
+    /// - Parameters:
+    ///   - keyHolderAddress: where the key holder listens.
+    ///   - originAddresses: by domain for relayed sites, and `plain` for the one that keyless sites are fetched from.
+    func writeEdgeConfiguration(keyHolderAddress: String, originAddresses: [String: String]) throws -> String {
+        var text = """
+            role: edge
+            listen: [127.0.0.1:0]
+            identity:
+              certificate: identity.pem
+              key: identity.key
+              authority: authority.pem
+            keyholders:
+              home:
+                addresses: [\(keyHolderAddress)]
+                deadline: 5s
+            log:
+              format: json
+            sites:
+
+            """
+        for site in sites {
+            text += "  - domains: [\(site.domain)]\n    mode: \(site.mode.rawValue)\n"
+            switch site.mode {
+            case .relay:
+                text += "    origin:\n      address: \(originAddresses[site.domain] ?? "")\n"
+            case .keyless:
+                text += "    keyholder: home\n    origin:\n      url: http://\(originAddresses["plain"] ?? "")\n"
+            }
+        }
+        let file = "\(edge)/edge.yaml"
+        try write(text, to: file)
+        return file
+    }
+
+    /// Every byte that lies in the edge's part of the stage.
+    func edgeFiles() throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        for name in try FileManager.default.subpathsOfDirectory(atPath: edge) {
+            if let data = FileManager.default.contents(atPath: "\(edge)/\(name)") { bytes += Array(data) }
+        }
+        return bytes
+    }
+
+    static func removeDirectory(_ path: String) throws {
+        try FileManager.default.removeItem(atPath: path)
+    }
+
+    private func write(_ text: String, to file: String) throws {
+        let descriptor = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw DemoFailure.system("create \(file)", errno) }
+        close(descriptor)
+        try Data(text.utf8).write(to: URL(filePath: file))
+    }
+}
