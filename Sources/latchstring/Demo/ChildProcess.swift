@@ -4,9 +4,9 @@ import NIOPosix
 import Synchronization
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Musl)
-import Musl
+    import Musl
 #endif
 
 /// One of the demo's processes: this same program run again with another subcommand.
@@ -44,7 +44,7 @@ final class ChildProcess: Sendable {
         let input = try Pipe()
         let output = try Pipe()
         let pid = try spawn(
-            arguments: ["latchstring", "demo-child"] + arguments, directory: directory,
+            arguments: ["latchstring", "demo-child", directory] + arguments,
             input: input.reading, output: output.writing)
         close(input.reading)
         close(output.writing)
@@ -132,7 +132,7 @@ final class ChildProcess: Sendable {
     }
 
     private static func spawn(
-        arguments: [String], directory: String, input: Int32, output: Int32
+        arguments: [String], input: Int32, output: Int32
     ) throws -> Int32 {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -140,7 +140,6 @@ final class ChildProcess: Sendable {
         posix_spawn_file_actions_adddup2(&actions, input, 0)
         posix_spawn_file_actions_adddup2(&actions, output, 1)
         posix_spawn_file_actions_adddup2(&actions, output, 2)
-        posix_spawn_file_actions_addchdir_np(&actions, directory)
 
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
@@ -171,7 +170,8 @@ final class ChildProcess: Sendable {
 
         init() throws {
             var ends: [Int32] = [0, 0]
-            guard pipe2(&ends, O_CLOEXEC) == 0 else { throw DemoFailure.system("make a pipe", errno) }
+            guard pipe(&ends) == 0 else { throw DemoFailure.system("make a pipe", errno) }
+            for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
             (reading, writing) = (ends[0], ends[1])
         }
     }

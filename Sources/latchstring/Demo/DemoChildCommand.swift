@@ -2,9 +2,9 @@ import ArgumentParser
 import Dispatch
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Musl)
-import Musl
+    import Musl
 #endif
 
 /// Hidden: runs another subcommand in this process, and ends when the demo does.
@@ -12,10 +12,14 @@ struct DemoChildCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "demo-child", abstract: "Run a subcommand until standard input ends.", shouldDisplay: false)
 
+    @Argument
+    var directory: String
+
     @Argument(parsing: .captureForPassthrough)
     var subcommand: [String] = []
 
     func run() async throws {
+        guard chdir(directory) == 0 else { throw DemoFailure.system("enter \(directory)", errno) }
         endWithStandardInput()
         var command = try Latchstring.parseAsRoot(subcommand)
         if var asynchronous = command as? any AsyncParsableCommand {

@@ -3,16 +3,17 @@ import Dispatch
 import NIOPosix
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Musl)
-import Musl
+    import Musl
 #endif
 
 /// `latchstring demo`: all parties on this machine, real requests, and proof of where the keys are.
 struct DemoCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "demo",
-        abstract: "Show it all on this machine: an origin, its key holder and an edge, real requests, and where the keys are.",
+        abstract:
+            "Show it all on this machine: an origin, its key holder and an edge, real requests, and where the keys are.",
         discussion: """
             Starts three processes on loopback addresses and free ports, in a temporary directory that is removed at the \
             end. Needs no configuration and no privileges.
@@ -34,7 +35,7 @@ struct DemoCommand: AsyncParsableCommand {
         defer { interrupt.cancel() }
         do {
             guard try await performance.value else { throw ExitCode.failure }
-        } catch where performance.isCancelled {
+        } catch  where performance.isCancelled {
             throw ExitCode(130)
         }
     }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import NIOCore
+import NIOHTTP1
 import NIOPosix
 import NIOSSL
 
@@ -8,7 +9,8 @@ struct DemoOriginCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "demo-origin", abstract: "Serve the demo's small site.", shouldDisplay: false)
 
-    @Option(name: .customLong("site"), parsing: .singleValue, help: "A site to serve over TLS, from SITE.pem and SITE.key.")
+    @Option(
+        name: .customLong("site"), parsing: .singleValue, help: "A site to serve over TLS, from SITE.pem and SITE.key.")
     var sites: [String] = []
 
     func run() async throws {

@@ -45,7 +45,8 @@ struct DemoPerformance {
         try stage.writeFiles()
 
         let origin = try await start(
-            "origin", ["demo-origin"] + stage.sites(.relay).flatMap { ["--site", $0.domain] }, in: stage.origin, &company)
+            "origin", ["demo-origin"] + stage.sites(.relay).flatMap { ["--site", $0.domain] }, in: stage.origin,
+            &company)
         var addresses: [String: String] = [:]
         for listener in ["plain"] + stage.sites(.relay).map(\.domain) {
             addresses[listener] = try await origin.address(of: listener, deadline: .now + Self.patience)

@@ -76,22 +76,21 @@ private final class ResponseCollector: ChannelInboundHandler {
         self.promise = promise
     }
 
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case .handshakeCompleted = event as? TLSUserEvent {
-            version = Self.name(of: try? context.channel.pipeline.syncOperations.nioSSL_tlsVersion())
-            var head = HTTPRequestHead(version: .http1_1, method: .GET, uri: "/")
-            head.headers.add(name: "host", value: host)
-            head.headers.add(name: "user-agent", value: "latchstring-demo")
-            head.headers.add(name: "connection", value: "close")
-            context.write(wrapOutboundOut(.head(head)), promise: nil)
-            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-        }
-        context.fireUserInboundEventTriggered(event)
+    func channelActive(context: ChannelHandlerContext) {
+        var head = HTTPRequestHead(version: .http1_1, method: .GET, uri: "/")
+        head.headers.add(name: "host", value: host)
+        head.headers.add(name: "user-agent", value: "latchstring-demo")
+        head.headers.add(name: "connection", value: "close")
+        // The TLS handler keeps it until the handshake is complete and the certificate verified.
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        context.fireChannelActive()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
         case .head(let head):
+            version = Self.name(of: try? context.channel.pipeline.syncOperations.nioSSL_tlsVersion())
             status = Int(head.status.code)
         case .body(var part):
             body.writeBuffer(&part)

@@ -37,7 +37,8 @@ final class DemoSite: ChannelInboundHandler {
         page.writeString(
             isEncrypted
                 ? "It came to the origin's own TLS server: the edge could not read it.\n"
-                : "It came from the edge, which read it with keys of this connection, and without the site's private key.\n")
+                : "It came from the edge, which read it with keys of this connection, and without the site's private key.\n"
+        )
         page.writeString("\n\(request.method) \(request.uri)\n")
         for (name, value) in request.headers {
             page.writeString("\(name): \(value)\n")
@@ -45,7 +46,9 @@ final class DemoSite: ChannelInboundHandler {
         var headers = HTTPHeaders()
         headers.add(name: "content-type", value: "text/plain; charset=utf-8")
         headers.add(name: "content-length", value: String(page.readableBytes))
-        context.write(wrapOutboundOut(.head(HTTPResponseHead(version: request.version, status: .ok, headers: headers))), promise: nil)
+        context.write(
+            wrapOutboundOut(.head(HTTPResponseHead(version: request.version, status: .ok, headers: headers))),
+            promise: nil)
         if request.method != .HEAD {
             context.write(wrapOutboundOut(.body(.byteBuffer(page))), promise: nil)
         }

@@ -1,3 +1,5 @@
+import Fleet
+
 /// Where the private keys are: the secret parts of every keyless site's key, looked for in the memory of edge and key holder.
 struct KeyProof: Sendable {
     struct Place: Sendable {

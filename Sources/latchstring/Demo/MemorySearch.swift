@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Musl)
-import Musl
+    import Musl
 #endif
 
 /// Looks for many byte strings in a stream of chunks, and counts how often each occurs.
@@ -29,6 +29,16 @@ struct MemorySearch: Sendable {
     private(set) var hits: [Int]
     private let longest: Int
 
+    // One pass for all patterns: wherever a pattern stands, one of its first 16 windows of 8 bytes lies on a multiple of 16.
+    // So only every 16th position is looked at, and its 8 bytes looked up among all those windows.
+    private static let stride = 16
+    /// A pattern needs a whole window from each of 16 beginnings.
+    private static let shortest = stride + 7
+    /// Which pattern, and from which of its bytes.
+    private var windows: [UInt64: [(pattern: Int, offset: Int)]] = [:]
+    /// A bit for every 16-bit hash that some window has: most positions end here.
+    private var filter: [UInt64] = Array(repeating: 0, count: 1024)
+
     init(keys: [SiteSecrets]) {
         var patterns: [Pattern] = []
         for (index, secrets) in keys.enumerated() {
@@ -41,9 +51,26 @@ struct MemorySearch: Sendable {
                 patterns.append(Pattern(key: index, part: "file", form: .pem, bytes: line))
             }
         }
-        self.patterns = patterns
-        self.hits = Array(repeating: 0, count: patterns.count)
-        self.longest = patterns.map(\.bytes.count).max() ?? 1
+        self.init(patterns: patterns)
+    }
+
+    /// - Parameter patterns: those shorter than 23 bytes are left out; whole secrets are longer.
+    init(patterns: [Pattern]) {
+        self.patterns = patterns.filter { $0.bytes.count >= Self.shortest }
+        self.hits = Array(repeating: 0, count: self.patterns.count)
+        self.longest = self.patterns.map(\.bytes.count).max() ?? 1
+        for (index, pattern) in self.patterns.enumerated() {
+            for offset in 0..<Self.stride {
+                let window = pattern.bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: offset, as: UInt64.self) }
+                windows[window, default: []].append((index, offset))
+                let hash = Self.hash(window)
+                filter[hash >> 6] |= 1 << UInt64(hash & 63)
+            }
+        }
+    }
+
+    private static func hash(_ window: UInt64) -> Int {
+        Int(truncatingIfNeeded: (window &* 0x9E37_79B9_7F4A_7C15) >> 48)
     }
 
     /// How many bytes of a chunk the next one must begin with again, so that nothing on the border is missed.
@@ -51,20 +78,37 @@ struct MemorySearch: Sendable {
 
     /// Counts the occurrences in `bytes` that end after its first `repeated` bytes; those were counted with the chunk before.
     mutating func search(_ bytes: UnsafeRawBufferPointer, repeated: Int) {
-        guard let base = bytes.baseAddress else { return }
-        for (index, pattern) in patterns.enumerated() {
-            pattern.bytes.withUnsafeBytes { needle in
-                guard let needleBase = needle.baseAddress else { return }
-                // A match that lies wholly in the repeated bytes has been counted.
-                var start = max(0, repeated - needle.count + 1)
-                while start + needle.count <= bytes.count,
-                    let found = memmem(base + start, bytes.count - start, needleBase, needle.count)
-                {
-                    hits[index] += 1
-                    start = UnsafeRawPointer(found) - base + 1
-                }
+        guard let base = bytes.baseAddress, bytes.count >= 8 else { return }
+        for position in candidates(base, count: bytes.count) {
+            let window = base.loadUnaligned(fromByteOffset: position, as: UInt64.self)
+            for (index, offset) in windows[window] ?? [] {
+                let pattern = patterns[index].bytes
+                let start = position - offset
+                guard start >= 0, start + pattern.count <= bytes.count, start + pattern.count > repeated,
+                    memcmp(base + start, pattern, pattern.count) == 0
+                else { continue }
+                hits[index] += 1
             }
         }
+    }
+
+    /// The positions whose window passes the filter. Written plainly, since it sees every mapping of a process and the demo
+    /// is also run in debug builds.
+    private func candidates(_ base: UnsafeRawPointer, count: Int) -> [Int] {
+        var found: [Int] = []
+        filter.withUnsafeBufferPointer { filter in
+            var position = 0
+            while position <= count - 8 {
+                let window = base.loadUnaligned(fromByteOffset: position, as: UInt64.self)
+                // Empty memory is common, and no secret.
+                if window != 0 {
+                    let hash = Self.hash(window)
+                    if filter[hash >> 6] & (1 << UInt64(hash & 63)) != 0 { found.append(position) }
+                }
+                position += Self.stride
+            }
+        }
+        return found
     }
 
     /// All hits of one key, by form.

@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Musl)
-import Musl
+    import Musl
 #endif
 
 /// Reads the memory of another process, as Linux shows it under `/proc`.
@@ -124,7 +124,7 @@ struct ProcessMemory {
         while address < range.upperBound {
             let wanted = min(chunk, Int(range.upperBound - address))
             let place = UnsafeMutableRawBufferPointer(rebasing: buffer[carried..<carried + wanted])
-            let count = pread(descriptor, place.baseAddress, wanted, off_t(bitPattern: address))
+            let count = pread(descriptor, place.baseAddress, wanted, off_t(truncatingIfNeeded: address))
             if count < 0 && errno == EINTR { continue }
             guard count > 0 else {
                 guard count == 0 || errno == EIO || errno == EFAULT else { throw Failure(path: path, number: errno) }

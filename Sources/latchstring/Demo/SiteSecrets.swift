@@ -40,8 +40,6 @@ struct SiteSecrets: Sendable {
         default:
             throw Failure.unsupported
         }
-        // Shorter numbers would be found by chance; a real key has none.
-        self.parts.removeAll { $0.bytes.count < 16 }
         self.pemLines = Self.secretLines(of: pkcs8PEM, der: document.derBytes, parts: self.parts)
     }
 
