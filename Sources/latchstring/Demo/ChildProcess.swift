@@ -37,14 +37,17 @@ final class ChildProcess: Sendable {
     }
 
     /// Starts `latchstring ARGUMENTS` in `directory`.
-    /// - Parameter echo: show its output on our standard error.
+    /// - Parameters:
+    ///   - echo: show its output on our standard error.
+    ///   - executable: the program; by default the one that runs now, even if its file was replaced meanwhile.
     static func start(
-        name: String, arguments: [String], directory: String, echo: Bool, on group: any EventLoopGroup
+        name: String, arguments: [String], directory: String, echo: Bool, on group: any EventLoopGroup,
+        executable: String = "/proc/self/exe"
     ) async throws -> ChildProcess {
         let input = try Pipe()
         let output = try Pipe()
         let pid = try spawn(
-            arguments: ["latchstring", "demo-child", directory] + arguments,
+            executable, arguments: ["latchstring", "demo-child", directory] + arguments,
             input: input.reading, output: output.writing)
         close(input.reading)
         close(output.writing)
@@ -132,7 +135,7 @@ final class ChildProcess: Sendable {
     }
 
     private static func spawn(
-        arguments: [String], input: Int32, output: Int32
+        _ executable: String, arguments: [String], input: Int32, output: Int32
     ) throws -> Int32 {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -158,7 +161,7 @@ final class ChildProcess: Sendable {
         var list: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
         defer { list.forEach { free($0) } }
         var pid: pid_t = 0
-        let failure = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, &list, environ)
+        let failure = posix_spawn(&pid, executable, &actions, &attributes, &list, environ)
         guard failure == 0 else { throw DemoFailure.system("start a process", failure) }
         return pid
     }
