@@ -1,0 +1,44 @@
+// swift-tools-version: 6.1
+//
+// A package of its own, so that what is fuzzed can be compiled with libFuzzer's instrumentation while everything else
+// is not. `Sources/` holds symbolic links to the modules under test. `./run` builds and runs the lot.
+//
+// To fuzz another module: link it into Sources, add it to `modules`, and its target to `fuzzers`.
+import PackageDescription
+
+let instrumented: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .unsafeFlags(["-sanitize=fuzzer", "-parse-as-library"]),
+]
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+
+/// Modules under test, with what they import.
+let modules: [(name: String, imports: [Target.Dependency])] = [
+    (name: "TLSWire", imports: [nioCore])
+]
+
+/// Fuzz targets (Targets/<name>, with seeds in Corpus/<name without Fuzz>) and the modules that they exercise.
+let fuzzers: [(name: String, modules: [Target.Dependency])] = [
+    (name: "FuzzClientHello", modules: ["TLSWire"])
+]
+
+let package = Package(
+    name: "latchstring-fuzz",
+    dependencies: [.package(url: "https://github.com/apple/swift-nio", from: "2.101.2")],
+    targets: [.target(name: "CLibFuzzer")]
+        + modules.map { module in
+            .target(name: module.name, dependencies: module.imports, swiftSettings: instrumented)
+        }
+        + fuzzers.map { fuzzer in
+            .executableTarget(
+                name: fuzzer.name,
+                dependencies: fuzzer.modules + ["CLibFuzzer", nioCore],
+                path: "Targets/\(fuzzer.name)",
+                swiftSettings: instrumented,
+                // gold fails on libFuzzer.
+                linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])])
+        }
+)
