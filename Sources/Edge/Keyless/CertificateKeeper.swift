@@ -1,0 +1,132 @@
+import KeyProtocol
+import Logging
+import Metrics
+import NIOCore
+import PeerLink
+import TLSWire
+
+/// Fetches the certificate of one domain from the key holder, keeps it fresh, and hands it to every event loop.
+///
+/// Runs on one event loop only; the others get the result. A certificate that has not changed keeps its TLS context, and
+/// so the session tickets made with it.
+final class CertificateKeeper {
+    /// What the loops are told.
+    enum News: Sendable {
+        case certificate(SiteCertificate)
+        case refused(String)
+    }
+
+    private let pattern: ServerNamePattern
+    private let pool: KeyHolderPool
+    private let refreshInterval: TimeAmount
+    private let publish: (News) -> Void
+    private var logger: Logger
+    private var current: SiteCertificate?
+    private var lastProblem: String?
+    private var timer: Scheduled<Void>?
+    private var fetching = false
+    private var stopped = false
+    private let expiry: Gauge
+
+    private static let retryInterval = TimeAmount.seconds(1)
+    private static let refusedInterval = TimeAmount.seconds(5)
+    /// However many handshakes find the certificate outdated, it is fetched once in this time.
+    private static let urgentInterval = TimeAmount.milliseconds(250)
+
+    init(
+        pattern: ServerNamePattern, pool: KeyHolderPool, refreshInterval: TimeAmount, logger: Logger,
+        publish: @escaping (News) -> Void
+    ) {
+        self.pattern = pattern
+        self.pool = pool
+        self.refreshInterval = refreshInterval
+        self.publish = publish
+        self.logger = logger
+        self.logger[metadataKey: "domain"] = "\(pattern)"
+        self.expiry = Gauge(
+            label: "latchstring_edge_certificate_not_after_seconds", dimensions: [("domain", "\(pattern)")])
+    }
+
+    func start() {
+        // A key holder that comes back may have another certificate.
+        self.pool.onReady { [weak self] in self?.refreshSoon() }
+        self.fetch()
+    }
+
+    func stop() {
+        self.stopped = true
+        self.timer?.cancel()
+    }
+
+    /// Fetches the certificate again shortly: the key holder refused one that we showed.
+    func refreshSoon() {
+        guard !self.stopped, !self.fetching else { return }
+        self.schedule(in: Self.urgentInterval)
+    }
+
+    /// A name to ask for. For a wildcard any one-label name stands for all of them: the key holder's own wildcard matches it.
+    static func representative(of pattern: ServerNamePattern) -> ServerName? {
+        guard pattern.isWildcard else { return try? ServerName(pattern.description) }
+        return try? ServerName("latchstring-wildcard" + pattern.description.dropFirst())
+    }
+
+    private func schedule(in delay: TimeAmount) {
+        self.timer?.cancel()
+        guard !self.stopped else { return }
+        self.timer = self.pool.eventLoop.assumeIsolated().scheduleTask(in: delay) { self.fetch() }
+    }
+
+    private func fetch() {
+        guard !self.stopped, !self.fetching, let name = Self.representative(of: self.pattern) else { return }
+        self.fetching = true
+        self.pool.certificate(for: name).assumeIsolated().whenComplete { result in
+            self.fetching = false
+            switch result {
+            case .success(let answer): self.received(answer)
+            case .failure(let error): self.failed(error)
+            }
+        }
+    }
+
+    private func received(_ answer: CertificateAnswer) {
+        self.schedule(in: self.refreshInterval)
+        if let current = self.current, current.answer == answer { return }
+        do {
+            let certificate = try SiteCertificate(answer)
+            let level: Logger.Level = self.current == nil ? .info : .notice
+            self.logger.log(
+                level: level, self.current == nil ? "certificate fetched" : "certificate replaced",
+                metadata: ["not-after": "\(answer.notAfter)", "chain-length": "\(answer.chain.count)"])
+            self.current = certificate
+            self.lastProblem = nil
+            self.expiry.record(answer.notAfter)
+            self.publish(.certificate(certificate))
+        } catch {
+            self.refuse("\(error)")
+        }
+    }
+
+    private func failed(_ error: any Error) {
+        // Only a word from the key holder takes a certificate away; silence does not.
+        if case .refused(let code) = error as? LinkFailure, code == .keyNotFound || code == .certificateNotFound {
+            self.schedule(in: Self.refusedInterval)
+            self.refuse("the key holder has no such site for this edge (error \(code.rawValue), \(code.name))")
+        } else {
+            self.schedule(in: Self.retryInterval)
+            self.report("certificate not fetched", "\(error)")
+        }
+    }
+
+    private func refuse(_ why: String) {
+        self.current = nil
+        self.report("certificate refused", why)
+        self.publish(.refused(why))
+    }
+
+    /// The same problem again is no news.
+    private func report(_ message: Logger.Message, _ why: String) {
+        let level: Logger.Level = self.lastProblem == why ? .debug : .warning
+        self.lastProblem = why
+        self.logger.log(level: level, message, metadata: ["cause": "\(why)"])
+    }
+}

@@ -1,0 +1,54 @@
+import KeyProtocol
+import NIOCore
+import PeerLink
+import TLSWire
+
+/// Stands between the socket and the TLS handler while a keyless handshake runs.
+///
+/// It knows what a key operation needs to say (name, client address, key holder), and it can still send an alert in the
+/// clear when the key holder does not sign: the library has sent nothing that is protected by then, and would close the
+/// connection without a word.
+final class KeylessHandshake: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let serverName: ServerName
+    private let clientIP: [UInt8]?
+    private let pool: KeyHolderPool
+    /// Called with every refusal, so that a certificate that the key holder has replaced is fetched anew.
+    private let onRefused: () -> Void
+    private var context: ChannelHandlerContext?
+
+    init(serverName: ServerName, clientIP: [UInt8]?, pool: KeyHolderPool, onRefused: @escaping () -> Void) {
+        self.serverName = serverName
+        self.clientIP = clientIP
+        self.pool = pool
+        self.onRefused = onRefused
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
+    func sign(_ request: RemotePrivateKey.Request, ski: [UInt8]) -> EventLoopFuture<ByteBuffer> {
+        let answer: EventLoopFuture<ByteBuffer>
+        switch request {
+        case .tls13(let request):
+            answer = self.pool.signTLS13(request, name: self.serverName, clientIP: self.clientIP, ski: ski)
+        case .tls12(let request):
+            answer = self.pool.signTLS12(request, name: self.serverName, clientIP: self.clientIP, ski: ski)
+        case .neither:
+            answer = self.pool.eventLoop.makeFailedFuture(KeylessError.notAHandshake)
+        }
+        answer.assumeIsolated().whenFailure { error in
+            if case .refused = error as? LinkFailure { self.onRefused() }
+            self.sendAlert(.internalError)
+        }
+        return answer
+    }
+
+    /// Sends a fatal alert in the clear, below the TLS handler.
+    func sendAlert(_ description: Alert.Description) {
+        guard let context = self.context, context.channel.isActive else { return }
+        context.writeAndFlush(self.wrapOutboundOut(Alert(description).record()), promise: nil)
+    }
+}

@@ -1,0 +1,57 @@
+import KeyProtocol
+import NIOCore
+import NIOSSL
+import TLSWire
+
+/// What the edge shows clients for one domain: the chain as the key holder gave it, and a TLS context made of it.
+///
+/// Shared by all event loops, so that a session ticket made on one is good on every other.
+struct SiteCertificate: Sendable {
+    let answer: CertificateAnswer
+    let context: NIOSSLContext
+
+    /// The TLS 1.2 suites offered: ECDHE with an AEAD. TLS 1.3's are the library's own.
+    private static let tls12Suites: [NIOTLSCipher] = [
+        .TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, .TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        .TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, .TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        .TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, .TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    ]
+
+    /// - Throws: if the chain is no chain, or the key holder does not let this edge use it in keyless mode.
+    init(_ answer: CertificateAnswer) throws {
+        guard answer.modes.contains(.keyless) else { throw SiteCertificateError.modeNotGranted }
+        let schemes = answer.schemes.filter(Self.isUsable)
+        guard !schemes.isEmpty else { throw SiteCertificateError.noScheme }
+        let chain = try answer.chain.map { try NIOSSLCertificate(bytes: $0, format: .der) }
+        guard !chain.isEmpty else { throw SiteCertificateError.emptyChain }
+        let key = NIOSSLPrivateKey(customPrivateKey: RemotePrivateKey(ski: answer.ski, schemes: schemes))
+        var configuration = TLSConfiguration.makeServerConfiguration(
+            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
+        configuration.minimumTLSVersion = .tlsv12
+        configuration.cipherSuiteValues = Self.tls12Suites
+        configuration.applicationProtocols = ["http/1.1"]
+        // Groups stay the library's default, which begins with X25519MLKEM768.
+        self.context = try NIOSSLContext(configuration: configuration)
+        self.answer = answer
+    }
+
+    /// SHA-1 signatures are of no use to any client worth serving.
+    private static func isUsable(_ scheme: SignatureScheme) -> Bool {
+        scheme.rawValue >> 8 != 0x02
+    }
+}
+
+enum SiteCertificateError: Error, CustomStringConvertible {
+    case modeNotGranted
+    case noScheme
+    case emptyChain
+
+    var description: String {
+        switch self {
+        case .modeNotGranted:
+            "the key holder's grant for this edge and site does not allow keyless; it needs `operations: [keyless]`"
+        case .noScheme: "the key holder offers no signature scheme that TLS can use"
+        case .emptyChain: "the key holder sent an empty certificate chain"
+        }
+    }
+}

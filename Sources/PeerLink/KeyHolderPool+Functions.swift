@@ -1,0 +1,43 @@
+public import KeyProtocol
+public import NIOCore
+public import TLSWire
+
+/// The `latchstring.*` functions as calls. Each answers on the pool's event loop or fails with a ``LinkFailure``.
+extension KeyHolderPool {
+    /// The chain of a site, with what the key holder lets this edge do with it.
+    public func certificate(for name: ServerName) -> EventLoopFuture<CertificateAnswer> {
+        let message = self.call(.certificate, name: name, clientIP: nil, ski: nil, payload: ByteBuffer())
+        return self.request(message).flatMapThrowing { answer in
+            do { return try CertificateAnswer(decoding: answer.payload) } catch { throw LinkFailure.badAnswer("\(error)") }
+        }
+    }
+
+    /// A signature over the server's CertificateVerify of a TLS 1.3 handshake.
+    ///
+    /// - Parameters:
+    ///   - clientIP: 4 or 16 bytes, for the key holder's audit.
+    ///   - ski: which of the site's certificates the client is shown: a key holder that has changed to another one
+    ///     refuses instead of signing with a key that does not fit.
+    public func signTLS13(
+        _ request: SignTLS13Request, name: ServerName, clientIP: [UInt8]?, ski: [UInt8]
+    ) -> EventLoopFuture<ByteBuffer> {
+        self.request(self.call(.signTLS13, name: name, clientIP: clientIP, ski: ski, payload: request.encoded()))
+            .map(\.payload)
+    }
+
+    /// A signature over the ServerKeyExchange of a TLS 1.2 handshake.
+    public func signTLS12(
+        _ request: SignTLS12Request, name: ServerName, clientIP: [UInt8]?, ski: [UInt8]
+    ) -> EventLoopFuture<ByteBuffer> {
+        self.request(self.call(.signTLS12, name: name, clientIP: clientIP, ski: ski, payload: request.encoded()))
+            .map(\.payload)
+    }
+
+    private func call(
+        _ function: KeyFunction, name: ServerName, clientIP: [UInt8]?, ski: [UInt8]?, payload: ByteBuffer
+    ) -> KeyMessage {
+        KeyMessage(
+            opcode: .custom, payload: payload, function: function.rawValue, serverName: name.rawValue,
+            clientIP: clientIP, ski: ski)
+    }
+}
