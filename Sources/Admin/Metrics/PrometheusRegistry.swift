@@ -1,0 +1,153 @@
+internal import Atomics
+public import CoreMetrics
+internal import NIOConcurrencyHelpers
+
+/// A swift-metrics backend that Prometheus can scrape.
+///
+/// Names: every character that Prometheus does not allow becomes `_`; counters end in `_total`, timers in `_seconds`.
+/// Counters are counters; meters and gauges are gauges; timers and recorders are histograms.
+///
+/// Making a metric takes a lock, updating it does not: keep `Counter`s and the like instead of making them for each
+/// event. Two metrics of one name and the same labels are one series. A name gets at most `maximumSeries` label sets;
+/// whatever comes after shares one series with the label `overflow="true"`, so that hostile label values cannot fill
+/// the memory, and `latchstring_metrics_overflow_total` counts how often that happened.
+public final class PrometheusRegistry: MetricsFactory, Sendable {
+    private enum Kind: String {
+        case counter, gauge, histogram
+    }
+
+    private struct Family {
+        var kind: Kind
+        /// By labels as they are written.
+        var series: [String: any MetricSeries] = [:]
+        var overflow: (any MetricSeries)?
+    }
+
+    private let families: NIOLockedValueBox<[String: Family]>
+    private let overflows = ManagedAtomic<Int64>(0)
+    private let maximumSeries: Int
+    private let maximumNames: Int
+    private let help: [String: String]
+
+    /// - Parameters:
+    ///   - maximumSeries: Label sets for each name.
+    ///   - maximumNames: Names in all; updates of others go nowhere, and count as overflow.
+    ///   - help: One line about a metric, by the label it is made with.
+    public init(maximumSeries: Int = 1000, maximumNames: Int = 1000, help: [String: String] = [:]) {
+        self.families = NIOLockedValueBox([:])
+        self.maximumSeries = maximumSeries
+        self.maximumNames = maximumNames
+        var exposed: [String: String] = [:]
+        for (label, line) in help { exposed[MetricNames.metric(label)] = line }
+        self.help = exposed
+    }
+
+    /// Everything in the Prometheus text format, version 0.0.4, names and labels in order.
+    public func exposition() -> String {
+        var text = ""
+        // The lock covers the copying only; writing reads atomics.
+        let families = self.families.withLockedValue { $0 }
+        for name in families.keys.sorted() {
+            guard let family = families[name] else { continue }
+            if let help = self.helpLine(name) {
+                text += "# HELP \(name) \(help)\n"
+            }
+            text += "# TYPE \(name) \(family.kind.rawValue)\n"
+            for labels in family.series.keys.sorted() {
+                family.series[labels]?.write(name: name, labels: labels, into: &text)
+            }
+            family.overflow?.write(name: name, labels: "{overflow=\"true\"}", into: &text)
+        }
+        let name = "latchstring_metrics_overflow_total"
+        text += "# HELP \(name) Metrics that were made beyond the limit of label sets or names.\n"
+        text += "# TYPE \(name) counter\n\(name) \(self.overflows.load(ordering: .relaxed))\n"
+        return text
+    }
+
+    private func helpLine(_ name: String) -> String? {
+        for suffix in ["", "_total", "_seconds"] where name.hasSuffix(suffix) {
+            guard let line = self.help[String(name.dropLast(suffix.count))] else { continue }
+            return line.replacing("\\", with: "\\\\").replacing("\n", with: "\\n")
+        }
+        return nil
+    }
+
+    /// The one series of that name and those labels, made if it is new.
+    private func series<Series: MetricSeries>(
+        _ name: String, _ dimensions: [(String, String)], kind: Kind, make: () -> Series
+    ) -> Series {
+        let labels = MetricNames.labels(dimensions)
+        let found: Series? = self.families.withLockedValue { families in
+            if families[name] == nil {
+                guard families.count < self.maximumNames else { return nil }
+                families[name] = Family(kind: kind)
+            }
+            guard families[name]?.kind == kind else { return nil }
+            if let known = families[name]?.series[labels] { return known as? Series }
+            if let count = families[name]?.series.count, count >= self.maximumSeries {
+                self.overflows.wrappingIncrement(ordering: .relaxed)
+                if let shared = families[name]?.overflow { return shared as? Series }
+                let shared = make()
+                families[name]?.overflow = shared
+                return shared
+            }
+            let new = make()
+            families[name]?.series[labels] = new
+            return new
+        }
+        if let found { return found }
+        // A name that stands for another kind already, or one name too many: counted, and kept out of the text.
+        self.overflows.wrappingIncrement(ordering: .relaxed)
+        return make()
+    }
+
+    private func remove(_ handler: AnyObject) {
+        self.families.withLockedValue { families in
+            for (name, family) in families {
+                guard let labels = family.series.first(where: { $0.value === handler })?.key else { continue }
+                families[name]?.series[labels] = nil
+                if families[name]?.series.isEmpty == true, families[name]?.overflow == nil { families[name] = nil }
+                return
+            }
+        }
+    }
+
+    private static func suffixed(_ label: String, _ suffix: String) -> String {
+        let name = MetricNames.metric(label)
+        return name.hasSuffix(suffix) ? name : name + suffix
+    }
+}
+
+extension PrometheusRegistry {
+    public func makeCounter(label: String, dimensions: [(String, String)]) -> any CounterHandler {
+        self.series(Self.suffixed(label, "_total"), dimensions, kind: .counter) { CounterSeries() }
+    }
+
+    public func makeFloatingPointCounter(
+        label: String, dimensions: [(String, String)]
+    ) -> any FloatingPointCounterHandler {
+        self.series(Self.suffixed(label, "_total"), dimensions, kind: .counter) { FloatingPointCounterSeries() }
+    }
+
+    public func makeMeter(label: String, dimensions: [(String, String)]) -> any MeterHandler {
+        self.series(MetricNames.metric(label), dimensions, kind: .gauge) { GaugeSeries() }
+    }
+
+    public func makeRecorder(label: String, dimensions: [(String, String)], aggregate: Bool) -> any RecorderHandler {
+        let name = MetricNames.metric(label)
+        guard aggregate else { return self.series(name, dimensions, kind: .gauge) { GaugeSeries() } }
+        return self.series(name, dimensions, kind: .histogram) { HistogramSeries(bounds: HistogramSeries.powersOfFour) }
+    }
+
+    public func makeTimer(label: String, dimensions: [(String, String)]) -> any TimerHandler {
+        self.series(Self.suffixed(label, "_seconds"), dimensions, kind: .histogram) {
+            HistogramSeries(bounds: HistogramSeries.seconds)
+        }
+    }
+
+    public func destroyCounter(_ handler: any CounterHandler) { self.remove(handler) }
+    public func destroyFloatingPointCounter(_ handler: any FloatingPointCounterHandler) { self.remove(handler) }
+    public func destroyMeter(_ handler: any MeterHandler) { self.remove(handler) }
+    public func destroyRecorder(_ handler: any RecorderHandler) { self.remove(handler) }
+    public func destroyTimer(_ handler: any TimerHandler) { self.remove(handler) }
+}

@@ -1,0 +1,138 @@
+internal import Atomics
+public import Logging
+internal import NIOConcurrencyHelpers
+public import NIOCore
+internal import NIOHTTP1
+public import NIOPosix
+public import ServiceLifecycle
+
+/// The admin port: metrics and health over plain HTTP, for this machine only.
+///
+/// `GET /metrics` (Prometheus text), `GET /health/live` (200 while the process turns its event loops) and
+/// `GET /health/ready` (200 or 503 with each check's outcome as JSON). There is no access control, so it listens on
+/// loopback addresses only and answers only requests for such a host.
+public struct AdminServer: Service {
+    public enum BindError: Error, Equatable, CustomStringConvertible {
+        case notLoopback(String)
+
+        public var description: String {
+            switch self {
+            case .notLoopback(let host):
+                "the admin port has no access control, so it cannot listen on \(host); use 127.0.0.1 or ::1"
+            }
+        }
+    }
+
+    /// Bounds on what clients can take.
+    public struct Limits: Sendable {
+        /// Connections at once; further ones are closed.
+        public var connections = 64
+        /// Bytes that a connection may send in all.
+        public var bytesPerConnection = 65_536
+        public var requestsPerConnection = 100
+        /// For a request to arrive, idle time included.
+        public var timeout: TimeAmount = .seconds(30)
+
+        public init() {}
+    }
+
+    private let channel: any Channel
+    private let connections: OpenConnections
+    private let logger: Logger
+
+    /// The address that it listens on, with the port the system chose if none was given.
+    public var localAddress: SocketAddress? { self.channel.localAddress }
+
+    /// Binds the port; `run()` keeps it open.
+    ///
+    /// - Parameters:
+    ///   - host: 127.0.0.1, ::1 or localhost, or another loopback address.
+    ///   - port: 0 lets the system choose.
+    ///   - readiness: What `/health/ready` reports.
+    /// - Throws: `BindError`, or the system's error.
+    public static func bind(
+        host: String, port: Int, metrics: PrometheusRegistry, readiness: [HealthCheck], limits: Limits = Limits(),
+        logger: Logger, group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+    ) async throws -> AdminServer {
+        let field = host.contains(":") ? "[\(host)]" : host
+        guard AdminRouter.isLocal(host: field) else { throw BindError.notLoopback(host) }
+        let router = AdminRouter(metrics: metrics, readiness: readiness)
+        let connections = OpenConnections(maximum: limits.connections)
+        // A name would be looked up, and could be answered with any address.
+        let address = host.lowercased() == "localhost" ? "127.0.0.1" : host
+        let channel = try await ServerBootstrap(group: group)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelInitializer { child in
+                guard connections.add(child) else { return child.close() }
+                return child.eventLoop.makeCompletedFuture {
+                    var decoding = NIOHTTPDecoderLimitConfiguration()
+                    decoding.maxHeaderFieldSize = 4096
+                    decoding.maxHeaderListSize = 8192
+                    decoding.maxHeaderFieldCount = 64
+                    let pipeline = child.pipeline.syncOperations
+                    try pipeline.addHandler(ByteLimitHandler(maximumBytes: limits.bytesPerConnection))
+                    try pipeline.addHandler(HTTPResponseEncoder())
+                    try pipeline.addHandler(
+                        ByteToMessageHandler(
+                            HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: decoding)))
+                    try pipeline.addHandler(HTTPServerPipelineHandler())
+                    try pipeline.addHandler(HTTPServerProtocolErrorHandler())
+                    try pipeline.addHandler(
+                        AdminHandler(
+                            router: router, timeout: limits.timeout, maximumRequests: limits.requestsPerConnection))
+                }
+            }
+            .bind(host: address, port: port).get()
+        return AdminServer(channel: channel, connections: connections, logger: logger)
+    }
+
+    /// Serves until the task is cancelled or the service group shuts down.
+    public func run() async throws {
+        self.logger.info(
+            "admin port open", metadata: ["address": "\(self.localAddress.map { "\($0)" } ?? "unknown")"])
+        let channel = self.channel
+        try await withTaskCancellationOrGracefulShutdownHandler {
+            try await channel.closeFuture.get()
+        } onCancelOrGracefulShutdown: {
+            channel.close(promise: nil)
+        }
+        self.connections.closeAll()
+    }
+}
+
+/// The connections of one admin port: counted, and closed with it.
+private final class OpenConnections: Sendable {
+    private struct State {
+        var channels: [ObjectIdentifier: any Channel] = [:]
+        var isClosed = false
+    }
+
+    private let maximum: Int
+    private let state = NIOLockedValueBox(State())
+
+    init(maximum: Int) {
+        self.maximum = maximum
+    }
+
+    /// False if there is no room.
+    func add(_ channel: any Channel) -> Bool {
+        let key = ObjectIdentifier(channel)
+        let added = self.state.withLockedValue { state in
+            guard !state.isClosed, state.channels.count < self.maximum else { return false }
+            state.channels[key] = channel
+            return true
+        }
+        if added {
+            channel.closeFuture.whenComplete { _ in self.state.withLockedValue { $0.channels[key] = nil } }
+        }
+        return added
+    }
+
+    func closeAll() {
+        let open = self.state.withLockedValue { state in
+            state.isClosed = true
+            return Array(state.channels.values)
+        }
+        for channel in open { channel.close(promise: nil) }
+    }
+}
