@@ -28,7 +28,11 @@ struct AdminServerTests {
         let text = try await client.executeThenClose { inbound, outbound in
             try await outbound.write(ByteBuffer(string: requests))
             var all = ByteBuffer()
-            for try await part in inbound { all.writeImmutableBuffer(part) }
+            do {
+                for try await part in inbound { all.writeImmutableBuffer(part) }
+            } catch is IOError {
+                // The server closed while bytes of ours were still under way.
+            }
             return String(buffer: all)
         }
         running.cancel()
@@ -108,7 +112,7 @@ struct AdminServerTests {
         let missing = "GET /none HTTP/1.1\r\nHost: localhost\r\n\r\n"
         let answer = try await Self.exchange(request + missing + request, limits: limits)
         #expect(
-            answer.split(separator: "\r\n").filter { $0.hasPrefix("HTTP/1.1 ") } == [
+            answer.split(whereSeparator: \.isNewline).filter { $0.hasPrefix("HTTP/1.1 ") } == [
                 "HTTP/1.1 200 OK", "HTTP/1.1 404 Not Found",
             ])
     }
