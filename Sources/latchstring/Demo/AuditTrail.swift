@@ -17,6 +17,7 @@ struct AuditTrail: Sendable {
         var count = 0
         for line in data.split(separator: UInt8(ascii: "\n")) {
             guard let entry = try? decoder.decode(Line.self, from: Data(line)), entry.site == site,
+                entry.outcome == "ok",
                 let operation = entry.operation, operation.hasPrefix("sign-")
             else { continue }
             count += 1

@@ -105,6 +105,7 @@ struct DemoPerformance {
         for site in stage.sites {
             for version in [TLSVersion.tlsv13, .tlsv12] {
                 let label = "\(site.mode.rawValue), \(site.keyType.displayName)"
+                try Task.checkCancellation()
                 var row: [TextTable.Cell] = [.init(text: site.mode.rawValue), .init(text: site.keyType.displayName)]
                 let before = trail.signatures(for: site.domain)
                 let request = DemoRequest(host: site.domain, port: port, version: version, roots: roots)
@@ -152,7 +153,9 @@ struct DemoPerformance {
             let proof = try KeyProof(stage: stage, edge: edge.pid, keyHolder: keyHolder.pid)
             say(proof.table().text(colours) + "\n" + proof.summary)
             if !proof.holds {
-                say(colours.bad("  Not proved: ") + "the key holder must show hits for each key, the edge none.\n")
+                say(
+                    colours.bad("  Not proved: ")
+                        + "the key holder must show every site's key, the edge only its own.\n")
             }
             return proof.holds
         } catch {

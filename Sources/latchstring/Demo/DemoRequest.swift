@@ -53,7 +53,11 @@ struct DemoRequest: Sendable {
             timer.cancel()
             connecting.whenSuccess { $0.close(promise: nil) }
         }
-        let (negotiated, status, body) = try await promise.futureResult.get()
+        let (negotiated, status, body) = try await withTaskCancellationHandler {
+            try await promise.futureResult.get()
+        } onCancel: {
+            promise.fail(CancellationError())
+        }
         return Outcome(
             version: negotiated, status: status, body: body, duration: ContinuousClock.now - started)
     }

@@ -32,7 +32,8 @@ struct DemoStage: Sendable {
     let sites: [DemoSiteFiles]
     let rootPEM: String
     private let keyHolderIdentity: IssuedCertificate
-    private let edgeIdentity: IssuedCertificate
+    /// What the edge shows key holders; its key is the one private key that the edge has.
+    let edgeIdentity: IssuedCertificate
     private let authorityPEM: String
 
     var origin: String { "\(path)/origin" }
