@@ -139,11 +139,13 @@ let package = Package(
                 cryptoExtras, logging,
             ] + nio,
             swiftSettings: strict),
+        .target(name: "TestSockets", path: "Tests/Support/TestSockets", swiftSettings: strict),
         .testTarget(
             name: "EdgeTests",
             dependencies: [
                 "Edge", "Fleet", "HTTPForwarding", "KeyHolder", "KeyProtocol", "PeerLink", "TLSWire", nioSSL, nioHTTP1,
-                nioEmbedded, x509, crypto, logging,
+                nioEmbedded, x509, crypto, logging, "TestSockets",
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
             ] + nio,
             swiftSettings: strict),
         .testTarget(name: "AdminTests", dependencies: ["Admin", metrics, logging] + nio, swiftSettings: strict),
@@ -151,7 +153,7 @@ let package = Package(
             name: "EndToEndTests",
             dependencies: [
                 "latchstring", "Fleet", "KeyProtocol", "LatchstringClient", "PeerLink", "TLSWire", nioSSL, nioHTTP1,
-                logging, x509,
+                logging, x509, "TestSockets",
             ] + nio,
             swiftSettings: strict),
     ]

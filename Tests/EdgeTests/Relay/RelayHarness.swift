@@ -1,0 +1,77 @@
+import Logging
+import MetricsTestKit
+import NIOCore
+import NIOPosix
+import TLSWire
+import TestSockets
+
+@testable import Edge
+
+/// A listener with hello handler and relay, as an edge has it, for one site on loopback.
+final class RelayHarness: Sendable {
+    let metrics: TestMetrics
+    let connector: RelayConnector
+    let log: LogRecorder
+    let port: UInt16
+    private let listener: any Channel
+
+    /// - Parameters:
+    ///   - knowsItself: Tell the relay about this listener, for the loop check.
+    init(
+        mode: SiteMode, domain: String = "www.example.test", limits: HelloLimits = HelloLimits(),
+        knowsItself: Bool = true, lookup: @escaping NameResolver.Lookup = NameResolver.systemLookup
+    ) async throws {
+        let metrics = TestMetrics()
+        let log = LogRecorder()
+        let logger = Logger(label: "test") { _ in log.handler }
+        let connector = RelayConnector(limits: limits, logger: logger, metrics: metrics, lookup: lookup)
+        let table = try SiteTable(
+            sites: [Site(domains: [try ServerNamePattern(domain)], mode: mode)])
+        self.listener = try await ServerBootstrap(group: NIOSingletons.posixEventLoopGroup)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let hello = HelloHandler(table: table, limits: limits, logger: logger, metrics: metrics) { handOver in
+                        guard case .relay(let configuration) = handOver.site.mode else { return }
+                        connector.relay(handOver, configuration: configuration)
+                    }
+                    try channel.pipeline.syncOperations.addHandler(hello)
+                }
+            }
+            .bind(host: "127.0.0.1", port: 0).get()
+        self.metrics = metrics
+        self.connector = connector
+        self.log = log
+        self.port = UInt16(self.listener.localAddress?.port ?? 0)
+        if knowsItself, let address = self.listener.localAddress { connector.setOwnListeners([address]) }
+    }
+
+    convenience init(relayTo origin: TestListener, edit: (inout RelayConfiguration) -> Void = { _ in }) async throws {
+        var configuration = RelayConfiguration(origin: .fixed(host: "127.0.0.1", port: origin.port))
+        edit(&configuration)
+        try await self.init(mode: .relay(configuration))
+    }
+
+    func stop() async throws {
+        self.connector.shutdown()
+        try await self.listener.close().get()
+    }
+
+    /// The value of a counter, or 0 if nobody has made it.
+    func counter(_ label: String, _ dimensions: [(String, String)] = []) -> Int64 {
+        (try? self.metrics.expectCounter(label, dimensions).totalValue) ?? 0
+    }
+}
+
+/// Runs a test with a harness and stops it.
+func withHarness(
+    _ harness: RelayHarness, _ body: @escaping @Sendable (RelayHarness) throws -> Void
+) async throws {
+    do {
+        try await blocking { try body(harness) }
+    } catch {
+        try? await harness.stop()
+        throw error
+    }
+    try await harness.stop()
+}

@@ -1,0 +1,254 @@
+import Crypto
+import NIOCore
+import TestSockets
+import Testing
+
+@testable import Edge
+
+/// Clients and origins over real sockets: what arrives, and how connections end.
+@Suite(.timeLimit(.minutes(2))) struct RelayTests {
+    private static let hello = TestHello().records()
+
+    /// Bytes that repeat late enough to notice if any get lost, doubled or reordered.
+    private static func pattern(_ count: Int, seed: UInt64) -> [UInt8] {
+        var state = seed
+        return (0..<count).map { _ in
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return UInt8(truncatingIfNeeded: state >> 33)
+        }
+    }
+
+    /// A client that sent its hello, and the origin that received it.
+    private static func connect(
+        _ edge: RelayHarness, _ origin: TestListener, receiveBuffer: Int32? = nil
+    ) throws -> (client: TestSocket, origin: TestSocket) {
+        let client = try TestSocket.connect(port: edge.port, receiveBuffer: receiveBuffer)
+        try client.send(self.hello)
+        let server = try origin.accept()
+        #expect(try server.receive(exactly: self.hello.count) == self.hello)
+        return (client, server)
+    }
+
+    @Test func bulkBothWaysAtOnceIsByteExact() async throws {
+        let origin = try TestListener()
+        try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
+            let (client, server) = try Self.connect(edge, origin)
+            let up = Self.pattern(3_000_000, seed: 1)
+            let down = Self.pattern(5_000_000, seed: 2)
+            let workers = Workers()
+            workers.run {
+                try client.send(up)
+                client.shutdownOutput()
+            }
+            workers.run {
+                try server.send(down)
+                server.shutdownOutput()
+            }
+            workers.run { #expect(SHA256.hash(data: try server.receiveToEnd()) == SHA256.hash(data: up)) }
+            #expect(SHA256.hash(data: try client.receiveToEnd()) == SHA256.hash(data: down))
+            try workers.wait()
+            #expect(try edge.log.wait(for: "relay ended").metadata["reason"] == "closed")
+            let bytes = "latchstring_edge_relay_bytes_total"
+            #expect(edge.counter(bytes, [("from", "client")]) == Int64(Self.hello.count + up.count))
+            #expect(edge.counter(bytes, [("from", "origin")]) == Int64(down.count))
+        }
+    }
+
+    @Test func helloInSingleBytesArrivesUnchanged() async throws {
+        let origin = try TestListener()
+        try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
+            let client = try TestSocket.connect(port: edge.port)
+            let bytes = TestHello().records(of: 7)
+            for byte in bytes { try client.send([byte]) }
+            let server = try origin.accept()
+            #expect(try server.receive(exactly: bytes.count) == bytes)
+            try server.send([1])
+            #expect(try client.receive() == [1])
+        }
+    }
+
+    @Test func bytesBehindTheHelloFollowIt() async throws {
+        let origin = try TestListener()
+        try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
+            let client = try TestSocket.connect(port: edge.port)
+            let early = Self.pattern(200_000, seed: 3)
+            try client.send(Self.hello + early)
+            client.shutdownOutput()
+            let server = try origin.accept()
+            #expect(try server.receiveToEnd() == Self.hello + early)
+            try server.send([7])
+            server.close()
+            #expect(try client.receiveToEnd() == [7])
+        }
+    }
+
+    @Test func slowClientHoldsTheOriginBack() async throws {
+        let origin = try TestListener()
+        try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
+            let (client, server) = try Self.connect(edge, origin, receiveBuffer: 8192)
+            // Sends until nothing moves any more: what was taken is in the system's buffers and the edge's.
+            let block = Self.pattern(65_536, seed: 4)
+            let sent = try Self.sendUntilStuck(server, block)
+            let total = sent + block.count
+            #expect(sent < 48 * 1024 * 1024)
+            let workers = Workers()
+            workers.run {
+                try server.send(block)
+                server.shutdownOutput()
+            }
+            var received = 0
+            var hash = SHA256()
+            while true {
+                let bytes = try client.receive()
+                if bytes.isEmpty { break }
+                received += bytes.count
+                hash.update(data: bytes)
+            }
+            try workers.wait()
+            #expect(received == total)
+            var expected = SHA256()
+            var left = sent
+            while left > 0 {
+                expected.update(data: block.prefix(left))
+                left -= min(left, block.count)
+            }
+            expected.update(data: block)
+            #expect(hash.finalize() == expected.finalize())
+        }
+    }
+
+    /// The bytes of the repeated block that the system took before it would not for a while.
+    private static func sendUntilStuck(_ socket: TestSocket, _ block: [UInt8]) throws -> Int {
+        var sent = 0
+        var idle = 0
+        while idle < 300 {
+            let start = sent % block.count
+            if let count = try socket.sendNow(block[start...]) {
+                sent += count
+                idle = 0
+            } else {
+                waitBriefly()
+                idle += 1
+            }
+            if sent > 64 * 1024 * 1024 { break }
+        }
+        return sent
+    }
+
+    @Test func clientEndsFirst() async throws {
+        let origin = try TestListener()
+        try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
+            let (client, server) = try Self.connect(edge, origin)
+            client.shutdownOutput()
+            #expect(try server.receiveToEnd().isEmpty)
+            let late = Self.pattern(1_000_000, seed: 5)
+            let workers = Workers()
+            workers.run {
+                try server.send(late)
+                server.close()
+            }
+            #expect(try client.receiveToEnd() == late)
+            try workers.wait()
+            #expect(try edge.log.wait(for: "relay ended").metadata["reason"] == "closed")
+        }
+    }
+
+    @Test func originEndsFirst() async throws {
+        let origin = try TestListener()
+        try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
+            let (client, server) = try Self.connect(edge, origin)
+            server.shutdownOutput()
+            #expect(try client.receiveToEnd().isEmpty)
+            let late = Self.pattern(1_000_000, seed: 6)
+            let workers = Workers()
+            workers.run {
+                try client.send(late)
+                client.close()
+            }
+            #expect(try server.receiveToEnd() == late)
+            try workers.wait()
+            #expect(try edge.log.wait(for: "relay ended").metadata["reason"] == "closed")
+        }
+    }
+
+    @Test func clientAbortResetsTheOrigin() async throws {
+        let origin = try TestListener()
+        try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
+            let (client, server) = try Self.connect(edge, origin)
+            client.reset()
+            #expect(try server.endsWithReset())
+            #expect(try edge.log.wait(for: "relay ended").metadata["reason"] == "reset")
+        }
+    }
+
+    @Test func originAbortResetsTheClient() async throws {
+        let origin = try TestListener()
+        try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
+            let (client, server) = try Self.connect(edge, origin)
+            try server.send([1, 2, 3])
+            #expect(try client.receive(exactly: 3) == [1, 2, 3])
+            server.reset()
+            #expect(try client.endsWithReset())
+        }
+    }
+
+    @Test func originThatIsDoneDoesNotCostTheClientItsLastBytes() async throws {
+        let origin = try TestListener()
+        try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
+            let (client, server) = try Self.connect(edge, origin)
+            let last = Self.pattern(300_000, seed: 7)
+            try server.send(last)
+            server.shutdownOutput()
+            #expect(try client.receive(exactly: 1) == [last[0]])
+            server.reset()
+            // The client still talks; nobody listens, and nobody minds.
+            try client.send([1, 2, 3])
+            #expect(try client.receiveToEnd() == Array(last.dropFirst()))
+            client.close()
+            #expect(try edge.log.wait(for: "relay ended").metadata["reason"] == "closed")
+        }
+    }
+
+    @Test func idleConnectionIsClosed() async throws {
+        let origin = try TestListener()
+        let harness = try await RelayHarness(relayTo: origin) { $0.idleTimeout = .milliseconds(100) }
+        try await withHarness(harness) { edge in
+            let (client, server) = try Self.connect(edge, origin)
+            #expect(try client.receiveToEnd().isEmpty)
+            #expect(try server.receiveToEnd().isEmpty)
+            #expect(try edge.log.wait(for: "relay ended").metadata["reason"] == "idle")
+            #expect(edge.counter("latchstring_edge_relay_ended_total", [("reason", "idle")]) == 1)
+        }
+    }
+
+    @Test func busyConnectionEndsWithItsLifetime() async throws {
+        let origin = try TestListener()
+        let harness = try await RelayHarness(relayTo: origin) { $0.lifetime = .milliseconds(200) }
+        try await withHarness(harness) { edge in
+            let (client, server) = try Self.connect(edge, origin)
+            #expect(throws: TestSocketError.self) {
+                while true {
+                    try client.send([1])
+                    if try server.receive().isEmpty { throw TestSocketError(call: "end", code: 0) }
+                }
+            }
+            #expect(try edge.log.wait(for: "relay ended").metadata["reason"] == "lifetime")
+        }
+    }
+
+    @Test(arguments: [ProxyProtocolVersion.v1, .v2])
+    func originSeesTheProxyHeaderFirst(version: ProxyProtocolVersion) async throws {
+        let origin = try TestListener()
+        let harness = try await RelayHarness(relayTo: origin) { $0.proxyProtocol = version }
+        try await withHarness(harness) { edge in
+            let client = try TestSocket.connect(port: edge.port)
+            try client.send(Self.hello)
+            let header = ProxyHeader(
+                source: try SocketAddress(ipAddress: "127.0.0.1", port: Int(client.port)),
+                destination: try SocketAddress(ipAddress: "127.0.0.1", port: Int(edge.port)))
+            let expected = Array(buffer: try #require(header.encoded(version))) + Self.hello
+            let server = try origin.accept()
+            #expect(try server.receive(exactly: expected.count) == expected)
+        }
+    }
+}
