@@ -127,6 +127,7 @@ final class RelaySession {
         switch self.phase {
         case .connecting(let dialer):
             dialer.cancel()
+            self.connector.logger.debug("relay given up by its client", metadata: self.metadata)
             self.client = nil
             self.phase = .ended
         case .relaying:

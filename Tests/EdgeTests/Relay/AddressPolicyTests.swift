@@ -28,7 +28,8 @@ import Testing
     func refuses(text: String, refusal: AddressRefusal) throws {
         let address = try #require(IPAddress(text))
         #expect(AddressPolicy(allowPrivate: false).refusal(of: address) == refusal)
-        #expect(AddressPolicy(allowPrivate: true).refusal(of: address) == (refusal.isOpenedByAllowPrivate ? nil : refusal))
+        #expect(
+            AddressPolicy(allowPrivate: true).refusal(of: address) == (refusal.isOpenedByAllowPrivate ? nil : refusal))
     }
 
     @Test(arguments: [

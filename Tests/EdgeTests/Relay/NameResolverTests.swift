@@ -72,10 +72,12 @@ import Testing
         let gate = Gate()
         var limits = NameResolver.Limits()
         limits.waiting = 1
-        let resolver = NameResolver(limits: limits, lookup: { host throws(ResolveError) in
-            gate.wait()
-            return [.v4(7)]
-        })
+        let resolver = NameResolver(
+            limits: limits,
+            lookup: { host throws(ResolveError) in
+                gate.wait()
+                return [.v4(7)]
+            })
         defer { resolver.shutdown() }
         let first = resolver.resolve("a.test", on: self.loop, now: .now())
         await #expect(throws: ResolveError.tooManyLookups) {

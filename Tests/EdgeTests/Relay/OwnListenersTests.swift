@@ -8,7 +8,9 @@ import Testing
         _ listeners: [String], _ target: String, port: UInt16 = 443, interfaces: [String] = []
     ) throws -> Bool {
         let own = OwnListeners(try listeners.map { try SocketAddress(ipAddress: $0, port: 443) })
-        return own.contains(try #require(IPAddress(target)), port: port) { Set(interfaces.compactMap { IPAddress($0) }) }
+        return own.contains(try #require(IPAddress(target)), port: port) {
+            Set(interfaces.compactMap { IPAddress($0) })
+        }
     }
 
     @Test func exactListenerMatchesItsAddressAndPort() throws {

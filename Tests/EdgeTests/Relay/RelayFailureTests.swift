@@ -1,3 +1,4 @@
+import Logging
 import NIOCore
 import TestSockets
 import Testing
@@ -72,6 +73,7 @@ import Testing
             try client.send(TestHello().records())
             started.wait()
             client.reset()
+            _ = try edge.log.wait(for: "relay given up by its client")
             // A second client shares the look-up, so it is served after the first one's turn would have come.
             let second = try TestSocket.connect(port: edge.port)
             try second.send(TestHello().records())
@@ -101,7 +103,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("127.0.0.1", "loopback"), ("10.1.2.3", "private"), ("169.254.169.254", "metadata"), ("::ffff:127.0.0.1", "loopback"),
+        ("127.0.0.1", "loopback"), ("10.1.2.3", "private"), ("169.254.169.254", "metadata"),
+        ("::ffff:127.0.0.1", "loopback"),
         ("fe80::1", "link-local"), ("64:ff9b::7f00:1", "loopback"),
     ])
     func nonPublicAnswersAreRefused(address: String, detail: String) async throws {

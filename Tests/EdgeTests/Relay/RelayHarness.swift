@@ -31,7 +31,8 @@ final class RelayHarness: Sendable {
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let hello = HelloHandler(table: table, limits: limits, logger: logger, metrics: metrics) { handOver in
+                    let hello = HelloHandler(table: table, limits: limits, logger: logger, metrics: metrics) {
+                        handOver in
                         guard case .relay(let configuration) = handOver.site.mode else { return }
                         connector.relay(handOver, configuration: configuration)
                     }

@@ -1,9 +1,9 @@
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Musl)
-import Musl
+    import Musl
 #elseif canImport(Darwin)
-import Darwin
+    import Darwin
 #endif
 
 // Free functions under other names, where methods of the same name hide the system's.
@@ -17,9 +17,9 @@ func sendSystem(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ count: Int, _
 }
 
 #if canImport(Darwin)
-let noSignal: Int32 = 0
+    let noSignal: Int32 = 0
 #else
-let noSignal = Int32(MSG_NOSIGNAL)
+    let noSignal = Int32(MSG_NOSIGNAL)
 #endif
 
 func acceptSystem(_ descriptor: Int32) -> Int32 {
@@ -28,9 +28,9 @@ func acceptSystem(_ descriptor: Int32) -> Int32 {
 
 func makeSocket() throws -> Int32 {
     #if canImport(Darwin)
-    let descriptor = socket(AF_INET, SOCK_STREAM, 0)
+        let descriptor = socket(AF_INET, SOCK_STREAM, 0)
     #else
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     #endif
     guard descriptor >= 0 else { throw TestSocketError.last("socket") }
     return descriptor
