@@ -200,11 +200,12 @@ import Testing
         let origin = try TestListener()
         try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
             let (client, server) = try Self.connect(edge, origin)
-            let last = Self.pattern(300_000, seed: 7)
+            // Few enough to have arrived, with the end, before the reset follows them.
+            let last = Self.pattern(1000, seed: 7)
             try server.send(last)
             server.shutdownOutput()
-            #expect(try client.receive(exactly: 1) == [last[0]])
             server.reset()
+            #expect(try client.receive(exactly: 1) == [last[0]])
             // The client still talks; nobody listens, and nobody minds.
             try client.send([1, 2, 3])
             #expect(try client.receiveToEnd() == Array(last.dropFirst()))
