@@ -25,8 +25,11 @@ struct InFlight<Waiter> {
     var count: Int { self.entries.count }
 
     /// The id for a new request, or nil if the limit is reached.
-    mutating func add(_ waiter: Waiter, now: Int64, deadline: Int64) -> UInt32? {
-        guard self.entries.count < self.limit else { return nil }
+    ///
+    /// - Parameter exempt: whether the limit does not matter: a probe must get through a busy link, or it would be taken
+    ///   for a dead one.
+    mutating func add(_ waiter: Waiter, now: Int64, deadline: Int64, exempt: Bool = false) -> UInt32? {
+        guard exempt || self.entries.count < self.limit else { return nil }
         while self.entries[self.nextID] != nil { self.nextID &+= 1 }
         let id = self.nextID
         self.nextID &+= 1

@@ -150,7 +150,7 @@ final class KeyHolderLink {
     private func sendProbe() {
         guard case .up(let handler) = self.state else { return }
         let ping = KeyMessage(opcode: .ping)
-        handler.send(ping, deadline: .now() + self.configuration.deadline) { result, nanoseconds in
+        handler.send(ping, deadline: .now() + self.configuration.deadline, exempt: true) { result, nanoseconds in
             guard case .up(let current) = self.state, current === handler else { return }
             switch result {
             case .success:

@@ -8,7 +8,9 @@ extension KeyHolderPool {
     public func certificate(for name: ServerName) -> EventLoopFuture<CertificateAnswer> {
         let message = self.call(.certificate, name: name, clientIP: nil, ski: nil, payload: ByteBuffer())
         return self.request(message).flatMapThrowing { answer in
-            do { return try CertificateAnswer(decoding: answer.payload) } catch { throw LinkFailure.badAnswer("\(error)") }
+            do { return try CertificateAnswer(decoding: answer.payload) } catch {
+                throw LinkFailure.badAnswer("\(error)")
+            }
         }
     }
 

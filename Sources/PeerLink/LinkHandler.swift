@@ -47,11 +47,13 @@ final class LinkHandler: ChannelInboundHandler {
     // MARK: Requests
 
     /// Sends one request. The waiter is called exactly once, on the event loop.
-    func send(_ message: KeyMessage, deadline: NIODeadline, waiter: @escaping Waiter) {
+    func send(
+        _ message: KeyMessage, deadline: NIODeadline, exempt: Bool = false, waiter: @escaping Waiter
+    ) {
         guard let context = self.context, self.verified, !self.ended else { return waiter(.failure(.notConnected), 0) }
         let now = Int64(NIODeadline.now().uptimeNanoseconds)
         let due = Int64(deadline.uptimeNanoseconds)
-        guard let id = self.inFlight.add(waiter, now: now, deadline: due) else {
+        guard let id = self.inFlight.add(waiter, now: now, deadline: due, exempt: exempt) else {
             return waiter(.failure(.overloaded), 0)
         }
         var buffer = context.channel.allocator.buffer(capacity: 1024)

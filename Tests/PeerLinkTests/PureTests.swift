@@ -40,6 +40,7 @@ import Testing
         #expect(table.add(1, now: 0, deadline: 9) != nil)
         #expect(table.add(2, now: 0, deadline: 9) != nil)
         #expect(table.add(3, now: 0, deadline: 9) == nil)
+        #expect(table.add(4, now: 0, deadline: 9, exempt: true) != nil)
     }
 
     @Test func expiresInOrderOfDeadlineWhateverTheOrderOfAdding() {
