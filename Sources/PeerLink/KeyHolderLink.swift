@@ -94,7 +94,7 @@ final class KeyHolderLink {
             .assumeIsolated()
             .whenFailure { error in
                 // A connection that got as far as its handler has reported its end already.
-                if case .connecting = self.state { self.wentDown(.lost("\(error)")) }
+                if case .connecting = self.state { self.wentDown(.lost(ConnectFailure.text(error))) }
             }
     }
 

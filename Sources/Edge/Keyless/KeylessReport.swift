@@ -39,7 +39,7 @@ struct KeylessReport {
         self.logger.log(
             level: ours ? .warning : .info, "handshake failed",
             metadata: [
-                "site": "\(self.site)", "peer": "\(peer?.description ?? "unknown")", "cause": "\(error)",
+                "site": "\(self.site)", "peer": "\(PeerText(peer))", "cause": "\(error)",
             ])
     }
 

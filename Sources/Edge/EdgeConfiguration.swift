@@ -1,0 +1,66 @@
+public import NIOCore
+public import PeerLink
+public import TLSWire
+
+/// Everything an edge is told: where it listens, which sites it serves, which key holders it may ask.
+public struct EdgeConfiguration: Sendable {
+    public struct ListenAddress: Hashable, Sendable {
+        public var host: String
+        /// 0 takes a free port.
+        public var port: Int
+
+        public init(host: String, port: Int) {
+            self.host = host
+            self.port = port
+        }
+    }
+
+    public struct Limits: Sendable {
+        /// Clients connected at once.
+        public var connections = 100_000
+        /// The largest ClientHello read, record headers included.
+        public var helloBytes = 65_536
+        public var helloTimeout = TimeAmount.seconds(10)
+        /// From the hello to the end of a keyless handshake.
+        public var handshakeTimeout = TimeAmount.seconds(15)
+        /// Keep-alive connections without a request.
+        public var idle = TimeAmount.seconds(60)
+        public var requestHeadBytes = 65_536
+
+        public init() {}
+    }
+
+    public var listen: [ListenAddress]
+    /// This edge's own identity towards key holders; needed where a site is keyless.
+    public var credentials: PeerCredentials?
+    /// The key holders by the name that sites refer to.
+    public var keyHolders: [String: KeyHolderPool.Configuration]
+    public var sites: [Site]
+    /// The site that serves clients which send no server name.
+    public var defaultSite: ServerName?
+    public var limits: Limits
+    /// Event loops.
+    public var threads: Int
+    /// How often an unchanged certificate is fetched anew.
+    public var certificateRefresh: TimeAmount
+
+    /// Makes a configuration with default limits, one event loop per core and certificates refreshed every minute.
+    public init(listen: [ListenAddress], sites: [Site]) {
+        self.listen = listen
+        self.sites = sites
+        self.keyHolders = [:]
+        self.limits = Limits()
+        self.threads = System.coreCount
+        self.certificateRefresh = .seconds(60)
+    }
+
+    var helloLimits: HelloLimits {
+        var limits = HelloLimits()
+        limits.maximumBytes = self.limits.helloBytes
+        limits.timeout = self.limits.helloTimeout
+        return limits
+    }
+
+    /// The name in `Via` and in log lines: the identity's, or `latchstring`.
+    public var edgeName: String { self.credentials?.identity.name ?? "latchstring" }
+}

@@ -1,0 +1,30 @@
+import Logging
+import NIOCore
+
+/// What all event loops of an edge share: the relay's resolvers, and what the HTTP part of each site needs.
+struct EdgeResources: Sendable {
+    let relay: RelayConnector
+    /// By the site's name; keyless sites only.
+    let proxies: [String: ProxySite]
+
+    init(configuration: EdgeConfiguration, group: any EventLoopGroup, logger: Logger) throws {
+        var limits = ProxyLimits()
+        limits.maximumHeadBytes = configuration.limits.requestHeadBytes
+        limits.idleTimeout = configuration.limits.idle
+        var proxies: [String: ProxySite] = [:]
+        for site in configuration.sites {
+            guard case .keyless(let keyless) = site.mode else { continue }
+            guard configuration.credentials != nil else { throw EdgeError.noCredentials(site: site.name) }
+            proxies[site.name] = try ProxySite(
+                name: site.name, domains: site.domains, edgeName: configuration.edgeName, origin: keyless.origin,
+                limits: limits, group: group)
+        }
+        self.proxies = proxies
+        self.relay = RelayConnector(limits: configuration.helloLimits, logger: logger)
+    }
+
+    func shutdown() {
+        self.relay.shutdown()
+        for proxy in self.proxies.values { proxy.shutdown() }
+    }
+}

@@ -1,0 +1,146 @@
+public import Logging
+public import NIOCore
+import NIOPosix
+import NIOSSL
+import PeerLink
+public import ServiceLifecycle
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// The edge as a service: one set of listening sockets per event loop, each accepting for itself alone, so that a
+/// connection never changes threads.
+public final class EdgeServer: Service {
+    private let configuration: EdgeConfiguration
+    private let logger: Logger
+    private let started: @Sendable ([SocketAddress]) -> Void
+    /// Set while it runs; read by health checks.
+    private let readiness: EdgeReadiness
+
+    /// - Parameter started: called once with the addresses that it listens on.
+    public init(
+        configuration: EdgeConfiguration, logger: Logger, readiness: EdgeReadiness = EdgeReadiness(),
+        started: @escaping @Sendable ([SocketAddress]) -> Void = { _ in }
+    ) {
+        self.configuration = configuration
+        self.logger = logger
+        self.readiness = readiness
+        self.started = started
+    }
+
+    /// How long connections may go on after a shutdown was asked for.
+    static let drainTime = TimeAmount.seconds(10)
+
+    public func run() async throws {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, self.configuration.threads))
+        let result: Result<Void, any Error>
+        do {
+            try await self.serve(on: group)
+            result = .success(())
+        } catch {
+            result = .failure(error)
+        }
+        try? await group.shutdownGracefully()
+        try result.get()
+    }
+
+    private func serve(on group: MultiThreadedEventLoopGroup) async throws {
+        let table = try SiteTable(sites: self.configuration.sites, defaultSite: self.configuration.defaultSite)
+        let tls = try self.configuration.credentials?.clientContext()
+        let resources = try EdgeResources(configuration: self.configuration, group: group, logger: self.logger)
+        defer { resources.shutdown() }
+        var loops: [NIOLoopBound<EdgeLoop>] = []
+        for (index, eventLoop) in group.makeIterator().enumerated() {
+            let configuration = self.configuration
+            let logger = self.logger
+            loops.append(
+                try await eventLoop.submit {
+                    let loop = try EdgeLoop(
+                        eventLoop: eventLoop, index: index, configuration: configuration, table: table, tls: tls,
+                        resources: resources, logger: logger)
+                    return NIOLoopBound(loop, eventLoop: eventLoop)
+                }.get())
+        }
+        let listeners = try await self.bind(loops)
+        let addresses = listeners.compactMap { $0.localAddress }
+        var seen: [SocketAddress] = []
+        for address in addresses where !seen.contains(address) { seen.append(address) }
+        let unique = seen
+        resources.relay.setOwnListeners(unique)
+        let first = loops[0]
+        let refused: @Sendable () -> Void = { first.eventLoop.execute { first.value.refreshCertificates() } }
+        for loop in loops {
+            try await loop.eventLoop.submit { loop.value.start(onCertificateRefused: refused) }.get()
+        }
+        try await self.startKeepers(on: loops)
+        for listener in listeners { try await listener.setOption(.autoRead, value: true).get() }
+        for address in unique { self.logger.notice("listening", metadata: ["address": "\(PeerText(address))"]) }
+        self.started(unique)
+        try? await gracefulShutdown()
+        self.logger.notice("shutting down")
+        for listener in listeners { try? await listener.close().get() }
+        for loop in loops { try await loop.eventLoop.flatSubmit { loop.value.drain(for: Self.drainTime) }.get() }
+    }
+
+    /// One certificate keeper per keyless domain, on the first loop; what it fetches goes to all of them.
+    private func startKeepers(on loops: [NIOLoopBound<EdgeLoop>]) async throws {
+        guard let first = loops.first else { return }
+        let readiness = self.readiness
+        for site in self.configuration.sites {
+            if case .keyless = site.mode { site.domains.forEach(readiness.expects) }
+        }
+        try await first.eventLoop.submit {
+            first.value.startKeepers { pattern, news in
+                readiness.heard(pattern, news)
+                for loop in loops {
+                    loop.eventLoop.execute { loop.value.received(news, for: pattern) }
+                }
+            }
+        }.get()
+    }
+
+    // MARK: Listening
+
+    private func bind(_ loops: [NIOLoopBound<EdgeLoop>]) async throws -> [any Channel] {
+        var channels: [any Channel] = []
+        do {
+            for address in self.configuration.listen {
+                // SO_REUSEPORT would let a second edge share the port by mistake; a plain bind first finds that out.
+                let probe = try await Self.bootstrap(loops[0], reusePort: false)
+                    .bind(host: address.host, port: address.port).get()
+                let port = probe.localAddress?.port ?? address.port
+                if loops.count == 1 {
+                    channels.append(probe)
+                    continue
+                }
+                try await probe.close().get()
+                for loop in loops {
+                    channels.append(
+                        try await Self.bootstrap(loop, reusePort: true).bind(host: address.host, port: port).get())
+                }
+            }
+        } catch {
+            for channel in channels { try? await channel.close().get() }
+            throw error
+        }
+        return channels
+    }
+
+    private static func bootstrap(_ loop: NIOLoopBound<EdgeLoop>, reusePort: Bool) -> ServerBootstrap {
+        var bootstrap = ServerBootstrap(group: loop.eventLoop, childGroup: loop.eventLoop)
+            .serverChannelOption(.backlog, value: 4096)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(.autoRead, value: false)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try loop.value.accept(channel) }
+            }
+        if reusePort {
+            bootstrap = bootstrap.serverChannelOption(.socketOption(.init(rawValue: SO_REUSEPORT)), value: 1)
+        }
+        return bootstrap
+    }
+}

@@ -1,0 +1,41 @@
+import Admin
+import ArgumentParser
+import Edge
+import ServiceLifecycle
+import Settings
+
+/// `latchstring edge`: the edge as a process.
+struct EdgeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "edge",
+        abstract: "Serve sites to clients, without their private keys.",
+        discussion: """
+            Reads a YAML file such as Examples/edge.yaml; `latchstring check --config FILE` says what is wrong with it.
+            Logs to standard error: JSON lines, or readable text on a terminal. Ends on SIGTERM or SIGINT, after \
+            connections had up to 10 seconds to finish.
+            """)
+
+    @Option(help: "The edge's configuration file.")
+    var config: String
+
+    func run() async throws {
+        let path = self.config
+        let settings = try Startup.settings { () throws(SettingsError) in try Settings.loadEdge(path: path) }
+        let logger = Startup.logger(settings.log, label: "edge")
+        let metrics = Startup.metrics()
+        let readiness = EdgeReadiness()
+        let configuration = try Startup.orExit { try EdgeConfiguration(settings) }
+        var services: [any Service] = []
+        if let admin = settings.admin {
+            let certificates = HealthCheck(name: "certificates") {
+                let problems = readiness.problems.sorted { $0.key < $1.key }
+                guard !problems.isEmpty else { return .ok }
+                return .failed(problems.map { "\($0.key): \($0.value)" }.joined(separator: "; "))
+            }
+            services.append(
+                try await Startup.admin(admin, metrics: metrics, readiness: [certificates], logger: logger))
+        }
+        services.append(EdgeServer(configuration: configuration, logger: logger, readiness: readiness))
+        try await Startup.run(services, logger: logger)
+    }
+}

@@ -1,0 +1,84 @@
+import Edge
+import NIOCore
+import PeerLink
+import Settings
+import TLSWire
+
+/// From what an edge's file says to what the edge is told.
+extension EdgeConfiguration {
+    init(_ settings: EdgeSettings) throws {
+        self.init(
+            listen: settings.listen.map { ListenAddress(host: $0.host, port: $0.port) },
+            sites: try settings.sites.map(Self.site))
+        if let identity = settings.identity {
+            let credentials = try PeerCredentials(
+                chainFile: identity.certificate, keyFile: identity.key, authorityFile: identity.authority)
+            guard credentials.identity.role == .edge else {
+                throw PeerIdentityError.wrongRole(expected: .edge, got: credentials.identity)
+            }
+            self.credentials = credentials
+        }
+        for entry in settings.keyHolders {
+            self.keyHolders[entry.name] = try KeyHolderPool.Configuration(entry)
+        }
+        self.defaultSite = settings.defaultSite
+        self.limits.connections = settings.limits.connections
+        self.limits.helloBytes = settings.limits.helloBytes
+        self.limits.helloTimeout = TimeAmount(settings.limits.helloTimeout)
+        self.limits.handshakeTimeout = TimeAmount(settings.limits.handshakeTimeout)
+        self.limits.idle = TimeAmount(settings.limits.idle)
+        self.limits.requestHeadBytes = settings.limits.requestHeadBytes
+        if let threads = settings.threads { self.threads = threads }
+    }
+
+    private static func site(_ site: EdgeSettings.Site) throws -> Site {
+        switch site.mode {
+        case .keyless(let keyHolder, let origin):
+            let keyless = KeylessConfiguration(keyHolder: keyHolder, origin: OriginConfiguration(origin))
+            return Site(domains: site.domains, mode: .keyless(keyless))
+        case .relay(let origin):
+            return Site(domains: site.domains, mode: .relay(RelayConfiguration(origin)))
+        }
+    }
+}
+
+extension KeyHolderPool.Configuration {
+    init(_ entry: EdgeSettings.KeyHolderEntry) throws {
+        self.init(
+            expected: try PeerIdentity(role: .keyholder, name: entry.identityName),
+            addresses: entry.addresses.map { PeerAddress(host: $0.host, port: $0.port) })
+        self.deadline = TimeAmount(entry.deadline)
+        self.inFlightLimit = entry.inFlight
+    }
+}
+
+extension RelayConfiguration {
+    init(_ origin: EdgeSettings.RelayOrigin) {
+        let destination: Edge.RelayOrigin =
+            switch origin.destination {
+            case .address(let endpoint): .fixed(host: endpoint.host, port: UInt16(clamping: endpoint.port))
+            case .resolve(let ports, let allowPrivate):
+                .resolve(ports: ports.map { UInt16(clamping: $0) }, allowPrivate: allowPrivate)
+            }
+        let proxyProtocol: ProxyProtocolVersion =
+            switch origin.proxyProtocol {
+            case .none: .none
+            case .v1: .v1
+            case .v2: .v2
+            }
+        self.init(
+            origin: destination, proxyProtocol: proxyProtocol, connectTimeout: TimeAmount(origin.connect),
+            idleTimeout: TimeAmount(origin.idle), lifetime: TimeAmount(origin.lifetime))
+    }
+}
+
+extension OriginConfiguration {
+    init(_ origin: EdgeSettings.WebOrigin) {
+        self.init(
+            scheme: origin.url.scheme == .https ? .https : .http, host: origin.url.host, port: origin.url.port)
+        self.tlsName = origin.name?.rawValue
+        if let roots = origin.roots { self.trustRoots = .file(roots) }
+        self.connectTimeout = TimeAmount(origin.connect)
+        self.responseTimeout = TimeAmount(origin.response)
+    }
+}

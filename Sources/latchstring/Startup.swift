@@ -1,0 +1,81 @@
+import Admin
+import ArgumentParser
+import Foundation
+import Logging
+import Metrics
+import ServiceLifecycle
+import Settings
+import UnixSignals
+
+/// What the long-running subcommands have in common: settings, logging, metrics, admin port, signals.
+enum Startup {
+    /// Loads settings; prints every complaint and ends the process if there are errors.
+    static func settings<Loaded>(
+        _ load: () throws(SettingsError) -> (settings: Loaded, warnings: [SettingsDiagnostic])
+    ) throws -> Loaded {
+        do throws(SettingsError) {
+            let (settings, warnings) = try load()
+            for warning in warnings { complain("\(warning)") }
+            return settings
+        } catch {
+            complain("\(error)")
+            throw ExitCode.failure
+        }
+    }
+
+    /// Sets up logging for the whole process.
+    static func logger(_ settings: LogSettings, label: String) -> Logger {
+        LatchstringLogHandler.bootstrap(
+            level: Logger.Level(rawValue: settings.level.rawValue) ?? .info,
+            format: LogFormat(rawValue: settings.format.rawValue) ?? .auto)
+        return Logger(label: label)
+    }
+
+    /// Sets up metrics for the whole process.
+    static func metrics() -> PrometheusRegistry {
+        let registry = PrometheusRegistry()
+        MetricsSystem.bootstrap(registry)
+        return registry
+    }
+
+    /// Opens the admin port.
+    static func admin(
+        _ endpoint: SocketEndpoint, metrics: PrometheusRegistry, readiness: [HealthCheck], logger: Logger
+    ) async throws -> AdminServer {
+        do {
+            return try await AdminServer.bind(
+                host: endpoint.host, port: endpoint.port, metrics: metrics, readiness: readiness, logger: logger)
+        } catch {
+            complain("error: cannot open the admin port \(endpoint): \(error)")
+            throw ExitCode.failure
+        }
+    }
+
+    /// Runs services until SIGTERM or SIGINT, or until one of them fails.
+    static func run(_ services: [any Service], logger: Logger) async throws {
+        let group = ServiceGroup(
+            configuration: .init(
+                services: services.map { .init(service: $0, failureTerminationBehavior: .gracefullyShutdownGroup) },
+                gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+        do {
+            try await group.run()
+        } catch {
+            complain("error: \(error)")
+            throw ExitCode.failure
+        }
+    }
+
+    /// Does what may fail on bad input; says why and ends the process if it does.
+    static func orExit<Value>(_ body: () throws -> Value) throws -> Value {
+        do {
+            return try body()
+        } catch {
+            complain("error: \(error)")
+            throw ExitCode.failure
+        }
+    }
+
+    static func complain(_ text: String) {
+        FileHandle.standardError.write(Data((text + "\n").utf8))
+    }
+}
