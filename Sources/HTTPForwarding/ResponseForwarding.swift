@@ -66,6 +66,8 @@ public struct ResponseForwarding: Sendable {
         var fields = ResponseFields(capacity: head.headers.count + 4)
         for (name, value) in head.headers { try fields.add(name: name, value: value) }
         if fields.connection.namesVitalField { throw .badFieldValue }
+        // Without these two, what follows would be read as HTTP by one party and not by the other.
+        if code == 101, !fields.connection.upgrade || fields.upgrades.isEmpty { throw .badStatus }
 
         let hasBody = request.head.method != .HEAD && code != 204 && code != 304 && code != 101
         var announced: BodyFraming?

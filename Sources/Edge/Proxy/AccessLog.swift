@@ -1,0 +1,65 @@
+import Logging
+import NIOCore
+import NIOHTTP1
+
+/// One line and one count for each request. The line costs nothing where its level is off.
+final class AccessLog {
+    private let site: ProxySite
+    private let logger: Logger
+    private let level: Logger.Level?
+    private lazy var connectionID = String(UInt64.random(in: .min ... .max), radix: 16)
+
+    init(_ connection: ProxyContext) {
+        self.site = connection.site
+        self.logger = connection.logger
+        let level = connection.site.accessLogLevel
+        self.level = level.flatMap { connection.logger.logLevel <= $0 ? $0 : nil }
+    }
+
+    /// - Parameters:
+    ///   - number: of the request on its connection, from 1.
+    ///   - bytes: of the response's body, or of both directions of a tunnel.
+    func record(_ exchange: ProxyExchange, number: Int, outcome: String, bytes: Int? = nil) {
+        let duration = NIODeadline.now() - exchange.started
+        self.site.metrics.request(status: exchange.status, duration: duration)
+        guard let level else { return }
+        let head = exchange.request.head
+        self.write(
+            level, method: head.method.rawValue, target: head.uri, status: exchange.status,
+            bytes: bytes ?? exchange.responseBytes, duration: duration, number: number, outcome: outcome)
+    }
+
+    /// A request that got no further than the edge; `nil` if there was none to be read.
+    func record(_ head: HTTPRequestHead?, _ local: LocalResponse, number: Int) {
+        self.site.metrics.request(status: local.status.code, duration: .zero)
+        guard let level else { return }
+        self.write(
+            level, method: head?.method.rawValue ?? "-", target: head?.uri ?? "-", status: local.status.code,
+            bytes: local.text.utf8.count, duration: .zero, number: number, outcome: local.reason)
+    }
+
+    func originFailed(_ failure: OriginFailure, afterHead: Bool) {
+        self.logger.warning(
+            "origin failed",
+            metadata: [
+                "site": "\(self.site.name)", "origin": "\(self.site.origins.configuration.text)",
+                "cause": "\(failure.cause.rawValue)", "detail": "\(failure.detail)",
+                "answer": afterHead ? "aborted" : "\(failure.status.code)",
+            ])
+    }
+
+    private func write(
+        _ level: Logger.Level, method: String, target: String, status: UInt, bytes: Int, duration: TimeAmount,
+        number: Int, outcome: String
+    ) {
+        // Queries may hold secrets.
+        let path = target.prefix { $0 != "?" }.prefix(256)
+        self.logger.log(
+            level: level, "request",
+            metadata: [
+                "site": "\(self.site.name)", "method": "\(method)", "path": "\(path)", "status": "\(status)",
+                "bytes": "\(bytes)", "ms": "\(duration.nanoseconds / 1_000_000)",
+                "request-id": "\(self.connectionID)-\(number)", "outcome": "\(outcome)",
+            ])
+    }
+}

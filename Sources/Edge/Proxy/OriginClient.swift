@@ -1,0 +1,190 @@
+public import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOSSL
+
+/// Connections to one site's origin on one event loop, kept and used again. Not Sendable: it stays on its loop, and
+/// needs no lock.
+///
+/// The connection used last is used next, so that those not needed grow old and go.
+final class OriginClient {
+    let configuration: OriginConfiguration
+    private let eventLoop: any EventLoop
+    private let sslContext: NIOSSLContext?
+    /// Oldest first.
+    private var idle: [OriginConnection] = []
+    private var reaper: Scheduled<Void>?
+    private var isShutDown = false
+
+    init(configuration: OriginConfiguration, eventLoop: any EventLoop, sslContext: NIOSSLContext?) {
+        self.configuration = configuration
+        self.eventLoop = eventLoop
+        self.sslContext = sslContext
+    }
+
+    /// Prepares a request; `begin` sends it. Without a body it is complete then; otherwise write the body, then end it.
+    ///
+    /// - Parameters:
+    ///   - head: goes out as it is; its framing fields must fit what is written.
+    ///   - hasBody: whether `write` and `end` follow.
+    func exchange(_ head: HTTPRequestHead, hasBody: Bool, receiver: any OriginReceiver) -> OriginExchange {
+        OriginExchange(head: head, hasBody: hasBody, client: self, receiver: receiver)
+    }
+
+    /// Closes what is idle; what is busy is closed when it is done.
+    func shutdown() {
+        self.isShutDown = true
+        self.reaper?.cancel()
+        let idle = self.idle
+        self.idle = []
+        for connection in idle { connection.close() }
+    }
+
+    // MARK: Idle connections
+
+    func takeIdle() -> OriginConnection? {
+        self.idle.popLast()
+    }
+
+    func putIdle(_ connection: OriginConnection) {
+        guard !self.isShutDown, self.configuration.maximumIdleConnections > 0 else { return connection.close() }
+        connection.idleSince = .now()
+        self.idle.append(connection)
+        if self.idle.count > self.configuration.maximumIdleConnections {
+            self.idle.removeFirst().close()
+        }
+        if self.reaper == nil { self.scheduleReaper(at: connection.idleSince + self.configuration.idleTimeout) }
+    }
+
+    func forget(_ connection: OriginConnection) {
+        self.idle.removeAll { $0 === connection }
+    }
+
+    private func scheduleReaper(at deadline: NIODeadline) {
+        self.reaper = self.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [weak self] in
+            self?.reap(now: .now())
+        }
+    }
+
+    private func reap(now: NIODeadline) {
+        self.reaper = nil
+        while let oldest = self.idle.first, oldest.idleSince + self.configuration.idleTimeout <= now {
+            self.idle.removeFirst().close()
+        }
+        if let oldest = self.idle.first { self.scheduleReaper(at: oldest.idleSince + self.configuration.idleTimeout) }
+    }
+
+    // MARK: New connections
+
+    /// Sets a connection up. `ready` is called once.
+    func connect(_ ready: @escaping (Result<OriginConnection, OriginFailure>) -> Void) {
+        var timer: Scheduled<Void>?
+        var told = false
+        let connection = OriginConnection(client: self, usesTLS: self.sslContext != nil) { result in
+            guard !told else { return }
+            told = true
+            timer?.cancel()
+            ready(result)
+        }
+        timer = self.eventLoop.assumeIsolated().scheduleTask(in: self.configuration.connectTimeout) {
+            connection.close(OriginFailure(.connectTimeout))
+        }
+        let bootstrap = ClientBootstrap(group: self.eventLoop)
+            .connectTimeout(self.configuration.connectTimeout)
+            // Handlers come when the connection is there: several may be tried for one name.
+            .channelOption(.autoRead, value: false)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+        let connected: EventLoopFuture<any Channel>
+        if let address = try? SocketAddress(ipAddress: self.configuration.host, port: self.configuration.port) {
+            connected = bootstrap.connect(to: address)
+        } else {
+            connected = bootstrap.connect(host: self.configuration.host, port: self.configuration.port)
+        }
+        connected.assumeIsolated().whenComplete { result in
+            switch result {
+            case .success(let channel):
+                guard !connection.isClosed else { return channel.close(promise: nil) }
+                do {
+                    try self.addHandlers(to: channel, connection: connection)
+                    try channel.syncOptions?.setOption(.autoRead, value: true)
+                } catch {
+                    connection.close(OriginFailure(connecting: error))
+                    channel.close(promise: nil)
+                }
+            case .failure(let error):
+                connection.close(OriginFailure(connecting: error))
+            }
+        }
+    }
+
+    private func addHandlers(to channel: any Channel, connection: OriginConnection) throws {
+        let pipeline = channel.pipeline.syncOperations
+        if let sslContext = self.sslContext {
+            try pipeline.addHandler(NIOSSLClientHandler(context: sslContext, serverHostname: self.tlsName))
+        }
+        // The heads that get here say how they are framed.
+        var encoding = HTTPRequestEncoder.Configuration()
+        encoding.automaticallySetFramingHeaders = false
+        try pipeline.addHandler(HTTPRequestEncoder(configuration: encoding))
+        try pipeline.addHandler(
+            ByteToMessageHandler(
+                HTTPResponseDecoder(
+                    leftOverBytesStrategy: .forwardBytes, informationalResponseStrategy: .forward,
+                    limitConfiguration: self.decoderLimits)))
+        try pipeline.addHandler(connection)
+    }
+
+    /// `nil` for an address: the certificate is checked for the address then, and there is no SNI.
+    private var tlsName: String? {
+        let name = self.configuration.tlsName ?? self.configuration.host
+        return (try? SocketAddress(ipAddress: name, port: 0)) == nil ? name : nil
+    }
+
+    private var decoderLimits: NIOHTTPDecoderLimitConfiguration {
+        var limits = NIOHTTPDecoderLimitConfiguration()
+        limits.maxHeaderFieldSize = self.configuration.maximumHeadBytes
+        limits.maxHeaderListSize = self.configuration.maximumHeadBytes
+        limits.maxHeaderFieldCount = 512
+        return limits
+    }
+}
+
+/// A site's origin, for all event loops: one client each, so that connections stay on the loop of the clients they serve.
+public final class OriginClients: Sendable {
+    let configuration: OriginConfiguration
+    private let clients: [ObjectIdentifier: NIOLoopBoundBox<OriginClient>]
+
+    /// - Throws: if the trust roots can't be read.
+    public init(configuration: OriginConfiguration, group: any EventLoopGroup) throws {
+        var sslContext: NIOSSLContext?
+        if configuration.scheme == .https {
+            var tls = TLSConfiguration.makeClientConfiguration()
+            tls.minimumTLSVersion = .tlsv12
+            tls.applicationProtocols = ["http/1.1"]
+            switch configuration.trustRoots {
+            case .system: tls.trustRoots = .default
+            case .file(let path): tls.trustRoots = .file(path)
+            }
+            sslContext = try NIOSSLContext(configuration: tls)
+        }
+        self.configuration = configuration
+        var clients: [ObjectIdentifier: NIOLoopBoundBox<OriginClient>] = [:]
+        for loop in group.makeIterator() {
+            clients[ObjectIdentifier(loop)] = .makeBoxSendingValue(
+                OriginClient(configuration: configuration, eventLoop: loop, sslContext: sslContext), eventLoop: loop)
+        }
+        self.clients = clients
+    }
+
+    /// The client of this loop. Call it on the loop; `nil` if the loop is not one of the group's.
+    func client(on eventLoop: any EventLoop) -> OriginClient? {
+        self.clients[ObjectIdentifier(eventLoop)]?.value
+    }
+
+    /// Closes idle connections on all loops, and keeps none from now on.
+    public func shutdown() {
+        for client in self.clients.values {
+            client.eventLoop.execute { client.value.shutdown() }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+public import NIOCore
+
+/// Where a site's origin is, and how it is reached.
+public struct OriginConfiguration: Sendable {
+    public enum Scheme: String, Sendable { case http, https }
+
+    /// Who must have signed an https origin's certificate.
+    public enum TrustRoots: Sendable, Equatable {
+        /// The system's authorities.
+        case system
+        /// The authorities in a PEM file.
+        case file(String)
+    }
+
+    public var scheme: Scheme
+    /// A DNS name, or an IP address without brackets: where to connect to.
+    public var host: String
+    /// 1...65535.
+    public var port: Int
+    /// The name that an https origin's certificate must have, also sent as SNI; `nil`: `host`.
+    public var tlsName: String?
+    public var trustRoots: TrustRoots
+    /// From the start of a connection to its readiness, name resolution and TLS handshake included. Default 5 s.
+    public var connectTimeout: TimeAmount
+    /// How long the origin may stay silent when it is its turn: before the response's head, between parts of its body,
+    /// and while it takes no more of the request's body. Default 60 s.
+    public var responseTimeout: TimeAmount
+    /// Connections kept for later requests, for each event loop. Default 64.
+    public var maximumIdleConnections: Int
+    /// How long a connection is kept unused. Shorter than the origin's own keep-alive time avoids lost requests.
+    /// Default 30 s.
+    public var idleTimeout: TimeAmount
+    /// The largest response head, in bytes. Default 128 KiB.
+    public var maximumHeadBytes: Int
+
+    public init(
+        scheme: Scheme, host: String, port: Int? = nil, tlsName: String? = nil, trustRoots: TrustRoots = .system,
+        connectTimeout: TimeAmount = .seconds(5), responseTimeout: TimeAmount = .seconds(60),
+        maximumIdleConnections: Int = 64, idleTimeout: TimeAmount = .seconds(30), maximumHeadBytes: Int = 131_072
+    ) {
+        self.scheme = scheme
+        self.host = host
+        self.port = port ?? (scheme == .https ? 443 : 80)
+        self.tlsName = tlsName
+        self.trustRoots = trustRoots
+        self.connectTimeout = connectTimeout
+        self.responseTimeout = responseTimeout
+        self.maximumIdleConnections = maximumIdleConnections
+        self.idleTimeout = idleTimeout
+        self.maximumHeadBytes = maximumHeadBytes
+    }
+
+    /// For logs: scheme, host and port.
+    var text: String {
+        let host = self.host.utf8.contains(UInt8(ascii: ":")) ? "[\(self.host)]" : self.host
+        return "\(self.scheme.rawValue)://\(host):\(self.port)"
+    }
+}

@@ -1,0 +1,220 @@
+import NIOCore
+import NIOHTTP1
+import NIOTLS
+
+/// The last handler of a connection to an origin: one exchange at a time.
+///
+/// Our bug: `begin` while an exchange runs. The origin's violations: anything sent while no exchange runs, or after the end
+/// of a response; the connection is closed then, so that it can't be taken for an answer to the next request.
+final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPClientResponsePart
+    typealias OutboundIn = Never
+    typealias OutboundOut = HTTPClientRequestPart
+
+    private enum State {
+        /// TCP and TLS are being set up.
+        case connecting((Result<OriginConnection, OriginFailure>) -> Void)
+        case idle
+        case busy(OriginExchange)
+        /// The end of the response was read; what follows in the same read decides whether the connection is clean.
+        case ending(OriginExchange, HTTPHeaders?)
+        case closed
+    }
+
+    private let usesTLS: Bool
+    private weak var client: OriginClient?
+    private var state: State
+    private var context: ChannelHandlerContext?
+    private var isPaused = false
+    private var readHeld = false
+    /// When it became idle; the client's clock.
+    var idleSince = NIODeadline.uptimeNanoseconds(0)
+
+    init(
+        client: OriginClient, usesTLS: Bool,
+        ready: @escaping (Result<OriginConnection, OriginFailure>) -> Void
+    ) {
+        self.client = client
+        self.usesTLS = usesTLS
+        self.state = .connecting(ready)
+    }
+
+    var isClosed: Bool {
+        if case .closed = self.state { return true }
+        return false
+    }
+
+    var isWritable: Bool { self.context?.channel.isWritable ?? false }
+
+    // MARK: What exchanges do
+
+    func begin(_ exchange: OriginExchange) {
+        guard case .idle = self.state else {
+            assertionFailure("an exchange began on a connection that is not idle")
+            return
+        }
+        self.state = .busy(exchange)
+    }
+
+    func write(_ part: HTTPClientRequestPart) {
+        self.context?.write(self.wrapOutboundOut(part), promise: nil)
+    }
+
+    func flush() {
+        self.context?.flush()
+    }
+
+    func pause() {
+        self.isPaused = true
+    }
+
+    func resume() {
+        self.isPaused = false
+        self.readHeldBack()
+    }
+
+    /// Closes the connection; its exchange wants nothing more.
+    func abandon() {
+        self.state = .closed
+        self.context?.close(promise: nil)
+    }
+
+    /// Called from within `ended` of an upgraded exchange.
+    func detach() -> (any Channel)? {
+        guard let context else { return nil }
+        self.state = .closed
+        self.context = nil
+        return context.channel
+    }
+
+    // MARK: What the client does
+
+    /// Gives up while connecting, or closes an idle connection.
+    func close(_ failure: OriginFailure? = nil) {
+        let context = self.context
+        if case .connecting(let ready) = self.state, let failure {
+            self.state = .closed
+            ready(.failure(failure))
+        }
+        self.state = .closed
+        context?.close(promise: nil)
+    }
+
+    // MARK: Events
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if context.channel.isActive { self.active() }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        self.active()
+    }
+
+    private func active() {
+        if !self.usesTLS { self.becomeReady() }
+    }
+
+    private func becomeReady() {
+        guard case .connecting(let ready) = self.state else { return }
+        self.state = .idle
+        ready(.success(self))
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .handshakeCompleted? = event as? TLSUserEvent { self.becomeReady() }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let part = self.unwrapInboundIn(data)
+        switch self.state {
+        case .busy(let exchange):
+            if case .end(let trailers) = part {
+                self.state = .ending(exchange, trailers)
+            } else {
+                exchange.received(part)
+            }
+        case .ending, .idle, .connecting:
+            self.broke(OriginFailure(.badResponse, "bytes after the end of the response"))
+        case .closed:
+            break
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        switch self.state {
+        case .busy(let exchange): exchange.readComplete()
+        case .ending(let exchange, let trailers): self.finish(exchange, trailers)
+        case .connecting, .idle, .closed: break
+        }
+    }
+
+    /// Hands the connection back before the end is told, so that the next request of a pipeline finds it.
+    private func finish(_ exchange: OriginExchange, _ trailers: HTTPHeaders?) {
+        if exchange.connectionPersists, exchange.requestEnded, let client, self.context?.channel.isActive == true {
+            self.state = .idle
+            self.isPaused = false
+            client.putIdle(self)
+            self.readHeldBack()
+            exchange.ended(trailers, isDetachable: false)
+        } else {
+            // Stays open while it is told: an upgraded exchange takes the channel over.
+            self.state = .busy(exchange)
+            exchange.ended(trailers, isDetachable: true)
+            if case .busy = self.state { self.abandon() }
+        }
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if self.isPaused {
+            self.readHeld = true
+        } else {
+            context.read()
+        }
+    }
+
+    private func readHeldBack() {
+        guard self.readHeld, let context else { return }
+        self.readHeld = false
+        context.read()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if case .busy(let exchange) = self.state { exchange.writabilityChanged() }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if case .connecting = self.state {
+            self.close(OriginFailure(connecting: error))
+        } else {
+            self.broke(OriginFailure(exchanging: error))
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        if case .connecting = self.state {
+            self.close(OriginFailure(self.usesTLS ? .tls : .closed, "closed while connecting"))
+        } else {
+            self.broke(OriginFailure(.closed))
+        }
+        context.fireChannelInactive()
+    }
+
+    private func broke(_ failure: OriginFailure) {
+        let state = self.state
+        self.state = .closed
+        self.context?.close(promise: nil)
+        switch state {
+        case .busy(let exchange): exchange.failed(failure)
+        // Whole, whatever came behind it.
+        case .ending(let exchange, let trailers): exchange.ended(trailers, isDetachable: false)
+        case .idle: self.client?.forget(self)
+        case .connecting, .closed: break
+        }
+    }
+}

@@ -1,0 +1,92 @@
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOSSL
+
+/// Why the origin gave no (complete) response.
+struct OriginFailure: Error, Sendable {
+    /// Constant text for the log line and the metric's label.
+    enum Cause: String, Sendable, CaseIterable {
+        case resolve
+        case refused = "connect-refused"
+        case unreachable = "connect-failed"
+        case connectTimeout = "connect-timeout"
+        case tls
+        case reset
+        case closed
+        case badResponse = "bad-response"
+        case responseTimeout = "response-timeout"
+    }
+
+    var cause: Cause
+    /// What the layer below said; for the log line only.
+    var detail: String
+
+    /// 504 where time ran out, 502 for everything else (RFC 9110 §15.6.3, §15.6.5).
+    var status: HTTPResponseStatus {
+        switch self.cause {
+        case .connectTimeout, .responseTimeout: .gatewayTimeout
+        default: .badGateway
+        }
+    }
+
+    /// One sentence for the response's body; says nothing about the network behind the edge.
+    var explanation: String {
+        switch self.cause {
+        case .resolve, .refused, .unreachable, .tls: "The site's origin can't be reached."
+        case .connectTimeout: "The site's origin can't be reached in time."
+        case .reset, .closed: "The site's origin closed the connection without an answer."
+        case .badResponse: "The site's origin gave an answer that can't be passed on."
+        case .responseTimeout: "The site's origin did not answer in time."
+        }
+    }
+
+    init(_ cause: Cause, _ detail: String = "") {
+        self.cause = cause
+        self.detail = detail
+    }
+
+    /// An error from before the connection was ready.
+    init(connecting error: any Error) {
+        switch error {
+        case let failure as OriginFailure:
+            self = failure
+        case ChannelError.connectTimeout:
+            self.init(.connectTimeout)
+        case let error as NIOConnectionError:
+            if let attempt = error.connectionErrors.first {
+                self.init(connecting: attempt.error)
+            } else {
+                self.init(.resolve, "\(error.dnsAError ?? error)")
+            }
+        case let error as IOError where error.errnoCode == ECONNREFUSED:
+            self.init(.refused)
+        case let error as IOError where error.errnoCode == ETIMEDOUT:
+            self.init(.connectTimeout)
+        case let error as SocketAddressError:
+            self.init(.resolve, "\(error)")
+        case is NIOSSLError, is NIOSSLExtraError, is BoringSSLError:
+            self.init(.tls, "\(error)")
+        default:
+            self.init(.unreachable, "\(error)")
+        }
+    }
+
+    /// An error on a connection that was ready.
+    init(exchanging error: any Error) {
+        switch error {
+        case let failure as OriginFailure:
+            self = failure
+        case HTTPParserError.invalidEOFState:
+            self.init(.closed, "end of stream inside the response")
+        case is HTTPParserError, is NIOHTTPDecoderError:
+            self.init(.badResponse, "\(error)")
+        case NIOSSLError.uncleanShutdown:
+            self.init(.closed, "end of stream without close_notify")
+        case is NIOSSLError, is BoringSSLError:
+            self.init(.tls, "\(error)")
+        default:
+            self.init(.reset, "\(error)")
+        }
+    }
+}

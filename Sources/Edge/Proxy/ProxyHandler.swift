@@ -1,0 +1,358 @@
+import HTTPForwarding
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOSSL
+
+/// The client's side of an HTTP/1.1 connection: takes requests one after the other, however many arrive at once, and
+/// answers them in that order.
+///
+/// The peer's violations: what the decoder can't read (answered, then closed), requests that the rules refuse. Silently
+/// dropped: whatever follows an answer after which the connection closes. Our bug: a part that doesn't fit the turn, which the
+/// decoder never produces; dropped as well.
+final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundIn = Never
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private enum Turn {
+        /// No request is under way.
+        case waiting
+        case exchanging(ProxyExchange)
+        /// The request is answered already; its end is still to come.
+        case skipping
+        /// The last answer is written, or being written; input is dropped.
+        case closing
+        case closed
+    }
+
+    /// What waits for its turn.
+    private enum Held {
+        case part(HTTPServerRequestPart)
+        case failure(LocalResponse)
+    }
+
+    private let connection: ProxyContext
+    private let site: ProxySite
+    private let rules: RequestForwarding
+    private let client: OriginClient
+    private let log: AccessLog
+    private var context: ChannelHandlerContext?
+    private var turn = Turn.waiting
+    private var held = CircularBuffer<Held>()
+    private var readHeld = false
+    private var requests = 0
+    private var timer: ProxyTimer?
+    private var wait = ProxyWait.request
+
+    init(_ connection: ProxyContext, client: OriginClient) {
+        self.connection = connection
+        self.site = connection.site
+        self.client = client
+        self.rules = RequestForwarding(
+            policy: connection.site.policy, serverName: connection.serverName, client: connection.clientNode)
+        self.log = AccessLog(connection)
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        let timer = ProxyTimer(eventLoop: context.eventLoop, tick: self.site.limits.tick) { [weak self] in
+            self?.timedOut()
+        }
+        self.timer = timer
+        timer.start(deadline: .now() + self.site.limits.firstRequestTimeout)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.timer?.cancel()
+        self.timer = nil
+        self.context = nil
+    }
+
+    // MARK: Requests
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let part = self.unwrapInboundIn(data)
+        if self.mustHold { self.held.append(.part(part)) } else { self.take(part) }
+    }
+
+    private var mustHold: Bool {
+        if !self.held.isEmpty { return true }
+        if case .exchanging(let exchange) = self.turn { return exchange.isRequestComplete }
+        return false
+    }
+
+    private func take(_ part: HTTPServerRequestPart) {
+        switch (self.turn, part) {
+        case (.waiting, .head(let head)):
+            self.begin(head)
+        case (.exchanging(let exchange), .body(let bytes)):
+            exchange.clientBody(bytes)
+        case (.exchanging(let exchange), .end(let trailers)):
+            exchange.clientEnd(trailers)
+            self.rearm()
+        case (.skipping, .end):
+            self.turn = .waiting
+            self.rearm()
+        default:
+            break
+        }
+    }
+
+    private func begin(_ head: HTTPRequestHead) {
+        self.requests += 1
+        let now = NIODeadline.now()
+        switch self.rules.decide(head) {
+        case .forward(let request):
+            let exchange = ProxyExchange(request, handler: self, site: self.site, now: now)
+            self.turn = .exchanging(exchange)
+            exchange.begin(on: self.client)
+            self.rearm(now)
+        case .answerOptions(let persists):
+            self.answer(.options, to: head, persists: persists)
+        case .refuse(let refusal):
+            self.answer(LocalResponse(refusal), to: head, persists: head.isKeepAlive && !refusal.spoilsConnection)
+        }
+    }
+
+    var isLastRequest: Bool { self.requests >= self.site.limits.requestsPerConnection }
+
+    /// Goes on with what was read while an earlier request had its turn.
+    private func takeHeld() {
+        while !self.held.isEmpty {
+            if case .exchanging(let exchange) = self.turn, exchange.isRequestComplete { return }
+            switch self.held.removeFirst() {
+            case .part(let part): self.take(part)
+            case .failure(let failure): self.inputFailed(failure)
+            }
+        }
+        if case .exchanging(let exchange) = self.turn { exchange.clientReadComplete() }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        if case .exchanging(let exchange) = self.turn, !exchange.isRequestComplete {
+            exchange.clientReadComplete()
+            self.rearm()
+        }
+    }
+
+    // MARK: Back-pressure
+
+    func read(context: ChannelHandlerContext) {
+        if self.wantsInput { context.read() } else { self.readHeld = true }
+    }
+
+    /// While a response is awaited, one further read is let through: it tells when the client goes away.
+    private var wantsInput: Bool {
+        guard case .exchanging(let exchange) = self.turn else { return true }
+        return exchange.isRequestComplete ? self.held.isEmpty : exchange.takesBody
+    }
+
+    private func readHeldBack() {
+        guard self.readHeld, self.wantsInput, let context else { return }
+        self.readHeld = false
+        context.read()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if case .exchanging(let exchange) = self.turn {
+            exchange.clientWritabilityChanged(context.channel.isWritable)
+            self.rearm()
+        }
+    }
+
+    // MARK: What exchanges do
+
+    var isWritable: Bool { self.context?.channel.isWritable ?? false }
+
+    func send(_ part: HTTPServerResponsePart) {
+        self.context?.write(self.wrapOutboundOut(part), promise: nil)
+    }
+
+    func flush() {
+        self.context?.flush()
+    }
+
+    /// The origin did something: it takes more, or gave more.
+    func exchangeMoved() {
+        self.rearm()
+        self.readHeldBack()
+    }
+
+    func exchangeEnded(_ exchange: ProxyExchange, trailers: HTTPHeaders?, persists: Bool) {
+        self.log.record(exchange, number: self.requests, outcome: "complete")
+        if persists, exchange.isRequestComplete {
+            self.send(.end(trailers))
+            self.flush()
+            self.turn = .waiting
+            self.rearm()
+            self.takeHeld()
+            self.readHeldBack()
+        } else {
+            self.close(lingering: !exchange.isRequestComplete, trailers: trailers)
+        }
+    }
+
+    func answer(_ local: LocalResponse, instead exchange: ProxyExchange) {
+        self.log.record(exchange, number: self.requests, outcome: local.reason)
+        let request = exchange.request
+        let persists =
+            exchange.isRequestComplete && request.clientPersists && !request.stopsDecoder && !self.isLastRequest
+        self.write(local, isHead: request.head.method == .HEAD, minor: request.clientMinorVersion, closing: !persists)
+        if persists {
+            self.send(.end(nil))
+            self.flush()
+            self.turn = .waiting
+            self.rearm()
+            self.takeHeld()
+            self.readHeldBack()
+        } else {
+            self.close(lingering: !exchange.isRequestComplete)
+        }
+    }
+
+    /// Answers a request that has no exchange.
+    private func answer(_ local: LocalResponse, to head: HTTPRequestHead, persists: Bool) {
+        self.log.record(head, local, number: self.requests)
+        // The decoder stops at an upgrade, and a body that nobody wants is not worth reading.
+        let hasMore = ["content-length", "transfer-encoding", "upgrade"].contains { head.headers.contains(name: $0) }
+        let closing = !persists || hasMore || self.isLastRequest
+        self.write(local, isHead: head.method == .HEAD, minor: min(head.version.minor, 1), closing: closing)
+        if closing {
+            self.close(lingering: hasMore)
+        } else {
+            self.send(.end(nil))
+            self.flush()
+            self.turn = .skipping
+        }
+    }
+
+    private func write(_ local: LocalResponse, isHead: Bool, minor: Int, closing: Bool) {
+        guard let context else { return }
+        self.send(.head(local.head(closing: closing, clientMinorVersion: minor)))
+        if !isHead, let body = local.body(context.channel.allocator) { self.send(.body(.byteBuffer(body))) }
+    }
+
+    func logOriginFailure(_ failure: OriginFailure, afterHead: Bool) {
+        self.log.originFailed(failure, afterHead: afterHead)
+    }
+
+    // MARK: Ends
+
+    /// Ends the response that is being written, and closes when it is on its way. A client that is still sending is heard out
+    /// for a moment first: closing a socket with unread input resets it, and the answer would be lost.
+    private func close(lingering: Bool, trailers: HTTPHeaders? = nil) {
+        guard let context else { return }
+        self.turn = .closing
+        self.held.removeAll()
+        let written = context.eventLoop.makePromise(of: Void.self)
+        let channel = context.channel
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        written.futureResult.whenComplete { _ in
+            if lingering { bound.value.linger() } else { channel.close(promise: nil) }
+        }
+        self.wait = .clientReads
+        self.timer?.move(to: .now() + self.site.limits.writeTimeout)
+        context.writeAndFlush(self.wrapOutboundOut(.end(trailers)), promise: written)
+        self.readHeldBack()
+    }
+
+    private func linger() {
+        self.wait = .lingering
+        self.timer?.move(to: .now() + self.site.limits.lingerTime)
+    }
+
+    /// Closes in such a way that what was sent can't be taken for a whole response.
+    func abort(_ exchange: ProxyExchange, outcome: String) {
+        self.log.record(exchange, number: self.requests, outcome: outcome)
+        guard let context else { return }
+        self.turn = .closing
+        AbruptClose.close(context)
+    }
+
+    func becomeTunnel(_ exchange: ProxyExchange, to origin: any Channel) {
+        guard let context else { return origin.close(promise: nil) }
+        self.turn = .closed
+        let (log, number) = (self.log, self.requests)
+        Tunnel.begin(
+            client: context.channel, origin: origin, idleTimeout: self.site.limits.tunnelIdleTimeout
+        ) { bytes in
+            log.record(exchange, number: number, outcome: "tunnel", bytes: bytes)
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        if case .exchanging(let exchange) = self.turn {
+            exchange.cancel()
+            self.log.record(exchange, number: self.requests, outcome: "client-closed")
+        }
+        self.turn = .closed
+        self.held.removeAll()
+        self.timer?.cancel()
+        context.fireChannelInactive()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        // A client that has closed its side is taken to be gone.
+        if case .inputClosed? = event as? ChannelEvent { context.close(promise: nil) }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if let failure = LocalResponse(decoding: error) {
+            if self.mustHold { self.held.append(.failure(failure)) } else { self.inputFailed(failure) }
+        } else if !(error is HTTPParserError) {
+            context.close(promise: nil)
+        }
+        // Bytes after the last request, or the end of input inside one: the connection's end follows by itself.
+    }
+
+    /// The client sent something that is not HTTP, at the place where the turn is.
+    private func inputFailed(_ failure: LocalResponse) {
+        switch self.turn {
+        case .exchanging(let exchange):
+            exchange.answer(failure)
+        case .waiting:
+            self.log.record(nil, failure, number: self.requests + 1)
+            self.write(failure, isHead: false, minor: 1, closing: true)
+            self.close(lingering: true)
+        case .skipping:
+            self.context?.close(promise: nil)
+        case .closing, .closed:
+            break
+        }
+    }
+
+    // MARK: Time
+
+    private func rearm(_ now: NIODeadline = .now()) {
+        switch self.turn {
+        case .waiting, .skipping:
+            self.wait = .request
+            self.timer?.move(to: now + self.site.limits.idleTimeout)
+        case .exchanging(let exchange):
+            let (wait, deadline) = exchange.wait(now: now, clientIsWritable: self.isWritable)
+            self.wait = wait
+            self.timer?.move(to: deadline)
+        case .closing, .closed:
+            break
+        }
+    }
+
+    private func timedOut() {
+        guard let context else { return }
+        switch (self.wait, self.turn) {
+        case (.origin, .exchanging(let exchange)):
+            exchange.fail(OriginFailure(.responseTimeout))
+        case (.requestBody, .exchanging(let exchange)):
+            exchange.answer(.bodyTimeout)
+        case (.clientReads, .exchanging(let exchange)):
+            exchange.cancel()
+            self.abort(exchange, outcome: "client-too-slow")
+        case (.clientReads, .closing):
+            AbruptClose.close(context)
+        default:
+            context.close(promise: nil)
+        }
+    }
+}

@@ -1,0 +1,39 @@
+public import NIOCore
+
+/// Bounds for what one client connection may cost.
+public struct ProxyLimits: Sendable {
+    /// The largest request head (or trailer section), in bytes: beyond it 431. Default 64 KiB.
+    public var maximumHeadBytes: Int = 65_536
+    /// The largest number of fields: beyond it 431. Default 128.
+    public var maximumFields: Int = 128
+    /// The longest request target, in bytes: beyond it 414. Default 16 KiB.
+    public var maximumTargetBytes: Int = 16_384
+    /// From the start of the connection to the end of its first request's head. Default 20 s.
+    public var firstRequestTimeout: TimeAmount = .seconds(20)
+    /// From the end of a response to the end of the next request's head: bytes that trickle in don't extend it.
+    /// Default 60 s.
+    public var idleTimeout: TimeAmount = .seconds(60)
+    /// Between two parts of a request's body: beyond it 408. Default 60 s.
+    public var bodyTimeout: TimeAmount = .seconds(60)
+    /// The least speed of a request's body after its first ``bodyTimeout``, in bytes per second on average: below it 408.
+    /// 0 turns it off. Default 64.
+    public var minimumBodyRate: Int = 64
+    /// How long a client may take nothing of a response. Default 60 s.
+    public var writeTimeout: TimeAmount = .seconds(60)
+    /// Requests on one connection before it is closed. Default 10,000.
+    public var requestsPerConnection: Int = 10_000
+    /// How long a connection that changed its protocol may be silent. Default 10 minutes.
+    public var tunnelIdleTimeout: TimeAmount = .minutes(10)
+    /// After an answer that comes before the request is complete: how long the rest is read and dropped, so that the answer
+    /// arrives. Default 2 s.
+    public var lingerTime: TimeAmount = .seconds(2)
+
+    public init() {}
+
+    /// The shortest of the times: a timer that looks this often never looks late.
+    var tick: TimeAmount {
+        var shortest = min(self.firstRequestTimeout, self.idleTimeout)
+        shortest = min(shortest, min(self.bodyTimeout, self.writeTimeout))
+        return min(shortest, self.lingerTime)
+    }
+}

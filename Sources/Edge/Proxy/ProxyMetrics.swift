@@ -1,0 +1,35 @@
+import Metrics
+import NIOCore
+
+/// One site's counters. Those that every request touches are made once.
+final class ProxyMetrics: Sendable {
+    private let site: String
+    private let factory: any MetricsFactory
+    private let byClass: [Counter]
+    private let duration: Timer
+
+    init(site: String, factory: any MetricsFactory) {
+        self.site = site
+        self.factory = factory
+        self.byClass = (1...5).map { number in
+            Counter(
+                label: "latchstring_edge_requests_total", dimensions: [("site", site), ("status", "\(number)xx")],
+                factory: factory)
+        }
+        self.duration = Timer(
+            label: "latchstring_edge_request_seconds", dimensions: [("site", site)], factory: factory)
+    }
+
+    func request(status: UInt, duration: TimeAmount) {
+        let index = Int(status / 100) - 1
+        if self.byClass.indices.contains(index) { self.byClass[index].increment() }
+        self.duration.recordNanoseconds(duration.nanoseconds)
+    }
+
+    func originFailed(_ cause: String) {
+        Counter(
+            label: "latchstring_edge_origin_failures_total", dimensions: [("site", self.site), ("cause", cause)],
+            factory: self.factory
+        ).increment()
+    }
+}

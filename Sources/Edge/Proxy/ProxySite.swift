@@ -1,0 +1,70 @@
+public import HTTPForwarding
+public import Logging
+public import Metrics
+public import NIOCore
+public import TLSWire
+
+/// What the HTTP part of one site needs: made once, shared by its connections on all event loops.
+///
+/// Metrics: `latchstring_edge_requests_total{site,status}` (status by class, `2xx`), `latchstring_edge_request_seconds{site}`,
+/// `latchstring_edge_origin_failures_total{site,cause}`.
+public final class ProxySite: Sendable {
+    /// For logs and metrics.
+    public let name: String
+    public let limits: ProxyLimits
+    /// The level of the line written for each request; `nil`: none.
+    public let accessLogLevel: Logger.Level?
+    let policy: ForwardingPolicy
+    let responses: ResponseForwarding
+    let origins: OriginClients
+    let metrics: ProxyMetrics
+
+    /// - Parameters:
+    ///   - domains: a request for another host gets 421.
+    ///   - edgeName: what this edge calls itself in `Via`: 1...64 token characters.
+    ///   - clientClaims: what becomes of `Forwarded` and `X-Forwarded-*` from clients.
+    ///   - group: the event loops on which client connections live.
+    /// - Throws: if the origin's trust roots can't be read.
+    public init(
+        name: String, domains: [ServerNamePattern], edgeName: String, origin: OriginConfiguration,
+        limits: ProxyLimits = ProxyLimits(), clientClaims: ForwardingPolicy.ClientClaims = .replace,
+        scheme: String = "https", accessLogLevel: Logger.Level? = .debug, group: any EventLoopGroup,
+        metrics: any MetricsFactory = MetricsSystem.factory
+    ) throws {
+        self.name = name
+        self.limits = limits
+        self.accessLogLevel = accessLogLevel
+        self.policy = ForwardingPolicy(
+            domains: domains, pseudonym: edgeName, scheme: scheme, clientClaims: clientClaims,
+            maximumTargetBytes: limits.maximumTargetBytes)
+        self.responses = ResponseForwarding(pseudonym: edgeName)
+        self.origins = try OriginClients(configuration: origin, group: group)
+        self.metrics = ProxyMetrics(site: name, factory: metrics)
+    }
+
+    /// Closes idle connections to the origin and keeps none from now on. Requests under way go on.
+    public func shutdown() {
+        self.origins.shutdown()
+    }
+}
+
+/// One client connection of a site, after TLS was set up.
+public struct ProxyContext: Sendable {
+    public var site: ProxySite
+    /// The name that the client asked for; HTTP/1.0 requests without `Host` are taken to mean it.
+    public var serverName: ServerName
+    public var clientAddress: SocketAddress?
+    public var logger: Logger
+
+    public init(site: ProxySite, serverName: ServerName, clientAddress: SocketAddress?, logger: Logger) {
+        self.site = site
+        self.serverName = serverName
+        self.clientAddress = clientAddress
+        self.logger = logger
+    }
+
+    var clientNode: ClientNode {
+        guard let clientAddress, let address = IPAddress(clientAddress)?.unmapped else { return .unknown }
+        return address.bytes.count == 4 ? .ipv4("\(address)") : .ipv6("\(address)")
+    }
+}

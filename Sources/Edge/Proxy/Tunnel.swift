@@ -1,0 +1,188 @@
+import NIOCore
+import NIOHTTP1
+
+/// Two connections that left HTTP, after 101: bytes go both ways until both sides have ended, one breaks, or both are
+/// silent for too long.
+final class Tunnel {
+    private let ends: (client: TunnelHandler, origin: TunnelHandler)
+    private var timer: ProxyTimer?
+    private let idleTimeout: TimeAmount
+    private var completion: ((Int) -> Void)?
+    private var bytes = 0
+
+    /// Takes the HTTP handlers out of both pipelines and connects them. `completion` gets the number of bytes of both
+    /// directions, once.
+    static func begin(
+        client: any Channel, origin: any Channel, idleTimeout: TimeAmount, completion: @escaping (Int) -> Void
+    ) {
+        let tunnel = Tunnel(eventLoop: client.eventLoop, idleTimeout: idleTimeout, completion: completion)
+        do {
+            try tunnel.ends.client.takeOver(client, decoder: ByteToMessageHandler<HTTPRequestDecoder>.self) {
+                try [
+                    $0.handler(type: ProxyHandler.self), $0.handler(type: HTTPResponseEncoder.self),
+                ]
+            }
+            try tunnel.ends.origin.takeOver(origin, decoder: ByteToMessageHandler<HTTPResponseDecoder>.self) {
+                try [
+                    $0.handler(type: OriginConnection.self), $0.handler(type: HTTPRequestEncoder.self),
+                ]
+            }
+        } catch {
+            // One of the channels closed meanwhile.
+            client.close(promise: nil)
+            origin.close(promise: nil)
+            tunnel.over()
+        }
+    }
+
+    private init(eventLoop: any EventLoop, idleTimeout: TimeAmount, completion: @escaping (Int) -> Void) {
+        self.ends = (TunnelHandler(), TunnelHandler())
+        self.idleTimeout = idleTimeout
+        self.completion = completion
+        self.ends.client.peer = self.ends.origin
+        self.ends.origin.peer = self.ends.client
+        self.ends.client.tunnel = self
+        self.ends.origin.tunnel = self
+        let timer = ProxyTimer(eventLoop: eventLoop, tick: idleTimeout) { [weak self] in self?.closeAll() }
+        self.timer = timer
+        timer.start(deadline: .now() + idleTimeout)
+    }
+
+    func moved(_ count: Int) {
+        self.bytes += count
+        self.timer?.move(to: .now() + self.idleTimeout)
+    }
+
+    func closeAll() {
+        self.ends.client.close()
+        self.ends.origin.close()
+        self.over()
+    }
+
+    func endedIfBothDid() {
+        if self.ends.client.inputEnded, self.ends.origin.inputEnded {
+            self.ends.client.closeWhenWritten()
+            self.ends.origin.closeWhenWritten()
+            self.over()
+        }
+    }
+
+    private func over() {
+        self.timer?.cancel()
+        self.timer = nil
+        let completion = self.completion
+        self.completion = nil
+        completion?(self.bytes)
+        self.ends.client.tunnel = nil
+        self.ends.origin.tunnel = nil
+    }
+}
+
+/// One end of a tunnel. A side is read only while the other takes what is written to it.
+final class TunnelHandler: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    fileprivate var peer: TunnelHandler?
+    fileprivate var tunnel: Tunnel?
+    fileprivate private(set) var inputEnded = false
+    private var context: ChannelHandlerContext?
+    private var readHeld = false
+
+    fileprivate func takeOver<Decoder: RemovableChannelHandler>(
+        _ channel: any Channel, decoder: Decoder.Type,
+        others: (ChannelPipeline.SynchronousOperations) throws -> [any RemovableChannelHandler]
+    ) throws {
+        let pipeline = channel.pipeline.syncOperations
+        let others = try others(pipeline)
+        let decoder = try pipeline.handler(type: decoder)
+        try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+        // Behind the decoder, which hands over what it has not read when it leaves.
+        try pipeline.addHandler(self)
+        for handler in others { pipeline.removeHandler(handler, promise: nil) }
+        pipeline.removeHandler(decoder, promise: nil)
+        // A read that the HTTP handler held back is due now.
+        channel.read()
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        self.peer = nil
+        self.tunnel = nil
+    }
+
+    private var isWritable: Bool { self.context?.channel.isWritable ?? true }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let bytes = self.unwrapInboundIn(data)
+        self.tunnel?.moved(bytes.readableBytes)
+        // What the decoder held back comes without a read, so nothing else would flush it.
+        guard let peer, let out = peer.context else { return }
+        out.writeAndFlush(peer.wrapOutboundOut(bytes), promise: nil)
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if self.peer?.isWritable ?? true { context.read() } else { self.readHeld = true }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        guard context.channel.isWritable, let peer, peer.readHeld else { return }
+        self.tunnel?.moved(0)
+        peer.readHeld = false
+        peer.context?.read()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard case .inputClosed? = event as? ChannelEvent else { return }
+        self.inputEnded = true
+        let peer = self.peer
+        self.tunnel?.endedIfBothDid()
+        if self.tunnel != nil { peer?.closeOutput() }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        self.tunnel?.closeAll()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.inputEnded = true
+        let peer = self.peer
+        self.tunnel?.closeAfterLoss(of: self)
+        peer?.closeWhenWritten()
+    }
+
+    private func closeOutput() {
+        guard let context else { return }
+        let channel = context.channel
+        let closed = context.eventLoop.makePromise(of: Void.self)
+        // Where only both directions can be closed, the other one goes too.
+        closed.futureResult.whenFailure { _ in channel.close(promise: nil) }
+        let written = context.eventLoop.makePromise(of: Void.self)
+        written.futureResult.whenComplete { _ in channel.close(mode: .output, promise: closed) }
+        context.writeAndFlush(self.wrapOutboundOut(ByteBuffer()), promise: written)
+    }
+
+    fileprivate func closeWhenWritten() {
+        guard let context else { return }
+        let channel = context.channel
+        let written = context.eventLoop.makePromise(of: Void.self)
+        written.futureResult.whenComplete { _ in channel.close(promise: nil) }
+        context.writeAndFlush(self.wrapOutboundOut(ByteBuffer()), promise: written)
+    }
+
+    fileprivate func close() {
+        self.context?.close(promise: nil)
+    }
+}
+
+extension Tunnel {
+    /// One connection is gone: the other gets what is still to be written, and is closed.
+    fileprivate func closeAfterLoss(of end: TunnelHandler) {
+        self.over()
+    }
+}
