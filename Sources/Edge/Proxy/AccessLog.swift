@@ -1,3 +1,4 @@
+import HTTPForwarding
 import Logging
 import NIOCore
 import NIOHTTP1
