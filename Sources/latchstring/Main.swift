@@ -9,6 +9,9 @@ struct Latchstring: AsyncParsableCommand {
             New here? `latchstring demo` shows it all on this machine.
             To run your own: `latchstring certs`, then `latchstring keyholder`, then `latchstring edge`.
             """,
-        subcommands: [EdgeCommand.self, CertsCommand.self, DemoCommand.self, DemoChildCommand.self, DemoOriginCommand.self,]
+        subcommands: [
+            EdgeCommand.self, CertsCommand.self, CheckCommand.self, DemoCommand.self, DemoChildCommand.self,
+            DemoOriginCommand.self,
+        ]
     )
 }
