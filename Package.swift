@@ -75,6 +75,7 @@ let package = Package(
             dependencies: [
                 "KeyProtocol", "PeerLink", "TLSWire", nioSSL, x509, asn1, crypto, cryptoExtras, logging, metrics,
                 lifecycle, collections,
+                .product(name: "NIOTLS", package: "swift-nio"),
             ] + nio,
             swiftSettings: strict),
         .target(

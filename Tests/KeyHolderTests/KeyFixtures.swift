@@ -1,20 +1,8 @@
 import Crypto
 import CryptoExtras
 import Foundation
-import Synchronization
 
 @testable import KeyHolder
-
-/// Keeps what a completion delivered.
-final class ResultBox: Sendable {
-    private let stored = Mutex<Result<[UInt8], KeyOperationError>?>(nil)
-
-    func store(_ result: Result<[UInt8], KeyOperationError>) {
-        self.stored.withLock { $0 = result }
-    }
-
-    var value: Result<[UInt8], KeyOperationError>? { self.stored.withLock { $0 } }
-}
 
 enum KeyFixtures {
     /// A P-256 key as `EC PRIVATE KEY`.

@@ -15,9 +15,7 @@ struct KeyStoreTests {
     }
 
     static func perform(_ key: any StoredKey, _ operation: KeyOperation) throws -> [UInt8] {
-        let result = ResultBox()
-        key.perform(operation) { result.store($0) }
-        return try #require(result.value).get()
+        try key.perform(operation)
     }
 
     @Test("Every key type and file format loads")

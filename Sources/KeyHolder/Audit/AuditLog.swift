@@ -97,6 +97,11 @@ final class AuditLog: Sendable {
         if start { self.startWriting() }
     }
 
+    /// Lines reserved or not written yet.
+    var pendingLines: Int {
+        self.state.withLock { $0.pending }
+    }
+
     /// Gives back a reservation that no line came of.
     func cancel() {
         self.state.withLock { $0.pending -= 1 }

@@ -15,15 +15,29 @@ public protocol StoredKey: Sendable {
     var type: KeyType { get }
     var publicKey: Certificate.PublicKey { get }
 
-    /// How long `operation` takes, roughly: decides where ``perform(_:completion:)`` is called.
+    /// How long `operation` takes, roughly: decides where and how it is done.
     func cost(of operation: KeyOperation) -> KeyOperationCost
 
-    /// Does the operation and calls `completion` exactly once, from whatever thread it ends on.
-    ///
-    /// Where the cost is ``KeyOperationCost/inPlace``, `completion` is called before this returns. Where it is
-    /// ``KeyOperationCost/offload``, this may block the calling thread, so never call it on an event loop.
+    /// Does the operation, on the calling thread. Never called where the cost is ``KeyOperationCost/asynchronous``, and
+    /// never on an event loop where it is ``KeyOperationCost/offload``.
+    func perform(_ operation: KeyOperation) throws(KeyOperationError) -> [UInt8]
+
+    /// Begins the operation and calls `completion` exactly once, from whatever thread it ends on. Must not block: this is
+    /// called on an event loop. For keys that somebody else holds; by default it just does the operation.
     func perform(
-        _ operation: KeyOperation, completion: @Sendable (Result<[UInt8], KeyOperationError>) -> Void)
+        _ operation: KeyOperation, completion: @escaping @Sendable (Result<[UInt8], KeyOperationError>) -> Void)
+}
+
+extension StoredKey {
+    public func perform(
+        _ operation: KeyOperation, completion: @escaping @Sendable (Result<[UInt8], KeyOperationError>) -> Void
+    ) {
+        do throws(KeyOperationError) {
+            completion(.success(try self.perform(operation)))
+        } catch {
+            completion(.failure(error))
+        }
+    }
 }
 
 /// The kinds of keys that sites may have.
@@ -118,8 +132,10 @@ public enum DigestAlgorithm: Equatable, Sendable, CaseIterable {
 public enum KeyOperationCost: Sendable {
     /// Tens of microseconds: cheaper than a change of thread.
     case inPlace
-    /// Hundreds of microseconds and more, or a wait.
+    /// Hundreds of microseconds and more, or a wait: for a thread that may block.
     case offload
+    /// Done elsewhere: begun here, completed whenever it is.
+    case asynchronous
 }
 
 public enum KeyOperationError: Error, Equatable, Sendable {

@@ -45,23 +45,15 @@ struct SoftwareKey: StoredKey {
     }
 
     func cost(of operation: KeyOperation) -> KeyOperationCost {
+        // A long message takes long to hash, whatever the key.
+        if case .signMessage(let message) = operation, message.count > 4096 { return .offload }
         switch self.secret {
-        case .p256, .ed25519: .inPlace
-        case .p384, .p521, .rsa: .offload
+        case .p256, .ed25519: return .inPlace
+        case .p384, .p521, .rsa: return .offload
         }
     }
 
-    func perform(
-        _ operation: KeyOperation, completion: @Sendable (Result<[UInt8], KeyOperationError>) -> Void
-    ) {
-        do throws(KeyOperationError) {
-            completion(.success(try self.perform(operation)))
-        } catch {
-            completion(.failure(error))
-        }
-    }
-
-    private func perform(_ operation: KeyOperation) throws(KeyOperationError) -> [UInt8] {
+    func perform(_ operation: KeyOperation) throws(KeyOperationError) -> [UInt8] {
         switch operation {
         case .sign(let scheme, let content):
             return try self.sign(scheme, content)

@@ -1,0 +1,74 @@
+public import NIOCore
+public import PeerLink
+
+/// Everything a key holder needs to run. The command fills it from settings.
+public struct KeyHolderConfiguration: Sendable {
+    /// Where edges reach it. Port 0 lets the system choose.
+    public var listen: [PeerAddress]
+    /// Who this key holder is towards edges, and which authority vouches for them. The role must be key holder.
+    public var credentials: PeerCredentials
+    public var sites: [SiteConfiguration]
+    public var grants: [GrantConfiguration]
+    public var audit: AuditDestination
+    public var limits: KeyHolderLimits
+    public var keyStore: any KeyStore
+
+    public init(
+        listen: [PeerAddress], credentials: PeerCredentials, sites: [SiteConfiguration],
+        grants: [GrantConfiguration], audit: AuditDestination, limits: KeyHolderLimits = KeyHolderLimits(),
+        keyStore: any KeyStore = SoftwareKeyStore()
+    ) {
+        self.listen = listen
+        self.credentials = credentials
+        self.sites = sites
+        self.grants = grants
+        self.audit = audit
+        self.limits = limits
+        self.keyStore = keyStore
+    }
+}
+
+/// Bounds on what peers can make a key holder hold.
+public struct KeyHolderLimits: Hashable, Sendable {
+    /// Edges connected at once.
+    public var connections: Int = 1024
+    /// Connections of one edge at once.
+    public var connectionsPerEdge: Int = 256
+    /// Connections that have not finished their TLS handshake; more are closed at once. They don't count as connected.
+    public var handshakes: Int = 256
+    /// Requests under way on one connection; those beyond are answered with an error.
+    public var inFlight: Int = 4096
+    /// For the TLS handshake.
+    public var handshakeTimeout: TimeAmount = .seconds(10)
+    /// Without a byte from the edge. Edges of this project send pings.
+    public var idleTimeout: TimeAmount = .minutes(5)
+    /// For requests under way when shutting down.
+    public var drainTimeout: TimeAmount = .seconds(5)
+    /// Refused requests per second on one connection, with bursts of twice as many, before it is read more slowly.
+    public var refusals: Int = 500
+    /// Audit lines reserved or waiting to be written.
+    public var auditQueue: Int = 65_536
+    /// Threads for slow key operations; nil: one per core.
+    public var signingThreads: Int?
+
+    public init() {}
+}
+
+/// Why a key holder cannot start. The text says what to do.
+public enum KeyHolderError: Error, Equatable, Sendable, CustomStringConvertible {
+    case wrongRole(PeerIdentity)
+    case noListenAddress
+    case cannotListen(String, String)
+    case tls(String)
+
+    public var description: String {
+        switch self {
+        case .wrongRole(let identity):
+            "the identity is \(identity), but a key holder needs one in the role keyholder; make one with `latchstring certs`"
+        case .noListenAddress: "no address to listen on; name one"
+        case .cannotListen(let address, let reason):
+            "cannot listen on \(address): \(reason); stop what uses the address, or name another"
+        case .tls(let reason): "the identity cannot be used for TLS: \(reason)"
+        }
+    }
+}

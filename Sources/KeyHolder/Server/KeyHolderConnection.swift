@@ -1,0 +1,438 @@
+import KeyProtocol
+import Logging
+import NIOCore
+import NIOPosix
+import NIOSSL
+import NIOTLS
+import PeerLink
+import SwiftASN1
+import X509
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// What the server tells a connection, as a user event.
+enum ConnectionCommand: Sendable {
+    /// Answer nothing more, close now.
+    case cutOff
+    /// Take no more requests, finish those under way, then close.
+    case drain
+}
+
+/// Serves one edge's connection: packets in, answers out, in whatever order they are ready.
+///
+/// Sits behind the TLS handler. Which inputs are whose:
+/// - the peer's violations that end the connection: a failed handshake, an identity that is not an edge's with a grant,
+///   another major version of the protocol;
+/// - the peer's violations that are answered: malformed bodies, bad opcodes, whatever ``RequestJudge`` refuses;
+/// - silently dropped: whatever arrives once the connection is closing.
+///
+/// A peer that does not read its answers, or is refused too often, is not read from for a while.
+final class KeyHolderConnection: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = Never
+    typealias OutboundIn = Never
+    typealias OutboundOut = ByteBuffer
+
+    private enum Phase {
+        case shaking
+        case serving(edge: String)
+        /// No more requests; closes when none is under way.
+        case draining(edge: String)
+        case closing
+    }
+
+    private let core: KeyHolderCore
+    private let connectedAt: UInt64
+    private var phase: Phase = .shaking
+    private var decoder = KeyPacketDecoder()
+    /// Answers not handed to the channel yet.
+    private var outbound = ByteBuffer()
+    private var inFlight: Int = 0
+    private var wantsRead: Bool = false
+    /// Refused too often: reading goes on at a later time.
+    private var paused: Bool = false
+    private var refusals: TokenBucket
+    private var timer: Scheduled<Void>?
+    private var context: ChannelHandlerContext?
+    private var logger: Logger
+    private var address: String?
+    private var closeReason: String?
+
+    /// Answers are handed on when this many bytes have gathered, or no request is left.
+    private static let flushSize: Int = 64 * 1024
+    private static let pause: TimeAmount = .milliseconds(200)
+
+    init(core: KeyHolderCore, now: UInt64) {
+        self.core = core
+        self.connectedAt = now
+        self.logger = core.logger
+        self.refusals = TokenBucket(
+            perSecond: core.limits.refusals, burst: 2 * core.limits.refusals, now: now)
+    }
+
+    // MARK: Life
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        self.address = context.channel.remoteAddress.map { "\($0)" }
+        self.logger[metadataKey: "peer"] = "\(self.address ?? "unknown")"
+        self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.core.limits.handshakeTimeout) {
+            self.refuse("no TLS handshake in time")
+        }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.timer?.cancel()
+        self.context = nil
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        if case .shaking = self.phase { self.refuse("closed before the end of the TLS handshake") }
+        self.phase = .closing
+        self.logger.debug("edge disconnected", metadata: ["reason": "\(self.closeReason ?? "closed by the edge")"])
+        context.fireChannelInactive()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        switch event {
+        case let event as TLSUserEvent:
+            if case .handshakeCompleted = event { self.handshakeCompleted(context) }
+        case let event as IdleStateHandler.IdleStateEvent:
+            if event == .read, self.inFlight == 0 { self.close("idle") }
+        case let command as ConnectionCommand:
+            switch command {
+            case .cutOff: self.cutOff("the edge has no grant any more")
+            case .drain: self.drain()
+            }
+        default:
+            context.fireUserInboundEventTriggered(event)
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if case .shaking = self.phase {
+            self.refuse("TLS handshake failed: \(String("\(error)".prefix(300)))")
+        } else {
+            self.close("\(error)")
+        }
+    }
+
+    /// Looks at who the peer is. TLS has verified its chain and validity; what is left is its role and its grants.
+    private func handshakeCompleted(_ context: ChannelHandlerContext) {
+        guard case .shaking = self.phase else { return }
+        self.timer?.cancel()
+        do throws(PeerIdentityError) {
+            guard let handler = try? context.pipeline.syncOperations.handler(type: NIOSSLServerHandler.self) else {
+                throw .noCertificate
+            }
+            let peer = try PeerIdentity(handler: handler)
+            guard peer.role == .edge else { throw .wrongRole(expected: .edge, got: peer) }
+            if let refusal = self.core.registry.identified(context.channel, as: peer.name) {
+                return self.refuse("limit of connections: \(refusal)", edge: peer.name)
+            }
+            // Registered first: a reload that drops the edge either is seen here, or sees this connection.
+            guard self.core.policy.knows(edge: peer.name) else {
+                return self.refuse("the edge has no grant", edge: peer.name)
+            }
+            self.phase = .serving(edge: peer.name)
+            self.logger[metadataKey: "edge"] = "\(peer.name)"
+            self.logger.info("edge connected")
+            self.core.metrics.connections(self.core.registry.count)
+            self.closeAtExpiry(of: handler, context)
+            self.serve()
+        } catch {
+            self.refuse("\(error)")
+        }
+    }
+
+    /// A connection must not outlive the identity that opened it.
+    private func closeAtExpiry(of handler: NIOSSLServerHandler, _ context: ChannelHandlerContext) {
+        guard let der = try? handler.peerCertificate?.toDERBytes(), let certificate = try? Certificate(derEncoded: der)
+        else { return }
+        let expiry = Int64(certificate.notValidAfter.timeIntervalSince1970)
+        // Identities may live longer than a timer can count; a century is enough.
+        let left: Int64 = min(max(0, expiry - Clock.wallMilliseconds() / 1000), 100 * 366 * 86_400)
+        self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(left)) {
+            self.cutOff("the edge's identity has expired")
+        }
+    }
+
+    // MARK: Ends
+
+    private func refuse(_ reason: String, edge: String? = nil) {
+        self.core.auditConnection(
+            edge: edge, address: self.address, outcome: .refused, detail: reason, since: self.connectedAt)
+        self.logger.notice("connection refused", metadata: ["reason": "\(reason)", "edge": "\(edge ?? "unknown")"])
+        self.close(reason)
+    }
+
+    private func cutOff(_ reason: String) {
+        guard let edge = self.edge else { return }
+        self.core.auditConnection(
+            edge: edge, address: self.address, outcome: .cutOff, detail: reason, since: self.connectedAt)
+        self.logger.notice("edge cut off", metadata: ["reason": "\(reason)"])
+        self.close(reason)
+    }
+
+    private func drain() {
+        switch self.phase {
+        case .shaking: self.close("shutting down")
+        case .serving(let edge):
+            self.phase = .draining(edge: edge)
+            self.closeIfDrained()
+        case .draining, .closing: break
+        }
+    }
+
+    private func closeIfDrained() {
+        guard case .draining = self.phase, self.inFlight == 0 else { return }
+        self.close("shutting down")
+    }
+
+    /// Answers given so far still go out.
+    private func close(_ reason: String) {
+        if case .closing = self.phase { return }
+        self.phase = .closing
+        self.closeReason = reason
+        self.decoder = KeyPacketDecoder()
+        self.flushOutbound()
+        self.context?.close(promise: nil)
+    }
+
+    /// The edge, while it is being served.
+    private var edge: String? {
+        switch self.phase {
+        case .serving(let edge), .draining(let edge): edge
+        case .shaking, .closing: nil
+        }
+    }
+
+    // MARK: Reading
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard case .serving = self.phase else { return }
+        self.decoder.receive(self.unwrapInboundIn(data))
+        self.serve()
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if case .serving = self.phase, !self.takesRequests {
+            self.wantsRead = true
+        } else {
+            context.read()
+        }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        self.serve()
+        context.fireChannelWritabilityChanged()
+    }
+
+    private var takesRequests: Bool {
+        guard case .serving = self.phase, let context = self.context else { return false }
+        return !self.paused && context.channel.isWritable
+    }
+
+    /// Answers every packet that has arrived, as far as the peer reads the answers.
+    private func serve() {
+        while self.takesRequests {
+            let event: KeyPacketEvent?
+            do throws(KeyFramingError) {
+                event = try self.decoder.next()
+            } catch {
+                return self.framingFailed(error)
+            }
+            guard let event else { break }
+            self.handle(event)
+            if self.outbound.readableBytes >= Self.flushSize { self.flushOutbound() }
+        }
+        self.flushOutbound()
+        if self.wantsRead, self.takesRequests {
+            self.wantsRead = false
+            self.context?.read()
+        }
+    }
+
+    private func framingFailed(_ error: KeyFramingError) {
+        guard let edge = self.edge else { return }
+        switch error {
+        case .versionMismatch(let major, let id):
+            let arrival: UInt64 = Clock.monotonic()
+            let line = Line(edge: edge, operation: "unknown", arrival: arrival, detail: "major version \(major)")
+            if self.core.audit.reserve() { self.conclude(line, .versionMismatch) }
+            self.send(.failure(id: id, .versionMismatch))
+            self.close("major version \(major) of the key protocol")
+        }
+    }
+
+    // MARK: Requests
+
+    /// What an audit line needs, from the packet's arrival to its answer.
+    private struct Line: Sendable {
+        var edge: String
+        var site: String?
+        var serverName: String?
+        var clientIP: [UInt8]?
+        var operation: String
+        var arrival: UInt64
+        var detail: String?
+    }
+
+    private func handle(_ event: KeyPacketEvent) {
+        guard let edge = self.edge else { return }
+        let arrival: UInt64 = Clock.monotonic()
+        switch event {
+        case .malformed(let id, let code):
+            let line = Line(edge: edge, operation: "unknown", arrival: arrival, detail: "malformed packet")
+            guard self.reserve(id) else { return }
+            self.refuse(id, code, .formatError, line)
+        case .packet(let packet) where packet.body.opcode == .ping:
+            self.send(KeyPacket(id: packet.id, body: KeyMessage(opcode: .pong, payload: packet.body.payload)))
+        case .packet(let packet):
+            guard self.reserve(packet.id) else { return }
+            self.handle(packet, of: edge, arrival)
+        }
+    }
+
+    /// Without room for an audit line there is no operation.
+    private func reserve(_ id: UInt32) -> Bool {
+        guard self.core.audit.reserve() else {
+            self.core.metrics.operation("unknown", .overloaded, nanoseconds: 0)
+            self.send(.failure(id: id, .internalError))
+            self.countRefusal()
+            return false
+        }
+        return true
+    }
+
+    private func handle(_ packet: KeyPacket, of edge: String, _ arrival: UInt64) {
+        let judge = RequestJudge(
+            edge: edge, policy: self.core.policy, now: arrival, wallSeconds: Clock.wallMilliseconds() / 1000)
+        let verdict: RequestJudge.Verdict = judge.judge(packet.body)
+        let line = Line(
+            edge: edge, site: verdict.site?.name, serverName: packet.body.serverName, clientIP: packet.body.clientIP,
+            operation: verdict.operation, arrival: arrival, detail: verdict.detail)
+        switch verdict.action {
+        case .pong:
+            self.core.audit.cancel()
+        case .answer(let payload):
+            self.conclude(line, .ok)
+            self.send(.success(id: packet.id, payload: payload))
+        case .refuse(let code, let outcome):
+            self.refuse(packet.id, code, outcome, line)
+        case .perform(let operation, let grant, let needs):
+            self.perform(operation, grant, needs, packet.id, line)
+        }
+    }
+
+    private func perform(
+        _ operation: KeyOperation, _ grant: Grant, _ needs: [KeyProtocol.Operation], _ id: UInt32, _ line: Line
+    ) {
+        let key: any StoredKey = grant.site.key
+        let cost: KeyOperationCost = key.cost(of: operation)
+        if case .inPlace = cost {
+            let result: Result<[UInt8], KeyOperationError> = Result { () throws(KeyOperationError) in
+                try key.perform(operation)
+            }
+            return self.answer(result, id, line)
+        }
+        guard self.inFlight < self.core.limits.inFlight, let eventLoop = self.context?.eventLoop else {
+            return self.refuse(id, .internalError, .overloaded, line)
+        }
+        self.inFlight += 1
+        let connection = NIOLoopBound(self, eventLoop: eventLoop)
+        let site: Site = grant.site
+        let done: @Sendable (Result<[UInt8], KeyOperationError>) -> Void = { result in
+            eventLoop.execute { connection.value.performed(result, site, needs, id, line) }
+        }
+        guard case .offload = cost else { return key.perform(operation, completion: done) }
+        self.core.threads.submit { state in
+            guard case .active = state else { return done(.failure(.failed)) }
+            done(Result { () throws(KeyOperationError) in try key.perform(operation) })
+        }
+    }
+
+    /// A slow operation has come back. The grant it was begun under may be gone by now; then so is its result.
+    private func performed(
+        _ result: Result<[UInt8], KeyOperationError>, _ site: Site, _ needs: [KeyProtocol.Operation], _ id: UInt32,
+        _ line: Line
+    ) {
+        self.inFlight -= 1
+        let policy: Policy = self.core.policy
+        // After a reload the site is another object, if it is still there.
+        let kept: Bool = policy.index.sites(byKey: SiteQuery(ski: site.ski)).contains { candidate in
+            guard let grant = policy.grant(to: line.edge, for: candidate) else { return false }
+            return needs.allSatisfy(grant.allows)
+        }
+        if kept {
+            self.answer(result, id, line)
+        } else {
+            self.refuse(id, .keyNotFound, .denied, line)
+        }
+        self.flushOutbound()
+        self.closeIfDrained()
+    }
+
+    private func answer(_ result: Result<[UInt8], KeyOperationError>, _ id: UInt32, _ line: Line) {
+        switch result {
+        case .success(let bytes):
+            self.conclude(line, .ok)
+            self.send(.success(id: id, payload: ByteBuffer(bytes: bytes)))
+        case .failure(.wrongKeyType):
+            self.refuse(id, .badOpcode, .wrongKeyType, line)
+        case .failure(.badLength):
+            self.refuse(id, .formatError, .formatError, line)
+        case .failure(.failed):
+            self.refuse(id, .cryptographyFailed, .cryptographyFailed, line)
+        }
+    }
+
+    private func refuse(_ id: UInt32, _ code: KeyErrorCode, _ outcome: AuditOutcome, _ line: Line) {
+        self.conclude(line, outcome)
+        self.send(.failure(id: id, code))
+        self.countRefusal()
+    }
+
+    /// Refusals cost the key holder audit lines, so a peer that collects them is slowed down.
+    private func countRefusal() {
+        guard !self.paused, !self.refusals.take(now: Clock.monotonic()), let context = self.context else { return }
+        self.paused = true
+        context.eventLoop.assumeIsolated().scheduleTask(in: Self.pause) {
+            self.paused = false
+            self.serve()
+        }
+    }
+
+    /// Writes the audit line that was reserved, and counts.
+    private func conclude(_ line: Line, _ outcome: AuditOutcome) {
+        let nanoseconds = Int64(Clock.monotonic() - line.arrival)
+        self.core.metrics.operation(line.operation, outcome, nanoseconds: nanoseconds)
+        self.core.audit.record(
+            AuditRecord(
+                time: Clock.wallMilliseconds(), edge: line.edge, site: line.site, serverName: line.serverName,
+                clientIP: line.clientIP, operation: line.operation, outcome: outcome, duration: nanoseconds / 1000,
+                detail: line.detail))
+    }
+
+    // MARK: Writing
+
+    private func send(_ packet: KeyPacket) {
+        if case .closing = self.phase { return }
+        do throws(KeyEncodingError) {
+            try packet.encode(into: &self.outbound)
+        } catch {
+            self.logger.error("an answer could not be encoded", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func flushOutbound() {
+        guard self.outbound.readableBytes > 0, let context = self.context else { return }
+        let bytes: ByteBuffer = self.outbound
+        self.outbound = ByteBuffer()
+        context.writeAndFlush(self.wrapOutboundOut(bytes), promise: nil)
+    }
+}

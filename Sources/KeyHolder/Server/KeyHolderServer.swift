@@ -1,0 +1,188 @@
+public import Logging
+public import NIOCore
+import NIOPosix
+import NIOSSL
+import PeerLink
+public import ServiceLifecycle
+import Synchronization
+
+/// A key holder: owns the private keys of sites, and uses them for the edges that were granted it.
+///
+/// Create it (which loads every chain and key and opens the audit log), then either `run()` it in a service group, or
+/// ``start()`` and ``stop()`` it.
+public final class KeyHolderServer: Service {
+    private let configuration: KeyHolderConfiguration
+    private let group: any EventLoopGroup
+    private let core: KeyHolderCore
+    private let tls: Mutex<NIOSSLContext>
+    private let listeners = Mutex<[any Channel]>([])
+    private let logger: Logger
+    private let onReady: @Sendable ([SocketAddress]) -> Void
+
+    /// - Parameters:
+    ///   - group: Runs the connections; the caller's to shut down.
+    ///   - onReady: Called by ``run()`` with the bound addresses.
+    /// - Throws: ``KeyHolderError``, ``SiteLoadError`` or ``AuditLogError``, each saying what to do.
+    public init(
+        configuration: KeyHolderConfiguration, group: any EventLoopGroup, logger: Logger,
+        onReady: @escaping @Sendable ([SocketAddress]) -> Void = { _ in }
+    ) throws {
+        guard !configuration.listen.isEmpty else { throw KeyHolderError.noListenAddress }
+        self.configuration = configuration
+        self.group = group
+        self.logger = logger
+        self.onReady = onReady
+        self.tls = Mutex(try Self.context(configuration))
+        let policy = try Self.policy(configuration, previous: nil, logger)
+        let audit = try AuditLog(configuration.audit, limit: configuration.limits.auditQueue, logger: logger)
+        let threads = NIOThreadPool(
+            numberOfThreads: configuration.limits.signingThreads ?? System.coreCount)
+        self.core = KeyHolderCore(
+            limits: configuration.limits, policy: policy, audit: audit, threads: threads, logger: logger)
+    }
+
+    /// Serves until graceful shutdown or cancellation, then finishes what is under way.
+    public func run() async throws {
+        let addresses: [SocketAddress] = try await self.start()
+        self.onReady(addresses)
+        // Cancellation ends the wait as well; both ways lead to the same orderly end.
+        try? await gracefulShutdown()
+        await self.stop()
+    }
+
+    /// Binds every address. Call it once.
+    ///
+    /// - Returns: The bound addresses, in the configuration's order.
+    /// - Throws: ``KeyHolderError/cannotListen(_:_:)``.
+    public func start() async throws -> [SocketAddress] {
+        self.core.threads.start()
+        for address in self.configuration.listen {
+            do {
+                let channel: any Channel = try await self.bootstrap().bind(host: address.host, port: address.port).get()
+                self.listeners.withLock { $0.append(channel) }
+            } catch {
+                await self.stop()
+                throw KeyHolderError.cannotListen("\(address)", "\(error)")
+            }
+        }
+        return self.listeners.withLock { $0.compactMap(\.localAddress) }
+    }
+
+    /// Stops listening, answers requests under way for at most the drain timeout, closes every connection and writes what
+    /// is left of the audit log.
+    public func stop() async {
+        let listeners: [any Channel] = self.listeners.withLock { listeners in
+            defer { listeners = [] }
+            return listeners
+        }
+        for listener in listeners { try? await listener.close().get() }
+        let channels: [any Channel] = self.core.registry.shutDown()
+        for channel in channels { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.drain) }
+        let timeout: TimeAmount = self.core.limits.drainTimeout
+        let timers: [Scheduled<Void>] = channels.map { channel in
+            channel.eventLoop.scheduleTask(in: timeout) { channel.close(mode: .all, promise: nil) }
+        }
+        for channel in channels { try? await channel.closeFuture.get() }
+        for timer in timers { timer.cancel() }
+        try? await self.core.threads.shutdownGracefully()
+        await self.core.audit.shutDown()
+    }
+
+    /// Puts the configuration's sites, grants and credentials in the place of the present ones, all at once.
+    ///
+    /// Edges that have no grant any more are cut off at once, connections included. Requests under way are judged again by
+    /// the new grants before their results leave. Addresses, limits and the audit log's place stay as they were until a
+    /// restart. New credentials apply to new connections.
+    ///
+    /// - Throws: ``SiteLoadError`` or ``KeyHolderError``; everything stays as it was then.
+    public func reload(_ configuration: KeyHolderConfiguration) throws {
+        let context: NIOSSLContext = try Self.context(configuration)
+        let policy = try Self.policy(configuration, previous: self.core.policy, self.logger)
+        self.tls.withLock { $0 = context }
+        self.core.policy = policy
+        let dropped: [any Channel] = self.core.registry.channels { policy.knows(edge: $0) }
+        for channel in dropped { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.cutOff) }
+        self.logger.notice(
+            "reloaded", metadata: ["sites": "\(policy.sites.count)", "connections-cut-off": "\(dropped.count)"])
+    }
+
+    /// Opens the audit file again, after something else has renamed it.
+    ///
+    /// - Throws: ``AuditLogError``; lines then still go to the old file.
+    public func reopenAudit() throws {
+        try self.core.audit.reopen()
+    }
+
+    /// Connections of edges at this moment.
+    public var connectionCount: Int { self.core.registry.count }
+
+    // MARK: Parts
+
+    private func bootstrap() -> ServerBootstrap {
+        let core: KeyHolderCore = self.core
+        return ServerBootstrap(group: self.group)
+            .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelInitializer { [self] channel in
+                let now: UInt64 = Clock.monotonic()
+                if let refusal = core.registry.accepted(channel) {
+                    core.auditConnection(
+                        edge: nil, address: channel.remoteAddress.map { "\($0)" }, outcome: .refused,
+                        detail: "limit of connections: \(refusal)", since: now)
+                    return channel.close()
+                }
+                channel.closeFuture.whenComplete { _ in
+                    core.registry.closed(channel)
+                    core.metrics.connections(core.registry.count)
+                }
+                let context: NIOSSLContext = self.tls.withLock { $0 }
+                return channel.eventLoop.makeCompletedFuture {
+                    let pipeline = channel.pipeline.syncOperations
+                    try pipeline.addHandler(NIOSSLServerHandler(context: context))
+                    try pipeline.addHandler(IdleStateHandler(readTimeout: core.limits.idleTimeout))
+                    try pipeline.addHandler(KeyHolderConnection(core: core, now: now))
+                }
+            }
+    }
+
+    private static func context(_ configuration: KeyHolderConfiguration) throws -> NIOSSLContext {
+        guard configuration.credentials.identity.role == .keyholder else {
+            throw KeyHolderError.wrongRole(configuration.credentials.identity)
+        }
+        do {
+            return try configuration.credentials.serverContext()
+        } catch {
+            throw KeyHolderError.tls("\(error)")
+        }
+    }
+
+    private static func policy(
+        _ configuration: KeyHolderConfiguration, previous: Policy?, _ logger: Logger
+    ) throws(SiteLoadError) -> Policy {
+        let loader = SiteLoader(store: configuration.keyStore)
+        var sites: [Site] = []
+        for site in configuration.sites {
+            if site.key.isReadableByOthers {
+                logger.warning(
+                    "a private key can be read by other users; chmod 600 it", metadata: ["file": "\(site.key.name)"])
+            }
+            sites.append(try loader.load(site))
+        }
+        let policy = try Policy(
+            sites: sites, grants: configuration.grants, previous: previous, now: Clock.monotonic())
+        let now: Int64 = Clock.wallMilliseconds() / 1000
+        for site in sites {
+            logger.info("site loaded", metadata: ["site": "\(site.name)", "key": "\(site.key.type)"])
+            if site.notAfter < now {
+                logger.warning("a site's certificate has expired; renew it", metadata: ["file": "\(site.chainName)"])
+            }
+        }
+        for (one, other) in policy.sitesSharingKeys {
+            logger.warning(
+                "two sites share a private key: a grant for one is as good as a grant for the other",
+                metadata: ["site": "\(one.name)", "other": "\(other.name)"])
+        }
+        return policy
+    }
+}

@@ -1,0 +1,168 @@
+import KeyProtocol
+import NIOCore
+import TLSWire
+
+/// Decides what becomes of one request. Pure: a message, an edge's name, the policy and the time in; a verdict out.
+struct RequestJudge {
+    /// What to do, and what the audit line says about it.
+    struct Verdict {
+        var action: Action
+        /// The operation's name in audit lines.
+        var operation: String
+        var site: Site?
+        var detail: String?
+    }
+
+    enum Action {
+        /// A ping: answered without grant or audit line.
+        case pong
+        /// Answered from what is known already.
+        case answer(ByteBuffer)
+        case refuse(KeyErrorCode, AuditOutcome)
+        /// To be done by the grant's key, if the edge still holds these operations for it.
+        case perform(KeyOperation, Grant, needs: [KeyProtocol.Operation])
+    }
+
+    var edge: String
+    var policy: Policy
+    /// Monotonic nanoseconds, for rate limits.
+    var now: UInt64
+    /// Seconds since 1970, for expiry.
+    var wallSeconds: Int64
+
+    func judge(_ message: KeyMessage) -> Verdict {
+        switch RequestKind(message) {
+        case .ping:
+            return Verdict(action: .pong, operation: "ping")
+        case .unexpected:
+            return Verdict(action: .refuse(.unexpectedOpcode, .unexpectedOpcode), operation: "unknown")
+        case .unknown:
+            let detail: String = message.function.map { "function \($0)" } ?? "opcode \(message.opcode)"
+            return Verdict(action: .refuse(.badOpcode, .badOpcode), operation: "unknown", detail: detail)
+        case .function(let function):
+            return self.judge(function, message)
+        case .stock(let request):
+            return self.judge(request, message)
+        }
+    }
+
+    // MARK: Our own functions
+
+    private func judge(_ function: KeyFunction, _ message: KeyMessage) -> Verdict {
+        var verdict = Verdict(action: .pong, operation: function.operation.rawValue)
+        guard message.serverName != nil else {
+            verdict.action = .refuse(.formatError, .formatError)
+            verdict.detail = "no server name"
+            return verdict
+        }
+        verdict.site = self.policy.index.site(byName: SiteQuery(message))
+        let grant: Grant
+        do throws(Refusal) {
+            grant = try self.admit(verdict.site.map { [$0] } ?? [], [function.operation])
+        } catch {
+            verdict.action = .refuse(error.code, error.outcome)
+            return verdict
+        }
+        // An edge that still has the chain from before a reload would get a signature that no client accepts.
+        if let ski = message.ski, function != .certificate, ski != grant.site.ski {
+            verdict.action = .refuse(.certificateNotFound, .staleCertificate)
+            return verdict
+        }
+        do throws(KeyPayloadError) {
+            verdict.action = try self.action(function, message.payload, grant)
+        } catch {
+            verdict.action = .refuse(.formatError, .formatError)
+            verdict.detail = "\(error)"
+        }
+        return verdict
+    }
+
+    private func action(
+        _ function: KeyFunction, _ payload: ByteBuffer, _ grant: Grant
+    ) throws(KeyPayloadError) -> Action {
+        let type: KeyType = grant.site.key.type
+        switch function {
+        case .certificate:
+            guard payload.readableBytes == 0 else { throw .trailingBytes }
+            return .answer(grant.certificateAnswer)
+        case .signTLS13:
+            let request = try SignTLS13Request(decoding: payload)
+            guard type.schemesForTLS13.contains(request.scheme) else { return .refuse(.badOpcode, .wrongKeyType) }
+            let content: [UInt8] = TLS13ServerSignature.content(transcriptHash: request.transcriptHash)
+            return .perform(.sign(request.scheme, content: content), grant, needs: [.signTLS13])
+        case .signTLS12:
+            let request = try SignTLS12Request(decoding: payload)
+            guard type.schemes.contains(request.scheme) else { return .refuse(.badOpcode, .wrongKeyType) }
+            let content: [UInt8] = request.exchange.signedContent
+            return .perform(.sign(request.scheme, content: content), grant, needs: [.signTLS12])
+        }
+    }
+
+    // MARK: Stock opcodes
+
+    private func judge(_ request: StockRequest, _ message: KeyMessage) -> Verdict {
+        var verdict = Verdict(action: .pong, operation: request.operation.rawValue)
+        let sites: [Site] = self.policy.index.sites(byKey: SiteQuery(message))
+        verdict.site = sites.first
+        let grant: Grant
+        do throws(Refusal) {
+            grant = try self.admit(sites, request.needed)
+        } catch {
+            verdict.action = .refuse(error.code, error.outcome)
+            return verdict
+        }
+        verdict.site = grant.site
+        guard request.fits(grant.site.key.type) else {
+            verdict.action = .refuse(.badOpcode, .wrongKeyType)
+            return verdict
+        }
+        guard request.acceptsLength(message.payload.readableBytes, for: grant.site.key.type) else {
+            verdict.action = .refuse(.formatError, .formatError)
+            verdict.detail = "payload of \(message.payload.readableBytes) bytes"
+            return verdict
+        }
+        let operation: KeyOperation = request.keyOperation(Array(message.payload.readableBytesView))
+        verdict.action = .perform(operation, grant, needs: request.needed)
+        return verdict
+    }
+
+    // MARK: Grants
+
+    private struct Refusal: Error {
+        var code: KeyErrorCode
+        var outcome: AuditOutcome
+    }
+
+    /// The grant under which the edge may do all of `needed`. A site that does not exist and one that is not granted get
+    /// the same answer: an edge cannot probe for sites.
+    private func admit(_ sites: [Site], _ needed: [KeyProtocol.Operation]) throws(Refusal) -> Grant {
+        let granted: Grant? = sites.lazy.compactMap { self.policy.grant(to: self.edge, for: $0) }
+            .first { grant in needed.allSatisfy(grant.allows) }
+        guard let grant = granted else {
+            throw Refusal(code: .keyNotFound, outcome: sites.isEmpty ? .unknownSite : .denied)
+        }
+        guard grant.takeToken(now: self.now) else {
+            throw Refusal(code: .internalError, outcome: .rateLimited)
+        }
+        guard self.wallSeconds <= grant.site.notAfter else {
+            throw Refusal(code: .expired, outcome: .expired)
+        }
+        return grant
+    }
+}
+
+extension SiteQuery {
+    init(_ message: KeyMessage) {
+        self.init(serverName: message.serverName, ski: message.ski, certificateDigest: message.certificateDigest)
+    }
+}
+
+extension KeyFunction {
+    var operation: KeyProtocol.Operation {
+        switch self {
+        case .certificate: .certificate
+        case .signTLS13: .signTLS13
+        case .signTLS12: .signTLS12
+        }
+    }
+}

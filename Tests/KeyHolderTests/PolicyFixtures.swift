@@ -1,0 +1,88 @@
+import Crypto
+import CryptoExtras
+import KeyProtocol
+import NIOCore
+import TLSWire
+import X509
+
+@testable import KeyHolder
+
+/// Sites without certificates, for tests of decisions.
+enum PolicyFixtures {
+    static let edwards = Curve25519.Signing.PrivateKey()
+    static let p256 = P256.Signing.PrivateKey()
+    static let p384 = P384.Signing.PrivateKey()
+    static let p521 = P521.Signing.PrivateKey()
+    static let rsa: _RSA.Signing.PrivateKey = KeyStoreTests.rsaKeys[0]
+
+    /// One key of each type.
+    static func keys() throws -> [any StoredKey] {
+        [
+            SoftwareKey(.p256(self.p256)), SoftwareKey(.p384(self.p384)), SoftwareKey(.p521(self.p521)),
+            SoftwareKey(.ed25519(self.edwards)), SoftwareKey(.rsa(try RSASecret(self.rsa))),
+        ]
+    }
+
+    static func site(
+        _ domains: String..., ski: UInt8, key: (any StoredKey)? = nil, notAfter: Int64 = 4_000_000_000,
+        modes: Set<TrustMode> = [.keyless]
+    ) throws -> Site {
+        Site(
+            domains: try domains.map { try ServerNamePattern($0) }, chain: [[ski, 1, 2, 3]],
+            ski: [UInt8](repeating: ski, count: 20), certificateDigest: [UInt8](repeating: ski, count: 32),
+            key: key ?? SoftwareKey(.p256(self.p256)), modes: modes, notAfter: notAfter,
+            chainName: "\(domains[0]).pem")
+    }
+
+    static func grant(
+        _ edge: String, _ sites: String..., operations: Set<KeyProtocol.Operation> = KeyProtocol.Operation.keyless,
+        rate: Int = 1000
+    ) throws -> GrantConfiguration {
+        GrantConfiguration(
+            edge: edge, sites: try sites.map { try ServerNamePattern($0) }, operations: operations, rate: rate)
+    }
+
+    static func certificateRequest(_ name: String) -> KeyMessage {
+        KeyMessage(opcode: .custom, function: KeyFunction.certificate.rawValue, serverName: name)
+    }
+
+    static func signRequest(
+        _ name: String, _ scheme: SignatureScheme = .ecdsaP256SHA256, hashLength: Int = 32, ski: [UInt8]? = nil
+    ) -> KeyMessage {
+        let request = SignTLS13Request(
+            scheme: scheme, transcriptHash: [UInt8](repeating: 0xAB, count: hashLength))
+        return KeyMessage(
+            opcode: .custom, payload: request.encoded(), function: KeyFunction.signTLS13.rawValue, serverName: name,
+            ski: ski)
+    }
+
+    /// Randoms and x25519 parameters.
+    static let exchangeContent: [UInt8] =
+        [UInt8](repeating: 1, count: 32) + [UInt8](repeating: 2, count: 32) + [3, 0, 29, 32]
+        + [UInt8](repeating: 9, count: 32)
+
+    static func signTLS12Request(_ name: String, _ scheme: SignatureScheme) throws -> KeyMessage {
+        let exchange = try TLS12ServerKeyExchange(signedContent: self.exchangeContent)
+        return KeyMessage(
+            opcode: .custom, payload: SignTLS12Request(scheme: scheme, exchange: exchange).encoded(),
+            function: KeyFunction.signTLS12.rawValue, serverName: name)
+    }
+}
+
+extension RequestJudge.Action {
+    var refusal: (KeyErrorCode, AuditOutcome)? {
+        if case .refuse(let code, let outcome) = self { (code, outcome) } else { nil }
+    }
+
+    var outcome: AuditOutcome? { self.refusal?.1 }
+    var code: KeyErrorCode? { self.refusal?.0 }
+
+    /// What would be done.
+    var operation: KeyOperation? {
+        if case .perform(let operation, _, _) = self { operation } else { nil }
+    }
+
+    var answer: ByteBuffer? {
+        if case .answer(let payload) = self { payload } else { nil }
+    }
+}

@@ -1,0 +1,370 @@
+import Crypto
+import CryptoExtras
+import KeyProtocol
+import NIOCore
+import TLSWire
+import Testing
+
+@testable import KeyHolder
+
+@Suite("Requests: who may do what, and what fits a key")
+struct RequestJudgeTests {
+    static func judge(
+        _ message: KeyMessage, edge: String = "paris", _ policy: Policy, now: UInt64 = 0, wall: Int64 = 1_800_000_000
+    ) -> RequestJudge.Verdict {
+        RequestJudge(edge: edge, policy: policy, now: now, wallSeconds: wall).judge(message)
+    }
+
+    static func policy(_ grants: [GrantConfiguration]) throws -> Policy {
+        try Policy(
+            sites: [
+                try PolicyFixtures.site("www.example.test", "example.test", ski: 1),
+                try PolicyFixtures.site("*.example.test", ski: 2),
+                try PolicyFixtures.site("bank.test", ski: 3),
+            ], grants: grants, previous: nil, now: 0)
+    }
+
+    @Test("Nothing is allowed without a grant")
+    func denyByDefault() throws {
+        let policy = try Self.policy([])
+        for message in [
+            PolicyFixtures.certificateRequest("www.example.test"), PolicyFixtures.signRequest("www.example.test"),
+            try PolicyFixtures.signTLS12Request("www.example.test", .ecdsaP256SHA256),
+            KeyMessage(
+                opcode: .ecdsaSignSHA256, payload: ByteBuffer(repeating: 1, count: 32),
+                ski: [UInt8](repeating: 1, count: 20)),
+        ] {
+            let verdict = Self.judge(message, policy)
+            #expect(verdict.action.code == .keyNotFound)
+            #expect(verdict.action.outcome == .denied)
+            #expect(verdict.site?.name == "www.example.test")
+        }
+        #expect(!policy.knows(edge: "paris"))
+    }
+
+    @Test("A grant holds for its edge, its sites and its operations only")
+    func grantBounds() throws {
+        let policy = try Self.policy([
+            try PolicyFixtures.grant("paris", "www.example.test", operations: [.certificate, .signTLS13]),
+            try PolicyFixtures.grant("rome", "bank.test"),
+        ])
+        func outcome(_ message: KeyMessage, _ edge: String) -> AuditOutcome? {
+            Self.judge(message, edge: edge, policy).action.outcome
+        }
+        #expect(outcome(PolicyFixtures.signRequest("www.example.test"), "paris") == nil)
+        // Another domain of the same site.
+        #expect(outcome(PolicyFixtures.signRequest("example.test"), "paris") == nil)
+        #expect(outcome(PolicyFixtures.signRequest("bank.test"), "paris") == .denied)
+        #expect(outcome(PolicyFixtures.signRequest("shop.example.test"), "paris") == .denied)
+        #expect(outcome(PolicyFixtures.signRequest("www.example.test"), "rome") == .denied)
+        #expect(outcome(PolicyFixtures.signRequest("www.example.test"), "berlin") == .denied)
+        #expect(outcome(PolicyFixtures.signRequest("nowhere.test"), "paris") == .unknownSite)
+        let tls12 = try PolicyFixtures.signTLS12Request("www.example.test", .ecdsaP256SHA256)
+        #expect(outcome(tls12, "paris") == .denied)
+    }
+
+    @Test("An edge cannot tell a site it was not granted from one that does not exist")
+    func noProbing() throws {
+        let policy = try Self.policy([try PolicyFixtures.grant("paris", "www.example.test")])
+        for name in ["bank.test", "nowhere.test", "..", "192.0.2.1", "x"] {
+            #expect(Self.judge(PolicyFixtures.certificateRequest(name), policy).action.code == .keyNotFound)
+        }
+        for ski: UInt8 in [3, 9] {
+            let message = KeyMessage(
+                opcode: .ecdsaSignSHA256, payload: ByteBuffer(repeating: 1, count: 32),
+                ski: [UInt8](repeating: ski, count: 20))
+            #expect(Self.judge(message, policy).action.code == .keyNotFound)
+        }
+    }
+
+    @Test("A wildcard stands for one label, and an exact name of another site beats it")
+    func wildcard() throws {
+        let policy = try Self.policy([try PolicyFixtures.grant("paris", "*.example.test")])
+        func verdict(_ name: String) -> RequestJudge.Verdict {
+            Self.judge(PolicyFixtures.certificateRequest(name), policy)
+        }
+        #expect(verdict("shop.example.test").action.answer != nil)
+        #expect(verdict("SHOP.example.test").action.answer != nil)
+        #expect(verdict("a.b.example.test").action.outcome == .unknownSite)
+        #expect(verdict("www.example.test").action.outcome == .denied)
+    }
+
+    @Test("The certificate answer carries what the grant allows")
+    func certificateAnswer() throws {
+        let policy = try Self.policy([
+            try PolicyFixtures.grant("paris", "www.example.test"),
+            try PolicyFixtures.grant("rome", "www.example.test", operations: [.certificate]),
+        ])
+        let request = PolicyFixtures.certificateRequest("www.example.test")
+        let paris = try CertificateAnswer(
+            decoding: try #require(Self.judge(request, edge: "paris", policy).action.answer))
+        #expect(paris.chain == [[1, 1, 2, 3]])
+        #expect(paris.ski == [UInt8](repeating: 1, count: 20))
+        #expect(paris.modes == [.keyless])
+        #expect(paris.schemes == [.ecdsaP256SHA256])
+        #expect(paris.notAfter == 4_000_000_000)
+        let rome = try CertificateAnswer(
+            decoding: try #require(Self.judge(request, edge: "rome", policy).action.answer))
+        #expect(rome.modes == [])
+        var withPayload = request
+        withPayload.payload = ByteBuffer(bytes: [1])
+        #expect(Self.judge(withPayload, policy).action.code == .formatError)
+        var nameless = request
+        nameless.serverName = nil
+        #expect(Self.judge(nameless, policy).action.code == .formatError)
+    }
+
+    @Test("The rate limit counts per edge and site, refills with time, and survives a reload")
+    func rateLimit() throws {
+        let sites = [
+            try PolicyFixtures.site("a.test", ski: 1), try PolicyFixtures.site("b.test", ski: 2),
+        ]
+        let grants = [
+            try PolicyFixtures.grant("paris", "a.test", "b.test", rate: 2),
+            try PolicyFixtures.grant("rome", "a.test", rate: 2),
+        ]
+        let policy = try Policy(sites: sites, grants: grants, previous: nil, now: 0)
+        func allowed(_ edge: String, _ name: String, _ policy: Policy, now: UInt64) -> Bool {
+            let verdict = Self.judge(PolicyFixtures.signRequest(name), edge: edge, policy, now: now)
+            if verdict.action.outcome == .rateLimited { #expect(verdict.action.code == .internalError) }
+            return verdict.action.operation != nil
+        }
+        for _ in 0..<4 { #expect(allowed("paris", "a.test", policy, now: 0)) }
+        #expect(!allowed("paris", "a.test", policy, now: 0))
+        #expect(allowed("paris", "b.test", policy, now: 0))
+        #expect(allowed("rome", "a.test", policy, now: 0))
+        #expect(allowed("paris", "a.test", policy, now: 500_000_000))
+        #expect(!allowed("paris", "a.test", policy, now: 500_000_000))
+        let reloaded = try Policy(sites: sites, grants: grants, previous: policy, now: 500_000_000)
+        #expect(!allowed("paris", "a.test", reloaded, now: 500_000_000))
+        #expect(allowed("paris", "a.test", reloaded, now: 1_000_000_000))
+    }
+
+    @Test("An expired certificate and a stale one are named")
+    func expiry() throws {
+        let policy = try Policy(
+            sites: [try PolicyFixtures.site("a.test", ski: 1, notAfter: 1000)],
+            grants: [try PolicyFixtures.grant("paris", "a.test")], previous: nil, now: 0)
+        let request = PolicyFixtures.certificateRequest("a.test")
+        #expect(Self.judge(request, policy, wall: 1000).action.answer != nil)
+        #expect(Self.judge(request, policy, wall: 1001).action.code == .expired)
+        let current = PolicyFixtures.signRequest("a.test", ski: [UInt8](repeating: 1, count: 20))
+        #expect(Self.judge(current, policy, wall: 0).action.operation != nil)
+        let stale = PolicyFixtures.signRequest("a.test", ski: [UInt8](repeating: 2, count: 20))
+        #expect(Self.judge(stale, policy, wall: 0).action.code == .certificateNotFound)
+        #expect(Self.judge(stale, policy, wall: 0).action.outcome == .staleCertificate)
+    }
+
+    @Test("Every scheme with every key type: signed if it fits, refused if not")
+    func schemes() throws {
+        let every: [UInt16] = [
+            0x0201, 0x0203, 0x0401, 0x0501, 0x0601, 0x0403, 0x0503, 0x0603, 0x0804, 0x0805, 0x0806, 0x0807, 0x0808,
+            0x0809, 0x080A, 0x080B, 0x0000, 0xFFFF,
+        ]
+        for key in try PolicyFixtures.keys() {
+            let policy = try Policy(
+                sites: [try PolicyFixtures.site("a.test", ski: 1, key: key)],
+                grants: [try PolicyFixtures.grant("paris", "a.test", rate: 1_000_000)], previous: nil, now: 0)
+            for scheme in every.map(SignatureScheme.init(rawValue:)) {
+                let pkcs1: Bool = [0x0401, 0x0501, 0x0601].contains(scheme.rawValue)
+                for length in [32, 48] {
+                    let request = PolicyFixtures.signRequest("a.test", scheme, hashLength: length)
+                    let verdict = Self.judge(request, policy)
+                    if key.type.schemes.contains(scheme), !pkcs1 {
+                        let content = TLS13ServerSignature.content(
+                            transcriptHash: [UInt8](repeating: 0xAB, count: length))
+                        #expect(verdict.action.operation == .sign(scheme, content: content))
+                    } else {
+                        #expect(verdict.action.outcome == .wrongKeyType)
+                        #expect(verdict.action.code == .badOpcode)
+                    }
+                }
+                let request = try PolicyFixtures.signTLS12Request("a.test", scheme)
+                let verdict = Self.judge(request, policy)
+                if key.type.schemes.contains(scheme) {
+                    let operation = KeyOperation.sign(scheme, content: PolicyFixtures.exchangeContent)
+                    #expect(verdict.action.operation == operation)
+                    #expect(throws: Never.self) { try key.perform(operation) }
+                } else {
+                    #expect(verdict.action.outcome == .wrongKeyType)
+                }
+            }
+        }
+    }
+
+    static let stock: [(Opcode, Int)] = [
+        (.rsaDecrypt, 256), (.rsaDecryptRaw, 256), (.rsaSignMD5SHA1, 36), (.rsaSignSHA1, 20), (.rsaSignSHA224, 28),
+        (.rsaSignSHA256, 32), (.rsaSignSHA384, 48), (.rsaSignSHA512, 64), (.rsaPSSSignSHA256, 32),
+        (.rsaPSSSignSHA384, 48), (.rsaPSSSignSHA512, 64), (.ecdsaSignMD5SHA1, 36), (.ecdsaSignSHA1, 20),
+        (.ecdsaSignSHA224, 28), (.ecdsaSignSHA256, 32), (.ecdsaSignSHA384, 48), (.ecdsaSignSHA512, 64),
+        (.ed25519Sign, 100),
+    ]
+
+    @Test("Every stock opcode with every key type", arguments: stock)
+    func stockOpcodes(opcode: Opcode, length: Int) throws {
+        let request = try #require(StockRequest(opcode))
+        for key in try PolicyFixtures.keys() {
+            let all = Set(KeyProtocol.Operation.allCases)
+            func policy(_ operations: Set<KeyProtocol.Operation>) throws -> Policy {
+                try Policy(
+                    sites: [try PolicyFixtures.site("a.test", ski: 1, key: key)],
+                    grants: [try PolicyFixtures.grant("paris", "a.test", operations: operations)], previous: nil,
+                    now: 0)
+            }
+            let granted = try policy(all)
+            func message(_ length: Int) -> KeyMessage {
+                KeyMessage(
+                    opcode: opcode, payload: ByteBuffer(repeating: 1, count: length),
+                    ski: [UInt8](repeating: 1, count: 20))
+            }
+            let verdict = Self.judge(message(length), granted)
+            #expect(verdict.operation == request.operation.rawValue)
+            if request.fits(key.type) {
+                let operation = try #require(verdict.action.operation)
+                #expect(throws: Never.self) { try key.perform(operation) }
+                let wrong: Int = opcode == .ed25519Sign ? 0 : length + 1
+                #expect(Self.judge(message(wrong), granted).action.code == .formatError)
+            } else {
+                #expect(verdict.action.code == .badOpcode)
+                #expect(verdict.action.outcome == .wrongKeyType)
+            }
+            // Off unless the grant names them.
+            #expect(
+                Self.judge(message(length), try policy(KeyProtocol.Operation.keyless)).action.outcome == .denied)
+            #expect(
+                Self.judge(message(length), try policy(all.subtracting(request.needed))).action.outcome == .denied)
+        }
+    }
+
+    @Test("The bare private operation needs the grant to sign as well as the one to decrypt")
+    func rawOperation() throws {
+        let key = try #require(try PolicyFixtures.keys().last)
+        for (operations, allowed) in [
+            ([.rsaDecrypt], false), ([.rsaSign], false), ([.rsaDecrypt, .rsaSign], true),
+        ] as [(Set<KeyProtocol.Operation>, Bool)] {
+            let policy = try Policy(
+                sites: [try PolicyFixtures.site("a.test", ski: 1, key: key)],
+                grants: [try PolicyFixtures.grant("paris", "a.test", operations: operations)], previous: nil, now: 0)
+            let message = KeyMessage(
+                opcode: .rsaDecryptRaw, payload: ByteBuffer(repeating: 1, count: 256), serverName: "a.test")
+            #expect((Self.judge(message, policy).action.operation != nil) == allowed)
+        }
+    }
+
+    @Test("Stock peers name a site by key identifier, by certificate digest or by name")
+    func stockLookup() throws {
+        let policy = try Self.policy([try PolicyFixtures.grant("paris", "bank.test", operations: [.ecdsaSign])])
+        func outcome(_ change: (inout KeyMessage) -> Void) -> String {
+            var message = KeyMessage(opcode: .ecdsaSignSHA256, payload: ByteBuffer(repeating: 1, count: 32))
+            change(&message)
+            let verdict = Self.judge(message, policy)
+            return verdict.action.outcome?.rawValue ?? verdict.site?.name ?? ""
+        }
+        #expect(outcome { $0.ski = [UInt8](repeating: 3, count: 20) } == "bank.test")
+        #expect(outcome { $0.certificateDigest = [UInt8](repeating: 3, count: 32) } == "bank.test")
+        #expect(outcome { $0.serverName = "bank.test" } == "bank.test")
+        #expect(outcome { _ in } == "unknown-site")
+        #expect(
+            outcome {
+                $0.ski = [UInt8](repeating: 8, count: 20); $0.serverName = "bank.test"
+            } == "unknown-site")
+    }
+
+    @Test("Sites with one key are told apart by their grants")
+    func sharedKeys() throws {
+        let policy = try Policy(
+            sites: [try PolicyFixtures.site("a.test", ski: 1), try PolicyFixtures.site("b.test", ski: 1)],
+            grants: [try PolicyFixtures.grant("paris", "b.test", operations: [.ecdsaSign])], previous: nil, now: 0)
+        let message = KeyMessage(
+            opcode: .ecdsaSignSHA256, payload: ByteBuffer(repeating: 1, count: 32),
+            ski: [UInt8](repeating: 1, count: 20))
+        let verdict = Self.judge(message, policy)
+        #expect(verdict.site?.name == "b.test")
+        #expect(verdict.action.operation != nil)
+        #expect(policy.sitesSharingKeys.count == 1)
+    }
+
+    @Test("Answers, unknown opcodes and unknown functions are refused by their own codes")
+    func opcodes() throws {
+        let policy = try Self.policy([])
+        for opcode: Opcode in [.success, .error, .pong] {
+            #expect(Self.judge(KeyMessage(opcode: opcode), policy).action.code == .unexpectedOpcode)
+        }
+        for opcode: UInt8 in [0x00, 0x09, 0x19, 0x25, 0x34, 0x38, 0xF3] {
+            #expect(Self.judge(KeyMessage(opcode: Opcode(rawValue: opcode)), policy).action.code == .badOpcode)
+        }
+        #expect(Self.judge(KeyMessage(opcode: .custom), policy).action.code == .badOpcode)
+        let unknown = KeyMessage(opcode: .custom, function: "latchstring.sign-tls13/2", serverName: "a.test")
+        #expect(Self.judge(unknown, policy).action.code == .badOpcode)
+        #expect(Self.judge(unknown, policy).detail == "function latchstring.sign-tls13/2")
+    }
+
+    @Test("A malformed payload is a format error, but only for who was granted the site")
+    func payloads() throws {
+        let policy = try Self.policy([try PolicyFixtures.grant("paris", "bank.test")])
+        for function in [KeyFunction.signTLS13, .signTLS12] {
+            var message = KeyMessage(
+                opcode: .custom, payload: ByteBuffer(repeating: 4, count: 31), function: function.rawValue,
+                serverName: "bank.test")
+            #expect(Self.judge(message, policy).action.code == .formatError)
+            message.serverName = "www.example.test"
+            #expect(Self.judge(message, policy).action.code == .keyNotFound)
+        }
+    }
+}
+
+@Suite("Policy: what a configuration may say")
+struct PolicyTests {
+    static func policy(_ sites: [Site], _ grants: [GrantConfiguration]) throws -> Policy {
+        try Policy(sites: sites, grants: grants, previous: nil, now: 0)
+    }
+
+    @Test("Contradictions are refused by name")
+    func contradictions() throws {
+        let a = try PolicyFixtures.site("a.test", ski: 1)
+        let b = try PolicyFixtures.site("b.test", "a.test", ski: 2)
+        #expect(throws: SiteLoadError.duplicateName("a.test", first: "a.test.pem", second: "b.test.pem")) {
+            try Self.policy([a, b], [])
+        }
+        #expect(throws: SiteLoadError.grantForUnknownSite(edge: "paris", name: "c.test")) {
+            try Self.policy([a], [try PolicyFixtures.grant("paris", "c.test")])
+        }
+        #expect(throws: SiteLoadError.duplicateGrant(edge: "paris", name: "a.test")) {
+            try Self.policy(
+                [a], [try PolicyFixtures.grant("paris", "a.test"), try PolicyFixtures.grant("paris", "a.test")])
+        }
+        #expect(throws: SiteLoadError.self) {
+            try Self.policy([a], [try PolicyFixtures.grant("paris", "a.test", rate: 0)])
+        }
+        #expect(throws: SiteLoadError.self) {
+            try Self.policy([a], [try PolicyFixtures.grant("paris", "a.test", operations: [])])
+        }
+    }
+
+    @Test("A grant may name two domains of one site")
+    func twoDomains() throws {
+        let site = try PolicyFixtures.site("a.test", "b.test", ski: 1)
+        let policy = try Self.policy([site], [try PolicyFixtures.grant("paris", "a.test", "b.test")])
+        #expect(policy.grant(to: "paris", for: site) != nil)
+    }
+
+    @Test("A chain that no packet can carry is refused when loading")
+    func hugeChain() throws {
+        let site = Site(
+            domains: [try ServerNamePattern("a.test")], chain: [[UInt8](repeating: 1, count: 65_530)],
+            ski: [UInt8](repeating: 1, count: 20), certificateDigest: [UInt8](repeating: 1, count: 32),
+            key: SoftwareKey(.p256(PolicyFixtures.p256)), modes: [.keyless], notAfter: 0, chainName: "a.pem")
+        #expect(throws: SiteLoadError.chainTooLong("a.pem")) {
+            try Self.policy([site], [try PolicyFixtures.grant("paris", "a.test")])
+        }
+    }
+
+    @Test("Token buckets do not overfill and do not run backwards")
+    func tokenBucket() {
+        var bucket = TokenBucket(perSecond: 10, burst: 3, now: 1000)
+        let times: [UInt64] = [1000, 1000, 1000, 500, 100_001_000, 100_001_000]
+        let rest = [UInt64](repeating: .max, count: 4)
+        let taken: [Bool] = (times + rest).map { bucket.take(now: $0) }
+        #expect(taken == [true, true, true, false, true, false, true, true, true, false])
+    }
+}

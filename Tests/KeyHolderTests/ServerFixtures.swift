@@ -1,0 +1,242 @@
+import Fleet
+import Foundation
+import KeyProtocol
+import Logging
+import NIOCore
+import NIOPosix
+import NIOSSL
+import PeerLink
+import TLSWire
+import X509
+
+@testable import KeyHolder
+
+/// A key holder on loopback with its fleet, sites and audit file.
+final class TestHolder: Sendable {
+    static let siteAuthority = Result { try TestSiteAuthority(name: "Test sites") }
+
+    let authority: FleetAuthority
+    let server: KeyHolderServer
+    let address: SocketAddress
+    let auditPath: String
+    let configuration: KeyHolderConfiguration
+
+    /// Sites, made once: RSA keys take long to make.
+    static let p256 = Result {
+        try TestHolder.siteAuthority.get().issueSite(domains: ["p256.test", "*.p256.test"], keyType: .p256)
+    }
+    static let rsa = Result {
+        try TestHolder.siteAuthority.get().issueSite(domains: ["rsa.test"], keyType: .rsa2048)
+    }
+    static let ed25519 = Result {
+        try TestHolder.siteAuthority.get().issueSite(domains: ["ed.test"], keyType: .ed25519)
+    }
+
+    static func site(_ issued: IssuedCertificate) -> SiteConfiguration {
+        SiteConfiguration(
+            chain: .text(issued.chainPEM, name: "chain.pem"), key: .text(issued.keyPEM, name: "key.pem"))
+    }
+
+    static func credentials(
+        _ authority: FleetAuthority, _ role: IdentityRole, _ name: String, trusting other: FleetAuthority? = nil
+    ) throws -> PeerCredentials {
+        let issued = try authority.issueIdentity(role: role, name: name)
+        return try PeerCredentials(
+            chainPEM: issued.chainPEM, keyPEM: issued.keyPEM,
+            authorityPEM: (other ?? authority).certificatePEM)
+    }
+
+    static func grants(_ edges: [String]) throws -> [GrantConfiguration] {
+        try edges.map { edge in
+            GrantConfiguration(
+                edge: edge,
+                sites: try ["p256.test", "rsa.test", "ed.test"].map { try ServerNamePattern($0) },
+                operations: Set(KeyProtocol.Operation.allCases), rate: 1_000_000)
+        }
+    }
+
+    init(
+        edges: [String] = ["paris", "rome"], limits: KeyHolderLimits = KeyHolderLimits(),
+        keyStore: any KeyStore = SoftwareKeyStore()
+    ) async throws {
+        self.authority = try FleetAuthority(name: "Test fleet")
+        self.auditPath = AuditTests.temporaryFile()
+        self.configuration = KeyHolderConfiguration(
+            listen: [PeerAddress(host: "127.0.0.1", port: 0)],
+            credentials: try Self.credentials(self.authority, .keyholder, "home"),
+            sites: [
+                Self.site(try Self.p256.get()), Self.site(try Self.rsa.get()), Self.site(try Self.ed25519.get()),
+            ],
+            grants: try Self.grants(edges), audit: .file(self.auditPath), limits: limits, keyStore: keyStore)
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        self.server = try KeyHolderServer(
+            configuration: self.configuration, group: MultiThreadedEventLoopGroup.singleton, logger: logger)
+        self.address = try await self.server.start()[0]
+    }
+
+    func edge(_ name: String) async throws -> TestEdge {
+        try await TestEdge(Self.credentials(self.authority, .edge, name), self.address)
+    }
+
+    /// Stops the key holder and returns its audit lines.
+    func stop() async throws -> [[String: String]] {
+        await self.server.stop()
+        defer { try? FileManager.default.removeItem(atPath: self.auditPath) }
+        return try AuditTests.lines(self.auditPath).map { line in
+            let object = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any] ?? [:]
+            return object.mapValues { "\($0)" }
+        }
+    }
+}
+
+/// The edge's end of a key protocol connection, as plain as it gets.
+final class TestEdge: Sendable {
+    let channel: any Channel
+    private let received: AsyncStream<KeyPacketEvent>
+
+    init(_ credentials: PeerCredentials, _ address: SocketAddress) async throws {
+        let context = try credentials.clientContext()
+        let (stream, continuation) = AsyncStream.makeStream(of: KeyPacketEvent.self)
+        self.received = stream
+        self.channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let handler = try NIOSSLClientHandler(context: context, serverHostname: nil)
+                    try channel.pipeline.syncOperations.addHandler(handler)
+                    try channel.pipeline.syncOperations.addHandler(Collector(continuation))
+                }
+            }
+            .connect(to: address).get()
+    }
+
+    private final class Collector: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+        private var decoder = KeyPacketDecoder()
+        private let continuation: AsyncStream<KeyPacketEvent>.Continuation
+
+        init(_ continuation: AsyncStream<KeyPacketEvent>.Continuation) {
+            self.continuation = continuation
+        }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            self.decoder.receive(self.unwrapInboundIn(data))
+            do {
+                while let event = try self.decoder.next() { self.continuation.yield(event) }
+            } catch {
+                context.close(promise: nil)
+            }
+        }
+
+        func errorCaught(context: ChannelHandlerContext, error: any Error) {
+            context.close(promise: nil)
+        }
+
+        func channelInactive(context: ChannelHandlerContext) {
+            self.continuation.finish()
+        }
+
+        func handlerRemoved(context: ChannelHandlerContext) {
+            self.continuation.finish()
+        }
+    }
+
+    func send(_ bytes: ByteBuffer) {
+        self.channel.writeAndFlush(bytes, promise: nil)
+    }
+
+    func send(_ packets: [KeyPacket], padded: Bool = true) throws {
+        var bytes = ByteBuffer()
+        for packet in packets { try packet.encode(into: &bytes, padded: padded) }
+        self.send(bytes)
+    }
+
+    /// The next answer; nil when the connection has ended.
+    func next() async -> KeyPacketEvent? {
+        for await event in self.received { return event }
+        return nil
+    }
+
+    func answers(_ count: Int) async -> [KeyPacket] {
+        var packets: [KeyPacket] = []
+        while packets.count < count, case .packet(let packet)? = await self.next() { packets.append(packet) }
+        return packets
+    }
+
+    func ask(_ message: KeyMessage, id: UInt32 = 1) async throws -> KeyMessage? {
+        try self.send([KeyPacket(id: id, body: message)])
+        return await self.answers(1).first.flatMap { $0.id == id ? $0.body : nil }
+    }
+
+    /// Whether the connection works.
+    func ping() async -> Bool {
+        (try? await self.ask(KeyMessage(opcode: .ping, payload: ByteBuffer(bytes: [7])), id: 99))
+            == KeyMessage(opcode: .pong, payload: ByteBuffer(bytes: [7]))
+    }
+
+    func close() async {
+        try? await self.channel.close().get()
+    }
+}
+
+/// A store whose keys are slow, and finish only when they are told to.
+final class HeldKeyStore: KeyStore {
+    let gate: Gate = Gate()
+
+    func key(from source: PEMSource) throws(SiteLoadError) -> any StoredKey {
+        HeldKey(key: try SoftwareKeyStore().key(from: source), gate: self.gate)
+    }
+
+    /// Keeps operations until it is opened.
+    actor Gate {
+        private var waiting: [@Sendable () -> Void] = []
+        private var isOpen: Bool = false
+        private var arrivals: Int = 0
+        private var expected: [(Int, CheckedContinuation<Void, Never>)] = []
+
+        func pass(_ operation: @escaping @Sendable () -> Void) {
+            self.arrivals += 1
+            if self.isOpen { operation() } else { self.waiting.append(operation) }
+            for (_, continuation) in self.expected.filter({ $0.0 <= self.arrivals }) { continuation.resume() }
+            self.expected.removeAll { $0.0 <= self.arrivals }
+        }
+
+        func open() {
+            self.isOpen = true
+            for operation in self.waiting { operation() }
+            self.waiting = []
+        }
+
+        /// Returns when so many operations have come.
+        func arrived(_ count: Int) async {
+            guard self.arrivals < count else { return }
+            await withCheckedContinuation { self.expected.append((count, $0)) }
+        }
+    }
+
+    struct HeldKey: StoredKey {
+        var key: any StoredKey
+        var gate: Gate
+        var type: KeyType { self.key.type }
+        var publicKey: Certificate.PublicKey { self.key.publicKey }
+
+        /// Only RSA is held, so that other sites show whether they are disturbed.
+        func cost(of operation: KeyOperation) -> KeyOperationCost {
+            self.type.isRSA ? .asynchronous : self.key.cost(of: operation)
+        }
+
+        func perform(_ operation: KeyOperation) throws(KeyOperationError) -> [UInt8] {
+            try self.key.perform(operation)
+        }
+
+        func perform(
+            _ operation: KeyOperation, completion: @escaping @Sendable (Result<[UInt8], KeyOperationError>) -> Void
+        ) {
+            let key = self.key
+            let gate = self.gate
+            Task {
+                await gate.pass { completion(Result { () throws(KeyOperationError) in try key.perform(operation) }) }
+            }
+        }
+    }
+}

@@ -1,0 +1,395 @@
+import Crypto
+import CryptoExtras
+import Fleet
+import Foundation
+import KeyProtocol
+import Logging
+import NIOCore
+import NIOPosix
+import NIOSSL
+import PeerLink
+import TLSWire
+import Testing
+import X509
+
+@testable import KeyHolder
+
+@Suite("Key holder over mutual TLS", .timeLimit(.minutes(2)))
+struct ServerTests {
+    static let rsaSign = PolicyFixtures.signRequest("rsa.test", .rsaPSSSHA256)
+    static let p256Sign = PolicyFixtures.signRequest("p256.test", .ecdsaP256SHA256)
+    static let content: [UInt8] = TLS13ServerSignature.content(
+        transcriptHash: [UInt8](repeating: 0xAB, count: 32))
+
+    @Test("Certificate and signatures of every key type belong together")
+    func signatures() async throws {
+        let holder = try await TestHolder()
+        let edge = try await holder.edge("paris")
+        for (issued, name, scheme) in [
+            (try TestHolder.p256.get(), "www.p256.test", SignatureScheme.ecdsaP256SHA256),
+            (try TestHolder.rsa.get(), "rsa.test", .rsaPSSSHA256), (try TestHolder.ed25519.get(), "ed.test", .ed25519),
+        ] {
+            let certificate = try #require(try await edge.ask(PolicyFixtures.certificateRequest(name)))
+            let answer = try CertificateAnswer(decoding: certificate.payload)
+            #expect(answer.chain == (try issued.chainDER))
+            #expect(answer.ski == issued.subjectKeyIdentifier)
+            #expect(answer.schemes.contains(scheme))
+            let tls13 = try #require(try await edge.ask(PolicyFixtures.signRequest(name, scheme)))
+            #expect(tls13.opcode == .success)
+            #expect(Self.isValid(tls13.payload, over: Self.content, scheme, issued.certificate.publicKey))
+            let tls12 = try #require(try await edge.ask(try PolicyFixtures.signTLS12Request(name, scheme)))
+            #expect(
+                Self.isValid(
+                    tls12.payload, over: PolicyFixtures.exchangeContent, scheme, issued.certificate.publicKey))
+        }
+        await edge.close()
+        let lines = try await holder.stop()
+        #expect(lines.count == 9)
+        #expect(lines.allSatisfy { $0["outcome"] == "ok" && $0["edge"] == "paris" })
+        #expect(lines.map { $0["operation"] }.prefix(3) == ["certificate", "sign-tls13", "sign-tls12"])
+        #expect(lines[0]["site"] == "p256.test" && lines[0]["name"] == "www.p256.test")
+    }
+
+    static func isValid(
+        _ signature: ByteBuffer, over content: [UInt8], _ scheme: SignatureScheme, _ key: Certificate.PublicKey
+    ) -> Bool {
+        let bytes = Array(signature.readableBytesView)
+        switch scheme {
+        case .ecdsaP256SHA256:
+            guard let key = P256.Signing.PublicKey(key),
+                let signature = try? P256.Signing.ECDSASignature(derRepresentation: bytes)
+            else { return false }
+            return key.isValidSignature(signature, for: content)
+        case .rsaPSSSHA256:
+            guard let key = _RSA.Signing.PublicKey(key) else { return false }
+            return key.isValidSignature(
+                .init(rawRepresentation: bytes), for: SHA256.hash(data: content), padding: .PSS)
+        case .ed25519:
+            return Curve25519.Signing.PublicKey(key)?.isValidSignature(bytes, for: content) ?? false
+        default:
+            return false
+        }
+    }
+
+    @Test("A site or operation that was not granted is not found, and audited as denied")
+    func denied() async throws {
+        let holder = try await TestHolder()
+        var configuration = holder.configuration
+        configuration.grants = [
+            try PolicyFixtures.grant("paris", "p256.test", operations: [.certificate]),
+            try PolicyFixtures.grant("rome", "rsa.test"),
+        ]
+        try holder.server.reload(configuration)
+        let edge = try await holder.edge("paris")
+        #expect(try await edge.ask(Self.p256Sign)?.errorCode == .keyNotFound)
+        #expect(try await edge.ask(Self.rsaSign)?.errorCode == .keyNotFound)
+        #expect(try await edge.ask(PolicyFixtures.signRequest("nowhere.test"))?.errorCode == .keyNotFound)
+        #expect(try await edge.ask(PolicyFixtures.certificateRequest("p256.test"))?.opcode == .success)
+        await edge.close()
+        let lines = try await holder.stop()
+        #expect(lines.map { $0["outcome"] } == ["denied", "denied", "unknown-site", "ok"])
+        #expect(lines[0]["site"] == "p256.test" && lines[1]["operation"] == "sign-tls13")
+    }
+
+    /// How a connection attempt with these credentials ends.
+    static func isServed(_ credentials: PeerCredentials, _ holder: TestHolder) async throws -> Bool {
+        guard let edge = try? await TestEdge(credentials, holder.address) else { return false }
+        let served: Bool = await edge.ping()
+        await edge.close()
+        return served
+    }
+
+    @Test("Who is not an edge of the fleet with a grant is refused, with an audit line")
+    func refusedPeers() async throws {
+        let holder = try await TestHolder()
+        let fleet = holder.authority
+        let stranger = try FleetAuthority(name: "Other fleet")
+        #expect(try await Self.isServed(try TestHolder.credentials(fleet, .edge, "paris"), holder))
+        // An authority of the same kind, but not ours; the client accepts our key holder all the same.
+        let foreign = try TestHolder.credentials(stranger, .edge, "paris", trusting: fleet)
+        #expect(try await Self.isServed(foreign, holder) == false)
+        let wrongRole = try TestHolder.credentials(fleet, .keyholder, "paris")
+        #expect(try await Self.isServed(wrongRole, holder) == false)
+        let ungranted = try TestHolder.credentials(fleet, .edge, "berlin")
+        #expect(try await Self.isServed(ungranted, holder) == false)
+        let now = Date()
+        let old = try fleet.issueIdentity(
+            role: .edge, name: "paris", notBefore: now.addingTimeInterval(-7200), notAfter: now.addingTimeInterval(-60))
+        let expired = try PeerCredentials(
+            chainPEM: old.chainPEM, keyPEM: old.keyPEM, authorityPEM: fleet.certificatePEM)
+        #expect(try await Self.isServed(expired, holder) == false)
+        #expect(try await Self.isServed(try TestHolder.credentials(fleet, .edge, "rome"), holder))
+        let lines = try await holder.stop()
+        #expect(lines.map { $0["outcome"] } == ["refused", "refused", "refused", "refused"])
+        #expect(lines.allSatisfy { $0["operation"] == "connection" && $0["address"]?.contains("127.0.0.1") == true })
+        #expect(lines[2]["edge"] == "berlin" && lines[2]["detail"] == "the edge has no grant")
+    }
+
+    @Test("A connection ends when the identity that opened it expires")
+    func expiringIdentity() async throws {
+        let holder = try await TestHolder()
+        let now = Date()
+        let issued = try holder.authority.issueIdentity(
+            role: .edge, name: "paris", notBefore: now.addingTimeInterval(-60), notAfter: now.addingTimeInterval(2))
+        let credentials = try PeerCredentials(
+            chainPEM: issued.chainPEM, keyPEM: issued.keyPEM, authorityPEM: holder.authority.certificatePEM)
+        let edge = try await TestEdge(credentials, holder.address)
+        #expect(await edge.ping())
+        #expect(await edge.next() == nil)
+        let lines = try await holder.stop()
+        #expect(lines.map { $0["outcome"] } == ["cut-off"])
+    }
+
+    @Test("Malformed bodies and odd opcodes are answered; the connection and its neighbour go on")
+    func hostileBodies() async throws {
+        let holder = try await TestHolder()
+        let hostile = try await holder.edge("paris")
+        let neighbour = try await holder.edge("rome")
+        let bodies: [([UInt8], KeyErrorCode)] = [
+            ([], .formatError), ([0x12, 0xFF, 0xFF, 1], .formatError), ([0x11, 0, 1, 0xF0], .unexpectedOpcode),
+            ([0x11, 0, 1, 0x99], .badOpcode), ([0x11, 0, 1, 0x24], .badOpcode),
+            ([0x11, 0, 1, 0x05, 0x04, 0, 1, 9], .formatError), ([0x11, 0, 1, 0x05], .keyNotFound),
+            ([UInt8](repeating: 0x99, count: 60_000), .formatError),
+        ]
+        for (index, (body, code)) in bodies.enumerated() {
+            var bytes = ByteBuffer()
+            bytes.writeMultipleIntegers(UInt8(1), UInt8(0), UInt16(body.count), UInt32(index))
+            bytes.writeBytes(body)
+            // One byte at a time for the small ones.
+            if body.count < 100 {
+                for byte in bytes.readableBytesView { hostile.send(ByteBuffer(integer: byte)) }
+            } else {
+                hostile.send(bytes)
+            }
+            #expect(await hostile.next() == .packet(.failure(id: UInt32(index), code)))
+            #expect(try await neighbour.ask(Self.p256Sign)?.opcode == .success)
+        }
+        #expect(await hostile.ping())
+        let lines = try await holder.stop()
+        let refused = lines.filter { $0["edge"] == "paris" }
+        #expect(
+            refused.map { $0["outcome"] } == [
+                "format-error", "format-error", "unexpected-opcode", "bad-opcode", "bad-opcode", "format-error",
+                "unknown-site", "format-error",
+            ])
+    }
+
+    @Test("Another major version is answered by id, then the connection ends; its neighbour goes on")
+    func hostileFraming() async throws {
+        let holder = try await TestHolder()
+        let hostile = try await holder.edge("paris")
+        let neighbour = try await holder.edge("rome")
+        hostile.send(ByteBuffer(bytes: [2, 0, 0, 0, 0, 0, 0, 42]))
+        #expect(await hostile.next() == .packet(.failure(id: 42, .versionMismatch)))
+        #expect(await hostile.next() == nil)
+        #expect(await neighbour.ping())
+        let lines = try await holder.stop()
+        #expect(lines.map { $0["outcome"] } == ["version-mismatch"])
+    }
+
+    @Test("Bytes that are no TLS end the connection, not the key holder")
+    func noTLS() async throws {
+        let holder = try await TestHolder()
+        for bytes in [
+            Array("GET / HTTP/1.1\r\n\r\n".utf8), [UInt8](repeating: 0, count: 3000), [0x16, 3, 1, 0xFF, 0xFF],
+        ] {
+            let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                .connect(to: holder.address).get()
+            try? await channel.writeAndFlush(ByteBuffer(bytes: bytes))
+            try? await channel.close().get()
+        }
+        let edge = try await holder.edge("paris")
+        #expect(await edge.ping())
+        let lines = try await holder.stop()
+        #expect(lines.count == 3)
+        #expect(lines.allSatisfy { $0["outcome"] == "refused" && $0["edge"] == "<null>" })
+    }
+
+    @Test("A handshake that does not come in time ends, and does not block others")
+    func handshakeTimeout() async throws {
+        var limits = KeyHolderLimits()
+        limits.handshakeTimeout = .milliseconds(200)
+        limits.handshakes = 1
+        let holder = try await TestHolder(limits: limits)
+        let silent = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .connect(to: holder.address).get()
+        try await silent.closeFuture.get()
+        let edge = try await holder.edge("paris")
+        #expect(await edge.ping())
+        let lines = try await holder.stop()
+        #expect(lines.first?["detail"] == "no TLS handshake in time")
+    }
+
+    @Test("Fast answers overtake slow ones, and requests beyond the limit are refused as overload")
+    func inFlight() async throws {
+        var limits = KeyHolderLimits()
+        limits.inFlight = 3
+        let store = HeldKeyStore()
+        let holder = try await TestHolder(limits: limits, keyStore: store)
+        let edge = try await holder.edge("paris")
+        try edge.send((1...4).map { KeyPacket(id: $0, body: Self.rsaSign) })
+        #expect(await edge.next() == .packet(.failure(id: 4, .internalError)))
+        // In place, so not counted.
+        #expect(try await edge.ask(Self.p256Sign, id: 5)?.opcode == .success)
+        // Another connection has a limit of its own.
+        let other = try await holder.edge("paris")
+        try other.send([KeyPacket(id: 1, body: Self.rsaSign)])
+        await store.gate.arrived(4)
+        await store.gate.open()
+        let late = await edge.answers(3)
+        #expect(Set(late.map(\.id)) == [1, 2, 3])
+        #expect(late.allSatisfy { $0.body.opcode == .success })
+        #expect(await other.answers(1).first?.body.opcode == .success)
+        #expect(try await edge.ask(Self.rsaSign, id: 6)?.opcode == .success)
+        let lines = try await holder.stop()
+        #expect(lines.filter { $0["outcome"] == "overloaded" }.count == 1)
+        #expect(lines.filter { $0["outcome"] == "ok" }.count == 6)
+    }
+
+    @Test("A reload that drops an edge cuts it off at once, even with an operation under way")
+    func reloadCutsOff() async throws {
+        let store = HeldKeyStore()
+        let holder = try await TestHolder(keyStore: store)
+        let paris = try await holder.edge("paris")
+        let rome = try await holder.edge("rome")
+        #expect(await rome.ping())
+        try paris.send([KeyPacket(id: 1, body: Self.rsaSign)])
+        await store.gate.arrived(1)
+        var configuration = holder.configuration
+        configuration.grants = try TestHolder.grants(["rome"])
+        try holder.server.reload(configuration)
+        #expect(await paris.next() == nil)
+        await store.gate.open()
+        #expect(await rome.ping())
+        #expect(try await rome.ask(Self.rsaSign)?.opcode == .success)
+        #expect(try await Self.isServed(try TestHolder.credentials(holder.authority, .edge, "paris"), holder) == false)
+        let lines = try await holder.stop()
+        #expect(
+            lines.filter { $0["edge"] == "paris" }.map { $0["outcome"] }.sorted { ($0 ?? "") < ($1 ?? "") }
+                == ["cut-off", "denied", "refused"])
+    }
+
+    @Test("A reload that withdraws a site withholds the result of an operation under way")
+    func reloadWithdrawsSite() async throws {
+        let store = HeldKeyStore()
+        let holder = try await TestHolder(keyStore: store)
+        let paris = try await holder.edge("paris")
+        try paris.send([KeyPacket(id: 1, body: Self.rsaSign)])
+        await store.gate.arrived(1)
+        var configuration = holder.configuration
+        configuration.grants = [try PolicyFixtures.grant("paris", "p256.test")]
+        try holder.server.reload(configuration)
+        await store.gate.open()
+        #expect(await paris.next() == .packet(.failure(id: 1, .keyNotFound)))
+        #expect(try await paris.ask(Self.p256Sign)?.opcode == .success)
+        _ = try await holder.stop()
+    }
+
+    @Test("A reload that fails changes nothing")
+    func failedReload() async throws {
+        let holder = try await TestHolder()
+        let edge = try await holder.edge("paris")
+        var configuration = holder.configuration
+        configuration.sites[0].key = .text(try TestHolder.rsa.get().keyPEM, name: "other.key")
+        #expect(throws: SiteLoadError.keyMismatch(certificate: "chain.pem", key: "other.key")) {
+            try holder.server.reload(configuration)
+        }
+        #expect(try await edge.ask(Self.p256Sign)?.opcode == .success)
+        _ = try await holder.stop()
+    }
+
+    @Test("Stopping finishes what is under way, and another key holder can take the port")
+    func restart() async throws {
+        let store = HeldKeyStore()
+        let holder = try await TestHolder(keyStore: store)
+        let edge = try await holder.edge("paris")
+        try edge.send([KeyPacket(id: 1, body: Self.rsaSign)])
+        await store.gate.arrived(1)
+        async let stopped: [[String: String]] = holder.stop()
+        await store.gate.open()
+        #expect(await edge.answers(1).first?.body.opcode == .success)
+        #expect(await edge.next() == nil)
+        let lines = try await stopped
+        #expect(lines.map { $0["outcome"] } == ["ok"])
+        var configuration = holder.configuration
+        configuration.listen = [PeerAddress(host: "127.0.0.1", port: try #require(holder.address.port))]
+        let again = try KeyHolderServer(
+            configuration: configuration, group: MultiThreadedEventLoopGroup.singleton, logger: .init(label: "test"))
+        let address = try await again.start()[0]
+        let back = try await TestEdge(TestHolder.credentials(holder.authority, .edge, "paris"), address)
+        #expect(try await back.ask(Self.p256Sign)?.opcode == .success)
+        await again.stop()
+        #expect(await back.next() == nil)
+        try? FileManager.default.removeItem(atPath: holder.auditPath)
+    }
+
+    @Test("Thousands of pipelined requests are all answered, to a peer that reads late")
+    func pipelining() async throws {
+        let holder = try await TestHolder()
+        let edge = try await holder.edge("paris")
+        let count = 3000
+        try edge.send((0..<count).map { KeyPacket(id: UInt32($0), body: Self.p256Sign) }, padded: false)
+        let answers = await edge.answers(count)
+        #expect(Set(answers.map(\.id)).count == count)
+        #expect(answers.allSatisfy { $0.body.opcode == .success })
+        let lines = try await holder.stop()
+        #expect(lines.count == count)
+    }
+
+    @Test("An edge that collects refusals is slowed down, loses no answer, and does not disturb others")
+    func refusalFlood() async throws {
+        var limits = KeyHolderLimits()
+        limits.refusals = 100
+        let holder = try await TestHolder(limits: limits)
+        let flooding = try await holder.edge("paris")
+        let neighbour = try await holder.edge("rome")
+        try flooding.send(
+            (0..<220).map { KeyPacket(id: $0, body: PolicyFixtures.signRequest("nowhere.test")) }, padded: false)
+        #expect(try await neighbour.ask(Self.p256Sign)?.opcode == .success)
+        #expect(await flooding.answers(220).count == 220)
+        _ = try await holder.stop()
+    }
+
+    @Test("One edge cannot take all connections")
+    func connectionLimit() async throws {
+        var limits = KeyHolderLimits()
+        limits.connectionsPerEdge = 1
+        let holder = try await TestHolder(limits: limits)
+        let first = try await holder.edge("paris")
+        #expect(await first.ping())
+        let second = try TestHolder.credentials(holder.authority, .edge, "paris")
+        #expect(try await Self.isServed(second, holder) == false)
+        #expect(try await Self.isServed(try TestHolder.credentials(holder.authority, .edge, "rome"), holder))
+        #expect(holder.server.connectionCount >= 1)
+        _ = try await holder.stop()
+    }
+
+    @Test("Audit off means operations off")
+    func auditFull() async throws {
+        var limits = KeyHolderLimits()
+        limits.auditQueue = 0
+        let holder = try await TestHolder(limits: limits)
+        let edge = try await holder.edge("paris")
+        #expect(try await edge.ask(Self.p256Sign)?.errorCode == .internalError)
+        #expect(await edge.ping())
+        #expect(try await holder.stop().isEmpty)
+    }
+
+    @Test("A key holder needs a key holder's identity and an address")
+    func startErrors() async throws {
+        let holder = try await TestHolder()
+        var configuration = holder.configuration
+        configuration.credentials = try TestHolder.credentials(holder.authority, .edge, "paris")
+        #expect(throws: KeyHolderError.self) {
+            try KeyHolderServer(
+                configuration: configuration, group: MultiThreadedEventLoopGroup.singleton, logger: .init(label: "test")
+            )
+        }
+        configuration = holder.configuration
+        configuration.listen = [PeerAddress(host: "127.0.0.1", port: try #require(holder.address.port))]
+        let second = try KeyHolderServer(
+            configuration: configuration, group: MultiThreadedEventLoopGroup.singleton, logger: .init(label: "test"))
+        await #expect(throws: KeyHolderError.self) { try await second.start() }
+        _ = try await holder.stop()
+    }
+}
