@@ -116,6 +116,7 @@ let package = Package(
                 "Admin", "Edge", "Fleet", "KeyHolder", "KeyProtocol", "LatchstringClient", "PeerLink", "Settings",
                 "TLSWire", nioHTTP1, nioSSL, x509, asn1, crypto, cryptoExtras, logging, metrics, lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+                .product(name: "NIOTLS", package: "swift-nio"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ] + nio,
             swiftSettings: strict),

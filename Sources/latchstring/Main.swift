@@ -9,6 +9,9 @@ struct Latchstring: AsyncParsableCommand {
             New here? `latchstring demo` shows it all on this machine.
             To run your own: `latchstring certs`, then `latchstring keyholder`, then `latchstring edge`.
             """,
-        subcommands: [EdgeCommand.self, KeyHolderCommand.self, CertsCommand.self, DemoCommand.self, DemoChildCommand.self, DemoOriginCommand.self,]
+        subcommands: [
+            DemoCommand.self, CertsCommand.self, KeyHolderCommand.self, EdgeCommand.self, CheckCommand.self,
+            DemoChildCommand.self, DemoOriginCommand.self,
+        ]
     )
 }

@@ -36,7 +36,7 @@ struct ClientHelloReaderTests {
         let expected: ClientHelloReader.Action = .hello(try Self.hello(captured))
         for cut in 0...captured.bytes.count {
             let action = Self.read([Array(captured.bytes[..<cut]), Array(captured.bytes[cut...])])
-            #expect(action == expected, "cut at \(cut)")
+            if action != expected { Issue.record("cut at \(cut): \(action)") }
         }
         #expect(Self.readBytewise(captured.bytes) == expected)
     }
@@ -46,7 +46,7 @@ struct ClientHelloReaderTests {
         var reader = ClientHelloReader(maximumBytes: Self.cap)
         for (index, byte) in captured.bytes.dropLast().enumerated() {
             let action = reader.receive(ByteBuffer(bytes: [byte]))
-            #expect(action == .needMore, "after \(index + 1) bytes")
+            if action != .needMore { Issue.record("after \(index + 1) bytes: \(action)") }
         }
     }
 
@@ -54,7 +54,8 @@ struct ClientHelloReaderTests {
     func twoRecords(captured: CapturedHello) throws {
         let expected: ClientHelloReader.Action = .hello(try Self.hello(captured))
         for cut in 1..<captured.message.count {
-            #expect(Self.read([records(captured.message, cuts: [cut])]) == expected, "cut at \(cut)")
+            let action = Self.read([records(captured.message, cuts: [cut])])
+            if action != expected { Issue.record("cut at \(cut): \(action)") }
         }
     }
 
@@ -74,7 +75,7 @@ struct ClientHelloReaderTests {
     func alternatingRecords(captured: CapturedHello) throws {
         let expected: ClientHelloReader.Action = .hello(try Self.hello(captured))
         let message: [UInt8] = captured.message
-        for (first, second) in [(1, 1), (1, 2), (3, 1), (4, 5), (5, 4), (16, 1), (100, 7), (512, 511), (1000, 300)] {
+        for (first, second) in [(1, 1), (3, 1), (4, 5), (16, 1), (100, 7), (1000, 300)] {
             var cuts: [Int] = []
             var next: Int = first
             while next < message.count {
@@ -83,7 +84,7 @@ struct ClientHelloReaderTests {
             }
             let bytes: [UInt8] = records(message, cuts: cuts)
             #expect(Self.readBothWays(bytes) == expected)
-            for size in [2, 3, 5, 7, 64, 1448] {
+            for size in [3, 64, 1448] {
                 let segments: [[UInt8]] = stride(from: 0, to: bytes.count, by: size).map {
                     Array(bytes[$0..<min($0 + size, bytes.count)])
                 }

@@ -55,6 +55,8 @@ struct ClientHelloTests {
         #expect(try Self.parse(.openSSLWithoutName).serverName == nil)
         #expect(try Self.parse(.curl).serverName?.rawValue == "bank.example.test")
         #expect(try Self.parse(.node).serverName?.rawValue == "pq.example.test")
+        let resuming = try Self.parse(.resuming)
+        #expect(resuming.offersEarlyData && resuming.offersPreSharedKey)
         let postQuantum = try Self.parse(.postQuantum)
         #expect(postQuantum.keyShareGroups.contains(TLSGroup.x25519MLKEM768))
         #expect(postQuantum.serverName?.rawValue == "www.example.test")

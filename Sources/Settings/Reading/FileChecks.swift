@@ -31,7 +31,10 @@ struct FileChecks {
         let path = self.resolve(text)
         guard self.checksExistence else { return path }
         if let problem = Self.problemReading(path) {
-            values.report.error(at: node.position, "cannot read \"\(path)\": \(problem.reason)", remedy: problem.remedy)
+            values.report.error(
+                at: node.position, "cannot read \"\(path)\": \(problem.reason)",
+                remedy: problem.remedy
+                    ?? "Paths are relative to the configuration file; `latchstring certs` makes identities.")
             return nil
         }
         return path

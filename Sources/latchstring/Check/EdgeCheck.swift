@@ -1,0 +1,128 @@
+import FoundationEssentials
+import NIOCore
+import NIOPosix
+import NIOSSL
+import PeerLink
+import Settings
+import TLSWire
+
+/// Checks an edge's file: identity, key holders, what they show for each site, origins.
+struct EdgeCheck {
+    let settings: EdgeSettings
+    let report: CheckReport
+    let offline: Bool
+    let now: Date
+
+    private var loop: any EventLoop { MultiThreadedEventLoopGroup.singleton.any() }
+
+    func run() async {
+        let credentials = self.settings.identity.flatMap {
+            IdentityCheck(report: self.report, now: self.now).check($0, role: .edge)
+        }
+        guard !self.offline else { return }
+        if let credentials {
+            for entry in self.settings.keyHolders { await self.check(entry, credentials: credentials) }
+        }
+        for site in self.settings.sites { await self.checkOrigin(site) }
+    }
+
+    // MARK: Key holders
+
+    private func check(_ entry: EdgeSettings.KeyHolderEntry, credentials: PeerCredentials) async {
+        let tls: NIOSSLContext
+        let expected: PeerIdentity
+        do {
+            tls = try credentials.clientContext()
+            expected = try PeerIdentity(role: .keyholder, name: entry.identityName)
+        } catch {
+            self.report.fail(entry.location, "key holder \(entry.name): \(error)", remedy: nil)
+            return
+        }
+        var probes: [(address: SocketEndpoint, probe: KeyHolderProbe)] = []
+        for address in entry.addresses {
+            var configuration = KeyHolderPool.Configuration(
+                expected: expected, addresses: [PeerAddress(host: address.host, port: address.port)])
+            configuration.deadline = TimeAmount(entry.deadline)
+            do {
+                let probe = try await KeyHolderProbe.open(
+                    configuration, tls: tls, limit: .seconds(5), loop: self.loop)
+                probes.append((address, probe))
+                self.report.ok(entry.location, "key holder \(entry.name) at \(address): connected, and is \(expected)")
+            } catch {
+                let reason = (error as? KeyHolderProbe.Unreachable)?.reason ?? "\(error)"
+                self.report.fail(
+                    entry.location, "key holder \(entry.name) at \(address): \(reason)",
+                    remedy: "Is it up, is its identity of the same authority, and does it grant edge "
+                        + "\(credentials.identity.name) something?")
+            }
+        }
+        for site in self.settings.sites {
+            guard case .keyless(entry.name, _) = site.mode else { continue }
+            for domain in site.domains {
+                await self.prove(domain, of: site, at: probes, entry: entry, edge: credentials.identity.name)
+            }
+        }
+        for (_, probe) in probes { await probe.close() }
+    }
+
+    /// Every address must show the same certificate, and sign with its key.
+    private func prove(
+        _ domain: ServerNamePattern, of site: EdgeSettings.Site,
+        at probes: [(address: SocketEndpoint, probe: KeyHolderProbe)], entry: EdgeSettings.KeyHolderEntry, edge: String
+    ) async {
+        guard !probes.isEmpty else {
+            self.report.fail(
+                site.location, "site \(domain): not checked, key holder \(entry.name) cannot be reached", remedy: nil)
+            return
+        }
+        let proof = SiteProof(edge: edge, keyHolder: entry.name, now: self.now)
+        var proven: [(address: SocketEndpoint, result: SiteProof.Proven)] = []
+        for (address, probe) in probes {
+            do throws(SiteProof.Failure) {
+                let result = try await proof.run(domain) { message in try await probe.request(message) }
+                proven.append((address, result))
+            } catch {
+                self.report.fail(
+                    site.location, "site \(domain) at key holder \(entry.name), \(address): \(error.text)",
+                    remedy: error.remedy)
+            }
+        }
+        guard let first = proven.first else { return }
+        if let other = proven.first(where: { $0.result.leaf != first.result.leaf }) {
+            self.report.warn(
+                site.location, "site \(domain): \(first.address) and \(other.address) show different certificates",
+                remedy: "Give all addresses of a key holder the same chains.")
+        }
+        let count = first.result.chainLength
+        self.report.add(
+            CheckLine(
+                outcome: first.result.validity.outcome, location: site.location,
+                text: "site \(domain): chain of \(count), key identifier and a \(first.result.scheme.name) signature "
+                    + "from key holder \(entry.name) belong together; certificate \(first.result.validity.text)",
+                remedy: first.result.validity.outcome == .ok ? nil : "Have the certificate renewed."))
+    }
+
+    // MARK: Origins
+
+    private func checkOrigin(_ site: EdgeSettings.Site) async {
+        let check = OriginCheck(loop: self.loop)
+        let name = site.domains.first?.description ?? ""
+        do throws(OriginCheck.Failure) {
+            switch site.mode {
+            case .keyless(_, let origin):
+                try await check.reach(origin)
+                let tls = origin.url.scheme == .https ? ", and its certificate is good" : ""
+                self.report.ok(origin.location, "site \(name): the origin \(origin.url) takes connections\(tls)")
+            case .relay(let origin):
+                guard case .address(let address) = origin.destination else {
+                    self.report.ok(origin.location, "site \(name): the origin is looked up for each connection")
+                    return
+                }
+                try await check.reach(address, limit: origin.connect)
+                self.report.ok(origin.location, "site \(name): the origin \(address) takes connections")
+            }
+        } catch {
+            self.report.fail(site.location, "site \(name): \(error.text)", remedy: error.remedy)
+        }
+    }
+}

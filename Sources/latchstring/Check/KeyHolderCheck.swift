@@ -1,0 +1,153 @@
+import FoundationEssentials
+import KeyHolder
+import KeyProtocol
+import PeerLink
+import Settings
+import TLSWire
+import X509
+
+/// Checks a key holder's file: identity, chains, keys, grants, audit.
+struct KeyHolderCheck {
+    let settings: KeyHolderSettings
+    let report: CheckReport
+    let now: Date
+
+    func run() {
+        _ = IdentityCheck(report: self.report, now: self.now).check(self.settings.identity, role: .keyholder)
+        // Which site has which domain, by its place in the file; grants name domains exactly as sites have them.
+        var owners: [ServerNamePattern: SourceLocation] = [:]
+        var allKnown = true
+        for site in self.settings.sites {
+            guard let domains = self.check(site) else {
+                allKnown = false
+                continue
+            }
+            for domain in domains {
+                if let other = owners[domain], other != site.location {
+                    self.report.fail(
+                        site.location, "the domain \(domain) belongs to the site in line \(other.line) also",
+                        remedy: "Set \"domains\" so that each domain stands in one site.")
+                } else {
+                    owners[domain] = site.location
+                }
+            }
+        }
+        self.checkGrants(owners, allKnown: allKnown)
+        self.checkAudit()
+    }
+
+    /// The site's domains; nil, and at least one failure, if it cannot be served.
+    private func check(_ site: KeyHolderSettings.Site) -> [ServerNamePattern]? {
+        let place = site.location
+        let chain: [Certificate]
+        do {
+            chain = try CertificateChecks.chain(pem: CheckFiles.text(site.certificate))
+        } catch {
+            let reason =
+                (error as? CertificateChecks.Unusable)?.reason ?? (error as? CheckFiles.Unreadable)?.reason
+                ?? "\(error)"
+            self.report.fail(
+                place, "cannot use the chain \(site.certificate): \(reason)", remedy: "Store it as PEM, leaf first.")
+            return nil
+        }
+        let leaf = chain[0]
+        let key: any StoredKey
+        do throws(SiteLoadError) {
+            key = try SoftwareKeyStore().key(from: .file(site.key))
+        } catch {
+            self.report.fail(place, "\(error)", remedy: nil)
+            return nil
+        }
+        guard key.publicKey == leaf.publicKey else {
+            let error = SiteLoadError.keyMismatch(certificate: site.certificate, key: site.key)
+            self.report.fail(place, "\(error)", remedy: nil)
+            return nil
+        }
+        if let position = CertificateChecks.brokenLink(in: chain) {
+            self.report.fail(place, "\(SiteLoadError.brokenChain(site.certificate, position: position))", remedy: nil)
+            return nil
+        }
+        let covered = CertificateChecks.domains(of: leaf)
+        let domains = site.domains ?? covered
+        guard !domains.isEmpty else {
+            self.report.fail(place, "\(SiteLoadError.noNames(site.certificate))", remedy: nil)
+            return nil
+        }
+        for domain in domains where !CertificateChecks.covers(covered, domain) {
+            self.report.fail(
+                place, "\(SiteLoadError.nameNotCovered(site.certificate, name: domain.description))", remedy: nil)
+            return nil
+        }
+        if let mode = CheckFiles.looseMode(site.key) {
+            self.report.warn(
+                place, "others can read the site's private key \(site.key) (mode \(mode))",
+                remedy: "Run chmod 600 \(site.key).")
+        }
+        let validity = CertificateChecks.validity(of: leaf, now: self.now)
+        let names = domains.map(\.description).joined(separator: ", ")
+        self.report.add(
+            CheckLine(
+                outcome: validity.outcome, location: place,
+                text: "site \(names): \(key.type) key and chain of \(chain.count) belong together, \(validity.text)",
+                remedy: validity.outcome == .ok ? nil : "Have the certificate renewed."))
+        return domains
+    }
+
+    private func checkGrants(_ owners: [ServerNamePattern: SourceLocation], allKnown: Bool) {
+        let stock: Set<KeyProtocol.Operation> = [.rsaSign, .ecdsaSign, .ed25519Sign, .rsaDecrypt]
+        var seen: [String: Set<SourceLocation>] = [:]
+        for grant in self.settings.grants {
+            var isGood = true
+            var named: Set<SourceLocation> = []
+            for domain in grant.sites {
+                guard let owner = owners[domain] else {
+                    // The site that has it may be one of those that failed already.
+                    guard allKnown else { continue }
+                    isGood = false
+                    self.report.fail(
+                        grant.location, "the grant for edge \(grant.edge) names \(domain), which no site here has",
+                        remedy: "Correct the name, or add the site. Domains here: \(Self.listing(owners.keys)).")
+                    continue
+                }
+                named.insert(owner)
+            }
+            let again = seen[grant.edge, default: []].intersection(named)
+            if !again.isEmpty {
+                isGood = false
+                self.report.fail(
+                    grant.location, "edge \(grant.edge) has another grant for the same site",
+                    remedy: "Merge the two.")
+            }
+            seen[grant.edge, default: []].formUnion(named)
+            let blind = grant.operations.intersection(stock).map(\.rawValue).sorted()
+            if !blind.isEmpty {
+                self.report.warn(
+                    grant.location,
+                    "edge \(grant.edge) may use \(blind.joined(separator: ", ")), which works on whatever it is given",
+                    remedy: "Grant stock operations only to stock peers.")
+            }
+            if isGood {
+                let operations = grant.operations.map(\.rawValue).sorted().joined(separator: ", ")
+                let sites = grant.sites.map(\.description).joined(separator: ", ")
+                self.report.ok(
+                    grant.location,
+                    "grant: edge \(grant.edge) may \(operations) for \(sites), \(grant.rate) operations per second")
+            }
+        }
+    }
+
+    private static func listing(_ domains: some Collection<ServerNamePattern>) -> String {
+        let names = domains.map(\.description).sorted()
+        let shown = names.prefix(8).joined(separator: ", ")
+        return names.count > 8 ? "\(shown), …" : shown
+    }
+
+    private func checkAudit() {
+        guard case .file(let path) = self.settings.audit else { return }
+        if let problem = CheckFiles.problemAppending(path) {
+            self.report.fail(nil, "cannot write the audit log \(path): \(problem)", remedy: "Let this user write it.")
+        } else {
+            self.report.ok(nil, "audit log \(path) can be written")
+        }
+    }
+}
