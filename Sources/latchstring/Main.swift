@@ -10,7 +10,8 @@ struct Latchstring: AsyncParsableCommand {
             To run your own: `latchstring certs`, then `latchstring keyholder`, then `latchstring edge`.
             """,
         subcommands: [
-            EdgeCommand.self, CertsCommand.self, CheckCommand.self, DemoCommand.self, DemoChildCommand.self,
+            EdgeCommand.self, KeyHolderCommand.self, CertsCommand.self, CheckCommand.self, DemoCommand.self,
+            DemoChildCommand.self,
             DemoOriginCommand.self,
         ]
     )
