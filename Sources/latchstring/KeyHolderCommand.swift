@@ -1,9 +1,11 @@
 import Admin
 import ArgumentParser
+import Foundation
 import KeyHolder
 import Logging
 import NIOCore
 import NIOPosix
+import PeerLink
 import ServiceLifecycle
 import Settings
 import UnixSignals
@@ -12,11 +14,12 @@ import UnixSignals
 struct KeyHolderCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "keyholder",
-        abstract: "Own the private keys of sites, and use them for the edges you grant.",
+        abstract: "Own the private keys of your sites, and use them for the edges you grant.",
         discussion: """
             Reads a YAML file such as Examples/keyholder.yaml; `latchstring check --config FILE` says what is wrong with it.
-            SIGHUP reads the file again: sites, grants and identity change at once, and an edge without a grant is cut \
-            off. SIGTERM and SIGINT end it after requests under way have been answered.
+            Logs to standard error: JSON lines, or readable text on a terminal. SIGHUP reads sites, grants and identity \
+            again, cuts off edges that lost their last grant, and opens the audit file again. Ends on SIGTERM or SIGINT, \
+            after requests under way had up to 5 seconds to finish.
             """)
 
     @Option(help: "The key holder's configuration file.")
@@ -26,51 +29,107 @@ struct KeyHolderCommand: AsyncParsableCommand {
         let path = self.config
         let settings = try Startup.settings { () throws(SettingsError) in try Settings.loadKeyHolder(path: path) }
         let logger = Startup.logger(settings.log, label: "keyholder")
+        Self.forbidCoreDumps(logger)
         let metrics = Startup.metrics()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: settings.threads ?? System.coreCount)
         let server = try Startup.orExit {
             try KeyHolderServer(
-                configuration: try KeyHolderConfiguration(settings), group: group, logger: logger,
-                onReady: { addresses in
-                    for address in addresses {
-                        logger.notice(
-                            "listening", metadata: ["address": "\(address.ipAddress ?? ""):\(address.port ?? 0)"])
-                    }
-                })
+                configuration: try KeyHolderConfiguration(settings), group: group, logger: logger
+            ) { addresses in
+                for address in addresses {
+                    logger.notice("listening", metadata: ["address": "\(Self.text(address))"])
+                }
+            }
         }
         var services: [any Service] = []
         if let admin = settings.admin {
-            services.append(try await Startup.admin(admin, metrics: metrics, readiness: [], logger: logger))
+            let audit = HealthCheck(name: "audit") {
+                server.canAudit ? .ok : .failed("the audit log cannot keep up; operations are refused")
+            }
+            services.append(try await Startup.admin(admin, metrics: metrics, readiness: [audit], logger: logger))
         }
         services.append(server)
-        services.append(Reloading(server: server, path: path, logger: logger))
+        services.append(Reloader(path: path, settings: settings, server: server, logger: logger))
         try await Startup.run(services, logger: logger)
-        try? await group.shutdownGracefully()
+        try await group.shutdownGracefully()
+    }
+
+    private static func text(_ address: SocketAddress) -> String {
+        SocketEndpoint(host: address.ipAddress ?? "\(address)", port: address.port ?? 0).description
+    }
+
+    /// A core file would hold every private key.
+    private static func forbidCoreDumps(_ logger: Logger) {
+        var limit = rlimit(rlim_cur: 0, rlim_max: 0)
+        #if canImport(Darwin)
+            let status = setrlimit(RLIMIT_CORE, &limit)
+        #else
+            let status = setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &limit)
+        #endif
+        if status != 0 { logger.warning("core files cannot be forbidden; one would hold the private keys") }
     }
 }
 
-/// Reads the configuration again at each SIGHUP. A file with errors changes nothing.
-private struct Reloading: Service {
-    let server: KeyHolderServer
-    let path: String
-    let logger: Logger
+/// Reads the configuration again at each SIGHUP.
+private struct Reloader: Service {
+    var path: String
+    var settings: KeyHolderSettings
+    var server: KeyHolderServer
+    var logger: Logger
 
     func run() async throws {
-        let signals = await UnixSignalsSequence(trapping: .sighup)
-        for await _ in signals.cancelOnGracefulShutdown() { self.reload() }
+        for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() {
+            self.reload()
+        }
     }
 
+    /// Whatever is wrong with the new file, the key holder goes on as it was.
     private func reload() {
         do {
-            let settings = try Settings.loadKeyHolder(path: self.path).settings
-            try self.server.reload(try KeyHolderConfiguration(settings))
+            let (fresh, warnings) = try Settings.loadKeyHolder(path: self.path)
+            for warning in warnings { Startup.complain("\(warning)") }
+            try self.server.reload(try KeyHolderConfiguration(fresh))
+            let needsRestart: Bool =
+                fresh.listen != self.settings.listen || fresh.audit != self.settings.audit
+                || fresh.admin != self.settings.admin || fresh.limits != self.settings.limits
+                || fresh.threads != self.settings.threads || fresh.log != self.settings.log
+            if needsRestart {
+                self.logger.warning("listen, audit, admin, log, limits and threads change at the next start only")
+            }
         } catch {
-            self.logger.error("reload failed, nothing changed", metadata: ["cause": "\(error)"])
+            self.logger.error("not reloaded; everything stays as it was", metadata: ["reason": "\(error)"])
         }
-        do {
-            try self.server.reopenAudit()
-        } catch {
-            self.logger.error("audit log not reopened", metadata: ["cause": "\(error)"])
+        do { try self.server.reopenAudit() } catch {
+            self.logger.error("still writing to the old audit file", metadata: ["reason": "\(error)"])
+        }
+    }
+}
+
+/// From what a key holder's file says to what the key holder is told.
+extension KeyHolderConfiguration {
+    init(_ settings: KeyHolderSettings) throws {
+        self.init(
+            listen: [PeerAddress(host: settings.listen.host, port: settings.listen.port)],
+            credentials: try PeerCredentials(
+                chainFile: settings.identity.certificate, keyFile: settings.identity.key,
+                authorityFile: settings.identity.authority),
+            sites: settings.sites.map { site in
+                SiteConfiguration(chain: .file(site.certificate), key: .file(site.key), domains: site.domains)
+            },
+            grants: settings.grants.map { grant in
+                GrantConfiguration(
+                    edge: grant.edge, sites: grant.sites, operations: grant.operations, rate: grant.rate)
+            },
+            audit: Self.destination(settings.audit))
+        self.limits.connections = settings.limits.connections
+        self.limits.inFlight = settings.limits.inFlight
+        self.limits.signingThreads = settings.threads
+    }
+
+    private static func destination(_ audit: KeyHolderSettings.Audit) -> AuditDestination {
+        switch audit {
+        case .standardOutput: .standardOutput
+        case .file(let path): .file(path)
         }
     }
 }

@@ -102,6 +102,10 @@ final class AuditLog: Sendable {
         self.state.withLock { $0.pending }
     }
 
+    var hasRoom: Bool {
+        self.pendingLines < self.limit
+    }
+
     /// Gives back a reservation that no line came of.
     func cancel() {
         self.state.withLock { $0.pending -= 1 }

@@ -113,6 +113,9 @@ public final class KeyHolderServer: Service {
         try self.core.audit.reopen()
     }
 
+    /// Whether there is room for audit lines. Without it, operations are refused.
+    public var canAudit: Bool { self.core.audit.hasRoom }
+
     /// Connections of edges at this moment.
     public var connectionCount: Int { self.core.registry.count }
 
