@@ -9,6 +9,8 @@ public import TLSWire
 ///
 /// Half-closure by the client is allowed for sites in `relay` mode; for the others its end of input closes the channel.
 public struct HelloHandOver: Sendable {
+    /// The connection's number, for log lines, if it has one.
+    public var connection: UInt64?
     /// The client's connection.
     public var channel: any Channel
     /// Where it goes.

@@ -23,6 +23,7 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
         case done
     }
 
+    private let connection: UInt64?
     private let table: SiteTable
     private let limits: HelloLimits
     private let logger: Logger
@@ -36,12 +37,16 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
 
     /// Makes the handler for one connection.
     ///
-    /// - Parameter handOver: Takes the connection over; called on the channel's event loop, at most once. See
-    ///   ``HelloHandOver`` for what it must do.
+    /// - Parameters:
+    ///   - connection: The connection's number, for log lines.
+    ///   - handOver: Takes the connection over; called on the channel's event loop, at most once. See
+    ///     ``HelloHandOver`` for what it must do.
     public init(
-        table: SiteTable, limits: HelloLimits, logger: Logger, metrics: any MetricsFactory = MetricsSystem.factory,
+        connection: UInt64? = nil, table: SiteTable, limits: HelloLimits, logger: Logger,
+        metrics: any MetricsFactory = MetricsSystem.factory,
         handOver: @escaping (HelloHandOver) -> Void
     ) {
+        self.connection = connection
         self.table = table
         self.limits = limits
         self.logger = logger
@@ -129,7 +134,9 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
     private func refuse(_ refusal: HelloRefusal, serverName: ServerName?, context: ChannelHandlerContext) {
         self.phase = .done
         self.timer?.cancel()
-        refusal.report(peer: context.remoteAddress, serverName: serverName, logger: self.logger, metrics: self.metrics)
+        refusal.report(
+            connection: self.connection, client: context.remoteAddress, serverName: serverName, logger: self.logger,
+            metrics: self.metrics)
         _ = self.reader.takeReceivedBytes()
         if let answer = refusal.answer, context.channel.isActive {
             LingeringCloseHandler.begin(on: context.channel, sending: answer, limits: self.limits)
@@ -144,7 +151,8 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
             try? context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: false)
         }
         let handOver = HelloHandOver(
-            channel: context.channel, site: site, hello: hello, serverName: hello.serverName,
+            connection: self.connection, channel: context.channel, site: site, hello: hello,
+            serverName: hello.serverName,
             receivedBytes: self.reader.takeReceivedBytes())
         context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
         self.handOver(handOver)

@@ -55,7 +55,10 @@ enum HelloRefusal: Equatable, Sendable {
     }()
 
     /// One metric, one log line.
-    func report(peer: SocketAddress?, serverName: ServerName?, logger: Logger, metrics: any MetricsFactory) {
+    func report(
+        connection: UInt64?, client: SocketAddress?, serverName: ServerName?, logger: Logger,
+        metrics: any MetricsFactory
+    ) {
         Counter(
             label: "latchstring_edge_hello_rejected_total", dimensions: [("reason", self.reason)], factory: metrics
         ).increment()
@@ -64,10 +67,11 @@ enum HelloRefusal: Equatable, Sendable {
         logger.log(
             level: level, "client hello refused",
             metadata: {
-                var metadata: Logger.Metadata = ["reason": "\(self.reason)", "peer": "\(PeerText(peer))"]
-                if let serverName { metadata["server_name"] = "\(serverName)" }
+                var metadata: Logger.Metadata = ["reason": "\(self.reason)", "client": "\(PeerText(client))"]
+                if let connection { metadata["connection"] = "\(connection)" }
+                if let serverName { metadata["site"] = "\(serverName)" }
                 if let alert { metadata["alert"] = "\(alert.name)" }
-                if case .unreadable(.malformed(let error)) = self { metadata["detail"] = "\(error)" }
+                if case .unreadable(.malformed(let error)) = self { metadata["error"] = "\(error)" }
                 return metadata
             }())
     }

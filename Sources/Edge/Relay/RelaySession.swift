@@ -82,8 +82,8 @@ final class RelaySession {
         var metadata = self.metadata
         metadata["reason"] = "\(failure.reason)"
         metadata["alert"] = "\(alert.name)"
-        if let detail = failure.detail { metadata["detail"] = "\(detail)" }
-        self.connector.logger.warning("relay failed", metadata: metadata)
+        if let detail = failure.detail { metadata["error"] = "\(detail)" }
+        self.connector.logger.info("relay failed", metadata: metadata)
         client.abandon()
         LingeringCloseHandler.begin(
             on: self.clientChannel, sending: Alert(alert).record(), limits: self.connector.helloLimits)
@@ -98,10 +98,11 @@ final class RelaySession {
 
     private var metadata: Logger.Metadata {
         var metadata: Logger.Metadata = [
-            "site": "\(self.handOver.site.name)", "peer": "\(PeerText(self.clientChannel.remoteAddress))",
+            "site": "\(self.handOver.serverName?.rawValue ?? self.handOver.site.name)", "mode": "relay",
+            "client": "\(PeerText(self.clientChannel.remoteAddress))",
         ]
-        if let name = self.handOver.serverName { metadata["server_name"] = "\(name)" }
-        if case .fixed(let host, let port) = self.configuration.origin { metadata["origin"] = "\(host):\(port)" }
+        if let connection = self.handOver.connection { metadata["connection"] = "\(connection)" }
+        if case .fixed(let host, let port) = self.configuration.origin { metadata["address"] = "\(host):\(port)" }
         return metadata
     }
 

@@ -3,6 +3,7 @@ import MetricsTestKit
 import NIOCore
 import NIOEmbedded
 import TLSWire
+import TestSockets
 import Testing
 
 @testable import Edge

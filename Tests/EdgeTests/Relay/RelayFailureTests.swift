@@ -18,10 +18,10 @@ import Testing
         try client.send(TestHello().records())
         #expect(try client.receiveToEnd() == alert)
         let line = try edge.log.wait(for: "relay failed")
-        #expect(line.level == .warning)
+        #expect(line.level == .info)
         #expect(line.metadata["reason"] == reason)
-        #expect(line.metadata["server_name"] == "www.example.test")
-        if let detail { #expect(line.metadata["detail"] == detail) }
+        #expect(line.metadata["site"] == "www.example.test")
+        if let detail { #expect(line.metadata["error"] == detail) }
         #expect(edge.counter("latchstring_edge_relay_failed_total", [("reason", reason)]) == 1)
         #expect(edge.log.lines("relay failed").count == 1)
     }

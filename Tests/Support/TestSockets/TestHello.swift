@@ -1,17 +1,25 @@
-import NIOCore
-
 /// Makes small, well-formed ClientHellos.
-struct TestHello {
+public struct TestHello: Sendable {
     /// The host name of the server_name extension; `nil` leaves the extension out.
-    var serverName: String? = "www.example.test"
+    public var serverName: String?
     /// The supported_versions extension; `nil` leaves it out, as clients before TLS 1.3 do.
-    var versions: [UInt16]? = [0x0304, 0x0303]
-    var legacyVersion: UInt16 = 0x0303
+    public var versions: [UInt16]?
+    public var legacyVersion: UInt16
     /// Bytes of a padding extension, to make the hello larger.
-    var padding = 0
+    public var padding: Int
+
+    public init(
+        serverName: String? = "www.example.test", versions: [UInt16]? = [0x0304, 0x0303],
+        legacyVersion: UInt16 = 0x0303, padding: Int = 0
+    ) {
+        self.serverName = serverName
+        self.versions = versions
+        self.legacyVersion = legacyVersion
+        self.padding = padding
+    }
 
     /// The handshake message.
-    var message: [UInt8] {
+    public var message: [UInt8] {
         var extensions: [UInt8] = []
         if let serverName {
             let name = [0] + Self.vector16(Array(serverName.utf8))
@@ -34,7 +42,7 @@ struct TestHello {
     }
 
     /// The message in records that carry at most this many bytes each.
-    func records(of size: Int = 16_384) -> [UInt8] {
+    public func records(of size: Int = 16_384) -> [UInt8] {
         let message = self.message
         return stride(from: 0, to: message.count, by: size).flatMap { start in
             [0x16, 0x03, 0x01] + Self.vector16(Array(message[start..<min(start + size, message.count)]))
