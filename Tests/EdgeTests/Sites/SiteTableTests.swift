@@ -12,7 +12,8 @@ import Testing
     static func keyless(_ domains: String...) throws -> Site {
         Site(
             domains: try domains.map { try ServerNamePattern($0) },
-            mode: .keyless(KeylessConfiguration(keyHolder: "home")))
+            mode: .keyless(
+                KeylessConfiguration(keyHolder: "home", origin: OriginConfiguration(scheme: .http, host: "127.0.0.1"))))
     }
 
     private static let modern: [UInt16] = [0x0304, 0x0303]

@@ -215,6 +215,10 @@ public final class TestListener: Sendable {
 public struct NeverHappened: Error, CustomStringConvertible {
     public var what: String
 
+    public init(what: String) {
+        self.what = what
+    }
+
     public var description: String { "waited in vain for \(self.what)" }
 }
 
