@@ -35,10 +35,14 @@ enum HelloRefusal: Equatable, Sendable {
         }
     }
 
-    /// What is sent before the close; `nil` for a plain close.
+    /// What is sent before the close, maybe nothing; `nil` where nobody is left to be told, or has no claim to it.
     var answer: ByteBuffer? {
-        if case .unreadable(.plainHTTP) = self { return Self.plainHTTPAnswer }
-        return self.alert.map { Alert($0).record() }
+        switch self {
+        case .unreadable(.plainHTTP): Self.plainHTTPAnswer
+        // Whatever speaks another protocol still sends; an orderly end tells it more than a reset would.
+        case .unreadable, .unroutable: self.alert.map { Alert($0).record() } ?? ByteBuffer()
+        case .timeout, .truncated, .silent: nil
+        }
     }
 
     private static let plainHTTPAnswer: ByteBuffer = {
