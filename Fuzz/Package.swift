@@ -17,12 +17,14 @@ let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 
 /// Modules under test, with what they import.
 let modules: [(name: String, imports: [Target.Dependency])] = [
-    (name: "TLSWire", imports: [nioCore])
+    (name: "TLSWire", imports: [nioCore]),
+    (name: "KeyProtocol", imports: ["TLSWire", nioCore]),
 ]
 
 /// Fuzz targets (Targets/<name>, with seeds in Corpus/<name without Fuzz>) and the modules that they exercise.
 let fuzzers: [(name: String, modules: [Target.Dependency])] = [
-    (name: "FuzzClientHello", modules: ["TLSWire"])
+    (name: "FuzzClientHello", modules: ["TLSWire"]),
+    (name: "FuzzKeyPacket", modules: ["KeyProtocol", "TLSWire"]),
 ]
 
 let package = Package(
