@@ -148,10 +148,11 @@ struct DemoPerformance {
 
     /// Searches both processes; prints the counts, or why there are none.
     private func prove(edge: ChildProcess, keyHolder: ChildProcess) -> Bool {
-        say("\n" + colours.strong("Where are the keyless sites' private keys?") + "\n\n")
+        say("\n" + colours.strong("Where are the keyless sites' private keys?") + "\n")
         do {
+            step("searching the memory of key holder and edge for the keys' secret parts")
             let proof = try KeyProof(stage: stage, edge: edge.pid, keyHolder: keyHolder.pid)
-            say(proof.table().text(colours) + "\n" + proof.summary)
+            say("\n" + proof.table().text(colours) + "\n" + proof.summary)
             if !proof.holds {
                 say(
                     colours.bad("  Not proved: ")

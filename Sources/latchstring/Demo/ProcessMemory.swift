@@ -49,9 +49,9 @@ struct ProcessMemory {
             switch self {
             case .forbidden:
                 """
-                this system forbids reading the memory of another process, so nothing is proved. To allow it, run the demo \
-                as root, or as you do now with kernel.yama.ptrace_scope at 0 (sudo sysctl kernel.yama.ptrace_scope=0), \
-                or in a container with --cap-add SYS_PTRACE
+                this system forbids reading the memory of another process.
+                  To allow it, run the demo as root, or as the same user with kernel.yama.ptrace_scope at 0
+                  (sudo sysctl kernel.yama.ptrace_scope=0), or in a container with --cap-add SYS_PTRACE
                 """
             case .gone:
                 "the process has ended"
