@@ -258,6 +258,9 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     private func linger() {
+        guard let context else { return }
+        // The client sees the end at once, and has a moment to see it.
+        context.channel.close(mode: .output, promise: nil)
         self.wait = .lingering
         self.timer?.move(to: .now() + self.site.limits.lingerTime)
     }

@@ -1,5 +1,6 @@
 import NIOCore
 import NIOHTTP1
+import NIOSSL
 
 /// Two connections that left HTTP, after 101: bytes go both ways until both sides have ended, one breaks, or both are
 /// silent for too long.
@@ -17,14 +18,19 @@ final class Tunnel {
     ) {
         let tunnel = Tunnel(eventLoop: client.eventLoop, idleTimeout: idleTimeout, completion: completion)
         do {
-            try tunnel.ends.client.takeOver(client, decoder: ByteToMessageHandler<HTTPRequestDecoder>.self) {
-                try [
-                    $0.handler(type: ProxyHandler.self), $0.handler(type: HTTPResponseEncoder.self),
-                ]
-            }
-            try tunnel.ends.origin.takeOver(origin, decoder: ByteToMessageHandler<HTTPResponseDecoder>.self) {
+            // The origin first: its decoder watches writes, and bytes from the client may not pass it.
+            try tunnel.ends.origin.takeOver(
+                origin, decoder: ByteToMessageHandler<HTTPResponseDecoder>.self, tls: NIOSSLClientHandler.self
+            ) {
                 try [
                     $0.handler(type: OriginConnection.self), $0.handler(type: HTTPRequestEncoder.self),
+                ]
+            }
+            try tunnel.ends.client.takeOver(
+                client, decoder: ByteToMessageHandler<HTTPRequestDecoder>.self, tls: NIOSSLServerHandler.self
+            ) {
+                try [
+                    $0.handler(type: ProxyHandler.self), $0.handler(type: HTTPResponseEncoder.self),
                 ]
             }
         } catch {
@@ -90,14 +96,16 @@ final class TunnelHandler: ChannelDuplexHandler {
     private var context: ChannelHandlerContext?
     private var readHeld = false
 
-    fileprivate func takeOver<Decoder: RemovableChannelHandler>(
-        _ channel: any Channel, decoder: Decoder.Type,
+    fileprivate func takeOver<Decoder: RemovableChannelHandler, TLSHandler: ChannelHandler>(
+        _ channel: any Channel, decoder: Decoder.Type, tls: TLSHandler.Type,
         others: (ChannelPipeline.SynchronousOperations) throws -> [any RemovableChannelHandler]
     ) throws {
         let pipeline = channel.pipeline.syncOperations
         let others = try others(pipeline)
         let decoder = try pipeline.handler(type: decoder)
-        try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+        // With TLS a close_notify ends both directions, as nearly every peer means it.
+        let usesTLS = (try? pipeline.context(handlerType: TLSHandler.self)) != nil
+        try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: !usesTLS)
         // Behind the decoder, which hands over what it has not read when it leaves.
         try pipeline.addHandler(self)
         for handler in others { pipeline.removeHandler(handler, promise: nil) }
