@@ -11,7 +11,7 @@ struct Latchstring: AsyncParsableCommand {
             """,
         subcommands: [
             DemoCommand.self, CertsCommand.self, KeyHolderCommand.self, EdgeCommand.self, CheckCommand.self,
-            DemoChildCommand.self, DemoOriginCommand.self,
+            ClientCommand.self, DemoChildCommand.self, DemoOriginCommand.self,
         ]
     )
 }

@@ -1,0 +1,126 @@
+import Foundation
+import LatchstringClient
+import NIOCore
+import NIOHTTP1
+import TLSWire
+
+/// Writes the client's events to standard error, one line each, with milliseconds since the start.
+struct ClientPrinter: Sendable {
+    var colours: Bool
+
+    func start(_ target: ClientTarget) {
+        line(nil, "\(target.serverName) at \(target.connectHost):\(target.connectPort)")
+    }
+
+    func failure(_ text: String) {
+        line(nil, styled("failed: \(text)", .red))
+    }
+
+    func print(_ event: TimedClientEvent) {
+        for (index, text) in describe(event.event).enumerated() {
+            line(index == 0 ? event.time : nil, text)
+        }
+    }
+
+    // MARK: - What each event says
+
+    private func describe(_ event: ClientEvent) -> [String] {
+        switch event {
+        case .connected(let address): return ["connected to \(address)"]
+        case .wire(let event): return describe(event)
+        case .certificates(let chain):
+            return ["<- certificate chain, \(chain.count) sent"] + chain.enumerated().flatMap(describe)
+        case .verified(let path):
+            let root: String = path.last.map { $0.subject } ?? "?"
+            return [styled("chain verified", .green) + ", up to \(root)"]
+        case .handshakeCompleted(let chosen):
+            return [styled("handshake complete", .green) + ", ALPN \(chosen ?? "none")"]
+        case .requestSent: return ["-> request"]
+        case .responseHead(let head):
+            let colour: Style = head.status.code < 400 ? .green : .red
+            let status: String =
+                "HTTP/\(head.version.major).\(head.version.minor) \(head.status.code) \(head.status.reasonPhrase)"
+            return ["<- " + styled(status, colour)] + head.headers.map { "   \($0.name): \(printable($0.value))" }
+        case .responseBody: return []
+        case .responseEnd(let bytes): return ["response complete, \(bytes) bytes"]
+        }
+    }
+
+    private func describe(_ event: WireEvent) -> [String] {
+        switch event {
+        case .clientHello(let hello, let second):
+            let versions: String = names(hello.supportedVersions, TLSNames.version)
+            var lines: [String] = ["-> ClientHello" + (second ? " again" : "") + ": \(versions)"]
+            lines.append("   groups \(names(hello.supportedGroups, TLSNames.group))")
+            if !hello.keyShareGroups.isEmpty {
+                lines.append("   key shares \(names(hello.keyShareGroups, TLSNames.group))")
+            }
+            let protocols: [String] = hello.applicationProtocols.map { printable(String(decoding: $0, as: UTF8.self)) }
+            if !protocols.isEmpty { lines.append("   ALPN \(protocols.joined(separator: ", "))") }
+            return lines
+        case .helloRetryRequest(let hello):
+            return [
+                "<- HelloRetryRequest: wants a key share for \(hello.group.map(TLSNames.group) ?? "no other group")"
+            ]
+        case .serverHello(let hello):
+            var text: String =
+                "<- ServerHello: \(TLSNames.version(hello.version)), \(TLSNames.cipherSuite(hello.cipherSuite))"
+            if let group: UInt16 = hello.group { text += ", \(TLSNames.group(group))" }
+            return [styled(text, .bold)]
+        case .serverKeyExchange(let group):
+            return ["<- ServerKeyExchange" + (group.map { ": \(TLSNames.group($0))" } ?? "")]
+        case .handshakeMessage(let peer, let type): return ["\(arrow(peer)) \(TLSNames.handshakeType(type))"]
+        case .encrypted(let peer): return ["\(arrow(peer)) encrypted from here on"]
+        case .alert(let peer, let code): return [styled("\(arrow(peer)) alert \(TLSNames.alert(code))", .red)]
+        case .notTLS: return [styled("<- bytes that are not TLS; is this port a plain one?", .red)]
+        }
+    }
+
+    private func describe(_ index: Int, _ certificate: CertificateSummary) -> [String] {
+        let from: String = certificate.notBefore.formatted(.iso8601)
+        let to: String = certificate.notAfter.formatted(.iso8601)
+        var lines: [String] = [
+            "   \(index)  \(printable(certificate.subject)), \(certificate.keyType)",
+            "      issued by \(printable(certificate.issuer))",
+            "      from \(from) to \(to)",
+        ]
+        if index == 0 {
+            lines.append("      for \(certificate.alternativeNames.map(printable).joined(separator: ", "))")
+        }
+        return lines
+    }
+
+    private func names(_ numbers: [UInt16], _ name: (UInt16) -> String) -> String {
+        numbers.filter { !TLSNames.isGREASE($0) }.map(name).joined(separator: ", ")
+    }
+
+    private func arrow(_ peer: Peer) -> String { peer == .client ? "->" : "<-" }
+
+    // MARK: - Lines
+
+    private enum Style: String {
+        case red = "31"
+        case green = "32"
+        case bold = "1"
+    }
+
+    private func styled(_ text: String, _ style: Style) -> String {
+        colours ? "\u{1B}[\(style.rawValue)m\(text)\u{1B}[0m" : text
+    }
+
+    /// What a server sends must not steer the terminal.
+    private func printable(_ text: String) -> String {
+        String(
+            String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : $0 }))
+    }
+
+    private func line(_ time: TimeAmount?, _ text: String) {
+        var column = ""
+        if let time {
+            let tenths: Int64 = (time.nanoseconds + 50_000) / 100_000
+            column = "\(tenths / 10).\(tenths % 10) ms"
+        }
+        let padding = String(repeating: " ", count: max(0, 11 - column.count))
+        FileHandle.standardError.write(Data("\(padding)\(column)  \(text)\n".utf8))
+    }
+}
