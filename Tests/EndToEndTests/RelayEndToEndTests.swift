@@ -36,6 +36,39 @@ import Testing
         try await origin.stop()
     }
 
+    @Test func keyHolderThatIsDownIsNothingToRelaySites() async throws {
+        let workspace = try Workspace()
+        try workspace.makeSite("bank.example.test")
+        let origin = try await TLSOrigin(domain: "bank.example.test", text: "open as ever\n", in: workspace)
+        try await blocking {
+            let edge = try RunningEdge(
+                Self.site(origin.port) + """
+
+                      - domains: [www.example.test]
+                        mode: keyless
+                        keyholder: home
+                        origin: { url: "http://127.0.0.1:1" }
+                    keyholders:
+                      home: { addresses: [127.0.0.1:1] }
+                    """, in: workspace)
+            defer { edge.stop() }
+            let keyless = try Tool.curl("https://www.example.test/", to: edge.port, workspace)
+            #expect(keyless.status == 35, "\(keyless.all)")
+            let relayed = try Tool.curl("https://bank.example.test/", to: edge.port, workspace)
+            #expect(relayed.output == "open as ever\n", "\(relayed.all)")
+        }
+        try await origin.stop()
+    }
+
+    @Test func asksToEndAreHeeded() async throws {
+        let workspace = try Workspace()
+        try await blocking {
+            let edge = try RunningEdge(Self.site(1), in: workspace)
+            edge.stop()
+            #expect(try edge.process.waitForExit() == 0)
+        }
+    }
+
     @Test func originThatIsDownIsAnAlertAndALine() async throws {
         let workspace = try Workspace()
         try await blocking {

@@ -91,12 +91,26 @@ private final class InterfaceAddresses: Sendable {
     }
 }
 
+/// How a relayed connection ended. The raw value is the metric's and the log line's `reason`.
+enum RelayEnd: String, CaseIterable, Sendable {
+    /// Both sides had said everything.
+    case closed
+    /// One side broke off.
+    case reset
+    /// No byte for the idle limit.
+    case idle
+    /// The lifetime was over.
+    case lifetime
+}
+
 /// The relay's counters.
 struct RelayMetrics: Sendable {
     private let factory: any MetricsFactory
     private let connections: Counter
     private let fromClient: Counter
     private let fromOrigin: Counter
+    /// Made once: looking a counter up costs, and every connection ends.
+    private let ended: [RelayEnd: Counter]
 
     init(factory: any MetricsFactory) {
         let bytes = "latchstring_edge_relay_bytes_total"
@@ -104,6 +118,11 @@ struct RelayMetrics: Sendable {
         self.connections = Counter(label: "latchstring_edge_relay_connections_total", factory: factory)
         self.fromClient = Counter(label: bytes, dimensions: [("from", "client")], factory: factory)
         self.fromOrigin = Counter(label: bytes, dimensions: [("from", "origin")], factory: factory)
+        self.ended = Dictionary(
+            uniqueKeysWithValues: RelayEnd.allCases.map { end in
+                let label = "latchstring_edge_relay_ended_total"
+                return (end, Counter(label: label, dimensions: [("reason", end.rawValue)], factory: factory))
+            })
     }
 
     func failed(_ failure: RelayFailure) {
@@ -117,9 +136,8 @@ struct RelayMetrics: Sendable {
         self.connections.increment()
     }
 
-    func ended(_ reason: String, fromClient: Int, fromOrigin: Int) {
-        Counter(label: "latchstring_edge_relay_ended_total", dimensions: [("reason", reason)], factory: self.factory)
-            .increment()
+    func ended(_ end: RelayEnd, fromClient: Int, fromOrigin: Int) {
+        self.ended[end]?.increment()
         self.fromClient.increment(by: fromClient)
         self.fromOrigin.increment(by: fromOrigin)
     }

@@ -18,7 +18,7 @@ final class RelaySession {
     private var machine = RelayMachine()
     private var limits: RelayLimits
     private var timer: Scheduled<Void>?
-    private var endReason = "closed"
+    private var endReason = RelayEnd.closed
 
     init(handOver: HelloHandOver, configuration: RelayConfiguration, connector: RelayConnector) {
         self.handOver = handOver
@@ -156,7 +156,7 @@ final class RelaySession {
         case .finish(let side):
             self.handler(side)?.finish()
         case .reset(let side):
-            self.endReason = "reset"
+            self.endReason = .reset
             self.handler(side)?.reset()
         case .drop(let side):
             self.handler(side)?.drop()
@@ -171,12 +171,12 @@ final class RelaySession {
             self.timer = self.clientChannel.eventLoop.assumeIsolated().scheduleTask(deadline: time) {
                 self.scheduleCheck()
             }
-        case .idle: self.expire("idle")
-        case .lifetime: self.expire("lifetime")
+        case .idle: self.expire(.idle)
+        case .lifetime: self.expire(.lifetime)
         }
     }
 
-    private func expire(_ reason: String) {
+    private func expire(_ reason: RelayEnd) {
         guard case .relaying(let origin) = self.phase else { return }
         self.endReason = reason
         let client = self.client
@@ -198,7 +198,7 @@ final class RelaySession {
         self.connector.logger.debug(
             "relay ended",
             metadata: self.metadata.merging([
-                "reason": "\(self.endReason)", "bytes_from_client": "\(fromClient)",
+                "reason": "\(self.endReason.rawValue)", "bytes_from_client": "\(fromClient)",
                 "bytes_from_origin": "\(fromOrigin)",
             ]) { $1 })
     }
