@@ -155,7 +155,8 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "latchstring", "Fleet", "KeyProtocol", "LatchstringClient", "PeerLink", "TLSWire", nioSSL, nioHTTP1,
+                "latchstring", "Fleet", "KeyHolder", "KeyProtocol", "LatchstringClient", "PeerLink", "Settings", "TLSWire",
+                nioSSL, nioHTTP1, crypto,
                 logging, x509, "TestSockets",
             ] + nio,
             swiftSettings: strict),

@@ -1,0 +1,71 @@
+import Foundation
+import Testing
+
+@testable import Settings
+
+/// `docs/configuration.md` says what the code does.
+@Suite("The configuration reference")
+struct DocumentationTests {
+    private static let text: String =
+        (try? String(
+            contentsOf: URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+                .deletingLastPathComponent().appendingPathComponent("docs/configuration.md"), encoding: .utf8)) ?? ""
+
+    /// The lines of the section that begins with `heading`, up to the next heading.
+    private static func section(_ heading: String) -> [Substring] {
+        let lines = Self.text.split(separator: "\n", omittingEmptySubsequences: false)
+        guard let start = lines.firstIndex(of: Substring(heading)) else { return [] }
+        return Array(lines[(start + 1)...].prefix { !$0.hasPrefix("#") })
+    }
+
+    @Test("Both files' keys are listed")
+    func keys() {
+        let edge = Self.section("## An edge's file")
+        for key in EdgeReader.keys {
+            #expect(edge.contains { $0.hasPrefix("| `\(key)` |") }, "\(key)")
+        }
+        let keyHolder = Self.section("## A key holder's file")
+        for key in KeyHolderReader.keys {
+            #expect(keyHolder.contains { $0.hasPrefix("| `\(key)` |") }, "\(key)")
+        }
+    }
+
+    @Test(
+        "Ranges of durations",
+        arguments: [
+            ("### `keyholders.NAME`", "deadline", SettingsRanges.deadline),
+            ("### `sites` of an edge", "connect", SettingsRanges.connect),
+            ("### `sites` of an edge", "response", SettingsRanges.response),
+            ("### `sites` of an edge", "idle", SettingsRanges.relayIdle),
+            ("### `sites` of an edge", "lifetime", SettingsRanges.lifetime),
+            ("### `limits` of an edge", "hello-timeout", SettingsRanges.helloTimeout),
+            ("### `limits` of an edge", "handshake-timeout", SettingsRanges.handshakeTimeout),
+            ("### `limits` of an edge", "idle", SettingsRanges.keepAliveIdle),
+        ] as [(String, String, ClosedRange<Duration>)])
+    func durations(heading: String, key: String, range: ClosedRange<Duration>) {
+        let lowest = DurationText.describe(range.lowerBound)
+        let highest = DurationText.describe(range.upperBound)
+        let lines = Self.section(heading).filter { $0.hasPrefix("| `\(key)` |") }
+        #expect(!lines.isEmpty)
+        #expect(lines.allSatisfy { $0.contains("`\(lowest)` to `\(highest)`") })
+    }
+
+    @Test(
+        "Ranges of numbers",
+        arguments: [
+            ("### `keyholders.NAME`", "in-flight", SettingsRanges.inFlight),
+            ("### `limits` of an edge", "connections", SettingsRanges.edgeConnections),
+            ("### `limits` of an edge", "hello-bytes", SettingsRanges.helloBytes),
+            ("### `limits` of an edge", "request-head-bytes", SettingsRanges.requestHeadBytes),
+            ("### `grants`", "rate", SettingsRanges.rate),
+            ("### `limits` of a key holder", "connections", SettingsRanges.keyHolderConnections),
+            ("### `limits` of a key holder", "in-flight", SettingsRanges.inFlight),
+            ("## An edge's file", "threads", SettingsRanges.threads),
+            ("## A key holder's file", "threads", SettingsRanges.threads),
+        ] as [(String, String, ClosedRange<Int>)])
+    func numbers(heading: String, key: String, range: ClosedRange<Int>) {
+        let lines = Self.section(heading).filter { $0.hasPrefix("| `\(key)` |") }
+        #expect(lines.count == 1)
+        #expect(lines.allSatisfy { $0.contains("\(range.lowerBound) to \(range.upperBound)") })
+    }
+}
