@@ -157,7 +157,7 @@ let package = Package(
             dependencies: [
                 "latchstring", "Fleet", "KeyHolder", "KeyProtocol", "LatchstringClient", "PeerLink", "Settings", "TLSWire",
                 nioSSL, nioHTTP1, crypto,
-                logging, x509, "TestSockets",
+                logging, x509, asn1, "TestSockets",
             ] + nio,
             swiftSettings: strict),
     ]

@@ -6,6 +6,7 @@ import KeyProtocol
 import NIOCore
 import PeerLink
 import Settings
+import SwiftASN1
 import TLSWire
 import Testing
 import X509

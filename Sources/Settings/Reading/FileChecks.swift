@@ -77,10 +77,7 @@ struct FileChecks {
         let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
         guard descriptor >= 0 else {
             switch errno {
-            case ENOENT:
-                return (
-                    "there is no such file", "`latchstring certs` makes identities; paths are relative to this file."
-                )
+            case ENOENT: return ("there is no such file", nil)
             case EACCES, EPERM: return ("permission denied", "Let the user who runs latchstring read it.")
             case ENOTDIR: return ("a part of the path is not a directory", nil)
             case ELOOP: return ("too many symbolic links", nil)

@@ -52,8 +52,8 @@ struct EdgeCheck {
                 let reason = (error as? KeyHolderProbe.Unreachable)?.reason ?? "\(error)"
                 self.report.fail(
                     entry.location, "key holder \(entry.name) at \(address): \(reason)",
-                    remedy: "Is it up, is its identity of the same authority, and does it grant edge "
-                        + "\(credentials.identity.name) something?")
+                    remedy: "Is it up, are both identities of one authority, and does its file grant edge "
+                        + "\(credentials.identity.name) something? Its log says why it refuses a connection.")
             }
         }
         for site in self.settings.sites {

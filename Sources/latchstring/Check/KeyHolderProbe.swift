@@ -19,7 +19,7 @@ final class KeyHolderProbe: Sendable {
         self.loop = loop
     }
 
-    /// Connects, and returns once the other end has proved who it is.
+    /// Connects, and returns once the other end has proved who it is and has answered.
     ///
     /// - Throws: `Unreachable` after the first failed attempt, or after `limit`.
     static func open(
@@ -34,7 +34,11 @@ final class KeyHolderProbe: Sendable {
                 logger: Logger(label: "check") { _ in FailureLogHandler(failure: failure) })
             let bound = NIOLoopBound(pool, eventLoop: loop)
             let probe = KeyHolderProbe(pool: bound, loop: loop)
-            pool.onReady { opened.succeed(probe) }
+            // A key holder refuses an edge only after the handshake (in TLS 1.3 the edge's certificate comes last), so
+            // being connected proves nothing before the first answer.
+            pool.onReady {
+                pool.request(KeyMessage(opcode: .ping)).assumeIsolated().whenSuccess { _ in opened.succeed(probe) }
+            }
             let timer = loop.scheduleTask(in: limit) { opened.fail(Unreachable(reason: "no connection in time")) }
             opened.futureResult.assumeIsolated().whenComplete { result in
                 timer.cancel()
