@@ -15,6 +15,7 @@ let nio: [Target.Dependency] = [
 ]
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioHelpers: Target.Dependency = .product(name: "NIOConcurrencyHelpers", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
@@ -53,7 +54,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-atomics", from: "1.3.0"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
@@ -66,7 +66,7 @@ let package = Package(
         // Links between our own parties.
         .target(
             name: "PeerLink",
-            dependencies: ["KeyProtocol", "TLSWire", nioSSL, x509, asn1, crypto, logging, metrics, collections] + nio,
+            dependencies: ["KeyProtocol", "TLSWire", nioSSL, x509, asn1, logging, metrics, collections] + nio,
             swiftSettings: strict),
 
         // The three parties.
@@ -81,9 +81,8 @@ let package = Package(
         .target(
             name: "Edge",
             dependencies: [
-                "HTTPForwarding", "KeyProtocol", "PeerLink", "TLSWire", nioSSL, nioHTTP1, x509, asn1, crypto, logging,
-                metrics, atomics, lifecycle,
-                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                "HTTPForwarding", "KeyProtocol", "PeerLink", "TLSWire", nioSSL, nioHTTP1, nioHelpers, logging, metrics,
+                lifecycle,
                 .product(name: "NIOTLS", package: "swift-nio"),
             ] + nio,
             swiftSettings: strict),
@@ -104,7 +103,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "Admin",
-            dependencies: [nioHTTP1, logging, metrics, atomics, lifecycle] + nio,
+            dependencies: [nioHTTP1, nioHelpers, logging, metrics, atomics, lifecycle] + nio,
             swiftSettings: strict),
         .target(
             name: "Fleet",
@@ -114,7 +113,7 @@ let package = Package(
             name: "latchstring",
             dependencies: [
                 "Admin", "Edge", "Fleet", "KeyHolder", "KeyProtocol", "LatchstringClient", "PeerLink", "Settings",
-                "TLSWire", nioHTTP1, nioSSL, x509, asn1, crypto, cryptoExtras, logging, metrics, lifecycle,
+                "TLSWire", nioHTTP1, nioHelpers, nioSSL, x509, asn1, crypto, cryptoExtras, logging, metrics, lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "NIOTLS", package: "swift-nio"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
