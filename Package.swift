@@ -154,9 +154,8 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "latchstring", "Fleet", "KeyHolder", "KeyProtocol", "LatchstringClient", "PeerLink", "Settings", "TLSWire",
-                nioSSL, nioHTTP1, crypto,
-                logging, x509, asn1, "TestSockets",
+                "latchstring", "Fleet", "KeyHolder", "KeyProtocol", "LatchstringClient", "PeerLink", "Settings",
+                "TLSWire", nioSSL, nioHTTP1, crypto, logging, x509, asn1, "TestSockets",
             ] + nio,
             swiftSettings: strict),
     ]

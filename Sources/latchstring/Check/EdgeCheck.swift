@@ -97,8 +97,8 @@ struct EdgeCheck {
         self.report.add(
             CheckLine(
                 outcome: first.result.validity.outcome, location: site.location,
-                text: "site \(domain): chain of \(count), key identifier and a \(first.result.scheme.name) signature "
-                    + "from key holder \(entry.name) belong together; certificate \(first.result.validity.text)",
+                text: "site \(domain): chain of \(count), key identifier and a signature of key holder \(entry.name) "
+                    + "(\(first.result.scheme.name)) belong together; certificate \(first.result.validity.text)",
                 remedy: first.result.validity.outcome == .ok ? nil : "Have the certificate renewed."))
     }
 
