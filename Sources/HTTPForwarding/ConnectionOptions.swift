@@ -4,10 +4,19 @@ struct ConnectionOptions {
     var keepAlive = false
     var upgrade = false
     var te = false
+    /// One field, and nothing in it but tokens, commas and spaces: every parser reads it alike.
+    private(set) var isPlain = true
+    private var fields = 0
     /// Further names, in lower case: fields meant for this hop only.
     var listed: [String] = []
 
     mutating func add(_ value: String) {
+        self.fields += 1
+        self.isPlain =
+            self.fields == 1
+            && value.utf8.allSatisfy { byte in
+                FieldText.isTokenByte(byte) || byte == UInt8(ascii: ",") || byte == UInt8(ascii: " ")
+            }
         // The three usual values, without walking a list.
         if FieldText.equal(value, "keep-alive") {
             self.keepAlive = true

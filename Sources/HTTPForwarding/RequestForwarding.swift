@@ -115,7 +115,10 @@ public struct RequestForwarding: Sendable {
         for value in fields.vias { out.append(("Via", value)) }
         out.append(("Via", minorVersion == 0 ? self.via10 : self.via11))
         self.appendClientAddress(to: &out, fields: fields, host: host)
-        let upgrades = minorVersion >= 1 && fields.connection.upgrade && !fields.upgradeProtocols.isEmpty
+        // What follows an upgrade is not HTTP: the decoder has to agree that there is one.
+        let upgrades =
+            minorVersion >= 1 && fields.connection.upgrade && fields.connection.isPlain
+            && !fields.upgradeProtocols.isEmpty
         if upgrades {
             out.append(("Connection", "Upgrade"))
             out.append(("Upgrade", fields.upgradeProtocols.joined(separator: ", ")))
@@ -127,7 +130,7 @@ public struct RequestForwarding: Sendable {
             ForwardedRequest(
                 head: HTTPRequestHead(version: .http1_1, method: head.method, uri: uri, headers: HTTPHeaders(out)),
                 body: body, expectsContinue: expectsContinue, upgrades: upgrades,
-                stopsDecoder: fields.mentionsUpgrade && fields.connection.upgrade, clientPersists: persists,
+                stopsDecoder: fields.mentionsUpgrade, clientPersists: persists,
                 clientMinorVersion: minorVersion))
     }
 

@@ -289,6 +289,9 @@ import Testing
             [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), ("HTTP2-Settings", "x")],
             [("Upgrade", "websocket")], [("Connection", "Upgrade")],
             [("Connection", "Upgrade"), ("Upgrade", "HTTP/2.0, TLS/1.3")],
+            [("Connection", "close"), ("Connection", "Upgrade"), ("Upgrade", "websocket")],
+            [("Connection", "\"a, b\", Upgrade"), ("Upgrade", "websocket")],
+            [("Connection", "keep-alive,\tUpgrade"), ("Upgrade", "websocket")],
         ]
         for fields in ignored {
             let request = try self.builder.forwarded(.GET, "/", fields)

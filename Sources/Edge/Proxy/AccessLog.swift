@@ -39,12 +39,13 @@ final class AccessLog {
             bytes: local.text.utf8.count, duration: .zero, number: number, outcome: local.reason)
     }
 
-    func originFailed(_ failure: OriginFailure, afterHead: Bool) {
-        self.logger.warning(
-            "origin failed",
+    /// - Parameter isNews: the first of its kind, or the first for a while. The others are for who looks closely.
+    func originFailed(_ failure: OriginFailure, afterHead: Bool, isNews: Bool) {
+        self.logger.log(
+            level: isNews ? .warning : .debug, "origin failed",
             metadata: [
-                "site": "\(self.site.name)", "origin": "\(self.site.origins.configuration.text)",
-                "cause": "\(failure.cause.rawValue)", "detail": "\(failure.detail)",
+                "site": "\(self.site.name)", "address": "\(self.site.origins.configuration.text)",
+                "reason": "\(failure.cause.rawValue)", "error": "\(failure.detail)",
                 "answer": afterHead ? "aborted" : "\(failure.status.code)",
             ])
     }

@@ -15,6 +15,7 @@ final class OriginClient {
     private var idle: [OriginConnection] = []
     private var reaper: Scheduled<Void>?
     private var isShutDown = false
+    private var lastNews: (cause: OriginFailure.Cause, time: NIODeadline)?
 
     init(configuration: OriginConfiguration, eventLoop: any EventLoop, sslContext: NIOSSLContext?) {
         self.configuration = configuration
@@ -38,6 +39,13 @@ final class OriginClient {
         let idle = self.idle
         self.idle = []
         for connection in idle { connection.close() }
+    }
+
+    /// Whether a failure deserves a line that people see: another cause than the last one, or ten seconds after it.
+    func isNews(_ cause: OriginFailure.Cause, now: NIODeadline) -> Bool {
+        if let lastNews, lastNews.cause == cause, now < lastNews.time + .seconds(10) { return false }
+        self.lastNews = (cause, now)
+        return true
     }
 
     // MARK: Idle connections

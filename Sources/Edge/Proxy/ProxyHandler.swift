@@ -234,7 +234,8 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func logOriginFailure(_ failure: OriginFailure, afterHead: Bool) {
-        self.log.originFailed(failure, afterHead: afterHead)
+        self.log.originFailed(
+            failure, afterHead: afterHead, isNews: self.client.isNews(failure.cause, now: .now()))
     }
 
     // MARK: Ends
