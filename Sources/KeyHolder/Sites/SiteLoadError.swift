@@ -11,7 +11,6 @@ public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
     case unreadableCertificate(String, position: Int)
     case brokenChain(String, position: Int)
     case chainTooLong(String)
-    case unsupportedCertificateKey(String)
     case noNames(String)
     case nameNotCovered(String, name: String)
     case badName(String, name: String, reason: String)
@@ -44,8 +43,6 @@ public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
             "certificate \(position) in \(file) did not issue the one before it; order the chain leaf first, each certificate followed by its issuer"
         case .chainTooLong(let file):
             "the chain in \(file) has more than 10 certificates or does not fit in a packet of the key protocol; leave out the root and unrelated certificates"
-        case .unsupportedCertificateKey(let file):
-            "the certificate in \(file) has a public key of an unsupported kind; supported are P-256, P-384, P-521, Ed25519 and RSA"
         case .noNames(let file):
             "the certificate in \(file) has no DNS name, and no domains are configured for it; name them"
         case .nameNotCovered(let file, let name):

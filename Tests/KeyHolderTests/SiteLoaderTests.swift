@@ -1,0 +1,133 @@
+import Crypto
+import Fleet
+import Foundation
+import TLSWire
+import Testing
+import X509
+
+@testable import KeyHolder
+
+@Suite("Loading sites: chain, key and domains belong together")
+struct SiteLoaderTests {
+    static func load(
+        _ chain: String, _ key: String, domains: [String]? = nil
+    ) throws -> Site {
+        try SiteLoader(store: SoftwareKeyStore()).load(
+            SiteConfiguration(
+                chain: .text(chain, name: "site.pem"), key: .text(key, name: "site.key"),
+                domains: try domains?.map { try ServerNamePattern($0) }))
+    }
+
+    static let p256 = Result {
+        try TestSiteAuthority(name: "Root").issueSite(domains: ["a.test", "*.b.test"], keyType: .p256)
+    }
+
+    @Test("A site knows its domains, key identifier and digest")
+    func site() throws {
+        let issued = try Self.p256.get()
+        let site = try Self.load(issued.chainPEM, issued.keyPEM)
+        #expect(site.domains.map(\.description) == ["a.test", "*.b.test"])
+        #expect(site.name == "a.test")
+        #expect(site.ski == issued.subjectKeyIdentifier)
+        #expect(site.chain == (try issued.chainDER))
+        #expect(site.certificateDigest == Array(SHA256.hash(data: site.chain[0])))
+        #expect(site.notAfter == Int64(issued.certificate.notValidAfter.timeIntervalSince1970))
+    }
+
+    @Test("A key of another certificate is refused, naming both files", arguments: SiteKeyType.allCases)
+    func mismatch(type: SiteKeyType) throws {
+        let issued = try Self.p256.get()
+        let other = try TestSiteAuthority(name: "Root").issueSite(domains: ["a.test"], keyType: type)
+        let error = SiteLoadError.keyMismatch(certificate: "site.pem", key: "site.key")
+        #expect(throws: error) { try Self.load(issued.chainPEM, other.keyPEM) }
+        #expect("\(error)".contains("site.pem") && "\(error)".contains("site.key"))
+    }
+
+    @Test("Configured domains must be covered by the certificate")
+    func domains() throws {
+        let issued = try Self.p256.get()
+        let site = try Self.load(issued.chainPEM, issued.keyPEM, domains: ["www.b.test", "a.test"])
+        #expect(site.domains.map(\.description) == ["www.b.test", "a.test"])
+        for domain in ["c.test", "x.y.b.test", "*.a.test", "b.test"] {
+            #expect(throws: SiteLoadError.nameNotCovered("site.pem", name: domain)) {
+                try Self.load(issued.chainPEM, issued.keyPEM, domains: [domain])
+            }
+        }
+        #expect(throws: SiteLoadError.noNames("site.pem")) {
+            try Self.load(issued.chainPEM, issued.keyPEM, domains: [])
+        }
+    }
+
+    @Test("A chain is the leaf and its issuers, in order")
+    func chainOrder() throws {
+        let root = try TestSiteAuthority(name: "Root")
+        let middle = try root.issueIntermediate(name: "Middle")
+        let issued = try middle.issueSite(domains: ["a.test"], keyType: .p256)
+        #expect(try Self.load(issued.chainPEM, issued.keyPEM).chain.count == 2)
+        #expect(try Self.load(issued.chainPEM + root.certificatePEM, issued.keyPEM).chain.count == 3)
+        // The root does not follow the leaf directly, nor does another authority of the same name.
+        let leaf = try #require(issued.chainPEM.components(separatedBy: "-----END CERTIFICATE-----").first)
+        let alone = leaf + "-----END CERTIFICATE-----\n"
+        #expect(throws: SiteLoadError.brokenChain("site.pem", position: 2)) {
+            try Self.load(alone + root.certificatePEM, issued.keyPEM)
+        }
+        let impostor = try TestSiteAuthority(name: "Root").issueIntermediate(name: "Middle")
+        #expect(throws: SiteLoadError.brokenChain("site.pem", position: 2)) {
+            try Self.load(alone + impostor.certificatePEM, issued.keyPEM)
+        }
+        let many = String(repeating: root.certificatePEM, count: 10)
+        #expect(throws: SiteLoadError.chainTooLong("site.pem")) { try Self.load(alone + many, issued.keyPEM) }
+    }
+
+    @Test("Files without certificates, and broken ones, are refused by name")
+    func unreadable() throws {
+        let issued = try Self.p256.get()
+        #expect(throws: SiteLoadError.notPEM("site.pem", "certificate chain")) {
+            try Self.load("nothing", issued.keyPEM)
+        }
+        #expect(throws: SiteLoadError.notPEM("site.pem", "certificate chain")) {
+            try Self.load(issued.keyPEM, issued.keyPEM)
+        }
+        let broken = "-----BEGIN CERTIFICATE-----\nMAMCAQA=\n-----END CERTIFICATE-----\n"
+        #expect(throws: SiteLoadError.unreadableCertificate("site.pem", position: 1)) {
+            try Self.load(broken, issued.keyPEM)
+        }
+    }
+
+    @Test("Keys come from files, too; a file that others can read is noticed")
+    func files() throws {
+        let issued = try Self.p256.get()
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).key").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try issued.keyPEM.write(toFile: path, atomically: true, encoding: .utf8)
+        #expect(try SoftwareKeyStore().key(from: .file(path)).type == .p256)
+        try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
+        #expect(!PEMSource.file(path).isReadableByOthers)
+        for mode in [0o640, 0o604, 0o644] {
+            try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: path)
+            #expect(PEMSource.file(path).isReadableByOthers)
+        }
+        #expect(!PEMSource.file(path + ".none").isReadableByOthers)
+        // Larger than any key, and than the read buffer.
+        try String(repeating: " ", count: 200_000).appending(issued.keyPEM)
+            .write(toFile: path, atomically: true, encoding: .utf8)
+        #expect(throws: Never.self) { try PEMSource.file(path).text() }
+        try Data(count: 2 << 20).write(to: URL(fileURLWithPath: path))
+        #expect(throws: SiteLoadError.unreadable(path, "larger than 1 MiB")) { try PEMSource.file(path).text() }
+    }
+
+    @Test("Every complaint says which file and what to do")
+    func texts() {
+        let errors: [SiteLoadError] = [
+            .unreadable("f.pem", "no such file"), .notPEM("f.pem", "private key"), .noKey("f.pem"),
+            .severalKeys("f.pem"), .encryptedKey("f.pem"), .unsupportedKey("f.pem"), .rsaKeySize("f.pem", bits: 1024),
+            .keyMismatch(certificate: "f.pem", key: "f.key"), .unreadableCertificate("f.pem", position: 1),
+            .brokenChain("f.pem", position: 2), .chainTooLong("f.pem"), .noNames("f.pem"),
+            .nameNotCovered("f.pem", name: "a"), .badName("f.pem", name: "a", reason: "b"),
+            .duplicateName("a", first: "f.pem", second: "g.pem"),
+        ]
+        for error in errors {
+            #expect("\(error)".contains("f.pem") && "\(error)".contains(";") || "\(error)".contains(":"))
+        }
+    }
+}
