@@ -84,6 +84,7 @@ struct AuditTests {
             for _ in 0..<count {
                 #expect(log.reserve())
                 log.record(Self.record)
+                log.flush()
             }
         }
         write(500)
@@ -115,6 +116,7 @@ struct AuditTests {
         for _ in 0..<100 where log.reserve() {
             granted += 1
             log.record(Self.record)
+            log.flush()
         }
         #expect(granted == 20)
         #expect(!log.reserve())

@@ -95,8 +95,11 @@ final class TestEdge: Sendable {
     let channel: any Channel
     private let received: AsyncStream<KeyPacketEvent>
 
-    init(_ credentials: PeerCredentials, _ address: SocketAddress) async throws {
-        let context = try credentials.clientContext()
+    convenience init(_ credentials: PeerCredentials, _ address: SocketAddress) async throws {
+        try await self.init(try credentials.clientContext(), address)
+    }
+
+    init(_ context: NIOSSLContext, _ address: SocketAddress) async throws {
         let (stream, continuation) = AsyncStream.makeStream(of: KeyPacketEvent.self)
         self.received = stream
         self.channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)

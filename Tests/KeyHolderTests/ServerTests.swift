@@ -5,6 +5,7 @@ import Foundation
 import KeyProtocol
 import Logging
 import NIOCore
+import NIOEmbedded
 import NIOPosix
 import NIOSSL
 import PeerLink
@@ -130,7 +131,7 @@ struct ServerTests {
         let holder = try await TestHolder()
         let now = Date()
         let issued = try holder.authority.issueIdentity(
-            role: .edge, name: "paris", notBefore: now.addingTimeInterval(-60), notAfter: now.addingTimeInterval(2))
+            role: .edge, name: "paris", notBefore: now.addingTimeInterval(-60), notAfter: now.addingTimeInterval(6))
         let credentials = try PeerCredentials(
             chainPEM: issued.chainPEM, keyPEM: issued.keyPEM, authorityPEM: holder.authority.certificatePEM)
         let edge = try await TestEdge(credentials, holder.address)
@@ -174,6 +175,43 @@ struct ServerTests {
             ])
     }
 
+    @Test("A stock peer: TLS 1.2 with ECDHE and AES-256-GCM, digests by key identifier")
+    func stockPeer() async throws {
+        let holder = try await TestHolder()
+        let issued = try holder.authority.issueIdentity(role: .edge, name: "paris")
+        var tls = TLSConfiguration.makeClientConfiguration()
+        tls.maximumTLSVersion = .tlsv12
+        tls.cipherSuiteValues = [.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]
+        tls.certificateChain = try NIOSSLCertificate.fromPEMBytes(Array(issued.chainPEM.utf8)).map { .certificate($0) }
+        tls.privateKey = .privateKey(try NIOSSLPrivateKey(bytes: Array(issued.keyPEM.utf8), format: .pem))
+        tls.trustRoots = .certificates(
+            try NIOSSLCertificate.fromPEMBytes(Array(holder.authority.certificatePEM.utf8)))
+        tls.certificateVerification = .noHostnameVerification
+        let edge = try await TestEdge(try NIOSSLContext(configuration: tls), holder.address)
+        #expect(await edge.ping())
+        let digest = SHA256.hash(data: Self.content)
+        let site = try TestHolder.rsa.get()
+        let key = try #require(_RSA.Signing.PublicKey(site.certificate.publicKey))
+        for (opcode, padding) in [
+            (Opcode.rsaSignSHA256, _RSA.Signing.Padding.insecurePKCS1v1_5), (.rsaPSSSignSHA256, .PSS),
+        ] {
+            let request = KeyMessage(
+                opcode: opcode, payload: ByteBuffer(bytes: digest), clientIP: [192, 0, 2, 7],
+                ski: site.subjectKeyIdentifier, certificateDigest: Array(SHA256.hash(data: try site.chainDER[0])))
+            let answer = try #require(try await edge.ask(request))
+            #expect(
+                key.isValidSignature(
+                    .init(rawRepresentation: Array(answer.payload.readableBytesView)), for: digest, padding: padding))
+        }
+        let wrong = KeyMessage(
+            opcode: .ecdsaSignSHA256, payload: ByteBuffer(bytes: digest), ski: site.subjectKeyIdentifier)
+        #expect(try await edge.ask(wrong)?.errorCode == .badOpcode)
+        #expect(await edge.ping())
+        let lines = try await holder.stop()
+        #expect(lines.map { $0["outcome"] } == ["ok", "ok", "wrong-key-type"])
+        #expect(lines[0]["operation"] == "rsa-sign" && lines[0]["client"] == "192.0.2.7")
+    }
+
     @Test("Another major version is answered by id, then the connection ends; its neighbour goes on")
     func hostileFraming() async throws {
         let holder = try await TestHolder()
@@ -205,19 +243,43 @@ struct ServerTests {
         #expect(lines.allSatisfy { $0["outcome"] == "refused" && $0["edge"] == "<null>" })
     }
 
-    @Test("A handshake that does not come in time ends, and does not block others")
+    @Test("A handshake that does not come in time ends")
     func handshakeTimeout() async throws {
         var limits = KeyHolderLimits()
-        limits.handshakeTimeout = .milliseconds(200)
-        limits.handshakes = 1
+        limits.handshakeTimeout = .milliseconds(50)
         let holder = try await TestHolder(limits: limits)
         let silent = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .connect(to: holder.address).get()
         try await silent.closeFuture.get()
-        let edge = try await holder.edge("paris")
-        #expect(await edge.ping())
         let lines = try await holder.stop()
-        #expect(lines.first?["detail"] == "no TLS handshake in time")
+        #expect(lines.map { $0["detail"] } == ["no TLS handshake in time"])
+    }
+
+    @Test("Handshakes, connections and each edge's share are counted apart")
+    func registry() {
+        var limits = KeyHolderLimits()
+        limits.handshakes = 2
+        limits.connections = 3
+        limits.connectionsPerEdge = 2
+        let registry = ConnectionRegistry(limits: limits)
+        let channels: [EmbeddedChannel] = (0..<8).map { _ in EmbeddedChannel() }
+        #expect(registry.accepted(channels[0]) == nil)
+        #expect(registry.accepted(channels[1]) == nil)
+        #expect(registry.accepted(channels[2]) == .tooManyHandshakes)
+        #expect(registry.identified(channels[0], as: "paris") == nil)
+        #expect(registry.identified(channels[1], as: "paris") == nil)
+        #expect(registry.accepted(channels[2]) == nil)
+        #expect(registry.identified(channels[2], as: "paris") == .tooManyOfEdge)
+        #expect(registry.identified(channels[2], as: "rome") == nil)
+        #expect(registry.accepted(channels[3]) == nil)
+        #expect(registry.identified(channels[3], as: "oslo") == .tooManyConnections)
+        registry.closed(channels[0])
+        registry.closed(channels[0])
+        #expect(registry.count == 2)
+        #expect(registry.identified(channels[3], as: "paris") == nil)
+        #expect(registry.channels { $0 == "rome" }.count == 2)
+        #expect(registry.shutDown().count == 3)
+        #expect(registry.accepted(channels[4]) == .shuttingDown)
     }
 
     @Test("Fast answers overtake slow ones, and requests beyond the limit are refused as overload")

@@ -86,13 +86,21 @@ final class AuditLog: Sendable {
         return granted
     }
 
-    /// Writes a line that was reserved before.
+    /// Takes in a line that was reserved before. ``flush()`` has it written.
     func record(_ record: AuditRecord) {
-        let start: Bool = self.state.withLock { state in
+        self.state.withLock { state in
             record.appendLine(to: &state.lines)
             state.waiting += 1
-            defer { state.writing = true }
-            return !state.writing
+        }
+    }
+
+    /// Starts the writer if lines wait and it isn't writing. Called once for the requests of one read, since waking a
+    /// thread costs more than a line.
+    func flush() {
+        let start: Bool = self.state.withLock { state in
+            guard state.waiting > 0, !state.writing else { return false }
+            state.writing = true
+            return true
         }
         if start { self.startWriting() }
     }

@@ -430,6 +430,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     }
 
     private func flushOutbound() {
+        self.core.audit.flush()
         guard self.outbound.readableBytes > 0, let context = self.context else { return }
         let bytes: ByteBuffer = self.outbound
         self.outbound = ByteBuffer()

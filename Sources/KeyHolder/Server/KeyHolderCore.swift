@@ -55,6 +55,7 @@ final class KeyHolderCore: Sendable {
             AuditRecord(
                 time: Clock.wallMilliseconds(), edge: edge, address: address, operation: "connection",
                 outcome: outcome, duration: Int64((Clock.monotonic() - start) / 1000), detail: detail))
+        self.audit.flush()
     }
 }
 

@@ -85,6 +85,8 @@ public final class KeyHolderServer: Service {
         for channel in channels { try? await channel.closeFuture.get() }
         for timer in timers { timer.cancel() }
         try? await self.core.threads.shutdownGracefully()
+        // What the threads handed back to the event loops has yet to leave its audit lines.
+        for loop in self.group.makeIterator() { try? await loop.submit {}.get() }
         await self.core.audit.shutDown()
     }
 
