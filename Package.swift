@@ -150,6 +150,10 @@ let package = Package(
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
             ] + nio,
             swiftSettings: strict),
+        .testTarget(
+            name: "LatchstringClientTests",
+            dependencies: ["Fleet", "LatchstringClient", "TLSWire", nioSSL, nioHTTP1, x509] + nio,
+            swiftSettings: strict),
         .testTarget(name: "AdminTests", dependencies: ["Admin", metrics, logging] + nio, swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests",

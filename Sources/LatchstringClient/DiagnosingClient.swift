@@ -92,6 +92,11 @@ public struct DiagnosingClient: Sendable {
         configuration.maximumTLSVersion = options.versions.upperBound <= TLSVersion.tls12 ? .tlsv12 : .tlsv13
         configuration.applicationProtocols = options.applicationProtocols
         if let groups: [UInt16] = options.groups { configuration.curves = groups.map { NIOTLSCurve($0) } }
+        // The library's own list leaves Ed25519 out, which a site's key may be.
+        configuration.verifySignatureAlgorithms = [
+            .ecdsaSecp256R1Sha256, .ecdsaSecp384R1Sha384, .ecdsaSecp521R1Sha512, .ed25519, .rsaPssRsaeSha256,
+            .rsaPssRsaeSha384, .rsaPssRsaeSha512, .rsaPkcs1Sha256, .rsaPkcs1Sha384, .rsaPkcs1Sha512,
+        ]
         // Verified by ChainVerifier, which knows these roots; the TLS library need not load any.
         configuration.trustRoots = .certificates([])
         return configuration
@@ -143,6 +148,7 @@ public struct DiagnosingClient: Sendable {
 final class Journal: Sendable {
     private struct State {
         var rejection: ClientFailure?
+        var sawForeignBytes = false
     }
 
     private let start = NIODeadline.now()
@@ -154,7 +160,8 @@ final class Journal: Sendable {
     }
 
     func note(_ event: ClientEvent) {
-        state.withLock { _ in
+        state.withLock { state in
+            if case .wire(.notTLS) = event { state.sawForeignBytes = true }
             report(TimedClientEvent(event: event, time: .now() - start))
         }
     }
@@ -167,6 +174,8 @@ final class Journal: Sendable {
     }
 
     var rejection: ClientFailure? { state.withLock { $0.rejection } }
+    /// Whether the server sent something that is no TLS record.
+    var sawForeignBytes: Bool { state.withLock { $0.sawForeignBytes } }
 }
 
 /// Says in few words why a connection could not be made.

@@ -106,18 +106,44 @@ final class ExchangeHandler: ChannelInboundHandler {
                     advice:
                         "an edge does so when the site's origin can't be reached in relay mode, or a time limit passed")
             }
-            return ClientFailure(phase: phase, reason: "the handshake failed: \(error)")
+            if journal.sawForeignBytes {
+                return ClientFailure(
+                    phase: phase, reason: "the server does not speak TLS on this port",
+                    advice: "is it a plain HTTP port?")
+            }
+            return ClientFailure(phase: phase, reason: "the handshake failed: \(Self.text(error))")
         case .awaitingHead:
             return ClientFailure(
-                phase: phase, reason: "no response: " + (error.map { "\($0)" } ?? "the server closed the connection"))
+                phase: phase, reason: "no response: " + (error.map(Self.text) ?? "the server closed the connection"))
         case .body(_, let received):
             return ClientFailure(
                 phase: phase,
                 reason: "the response broke off after \(received) bytes of its body: "
-                    + (error.map { "\($0)" } ?? "the server closed the connection"))
+                    + (error.map(Self.text) ?? "the server closed the connection"))
         case .done:
-            return ClientFailure(phase: phase, reason: error.map { "\($0)" } ?? "the connection is closed")
+            return ClientFailure(phase: phase, reason: error.map(Self.text) ?? "the connection is closed")
         }
+    }
+
+    private static func text(_ error: any Error) -> String {
+        switch error {
+        case HTTPParserError.invalidEOFState: return "the server closed the connection"
+        case let error as HTTPParserError: return "it is not HTTP: \(error)"
+        case NIOSSLError.uncleanShutdown:
+            return "the connection ended without the TLS close_notify that proves it complete"
+        case NIOSSLError.handshakeFailed(.sslError(let stack)): return stack.map(text).joined(separator: ", ")
+        case BoringSSLError.sslError(let stack): return stack.map(text).joined(separator: ", ")
+        default: return "\(error)"
+        }
+    }
+
+    /// BoringSSL's own name for an error, without the place in its source.
+    private static func text(_ error: BoringSSLInternalError) -> String {
+        let words: [Substring] = error.description.split(separator: ":")
+        guard let index: Int = words.firstIndex(of: "OPENSSL_internal"), index + 1 < words.count else {
+            return error.description
+        }
+        return String(words[index + 1].prefix { $0 != " " })
     }
 
     private static func isEndOfStream(_ error: any Error) -> Bool {
