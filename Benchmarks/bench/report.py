@@ -70,7 +70,7 @@ def table(summary):
                      f"{spread:>19} {row['ratio']:>6.2f}")
     for goal in summary["goals"]:
         verdict = "met" if goal["met"] else "missed"
-        lines.append(f"  goal {verdict}: {goal['row']} {goal['ratio']:.2f} x {goal['against']}, "
+        lines.append(f"  goal {verdict}: {goal['row']} {goal['ratio']:.3f} x {goal['against']}, "
                      f"at most {goal['limit']:.2f}")
     lines += [f"  doubtful: {problem}" for problem in problems(summary)]
     return "\n".join(lines)
