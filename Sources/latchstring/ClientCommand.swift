@@ -17,7 +17,7 @@ struct ClientCommand: AsyncParsableCommand {
             Exit status: 0 handshake, verification and response good; 1 the response's status is 400 or more; 2 wrong usage; 3 no \
             connection; 4 TLS handshake or verification failed; 5 no response, or one that broke off.
 
-            Example: latchstring client https://www.example.test/ --connect 127.0.0.1:8443 --roots certs/site-authority.pem
+            Example: latchstring client https://www.example.test/ --connect 127.0.0.1:8443 --roots certs/test-site-authority.pem
             """)
 
     @Argument(help: ArgumentHelp("What to fetch: https://name[:port][/path].", valueName: "url"))
