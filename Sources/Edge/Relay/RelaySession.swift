@@ -68,6 +68,7 @@ final class RelaySession {
             source: self.clientChannel.remoteAddress, destination: self.clientChannel.localAddress)
         if let header = header.encoded(self.configuration.proxyProtocol) { channel.write(header, promise: nil) }
         channel.writeAndFlush(self.handOver.receivedBytes, promise: nil)
+        self.limits.active(now: .now())
         self.scheduleCheck()
         origin.start(to: client)
         client.start(to: origin)

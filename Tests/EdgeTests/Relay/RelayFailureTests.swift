@@ -30,7 +30,8 @@ import Testing
         ports: [UInt16] = [443], allowPrivate: Bool = false, knowsItself: Bool = true,
         _ lookup: @escaping NameResolver.Lookup
     ) async throws -> RelayHarness {
-        let configuration = RelayConfiguration(origin: .resolve(ports: ports, allowPrivate: allowPrivate))
+        let configuration = RelayConfiguration(
+            origin: .resolve(ports: ports, allowPrivate: allowPrivate), connectTimeout: .minutes(1))
         return try await RelayHarness(
             mode: .relay(configuration), domain: "*.example.test", knowsItself: knowsItself, lookup: lookup)
     }
@@ -59,7 +60,8 @@ import Testing
 
     @Test func clientThatLeavesWhileConnectingIsForgotten() async throws {
         let origin = try TestListener()
-        let configuration = RelayConfiguration(origin: .fixed(host: "origin.test", port: origin.port))
+        let configuration = RelayConfiguration(
+            origin: .fixed(host: "origin.test", port: origin.port), connectTimeout: .minutes(1))
         let release = TestFlag()
         let started = TestFlag()
         let harness = try await RelayHarness(mode: .relay(configuration)) { host throws(ResolveError) in

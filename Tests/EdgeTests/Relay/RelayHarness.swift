@@ -14,11 +14,20 @@ final class RelayHarness: Sendable {
     let log: LogRecorder
     let port: UInt16
     private let listener: any Channel
+    /// A loop of its own: other tests keep the shared ones busy.
+    private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+
+    /// Limits that a busy machine does not reach.
+    static var patientLimits: HelloLimits {
+        var limits = HelloLimits()
+        limits.timeout = .minutes(1)
+        return limits
+    }
 
     /// - Parameters:
     ///   - knowsItself: Tell the relay about this listener, for the loop check.
     init(
-        mode: SiteMode, domain: String = "www.example.test", limits: HelloLimits = HelloLimits(),
+        mode: SiteMode, domain: String = "www.example.test", limits: HelloLimits = RelayHarness.patientLimits,
         knowsItself: Bool = true, lookup: @escaping NameResolver.Lookup = NameResolver.systemLookup
     ) async throws {
         let metrics = TestMetrics()
@@ -27,7 +36,7 @@ final class RelayHarness: Sendable {
         let connector = RelayConnector(limits: limits, logger: logger, metrics: metrics, lookup: lookup)
         let table = try SiteTable(
             sites: [Site(domains: [try ServerNamePattern(domain)], mode: mode)])
-        self.listener = try await ServerBootstrap(group: NIOSingletons.posixEventLoopGroup)
+        self.listener = try await ServerBootstrap(group: self.group)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -48,7 +57,8 @@ final class RelayHarness: Sendable {
     }
 
     convenience init(relayTo origin: TestListener, edit: (inout RelayConfiguration) -> Void = { _ in }) async throws {
-        var configuration = RelayConfiguration(origin: .fixed(host: "127.0.0.1", port: origin.port))
+        var configuration = RelayConfiguration(
+            origin: .fixed(host: "127.0.0.1", port: origin.port), connectTimeout: .minutes(1))
         edit(&configuration)
         try await self.init(mode: .relay(configuration))
     }
@@ -56,6 +66,7 @@ final class RelayHarness: Sendable {
     func stop() async throws {
         self.connector.shutdown()
         try await self.listener.close().get()
+        try await self.group.shutdownGracefully()
     }
 
     /// The value of a counter, or 0 if nobody has made it.
