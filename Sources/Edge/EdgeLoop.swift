@@ -19,14 +19,14 @@ final class EdgeLoop {
     private let pools: [String: KeyHolderPool]
     private var keylessSites: [String: KeylessSite] = [:]
     private var keylessDomains = ServerNameTable<KeylessDomain>()
-    private var keepers: [CertificateKeeper] = []
+    private var keepers: [ServerNamePattern: CertificateKeeper] = [:]
     private let connectionLimit: Int
     private var connections: [ObjectIdentifier: any Channel] = [:]
     private let overLimit = Counter(label: "latchstring_edge_connections_refused_total")
     private let open: Meter
     private var draining = false
-    /// Tells the loop that keeps the certificates.
-    private var onCertificateRefused: () -> Void = {}
+    /// Tells the loop that keeps the certificates that one is outdated.
+    private var onOutdated: (ServerNamePattern) -> Void = { _ in }
 
     /// What the connections of one keyless site share on this loop.
     private final class KeylessSite {
@@ -77,8 +77,8 @@ final class EdgeLoop {
     }
 
     /// Connects to the key holders.
-    func start(onCertificateRefused: @escaping @Sendable () -> Void) {
-        self.onCertificateRefused = onCertificateRefused
+    func start(onOutdated: @escaping @Sendable (ServerNamePattern) -> Void) {
+        self.onOutdated = onOutdated
         for pool in self.pools.values { pool.start() }
     }
 
@@ -94,7 +94,7 @@ final class EdgeLoop {
                 let keeper = CertificateKeeper(
                     pattern: pattern, pool: pool, refreshInterval: self.configuration.certificateRefresh,
                     logger: self.logger, publish: { publish(pattern, $0) })
-                self.keepers.append(keeper)
+                self.keepers[pattern] = keeper
                 keeper.start()
             }
         }
@@ -112,7 +112,7 @@ final class EdgeLoop {
     }
 
     /// A handshake on some loop found that the key holder no longer signs for the certificate shown.
-    func refreshCertificates() { for keeper in self.keepers { keeper.refreshSoon() } }
+    func refreshCertificate(of pattern: ServerNamePattern) { self.keepers[pattern]?.refreshSoon() }
 
     // MARK: Connections
 
@@ -169,7 +169,7 @@ final class EdgeLoop {
         let peer = channel.remoteAddress
         let handshake = KeylessHandshake(
             serverName: name, clientIP: peer.flatMap(IPAddress.init)?.unmapped.bytes, pool: domain.pool,
-            onRefused: self.onCertificateRefused)
+            onOutdated: { self.onOutdated(domain.pattern) })
         let session = KeylessSession(
             timeout: self.configuration.limits.handshakeTimeout,
             outcome: { site.report.record($0, peer: peer) },
@@ -197,7 +197,7 @@ final class EdgeLoop {
     /// Takes no more clients, waits for those there are, then closes what is left.
     func drain(for time: TimeAmount) -> EventLoopFuture<Void> {
         self.draining = true
-        for keeper in self.keepers { keeper.stop() }
+        for keeper in self.keepers.values { keeper.stop() }
         let done = self.eventLoop.makePromise(of: Void.self)
         let deadline = NIODeadline.now() + time
         self.checkDrained(deadline: deadline, done: done)

@@ -4,6 +4,7 @@ import NIOPosix
 import NIOSSL
 import PeerLink
 public import ServiceLifecycle
+import TLSWire
 
 #if canImport(Glibc)
     import Glibc
@@ -71,9 +72,11 @@ public final class EdgeServer: Service {
         let unique = seen
         resources.relay.setOwnListeners(unique)
         let first = loops[0]
-        let refused: @Sendable () -> Void = { first.eventLoop.execute { first.value.refreshCertificates() } }
+        let outdated: @Sendable (ServerNamePattern) -> Void = { pattern in
+            first.eventLoop.execute { first.value.refreshCertificate(of: pattern) }
+        }
         for loop in loops {
-            try await loop.eventLoop.submit { loop.value.start(onCertificateRefused: refused) }.get()
+            try await loop.eventLoop.submit { loop.value.start(onOutdated: outdated) }.get()
         }
         try await self.startKeepers(on: loops)
         for listener in listeners { try await listener.setOption(.autoRead, value: true).get() }

@@ -17,7 +17,10 @@ final class KeyHolderLink {
 
     private enum State {
         case stopped
+        /// TCP is under way.
         case connecting
+        /// TLS is under way.
+        case shakingHands(LinkHandler)
         case up(LinkHandler)
         case waiting(Scheduled<Void>)
     }
@@ -63,7 +66,7 @@ final class KeyHolderLink {
         self.state = .stopped
         self.probe?.cancel()
         switch old {
-        case .up(let handler): handler.close()
+        case .up(let handler), .shakingHands(let handler): handler.close()
         case .waiting(let timer): timer.cancel()
         case .connecting, .stopped: break
         }
@@ -78,36 +81,44 @@ final class KeyHolderLink {
 
     private func connect() {
         self.state = .connecting
-        let link = NIOLoopBound(self, eventLoop: self.loop)
+        // Handlers come when the connection is there: for a name with several addresses several are tried, and those
+        // that fail or lose the race are none of ours.
         ClientBootstrap(group: self.loop)
             .connectTimeout(self.configuration.connectTimeout)
+            .channelOption(.autoRead, value: false)
             .channelOption(.socketOption(.so_keepalive), value: 1)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandlers([
-                        NIOSSLClientHandler(context: link.value.tls, serverHostname: nil), link.value.makeHandler(),
-                    ])
-                }
-            }
             .connect(host: self.address.host, port: self.address.port)
             .assumeIsolated()
-            .whenFailure { error in
-                // A connection that got as far as its handler has reported its end already.
-                if case .connecting = self.state { self.wentDown(.lost(ConnectFailure.text(error))) }
+            .whenComplete { result in
+                switch result {
+                case .success(let channel): self.shakeHands(on: channel)
+                case .failure(let error): self.connectFailed(error)
+                }
             }
     }
 
-    private func makeHandler() -> LinkHandler {
-        LinkHandler(
+    private func shakeHands(on channel: any Channel) {
+        guard case .connecting = self.state else { return channel.close(promise: nil) }
+        let handler = LinkHandler(
             expected: self.configuration.expected, limit: self.configuration.inFlightLimit,
             handshakeLimit: self.configuration.connectTimeout,
             onReady: { handler in self.becameReady(handler) },
-            onEnd: { failure in self.wentDown(failure) })
+            onEnd: { handler, failure in self.ended(handler, failure) })
+        self.state = .shakingHands(handler)
+        do {
+            try channel.pipeline.syncOperations.addHandlers([
+                NIOSSLClientHandler(context: self.tls, serverHostname: nil), handler,
+            ])
+            try channel.syncOptions?.setOption(.autoRead, value: true)
+        } catch {
+            channel.close(promise: nil)
+            self.ended(handler, .lost(ConnectFailure.text(error)))
+        }
     }
 
     private func becameReady(_ handler: LinkHandler) {
-        guard case .connecting = self.state else { return handler.close() }
+        guard case .shakingHands(let current) = self.state, current === handler else { return handler.close() }
         self.state = .up(handler)
         self.backOff.reset()
         self.probesMissed = 0
@@ -121,13 +132,23 @@ final class KeyHolderLink {
         self.scheduleProbe(in: .milliseconds(0))
     }
 
-    private func wentDown(_ failure: LinkFailure) {
-        self.probe?.cancel()
+    private func connectFailed(_ error: any Error) {
+        guard case .connecting = self.state else { return }
+        self.wait(after: .lost(ConnectFailure.text(error)))
+    }
+
+    private func ended(_ handler: LinkHandler, _ failure: LinkFailure) {
         switch self.state {
-        case .stopped, .waiting: return
-        case .up: self.events.down()
-        case .connecting: break
+        case .shakingHands(let current) where current === handler: self.wait(after: failure)
+        case .up(let current) where current === handler:
+            self.probe?.cancel()
+            self.events.down()
+            self.wait(after: failure)
+        default: break
         }
+    }
+
+    private func wait(after failure: LinkFailure) {
         let delay = self.backOff.next(random: Double.random(in: 0...1))
         let level: Logger.Level = self.reportedDown ? .debug : .warning
         self.logger.log(

@@ -24,7 +24,7 @@ final class LinkHandler: ChannelInboundHandler {
 
     /// Called once when the peer is verified, and once when the link ends.
     private let onReady: (LinkHandler) -> Void
-    private let onEnd: (LinkFailure) -> Void
+    private let onEnd: (LinkHandler, LinkFailure) -> Void
     private let handshakeLimit: TimeAmount
     private var handshakeTimer: Scheduled<Void>?
     private var ended = false
@@ -35,7 +35,7 @@ final class LinkHandler: ChannelInboundHandler {
     ///   - handshakeLimit: time from the connection to the verified identity.
     init(
         expected: PeerIdentity, limit: Int, handshakeLimit: TimeAmount, onReady: @escaping (LinkHandler) -> Void,
-        onEnd: @escaping (LinkFailure) -> Void
+        onEnd: @escaping (LinkHandler, LinkFailure) -> Void
     ) {
         self.expected = expected
         self.inFlight = InFlight(limit: limit)
@@ -180,7 +180,7 @@ final class LinkHandler: ChannelInboundHandler {
         self.timer?.cancel()
         self.timer = nil
         // The pool learns first, so that what is tried again is not tried here.
-        self.onEnd(failure)
+        self.onEnd(self, failure)
         for waiter in self.inFlight.removeAll() { waiter(.failure(failure), 0) }
     }
 }

@@ -66,6 +66,17 @@ import Testing
         try await home.stop()
     }
 
+    /// `localhost` is ::1 and 127.0.0.1 on most machines; the key holder listens on one of them only.
+    @Test func aNameIsReachedThoughOneOfItsAddressesIsDead() async throws {
+        let home = try await FakeKeyHolder.start(self.fleet.credentials(.keyholder, "home"), on: self.group) {
+            $0.opcode == .ping ? FakeKeyHolder.pong : FakeKeyHolder.success("signed")
+        }
+        let driver = try await self.driver([PeerAddress(host: "localhost", port: home.address.port)])
+        #expect(try await driver.ask() == "signed")
+        try await driver.stop()
+        try await home.stop()
+    }
+
     @Test func aRefusalIsFinalAndKeepsTheLink() async throws {
         let asked = NIOLockedValueBox(0)
         let home = try await FakeKeyHolder.start(self.fleet.credentials(.keyholder, "home"), on: self.group) {

@@ -24,7 +24,7 @@ final class CertificateKeeper {
     private var current: SiteCertificate?
     private var lastProblem: String?
     private var timer: Scheduled<Void>?
-    private var fetching = false
+    private var plan = RefreshPlan()
     private var stopped = false
     private let expiry: Gauge
 
@@ -60,8 +60,8 @@ final class CertificateKeeper {
 
     /// Fetches the certificate again shortly: the key holder refused one that we showed.
     func refreshSoon() {
-        guard !self.stopped, !self.fetching else { return }
-        self.schedule(in: Self.urgentInterval)
+        guard !self.stopped, self.plan.want(by: Self.time(after: Self.urgentInterval)) else { return }
+        self.setTimer()
     }
 
     /// A name to ask for. For a wildcard any one-label name stands for all of them: the key holder's own wildcard matches it.
@@ -70,27 +70,33 @@ final class CertificateKeeper {
         return try? ServerName("latchstring-wildcard" + pattern.description.dropFirst())
     }
 
-    private func schedule(in delay: TimeAmount) {
+    private static func time(after delay: TimeAmount) -> Int64 {
+        Int64((NIODeadline.now() + delay).uptimeNanoseconds)
+    }
+
+    private func setTimer() {
         self.timer?.cancel()
-        guard !self.stopped else { return }
-        self.timer = self.pool.eventLoop.assumeIsolated().scheduleTask(in: delay) { self.fetch() }
+        let due = NIODeadline.uptimeNanoseconds(UInt64(max(0, self.plan.due)))
+        self.timer = self.pool.eventLoop.assumeIsolated().scheduleTask(deadline: due) { self.fetch() }
     }
 
     private func fetch() {
-        guard !self.stopped, !self.fetching, let name = Self.representative(of: self.pattern) else { return }
-        self.fetching = true
+        guard !self.stopped, let name = Self.representative(of: self.pattern), self.plan.fired() else { return }
         self.pool.certificate(for: name).assumeIsolated().whenComplete { result in
-            self.fetching = false
-            switch result {
-            case .success(let answer): self.received(answer)
-            case .failure(let error): self.failed(error)
-            }
+            let next: TimeAmount =
+                switch result {
+                case .success(let answer): self.received(answer)
+                case .failure(let error): self.failed(error)
+                }
+            guard !self.stopped else { return }
+            self.plan.fetched(next: Self.time(after: next))
+            self.setTimer()
         }
     }
 
-    private func received(_ answer: CertificateAnswer) {
-        self.schedule(in: self.refreshInterval)
-        if let current = self.current, current.answer == answer { return }
+    /// Each of the two answers how long until the next fetch.
+    private func received(_ answer: CertificateAnswer) -> TimeAmount {
+        if let current = self.current, current.answer == answer { return self.refreshInterval }
         do {
             let certificate = try SiteCertificate(answer)
             let level: Logger.Level = self.current == nil ? .info : .notice
@@ -104,16 +110,17 @@ final class CertificateKeeper {
         } catch {
             self.refuse("\(error)")
         }
+        return self.refreshInterval
     }
 
-    private func failed(_ error: any Error) {
+    private func failed(_ error: any Error) -> TimeAmount {
         // Only a word from the key holder takes a certificate away; silence does not.
         if case .refused(let code) = error as? LinkFailure, code == .keyNotFound || code == .certificateNotFound {
-            self.schedule(in: Self.refusedInterval)
             self.refuse("the key holder has no such site for this edge (error \(code.rawValue), \(code.name))")
+            return Self.refusedInterval
         } else {
-            self.schedule(in: Self.retryInterval)
             self.report("certificate not fetched", "\(error)")
+            return Self.retryInterval
         }
     }
 

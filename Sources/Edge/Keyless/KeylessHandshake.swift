@@ -15,15 +15,15 @@ final class KeylessHandshake: ChannelInboundHandler, RemovableChannelHandler {
     private let serverName: ServerName
     private let clientIP: [UInt8]?
     private let pool: KeyHolderPool
-    /// Called with every refusal, so that a certificate that the key holder has replaced is fetched anew.
-    private let onRefused: () -> Void
+    /// Called when the key holder no longer has the certificate that was shown, so that it is fetched anew.
+    private let onOutdated: () -> Void
     private var context: ChannelHandlerContext?
 
-    init(serverName: ServerName, clientIP: [UInt8]?, pool: KeyHolderPool, onRefused: @escaping () -> Void) {
+    init(serverName: ServerName, clientIP: [UInt8]?, pool: KeyHolderPool, onOutdated: @escaping () -> Void) {
         self.serverName = serverName
         self.clientIP = clientIP
         self.pool = pool
-        self.onRefused = onRefused
+        self.onOutdated = onOutdated
     }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
@@ -40,7 +40,9 @@ final class KeylessHandshake: ChannelInboundHandler, RemovableChannelHandler {
             answer = self.pool.eventLoop.makeFailedFuture(KeylessError.notAHandshake)
         }
         answer.assumeIsolated().whenFailure { error in
-            if case .refused = error as? LinkFailure { self.onRefused() }
+            if case .refused(let code) = error as? LinkFailure, code == .certificateNotFound || code == .keyNotFound {
+                self.onOutdated()
+            }
             self.sendAlert(.internalError)
         }
         return answer
