@@ -12,12 +12,13 @@ struct EdgeResources: Sendable {
         limits.maximumHeadBytes = configuration.limits.requestHeadBytes
         limits.idleTimeout = configuration.limits.idle
         var proxies: [String: ProxySite] = [:]
-        for site in configuration.sites {
+        let ownership = NameOwnership(configuration.sites)
+        for (index, site) in configuration.sites.enumerated() {
             guard case .keyless(let keyless) = site.mode else { continue }
             guard configuration.credentials != nil else { throw EdgeError.noCredentials(site: site.name) }
             proxies[site.name] = try ProxySite(
-                name: site.name, domains: site.domains, edgeName: configuration.edgeName, origin: keyless.origin,
-                limits: limits, group: group)
+                name: site.name, domains: site.domains, namesOfOtherSites: ownership.namesOfOthers(underSite: index),
+                edgeName: configuration.edgeName, origin: keyless.origin, limits: limits, group: group)
         }
         self.proxies = proxies
         self.relay = RelayConnector(limits: configuration.helloLimits, logger: logger)

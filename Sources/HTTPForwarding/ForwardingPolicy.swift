@@ -12,6 +12,9 @@ public struct ForwardingPolicy: Sendable {
 
     /// The domains of the site. A request for another host gets 421.
     public var domains: [ServerNamePattern]
+    /// Names under this site's wildcards that belong to other sites, which listed them exactly. Requests for them get 421,
+    /// since their traffic must not reach this site's origin.
+    public var namesOfOtherSites: Set<ServerName>
     /// What this edge calls itself in `Via`: 1...64 token characters.
     public var pseudonym: String
     /// The scheme of client connections, in lower case.
@@ -21,10 +24,11 @@ public struct ForwardingPolicy: Sendable {
     public var maximumTargetBytes: Int
 
     public init(
-        domains: [ServerNamePattern], pseudonym: String, scheme: String = "https",
-        clientClaims: ClientClaims = .replace, maximumTargetBytes: Int = 16384
+        domains: [ServerNamePattern], namesOfOtherSites: Set<ServerName> = [], pseudonym: String,
+        scheme: String = "https", clientClaims: ClientClaims = .replace, maximumTargetBytes: Int = 16384
     ) {
         self.domains = domains
+        self.namesOfOtherSites = namesOfOtherSites
         self.pseudonym = pseudonym
         self.scheme = scheme
         self.clientClaims = clientClaims
@@ -32,6 +36,6 @@ public struct ForwardingPolicy: Sendable {
     }
 
     func serves(_ name: ServerName) -> Bool {
-        self.domains.contains { $0.matches(name) }
+        self.domains.contains { $0.matches(name) } && !self.namesOfOtherSites.contains(name)
     }
 }

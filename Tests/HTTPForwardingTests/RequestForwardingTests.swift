@@ -65,6 +65,19 @@ import Testing
                 .clientPersists)
     }
 
+    @Test func namesOfOtherSitesUnderAWildcardAreNotServed() throws {
+        var builder = self.builder
+        builder.policy.namesOfOtherSites = [try ServerName("secret.shop.example.test")]
+        builder.serverName = try ServerName("a.shop.example.test")
+        for host in ["secret.shop.example.test", "SECRET.shop.example.test:443", "secret.shop.example.test."] {
+            #expect(builder.refusal(.GET, "/", host: host) == .hostNotServed, "\(host)")
+            #expect(builder.refusal(.GET, "https://\(host)/", host: "a.shop.example.test") == .hostNotServed, "\(host)")
+        }
+        #expect(try builder.forwarded(.GET, "/", host: "b.shop.example.test").head.uri == "/")
+        let target = "https://b.shop.example.test/"
+        #expect(try builder.forwarded(.GET, target, host: "secret.shop.example.test").head.uri == "/")
+    }
+
     @Test func hosts() throws {
         for host in [
             "www.example.test", "WWW.Example.TEST", "www.example.test:8443", "www.example.test:", "www.example.test.",

@@ -21,13 +21,15 @@ public final class ProxySite: Sendable {
 
     /// - Parameters:
     ///   - domains: a request for another host gets 421.
+    ///   - namesOfOtherSites: names under this site's wildcards that other sites listed exactly; 421 as well.
     ///   - edgeName: what this edge calls itself in `Via`: 1...64 token characters.
     ///   - clientClaims: what becomes of `Forwarded` and `X-Forwarded-*` from clients.
     ///   - group: the event loops on which client connections live.
     /// - Throws: if the origin's trust roots can't be read.
     public init(
-        name: String, domains: [ServerNamePattern], edgeName: String, origin: OriginConfiguration,
-        limits: ProxyLimits = ProxyLimits(), clientClaims: ForwardingPolicy.ClientClaims = .replace,
+        name: String, domains: [ServerNamePattern], namesOfOtherSites: Set<ServerName> = [], edgeName: String,
+        origin: OriginConfiguration, limits: ProxyLimits = ProxyLimits(),
+        clientClaims: ForwardingPolicy.ClientClaims = .replace,
         scheme: String = "https", accessLogLevel: Logger.Level? = .debug, group: any EventLoopGroup,
         metrics: any MetricsFactory = MetricsSystem.factory
     ) throws {
@@ -35,8 +37,8 @@ public final class ProxySite: Sendable {
         self.limits = limits
         self.accessLogLevel = accessLogLevel
         self.policy = ForwardingPolicy(
-            domains: domains, pseudonym: edgeName, scheme: scheme, clientClaims: clientClaims,
-            maximumTargetBytes: limits.maximumTargetBytes)
+            domains: domains, namesOfOtherSites: namesOfOtherSites, pseudonym: edgeName, scheme: scheme,
+            clientClaims: clientClaims, maximumTargetBytes: limits.maximumTargetBytes)
         self.responses = ResponseForwarding(pseudonym: edgeName)
         self.origins = try OriginClients(configuration: origin, group: group)
         self.metrics = ProxyMetrics(site: name, factory: metrics)
