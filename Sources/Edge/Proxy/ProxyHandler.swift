@@ -56,11 +56,9 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        let timer = ProxyTimer(eventLoop: context.eventLoop, tick: self.site.limits.tick) { [weak self] in
-            self?.timedOut()
-        }
+        let timer = ProxyTimer(eventLoop: context.eventLoop) { [weak self] in self?.timedOut() }
         self.timer = timer
-        timer.start(deadline: .now() + self.site.limits.firstRequestTimeout)
+        timer.move(to: .now() + self.site.limits.firstRequestTimeout)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {

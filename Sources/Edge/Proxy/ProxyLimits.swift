@@ -29,11 +29,4 @@ public struct ProxyLimits: Sendable {
     public var lingerTime: TimeAmount = .seconds(2)
 
     public init() {}
-
-    /// The shortest of the times: a timer that looks this often never looks late.
-    var tick: TimeAmount {
-        var shortest = min(self.firstRequestTimeout, self.idleTimeout)
-        shortest = min(shortest, min(self.bodyTimeout, self.writeTimeout))
-        return min(shortest, self.lingerTime)
-    }
 }

@@ -1,27 +1,26 @@
 import NIOCore
 
-/// One deadline that moves often. Moving it costs nothing: a task looks once per tick, and a tick is never longer than the
-/// shortest time by which the deadline is set ahead, so it never looks late.
+/// One deadline that moves often. Moving it further away costs nothing: the task that is scheduled already looks when its
+/// time comes, and is scheduled anew for what is left. Only a nearer deadline than that schedules another task at once.
+///
+/// So an idle connection costs one task for each of its timeouts, however many connections there are.
 final class ProxyTimer {
     private let eventLoop: any EventLoop
-    private let tick: TimeAmount
     private var action: (() -> Void)?
     private var deadline = NIODeadline.distantFuture
     private var task: Scheduled<Void>?
+    /// When the timer looks next.
+    private(set) var wakeUp = NIODeadline.distantFuture
 
-    init(eventLoop: any EventLoop, tick: TimeAmount, action: @escaping () -> Void) {
+    init(eventLoop: any EventLoop, action: @escaping () -> Void) {
         self.eventLoop = eventLoop
-        self.tick = tick
         self.action = action
     }
 
-    func start(deadline: NIODeadline) {
-        self.deadline = deadline
-        self.schedule(now: .now())
-    }
-
+    /// Sets the deadline. When it comes, the action runs, once for each deadline set.
     func move(to deadline: NIODeadline) {
         self.deadline = deadline
+        if deadline < self.wakeUp, self.action != nil { self.schedule() }
     }
 
     func cancel() {
@@ -30,15 +29,19 @@ final class ProxyTimer {
         self.task = nil
     }
 
-    private func schedule(now: NIODeadline) {
-        self.task = self.eventLoop.assumeIsolated().scheduleTask(deadline: min(self.deadline, now + self.tick)) {
-            let now = NIODeadline.now()
-            guard let action = self.action else { return }
-            if self.deadline <= now {
+    /// A task that is replaced is left to come to nothing: NIO looks through all tasks to cancel one.
+    private func schedule() {
+        let wakeUp = self.deadline
+        self.wakeUp = wakeUp
+        self.task = self.eventLoop.assumeIsolated().scheduleTask(deadline: wakeUp) {
+            guard self.wakeUp == wakeUp, self.action != nil else { return }
+            self.wakeUp = .distantFuture
+            if self.deadline <= wakeUp {
                 self.deadline = .distantFuture
-                action()
+                self.action?()
+            } else if self.deadline < .distantFuture {
+                self.schedule()
             }
-            if self.action != nil { self.schedule(now: now) }
         }
     }
 }

@@ -49,9 +49,9 @@ final class Tunnel {
         self.ends.origin.peer = self.ends.client
         self.ends.client.tunnel = self
         self.ends.origin.tunnel = self
-        let timer = ProxyTimer(eventLoop: eventLoop, tick: idleTimeout) { [weak self] in self?.closeAll() }
+        let timer = ProxyTimer(eventLoop: eventLoop) { [weak self] in self?.closeAll() }
         self.timer = timer
-        timer.start(deadline: .now() + idleTimeout)
+        timer.move(to: .now() + idleTimeout)
     }
 
     func moved(_ count: Int) {
