@@ -74,7 +74,7 @@ final class ProxyExchange: OriginReceiver {
             self.originWasWaitedFor = !self.isRequestComplete
             return (.origin, now + self.site.origins.configuration.responseTimeout)
         }
-        if self.response != nil { return (.requestBody, now + limits.bodyTimeout) }
+        // Also when the response has begun: it is no licence to keep the connection with a byte now and then.
         if self.originWasWaitedFor {
             // The client is not to blame for that time.
             self.originWasWaitedFor = false

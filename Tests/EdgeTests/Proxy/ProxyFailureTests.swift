@@ -200,6 +200,28 @@ import Testing
         }
     }
 
+    @Test func bodyThatTricklesAfterTheResponseHasBegun() async throws {
+        var limits = ProxyLimits()
+        limits.bodyTimeout = .milliseconds(200)
+        limits.minimumBodyRate = 1_000_000_000
+        try await ProxyBench.run(limits: limits) { wire, _ in
+            _ = try await wire.readHead()
+            try await wire.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            while true { try await wire.send(try await wire.read(1)) }
+        } test: { bench in
+            let client = try await bench.client()
+            try await client.send(ProxyBench.request("POST / HTTP/1.1", "Content-Length: 1000000"))
+            _ = try await client.readHead()
+            await #expect(throws: (any Error).self) {
+                // Each byte goes there and back before the next, so there is never a silence.
+                for _ in 1...50_000 {
+                    try await client.send("x")
+                    _ = try await client.read(1)
+                }
+            }
+        }
+    }
+
     @Test func clientThatNeverSendsARequest() async throws {
         var limits = ProxyLimits()
         limits.firstRequestTimeout = .milliseconds(200)
