@@ -65,7 +65,8 @@ public final class KeyHolderPool {
     private let answered: Counter
     private let failed: Counter
     private let latency: Metrics.Timer
-    private let up: Gauge
+    /// Connected links of all event loops together.
+    private let up: Meter
 
     public init(configuration: Configuration, tls: NIOSSLContext, eventLoop: any EventLoop, logger: Logger) {
         self.configuration = configuration
@@ -77,7 +78,7 @@ public final class KeyHolderPool {
         self.failed = Counter(
             label: "latchstring_key_requests_total", dimensions: [("keyholder", name), ("outcome", "failed")])
         self.latency = Metrics.Timer(label: "latchstring_key_request_seconds", dimensions: [("keyholder", name)])
-        self.up = Gauge(label: "latchstring_key_links_ready", dimensions: [("keyholder", name)])
+        self.up = Meter(label: "latchstring_key_links_ready", dimensions: [("keyholder", name)])
         for (index, address) in configuration.addresses.enumerated() {
             self.links.append(
                 KeyHolderLink(
@@ -220,22 +221,18 @@ public final class KeyHolderPool {
 
     private func becameReady(_ index: Int) {
         self.selection.connected(index)
-        self.recordReady()
+        self.up.increment()
         self.resumeWaiters()
         for callback in self.readyCallbacks { callback() }
     }
 
     private func wentDown(_ index: Int) {
         self.selection.disconnected(index)
-        self.recordReady()
+        self.up.decrement()
     }
 
     private func probeAnswered(_ index: Int, after nanoseconds: Int64) {
         self.selection.answered(index, after: nanoseconds, probe: true)
         if !self.waiters.isEmpty { self.resumeWaiters() }
-    }
-
-    private func recordReady() {
-        self.up.record(self.selection.holders.count { $0.health == .ready })
     }
 }
