@@ -49,13 +49,15 @@ struct LocalResponse {
 
     func head(closing: Bool, clientMinorVersion: Int) -> HTTPResponseHead {
         var fields: [(String, String)] = []
-        fields.reserveCapacity(4)
+        fields.reserveCapacity(5)
         if !self.text.isEmpty { fields.append(("Content-Type", "text/plain; charset=utf-8")) }
         fields.append(("Cache-Control", "no-store"))
         fields.append(("Content-Length", String(self.text.isEmpty ? 0 : self.text.utf8.count + 1)))
         if self.status == .methodNotAllowed {
             fields.append(("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
         }
+        // Long enough to spread clients that come back.
+        if self.status == .serviceUnavailable { fields.append(("Retry-After", "5")) }
         if closing {
             fields.append(("Connection", "close"))
         } else if clientMinorVersion == 0 {

@@ -15,10 +15,28 @@ final class OriginClient {
     private var idle: [OriginConnection] = []
     private var reaper: Scheduled<Void>?
     private var isShutDown = false
+    private var limit: ConnectionLimit<Waiter>
+    private var waitTimer: Scheduled<Void>?
     private var lastNews: (cause: OriginFailure.Cause, time: NIODeadline)?
+
+    /// What a request waits for while all connections are in use.
+    final class Waiter {
+        fileprivate let deadline: NIODeadline
+        fileprivate let ready: Ready
+
+        fileprivate init(deadline: NIODeadline, ready: @escaping Ready) {
+            self.deadline = deadline
+            self.ready = ready
+        }
+    }
+
+    /// Gets a connection, and whether it has served requests before.
+    typealias Ready = (Result<(OriginConnection, isReused: Bool), OriginFailure>) -> Void
 
     init(configuration: OriginConfiguration, eventLoop: any EventLoop, sslContext: NIOSSLContext?) {
         self.configuration = configuration
+        self.limit = ConnectionLimit(
+            connections: configuration.maximumConnections, waiting: configuration.maximumWaitingRequests)
         self.eventLoop = eventLoop
         self.sslContext = sslContext
     }
@@ -55,6 +73,7 @@ final class OriginClient {
     }
 
     func putIdle(_ connection: OriginConnection) {
+        if let waiter = self.limit.takeWaiter() { return waiter.ready(.success((connection, isReused: true))) }
         guard !self.isShutDown, self.configuration.maximumIdleConnections > 0 else { return connection.close() }
         connection.idleSince = .now()
         self.idle.append(connection)
@@ -84,15 +103,60 @@ final class OriginClient {
 
     // MARK: New connections
 
-    /// Sets a connection up. `ready` is called once.
-    func connect(_ ready: @escaping (Result<OriginConnection, OriginFailure>) -> Void) {
+    /// Sets a connection up, or waits for one if too many are in use. `ready` is called once, unless
+    /// the waiter is given to ``leave(_:)`` first.
+    func connect(_ ready: @escaping Ready) -> Waiter? {
+        let waiter = Waiter(deadline: .now() + self.configuration.connectTimeout, ready: ready)
+        switch self.limit.enter(waiter) {
+        case .connect:
+            self.establish(ready)
+            return nil
+        case .wait:
+            if self.waitTimer == nil { self.scheduleWaitTimer(waiter.deadline) }
+            return waiter
+        case .overloaded:
+            self.eventLoop.assumeIsolated().execute { ready(.failure(OriginFailure(.overloaded, "too many wait"))) }
+            return nil
+        }
+    }
+
+    /// A request that waits for a connection wants none any more.
+    func leave(_ waiter: Waiter) {
+        self.limit.remove(waiter)
+    }
+
+    /// Its place goes to who has waited longest.
+    func connectionIsGone() {
+        guard let waiter = self.limit.connectionIsGone() else { return }
+        // Whoever closed the connection is in the middle of something.
+        self.eventLoop.assumeIsolated().execute { self.establish(waiter.ready) }
+    }
+
+    private func scheduleWaitTimer(_ deadline: NIODeadline) {
+        self.waitTimer = self.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [weak self] in
+            self?.waitTimedOut(now: .now())
+        }
+    }
+
+    /// All wait equally long, so the first in the queue is the first to give up.
+    private func waitTimedOut(now: NIODeadline) {
+        self.waitTimer = nil
+        while let first = self.limit.firstWaiter {
+            guard first.deadline <= now else { break }
+            self.limit.remove(first)
+            first.ready(.failure(OriginFailure(.overloaded, "no connection was free in time")))
+        }
+        if self.waitTimer == nil, let first = self.limit.firstWaiter { self.scheduleWaitTimer(first.deadline) }
+    }
+
+    private func establish(_ ready: @escaping Ready) {
         var timer: Scheduled<Void>?
         var told = false
         let connection = OriginConnection(client: self, usesTLS: self.sslContext != nil) { result in
             guard !told else { return }
             told = true
             timer?.cancel()
-            ready(result)
+            ready(result.map { ($0, isReused: false) })
         }
         timer = self.eventLoop.assumeIsolated().scheduleTask(in: self.configuration.connectTimeout) {
             connection.close(OriginFailure(.connectTimeout))

@@ -25,6 +25,11 @@ public struct OriginConfiguration: Sendable {
     /// How long the origin may stay silent when it is its turn: before the response's head, between parts of its body,
     /// and while it takes no more of the request's body. Default 60 s.
     public var responseTimeout: TimeAmount
+    /// Connections in use at once, for each event loop; those that changed their protocol don't count. Default 1024.
+    public var maximumConnections: Int
+    /// Requests that wait for a connection while all are in use, for each event loop; they wait no longer than
+    /// ``connectTimeout``. Beyond either limit: 503. Default 1024.
+    public var maximumWaitingRequests: Int
     /// Connections kept for later requests, for each event loop. Default 64.
     public var maximumIdleConnections: Int
     /// How long a connection is kept unused. Shorter than the origin's own keep-alive time avoids lost requests.
@@ -36,7 +41,8 @@ public struct OriginConfiguration: Sendable {
     public init(
         scheme: Scheme, host: String, port: Int? = nil, tlsName: String? = nil, trustRoots: TrustRoots = .system,
         connectTimeout: TimeAmount = .seconds(5), responseTimeout: TimeAmount = .seconds(60),
-        maximumIdleConnections: Int = 64, idleTimeout: TimeAmount = .seconds(30), maximumHeadBytes: Int = 131_072
+        maximumConnections: Int = 1024, maximumWaitingRequests: Int = 1024, maximumIdleConnections: Int = 64,
+        idleTimeout: TimeAmount = .seconds(30), maximumHeadBytes: Int = 131_072
     ) {
         self.scheme = scheme
         self.host = host
@@ -45,6 +51,8 @@ public struct OriginConfiguration: Sendable {
         self.trustRoots = trustRoots
         self.connectTimeout = connectTimeout
         self.responseTimeout = responseTimeout
+        self.maximumConnections = maximumConnections
+        self.maximumWaitingRequests = maximumWaitingRequests
         self.maximumIdleConnections = maximumIdleConnections
         self.idleTimeout = idleTimeout
         self.maximumHeadBytes = maximumHeadBytes

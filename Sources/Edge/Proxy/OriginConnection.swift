@@ -27,6 +27,7 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
     private var context: ChannelHandlerContext?
     private var isPaused = false
     private var readHeld = false
+    private var countsInLimit = true
     /// When it became idle; the client's clock.
     var idleSince = NIODeadline.uptimeNanoseconds(0)
 
@@ -76,6 +77,7 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
     /// Closes the connection; its exchange wants nothing more.
     func abandon() {
         self.state = .closed
+        self.leaveLimit()
         self.context?.close(promise: nil)
     }
 
@@ -84,7 +86,15 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
         guard let context else { return nil }
         self.state = .closed
         self.context = nil
+        self.leaveLimit()
         return context.channel
+    }
+
+    /// Once, when it is closed or no longer the client's.
+    private func leaveLimit() {
+        guard self.countsInLimit else { return }
+        self.countsInLimit = false
+        self.client?.connectionIsGone()
     }
 
     // MARK: What the client does
@@ -92,11 +102,10 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
     /// Gives up while connecting, or closes an idle connection.
     func close(_ failure: OriginFailure? = nil) {
         let context = self.context
-        if case .connecting(let ready) = self.state, let failure {
-            self.state = .closed
-            ready(.failure(failure))
-        }
+        let state = self.state
         self.state = .closed
+        self.leaveLimit()
+        if case .connecting(let ready) = state, let failure { ready(.failure(failure)) }
         context?.close(promise: nil)
     }
 
@@ -208,6 +217,7 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
     private func broke(_ failure: OriginFailure) {
         let state = self.state
         self.state = .closed
+        self.leaveLimit()
         self.context?.close(promise: nil)
         switch state {
         case .busy(let exchange): exchange.failed(failure)

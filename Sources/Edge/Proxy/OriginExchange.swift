@@ -35,6 +35,10 @@ final class OriginExchange {
     private weak var receiver: (any OriginReceiver)?
     private var state = State.connecting
     private var isReused = false
+    /// The request went out before, and no answer came.
+    private var isRetry = false
+    /// While all connections are in use.
+    private var waiter: OriginClient.Waiter?
     private var sawResponse = false
     /// What was written before there was a connection.
     private var held: [ByteBuffer] = []
@@ -63,13 +67,14 @@ final class OriginExchange {
 
     private func connect() {
         self.state = .connecting
-        self.client.connect { result in
+        self.waiter = self.client.connect { result in
+            self.waiter = nil
             switch (result, self.state) {
-            case (.success(let connection), .connecting):
-                self.isReused = false
+            case (.success((let connection, let isReused)), .connecting):
+                self.isReused = isReused && !self.isRetry
                 self.run(on: connection)
                 self.receiver?.originWritabilityChanged()
-            case (.success(let connection), _):
+            case (.success((let connection, _)), _):
                 self.client.putIdle(connection)
             case (.failure(let failure), .connecting):
                 self.state = .over
@@ -128,6 +133,8 @@ final class OriginExchange {
         let state = self.state
         self.state = .over
         self.receiver = nil
+        if let waiter = self.waiter { self.client.leave(waiter) }
+        self.waiter = nil
         if case .running(let connection) = state { connection.abandon() }
     }
 
@@ -184,6 +191,7 @@ final class OriginExchange {
     func failed(_ failure: OriginFailure) {
         guard case .running = self.state else { return }
         if self.mayRetry(failure) {
+            self.isRetry = true
             self.connect()
             return
         }
@@ -192,7 +200,7 @@ final class OriginExchange {
     }
 
     /// An origin may close a kept connection just when a request is on its way. Nothing was answered, so a request that may be
-    /// repeated (RFC 9110 §9.2.2) goes out once more, on a new connection.
+    /// repeated (RFC 9110 §9.2.2) goes out once more, on a new connection if there may be another one.
     private func mayRetry(_ failure: OriginFailure) -> Bool {
         guard self.isReused, !self.sawResponse, !self.hasBody else { return false }
         guard failure.cause == .closed || failure.cause == .reset else { return false }

@@ -16,16 +16,20 @@ struct OriginFailure: Error, Sendable {
         case closed
         case badResponse = "bad-response"
         case responseTimeout = "response-timeout"
+        /// The edge's own limit of connections to the origin.
+        case overloaded
     }
 
     var cause: Cause
     /// What the layer below said; for the log line only.
     var detail: String
 
-    /// 504 where time ran out, 502 for everything else (RFC 9110 §15.6.3, §15.6.5).
+    /// 504 where the origin's time ran out, 503 where too much is asked of it, 502 for everything else (RFC 9110 §15.6.3 to
+    /// §15.6.5).
     var status: HTTPResponseStatus {
         switch self.cause {
         case .connectTimeout, .responseTimeout: .gatewayTimeout
+        case .overloaded: .serviceUnavailable
         default: .badGateway
         }
     }
@@ -37,6 +41,7 @@ struct OriginFailure: Error, Sendable {
         case .connectTimeout: "The site's origin can't be reached in time."
         case .reset, .closed: "The site's origin closed the connection without an answer."
         case .badResponse: "The site's origin gave an answer that can't be passed on."
+        case .overloaded: "The site is busy. Try again in a moment."
         case .responseTimeout: "The site's origin did not answer in time."
         }
     }

@@ -21,11 +21,10 @@ struct ProxyBench {
     static func run(
         limits: ProxyLimits = ProxyLimits(), tls: Bool = false,
         adjust: @escaping (inout OriginConfiguration) -> Void = { _ in },
-        originTLS: NIOSSLContext? = nil,
+        originTLS: NIOSSLContext? = nil, group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         origin script: @escaping @Sendable (Wire, Int) async throws -> Void,
         test: (ProxyBench) async throws -> Void
     ) async throws {
-        let group = MultiThreadedEventLoopGroup.singleton
         let connections = Counter()
         let origin = try await Wire.listen(tls: originTLS) { wire, number in
             _ = connections.next()
