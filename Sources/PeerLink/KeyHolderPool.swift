@@ -84,10 +84,10 @@ public final class KeyHolderPool {
                 KeyHolderLink(
                     address: address, configuration: configuration, tls: tls, loop: eventLoop, logger: logger,
                     events: .init(
-                        ready: { [unowned self] in self.becameReady(index) },
-                        down: { [unowned self] in self.wentDown(index) },
-                        probeAnswered: { [unowned self] in self.probeAnswered(index, after: $0) },
-                        probeMissed: { [unowned self] in self.selection.suspected(index) })))
+                        ready: { [weak self] in self?.becameReady(index) },
+                        down: { [weak self] in self?.wentDown(index) },
+                        probeAnswered: { [weak self] in self?.probeAnswered(index, after: $0) },
+                        probeMissed: { [weak self] in self?.selection.suspected(index) })))
         }
     }
 
@@ -134,8 +134,8 @@ public final class KeyHolderPool {
         guard let index = self.selection.choose(excluding: request.tried) else { return self.wait(request) }
         request.tried.insert(index)
         let now = NIODeadline.now()
-        // With another one to turn to, half of what remains is spent on this one.
-        let hasAnother = self.selection.choose(excluding: request.tried) != nil
+        // With another one to turn to, be it down just now, half of what remains is spent on this one.
+        let hasAnother = request.tried.count < self.links.count
         let limit =
             hasAnother ? now + .nanoseconds((request.deadline - now).nanoseconds / 2) : request.deadline
         self.selection.sent(index)
