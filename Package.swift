@@ -2,7 +2,7 @@
 //
 // Layers, lowest first. Imports point downwards only:
 //
-//   pure    TLSWire, KeyProtocol, HTTPForwarding      bytes and decisions; no sockets, clocks, files or logging
+//   pure    TLSWire, KeyProtocol, RecordLayer, HTTPForwarding   bytes and decisions; no sockets, clocks, files or logging
 //   links   PeerLink                                  mutual TLS links to key holders, failover
 //   parties Edge, KeyHolder, LatchstringClient        the three parties
 //   outside Settings, Admin, Fleet                    YAML in, diagnostics out; health and metrics; certificates
@@ -61,6 +61,7 @@ let package = Package(
         // Pure: bytes in, bytes and decisions out.
         .target(name: "TLSWire", dependencies: [nio[0]], swiftSettings: strict),
         .target(name: "KeyProtocol", dependencies: ["TLSWire", nio[0]], swiftSettings: strict),
+        .target(name: "RecordLayer", dependencies: ["TLSWire", nio[0], crypto], swiftSettings: strict),
         .target(name: "HTTPForwarding", dependencies: ["TLSWire", nioHTTP1], swiftSettings: strict),
 
         // Links between our own parties.
@@ -124,6 +125,10 @@ let package = Package(
         .testTarget(name: "TLSWireTests", dependencies: ["TLSWire"] + [nio[0]], swiftSettings: strict),
         .testTarget(
             name: "KeyProtocolTests", dependencies: ["KeyProtocol", "TLSWire"] + [nio[0]], swiftSettings: strict),
+        .testTarget(
+            name: "RecordLayerTests",
+            dependencies: ["RecordLayer", "TLSWire", "Fleet", nioSSL, nioEmbedded, nioHelpers, crypto] + nio,
+            swiftSettings: strict),
         .testTarget(
             name: "HTTPForwardingTests", dependencies: ["HTTPForwarding", "TLSWire", nioHTTP1], swiftSettings: strict),
         .testTarget(

@@ -1,0 +1,282 @@
+public import NIOCore
+import TLSWire
+
+extension RecordSession {
+    /// Takes bytes from the client, in any split.
+    ///
+    /// Everything that can be opened is, even if a later record turns out wrong: ``Reception/applicationData`` is what
+    /// came before it, and ``Reception/end`` says that nothing follows. A caller who can't write should not read
+    /// either: replies are bounded by what is received only.
+    public mutating func receive(_ bytes: ByteBuffer) -> Reception {
+        var reception = Reception()
+        guard isReading else { return reception }
+        var input = ByteBuffer()
+        swap(&input, &self.input)
+        if input.readableBytes == 0 {
+            input = bytes
+        } else {
+            input.writeImmutableBuffer(bytes)
+        }
+        do throws(RecordError) {
+            while isReading, try receiveRecord(&input, &reception) {}
+        } catch {
+            fail(error, &reception)
+        }
+        if isReading, input.readableBytes > 0 {
+            if input.readerIndex > 1 << 15 { input.discardReadBytes() }
+            self.input = input
+        }
+        answerKeyUpdate(&reception)
+        return reception
+    }
+
+    /// The connection's input ended (EOF): with or without close_notify?
+    public mutating func receiveEndOfInput() -> EndOfInput {
+        guard isReading else { return .closed }
+        phase = .ended
+        input = ByteBuffer()
+        return .truncated
+    }
+
+    private var isReading: Bool {
+        switch phase {
+        case .awaitingFinished, .established: return true
+        case .peerClosed, .ended: return false
+        }
+    }
+
+    private var isAwaitingFinished: Bool {
+        if case .awaitingFinished = phase { return true }
+        return false
+    }
+
+    private mutating func fail(_ error: RecordError, _ reception: inout Reception) {
+        phase = .ended
+        reception.end = .failed(error)
+        reply(Alert(level: .fatal, description: error.alert), &reception)
+        writeClosed = true
+    }
+
+    private mutating func reply(_ alert: Alert, _ reception: inout Reception) {
+        guard !writeClosed else { return }
+        var output: ByteBuffer = reception.reply ?? ByteBuffer()
+        sealAlert(alert, into: &output)
+        reception.reply = output.readableBytes > 0 ? output : nil
+    }
+
+    /// One answer for however many requests came together.
+    private mutating func answerKeyUpdate(_ reception: inout Reception) {
+        guard let request: KeyUpdateRequest = keyUpdateOwed else { return }
+        keyUpdateOwed = nil
+        guard canSend else { return }
+        var output: ByteBuffer = reception.reply ?? ByteBuffer()
+        // It fails only when the sequence numbers are used up, and then so does all that would follow.
+        try? sealKeyUpdate(request, into: &output)
+        reception.reply = output.readableBytes > 0 ? output : nil
+    }
+
+    // MARK: Records
+
+    /// Takes one record off the input; false if it isn't all there.
+    private mutating func receiveRecord(
+        _ input: inout ByteBuffer, _ reception: inout Reception
+    ) throws(RecordError) -> Bool {
+        let start: Int = input.readerIndex
+        guard let header = RecordHeader(in: input, at: start) else { return false }
+        let isProtected: Bool = try checkHeader(header)
+        guard input.readableBytes >= RecordHeader.length + header.payloadLength else { return false }
+        defer { input.moveReaderIndex(to: start + RecordHeader.length + header.payloadLength) }
+        guard isProtected else {
+            try receiveUnprotected(header, input, &reception)
+            return true
+        }
+        let record: RecordOpener.Opened
+        do throws(RecordError) {
+            record = try opener.open(input, at: start, header: header)
+        } catch .badRecordMAC where mayBeEarlyData {
+            counts.skippedEarlyData += RecordHeader.length + header.payloadLength
+            guard counts.skippedEarlyData <= limits.skippedEarlyData else { throw .tooMuchEarlyData }
+            return true
+        }
+        mayBeEarlyData = false
+        if suite.version == .tls13, opener.sequence == limits.recordsPerKey, keyUpdateOwed == nil {
+            keyUpdateOwed = .requested
+        }
+        try dispatch(record, &reception)
+        return true
+    }
+
+    /// Checks what can be told before a record is whole, so that nothing is kept for one that will be refused.
+    ///
+    /// - Returns: whether the record is protected.
+    private func checkHeader(_ header: RecordHeader) throws(RecordError) -> Bool {
+        let type = ContentType(rawValue: header.contentType)
+        switch suite.version {
+        case .tls12:
+            guard type != nil else { throw .unexpectedContentType(header.contentType) }
+            guard header.version == RecordVersion.tls12.rawValue else { throw .wrongRecordVersion(header.version) }
+        case .tls13:
+            // The record's version is to be ignored (RFC 8446 §5.1); it is authenticated all the same.
+            switch type {
+            case .applicationData: break
+            case .changeCipherSpec:
+                guard isAwaitingFinished, !handshake.isPartial, header.payloadLength == 1 else {
+                    throw .changeCipherSpec
+                }
+                return false
+            case .alert where isAwaitingFinished && opener.sequence == 0:
+                // From a client that could not make sense of our flight, and so has no keys.
+                guard header.payloadLength == 2 else { throw .malformedAlert }
+                return false
+            default: throw .unexpectedContentType(header.contentType)
+            }
+        }
+        guard header.payloadLength <= opener.maximumPayloadLength else { throw .recordOverflow }
+        return true
+    }
+
+    /// TLS 1.3, before the Finished: a compatibility ChangeCipherSpec, or an alert.
+    private mutating func receiveUnprotected(
+        _ header: RecordHeader, _ input: ByteBuffer, _ reception: inout Reception
+    ) throws(RecordError) {
+        let body: Int = input.readerIndex + RecordHeader.length
+        if header.contentType == ContentType.alert.rawValue {
+            guard let (level, code) = input.getMultipleIntegers(at: body, as: (UInt8, UInt8).self) else {
+                throw .malformedAlert
+            }
+            return try receiveAlert(level: level, code: code, &reception)
+        }
+        counts.changeCipherSpecs += 1
+        guard input.getInteger(at: body, as: UInt8.self) == 1, counts.changeCipherSpecs <= limits.changeCipherSpecs
+        else { throw .changeCipherSpec }
+    }
+
+    private mutating func dispatch(
+        _ record: RecordOpener.Opened, _ reception: inout Reception
+    ) throws(RecordError) {
+        guard let type = ContentType(rawValue: record.type) else { throw .unexpectedContentType(record.type) }
+        guard type == .handshake || !handshake.isPartial else { throw .interleavedHandshake }
+        switch type {
+        case .applicationData:
+            guard !isAwaitingFinished else { throw .unexpectedContentType(record.type) }
+            guard record.length > 0 else {
+                counts.emptyRecords += 1
+                guard counts.emptyRecords <= limits.emptyRecords else { throw .tooManyEmptyRecords }
+                return
+            }
+            counts.emptyRecords = 0
+            counts.keyUpdates = 0
+            if reception.applicationData == nil {
+                reception.applicationData = ByteBuffer()
+                reception.applicationData?.reserveCapacity(record.length)
+            }
+            record.write(to: &reception.applicationData!)
+        case .handshake:
+            guard record.length > 0 else { throw .emptyMessage(.handshake) }
+            try receiveHandshake(Array(record.bytes.prefix(record.length))[...], &reception)
+        case .alert:
+            guard record.length > 0 else { throw .emptyMessage(.alert) }
+            guard record.length == 2 else { throw .malformedAlert }
+            let payload: [UInt8] = Array(record.bytes.prefix(2))
+            try receiveAlert(level: payload[0], code: payload[1], &reception)
+        case .changeCipherSpec:
+            throw .changeCipherSpec
+        }
+    }
+
+    // MARK: Alerts
+
+    private mutating func receiveAlert(
+        level: UInt8, code: UInt8, _ reception: inout Reception
+    ) throws(RecordError) {
+        let description = Alert.Description(rawValue: code)
+        if description == .closeNotify {
+            phase = .peerClosed
+            reception.end = .closed
+            if suite.version == .tls12 {
+                reply(Alert(.closeNotify), &reception)
+                writeClosed = true
+            }
+            return
+        }
+        let isWarning: Bool
+        switch suite.version {
+        // The level says nothing in TLS 1.3, and unknown alerts are errors (RFC 8446 §6).
+        case .tls13: isWarning = description == .userCanceled
+        case .tls12:
+            guard let level = Alert.Level(rawValue: level) else { throw .malformedAlert }
+            isWarning = level == .warning
+        }
+        if isWarning {
+            counts.warnings += 1
+            guard counts.warnings <= limits.warnings else { throw .tooManyWarnings }
+            return
+        }
+        phase = .ended
+        writeClosed = true
+        reception.end = .alert(code)
+    }
+
+    // MARK: Handshake messages
+
+    private mutating func receiveHandshake(
+        _ content: ArraySlice<UInt8>, _ reception: inout Reception
+    ) throws(RecordError) {
+        var rest: ArraySlice<UInt8> = content
+        var refused = 0
+        while true {
+            let expected: HandshakeType? = expectedMessage
+            let length: Int = expected == .finished ? suite.hash.length : 1
+            let attempts: Int = counts.renegotiations
+            let limits: RecordLimits = limits
+            let message = try handshake.next(&rest) { type, actual throws(RecordError) in
+                if let expected {
+                    guard type == expected.rawValue else { throw .unexpectedHandshakeMessage(type) }
+                    guard actual == length else { throw .handshakeLength(type) }
+                    return .collect
+                }
+                guard type == HandshakeType.clientHello.rawValue else { throw .unexpectedHandshakeMessage(type) }
+                refused += 1
+                guard attempts + refused <= limits.renegotiations, actual <= limits.skippedHandshakeMessage else {
+                    throw .renegotiation
+                }
+                return .skip
+            }
+            guard let message else { break }
+            guard rest.isEmpty else { throw .messageAcrossKeyChange }
+            if expected == .finished {
+                try receiveFinished(message.body)
+                reception.handshakeCompleted = true
+            } else {
+                try receiveKeyUpdate(message.body[0])
+            }
+        }
+        if refused > 0 {
+            counts.renegotiations += refused
+            reply(Alert(.noRenegotiation), &reception)
+        }
+    }
+
+    /// The only message that may come now; nil in TLS 1.2, where there is none.
+    private var expectedMessage: HandshakeType? {
+        guard suite.version == .tls13 else { return nil }
+        return isAwaitingFinished ? .finished : .keyUpdate
+    }
+
+    private mutating func receiveFinished(_ received: [UInt8]) throws(RecordError) {
+        guard case .awaitingFinished(let verifyData, let next) = phase else { return }
+        // `Secret` compares in constant time.
+        guard Secret(received) == verifyData else { throw .finishedMismatch }
+        opener = RecordOpener(suite: suite, secret: next, sequence: 0)
+        phase = .established
+    }
+
+    private mutating func receiveKeyUpdate(_ value: UInt8) throws(RecordError) {
+        guard let request = KeyUpdateRequest(rawValue: value) else { throw .keyUpdateRequest(value) }
+        counts.keyUpdates += 1
+        guard counts.keyUpdates <= limits.keyUpdates else { throw .tooManyKeyUpdates }
+        opener.update()
+        // An update of ours that asks for one in turn says all that an answer would.
+        if request == .requested, keyUpdateOwed == nil { keyUpdateOwed = .notRequested }
+    }
+}

@@ -1,0 +1,76 @@
+import Crypto
+
+/// The parts of the TLS 1.3 key schedule (RFC 8446 §7) that a record layer needs from a traffic secret on.
+public struct TLS13KeySchedule: Sendable {
+    public var hash: RecordHash
+
+    public init(_ suite: RecordSuite) {
+        hash = suite.hash
+    }
+
+    /// HKDF-Expand-Label (RFC 8446 §7.1).
+    ///
+    /// - Parameters:
+    ///   - label: without the prefix "tls13 "; at most 249 bytes, and the labels of the RFC are far shorter.
+    ///   - context: at most 255 bytes.
+    ///   - length: bytes wanted; at most 255 digests.
+    public func expandLabel(
+        _ secret: Secret, _ label: StaticString, context: some Collection<UInt8> = EmptyCollection(), length: Int
+    ) -> Secret {
+        var info: [UInt8] = [UInt8(truncatingIfNeeded: length >> 8), UInt8(truncatingIfNeeded: length)]
+        info.append(UInt8(6 + label.utf8CodeUnitCount))
+        info.append(contentsOf: "tls13 ".utf8)
+        label.withUTF8Buffer { info.append(contentsOf: $0) }
+        info.append(UInt8(context.count))
+        info.append(contentsOf: context)
+        switch hash {
+        case .sha256:
+            return Secret(
+                key: HKDF<SHA256>.expand(pseudoRandomKey: secret.key, info: info, outputByteCount: length))
+        case .sha384:
+            return Secret(
+                key: HKDF<SHA384>.expand(pseudoRandomKey: secret.key, info: info, outputByteCount: length))
+        }
+    }
+
+    /// The write key and IV of a traffic secret (RFC 8446 §7.3).
+    public func trafficKeys(_ cipher: RecordCipher, secret: Secret) -> TrafficKeys {
+        TrafficKeys(
+            key: expandLabel(secret, "key", length: cipher.keyLength),
+            iv: expandLabel(secret, "iv", length: RecordCipher.nonceLength))
+    }
+
+    /// The application traffic secret after a KeyUpdate (RFC 8446 §7.2).
+    public func nextGeneration(of secret: Secret) -> Secret {
+        expandLabel(secret, "traffic upd", length: hash.length)
+    }
+
+    /// The verify_data of a Finished (RFC 8446 §4.4.4).
+    ///
+    /// - Parameters:
+    ///   - baseSecret: the handshake traffic secret of the side that sends the Finished.
+    ///   - transcriptHash: over all messages before that Finished.
+    public func verifyData(baseSecret: Secret, transcriptHash: some Collection<UInt8>) -> Secret {
+        let finishedKey: Secret = expandLabel(baseSecret, "finished", length: hash.length)
+        let transcript: [UInt8] = Array(transcriptHash)
+        switch hash {
+        case .sha256:
+            return HMAC<SHA256>.authenticationCode(for: transcript, using: finishedKey.key)
+                .withUnsafeBytes { Secret($0) }
+        case .sha384:
+            return HMAC<SHA384>.authenticationCode(for: transcript, using: finishedKey.key)
+                .withUnsafeBytes { Secret($0) }
+        }
+    }
+}
+
+/// The key and the implicit part of the nonce with which one side protects its records.
+public struct TrafficKeys: Sendable, Equatable {
+    public var key: Secret
+    public var iv: Secret
+
+    public init(key: Secret, iv: Secret) {
+        self.key = key
+        self.iv = iv
+    }
+}
