@@ -34,10 +34,16 @@ public struct KeyHolderLimits: Hashable, Sendable {
     public var connections: Int = 1024
     /// Connections of one edge at once.
     public var connectionsPerEdge: Int = 256
-    /// Connections that have not finished their TLS handshake; more are closed at once. They don't count as connected.
+    /// Connections that have not finished their TLS handshake. They don't count as connected, and never keep newer ones out:
+    /// beyond this, the oldest one from the address with most of them is closed.
     public var handshakes: Int = 256
-    /// Requests under way on one connection; those beyond are answered with an error.
+    /// The same from one IPv4 address or IPv6 /64.
+    public var handshakesPerAddress: Int = 64
+    /// Slow requests under way on one connection; those beyond are answered with an error.
     public var inFlight: Int = 4096
+    /// Slow requests of one edge under way, on all its connections. All edges together may have three quarters of
+    /// ``auditQueue``, so that operations in place always find room.
+    public var inFlightPerEdge: Int = 8192
     /// For the TLS handshake.
     public var handshakeTimeout: TimeAmount = .seconds(10)
     /// Without a byte from the edge. Edges of this project send pings.

@@ -52,12 +52,21 @@ public struct PeerCredentials: Sendable {
     }
 
     /// TLS for the end that listens (a key holder). A peer without a certificate of the authority fails the handshake.
+    ///
+    /// Make a new one for each connection. A context hands out tickets for session resumption, which swift-nio-ssl cannot
+    /// switch off, and a resumed handshake does not verify the peer's certificate again: it may have expired meanwhile, or
+    /// its authority may be trusted no more. Only the context that made a ticket can read it.
     public func serverContext() throws -> NIOSSLContext {
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: [], privateKey: .privateKey(self.key))
         self.fill(&configuration)
         configuration.sendCANameList = true
         return try NIOSSLContext(configuration: configuration)
+    }
+
+    /// Whether every authority that the other credentials trust is trusted by these as well.
+    public func trustsAll(of other: PeerCredentials) -> Bool {
+        other.authority.allSatisfy(self.authority.contains)
     }
 
     private func fill(_ configuration: inout TLSConfiguration) {

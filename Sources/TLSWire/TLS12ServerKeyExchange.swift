@@ -1,11 +1,14 @@
 /// What a TLS 1.2 server signs in an ECDHE ServerKeyExchange (RFC 8422 §5.4): both randoms and the parameters.
 ///
+/// The groups are those that the edges' TLS library offers by itself: x25519, P-256 and P-384. Whether a point lies on its
+/// curve is not checked here; a key holder does.
+///
 /// A value of this type has been checked, so that a key holder that signs only its content is no oracle for other
 /// things. It can't be taken for
 /// - TLS 1.3 content: that has the letter T where the parameters begin with 3; and randoms of 64 spaces are refused
 ///   besides;
 /// - finite-field DHE parameters: they begin with the length of a prime, 0x0300 bytes or more here, which is longer than
-///   the longest content of this type (201 bytes);
+///   the longest content of this type (165 bytes);
 /// - a TLS 1.2 client's CertificateVerify, which signs a transcript that has the client's certificate in it, and is
 ///   longer than that too.
 /// An edge chooses the client random itself if it likes: TLS 1.2 has no more to bind. That is why grants name operations.
@@ -35,7 +38,7 @@ public struct TLS12ServerKeyExchange: Equatable, Sendable {
 
     /// Takes the signed content apart.
     public init(signedContent content: some Collection<UInt8>) throws(TLS12ParametersError) {
-        // Bound first: the longest is 64 + 4 + 133 bytes.
+        // Bound first: the longest is 64 + 4 + 97 bytes.
         guard content.count >= 64, content.count <= 256 else { throw .contentLength }
         let bytes: [UInt8] = Array(content)
         try self.init(
@@ -54,11 +57,15 @@ public struct TLS12ServerKeyExchange: Equatable, Sendable {
         case TLSGroup.x25519: expected = 32
         case TLSGroup.secp256r1: expected = 65
         case TLSGroup.secp384r1: expected = 97
-        case TLSGroup.secp521r1: expected = 133
         default: throw .unknownGroup(group)
         }
         guard Int(parameters[3]) == expected, parameters.count == 4 + expected else { throw .pointLength }
-        if group != TLSGroup.x25519, parameters[4] != 4 { throw .pointFormat }
+        if group == TLSGroup.x25519 {
+            // RFC 8422 section 5.11: whoever gets such a key must end the handshake.
+            if parameters.dropFirst(4).allSatisfy({ $0 == 0 }) { throw .zeroKey }
+        } else if parameters[4] != 4 {
+            throw .pointFormat
+        }
     }
 }
 
@@ -74,6 +81,8 @@ public enum TLS12ParametersError: Error, Equatable, Sendable, CustomStringConver
     case pointLength
     /// Only uncompressed points are allowed (RFC 8422 §5.1.2).
     case pointFormat
+    /// An x25519 key of zeros only, which no server has.
+    case zeroKey
 
     public var description: String {
         switch self {
@@ -84,6 +93,7 @@ public enum TLS12ParametersError: Error, Equatable, Sendable, CustomStringConver
         case .notNamedCurve: return "the parameters do not name a curve"
         case .unknownGroup(let group): return "group \(TLSNames.group(group)) is not allowed in TLS 1.2"
         case .pointLength: return "the public point has the wrong length for its group"
+        case .zeroKey: return "the x25519 key is zero"
         case .pointFormat: return "the public point is not in uncompressed form"
         }
     }

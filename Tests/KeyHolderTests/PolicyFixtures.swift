@@ -61,8 +61,10 @@ enum PolicyFixtures {
         [UInt8](repeating: 1, count: 32) + [UInt8](repeating: 2, count: 32) + [3, 0, 29, 32]
         + [UInt8](repeating: 9, count: 32)
 
-    static func signTLS12Request(_ name: String, _ scheme: SignatureScheme) throws -> KeyMessage {
-        let exchange = try TLS12ServerKeyExchange(signedContent: self.exchangeContent)
+    static func signTLS12Request(
+        _ name: String, _ scheme: SignatureScheme, content: [UInt8] = exchangeContent
+    ) throws -> KeyMessage {
+        let exchange = try TLS12ServerKeyExchange(signedContent: content)
         return KeyMessage(
             opcode: .custom, payload: SignTLS12Request(scheme: scheme, exchange: exchange).encoded(),
             function: KeyFunction.signTLS12.rawValue, serverName: name)

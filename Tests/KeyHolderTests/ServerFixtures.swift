@@ -6,6 +6,7 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 import PeerLink
+import Synchronization
 import TLSWire
 import X509
 
@@ -57,7 +58,7 @@ final class TestHolder: Sendable {
 
     init(
         edges: [String] = ["paris", "rome"], limits: KeyHolderLimits = KeyHolderLimits(),
-        keyStore: any KeyStore = SoftwareKeyStore()
+        keyStore: any KeyStore = SoftwareKeyStore(), clock: TestClock = TestClock()
     ) async throws {
         self.authority = try FleetAuthority(name: "Test fleet")
         self.auditPath = AuditTests.temporaryFile()
@@ -71,7 +72,8 @@ final class TestHolder: Sendable {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         self.server = try KeyHolderServer(
-            configuration: self.configuration, group: MultiThreadedEventLoopGroup.singleton, logger: logger)
+            configuration: self.configuration, group: MultiThreadedEventLoopGroup.singleton, logger: logger,
+            wallClock: { clock.milliseconds }, onReady: { _ in })
         self.address = try await self.server.start()[0]
     }
 
@@ -90,6 +92,17 @@ final class TestHolder: Sendable {
     }
 }
 
+/// The system's clock, which a test may put forward.
+final class TestClock: Sendable {
+    private let ahead = Atomic<Int64>(0)
+
+    var milliseconds: Int64 { Clock.wallMilliseconds() + self.ahead.load(ordering: .sequentiallyConsistent) }
+
+    func advance(seconds: Int64) {
+        self.ahead.add(seconds * 1000, ordering: .sequentiallyConsistent)
+    }
+}
+
 /// The edge's end of a key protocol connection, as plain as it gets.
 final class TestEdge: Sendable {
     let channel: any Channel
@@ -99,13 +112,21 @@ final class TestEdge: Sendable {
         try await self.init(try credentials.clientContext(), address)
     }
 
-    init(_ context: NIOSSLContext, _ address: SocketAddress) async throws {
+    /// - Parameter inHandshake: Called when the key holder's certificate has come, before the handshake goes on.
+    init(
+        _ context: NIOSSLContext, _ address: SocketAddress, inHandshake: @escaping @Sendable () -> Void = {}
+    ) async throws {
         let (stream, continuation) = AsyncStream.makeStream(of: KeyPacketEvent.self)
         self.received = stream
         self.channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let handler = try NIOSSLClientHandler(context: context, serverHostname: nil)
+                    let handler = try NIOSSLClientHandler(
+                        context: context, serverHostname: nil,
+                        customVerificationCallback: { _, promise in
+                            inHandshake()
+                            promise.succeed(.certificateVerified)
+                        })
                     try channel.pipeline.syncOperations.addHandler(handler)
                     try channel.pipeline.syncOperations.addHandler(Collector(continuation))
                 }

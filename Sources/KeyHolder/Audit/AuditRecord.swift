@@ -19,9 +19,12 @@ public enum AuditOutcome: String, Sendable, CaseIterable {
     case expired
     case cryptographyFailed = "cryptography-failed"
     case versionMismatch = "version-mismatch"
+    /// The connection ended before the answer could be given; the detail says whether the operation had been done by then.
+    case abandoned
     /// The connection was not accepted.
     case refused
-    /// The connection was closed because the edge lost its last grant, or its identity expired.
+    /// The connection was closed because the edge lost its last grant, its identity expired, or the authority
+    /// that signed it is not trusted any more.
     case cutOff = "cut-off"
 }
 

@@ -53,6 +53,15 @@ final class Policy: Sendable {
         self.grants[edge]?[ObjectIdentifier(site)]
     }
 
+    /// Whether the edge may still do all of `needs` for the site, which may be of an earlier policy: after a reload it is
+    /// another object, if it is still there.
+    func stillGrants(_ site: Site, to edge: String, _ needs: [KeyProtocol.Operation]) -> Bool {
+        self.index.sites(byKey: SiteQuery(ski: site.ski)).contains { candidate in
+            guard let grant = self.grant(to: edge, for: candidate) else { return false }
+            return needs.allSatisfy(grant.allows)
+        }
+    }
+
     /// Pairs of sites with one key: a signature made for one is good for the other.
     var sitesSharingKeys: [(Site, Site)] {
         var first: [[UInt8]: Site] = [:]

@@ -2,18 +2,59 @@ import NIOCore
 import Synchronization
 
 /// All connections, by state, so that they can be counted, limited and cut off.
+///
+/// A connection whose handshake is under way costs its sender nothing, so such connections never keep others out: where
+/// there are too many, the oldest one of whoever has most of them gives way to the newest.
 final class ConnectionRegistry: Sendable {
+    private struct Pending {
+        var channel: any Channel
+        var source: SourceNetwork
+        /// Rises with each connection.
+        var order: UInt64
+    }
+
     private struct State {
-        var shaking: Set<ObjectIdentifier> = []
+        var shaking: [ObjectIdentifier: Pending] = [:]
+        var perSource: [SourceNetwork: Int] = [:]
+        var accepted: UInt64 = 0
         var serving: [ObjectIdentifier: (edge: String, channel: any Channel)] = [:]
         var perEdge: [String: Int] = [:]
         /// Everything open, to close it at the end.
         var channels: [ObjectIdentifier: any Channel] = [:]
         var closed: Bool = false
+
+        @discardableResult
+        mutating func removePending(_ id: ObjectIdentifier) -> (any Channel)? {
+            guard let pending = self.shaking.removeValue(forKey: id) else { return nil }
+            let left: Int = self.perSource[pending.source, default: 1] - 1
+            self.perSource[pending.source] = left > 0 ? left : nil
+            return pending.channel
+        }
+
+        /// The oldest pending connection of the source, or of any source that has as many pending as none other has more.
+        mutating func evict(from source: SourceNetwork?) -> (any Channel)? {
+            let most: Int = self.perSource.values.max() ?? 0
+            var oldest: (id: ObjectIdentifier, order: UInt64)?
+            for (id, pending) in self.shaking {
+                let qualifies: Bool =
+                    source.map { pending.source == $0 } ?? (self.perSource[pending.source] == most)
+                guard qualifies, pending.order < oldest?.order ?? .max else { continue }
+                oldest = (id, pending.order)
+            }
+            return oldest.flatMap { self.removePending($0.id) }
+        }
     }
 
     enum Refusal: Equatable, Sendable {
-        case tooManyHandshakes, tooManyConnections, tooManyOfEdge, shuttingDown
+        case tooManyConnections, tooManyOfEdge, shuttingDown
+        /// Gave way to a newer connection while its handshake was under way.
+        case evicted
+    }
+
+    enum Admission: Sendable {
+        /// In place of the other connection, if there is one: the caller closes that.
+        case accepted(evicting: (any Channel)?)
+        case refused(Refusal)
     }
 
     private let limits: KeyHolderLimits
@@ -24,13 +65,21 @@ final class ConnectionRegistry: Sendable {
     }
 
     /// A connection was accepted.
-    func accepted(_ channel: any Channel) -> Refusal? {
+    func accepted(_ channel: any Channel, from source: SourceNetwork) -> Admission {
         self.state.withLock { state in
-            guard !state.closed else { return .shuttingDown }
-            guard state.shaking.count < self.limits.handshakes else { return .tooManyHandshakes }
-            state.shaking.insert(ObjectIdentifier(channel))
+            guard !state.closed else { return .refused(.shuttingDown) }
+            var evicted: (any Channel)?
+            if state.perSource[source, default: 0] >= self.limits.handshakesPerAddress {
+                evicted = state.evict(from: source)
+            } else if state.shaking.count >= self.limits.handshakes {
+                evicted = state.evict(from: nil)
+            }
+            state.accepted += 1
+            state.shaking[ObjectIdentifier(channel)] = Pending(
+                channel: channel, source: source, order: state.accepted)
+            state.perSource[source, default: 0] += 1
             state.channels[ObjectIdentifier(channel)] = channel
-            return nil
+            return .accepted(evicting: evicted)
         }
     }
 
@@ -38,9 +87,10 @@ final class ConnectionRegistry: Sendable {
     func identified(_ channel: any Channel, as edge: String) -> Refusal? {
         self.state.withLock { state in
             guard !state.closed else { return .shuttingDown }
+            guard state.shaking[ObjectIdentifier(channel)] != nil else { return .evicted }
             guard state.serving.count < self.limits.connections else { return .tooManyConnections }
             guard state.perEdge[edge, default: 0] < self.limits.connectionsPerEdge else { return .tooManyOfEdge }
-            state.shaking.remove(ObjectIdentifier(channel))
+            state.removePending(ObjectIdentifier(channel))
             state.serving[ObjectIdentifier(channel)] = (edge, channel)
             state.perEdge[edge, default: 0] += 1
             return nil
@@ -49,7 +99,7 @@ final class ConnectionRegistry: Sendable {
 
     func closed(_ channel: any Channel) {
         self.state.withLock { state in
-            state.shaking.remove(ObjectIdentifier(channel))
+            state.removePending(ObjectIdentifier(channel))
             state.channels[ObjectIdentifier(channel)] = nil
             guard let (edge, _) = state.serving.removeValue(forKey: ObjectIdentifier(channel)) else { return }
             let left: Int = state.perEdge[edge, default: 1] - 1

@@ -5,19 +5,14 @@ import NIOPosix
 import NIOSSL
 import NIOTLS
 import PeerLink
-import SwiftASN1
-import X509
-
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
+import Synchronization
 
 /// What the server tells a connection, as a user event.
 enum ConnectionCommand: Sendable {
-    /// Answer nothing more, close now.
+    /// Answer nothing more, close now: the edge or its authority was struck off.
     case cutOff
+    /// Give way to a newer connection, if the handshake is still under way.
+    case evict
     /// Take no more requests, finish those under way, then close.
     case drain
 }
@@ -47,7 +42,15 @@ final class KeyHolderConnection: ChannelDuplexHandler {
 
     private let core: KeyHolderCore
     private let connectedAt: UInt64
-    private var phase: Phase = .shaking
+    /// Under which the peer's certificate is verified.
+    private let trustGeneration: Int
+    private var phase: Phase = .shaking {
+        didSet { if case .closing = self.phase { self.hasEnded.value.store(true, ordering: .relaxed) } }
+    }
+    /// For threads: nobody waits for this connection's operations any more.
+    private let hasEnded = Flag()
+    /// When the edge's identity expires, seconds since 1970.
+    private var expiry: Int64 = .max
     private var decoder = KeyPacketDecoder()
     /// Answers not handed to the channel yet.
     private var outbound = ByteBuffer()
@@ -66,8 +69,9 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     private static let flushSize: Int = 64 * 1024
     private static let pause: TimeAmount = .milliseconds(200)
 
-    init(core: KeyHolderCore, now: UInt64) {
+    init(core: KeyHolderCore, trustGeneration: Int, now: UInt64) {
         self.core = core
+        self.trustGeneration = trustGeneration
         self.connectedAt = now
         self.logger = core.logger
         self.refusals = TokenBucket(
@@ -105,7 +109,11 @@ final class KeyHolderConnection: ChannelDuplexHandler {
             if event == .read, self.inFlight == 0 { self.close("idle") }
         case let command as ConnectionCommand:
             switch command {
-            case .cutOff: self.cutOff("the edge has no grant any more")
+            case .cutOff:
+                self.cutOff(
+                    self.isTrusted ? "the edge has no grant any more" : "its authority is not trusted any more")
+            case .evict:
+                if case .shaking = self.phase { self.refuse("gave way to a newer connection during the handshake") }
             case .drain: self.drain()
             }
         default:
@@ -121,7 +129,12 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         }
     }
 
-    /// Looks at who the peer is. TLS has verified its chain and validity; what is left is its role and its grants.
+    private var isTrusted: Bool {
+        self.core.trustGeneration.load(ordering: .sequentiallyConsistent) == self.trustGeneration
+    }
+
+    /// Looks at who the peer is. TLS has verified its chain; what is left is its role and its grants, and whether the
+    /// certificate is valid at this moment, which TLS would not ask about a session that it resumed.
     private func handshakeCompleted(_ context: ChannelHandlerContext) {
         guard case .shaking = self.phase else { return }
         self.timer?.cancel()
@@ -129,12 +142,17 @@ final class KeyHolderConnection: ChannelDuplexHandler {
             guard let handler = try? context.pipeline.syncOperations.handler(type: NIOSSLServerHandler.self) else {
                 throw .noCertificate
             }
-            let peer = try PeerIdentity(handler: handler)
-            guard peer.role == .edge else { throw .wrongRole(expected: .edge, got: peer) }
+            let peer = try ConnectedEdge(handler: handler)
+            guard peer.isValid(at: self.core.wallClock() / 1000) else {
+                return self.refuse("the edge's identity has expired, or is not valid yet", edge: peer.name)
+            }
             if let refusal = self.core.registry.identified(context.channel, as: peer.name) {
                 return self.refuse("limit of connections: \(refusal)", edge: peer.name)
             }
-            // Registered first: a reload that drops the edge either is seen here, or sees this connection.
+            // Registered first: a reload that drops the edge or its authority is seen here, or sees this connection.
+            guard self.isTrusted else {
+                return self.refuse("its authority is not trusted any more", edge: peer.name)
+            }
             guard self.core.policy.knows(edge: peer.name) else {
                 return self.refuse("the edge has no grant", edge: peer.name)
             }
@@ -142,7 +160,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
             self.logger[metadataKey: "edge"] = "\(peer.name)"
             self.logger.info("edge connected")
             self.core.metrics.connections(self.core.registry.count)
-            self.closeAtExpiry(of: handler, context)
+            self.closeAtExpiry(peer.notAfter, context)
             self.serve()
         } catch {
             self.refuse("\(error)")
@@ -150,12 +168,12 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     }
 
     /// A connection must not outlive the identity that opened it.
-    private func closeAtExpiry(of handler: NIOSSLServerHandler, _ context: ChannelHandlerContext) {
-        guard let der = try? handler.peerCertificate?.toDERBytes(), let certificate = try? Certificate(derEncoded: der)
-        else { return }
-        let expiry = Int64(certificate.notValidAfter.timeIntervalSince1970)
+    ///
+    /// The timer is for a connection that is silent; requests look for themselves, since clocks can be set and machines sleep.
+    private func closeAtExpiry(_ expiry: Int64, _ context: ChannelHandlerContext) {
+        self.expiry = expiry
         // Identities may live longer than a timer can count; a century is enough.
-        let left: Int64 = min(max(0, expiry - Clock.wallMilliseconds() / 1000), 100 * 366 * 86_400)
+        let left: Int64 = min(max(0, expiry - self.core.wallClock() / 1000), 100 * 366 * 86_400)
         self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(left)) {
             self.cutOff("the edge's identity has expired")
         }
@@ -164,9 +182,12 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     // MARK: Ends
 
     private func refuse(_ reason: String, edge: String? = nil) {
-        self.core.auditConnection(
+        let isWithinLimit: Bool = self.core.auditConnection(
             edge: edge, address: self.address, outcome: .refused, detail: reason, since: self.connectedAt)
-        self.logger.notice("connection refused", metadata: ["reason": "\(reason)", "edge": "\(edge ?? "unknown")"])
+        if isWithinLimit {
+            self.logger.notice(
+                "connection refused", metadata: ["reason": "\(reason)", "edge": "\(edge ?? "unknown")"])
+        }
         self.close(reason)
     }
 
@@ -310,8 +331,13 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     }
 
     private func handle(_ packet: KeyPacket, of edge: String, _ arrival: UInt64) {
+        let wallSeconds: Int64 = self.core.wallClock() / 1000
+        guard wallSeconds <= self.expiry else {
+            self.core.audit.cancel()
+            return self.cutOff("the edge's identity has expired")
+        }
         let judge = RequestJudge(
-            edge: edge, policy: self.core.policy, now: arrival, wallSeconds: Clock.wallMilliseconds() / 1000)
+            edge: edge, policy: self.core.policy, now: arrival, wallSeconds: wallSeconds)
         let verdict: RequestJudge.Verdict = judge.judge(packet.body)
         let line = Line(
             edge: edge, site: verdict.site?.name, serverName: packet.body.serverName, clientIP: packet.body.clientIP,
@@ -340,38 +366,45 @@ final class KeyHolderConnection: ChannelDuplexHandler {
             }
             return self.answer(result, id, line)
         }
-        guard self.inFlight < self.core.limits.inFlight, let eventLoop = self.context?.eventLoop else {
+        guard self.inFlight < self.core.limits.inFlight, let eventLoop = self.context?.eventLoop,
+            self.core.slow.begin(line.edge)
+        else {
             return self.refuse(id, .internalError, .overloaded, line)
         }
         self.inFlight += 1
         let connection = NIOLoopBound(self, eventLoop: eventLoop)
         let site: Site = grant.site
-        let done: @Sendable (Result<[UInt8], KeyOperationError>) -> Void = { result in
+        let done: @Sendable (Result<[UInt8], KeyOperationError>?) -> Void = { result in
             eventLoop.execute { connection.value.performed(result, site, needs, id, line) }
         }
-        guard case .offload = cost else { return key.perform(operation, completion: done) }
-        self.core.threads.submit { state in
-            guard case .active = state else { return done(.failure(.failed)) }
+        guard case .offload = cost else { return key.perform(operation) { done($0) } }
+        let core: KeyHolderCore = self.core
+        let hasEnded: Flag = self.hasEnded
+        core.slow.submit(of: line.edge) { active in
+            // It may have waited for long: look again whether the operation is wanted and allowed.
+            guard active, !hasEnded.value.load(ordering: .relaxed),
+                core.policy.stillGrants(site, to: line.edge, needs)
+            else { return done(nil) }
             done(Result { () throws(KeyOperationError) in try key.perform(operation) })
         }
     }
 
-    /// A slow operation has come back. The grant it was begun under may be gone by now; then so is its result.
+    /// A slow operation has come back; without a result if it was not done. The grant it was begun under may be gone by now;
+    /// then so is its result.
     private func performed(
-        _ result: Result<[UInt8], KeyOperationError>, _ site: Site, _ needs: [KeyProtocol.Operation], _ id: UInt32,
+        _ result: Result<[UInt8], KeyOperationError>?, _ site: Site, _ needs: [KeyProtocol.Operation], _ id: UInt32,
         _ line: Line
     ) {
         self.inFlight -= 1
-        let policy: Policy = self.core.policy
-        // After a reload the site is another object, if it is still there.
-        let kept: Bool = policy.index.sites(byKey: SiteQuery(ski: site.ski)).contains { candidate in
-            guard let grant = policy.grant(to: line.edge, for: candidate) else { return false }
-            return needs.allSatisfy(grant.allows)
-        }
-        if kept {
+        self.core.slow.end(line.edge)
+        if !self.core.policy.stillGrants(site, to: line.edge, needs) {
+            self.refuse(id, .keyNotFound, .denied, line)
+        } else if let result, !self.hasEnded.value.load(ordering: .relaxed) {
             self.answer(result, id, line)
         } else {
-            self.refuse(id, .keyNotFound, .denied, line)
+            var line: Line = line
+            line.detail = result == nil ? "not done" : "done, not sent"
+            self.refuse(id, .internalError, .abandoned, line)
         }
         self.flushOutbound()
         self.closeIfDrained()
@@ -436,4 +469,9 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         self.outbound = ByteBuffer()
         context.writeAndFlush(self.wrapOutboundOut(bytes), promise: nil)
     }
+}
+
+/// A boolean that threads may look at.
+private final class Flag: Sendable {
+    let value = Atomic<Bool>(false)
 }

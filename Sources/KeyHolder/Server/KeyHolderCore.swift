@@ -16,19 +16,27 @@ import Synchronization
 final class KeyHolderCore: Sendable {
     let limits: KeyHolderLimits
     let audit: AuditLog
-    let threads: NIOThreadPool
+    let slow: SlowOperations
     let metrics: KeyHolderMetrics
     let registry: ConnectionRegistry
     let logger: Logger
+    /// Milliseconds since 1970 UTC, for the validity of identities and certificates.
+    let wallClock: @Sendable () -> Int64
+    /// Rises when a reload withdraws trust from an authority: identities that were verified before count no more.
+    let trustGeneration = Atomic<Int>(0)
     private let current: Mutex<Policy>
     private let refusedLines: Mutex<TokenBucket>
 
     init(
-        limits: KeyHolderLimits, policy: Policy, audit: AuditLog, threads: NIOThreadPool, logger: Logger
+        limits: KeyHolderLimits, policy: Policy, audit: AuditLog, logger: Logger,
+        wallClock: @escaping @Sendable () -> Int64
     ) {
         self.limits = limits
         self.audit = audit
-        self.threads = threads
+        self.slow = SlowOperations(
+            perEdge: limits.inFlightPerEdge, limit: limits.auditQueue - limits.auditQueue / 4,
+            threads: limits.signingThreads ?? System.coreCount)
+        self.wallClock = wallClock
         self.metrics = KeyHolderMetrics()
         self.registry = ConnectionRegistry(limits: limits)
         self.logger = logger
@@ -43,19 +51,25 @@ final class KeyHolderCore: Sendable {
 
     /// An audit line about a connection rather than an operation.
     ///
-    /// Lines about peers that never proved to be an edge are limited to 50 per second, so that anybody who reaches the port
-    /// cannot fill the disk; the metric counts all of them.
-    func auditConnection(edge: String?, address: String?, outcome: AuditOutcome, detail: String, since start: UInt64) {
+    /// Lines about refused connections are limited to 50 per second, so that anybody who reaches the port cannot fill the
+    /// disk; the metric counts all of them.
+    ///
+    /// - Returns: Whether it was within that limit, so that the caller may log it as well.
+    @discardableResult
+    func auditConnection(
+        edge: String?, address: String?, outcome: AuditOutcome, detail: String, since start: UInt64
+    ) -> Bool {
         if outcome == .refused {
             self.metrics.connectionRefused()
-            guard self.refusedLines.withLock({ $0.take(now: Clock.monotonic()) }) else { return }
+            guard self.refusedLines.withLock({ $0.take(now: Clock.monotonic()) }) else { return false }
         }
-        guard self.audit.reserve() else { return }
+        guard self.audit.reserve() else { return true }
         self.audit.record(
             AuditRecord(
                 time: Clock.wallMilliseconds(), edge: edge, address: address, operation: "connection",
                 outcome: outcome, duration: Int64((Clock.monotonic() - start) / 1000), detail: detail))
         self.audit.flush()
+        return true
     }
 }
 

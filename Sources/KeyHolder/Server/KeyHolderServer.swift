@@ -14,31 +14,46 @@ public final class KeyHolderServer: Service {
     private let configuration: KeyHolderConfiguration
     private let group: any EventLoopGroup
     private let core: KeyHolderCore
-    private let tls: Mutex<NIOSSLContext>
+    private let trust: Mutex<Trust>
     private let listeners = Mutex<[any Channel]>([])
     private let logger: Logger
     private let onReady: @Sendable ([SocketAddress]) -> Void
+
+    /// What new connections are verified with.
+    private struct Trust {
+        var credentials: PeerCredentials
+        var generation: Int
+    }
 
     /// - Parameters:
     ///   - group: Runs the connections; the caller's to shut down.
     ///   - onReady: Called by ``run()`` with the bound addresses.
     /// - Throws: ``KeyHolderError``, ``SiteLoadError`` or ``AuditLogError``, each saying what to do.
-    public init(
+    public convenience init(
         configuration: KeyHolderConfiguration, group: any EventLoopGroup, logger: Logger,
         onReady: @escaping @Sendable ([SocketAddress]) -> Void = { _ in }
+    ) throws {
+        try self.init(
+            configuration: configuration, group: group, logger: logger, wallClock: Clock.wallMilliseconds,
+            onReady: onReady)
+    }
+
+    /// - Parameter wallClock: Milliseconds since 1970 UTC; tests have their own.
+    init(
+        configuration: KeyHolderConfiguration, group: any EventLoopGroup, logger: Logger,
+        wallClock: @escaping @Sendable () -> Int64, onReady: @escaping @Sendable ([SocketAddress]) -> Void
     ) throws {
         guard !configuration.listen.isEmpty else { throw KeyHolderError.noListenAddress }
         self.configuration = configuration
         self.group = group
         self.logger = logger
         self.onReady = onReady
-        self.tls = Mutex(try Self.context(configuration))
+        try Self.checkCredentials(of: configuration)
+        self.trust = Mutex(Trust(credentials: configuration.credentials, generation: 0))
         let policy = try Self.policy(configuration, previous: nil, logger)
         let audit = try AuditLog(configuration.audit, limit: configuration.limits.auditQueue, logger: logger)
-        let threads = NIOThreadPool(
-            numberOfThreads: configuration.limits.signingThreads ?? System.coreCount)
         self.core = KeyHolderCore(
-            limits: configuration.limits, policy: policy, audit: audit, threads: threads, logger: logger)
+            limits: configuration.limits, policy: policy, audit: audit, logger: logger, wallClock: wallClock)
     }
 
     /// Serves until graceful shutdown or cancellation, then finishes what is under way.
@@ -55,7 +70,7 @@ public final class KeyHolderServer: Service {
     /// - Returns: The bound addresses, in the configuration's order.
     /// - Throws: ``KeyHolderError/cannotListen(_:_:)``.
     public func start() async throws -> [SocketAddress] {
-        self.core.threads.start()
+        self.core.slow.start()
         for address in self.configuration.listen {
             do {
                 let channel: any Channel = try await self.bootstrap().bind(host: address.host, port: address.port).get()
@@ -84,7 +99,7 @@ public final class KeyHolderServer: Service {
         }
         for channel in channels { try? await channel.closeFuture.get() }
         for timer in timers { timer.cancel() }
-        try? await self.core.threads.shutdownGracefully()
+        await self.core.slow.shutDown()
         // What the threads handed back to the event loops has yet to leave its audit lines.
         for loop in self.group.makeIterator() { try? await loop.submit {}.get() }
         await self.core.audit.shutDown()
@@ -94,15 +109,22 @@ public final class KeyHolderServer: Service {
     ///
     /// Edges that have no grant any more are cut off at once, connections included. Requests under way are judged again by
     /// the new grants before their results leave. Addresses, limits and the audit log's place stay as they were until a
-    /// restart. New credentials apply to new connections.
+    /// restart. A new identity of the key holder applies to new connections. If an authority is not trusted any more, all
+    /// connections are cut off: edges whose identities still hold come back at once.
     ///
     /// - Throws: ``SiteLoadError`` or ``KeyHolderError``; everything stays as it was then.
     public func reload(_ configuration: KeyHolderConfiguration) throws {
-        let context: NIOSSLContext = try Self.context(configuration)
+        try Self.checkCredentials(of: configuration)
         let policy = try Self.policy(configuration, previous: self.core.policy, self.logger)
-        self.tls.withLock { $0 = context }
+        let keepsTrust: Bool = self.trust.withLock { trust in
+            let keeps: Bool = configuration.credentials.trustsAll(of: trust.credentials)
+            if !keeps { trust.generation += 1 }
+            trust.credentials = configuration.credentials
+            self.core.trustGeneration.store(trust.generation, ordering: .sequentiallyConsistent)
+            return keeps
+        }
         self.core.policy = policy
-        let dropped: [any Channel] = self.core.registry.channels { policy.knows(edge: $0) }
+        let dropped: [any Channel] = self.core.registry.channels { keepsTrust && policy.knows(edge: $0) }
         for channel in dropped { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.cutOff) }
         self.logger.notice(
             "reloaded", metadata: ["sites": "\(policy.sites.count)", "connections-cut-off": "\(dropped.count)"])
@@ -131,7 +153,10 @@ public final class KeyHolderServer: Service {
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer { [self] channel in
                 let now: UInt64 = Clock.monotonic()
-                if let refusal = core.registry.accepted(channel) {
+                switch core.registry.accepted(channel, from: SourceNetwork(channel.remoteAddress)) {
+                case .accepted(let evicted):
+                    evicted?.pipeline.fireUserInboundEventTriggered(ConnectionCommand.evict)
+                case .refused(let refusal):
                     core.auditConnection(
                         edge: nil, address: channel.remoteAddress.map { "\($0)" }, outcome: .refused,
                         detail: "limit of connections: \(refusal)", since: now)
@@ -141,22 +166,26 @@ public final class KeyHolderServer: Service {
                     core.registry.closed(channel)
                     core.metrics.connections(core.registry.count)
                 }
-                let context: NIOSSLContext = self.tls.withLock { $0 }
+                let trust: Trust = self.trust.withLock { $0 }
                 return channel.eventLoop.makeCompletedFuture {
+                    // A context of its own for each connection: TLS sessions resume only within one context, and on
+                    // resumption nobody looks at the peer's certificate again.
+                    let context: NIOSSLContext = try trust.credentials.serverContext()
                     let pipeline = channel.pipeline.syncOperations
                     try pipeline.addHandler(NIOSSLServerHandler(context: context))
                     try pipeline.addHandler(IdleStateHandler(readTimeout: core.limits.idleTimeout))
-                    try pipeline.addHandler(KeyHolderConnection(core: core, now: now))
+                    try pipeline.addHandler(
+                        KeyHolderConnection(core: core, trustGeneration: trust.generation, now: now))
                 }
             }
     }
 
-    private static func context(_ configuration: KeyHolderConfiguration) throws -> NIOSSLContext {
+    private static func checkCredentials(of configuration: KeyHolderConfiguration) throws {
         guard configuration.credentials.identity.role == .keyholder else {
             throw KeyHolderError.wrongRole(configuration.credentials.identity)
         }
         do {
-            return try configuration.credentials.serverContext()
+            _ = try configuration.credentials.serverContext()
         } catch {
             throw KeyHolderError.tls("\(error)")
         }

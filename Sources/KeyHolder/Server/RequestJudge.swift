@@ -93,6 +93,9 @@ struct RequestJudge {
         case .signTLS12:
             let request = try SignTLS12Request(decoding: payload)
             guard type.schemes.contains(request.scheme) else { return .refuse(.badOpcode, .wrongKeyType) }
+            guard request.exchange.isOnCurve else {
+                throw .badValue("key exchange parameters: the point is not on its curve")
+            }
             let content: [UInt8] = request.exchange.signedContent
             return .perform(.sign(request.scheme, content: content), grant, needs: [.signTLS12])
         }
@@ -134,7 +137,8 @@ struct RequestJudge {
     }
 
     /// The grant under which the edge may do all of `needed`. A site that does not exist and one that is not granted get
-    /// the same answer: an edge cannot probe for sites.
+    /// the same answer, so an edge cannot probe for sites, with one exception: names under a wildcard that it was granted
+    /// are its own unless another site has them, so there a refusal tells that there is such a site.
     private func admit(_ sites: [Site], _ needed: [KeyProtocol.Operation]) throws(Refusal) -> Grant {
         let granted: Grant? = sites.lazy.compactMap { self.policy.grant(to: self.edge, for: $0) }
             .first { grant in needed.allSatisfy(grant.allows) }

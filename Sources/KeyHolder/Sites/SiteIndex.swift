@@ -11,7 +11,8 @@ struct SiteQuery: Equatable, Sendable {
 /// Finds sites by the ways in which requests name them: server name, subject key identifier, certificate digest.
 ///
 /// A name means the same site whoever asks: an exact domain beats a wildcard of another site even for an edge that was
-/// granted the latter only.
+/// granted the latter only. Such an edge learns that the name has a site of its own; the wildcard's certificate would be the
+/// wrong one to show for it.
 struct SiteIndex: Sendable {
     private var names = ServerNameTable<Site>()
     private var patterns: [ServerNamePattern: Site] = [:]
