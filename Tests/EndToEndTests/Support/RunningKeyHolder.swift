@@ -1,0 +1,63 @@
+import Fleet
+import Foundation
+import TestSockets
+
+/// A `latchstring keyholder` process named `home`, listening; its audit log is `audit.jsonl` in the workspace.
+final class RunningKeyHolder: Sendable {
+    let process: TestProcess
+    let port: UInt16
+    private let workspace: Workspace
+    private let sites: [String]
+
+    /// - Parameters:
+    ///   - sites: names of `Workspace.makeSite`.
+    ///   - edge: who is granted keyless operations on all of them.
+    init(sites: [String], grantedTo edge: String, port: UInt16 = 0, in workspace: Workspace) throws {
+        if !FileManager.default.fileExists(atPath: workspace.path("keyholder-home.pem")) {
+            try workspace.makeIdentity(.keyholder, "home")
+        }
+        self.workspace = workspace
+        self.sites = sites
+        try Self.configure(sites: sites, grantedTo: edge, port: port, in: workspace)
+        self.process = try TestProcess(["keyholder", "--config", "home.yaml"], name: "home", in: workspace)
+        self.port = try self.process.listeningPort()
+    }
+
+    private static func configure(sites: [String], grantedTo edge: String, port: UInt16, in workspace: Workspace) throws
+    {
+        let entries = sites.map { "  - { certificate: \($0).pem, key: \($0).key }" }.joined(separator: "\n")
+        try workspace.write(
+            """
+            role: keyholder
+            listen: 127.0.0.1:\(port)
+            identity: { certificate: keyholder-home.pem, key: keyholder-home.key, authority: authority.pem }
+            sites:
+            \(entries)
+            grants:
+              - { edge: \(edge), sites: [\(sites.joined(separator: ", "))], operations: [keyless] }
+            audit: audit.jsonl
+            log: { level: debug, format: json }
+
+            """, to: "home.yaml")
+    }
+
+    /// Has it read its files again, with all sites granted to this edge alone.
+    func reload(grantedTo edge: String) throws {
+        let before = self.process.lines("reloaded").count
+        try Self.configure(sites: self.sites, grantedTo: edge, port: self.port, in: self.workspace)
+        kill(self.process.pid, SIGHUP)
+        _ = try eventually("the reload") { self.process.lines("reloaded").count > before ? true : nil }
+    }
+
+    func stop() { self.process.stop() }
+
+    /// The audit lines so far.
+    var audit: [LogLine] {
+        let text = (try? self.workspace.read("audit.jsonl")) ?? ""
+        return text.split(separator: "\n").compactMap { LogLine($0) }
+    }
+
+    func waitForAudit(_ what: String, where condition: (LogLine) -> Bool) throws {
+        _ = try eventually("audit line: \(what)") { self.audit.contains(where: condition) ? true : nil }
+    }
+}
