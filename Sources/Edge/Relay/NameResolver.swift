@@ -29,53 +29,69 @@ public enum ResolveError: Error, Equatable, Sendable {
     }
 }
 
-/// Looks names up without blocking an event loop: on a few threads of its own, with a bounded queue and a small cache.
+/// Looks names up without blocking an event loop: on a few threads of its own, with bounded queues and a small cache.
 ///
-/// Concurrent requests for one name share one look-up. Names that clients choose and names that the configuration chooses
-/// belong into separate resolvers, so that a flood of the one cannot delay the other.
+/// Concurrent requests for one name share one look-up, and every site has its share of threads and queue: see
+/// ``LookupQueue``. Names that clients choose and names that the configuration chooses belong into separate resolvers, so
+/// that a flood of the one cannot delay the other.
 public final class NameResolver: Sendable {
     /// What a resolver may use.
     public struct Limits: Sendable {
         /// Look-ups that run at once, each on a thread.
-        public var threads = 4
+        public var threads = 16
+        /// Look-ups that run at once for one site; its others wait for their turn.
+        public var runningPerSite = 4
         /// Requests that wait or run at once, shared ones included; more fail with ``ResolveError/tooManyLookups``.
         public var waiting = 1024
-        /// Answers remembered.
+        /// The same for one site.
+        public var waitingPerSite = 256
+        /// Answers remembered, and as many failures.
         public var cacheEntries = 1024
         /// How long an answer is remembered.
         public var cacheLifetime: TimeAmount = .seconds(30)
+        /// How long a failure is remembered: a name that does not resolve keeps no thread busy again meanwhile.
+        public var failureLifetime: TimeAmount = .seconds(5)
 
         public init() {}
+    }
+
+    /// A look-up that was asked for.
+    public struct Request: Sendable {
+        /// Never an empty array. Fails with ``ResolveError``, or `CancellationError` after ``NameResolver/cancel(_:)``.
+        public let addresses: EventLoopFuture<[IPAddress]>
+        fileprivate let id: UInt64
+        fileprivate let host: String
     }
 
     /// Finds a name's addresses, blocking.
     public typealias Lookup = @Sendable (_ host: String) throws(ResolveError) -> [IPAddress]
 
     private struct State {
-        var cache: ResolverCache
-        var waiting: [String: [EventLoopPromise<[IPAddress]>]] = [:]
-        var waitingCount = 0
-    }
+        var answers: ResolverCache<[IPAddress]>
+        var failures: ResolverCache<ResolveError>
+        var queue: LookupQueue<EventLoopPromise<[IPAddress]>>
+        var lastID: UInt64 = 0
 
-    private enum Step {
-        case answer([IPAddress])
-        case overloaded
-        case join(EventLoopPromise<[IPAddress]>)
-        case start(EventLoopPromise<[IPAddress]>)
+        func known(_ host: String, now: NIODeadline) -> Result<[IPAddress], ResolveError>? {
+            if let addresses = self.answers.answer(for: host, now: now) { return .success(addresses) }
+            return self.failures.answer(for: host, now: now).map { .failure($0) }
+        }
     }
 
     private let state: Mutex<State>
     private let pool: NIOThreadPool
-    private let limits: Limits
     private let lookup: Lookup
 
     /// Starts the threads. Call ``shutdown()`` when done.
     ///
     /// - Parameter lookup: How to find addresses; the system's resolver (getaddrinfo) by default.
     public init(limits: Limits = Limits(), lookup: @escaping Lookup = NameResolver.systemLookup) {
-        self.limits = limits
         self.lookup = lookup
-        self.state = Mutex(State(cache: ResolverCache(capacity: limits.cacheEntries, lifetime: limits.cacheLifetime)))
+        self.state = Mutex(
+            State(
+                answers: ResolverCache(capacity: limits.cacheEntries, lifetime: limits.cacheLifetime),
+                failures: ResolverCache(capacity: limits.cacheEntries, lifetime: limits.failureLifetime),
+                queue: LookupQueue(limits: limits)))
         self.pool = NIOThreadPool(numberOfThreads: limits.threads)
         self.pool.start()
     }
@@ -85,53 +101,77 @@ public final class NameResolver: Sendable {
         self.pool.shutdownGracefully(queue: .global()) { _ in }
     }
 
-    /// Finds the addresses of a name; never an empty array. Fails with ``ResolveError``.
-    public func resolve(_ host: String, on eventLoop: any EventLoop, now: NIODeadline) -> EventLoopFuture<[IPAddress]> {
-        let step: Step = self.state.withLock { state in
-            if let addresses = state.cache.addresses(of: host, now: now) { return .answer(addresses) }
-            guard state.waitingCount < self.limits.waiting else { return .overloaded }
-            let promise = eventLoop.makePromise(of: [IPAddress].self)
-            state.waitingCount += 1
-            let isFirst = state.waiting[host] == nil
-            state.waiting[host, default: []].append(promise)
-            return isFirst ? .start(promise) : .join(promise)
+    /// Finds the addresses of a name.
+    ///
+    /// - Parameter site: whose share of the resolver is used.
+    public func resolve(
+        _ host: String, site: String, on eventLoop: any EventLoop, now: NIODeadline
+    ) -> Request {
+        let promise = eventLoop.makePromise(of: [IPAddress].self)
+        var known: Result<[IPAddress], ResolveError>?
+        var entry = LookupQueue<EventLoopPromise<[IPAddress]>>.Entry.wait
+        let id: UInt64 = self.state.withLock { state in
+            state.lastID += 1
+            known = state.known(host, now: now)
+            if known == nil { entry = state.queue.enter(promise, id: state.lastID, host: host, site: site) }
+            return state.lastID
         }
-        switch step {
-        case .answer(let addresses):
-            return eventLoop.makeSucceededFuture(addresses)
-        case .overloaded:
-            return eventLoop.makeFailedFuture(ResolveError.tooManyLookups)
-        case .join(let promise):
-            return promise.futureResult
-        case .start(let promise):
-            self.pool.submit { state in
-                guard case .active = state else {
-                    self.finish(host, .failure(.failed("the resolver is shut down")))
-                    return
-                }
+        if let known {
+            Self.complete(promise, known)
+        } else if entry == .overloaded {
+            promise.fail(ResolveError.tooManyLookups)
+        } else if entry == .start {
+            self.start(host)
+        }
+        return Request(addresses: promise.futureResult, id: id, host: host)
+    }
+
+    /// Nobody waits for this any more: it no longer counts, and a look-up that has not begun never will.
+    public func cancel(_ request: Request) {
+        let promise = self.state.withLock { $0.queue.leave(id: request.id, host: request.host) }
+        promise?.fail(CancellationError())
+    }
+
+    private func start(_ host: String) {
+        self.pool.submit { state in
+            guard case .active = state else {
+                return self.finish(host, .failure(.failed("the resolver is shut down")), isAnswer: false)
+            }
+            switch self.state.withLock({ $0.queue.start(host) }) {
+            case .lookUp:
                 let result: Result<[IPAddress], ResolveError> = Result { () throws(ResolveError) in
                     try self.lookup(host)
                 }
-                self.finish(host, result)
+                self.finish(host, result, isAnswer: true)
+            case .abandoned(let next):
+                if let next { self.start(next) }
             }
-            return promise.futureResult
         }
     }
 
-    private func finish(_ host: String, _ result: Result<[IPAddress], ResolveError>) {
+    private func finish(_ host: String, _ result: Result<[IPAddress], ResolveError>, isAnswer: Bool) {
         var result = result
         if case .success(let addresses) = result, addresses.isEmpty { result = .failure(.noSuchName) }
-        let promises = self.state.withLock { state in
-            if case .success(let addresses) = result { state.cache.store(addresses, for: host, now: .now()) }
-            let promises = state.waiting.removeValue(forKey: host) ?? []
-            state.waitingCount -= promises.count
-            return promises
-        }
-        for promise in promises {
-            switch result {
-            case .success(let addresses): promise.succeed(addresses)
-            case .failure(let error): promise.fail(error)
+        let now = NIODeadline.now()
+        let (promises, next) = self.state.withLock { [result] state in
+            if isAnswer {
+                switch result {
+                case .success(let addresses): state.answers.store(addresses, for: host, now: now)
+                case .failure(let error): state.failures.store(error, for: host, now: now)
+                }
             }
+            return state.queue.finish(host)
+        }
+        if let next { self.start(next) }
+        for promise in promises { Self.complete(promise, result) }
+    }
+
+    private static func complete(
+        _ promise: EventLoopPromise<[IPAddress]>, _ result: Result<[IPAddress], ResolveError>
+    ) {
+        switch result {
+        case .success(let addresses): promise.succeed(addresses)
+        case .failure(let error): promise.fail(error)
         }
     }
 

@@ -15,18 +15,21 @@ final class OriginDialer {
     private let connector: RelayConnector
     private let configuration: RelayConfiguration
     private let serverName: ServerName?
+    private let site: String
     private let deadline: NIODeadline
     private var completion: ((Result<any Channel, RelayFailure>) -> Void)?
     private var timer: Scheduled<Void>?
+    private var lookup: (request: NameResolver.Request, resolver: NameResolver)?
 
     init(
         on eventLoop: any EventLoop, connector: RelayConnector, configuration: RelayConfiguration,
-        serverName: ServerName?, now: NIODeadline = .now()
+        serverName: ServerName?, site: String, now: NIODeadline = .now()
     ) {
         self.eventLoop = eventLoop
         self.connector = connector
         self.configuration = configuration
         self.serverName = serverName
+        self.site = site
         self.deadline = now + configuration.connectTimeout
     }
 
@@ -56,6 +59,10 @@ final class OriginDialer {
         self.timer?.cancel()
         self.timer = nil
         self.completion = nil
+        if let (request, resolver) = self.lookup {
+            self.lookup = nil
+            resolver.cancel(request)
+        }
     }
 
     private func finish(_ result: Result<any Channel, RelayFailure>) {
@@ -65,8 +72,11 @@ final class OriginDialer {
     }
 
     private func resolve(_ host: String, port: UInt16, policy: AddressPolicy?) {
-        let addresses = self.connector.resolve(host, clientChose: policy != nil, on: self.eventLoop)
-        addresses.assumeIsolated().whenComplete { result in
+        let lookup = self.connector.resolve(
+            host, clientChose: policy != nil, site: self.site, on: self.eventLoop)
+        self.lookup = lookup
+        lookup.request.addresses.assumeIsolated().whenComplete { result in
+            self.lookup = nil
             guard self.completion != nil else { return }
             switch result {
             case .success(let addresses):

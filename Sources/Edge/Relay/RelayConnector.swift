@@ -60,10 +60,13 @@ public final class RelayConnector: Sendable {
     }
 
     /// The addresses of a configured origin's name, or of the name that a client requested.
+    ///
+    /// - Parameter site: whose share of the resolver is used.
     func resolve(
-        _ host: String, clientChose: Bool, on eventLoop: any EventLoop
-    ) -> EventLoopFuture<[IPAddress]> {
-        (clientChose ? self.requestedNames : self.configuredNames).resolve(host, on: eventLoop, now: .now())
+        _ host: String, clientChose: Bool, site: String, on eventLoop: any EventLoop
+    ) -> (request: NameResolver.Request, resolver: NameResolver) {
+        let resolver = clientChose ? self.requestedNames : self.configuredNames
+        return (resolver.resolve(host, site: site, on: eventLoop, now: .now()), resolver)
     }
 }
 

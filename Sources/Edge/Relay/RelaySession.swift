@@ -43,7 +43,7 @@ final class RelaySession {
         self.client = client
         let dialer = OriginDialer(
             on: self.clientChannel.eventLoop, connector: self.connector, configuration: self.configuration,
-            serverName: self.handOver.serverName)
+            serverName: self.handOver.serverName, site: self.handOver.site.name)
         self.phase = .connecting(dialer)
         dialer.dial { result in
             switch result {

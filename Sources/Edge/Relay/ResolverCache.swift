@@ -1,11 +1,11 @@
 import NIOCore
 
-/// Remembers a bounded number of DNS answers for a short time. Pure: time is an argument.
+/// Remembers a bounded number of DNS answers, or failures, for a short time. Pure: time is an argument.
 ///
 /// The system's resolver does not tell how long an answer is valid, so every one is kept for the same, short time.
-struct ResolverCache {
+struct ResolverCache<Answer> {
     private struct Entry {
-        var addresses: [IPAddress]
+        var answer: Answer
         var expiry: NIODeadline
     }
 
@@ -21,13 +21,13 @@ struct ResolverCache {
     var count: Int { self.entries.count }
 
     /// The answer for a name, if there is one that is not too old.
-    func addresses(of host: String, now: NIODeadline) -> [IPAddress]? {
+    func answer(for host: String, now: NIODeadline) -> Answer? {
         guard let entry = self.entries[host], now < entry.expiry else { return nil }
-        return entry.addresses
+        return entry.answer
     }
 
     /// Keeps an answer. When full, what has expired goes; if nothing has, the answer that would expire first.
-    mutating func store(_ addresses: [IPAddress], for host: String, now: NIODeadline) {
+    mutating func store(_ answer: Answer, for host: String, now: NIODeadline) {
         guard self.capacity > 0 else { return }
         if self.entries.count >= self.capacity && self.entries[host] == nil {
             self.entries = self.entries.filter { now < $0.value.expiry }
@@ -37,6 +37,6 @@ struct ResolverCache {
                 self.entries[oldest.key] = nil
             }
         }
-        self.entries[host] = Entry(addresses: addresses, expiry: now + self.lifetime)
+        self.entries[host] = Entry(answer: answer, expiry: now + self.lifetime)
     }
 }
