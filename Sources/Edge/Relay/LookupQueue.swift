@@ -35,7 +35,8 @@ struct LookupQueue<Waiter> {
     private let limits: NameResolver.Limits
     private var names: [String: Name] = [:]
     private var shares: [String: Share] = [:]
-    private var waiters = 0
+    /// All that wait, for whichever site.
+    private(set) var waiters = 0
 
     init(limits: NameResolver.Limits) {
         self.limits = limits

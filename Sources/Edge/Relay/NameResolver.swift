@@ -101,6 +101,9 @@ public final class NameResolver: Sendable {
         self.pool.shutdownGracefully(queue: .global()) { _ in }
     }
 
+    /// Requests that wait or run.
+    var waiting: Int { self.state.withLock { $0.queue.waiters } }
+
     /// Finds the addresses of a name.
     ///
     /// - Parameter site: whose share of the resolver is used.

@@ -59,6 +59,9 @@ public final class RelayConnector: Sendable {
         return listeners.contains(address, port: port) { self.interfaces.current(now: .now()) }
     }
 
+    /// Clients that wait for a name to be resolved.
+    var waitingForNames: Int { self.configuredNames.waiting + self.requestedNames.waiting }
+
     /// The addresses of a configured origin's name, or of the name that a client requested.
     ///
     /// - Parameter site: whose share of the resolver is used.

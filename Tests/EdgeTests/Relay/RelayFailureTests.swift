@@ -74,8 +74,10 @@ import Testing
             let client = try TestSocket.connect(port: edge.port)
             try client.send(TestHello().records())
             started.wait()
+            #expect(edge.connector.waitingForNames == 1)
             client.reset()
             _ = try edge.log.wait(for: "relay given up by its client")
+            #expect(edge.connector.waitingForNames == 0)
             // A second client shares the look-up, so it is served after the first one's turn would have come.
             let second = try TestSocket.connect(port: edge.port)
             try second.send(TestHello().records())
