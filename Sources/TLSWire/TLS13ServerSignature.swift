@@ -14,8 +14,12 @@ public enum TLS13ServerSignature {
 
     /// The transcript hash in such a content; nil if it is anything else, or the hash isn't 32 or 48 bytes long.
     public static func transcriptHash(fromContent content: some Collection<UInt8>) -> [UInt8]? {
-        guard content.starts(with: prefix) else { return nil }
-        let hash: [UInt8] = Array(content.dropFirst(prefix.count))
-        return hash.count == 32 || hash.count == 48 ? hash : nil
+        // Bound first, then a plain array: comparing through a generic collection's iterator would cost more than all the
+        // rest of preparing a signature request.
+        let count: Int = content.count - prefix.count
+        guard count == 32 || count == 48 else { return nil }
+        let bytes: [UInt8] = Array(content)
+        guard bytes[..<prefix.count] == prefix[...] else { return nil }
+        return Array(bytes[prefix.count...])
     }
 }
