@@ -22,6 +22,8 @@ final class EdgeLoop {
     private var keepers: [ServerNamePattern: CertificateKeeper] = [:]
     private let connectionLimit: Int
     private var connections: [ObjectIdentifier: any Channel] = [:]
+    /// The number of the next connection. Loops count in steps of their count, so that numbers are the process's own.
+    private var nextConnection: UInt64
     private let overLimit = Counter(label: "latchstring_edge_connections_refused_total")
     private let open: Meter
     private var draining = false
@@ -53,6 +55,7 @@ final class EdgeLoop {
         self.helloLimits = configuration.helloLimits
         let threads = max(1, configuration.threads)
         self.connectionLimit = max(1, (configuration.limits.connections + threads - 1) / threads)
+        self.nextConnection = UInt64(index + 1)
         self.open = Meter(label: "latchstring_edge_connections", dimensions: [("loop", "\(index)")])
         var pools: [String: KeyHolderPool] = [:]
         if let tls {
@@ -130,7 +133,10 @@ final class EdgeLoop {
             self.open.set(self.connections.count)
         }
         try channel.pipeline.syncOperations.addHandler(
-            HelloHandler(table: self.table, limits: self.helloLimits, logger: self.logger) { self.serve($0) })
+            HelloHandler(
+                connection: self.nextConnection, table: self.table, limits: self.helloLimits, logger: self.logger
+            ) { self.serve($0) })
+        self.nextConnection += UInt64(max(1, self.configuration.threads))
     }
 
     private func serve(_ handOver: HelloHandOver) {
@@ -154,7 +160,7 @@ final class EdgeLoop {
             case .success(let certificate):
                 self.shakeHands(handOver, name: name, site: site, domain: domain, certificate: certificate)
             case .failure(let error):
-                site.report.failed(error, peer: handOver.channel.remoteAddress)
+                site.report.failed(error, of: handOver)
                 LingeringCloseHandler.begin(
                     on: handOver.channel, sending: Alert(.internalError).record(), limits: self.helloLimits)
             }
@@ -172,12 +178,13 @@ final class EdgeLoop {
             onOutdated: { self.onOutdated(domain.pattern) })
         let session = KeylessSession(
             timeout: self.configuration.limits.handshakeTimeout,
-            outcome: { site.report.record($0, peer: peer) },
+            outcome: { site.report.record($0, of: handOver) },
             established: { channel, _ in
                 try HTTP1Proxy.install(
                     on: channel,
                     context: ProxyContext(
-                        site: site.proxy, serverName: name, clientAddress: peer, logger: self.logger))
+                        site: site.proxy, serverName: name, clientAddress: peer, connection: handOver.connection,
+                        logger: self.logger))
                 channel.pipeline.syncOperations.removeHandler(handshake, promise: nil)
             })
         do {
@@ -187,7 +194,7 @@ final class EdgeLoop {
             channel.pipeline.fireChannelReadComplete()
             try channel.syncOptions?.setOption(.autoRead, value: true)
         } catch {
-            site.report.failed(error, peer: peer)
+            site.report.failed(error, of: handOver)
             channel.close(promise: nil)
         }
     }

@@ -152,7 +152,7 @@ final class KeyHolderLink {
         let delay = self.backOff.next(random: Double.random(in: 0...1))
         let level: Logger.Level = self.reportedDown ? .debug : .warning
         self.logger.log(
-            level: level, "key holder is down", metadata: ["cause": "\(failure)", "retry-ms": "\(delay)"])
+            level: level, "key holder is down", metadata: ["error": "\(failure)", "retry_ms": "\(delay)"])
         self.reportedDown = true
         self.state = .waiting(
             self.loop.assumeIsolated().scheduleTask(in: .milliseconds(delay)) {

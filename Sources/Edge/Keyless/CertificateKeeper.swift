@@ -42,7 +42,7 @@ final class CertificateKeeper {
         self.refreshInterval = refreshInterval
         self.publish = publish
         self.logger = logger
-        self.logger[metadataKey: "domain"] = "\(pattern)"
+        self.logger[metadataKey: "site"] = "\(pattern)"
         self.expiry = Gauge(
             label: "latchstring_edge_certificate_not_after_seconds", dimensions: [("domain", "\(pattern)")])
     }
@@ -102,7 +102,7 @@ final class CertificateKeeper {
             let level: Logger.Level = self.current == nil ? .info : .notice
             self.logger.log(
                 level: level, self.current == nil ? "certificate fetched" : "certificate replaced",
-                metadata: ["not-after": "\(answer.notAfter)", "chain-length": "\(answer.chain.count)"])
+                metadata: ["not_after": "\(answer.notAfter)", "chain_length": "\(answer.chain.count)"])
             self.current = certificate
             self.lastProblem = nil
             self.expiry.record(answer.notAfter)
@@ -134,6 +134,6 @@ final class CertificateKeeper {
     private func report(_ message: Logger.Message, _ why: String) {
         let level: Logger.Level = self.lastProblem == why ? .debug : .warning
         self.lastProblem = why
-        self.logger.log(level: level, message, metadata: ["cause": "\(why)"])
+        self.logger.log(level: level, message, metadata: ["error": "\(why)"])
     }
 }

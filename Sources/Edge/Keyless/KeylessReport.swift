@@ -3,15 +3,20 @@ import Metrics
 import NIOCore
 import NIOSSL
 import PeerLink
+import TLSWire
 
 /// Says how keyless handshakes end: one metric each, and a log line where somebody should act.
-struct KeylessReport {
+final class KeylessReport {
     private let completed: Counter
     private let abandoned: Counter
     private let clientFailures: Counter
     private let keyHolderFailures: Counter
     private let logger: Logger
     private let site: String
+    private var nextWarning = NIODeadline.uptimeNanoseconds(0)
+
+    /// While a key holder is away every handshake fails. One warning in this time is enough; the metric counts them all.
+    private static let warningInterval = TimeAmount.seconds(10)
 
     init(site: String, logger: Logger) {
         func counter(_ outcome: String) -> Counter {
@@ -25,22 +30,31 @@ struct KeylessReport {
         self.site = site
     }
 
-    func record(_ outcome: KeylessSession.Outcome, peer: SocketAddress?) {
+    func record(_ outcome: KeylessSession.Outcome, of handOver: HelloHandOver) {
         switch outcome {
         case .completed: self.completed.increment()
         case .abandoned: self.abandoned.increment()
-        case .failed(let error): self.failed(error, peer: peer)
+        case .failed(let error): self.failed(error, of: handOver)
         }
     }
 
-    func failed(_ error: any Error, peer: SocketAddress?) {
+    func failed(_ error: any Error, of handOver: HelloHandOver) {
         let ours = Self.isOurs(error)
         (ours ? self.keyHolderFailures : self.clientFailures).increment()
+        let level: Logger.Level = ours ? self.levelOfOurs(now: .now()) : .info
         self.logger.log(
-            level: ours ? .warning : .info, "handshake failed",
+            level: level, "handshake failed",
             metadata: [
-                "site": "\(self.site)", "peer": "\(PeerText(peer))", "cause": "\(error)",
+                "site": "\(handOver.serverName?.rawValue ?? self.site)", "mode": "keyless",
+                "client": "\(PeerText(handOver.channel.remoteAddress))",
+                "connection": "\(handOver.connection ?? 0)", "error": "\(error)",
             ])
+    }
+
+    private func levelOfOurs(now: NIODeadline) -> Logger.Level {
+        guard now >= self.nextWarning else { return .info }
+        self.nextWarning = now + Self.warningInterval
+        return .warning
     }
 
     /// Whether the operator should look at it, and not only the client.

@@ -8,11 +8,13 @@ final class AccessLog {
     private let site: ProxySite
     private let logger: Logger
     private let level: Logger.Level?
-    private lazy var connectionID = String(UInt64.random(in: .min ... .max), radix: 16)
+    /// The connection's number in the log; 0 where nobody counts.
+    private let connection: UInt64
 
     init(_ connection: ProxyContext) {
         self.site = connection.site
         self.logger = connection.logger
+        self.connection = connection.connection ?? 0
         let level = connection.site.accessLogLevel
         self.level = level.flatMap { connection.logger.logLevel <= $0 ? $0 : nil }
     }
@@ -44,7 +46,8 @@ final class AccessLog {
         self.logger.log(
             level: isNews ? .warning : .debug, "origin failed",
             metadata: [
-                "site": "\(self.site.name)", "address": "\(self.site.origins.configuration.text)",
+                "connection": "\(self.connection)", "site": "\(self.site.name)",
+                "address": "\(self.site.origins.configuration.text)",
                 "reason": "\(failure.cause.rawValue)", "error": "\(failure.detail)",
                 "answer": afterHead ? "aborted" : "\(failure.status.code)",
             ])
@@ -61,7 +64,7 @@ final class AccessLog {
             metadata: [
                 "site": "\(self.site.name)", "method": "\(method)", "path": "\(path)", "status": "\(status)",
                 "bytes": "\(bytes)", "ms": "\(duration.nanoseconds / 1_000_000)",
-                "request-id": "\(self.connectionID)-\(number)", "outcome": "\(outcome)",
+                "connection": "\(self.connection)", "number": "\(number)", "outcome": "\(outcome)",
             ])
     }
 }

@@ -56,12 +56,18 @@ public struct ProxyContext: Sendable {
     /// The name that the client asked for; HTTP/1.0 requests without `Host` are taken to mean it.
     public var serverName: ServerName
     public var clientAddress: SocketAddress?
+    /// The number of the connection, for log lines.
+    public var connection: UInt64?
     public var logger: Logger
 
-    public init(site: ProxySite, serverName: ServerName, clientAddress: SocketAddress?, logger: Logger) {
+    public init(
+        site: ProxySite, serverName: ServerName, clientAddress: SocketAddress?, connection: UInt64? = nil,
+        logger: Logger
+    ) {
         self.site = site
         self.serverName = serverName
         self.clientAddress = clientAddress
+        self.connection = connection
         self.logger = logger
     }
 
