@@ -7,16 +7,6 @@ import NIOTLS
 import PeerLink
 import Synchronization
 
-/// What the server tells a connection, as a user event.
-enum ConnectionCommand: Sendable {
-    /// Answer nothing more, close now: the edge or its authority was struck off.
-    case cutOff
-    /// Give way to a newer connection, if the handshake is still under way.
-    case evict
-    /// Take no more requests, finish those under way, then close.
-    case drain
-}
-
 /// Serves one edge's connection: packets in, answers out, in whatever order they are ready.
 ///
 /// Sits behind the TLS handler. Which inputs are whose:
@@ -283,7 +273,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         switch error {
         case .versionMismatch(let major, let id):
             let arrival: UInt64 = Clock.monotonic()
-            let line = Line(edge: edge, operation: "unknown", arrival: arrival, detail: "major version \(major)")
+            let line = AuditDraft(edge: edge, operation: "unknown", arrival: arrival, detail: "major version \(major)")
             if self.core.audit.reserve() { self.conclude(line, .versionMismatch) }
             self.send(.failure(id: id, .versionMismatch))
             self.close("major version \(major) of the key protocol")
@@ -292,23 +282,12 @@ final class KeyHolderConnection: ChannelDuplexHandler {
 
     // MARK: Requests
 
-    /// What an audit line needs, from the packet's arrival to its answer.
-    private struct Line: Sendable {
-        var edge: String
-        var site: String?
-        var serverName: String?
-        var clientIP: [UInt8]?
-        var operation: String
-        var arrival: UInt64
-        var detail: String?
-    }
-
     private func handle(_ event: KeyPacketEvent) {
         guard let edge = self.edge else { return }
         let arrival: UInt64 = Clock.monotonic()
         switch event {
         case .malformed(let id, let code):
-            let line = Line(edge: edge, operation: "unknown", arrival: arrival, detail: "malformed packet")
+            let line = AuditDraft(edge: edge, operation: "unknown", arrival: arrival, detail: "malformed packet")
             guard self.reserve(id) else { return }
             self.refuse(id, code, .formatError, line)
         case .packet(let packet) where packet.body.opcode == .ping:
@@ -339,7 +318,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         let judge = RequestJudge(
             edge: edge, policy: self.core.policy, now: arrival, wallSeconds: wallSeconds)
         let verdict: RequestJudge.Verdict = judge.judge(packet.body)
-        let line = Line(
+        let line = AuditDraft(
             edge: edge, site: verdict.site?.name, serverName: packet.body.serverName, clientIP: packet.body.clientIP,
             operation: verdict.operation, arrival: arrival, detail: verdict.detail)
         switch verdict.action {
@@ -356,7 +335,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     }
 
     private func perform(
-        _ operation: KeyOperation, _ grant: Grant, _ needs: [KeyProtocol.Operation], _ id: UInt32, _ line: Line
+        _ operation: KeyOperation, _ grant: Grant, _ needs: [KeyProtocol.Operation], _ id: UInt32, _ line: AuditDraft
     ) {
         let key: any StoredKey = grant.site.key
         let cost: KeyOperationCost = key.cost(of: operation)
@@ -393,7 +372,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     /// then so is its result.
     private func performed(
         _ result: Result<[UInt8], KeyOperationError>?, _ site: Site, _ needs: [KeyProtocol.Operation], _ id: UInt32,
-        _ line: Line
+        _ line: AuditDraft
     ) {
         self.inFlight -= 1
         self.core.slow.end(line.edge)
@@ -402,7 +381,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         } else if let result, !self.hasEnded.value.load(ordering: .relaxed) {
             self.answer(result, id, line)
         } else {
-            var line: Line = line
+            var line: AuditDraft = line
             line.detail = result == nil ? "not done" : "done, not sent"
             self.refuse(id, .internalError, .abandoned, line)
         }
@@ -410,7 +389,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         self.closeIfDrained()
     }
 
-    private func answer(_ result: Result<[UInt8], KeyOperationError>, _ id: UInt32, _ line: Line) {
+    private func answer(_ result: Result<[UInt8], KeyOperationError>, _ id: UInt32, _ line: AuditDraft) {
         switch result {
         case .success(let bytes):
             self.conclude(line, .ok)
@@ -424,7 +403,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         }
     }
 
-    private func refuse(_ id: UInt32, _ code: KeyErrorCode, _ outcome: AuditOutcome, _ line: Line) {
+    private func refuse(_ id: UInt32, _ code: KeyErrorCode, _ outcome: AuditOutcome, _ line: AuditDraft) {
         self.conclude(line, outcome)
         self.send(.failure(id: id, code))
         self.countRefusal()
@@ -441,14 +420,11 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     }
 
     /// Writes the audit line that was reserved, and counts.
-    private func conclude(_ line: Line, _ outcome: AuditOutcome) {
+    private func conclude(_ line: AuditDraft, _ outcome: AuditOutcome) {
         let nanoseconds = Int64(Clock.monotonic() - line.arrival)
         self.core.metrics.operation(line.operation, outcome, nanoseconds: nanoseconds)
         self.core.audit.record(
-            AuditRecord(
-                time: Clock.wallMilliseconds(), edge: line.edge, site: line.site, serverName: line.serverName,
-                clientIP: line.clientIP, operation: line.operation, outcome: outcome, duration: nanoseconds / 1000,
-                detail: line.detail))
+            line.record(time: Clock.wallMilliseconds(), outcome: outcome, microseconds: nanoseconds / 1000))
     }
 
     // MARK: Writing

@@ -1,0 +1,21 @@
+/// What an operation's audit line needs, from the packet's arrival to its answer.
+struct AuditDraft: Sendable {
+    var edge: String
+    var site: String?
+    var serverName: String?
+    /// 4 or 16 bytes.
+    var clientIP: [UInt8]?
+    var operation: String
+    /// Monotonic nanoseconds.
+    var arrival: UInt64
+    var detail: String?
+
+    /// The line, once the outcome is known.
+    ///
+    /// - Parameter time: milliseconds since 1970 UTC.
+    func record(time: Int64, outcome: AuditOutcome, microseconds: Int64) -> AuditRecord {
+        AuditRecord(
+            time: time, edge: self.edge, site: self.site, serverName: self.serverName, clientIP: self.clientIP,
+            operation: self.operation, outcome: outcome, duration: microseconds, detail: self.detail)
+    }
+}
