@@ -102,7 +102,7 @@ extension RecordSession {
         if suite.version == .tls13, opener.sequence == limits.recordsPerKey, keyUpdateOwed == nil {
             keyUpdateOwed = .requested
         }
-        try dispatch(record, &reception)
+        try dispatch(record, received: input.readableBytes, &reception)
         return true
     }
 
@@ -151,8 +151,9 @@ extension RecordSession {
         else { throw .changeCipherSpec }
     }
 
+    /// - Parameter received: bytes on hand from this record on: no more than that can come of them.
     private mutating func dispatch(
-        _ record: RecordOpener.Opened, _ reception: inout Reception
+        _ record: RecordOpener.Opened, received: Int, _ reception: inout Reception
     ) throws(RecordError) {
         guard let type = ContentType(rawValue: record.type) else { throw .unexpectedContentType(record.type) }
         guard type == .handshake || !handshake.isPartial else { throw .interleavedHandshake }
@@ -168,7 +169,7 @@ extension RecordSession {
             counts.keyUpdates = 0
             if reception.applicationData == nil {
                 reception.applicationData = ByteBuffer()
-                reception.applicationData?.reserveCapacity(record.length)
+                reception.applicationData?.reserveCapacity(received)
             }
             record.write(to: &reception.applicationData!)
         case .handshake:
@@ -269,6 +270,7 @@ extension RecordSession {
         guard Secret(received) == verifyData else { throw .finishedMismatch }
         opener = RecordOpener(suite: suite, secret: next, sequence: 0)
         phase = .established
+        isVerified = true
     }
 
     private mutating func receiveKeyUpdate(_ value: UInt8) throws(RecordError) {
@@ -276,7 +278,11 @@ extension RecordSession {
         counts.keyUpdates += 1
         guard counts.keyUpdates <= limits.keyUpdates else { throw .tooManyKeyUpdates }
         opener.update()
-        // An update of ours that asks for one in turn says all that an answer would.
-        if request == .requested, keyUpdateOwed == nil { keyUpdateOwed = .notRequested }
+        // An answer must not ask for one in turn (RFC 8446 §4.6.3), and a key that was just replaced needs no request.
+        if request == .requested {
+            keyUpdateOwed = .notRequested
+        } else if keyUpdateOwed == .requested {
+            keyUpdateOwed = nil
+        }
     }
 }

@@ -45,6 +45,8 @@ public struct RecordSession: ~Copyable, Sendable {
     /// A KeyUpdate is to be sent with the next reply, and whether it asks for one in turn.
     var keyUpdateOwed: KeyUpdateRequest?
     var writeClosed = false
+    /// The client's Finished was verified, here or before. Stays so when the phase moves on.
+    var isVerified: Bool
 
     struct Counts: Sendable {
         var emptyRecords = 0
@@ -77,22 +79,18 @@ public struct RecordSession: ~Copyable, Sendable {
                 phase = .established
             }
             mayBeEarlyData = earlyDataOffered && finished != nil
+            isVerified = finished == nil
         case .tls12(let client, let server):
             opener = RecordOpener(suite: session.suite, keys: client, sequence: session.clientSequence)
             sealer = RecordSealer(suite: session.suite, keys: server, sequence: session.serverSequence)
             phase = .established
             mayBeEarlyData = false
+            isVerified = true
         }
     }
 
-    /// Whether application data may be sent.
-    public var canSend: Bool {
-        guard !writeClosed else { return false }
-        switch phase {
-        case .awaitingFinished: return false
-        case .established, .peerClosed, .ended: return true
-        }
-    }
+    /// Whether application data may be sent: the client's Finished was verified, and our direction is not over.
+    public var canSend: Bool { isVerified && !writeClosed }
 
     // MARK: What to send
 
@@ -161,7 +159,7 @@ public struct RecordSession: ~Copyable, Sendable {
         _ type: ContentType, _ content: ByteBuffer, into output: inout ByteBuffer
     ) throws(RecordMisuse) {
         guard !writeClosed else { throw .closed }
-        if case .awaitingFinished = phase { throw .handshakeIncomplete }
+        guard isVerified else { throw .handshakeIncomplete }
         let maximum: Int = RecordHeader.maximumPlaintextLength
         let fragments: Int = (content.readableBytes + maximum - 1) / maximum
         if suite.version == .tls12 {

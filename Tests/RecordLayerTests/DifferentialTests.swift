@@ -34,15 +34,15 @@ import Testing
         var transcript: [UInt8] = []
         while let part: ByteBuffer = Self.takeRecord(&helloReader) { transcript += Array(part.readableBytesView) }
         transcript += Array(serverHello.readableBytesView)
-        var opener = RecordOpener(
-            suite: suite, secret: try peers.secret("SERVER_HANDSHAKE_TRAFFIC_SECRET"), sequence: 0)
-        while let header = RecordHeader(in: reader, at: reader.readerIndex) {
-            if header.contentType == 23 {
-                let opened = try opener.open(reader, at: reader.readerIndex, header: header)
-                transcript += Array(opened.bytes.prefix(opened.length))
-            }
-            reader.moveReaderIndex(forwardBy: 5 + header.payloadLength)
+        while RecordHeader(in: reader, at: reader.readerIndex)?.contentType == 20 {
+            reader.moveReaderIndex(forwardBy: 6)
         }
+        var opener = try RecordReader(suite: suite, secret: try peers.secret("SERVER_HANDSHAKE_TRAFFIC_SECRET"))
+        while let record = try opener.next(&reader) {
+            #expect(record.type == 22)
+            transcript += Array(record.content.readableBytesView)
+        }
+        #expect(reader.readableBytes == 0)
         let hash: [UInt8] =
             suite.hash == .sha256 ? Array(SHA256.hash(data: transcript)) : Array(SHA384.hash(data: transcript))
         let handshakeSecret: Secret = try peers.secret("CLIENT_HANDSHAKE_TRAFFIC_SECRET")

@@ -278,6 +278,31 @@ import Testing
         try expect(.malformedAlert, &pair, ByteBuffer(bytes: [21, 3, 3, 0, 3]))
     }
 
+    /// However reading ends before the Finished, nothing may be sent but an alert.
+    @Test func nothingIsSentToAClientThatLeftBeforeItsFinished() throws {
+        for way in 0..<3 {
+            var pair = try Pair(.aes128GCMSHA256, finishedToCome: true)
+            switch way {
+            case 0:
+                let reception = pair.session.receive(ByteBuffer(bytes: [21, 3, 3, 0, 2, 1, 0]))
+                #expect(reception == Reception(end: .closed))
+            case 1:
+                let reception = try pair.receive(.alert, [1, 0])
+                #expect(reception == Reception(end: .closed))
+            default:
+                let end = pair.session.receiveEndOfInput()
+                #expect(end == .truncated)
+            }
+            let canSend: Bool = pair.session.canSend
+            #expect(!canSend)
+            var error: RecordMisuse?
+            do { _ = try pair.session.send(ByteBuffer(bytes: [1])) } catch let caught { error = caught }
+            #expect(error == .handshakeIncomplete)
+            let close = try pair.read(pair.session.close())
+            #expect(close == [.alert(.closeNotify)])
+        }
+    }
+
     @Test func refusedEarlyDataIsSkippedUpToABound() throws {
         let unreadable = ByteBuffer(bytes: [23, 3, 3, 0, 100] + [UInt8](repeating: 9, count: 100))
         var pair = try Pair(.aes128GCMSHA256, finishedToCome: true, earlyDataOffered: true)

@@ -188,6 +188,22 @@ import Testing
         #expect(read == [.keyUpdate(0)])
     }
 
+    /// The client asks for an update, or replaces its key, just as its key has served long enough.
+    @Test func anAnswerNeverAsksForAnUpdate() throws {
+        var limits = RecordLimits()
+        limits.recordsPerKey = 2
+        for (value, expected) in [(UInt8(1), [Pair.Message.keyUpdate(0)]), (0, [])] {
+            var pair = try Pair(.aes128GCMSHA256, limits: limits)
+            let first: ByteBuffer = try pair.record(.applicationData, [1])
+            let second: ByteBuffer = try pair.record(.applicationData, [2])
+            let update: ByteBuffer = try pair.record(.handshake, [24, 0, 0, 1, value])
+            let reception = pair.session.receive(.concatenating([first, second, update]))
+            #expect(reception.applicationData == ByteBuffer(bytes: [1, 2]))
+            let read = try pair.read(reception.reply)
+            #expect(read == expected)
+        }
+    }
+
     @Test func noAnswerAfterCloseNotify() throws {
         var pair = try Pair(.aes128GCMSHA256)
         _ = pair.session.close()
@@ -242,6 +258,38 @@ import Testing
         var error: RecordMisuse?
         do { _ = try older.session.send(ByteBuffer(bytes: [1])) } catch let caught { error = caught }
         #expect(error == .writeKeyExhausted)
+    }
+
+    // MARK: Single records
+
+    @Test func aReaderTakesWholeProtectedRecordsOnly() throws {
+        let suite = RecordSuite.chaCha20Poly1305SHA256
+        let secret = Secret([UInt8](repeating: 1, count: 32))
+        var pair = try Pair(suite)
+        var reader = try RecordReader(suite: suite, secret: secret)
+        let whole: ByteBuffer = try pair.record(.handshake, [4, 0, 0, 0], padding: 5)
+        var bytes: ByteBuffer = try #require(whole.getSlice(at: 0, length: whole.readableBytes - 1))
+        #expect(try reader.next(&bytes) == nil)
+        #expect(bytes.readableBytes == whole.readableBytes - 1)
+        bytes = whole
+        #expect(try reader.next(&bytes) == RecordReader.Record(type: 22, content: ByteBuffer(bytes: [4, 0, 0, 0])))
+        #expect(bytes.readableBytes == 0)
+        for (input, error) in [
+            (whole, RecordError.badRecordMAC),
+            (ByteBuffer(bytes: [20, 3, 3, 0, 1, 1]), .unexpectedContentType(20)),
+            (ByteBuffer(bytes: [23, 3, 3, 0xFF, 0xFF]), .recordOverflow),
+        ] {
+            var input: ByteBuffer = input
+            let length: Int = input.readableBytes
+            #expect(throws: error) { try reader.next(&input) }
+            #expect(input.readableBytes == length)
+        }
+        #expect(throws: ExportedSessionError.wrongVersion) {
+            try RecordReader(suite: .ecdheRSAAES128GCMSHA256, secret: secret)
+        }
+        #expect(throws: ExportedSessionError.secretLength) {
+            try RecordReader(suite: .aes256GCMSHA384, secret: secret)
+        }
     }
 
     // MARK: Secrets
