@@ -108,7 +108,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "Fleet",
-            dependencies: ["TLSWire", x509, asn1, crypto, cryptoExtras],
+            dependencies: [x509, asn1, crypto, cryptoExtras],
             swiftSettings: strict),
         .executableTarget(
             name: "latchstring",
