@@ -108,8 +108,13 @@ final class TunnelHandler: ChannelDuplexHandler {
         try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: !usesTLS)
         // Behind the decoder, which hands over what it has not read when it leaves.
         try pipeline.addHandler(self)
+        // The decoder goes in the loop's next turn only, and drops what it holds if it hears of the end of input before.
+        let gate = EndOfInputGate()
+        try pipeline.addHandler(gate, position: .before(decoder))
         for handler in others { pipeline.removeHandler(handler, promise: nil) }
-        pipeline.removeHandler(decoder, promise: nil)
+        let gone = channel.eventLoop.makePromise(of: Void.self)
+        gone.futureResult.assumeIsolated().whenComplete { _ in gate.open() }
+        pipeline.removeHandler(decoder, promise: gone)
         // A read that the HTTP handler held back is due now.
         channel.read()
     }

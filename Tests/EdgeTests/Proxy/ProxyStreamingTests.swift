@@ -169,6 +169,34 @@ import Testing
         }
     }
 
+    /// The 101, what follows it and the end of input in one segment or nearly so: how they are read varies.
+    @Test func bytesThatCameWithTheEndOfInputAreNotLost() async throws {
+        for _ in 0..<20 {
+            try await ProxyBench.run { wire, _ in
+                _ = try await wire.readHead()
+                wire.channel.eventLoop.execute {
+                    wire.channel.write(
+                        ByteBuffer(
+                            string: "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nbye"),
+                        promise: nil)
+                    wire.channel.flush()
+                    _ = wire.channel.setOption(.allowRemoteHalfClosure, value: true)
+                    wire.channel.close(mode: .output, promise: nil)
+                }
+                #expect(try await wire.readText(5) == "still")
+            } test: { bench in
+                let client = try await bench.client()
+                try await client.channel.setOption(.allowRemoteHalfClosure, value: true).get()
+                try await client.send(ProxyBench.request("GET / HTTP/1.1", "Connection: Upgrade", "Upgrade: x"))
+                _ = try await client.readHead()
+                #expect(try await client.readText(3) == "bye")
+                try await client.send("still")
+                try await client.channel.close(mode: .output)
+                #expect(try await client.readToEnd() == "")
+            }
+        }
+    }
+
     @Test func refusedUpgradeIsAnOrdinaryResponse() async throws {
         try await ProxyBench.run { wire, _ in
             _ = try await wire.readHead()
