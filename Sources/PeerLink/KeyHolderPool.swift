@@ -44,7 +44,6 @@ public final class KeyHolderPool {
         let deadline: NIODeadline
         var tried: Set<Int> = []
         var lastFailure: LinkFailure?
-        var done = false
 
         init(message: KeyMessage, promise: EventLoopPromise<KeyMessage>, deadline: NIODeadline) {
             self.message = message
@@ -105,9 +104,6 @@ public final class KeyHolderPool {
         for request in self.waiters { self.fail(request, .notConnected) }
         self.waiters.removeAll()
     }
-
-    /// Whether any key holder is connected and answers.
-    public var isReady: Bool { self.selection.hasReady }
 
     /// Calls back whenever a key holder becomes ready, for work that waits for one (fetching certificates).
     public func onReady(_ callback: @escaping () -> Void) { self.readyCallbacks.append(callback) }

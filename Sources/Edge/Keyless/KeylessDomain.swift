@@ -23,10 +23,6 @@ final class KeylessDomain {
         self.pool = pool
     }
 
-    var isReady: Bool {
-        if case .ready = self.state { true } else { false }
-    }
-
     /// The certificate if it is there: the usual case, without a future.
     var current: SiteCertificate? {
         if case .ready(let certificate) = self.state { certificate } else { nil }

@@ -1,9 +1,5 @@
-import Logging
-import Metrics
 import NIOCore
-import NIOSSL
 import NIOTLS
-import PeerLink
 
 /// Watches over a keyless handshake from above the TLS handler: starts HTTP when it is done, reports it when it fails.
 ///

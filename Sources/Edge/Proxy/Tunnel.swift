@@ -73,7 +73,7 @@ final class Tunnel {
         }
     }
 
-    private func over() {
+    fileprivate func over() {
         self.timer?.cancel()
         self.timer = nil
         let completion = self.completion
@@ -165,7 +165,8 @@ final class TunnelHandler: ChannelDuplexHandler {
     func channelInactive(context: ChannelHandlerContext) {
         self.inputEnded = true
         let peer = self.peer
-        self.tunnel?.closeAfterLoss(of: self)
+        // The other end gets what is still to be written, and is closed.
+        self.tunnel?.over()
         peer?.closeWhenWritten()
     }
 
@@ -190,12 +191,5 @@ final class TunnelHandler: ChannelDuplexHandler {
 
     fileprivate func close() {
         self.context?.close(promise: nil)
-    }
-}
-
-extension Tunnel {
-    /// One connection is gone: the other gets what is still to be written, and is closed.
-    fileprivate func closeAfterLoss(of end: TunnelHandler) {
-        self.over()
     }
 }
