@@ -2,8 +2,10 @@
 //
 // Layers, lowest first. Imports point downwards only:
 //
-//   pure    TLSWire, KeyProtocol, RecordLayer, HTTPForwarding   bytes and decisions; no sockets, clocks, files or logging
+//   pure    TLSWire, KeyProtocol, RecordLayer, HTTPForwarding, HTTPCaching
+//                                                     bytes and decisions; no sockets, clocks, files or logging
 //   links   PeerLink                                  mutual TLS links to key holders, failover
+//   stores  CacheStorage                              responses in memory and on disk
 //   parties Edge, KeyHolder, LatchstringClient        the three parties
 //   outside Settings, Admin, Fleet                    YAML in, diagnostics out; health and metrics; certificates
 //   command latchstring                               one file per subcommand
@@ -25,6 +27,10 @@ let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let atomics: Target.Dependency = .product(name: "Atomics", package: "swift-atomics")
 let collections: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let nioHTTP2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
+let structuredFields: Target.Dependency = .product(
+    name: "RawStructuredFieldValues", package: "swift-http-structured-headers")
+let sqlite: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
 let strict: [SwiftSetting] =
@@ -46,6 +52,9 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
+        .package(url: "https://github.com/apple/swift-http-structured-headers", from: "1.7.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
         .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
@@ -58,11 +67,24 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
+        // The system's libcrypto: per-record AEAD without set-up costs, and RSA at OpenSSL's speed.
+        .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+
         // Pure: bytes in, bytes and decisions out.
         .target(name: "TLSWire", dependencies: [nio[0]], swiftSettings: strict),
         .target(name: "KeyProtocol", dependencies: ["TLSWire", nio[0]], swiftSettings: strict),
-        .target(name: "RecordLayer", dependencies: ["TLSWire", nio[0], crypto], swiftSettings: strict),
+        .target(name: "RecordLayer", dependencies: ["CLibCrypto", "TLSWire", nio[0], crypto], swiftSettings: strict),
         .target(name: "HTTPForwarding", dependencies: ["TLSWire", nioHTTP1], swiftSettings: strict),
+
+        .target(
+            name: "HTTPCaching", dependencies: [nioHTTP1, structuredFields],
+            swiftSettings: strict),
+
+        // What responses are stored in.
+        .target(
+            name: "CacheStorage",
+            dependencies: ["HTTPCaching", nioHelpers, collections, crypto, sqlite, logging] + nio, swiftSettings: strict
+        ),
 
         // Links between our own parties.
         .target(
@@ -74,16 +96,17 @@ let package = Package(
         .target(
             name: "KeyHolder",
             dependencies: [
-                "KeyProtocol", "PeerLink", "TLSWire", nioSSL, x509, asn1, crypto, cryptoExtras, logging, metrics,
-                lifecycle, collections,
+                "CLibCrypto", "KeyProtocol", "PeerLink", "RecordLayer", "TLSWire", nioSSL, x509, asn1, crypto,
+                cryptoExtras,
+                logging, metrics, lifecycle, collections,
                 .product(name: "NIOTLS", package: "swift-nio"),
             ] + nio,
             swiftSettings: strict),
         .target(
             name: "Edge",
             dependencies: [
-                "HTTPForwarding", "KeyProtocol", "PeerLink", "TLSWire", nioSSL, nioHTTP1, nioHelpers, logging, metrics,
-                lifecycle,
+                "CacheStorage", "HTTPCaching", "HTTPForwarding", "KeyProtocol", "PeerLink", "RecordLayer", "TLSWire",
+                nioSSL, nioHTTP1, nioHTTP2, nioHelpers, logging, metrics, lifecycle, collections,
                 .product(name: "NIOTLS", package: "swift-nio"),
             ] + nio,
             swiftSettings: strict),
@@ -131,6 +154,10 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "HTTPForwardingTests", dependencies: ["HTTPForwarding", "TLSWire", nioHTTP1], swiftSettings: strict),
+        .testTarget(name: "HTTPCachingTests", dependencies: ["HTTPCaching", nioHTTP1], swiftSettings: strict),
+        .testTarget(
+            name: "CacheStorageTests", dependencies: ["CacheStorage", "HTTPCaching", nioHTTP1, logging] + nio,
+            swiftSettings: strict),
         .testTarget(
             name: "SettingsTests", dependencies: ["Settings", "TLSWire", "KeyProtocol"], swiftSettings: strict),
         .testTarget(
@@ -142,7 +169,8 @@ let package = Package(
         .testTarget(
             name: "KeyHolderTests",
             dependencies: [
-                "Fleet", "KeyHolder", "KeyProtocol", "PeerLink", "TLSWire", nioSSL, nioEmbedded, x509, crypto,
+                "Fleet", "KeyHolder", "KeyProtocol", "PeerLink", "RecordLayer", "TLSWire", nioSSL, nioEmbedded, x509,
+                crypto,
                 cryptoExtras, logging,
             ] + nio,
             swiftSettings: strict),
@@ -150,8 +178,9 @@ let package = Package(
         .testTarget(
             name: "EdgeTests",
             dependencies: [
-                "Edge", "Fleet", "HTTPForwarding", "KeyHolder", "KeyProtocol", "PeerLink", "TLSWire", nioSSL, nioHTTP1,
-                nioEmbedded, x509, crypto, logging, "TestSockets",
+                "CacheStorage", "Edge", "Fleet", "HTTPCaching", "HTTPForwarding", "KeyHolder", "KeyProtocol",
+                "PeerLink",
+                "RecordLayer", "TLSWire", nioSSL, nioHTTP1, nioHTTP2, nioEmbedded, x509, crypto, logging, "TestSockets",
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
             ] + nio,
             swiftSettings: strict),

@@ -1,0 +1,2 @@
+import CacheStorage
+import Testing

@@ -1,0 +1,2 @@
+import HTTPCaching
+import Testing
