@@ -1,6 +1,6 @@
 /// The custom functions of a latchstring key holder: what our own edges ask, instead of the digest opcodes.
 ///
-/// In each, the key holder sees what it signs. A request carries ``Opcode/custom``, the name (item `13`), the server
+/// In each, the key holder sees what it signs, or makes it itself. A request carries ``Opcode/custom``, the name (item `13`), the server
 /// name (`02`), the client's address where known (`03`) and the payload (`12`).
 public enum KeyFunction: String, Sendable, CaseIterable {
     /// No payload; the answer is a ``CertificateAnswer``.
@@ -9,6 +9,12 @@ public enum KeyFunction: String, Sendable, CaseIterable {
     case signTLS13 = "latchstring.sign-tls13/1"
     /// The payload is a ``SignTLS12Request``; the answer is the bare signature.
     case signTLS12 = "latchstring.sign-tls12/1"
+    /// The payload is a ``HandshakeBegin``; the answer is a ``HandshakeProgress``.
+    case handshakeBegin = "latchstring.handshake-begin/1"
+    /// The payload is a ``HandshakeContinue``; the answer is a ``HandshakeProgress``.
+    case handshakeContinue = "latchstring.handshake-continue/1"
+    /// The payload is a ``HandshakeFinish``; the answer is the NewSessionTicket messages in the clear, which may be none.
+    case handshakeFinish = "latchstring.handshake-finish/1"
 }
 
 /// How an edge may serve a site.
@@ -23,6 +29,8 @@ public enum Operation: String, Sendable, Hashable, CaseIterable {
     case certificate
     case signTLS13 = "sign-tls13"
     case signTLS12 = "sign-tls12"
+    /// Having the key holder run whole handshakes, and being lent their sessions.
+    case handoff
     case rsaSign = "rsa-sign"
     case ecdsaSign = "ecdsa-sign"
     case ed25519Sign = "ed25519-sign"
@@ -30,4 +38,6 @@ public enum Operation: String, Sendable, Hashable, CaseIterable {
 
     /// What an edge needs to serve a site in ``TrustMode/keyless`` mode.
     public static let keyless: Set<Operation> = [.certificate, .signTLS13, .signTLS12]
+    /// What an edge needs to serve a site in ``TrustMode/handoff`` mode.
+    public static let handingOff: Set<Operation> = [.certificate, .handoff]
 }

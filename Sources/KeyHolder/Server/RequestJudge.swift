@@ -98,6 +98,8 @@ struct RequestJudge {
             }
             let content: [UInt8] = request.exchange.signedContent
             return .perform(.sign(request.scheme, content: content), grant, needs: [.signTLS12])
+        case .handshakeBegin, .handshakeContinue, .handshakeFinish:
+            return .refuse(.badOpcode, .badOpcode)
         }
     }
 
@@ -167,6 +169,7 @@ extension KeyFunction {
         case .certificate: .certificate
         case .signTLS13: .signTLS13
         case .signTLS12: .signTLS12
+        case .handshakeBegin, .handshakeContinue, .handshakeFinish: .handoff
         }
     }
 }

@@ -123,11 +123,12 @@ struct KeyHolderReader {
             rate: rate ?? SettingsRanges.defaultRate)
     }
 
-    /// One operation's name, or `keyless` for the three that an edge in keyless mode needs.
+    /// One operation's name, or a mode's name for those that an edge needs for it.
     private func operations(_ node: ConfigurationNode) -> Set<KeyProtocol.Operation>? {
         let names = ["keyless"] + KeyProtocol.Operation.allCases.map(\.rawValue)
         guard let text = self.values.text(node, "an operation") else { return nil }
-        if text == "keyless" { return [.certificate, .signTLS13, .signTLS12] }
+        if text == "keyless" { return KeyProtocol.Operation.keyless }
+        if text == "handoff" { return KeyProtocol.Operation.handingOff }
         guard let operation = KeyProtocol.Operation(rawValue: text) else {
             self.report.error(
                 at: node.position, "\"\(text)\" is not an operation",

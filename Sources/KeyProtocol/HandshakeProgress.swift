@@ -1,0 +1,103 @@
+public import NIOCore
+
+/// How far a handshake has come: the answer to ``KeyFunction/handshakeBegin`` and ``KeyFunction/handshakeContinue``.
+///
+/// Layout, big endian: handshake u64, state u8 (1 needs more; 2 exported, the client's Finished is still to come;
+/// 3 exported, nothing is to come; 4 failed); in states 2 and 3 the session as length u16 and bytes, in state 4 the reason
+/// as length u8 and text; then the bytes for the client.
+public struct HandshakeProgress: Equatable, Sendable {
+    /// Names the handshake in later requests on the same connection; never used again there.
+    public var handshake: UInt64
+    public var state: State
+    /// For the client, as they are: whole TLS records.
+    public var serverBytes: ByteBuffer
+
+    public enum State: Equatable, Sendable {
+        /// Send the server bytes, then ask to continue with what the client answers: after a HelloRetryRequest, and in
+        /// TLS 1.2.
+        case needsMore
+        /// The session is the edge's from here on. It is encoded as `ExportedSession` of RecordLayer says, 1 to 65,535
+        /// bytes. With `expectsFinish` the edge checks the client's Finished by itself, and hands it on to finish.
+        case exported(session: ByteBuffer, expectsFinish: Bool)
+        /// Send the server bytes, which hold the alert if there is one, and close. The reason is 1 to 255 printable ASCII
+        /// characters for logs. The handshake is forgotten.
+        case failed(reason: String)
+    }
+
+    public init(handshake: UInt64, state: State, serverBytes: ByteBuffer) {
+        self.handshake = handshake
+        self.state = state
+        self.serverBytes = serverBytes
+    }
+
+    public init(decoding payload: ByteBuffer) throws(KeyPayloadError) {
+        var payload: ByteBuffer = payload
+        guard let handshake: UInt64 = payload.readInteger(), let code: UInt8 = payload.readInteger() else {
+            throw .truncated
+        }
+        let state: State
+        switch code {
+        case StateCode.needsMore:
+            state = .needsMore
+        case StateCode.exportedBeforeFinish, StateCode.exportedWhole:
+            guard let length: UInt16 = payload.readInteger() else { throw .truncated }
+            guard length > 0 else { throw .badValue("empty session") }
+            guard let session: ByteBuffer = payload.readSlice(length: Int(length)) else { throw .truncated }
+            state = .exported(session: session, expectsFinish: code == StateCode.exportedBeforeFinish)
+        case StateCode.failed:
+            guard let length: UInt8 = payload.readInteger() else { throw .truncated }
+            guard length > 0 else { throw .badValue("empty reason") }
+            guard let text: ByteBuffer = payload.readSlice(length: Int(length)) else { throw .truncated }
+            guard text.readableBytesView.allSatisfy(isPrintableASCII) else { throw .badValue("reason") }
+            state = .failed(reason: String(buffer: text))
+        default:
+            throw .badValue("state of the handshake")
+        }
+        self.init(handshake: handshake, state: state, serverBytes: payload.slice())
+    }
+
+    /// The payload's bytes. Throws ``KeyEncodingError/badItem(tag:length:)`` for a session or reason outside the stated
+    /// bounds, and ``KeyEncodingError/bodyTooLarge(_:)`` for server bytes that no packet can carry.
+    public func encoded() throws(KeyEncodingError) -> ByteBuffer {
+        let tag: UInt8 = KeyItemTag.payload.rawValue
+        var payload = ByteBuffer()
+        payload.writeInteger(self.handshake)
+        switch self.state {
+        case .needsMore:
+            payload.writeInteger(StateCode.needsMore)
+        case .exported(let session, let expectsFinish):
+            guard session.readableBytes > 0, let length = UInt16(exactly: session.readableBytes) else {
+                throw .badItem(tag: tag, length: session.readableBytes)
+            }
+            payload.writeInteger(expectsFinish ? StateCode.exportedBeforeFinish : StateCode.exportedWhole)
+            payload.writeInteger(length)
+            payload.writeImmutableBuffer(session)
+        case .failed(let reason):
+            let text: String.UTF8View = reason.utf8
+            guard !text.isEmpty, let length = UInt8(exactly: text.count), text.allSatisfy(isPrintableASCII) else {
+                throw .badItem(tag: tag, length: text.count)
+            }
+            payload.writeInteger(StateCode.failed)
+            payload.writeInteger(length)
+            payload.writeString(reason)
+        }
+        payload.writeImmutableBuffer(self.serverBytes)
+        // The opcode item (4 bytes) and the payload's own item header have to fit in the body, too.
+        let bodySize: Int = payload.readableBytes + 4 + KeyPacketLayout.itemHeaderSize
+        guard bodySize <= KeyPacketLayout.maximumBodySize else { throw .bodyTooLarge(bodySize) }
+        return payload
+    }
+}
+
+/// The values of the state byte.
+private enum StateCode {
+    static let needsMore: UInt8 = 1
+    static let exportedBeforeFinish: UInt8 = 2
+    static let exportedWhole: UInt8 = 3
+    static let failed: UInt8 = 4
+}
+
+/// Visible ASCII and the space: what a sentence for logs may hold.
+private func isPrintableASCII(_ byte: UInt8) -> Bool {
+    (0x20...0x7E).contains(byte)
+}
