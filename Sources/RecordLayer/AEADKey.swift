@@ -16,7 +16,7 @@ struct AEADKey: Sendable {
     private let isGCM: Bool
 
     init(_ cipher: RecordCipher, key: Secret) {
-        self.key = key.key
+        self.key = key.withUnsafeBytes { SymmetricKey(data: $0) }
         isGCM = cipher != .chaCha20Poly1305
     }
 

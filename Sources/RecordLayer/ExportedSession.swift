@@ -83,4 +83,16 @@ public enum ExportedSessionError: Error, Equatable, Sendable {
     case sequenceBeforeFinished
     /// An ALPN protocol name has 1 to 255 bytes.
     case applicationProtocolLength
+    /// A client or server random has 32 bytes.
+    case randomLength
+    /// An encoding that ends before it is whole.
+    case truncated
+    /// An encoding with this many bytes after its end.
+    case trailingBytes(Int)
+    /// An encoding of another format: key holder and edge are of different releases.
+    case unknownFormat(UInt8)
+    /// An encoding with a suite that this module does not know.
+    case unknownSuite(UInt16)
+    /// An encoding that says neither that a Finished is to come nor that none is.
+    case finishedFlag(UInt8)
 }

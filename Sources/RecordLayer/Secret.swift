@@ -1,41 +1,66 @@
-import Crypto
+import CLibCrypto
 public import NIOCore
 
 /// Secret bytes: overwritten with zeros when the last copy is released, compared in constant time, never printed.
 ///
-/// The storage is swift-crypto's `SymmetricKey`, which keeps its bytes out of reach of copy-on-write surprises and
-/// zeroes them.
+/// Copies share one allocation, which never moves and is never written again, so no stray copy is left behind.
 public struct Secret: Sendable, Equatable {
-    let key: SymmetricKey
+    private let storage: Storage
 
-    init(key: SymmetricKey) {
-        self.key = key
+    /// Fills `count` bytes, which are zero before, in place.
+    init(count: Int, _ fill: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows {
+        storage = try Storage(count: count, fill)
     }
 
     /// Copies the bytes. The caller's own copy is the caller's to erase: prefer ``init(reading:length:)``.
     public init(_ bytes: some Collection<UInt8>) {
-        if let secret: Secret = bytes.withContiguousStorageIfAvailable({ Secret(key: SymmetricKey(data: $0)) }) {
-            self = secret
-        } else {
-            key = SymmetricKey(data: Array(bytes))
-        }
+        storage = Storage(count: bytes.count) { $0.copyBytes(from: bytes) }
     }
 
     /// Takes the next bytes off a buffer, without a copy in between; nil, and nothing taken, if there are fewer.
     public init?(reading buffer: inout ByteBuffer, length: Int) {
         guard length >= 0, buffer.readableBytes >= length else { return nil }
-        key = buffer.withUnsafeReadableBytes { bytes in
-            SymmetricKey(data: UnsafeRawBufferPointer(rebasing: bytes[..<length]))
+        storage = buffer.withUnsafeReadableBytes { bytes in
+            Storage(count: length) { $0.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<length])) }
         }
         buffer.moveReaderIndex(forwardBy: length)
     }
 
     /// Length in bytes.
-    public var count: Int { key.bitCount / 8 }
+    public var count: Int { storage.bytes.count }
 
     /// Lends the bytes to the closure; they must not outlive it.
     public func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
-        try key.withUnsafeBytes(body)
+        defer { withExtendedLifetime(storage) {} }
+        return try body(storage.bytes)
+    }
+
+    /// Compares in constant time; only the lengths, which are no secret, show.
+    public static func == (left: Secret, right: Secret) -> Bool {
+        left.count == right.count
+            && left.withUnsafeBytes { left in
+                right.withUnsafeBytes { right in
+                    CRYPTO_memcmp(left.baseAddress, right.baseAddress, left.count) == 0
+                }
+            }
+    }
+
+    /// The bytes are written before the initialiser returns and never again, so any thread may read them.
+    private final class Storage: @unchecked Sendable {
+        let bytes: UnsafeRawBufferPointer
+
+        init(count: Int, _ fill: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows {
+            let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: max(count, 1), alignment: 8)
+            memory.initializeMemory(as: UInt8.self, repeating: 0)
+            bytes = UnsafeRawBufferPointer(rebasing: memory[..<count])
+            try fill(UnsafeMutableRawBufferPointer(rebasing: memory[..<count]))
+        }
+
+        deinit {
+            let memory = UnsafeMutableRawBufferPointer(mutating: bytes)
+            OPENSSL_cleanse(memory.baseAddress, memory.count)
+            memory.deallocate()
+        }
     }
 }
 

@@ -1,5 +1,3 @@
-import Crypto
-
 /// The parts of the TLS 1.3 key schedule (RFC 8446 §7) that a record layer needs from a traffic secret on.
 public struct TLS13KeySchedule: Sendable {
     public var hash: RecordHash
@@ -13,24 +11,22 @@ public struct TLS13KeySchedule: Sendable {
     /// - Parameters:
     ///   - label: without the prefix "tls13 "; at most 249 bytes, and the labels of the RFC are far shorter.
     ///   - context: at most 255 bytes.
-    ///   - length: bytes wanted; at most 255 digests.
+    ///   - length: bytes wanted; at most one digest, which is all that TLS ever takes.
     public func expandLabel(
         _ secret: Secret, _ label: StaticString, context: some Collection<UInt8> = EmptyCollection(), length: Int
     ) -> Secret {
+        precondition(length <= hash.length && context.count <= 255, "not a use of TLS")
         var info: [UInt8] = [UInt8(truncatingIfNeeded: length >> 8), UInt8(truncatingIfNeeded: length)]
         info.append(UInt8(6 + label.utf8CodeUnitCount))
         info.append(contentsOf: "tls13 ".utf8)
         label.withUTF8Buffer { info.append(contentsOf: $0) }
         info.append(UInt8(context.count))
         info.append(contentsOf: context)
-        switch hash {
-        case .sha256:
-            return Secret(
-                key: HKDF<SHA256>.expand(pseudoRandomKey: secret.key, info: info, outputByteCount: length))
-        case .sha384:
-            return Secret(
-                key: HKDF<SHA384>.expand(pseudoRandomKey: secret.key, info: info, outputByteCount: length))
-        }
+        // HKDF-Expand (RFC 5869 §2.3) for one block: HMAC over the info and the block's number.
+        info.append(1)
+        let block: Secret = info.withUnsafeBytes { hash.authenticate($0, key: secret) }
+        guard length < block.count else { return block }
+        return block.withUnsafeBytes { Secret($0[..<length]) }
     }
 
     /// The write key and IV of a traffic secret (RFC 8446 §7.3).
@@ -52,15 +48,7 @@ public struct TLS13KeySchedule: Sendable {
     ///   - transcriptHash: over all messages before that Finished.
     public func verifyData(baseSecret: Secret, transcriptHash: some Collection<UInt8>) -> Secret {
         let finishedKey: Secret = expandLabel(baseSecret, "finished", length: hash.length)
-        let transcript: [UInt8] = Array(transcriptHash)
-        switch hash {
-        case .sha256:
-            return HMAC<SHA256>.authenticationCode(for: transcript, using: finishedKey.key)
-                .withUnsafeBytes { Secret($0) }
-        case .sha384:
-            return HMAC<SHA384>.authenticationCode(for: transcript, using: finishedKey.key)
-                .withUnsafeBytes { Secret($0) }
-        }
+        return Array(transcriptHash).withUnsafeBytes { hash.authenticate($0, key: finishedKey) }
     }
 }
 

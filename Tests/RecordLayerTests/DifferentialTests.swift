@@ -1,4 +1,3 @@
-import Crypto
 import Fleet
 import NIOConcurrencyHelpers
 import NIOCore
@@ -24,39 +23,22 @@ import Testing
         try peers.client.writeInbound(flight)
         let answer: ByteBuffer = try peers.fromClient()
 
-        var reader = flight
-        let serverHello: ByteBuffer = try #require(Self.takeRecord(&reader))
-        let number: UInt16 = try ServerHello(parsing: serverHello).cipherSuite
-        let suite: RecordSuite = try #require(RecordSuite(rawValue: number))
-        let schedule = TLS13KeySchedule(suite)
-        // The transcript: the hellos are in the clear, the rest of the flight opens with its own secret.
-        var helloReader = hello
-        var transcript: [UInt8] = []
-        while let part: ByteBuffer = Self.takeRecord(&helloReader) { transcript += Array(part.readableBytesView) }
-        transcript += Array(serverHello.readableBytesView)
-        while RecordHeader(in: reader, at: reader.readerIndex)?.contentType == 20 {
-            reader.moveReaderIndex(forwardBy: 6)
-        }
-        var opener = try RecordReader(suite: suite, secret: try peers.secret("SERVER_HANDSHAKE_TRAFFIC_SECRET"))
-        while let record = try opener.next(&reader) {
-            #expect(record.type == 22)
-            transcript += Array(record.content.readableBytesView)
-        }
-        #expect(reader.readableBytes == 0)
-        let hash: [UInt8] =
-            suite.hash == .sha256 ? Array(SHA256.hash(data: transcript)) : Array(SHA384.hash(data: transcript))
-        let handshakeSecret: Secret = try peers.secret("CLIENT_HANDSHAKE_TRAFFIC_SECRET")
+        var transcript = HandshakeTranscript()
+        try transcript.receive(hello)
+        try transcript.send(flight)
+        let suite: RecordSuite = try #require(transcript.suite)
+        let clientSecret: Secret = try peers.secret("CLIENT_HANDSHAKE_TRAFFIC_SECRET")
+        let finishedToCome = try transcript.clientFinished(
+            clientSecret: clientSecret, serverSecret: try peers.secret("SERVER_HANDSHAKE_TRAFFIC_SECRET"))
         let exported = try ExportedSession(
             suite: suite, applicationProtocol: Array("h2".utf8),
             secrets: .tls13(
                 client: try peers.secret("CLIENT_TRAFFIC_SECRET_0"),
                 server: try peers.secret("SERVER_TRAFFIC_SECRET_0"),
-                finished: .init(
-                    keys: schedule.trafficKeys(suite.cipher, secret: handshakeSecret),
-                    verifyData: schedule.verifyData(baseSecret: handshakeSecret, transcriptHash: hash))))
+                finished: finishedToCome))
         var limits = RecordLimits()
         limits.recordsPerKey = 40
-        var session = RecordSession(exported, limits: limits)
+        var session = RecordSession(try Self.overTheWire(exported), limits: limits)
         let finished = session.receive(answer)
         #expect(finished == Reception(handshakeCompleted: true))
         try exchange(&session, peers, &random)
@@ -78,15 +60,20 @@ import Testing
         try peers.client.writeInbound(try peers.fromServer())
 
         let suite: RecordSuite = try #require(RecordSuite(rawValue: cipher.rawValue))
-        let clientRandom: [UInt8] = Array(hello.readableBytesView.dropFirst(11).prefix(32))
-        let serverRandom: [UInt8] = Array(flight.readableBytesView.dropFirst(11).prefix(32))
-        let keys = Self.tls12Keys(
-            suite, master: try peers.secret("CLIENT_RANDOM"), clientRandom: clientRandom, serverRandom: serverRandom)
+        var transcript = HandshakeTranscript()
+        try transcript.receive(hello)
+        try transcript.send(flight)
+        #expect(transcript.suite == suite)
+        let keys = try TLS12KeySchedule.keys(
+            suite: suite, masterSecret: try peers.secret("CLIENT_RANDOM"),
+            clientRandom: try #require(transcript.clientRandom),
+            serverRandom: try #require(transcript.serverHello).random)
         // Each side has sent one protected record, its Finished.
         var session = RecordSession(
-            try ExportedSession(
-                suite: suite, applicationProtocol: nil, secrets: .tls12(client: keys.client, server: keys.server),
-                clientSequence: 1, serverSequence: 1))
+            try Self.overTheWire(
+                ExportedSession(
+                    suite: suite, applicationProtocol: nil, secrets: .tls12(client: keys.client, server: keys.server),
+                    clientSequence: 1, serverSequence: 1)))
         try exchange(&session, peers, &random)
     }
 
@@ -128,49 +115,22 @@ import Testing
         #expect(!peers.client.isActive)
     }
 
-    /// The payload of the next record, if it is a handshake record in the clear.
-    private static func takeRecord(_ buffer: inout ByteBuffer) -> ByteBuffer? {
-        guard let header = RecordHeader(in: buffer, at: buffer.readerIndex), header.contentType == 22 else {
-            return nil
-        }
-        buffer.moveReaderIndex(forwardBy: RecordHeader.length)
-        return buffer.readSlice(length: header.payloadLength)
-    }
-
-    /// RFC 5246 §5 and §6.3.
-    private static func tls12Keys(
-        _ suite: RecordSuite, master: Secret, clientRandom: [UInt8], serverRandom: [UInt8]
-    ) -> (client: TrafficKeys, server: TrafficKeys) {
-        func mac(_ data: [UInt8]) -> [UInt8] {
-            suite.hash == .sha256
-                ? Array(HMAC<SHA256>.authenticationCode(for: data, using: master.key))
-                : Array(HMAC<SHA384>.authenticationCode(for: data, using: master.key))
-        }
-        let seed: [UInt8] = Array("key expansion".utf8) + serverRandom + clientRandom
-        let keyLength: Int = suite.cipher.keyLength
-        let ivLength: Int = suite.ivLength
-        var block: [UInt8] = []
-        var a: [UInt8] = mac(seed)
-        while block.count < 2 * (keyLength + ivLength) {
-            block += mac(a + seed)
-            a = mac(a)
-        }
-        func part(_ start: Int, _ length: Int) -> Secret { Secret(block[start..<(start + length)]) }
-        let ivs: Int = 2 * keyLength
-        return (
-            TrafficKeys(key: part(0, keyLength), iv: part(ivs, ivLength)),
-            TrafficKeys(key: part(keyLength, keyLength), iv: part(ivs + ivLength, ivLength))
-        )
+    private static func overTheWire(_ session: ExportedSession) throws -> ExportedSession {
+        var bytes = ByteBuffer()
+        session.encode(into: &bytes)
+        let decoded = try ExportedSession(decoding: bytes)
+        #expect(decoded == session)
+        return decoded
     }
 }
 
 /// A client and a server of swift-nio-ssl whose bytes the test carries.
-private struct Peers {
+struct Peers {
     let client = EmbeddedChannel()
     let server = EmbeddedChannel()
     private let log = NIOLockedValueBox("")
 
-    init(version: NIOSSL.TLSVersion, cipher: NIOTLSCipher? = nil) throws {
+    init(version: NIOSSL.TLSVersion, cipher: NIOTLSCipher? = nil, serverCurves: [NIOTLSCurve]? = nil) throws {
         let authority = try TestSiteAuthority(name: "test sites")
         let site = try authority.issueSite(domains: ["www.example.test"], keyType: .p256)
         var serverSettings = TLSConfiguration.makeServerConfiguration(
@@ -182,6 +142,7 @@ private struct Peers {
         clientSettings.minimumTLSVersion = version
         clientSettings.maximumTLSVersion = version
         if let cipher { serverSettings.cipherSuiteValues = [cipher] }
+        serverSettings.curves = serverCurves
         let log: NIOLockedValueBox<String> = log
         serverSettings.keyLogCallback = { line in log.withLockedValue { $0 += String(buffer: line) + "\n" } }
         try server.pipeline.syncOperations.addHandler(
