@@ -11,14 +11,15 @@ import TLSWire
 /// Bound to its event loop. Nothing here is shared, so nothing here is locked.
 final class EdgeLoop {
     private let eventLoop: any EventLoop
-    private let configuration: EdgeConfiguration
+    let configuration: EdgeConfiguration
     private let table: SiteTable
     private let resources: EdgeResources
-    private let logger: Logger
-    private let helloLimits: HelloLimits
+    let logger: Logger
+    let helloLimits: HelloLimits
     private let pools: [String: KeyHolderPool]
-    private var keylessSites: [String: KeylessSite] = [:]
-    private var keylessDomains = ServerNameTable<KeylessDomain>()
+    /// By the site's name.
+    private(set) var terminatedSites: [String: TerminatedSite] = [:]
+    private(set) var keylessDomains = ServerNameTable<KeylessDomain>()
     private var keepers: [ServerNamePattern: CertificateKeeper] = [:]
     private let connectionLimit: Int
     private var connections: [ObjectIdentifier: any Channel] = [:]
@@ -28,20 +29,7 @@ final class EdgeLoop {
     private let open: Meter
     private var draining = false
     /// Tells the loop that keeps the certificates that one is outdated.
-    private var onOutdated: (ServerNamePattern) -> Void = { _ in }
-
-    /// What the connections of one keyless site share on this loop.
-    private final class KeylessSite {
-        let site: Site
-        let report: KeylessReport
-        let proxy: ProxySite
-
-        init(site: Site, report: KeylessReport, proxy: ProxySite) {
-            self.site = site
-            self.report = report
-            self.proxy = proxy
-        }
-    }
+    private(set) var onOutdated: (ServerNamePattern) -> Void = { _ in }
 
     init(
         eventLoop: any EventLoop, index: Int, configuration: EdgeConfiguration, table: SiteTable, tls: NIOSSLContext?,
@@ -66,13 +54,15 @@ final class EdgeLoop {
         }
         self.pools = pools
         for site in configuration.sites {
-            guard case .keyless(let keyless) = site.mode else { continue }
-            guard let pool = pools[keyless.keyHolder] else {
-                throw EdgeError.unknownKeyHolder(site: site.name, keyHolder: keyless.keyHolder)
+            guard let termination = site.mode.termination else { continue }
+            guard let pool = pools[termination.keyHolder] else {
+                throw EdgeError.unknownKeyHolder(site: site.name, keyHolder: termination.keyHolder)
             }
             guard let proxy = resources.proxies[site.name] else { continue }
-            self.keylessSites[site.name] = KeylessSite(
-                site: site, report: KeylessReport(site: site.name, logger: logger), proxy: proxy)
+            self.terminatedSites[site.name] = TerminatedSite(
+                site: site, configuration: termination, pool: pool,
+                report: HandshakeReport(site: site.name, mode: site.mode.word, logger: logger), proxy: proxy)
+            guard case .keyless = site.mode else { continue }
             for pattern in site.domains {
                 _ = self.keylessDomains.insert(KeylessDomain(pattern: pattern, pool: pool), for: pattern)
             }
@@ -87,15 +77,13 @@ final class EdgeLoop {
 
     // MARK: Certificates
 
-    /// Fetches the certificates of all keyless domains and keeps them fresh; on one loop only.
+    /// Fetches the certificates of all domains of terminated sites and keeps them fresh; on one loop only.
     func startKeepers(publish: @escaping (ServerNamePattern, CertificateKeeper.News) -> Void) {
-        for site in self.keylessSites.values {
+        for site in self.terminatedSites.values {
             for pattern in site.site.domains {
-                guard case .keyless(let keyless) = site.site.mode, let pool = self.pools[keyless.keyHolder] else {
-                    continue
-                }
                 let keeper = CertificateKeeper(
-                    pattern: pattern, pool: pool, refreshInterval: self.configuration.certificateRefresh,
+                    pattern: pattern, mode: site.site.mode.word, pool: site.pool,
+                    refreshInterval: self.configuration.certificateRefresh,
                     logger: self.logger, publish: { publish(pattern, $0) })
                 self.keepers[pattern] = keeper
                 keeper.start()
@@ -110,6 +98,7 @@ final class EdgeLoop {
         else { return }
         switch news {
         case .certificate(let certificate): domain.update(.ready(certificate))
+        case .granted: break
         case .refused(let why): domain.update(.refused(why))
         }
     }
@@ -143,59 +132,6 @@ final class EdgeLoop {
         switch handOver.site.mode {
         case .relay(let relay): self.resources.relay.relay(handOver, configuration: relay)
         case .keyless: self.serveKeyless(handOver)
-        }
-    }
-
-    private func serveKeyless(_ handOver: HelloHandOver) {
-        guard let site = self.keylessSites[handOver.site.name],
-            let name = handOver.serverName ?? self.configuration.defaultSite,
-            let domain = self.keylessDomains.value(for: name)
-        else { return handOver.channel.close(promise: nil) }
-        if let certificate = domain.current {
-            return self.shakeHands(handOver, name: name, site: site, domain: domain, certificate: certificate)
-        }
-        domain.certificate().assumeIsolated().whenComplete { result in
-            guard handOver.channel.isActive else { return }
-            switch result {
-            case .success(let certificate):
-                self.shakeHands(handOver, name: name, site: site, domain: domain, certificate: certificate)
-            case .failure(let error):
-                site.report.failed(error, of: handOver)
-                LingeringCloseHandler.begin(
-                    on: handOver.channel, sending: Alert(.internalError).record(), limits: self.helloLimits)
-            }
-        }
-    }
-
-    private func shakeHands(
-        _ handOver: HelloHandOver, name: ServerName, site: KeylessSite, domain: KeylessDomain,
-        certificate: SiteCertificate
-    ) {
-        let channel = handOver.channel
-        let peer = channel.remoteAddress
-        let handshake = KeylessHandshake(
-            serverName: name, clientIP: peer.flatMap(IPAddress.init)?.unmapped.bytes, pool: domain.pool,
-            onOutdated: { self.onOutdated(domain.pattern) })
-        let session = KeylessSession(
-            timeout: self.configuration.limits.handshakeTimeout,
-            outcome: { site.report.record($0, of: handOver) },
-            established: { channel, _ in
-                try HTTP1Proxy.install(
-                    on: channel,
-                    context: ProxyContext(
-                        site: site.proxy, serverName: name, clientAddress: peer, connection: handOver.connection,
-                        logger: self.logger))
-                channel.pipeline.syncOperations.removeHandler(handshake, promise: nil)
-            })
-        do {
-            let pipeline = channel.pipeline.syncOperations
-            try pipeline.addHandlers([handshake, NIOSSLServerHandler(context: certificate.context), session])
-            channel.pipeline.fireChannelRead(handOver.receivedBytes)
-            channel.pipeline.fireChannelReadComplete()
-            try channel.syncOptions?.setOption(.autoRead, value: true)
-        } catch {
-            site.report.failed(error, of: handOver)
-            channel.close(promise: nil)
         }
     }
 
@@ -233,7 +169,7 @@ public enum EdgeError: Error, Equatable, Sendable, CustomStringConvertible {
         switch self {
         case .unknownKeyHolder(let site, let keyHolder):
             "the site \(site) names the key holder \(keyHolder), which is not configured"
-        case .noCredentials(let site): "the site \(site) is keyless, but the edge has no identity for key holders"
+        case .noCredentials(let site): "the site \(site) uses a key holder, but the edge has no identity for it"
         case .tooManyConnections: "the limit of connections is reached"
         }
     }

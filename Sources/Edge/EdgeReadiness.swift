@@ -1,7 +1,7 @@
 import NIOConcurrencyHelpers
 import TLSWire
 
-/// Which keyless domains have a certificate: what the health check of an edge asks.
+/// Which domains of terminated sites have a certificate at the key holder: what the health check of an edge asks.
 public final class EdgeReadiness: Sendable {
     private let missing = NIOLockedValueBox<[String: String]>([:])
 
@@ -17,7 +17,7 @@ public final class EdgeReadiness: Sendable {
     func heard(_ pattern: ServerNamePattern, _ news: CertificateKeeper.News) {
         self.missing.withLockedValue {
             switch news {
-            case .certificate: $0[pattern.description] = nil
+            case .certificate, .granted: $0[pattern.description] = nil
             case .refused(let why): $0[pattern.description] = why
             }
         }

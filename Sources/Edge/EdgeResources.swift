@@ -4,7 +4,7 @@ import NIOCore
 /// What all event loops of an edge share: the relay's resolvers, and what the HTTP part of each site needs.
 struct EdgeResources: Sendable {
     let relay: RelayConnector
-    /// By the site's name; keyless sites only.
+    /// By the site's name; only sites whose TLS ends here.
     let proxies: [String: ProxySite]
 
     init(configuration: EdgeConfiguration, group: any EventLoopGroup, logger: Logger) throws {
@@ -14,11 +14,11 @@ struct EdgeResources: Sendable {
         var proxies: [String: ProxySite] = [:]
         let ownership = NameOwnership(configuration.sites)
         for (index, site) in configuration.sites.enumerated() {
-            guard case .keyless(let keyless) = site.mode else { continue }
+            guard let termination = site.mode.termination else { continue }
             guard configuration.credentials != nil else { throw EdgeError.noCredentials(site: site.name) }
             proxies[site.name] = try ProxySite(
                 name: site.name, domains: site.domains, namesOfOtherSites: ownership.namesOfOthers(underSite: index),
-                edgeName: configuration.edgeName, origin: keyless.origin, limits: limits, group: group)
+                edgeName: configuration.edgeName, origin: termination.origin, limits: limits, group: group)
         }
         self.proxies = proxies
         self.relay = RelayConnector(limits: configuration.helloLimits, logger: logger)

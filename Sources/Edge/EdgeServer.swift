@@ -88,12 +88,12 @@ public final class EdgeServer: Service {
         for loop in loops { try await loop.eventLoop.flatSubmit { loop.value.drain(for: Self.drainTime) }.get() }
     }
 
-    /// One certificate keeper per keyless domain, on the first loop; what it fetches goes to all of them.
+    /// One certificate keeper per domain of a terminated site, on the first loop; what it fetches goes to all of them.
     private func startKeepers(on loops: [NIOLoopBound<EdgeLoop>]) async throws {
         guard let first = loops.first else { return }
         let readiness = self.readiness
         for site in self.configuration.sites {
-            if case .keyless = site.mode { site.domains.forEach(readiness.expects) }
+            if site.mode.terminatesTLS { site.domains.forEach(readiness.expects) }
         }
         try await first.eventLoop.submit {
             first.value.startKeepers { pattern, news in

@@ -34,8 +34,8 @@ extension EdgeConfiguration {
     private static func site(_ site: EdgeSettings.Site) throws -> Site {
         switch site.mode {
         case .keyless(let keyHolder, let origin):
-            let keyless = KeylessConfiguration(keyHolder: keyHolder, origin: OriginConfiguration(origin))
-            return Site(domains: site.domains, mode: .keyless(keyless))
+            let termination = TerminationConfiguration(keyHolder: keyHolder, origin: OriginConfiguration(origin))
+            return Site(domains: site.domains, mode: .keyless(termination))
         case .relay(let origin):
             return Site(domains: site.domains, mode: .relay(RelayConfiguration(origin)))
         }

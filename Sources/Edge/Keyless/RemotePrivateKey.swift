@@ -56,14 +56,12 @@ enum KeylessError: Error, CustomStringConvertible {
     case notAHandshake
     case nothingToDecrypt
     case certificateUnavailable(String)
-    case handshakeTimedOut
 
     var description: String {
         switch self {
         case .notAHandshake: "the TLS library asked for a signature over something that is no TLS server handshake"
         case .nothingToDecrypt: "the TLS library asked for an RSA decryption, which is never offered"
         case .certificateUnavailable(let why): "no certificate for this site: \(why)"
-        case .handshakeTimedOut: "the client did not finish the handshake in time"
         }
     }
 }

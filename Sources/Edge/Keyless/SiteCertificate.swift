@@ -19,7 +19,7 @@ struct SiteCertificate: Sendable {
 
     /// - Throws: if the chain is no chain, or the key holder does not let this edge use it in keyless mode.
     init(_ answer: CertificateAnswer) throws {
-        guard answer.modes.contains(.keyless) else { throw SiteCertificateError.modeNotGranted }
+        guard answer.modes.contains(.keyless) else { throw SiteCertificateError.modeNotGranted(.keyless) }
         let schemes = answer.schemes.filter(Self.isUsable)
         guard !schemes.isEmpty else { throw SiteCertificateError.noScheme }
         let chain = try answer.chain.map { try NIOSSLCertificate(bytes: $0, format: .der) }
@@ -29,7 +29,7 @@ struct SiteCertificate: Sendable {
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
         configuration.minimumTLSVersion = .tlsv12
         configuration.cipherSuiteValues = Self.tls12Suites
-        configuration.applicationProtocols = ["http/1.1"]
+        configuration.applicationProtocols = EdgeProtocols.offered
         // Groups stay the library's default, which begins with X25519MLKEM768.
         self.context = try NIOSSLContext(configuration: configuration)
         self.answer = answer
@@ -42,14 +42,14 @@ struct SiteCertificate: Sendable {
 }
 
 enum SiteCertificateError: Error, CustomStringConvertible {
-    case modeNotGranted
+    case modeNotGranted(TrustMode)
     case noScheme
     case emptyChain
 
     var description: String {
         switch self {
-        case .modeNotGranted:
-            "the key holder's grant for this edge and site does not allow keyless; it needs `operations: [keyless]`"
+        case .modeNotGranted(let mode):
+            "the key holder's grant for this edge and site does not allow \(mode.rawValue); it needs `operations: [\(mode.rawValue)]`"
         case .noScheme: "the key holder offers no signature scheme that TLS can use"
         case .emptyChain: "the key holder sent an empty certificate chain"
         }

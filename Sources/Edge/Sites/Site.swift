@@ -1,3 +1,4 @@
+import KeyProtocol
 public import TLSWire
 
 /// One site that the edge serves: its domains, and how connections for them are handled.
@@ -22,13 +23,24 @@ public enum SiteMode: Sendable {
     /// Client and origin shake hands through the edge, which passes bytes on and sees nothing.
     case relay(RelayConfiguration)
     /// The edge speaks TLS to the client; the private-key operations happen at the key holder.
-    case keyless(KeylessConfiguration)
+    case keyless(TerminationConfiguration)
 
-    /// Whether TLS ends at this edge, so that the edge, and not the origin, chooses the protocol version.
-    public var terminatesTLS: Bool {
+    /// What the modes have in common in which TLS ends at this edge; nil in `relay` mode.
+    public var termination: TerminationConfiguration? {
         switch self {
-        case .relay: false
-        case .keyless: true
+        case .relay: nil
+        case .keyless(let configuration): configuration
+        }
+    }
+
+    /// Whether TLS ends at this edge, so that the edge or its key holder, and not the origin, chooses the protocol version.
+    public var terminatesTLS: Bool { self.termination != nil }
+
+    /// The word for it in configuration, logs and metrics.
+    var word: TrustMode {
+        switch self {
+        case .relay: .relay
+        case .keyless: .keyless
         }
     }
 }

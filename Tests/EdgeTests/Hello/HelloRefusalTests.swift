@@ -9,7 +9,7 @@ import Testing
     private static func alert(_ code: UInt8) -> [UInt8] { [0x15, 3, 3, 0, 2, 2, code] }
 
     private static let mode = SiteMode.keyless(
-        KeylessConfiguration(keyHolder: "home", origin: OriginConfiguration(scheme: .http, host: "127.0.0.1")))
+        TerminationConfiguration(keyHolder: "home", origin: OriginConfiguration(scheme: .http, host: "127.0.0.1")))
 
     private static let clientHello = TestHello().records()
     private static let tooLarge: [UInt8] = TestHello(padding: 60_000).records()

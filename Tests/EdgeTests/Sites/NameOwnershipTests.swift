@@ -17,7 +17,7 @@ import Testing
             return Site(domains: patterns, mode: .relay(RelayConfiguration(origin: .fixed(host: "127.0.0.1", port: 1))))
         }
         let origin = OriginConfiguration(scheme: .http, host: "127.0.0.1", port: 1)
-        return Site(domains: patterns, mode: .keyless(KeylessConfiguration(keyHolder: "home", origin: origin)))
+        return Site(domains: patterns, mode: .keyless(TerminationConfiguration(keyHolder: "home", origin: origin)))
     }
 
     private static func credentials() throws -> PeerCredentials {

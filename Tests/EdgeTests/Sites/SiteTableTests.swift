@@ -13,7 +13,8 @@ import Testing
         Site(
             domains: try domains.map { try ServerNamePattern($0) },
             mode: .keyless(
-                KeylessConfiguration(keyHolder: "home", origin: OriginConfiguration(scheme: .http, host: "127.0.0.1"))))
+                TerminationConfiguration(
+                    keyHolder: "home", origin: OriginConfiguration(scheme: .http, host: "127.0.0.1"))))
     }
 
     private static let modern: [UInt16] = [0x0304, 0x0303]

@@ -1,3 +1,4 @@
+import KeyProtocol
 import Logging
 import Metrics
 import NIOCore
@@ -5,22 +6,26 @@ import NIOSSL
 import PeerLink
 import TLSWire
 
-/// Says how keyless handshakes end: one metric each, and a log line where somebody should act.
-final class KeylessReport {
+/// Says how the handshakes of one site end: one metric each, and a log line where somebody should act.
+final class HandshakeReport {
     private let completed: Counter
     private let abandoned: Counter
     private let clientFailures: Counter
     private let keyHolderFailures: Counter
     private let logger: Logger
     private let site: String
+    private let mode: TrustMode
     private var nextWarning = NIODeadline.uptimeNanoseconds(0)
 
     /// While a key holder is away every handshake fails. One warning in this time is enough; the metric counts them all.
     private static let warningInterval = TimeAmount.seconds(10)
 
-    init(site: String, logger: Logger) {
+    init(site: String, mode: TrustMode, logger: Logger, metrics: any MetricsFactory = MetricsSystem.factory) {
+        let labels = [("site", site), ("mode", mode.rawValue)]
         func counter(_ outcome: String) -> Counter {
-            Counter(label: "latchstring_edge_handshakes_total", dimensions: [("site", site), ("outcome", outcome)])
+            Counter(
+                label: "latchstring_edge_handshakes_total", dimensions: labels + [("outcome", outcome)],
+                factory: metrics)
         }
         self.completed = counter("completed")
         self.abandoned = counter("abandoned")
@@ -28,9 +33,10 @@ final class KeylessReport {
         self.keyHolderFailures = counter("key-holder-error")
         self.logger = logger
         self.site = site
+        self.mode = mode
     }
 
-    func record(_ outcome: KeylessSession.Outcome, of handOver: HelloHandOver) {
+    func record(_ outcome: HandshakeSupervisor.Outcome, of handOver: HelloHandOver) {
         switch outcome {
         case .completed: self.completed.increment()
         case .abandoned: self.abandoned.increment()
@@ -45,7 +51,7 @@ final class KeylessReport {
         self.logger.log(
             level: level, "handshake failed",
             metadata: [
-                "site": "\(handOver.serverName?.rawValue ?? self.site)", "mode": "keyless",
+                "site": "\(handOver.serverName?.rawValue ?? self.site)", "mode": "\(self.mode.rawValue)",
                 "client": "\(PeerText(handOver.channel.remoteAddress))",
                 "connection": "\(handOver.connection ?? 0)", "error": "\(error)",
             ])
@@ -60,9 +66,7 @@ final class KeylessReport {
     /// Whether the operator should look at it, and not only the client.
     private static func isOurs(_ error: any Error) -> Bool {
         switch error {
-        case is LinkFailure: true
-        case KeylessError.handshakeTimedOut: false
-        case is KeylessError: true
+        case is LinkFailure, is KeylessError: true
         default: false
         }
     }

@@ -1,10 +1,11 @@
 import NIOCore
 import NIOTLS
 
-/// Watches over a keyless handshake from above the TLS handler: starts HTTP when it is done, reports it when it fails.
+/// Watches over a handshake from above the handler that speaks TLS, be it the TLS library's (`keyless`) or our own
+/// (`handoff`): starts HTTP when it is done, reports it when it fails.
 ///
-/// Peer's violation: whatever the TLS library rejects; it has sent the alert already.
-final class KeylessSession: ChannelInboundHandler, RemovableChannelHandler {
+/// Peer's violation: whatever the handler below rejects; it has sent the alert already.
+final class HandshakeSupervisor: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
 
     private let timeout: TimeAmount
@@ -31,7 +32,7 @@ final class KeylessSession: ChannelInboundHandler, RemovableChannelHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.timeout) {
-            self.finish(.failed(KeylessError.handshakeTimedOut))
+            self.finish(.failed(HandshakeTimedOut()))
             context.close(promise: nil)
         }
     }
@@ -67,4 +68,9 @@ final class KeylessSession: ChannelInboundHandler, RemovableChannelHandler {
         self.timer?.cancel()
         self.outcome(outcome)
     }
+}
+
+/// The client did not finish the handshake within `limits.handshake-timeout`.
+struct HandshakeTimedOut: Error, CustomStringConvertible {
+    var description: String { "the client did not finish the handshake in time" }
 }

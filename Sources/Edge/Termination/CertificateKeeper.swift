@@ -8,20 +8,25 @@ import TLSWire
 /// Fetches the certificate of one domain from the key holder, keeps it fresh, and hands it to every event loop.
 ///
 /// Runs on one event loop only; the others get the result. A certificate that has not changed keeps its TLS context, and
-/// so the session tickets made with it.
+/// so the session tickets made with it. In `handoff` mode the edge shows no certificate; what is fetched only tells
+/// whether the site can be served, and until when.
 final class CertificateKeeper {
     /// What the loops are told.
     enum News: Sendable {
+        /// In `keyless` mode.
         case certificate(SiteCertificate)
+        /// In `handoff` mode: the key holder shakes hands for this domain.
+        case granted
         case refused(String)
     }
 
     private let pattern: ServerNamePattern
+    private let mode: TrustMode
     private let pool: KeyHolderPool
     private let refreshInterval: TimeAmount
     private let publish: (News) -> Void
     private var logger: Logger
-    private var current: SiteCertificate?
+    private var current: CertificateAnswer?
     private var lastProblem: String?
     private var timer: Scheduled<Void>?
     private var plan = RefreshPlan()
@@ -34,10 +39,11 @@ final class CertificateKeeper {
     private static let urgentInterval = TimeAmount.milliseconds(250)
 
     init(
-        pattern: ServerNamePattern, pool: KeyHolderPool, refreshInterval: TimeAmount, logger: Logger,
+        pattern: ServerNamePattern, mode: TrustMode, pool: KeyHolderPool, refreshInterval: TimeAmount, logger: Logger,
         publish: @escaping (News) -> Void
     ) {
         self.pattern = pattern
+        self.mode = mode
         self.pool = pool
         self.refreshInterval = refreshInterval
         self.publish = publish
@@ -96,21 +102,27 @@ final class CertificateKeeper {
 
     /// Each of the two answers how long until the next fetch.
     private func received(_ answer: CertificateAnswer) -> TimeAmount {
-        if let current = self.current, current.answer == answer { return self.refreshInterval }
+        if self.current == answer { return self.refreshInterval }
         do {
-            let certificate = try SiteCertificate(answer)
+            let news = try self.news(answer)
             let level: Logger.Level = self.current == nil ? .info : .notice
             self.logger.log(
                 level: level, self.current == nil ? "certificate fetched" : "certificate replaced",
                 metadata: ["not_after": "\(answer.notAfter)", "chain_length": "\(answer.chain.count)"])
-            self.current = certificate
+            self.current = answer
             self.lastProblem = nil
             self.expiry.record(answer.notAfter)
-            self.publish(.certificate(certificate))
+            self.publish(news)
         } catch {
             self.refuse("\(error)")
         }
         return self.refreshInterval
+    }
+
+    private func news(_ answer: CertificateAnswer) throws -> News {
+        guard self.mode == .handoff else { return .certificate(try SiteCertificate(answer)) }
+        guard answer.modes.contains(.handoff) else { throw SiteCertificateError.modeNotGranted(.handoff) }
+        return .granted
     }
 
     private func failed(_ error: any Error) -> TimeAmount {

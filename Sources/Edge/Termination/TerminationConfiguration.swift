@@ -1,5 +1,6 @@
-/// How a site in `keyless` mode is served.
-public struct KeylessConfiguration: Sendable {
+/// How a site whose TLS ends at this edge is served: the same in `keyless` and `handoff` mode, so that a site changes
+/// from one to the other by one word.
+public struct TerminationConfiguration: Sendable {
     /// The name of the key holder, from the edge's configuration, that owns the site's private key.
     public var keyHolder: String
     /// Where requests go.

@@ -1,0 +1,39 @@
+import Logging
+import NIOCore
+import PeerLink
+import TLSWire
+
+/// What the connections of one site share on one event loop where TLS ends at the edge.
+final class TerminatedSite {
+    let site: Site
+    let configuration: TerminationConfiguration
+    /// The key holder of the site.
+    let pool: KeyHolderPool
+    let report: HandshakeReport
+    let proxy: ProxySite
+
+    init(
+        site: Site, configuration: TerminationConfiguration, pool: KeyHolderPool, report: HandshakeReport,
+        proxy: ProxySite
+    ) {
+        self.site = site
+        self.configuration = configuration
+        self.pool = pool
+        self.report = report
+        self.proxy = proxy
+    }
+
+    /// Starts HTTP above TLS, once the handshake is done. Throws if the channel is closed.
+    ///
+    /// - Parameter applicationProtocol: what was negotiated (ALPN), one of ``EdgeProtocols``; nil if nothing was.
+    func startHTTP(
+        on channel: any Channel, applicationProtocol: String?, name: ServerName, of handOver: HelloHandOver,
+        logger: Logger
+    ) throws {
+        try HTTP1Proxy.install(
+            on: channel,
+            context: ProxyContext(
+                site: self.proxy, serverName: name, clientAddress: channel.remoteAddress,
+                connection: handOver.connection, logger: logger))
+    }
+}
