@@ -121,7 +121,7 @@ import Testing
         try edge.process.wait(for: "handshake failed")
         #expect(
             try edge.metric(
-                #"latchstring_edge_handshakes_total{outcome="key-holder-error",site="www.test"}"#) >= 1)
+                #"latchstring_edge_handshakes_total{mode="keyless",outcome="key-holder-error",site="www.test"}"#) >= 1)
         let second = try RunningKeyHolder(
             sites: ["www.test"], grantedTo: "paris", port: first.port, in: workspace)
         try Self.waitUntilServed("www.test", by: edge, in: workspace)
