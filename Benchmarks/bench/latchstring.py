@@ -16,8 +16,12 @@ identity:
 sites:
 {sites}grants:
   - edge: {edge}
-    sites: [{names}]
+    sites: [{keyless_names}]
     operations: [keyless]
+    rate: 1000000
+  - edge: {edge}
+    sites: [{handoff_names}]
+    operations: [handoff]
     rate: 1000000
 audit: audit.jsonl
 log: {{level: warning, format: text}}
@@ -41,8 +45,13 @@ keyholders:
     addresses: [127.0.0.1:{keyholder_port}]
     deadline: 2s
 sites:
-  - domains: [{names}]
+  - domains: [{keyless_names}]
     mode: keyless
+    keyholder: {keyholder}
+    origin:
+      url: http://127.0.0.1:{origin_http}
+  - domains: [{handoff_names}]
+    mode: handoff
     keyholder: {keyholder}
     origin:
       url: http://127.0.0.1:{origin_http}
@@ -69,28 +78,37 @@ class Latchstring:
 
 
 def start(binary, core, directory, certificate_directory, origin):
-    names = ", ".join(certificates.SITES.values())
-    common = {"certificates": certificate_directory, "edge": certificates.EDGE,
-              "keyholder": certificates.KEYHOLDER, "names": names}
     keyholder_port, port = free_port(), free_port()
     sites = ""
-    for key_type in certificates.SITES:
-        chain, key = certificates.site_paths(certificate_directory, key_type)
-        sites += _KEYHOLDER_SITE.format(chain=chain, key=key)
-    keyholder = _serve(binary, "keyholder", core, directory, keyholder_port,
-                       _KEYHOLDER.format(port=keyholder_port, sites=sites, **common))
+    for names in (certificates.SITES, certificates.HANDOFF_SITES):
+        for name in names.values():
+            chain, key = certificates.site_paths(certificate_directory, name)
+            sites += _KEYHOLDER_SITE.format(chain=chain, key=key)
+    keyholder = _serve(binary, "keyholder", "keyholder", core, directory, keyholder_port,
+                       _KEYHOLDER.format(port=keyholder_port, sites=sites, **_common(certificate_directory)))
     try:
-        edge = _serve(binary, "edge", core, directory, port, _EDGE.format(
-            port=port, keyholder_port=keyholder_port, origin_http=origin.http, origin_raw=origin.raw,
-            relay_name=certificates.RELAY_NAME, **common))
+        edge = start_edge(binary, "edge", core, directory, certificate_directory, origin, port, keyholder_port)
     except BaseException:
         keyholder.stop()
         raise
     return Latchstring(edge, keyholder, port, keyholder_port, certificate_directory)
 
 
-def _serve(binary, role, core, directory, port, configuration):
-    path = os.path.join(directory, role + ".yaml")
+def start_edge(binary, name, core, directory, certificate_directory, origin, port, keyholder_port):
+    """One more edge, whose key holder is reached at this port."""
+    return _serve(binary, "edge", name, core, directory, port, _EDGE.format(
+        port=port, keyholder_port=keyholder_port, origin_http=origin.http, origin_raw=origin.raw,
+        relay_name=certificates.RELAY_NAME, **_common(certificate_directory)))
+
+
+def _common(certificate_directory):
+    return {"certificates": certificate_directory, "edge": certificates.EDGE, "keyholder": certificates.KEYHOLDER,
+            "keyless_names": ", ".join(certificates.SITES.values()),
+            "handoff_names": ", ".join(certificates.HANDOFF_SITES.values())}
+
+
+def _serve(binary, role, name, core, directory, port, configuration):
+    path = os.path.join(directory, name + ".yaml")
     with open(path, "w") as file:
         file.write(configuration)
-    return Server("latchstring " + role, [binary, role, "--config", path], core, directory, port)
+    return Server("latchstring " + name, [binary, role, "--config", path], core, directory, port)

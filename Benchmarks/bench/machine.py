@@ -27,16 +27,17 @@ def cores():
     return allowed[0], allowed[-1]
 
 
-def describe(nginx, haproxy, openssl):
-    """A dictionary of strings and numbers that goes into the report."""
+def describe(found):
+    """A dictionary of strings and numbers that goes into the report. found: command -> path."""
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "kernel": platform.release(),
         "system": _system(),
-        "nginx": _first_line([nginx, "-v"]) if nginx else None,
-        "haproxy": _first_line([haproxy, "-v"]) if haproxy else None,
-        "openssl": _first_line([openssl, "version"]) if openssl else None,
+        "nginx": _first_line([found["nginx"], "-v"]),
+        "haproxy": _first_line([found["haproxy"], "-v"]),
+        "varnish": _first_line([found["varnishd"], "-V"]),
+        "openssl": _first_line([found["openssl"], "version"]),
     }
 
 

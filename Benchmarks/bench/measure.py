@@ -30,14 +30,20 @@ class Contender:
 
 @dataclasses.dataclass
 class Row:
-    """A line of the table: a contender, and which of its parts are added up (None: all)."""
+    """A line of the table: a contender, and which of its parts are added up (None: all).
+
+    With `latency`, the median time of a unit of work is taken instead of its CPU time.
+    """
 
     label: str
     contender: str
     parts: tuple = None
+    latency: bool = False
 
     def costs(self, samples):
-        """CPU µs per unit of work, one for each turn."""
+        """CPU µs (or µs from beginning to end) per unit of work, one for each turn."""
+        if self.latency:
+            return [sample.details["latency_us"]["p50"] for sample in samples[self.contender]]
         return [
             sum(nanoseconds for part, nanoseconds in sample.cpu.items() if self.parts is None or part in self.parts)
             / 1000 / sample.work
@@ -63,6 +69,7 @@ class Case:
     rows: list
     reference: str  # the row that the ratio column is against
     goals: list = dataclasses.field(default_factory=list)
+    figure: str = "CPU µs"
 
 
 def under_load(load, parts, work):

@@ -21,6 +21,7 @@ http {{
     tcp_nodelay on;
     keepalive_timeout 60s;
     keepalive_requests 1000000000;
+    http2_max_concurrent_streams 128;
     open_file_cache max=100 inactive=60s;
     client_body_temp_path {directory}/nginx-body;
     proxy_temp_path {directory}/nginx-proxy;
@@ -30,6 +31,7 @@ http {{
     ssl_protocols TLSv1.2 TLSv1.3;
     ssl_session_tickets off;
     ssl_session_cache off;
+    proxy_cache_path {directory}/nginx-cache levels=1:2 keys_zone=bench:64m max_size=2g use_temp_path=off;
     upstream origin {{
         server 127.0.0.1:{origin};
         keepalive 256;
@@ -40,7 +42,7 @@ http {{
 
 _SERVER = """\
     server {{
-        listen 127.0.0.1:{port} ssl reuseport backlog=4096;
+        listen 127.0.0.1:{port} ssl http2 reuseport backlog=4096;
         server_name {name};
         ssl_certificate {certificate};
         ssl_certificate_key {key};
@@ -51,6 +53,13 @@ _SERVER = """\
             proxy_set_header Connection "";
             proxy_set_header Host $host;
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+        }}
+        location /cached/ {{
+            proxy_pass http://origin;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $host;
+            proxy_cache bench;
         }}
         location /file/ {{ }}
     }}
@@ -79,8 +88,8 @@ _RELAY = """\
 def configuration(directory, sites, origin_http, relays, origin_raw, relay_name):
     """Writes the configuration and the 1 KiB file, and returns the configuration's path.
 
-    sites: (port, server name, certificate path, key path) each; they proxy `/N` to the HTTP origin, and serve
-    `/file/1024` themselves. relays: (port, buffer size, whether the server name is read) each.
+    sites: (port, server name, certificate path, key path) each; they proxy `/N` to the HTTP origin, cache
+    `/cached/N` and serve `/file/1024` themselves. relays: (port, buffer size, whether the server name is read) each.
     """
     os.makedirs(f"{directory}/www/file", exist_ok=True)
     with open(f"{directory}/www/file/1024", "wb") as body:

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from . import certificates, haproxy, nginx
+from . import certificates, haproxy, nginx, varnish
 from .processes import Server, free_port
 
 
@@ -18,6 +18,13 @@ def start_origin(tool, core, directory):
     http, raw = free_port(), free_port()
     server = Server("origin", [tool, "--http", str(http), "--raw", str(raw)], core, directory, http)
     return Origin(server, http, raw)
+
+
+def start_delay(tool, core, directory, to, milliseconds):
+    """A way to a port that takes so long in each direction. Returns the server and its port."""
+    port = free_port()
+    return Server("delay", [tool, "--listen", str(port), "--to", str(to), "--milliseconds", str(milliseconds)], core,
+                  directory, port), port
 
 
 @dataclasses.dataclass
@@ -36,13 +43,37 @@ def start_nginx(binary, core, directory, certificate_directory, origin):
     relays = {variant: free_port() for variant in NGINX_RELAYS}
     path = nginx.configuration(
         directory,
-        [(port, certificates.SITES[key_type], *certificates.site_paths(certificate_directory, key_type))
+        [(port, certificates.SITES[key_type], *certificates.site_paths(certificate_directory, certificates.SITES[key_type]))
          for key_type, port in sites.items()],
         origin.http,
         [(port, *NGINX_RELAYS[variant]) for variant, port in relays.items()],
         origin.raw, certificates.RELAY_NAME)
     server = Server("nginx", nginx.command(binary, directory, path), core, directory, next(iter(sites.values())))
     return Nginx(server, sites, relays)
+
+
+@dataclasses.dataclass
+class Varnish:
+    server: Server
+    hitch: Server
+    port: int  # of Hitch
+
+    def stop(self):
+        self.hitch.stop()
+        self.server.stop()
+
+
+def start_varnish(varnishd, hitch, core, directory, certificate_directory, origin):
+    """Behind Hitch with the P-256 certificate."""
+    plain, port = free_port(), free_port()
+    server = Server("varnish", varnish.varnish_command(varnishd, directory, origin.http, plain), core, directory, plain)
+    paths = certificates.site_paths(certificate_directory, certificates.SITES["p256"])
+    try:
+        front = Server("hitch", varnish.hitch_command(hitch, directory, port, *paths), core, directory, port)
+    except BaseException:
+        server.stop()
+        raise
+    return Varnish(server, front, port)
 
 
 @dataclasses.dataclass

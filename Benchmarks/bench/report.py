@@ -33,7 +33,7 @@ def summarise(case, samples):
                       "met": ratio <= goal.limit})
     everything = [sample for turns in samples.values() for sample in turns]
     return {
-        "name": case.name, "title": case.title, "unit": case.unit, "reference": case.reference, "rows": rows,
+        "name": case.name, "title": case.title, "unit": case.unit, "figure": case.figure, "reference": case.reference, "rows": rows,
         "goals": goals, "foreign": max(sample.foreign for sample in everything),
         "samples": {name: [dataclasses.asdict(sample) for sample in turns] for name, turns in samples.items()},
     }
@@ -62,7 +62,7 @@ def table(summary):
     """The case as lines of text."""
     unit = summary["unit"]
     lines = ["", f"{summary['title']}  ({summary['name']})",
-             f"  {'':44} {unit + 's':>12} {'per second':>11} {'CPU µs/' + unit:>16} {'least..most':>19} {'ratio':>6}"]
+             f"  {'':44} {unit + 's':>12} {'per second':>11} {summary['figure'] + '/' + unit:>16} {'least..most':>19} {'ratio':>6}"]
     for row in summary["rows"]:
         cost = row["cpu_us"]
         spread = f"{cost['least']:.1f}..{cost['most']:.1f}"

@@ -1,15 +1,21 @@
-// https: new TLS 1.3 connections against 127.0.0.1, each with a full handshake, and requests on them if asked for.
+// https: new TLS connections against 127.0.0.1, and requests on them if asked for.
 //
 //   https --port N --name SNI --seconds S [--connections N] [--requests N] [--path /P] [--body BYTES]
-//         [--signature LIST] [--cipher SUITE] [--sources N]
+//         [--tls 1.2|1.3] [--resume] [--paths N] [--hold] [--signature LIST] [--cipher SUITE] [--sources N]
 //
 // --requests 0    handshakes only: then close_notify, and wait until the server has closed. So the server has handled
 //                 the client's Finished before the connection counts
 // --requests 1    one GET with "Connection: close", read up to the server's close
 // --requests N    N GETs one after another on a kept connection, the last with "Connection: close"
 //
+// --resume        every connection but the first of each slot offers the ticket of the one before; the first does not
+//                 count, and a later one with a full handshake counts as failed. Without it no session is ever kept or
+//                 offered, so that each handshake is a full one, and a resumed one counts as failed
+// --paths N       requests go to N different addresses in turn: ?n=0 and on
+// --hold          every connection makes its requests, then stays open. When all do, the line "holding" is printed; the
+//                 end of standard input ends the run
+//
 // A unit of work ("done") is a connection if there are less than two requests for each, otherwise a response.
-// No session is ever kept or offered, so that each handshake is a full one; a resumed one would count as failed.
 // Every response must have status 200 and exactly --body bytes, given with a Content-Length.
 // The certificate chain is not verified (that costs the client only); the handshake's signature is, by the library.
 #define _GNU_SOURCE
@@ -28,13 +34,15 @@
 
 #include "load.h"
 
-enum phase { IDLE, TCP_CONNECT, TLS_HANDSHAKE, SEND_REQUEST, READ_HEAD, READ_BODY, AWAIT_CLOSE };
+enum phase { IDLE, TCP_CONNECT, TLS_HANDSHAKE, SEND_REQUEST, READ_HEAD, READ_BODY, AWAIT_CLOSE, HELD };
 
 struct connection {
     enum phase phase;
     int fd;
     uint32_t interest;
     SSL *tls;
+    SSL_SESSION *session;  // with --resume: the last one that the server gave
+    int counts;            // with --resume: not the first connection
     uint64_t began;      // when the unit of work began
     long requests_left;
     long body_left;
@@ -46,16 +54,16 @@ static struct {
     uint16_t port;
     const char *name, *path, *signature, *cipher;
     double seconds;
-    long connections, requests, body;
+    long connections, requests, body, paths;
+    int tls12, resume, hold;
     unsigned sources;
-} options = {.name = "localhost", .path = "/", .cipher = "TLS_AES_128_GCM_SHA256", .connections = 32, .sources = 16};
+} options = {.name = "localhost", .path = "/", .connections = 32, .paths = 1, .sources = 16};
 
 static SSL_CTX *context;
 static int poller;
 static uint64_t deadline;
 static Report report;
-static char request_kept[600], request_last[600];
-static int request_kept_length, request_last_length;
+static long holding;  // with --hold: connections that have done their requests
 
 static void watch(struct connection *c, uint32_t interest) {
     if (c->interest == interest) return;
@@ -65,7 +73,11 @@ static void watch(struct connection *c, uint32_t interest) {
 }
 
 static void drop(struct connection *c) {
-    if (c->tls) SSL_free(c->tls);
+    if (c->tls) {
+        // A connection that is freed without a shutdown takes its session along.
+        if (options.resume) SSL_set_shutdown(c->tls, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+        SSL_free(c->tls);
+    }
     if (c->fd >= 0) close_with_reset(c->fd);
     c->tls = NULL;
     c->fd = -1;
@@ -84,6 +96,7 @@ static void fail(struct connection *c, const char *where, const char *detail) {
 
 static void unit_done(struct connection *c) {
     uint64_t now = monotonic_nanoseconds();
+    if (options.resume && !c->counts) return;
     report.done++;
     report_latency(&report, now - c->began);
     c->began = now;
@@ -135,6 +148,9 @@ static int start_tls(struct connection *c) {
         fail(c, "TLS set-up", NULL);
         return 0;
     }
+    SSL_set_app_data(c->tls, c);
+    c->counts = c->session != NULL;
+    if (c->session) SSL_set_session(c->tls, c->session);
     SSL_set_connect_state(c->tls);
     c->phase = TLS_HANDSHAKE;
     return 1;
@@ -212,9 +228,26 @@ static void next_request(struct connection *c) {
         c->phase = SEND_REQUEST;
         return;
     }
+    if (options.hold) {
+        holding++;
+        c->phase = HELD;
+        watch(c, EPOLLIN);
+        return;
+    }
     // A server that was asked for "Connection: close" closes by itself; otherwise our close_notify makes it close.
     if (options.requests == 0) SSL_shutdown(c->tls);
     c->phase = AWAIT_CLOSE;
+}
+
+static int write_request(struct connection *c) {
+    static long turn;
+    static char text[700];
+    char query[32] = "";
+    if (options.paths > 1) snprintf(query, sizeof query, "?n=%ld", turn++ % options.paths);
+    int last = c->requests_left == 1 && !options.hold;
+    int length = snprintf(text, sizeof text, "GET %s%s HTTP/1.1\r\nHost: %s\r\n%s\r\n", options.path, query,
+                          options.name, last ? "Connection: close\r\n" : "");
+    return SSL_write(c->tls, text, length);
 }
 
 static void step(struct connection *c) {
@@ -228,17 +261,15 @@ static void step(struct connection *c) {
                     if (!can_wait(c, result)) fail(c, "handshake", NULL);
                     return;
                 }
-                if (SSL_session_reused(c->tls)) {
-                    fail(c, "handshake", "resumed");
+                if (SSL_session_reused(c->tls) != c->counts) {
+                    fail(c, "handshake", c->counts ? "not resumed" : "resumed");
                     return;
                 }
                 describe_once(c->tls);
                 next_request(c);
                 break;
             case SEND_REQUEST: {
-                int last = c->requests_left == 1;
-                result = SSL_write(c->tls, last ? request_last : request_kept,
-                                   last ? request_last_length : request_kept_length);
+                result = write_request(c);
                 if (result <= 0) {
                     if (!can_wait(c, result)) fail(c, "request", NULL);
                     return;
@@ -260,22 +291,47 @@ static void step(struct connection *c) {
             case AWAIT_CLOSE:
                 if (!read_some(c)) return;
                 break;
+            case HELD: {
+                // Tickets may still come; an answer or the end may not.
+                char waste[256];
+                result = SSL_read(c->tls, waste, sizeof waste);
+                if (result > 0 || !can_wait(c, result)) {
+                    holding--;
+                    fail(c, "hold", "the server did not keep the connection");
+                }
+                return;
+            }
             default: return;
         }
     }
 }
 
+static int new_session(SSL *tls, SSL_SESSION *session) {
+    struct connection *c = SSL_get_app_data(tls);
+    SSL_SESSION_free(c->session);
+    c->session = session;
+    return 1;  // kept
+}
+
 static void make_context(void) {
     context = SSL_CTX_new(TLS_client_method());
     if (!context) give_up("no TLS context");
-    SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION);
-    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    int version = options.tls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
+    SSL_CTX_set_min_proto_version(context, version);
+    SSL_CTX_set_max_proto_version(context, version);
+    SSL_CTX_set_session_cache_mode(
+        context, options.resume ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL : SSL_SESS_CACHE_OFF);
+    SSL_CTX_sess_set_new_cb(context, options.resume ? new_session : NULL);
     SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL);
     // nginx answers a close_notify that comes before any request with the end of the stream only.
     if (options.requests == 0) SSL_CTX_set_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF);
     // The same key agreement with every server, whatever else its library knows.
     if (!SSL_CTX_set1_groups_list(context, "X25519")) give_up("X25519 is not available");
-    if (!SSL_CTX_set_ciphersuites(context, options.cipher)) give_up("--cipher: no such suite: %s", options.cipher);
+    const char *tls13 = options.cipher && !options.tls12 ? options.cipher : "TLS_AES_128_GCM_SHA256";
+    const char *tls12 = options.cipher && options.tls12
+                            ? options.cipher : "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256";
+    if (!SSL_CTX_set_ciphersuites(context, tls13) || !SSL_CTX_set_cipher_list(context, tls12))
+        give_up("--cipher: no such suite: %s", options.cipher);
     if (options.signature && !SSL_CTX_set1_sigalgs_list(context, options.signature))
         give_up("--signature: not a list of signature algorithms: %s", options.signature);
 }
@@ -284,28 +340,31 @@ static void read_options(int count, char **arguments) {
     static const struct option known[] = {
         {"port", 1, 0, 'p'},     {"name", 1, 0, 'n'}, {"seconds", 1, 0, 's'},   {"connections", 1, 0, 'c'},
         {"requests", 1, 0, 'r'}, {"path", 1, 0, 'u'}, {"body", 1, 0, 'b'},      {"signature", 1, 0, 'g'},
-        {"cipher", 1, 0, 'x'},   {"sources", 1, 0, 'a'}, {0, 0, 0, 0}};
+        {"cipher", 1, 0, 'x'},   {"sources", 1, 0, 'a'}, {"tls", 1, 0, 't'},       {"resume", 0, 0, 'e'},
+        {"paths", 1, 0, 'q'},    {"hold", 0, 0, 'h'},    {0, 0, 0, 0}};
     int option;
     while ((option = getopt_long(count, arguments, "", known, NULL)) != -1) switch (option) {
         case 'p': options.port = (uint16_t)whole_number("--port", optarg, 1, 65535); break;
         case 'n': options.name = optarg; break;
         case 's': options.seconds = seconds_value("--seconds", optarg); break;
-        case 'c': options.connections = whole_number("--connections", optarg, 1, 4096); break;
+        case 'c': options.connections = whole_number("--connections", optarg, 1, 100000); break;
         case 'r': options.requests = whole_number("--requests", optarg, 0, 1000000000); break;
         case 'u': options.path = optarg; break;
         case 'b': options.body = whole_number("--body", optarg, 0, 1L << 40); break;
         case 'g': options.signature = optarg; break;
         case 'x': options.cipher = optarg; break;
+        case 't':
+            options.tls12 = !strcmp(optarg, "1.2");
+            if (!options.tls12 && strcmp(optarg, "1.3")) give_up("--tls takes 1.2 or 1.3, not \"%s\"", optarg);
+            break;
+        case 'e': options.resume = 1; break;
+        case 'q': options.paths = whole_number("--paths", optarg, 1, 100000000); break;
+        case 'h': options.hold = 1; break;
         case 'a': options.sources = (unsigned)whole_number("--sources", optarg, 0, 200); break;
         default: give_up("usage: see the head of https.c");
     }
     if (!options.port || options.seconds == 0 || optind < count) give_up("usage: see the head of https.c");
-    request_kept_length = snprintf(request_kept, sizeof request_kept, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n",
-                                   options.path, options.name);
-    request_last_length = snprintf(request_last, sizeof request_last,
-                                   "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", options.path,
-                                   options.name);
-    if (request_last_length >= (int)sizeof request_last) give_up("--path or --name is too long");
+    if (strlen(options.path) + strlen(options.name) > 500) give_up("--path or --name is too long");
 }
 
 int main(int count, char **arguments) {
@@ -330,6 +389,13 @@ int main(int count, char **arguments) {
             busy += all[i].phase != IDLE;
         }
         if (now >= deadline && (!busy || now >= deadline + DRAIN_NANOSECONDS)) break;
+        if (options.hold && holding == options.connections) {
+            puts("holding");
+            fflush(stdout);
+            while (getchar() != EOF) continue;
+            report.done = (uint64_t)holding;
+            break;
+        }
         struct epoll_event events[256];
         // A connect that fails at once is tried again after a pause, not in a busy loop.
         int ready = epoll_wait(poller, events, 256, failed_to_begin ? 10 : 100);
@@ -337,7 +403,7 @@ int main(int count, char **arguments) {
         for (int i = 0; i < ready; i++) step(events[i].data.ptr);
     }
     for (long i = 0; i < options.connections; i++)
-        if (all[i].phase != IDLE) fail(&all[i], "end", "not finished within 5 s after the time was up");
+        if (all[i].phase != IDLE && all[i].phase != HELD) fail(&all[i], "end", "not finished within 5 s after the time was up");
     report.ended = monotonic_nanoseconds();
     report_print(&report);
     return report.done ? 0 : 1;

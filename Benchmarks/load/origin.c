@@ -2,7 +2,8 @@
 //
 //   origin --http PORT --raw PORT
 //
-// The HTTP port answers GET /N with 200 and N bytes, keeps the connection unless the request says "Connection: close",
+// The HTTP port answers GET /N with 200 and N bytes that may not be stored, GET /cached/N with N bytes that may be stored
+// for a day, keeps the connection unless the request says "Connection: close",
 // and answers requests that come together one after another. The raw port speaks the protocol of wire.h.
 // Runs until it is ended by a signal. Prints "ready" once both ports are open.
 #define _GNU_SOURCE
@@ -83,12 +84,14 @@ static int take_http(struct connection *c) {
     *end = 0;
     char *text = (char *)c->in;
     if (strncmp(text, "GET /", 5)) return -1;
-    c->body_left = strtoull(text + 5, NULL, 10);
+    int cached = !strncmp(text + 5, "cached/", 7);
+    c->body_left = strtoull(text + 5 + (cached ? 7 : 0), NULL, 10);
     c->close_after = strcasestr(text, "\r\nconnection: close") != NULL || strstr(text, " HTTP/1.0\r\n") != NULL;
     c->head_length = (size_t)snprintf(c->head, sizeof c->head,
                                       "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n"
-                                      "Content-Length: %llu\r\n%s\r\n",
-                                      (unsigned long long)c->body_left, c->close_after ? "Connection: close\r\n" : "");
+                                      "Cache-Control: %s\r\nContent-Length: %llu\r\n%s\r\n",
+                                      cached ? "max-age=86400" : "no-store", (unsigned long long)c->body_left,
+                                      c->close_after ? "Connection: close\r\n" : "");
     c->head_sent = 0;
     consume(c, (size_t)(end + 4 - c->in));
     return 1;
