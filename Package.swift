@@ -77,7 +77,7 @@ let package = Package(
         .target(name: "HTTPForwarding", dependencies: ["TLSWire", nioHTTP1], swiftSettings: strict),
 
         .target(
-            name: "HTTPCaching", dependencies: [nioHTTP1, structuredFields],
+            name: "HTTPCaching", dependencies: [nio[0], nioHTTP1, structuredFields],
             swiftSettings: strict),
 
         // What responses are stored in.
@@ -154,7 +154,8 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "HTTPForwardingTests", dependencies: ["HTTPForwarding", "TLSWire", nioHTTP1], swiftSettings: strict),
-        .testTarget(name: "HTTPCachingTests", dependencies: ["HTTPCaching", nioHTTP1], swiftSettings: strict),
+        .testTarget(
+            name: "HTTPCachingTests", dependencies: ["HTTPCaching", nio[0], nioHTTP1], swiftSettings: strict),
         .testTarget(
             name: "CacheStorageTests", dependencies: ["CacheStorage", "HTTPCaching", nioHTTP1, logging] + nio,
             swiftSettings: strict),

@@ -1,0 +1,32 @@
+/// An entity tag (RFC 9110 §8.8.3).
+public struct EntityTag: Hashable, Sendable {
+    public var isWeak: Bool
+    /// Without the quotes.
+    public var opaque: String
+
+    public init(isWeak: Bool = false, opaque: String) {
+        self.isWeak = isWeak
+        self.opaque = opaque
+    }
+
+    /// As in a field: `"x"` or `W/"x"`. Nothing else is one.
+    public init?(_ text: some StringProtocol) {
+        var rest = Substring(text).utf8
+        self.isWeak = rest.starts(with: "W/".utf8)
+        if self.isWeak { rest = rest.dropFirst(2) }
+        guard rest.count >= 2, rest.first == UInt8(ascii: "\""), rest.last == UInt8(ascii: "\"") else { return nil }
+        let opaque = rest.dropFirst().dropLast()
+        guard opaque.allSatisfy({ $0 == 0x21 || ($0 >= 0x23 && $0 != 0x7F) }) else { return nil }
+        self.opaque = String(decoding: opaque, as: UTF8.self)
+    }
+
+    /// Both strong and the same: the bodies are equal byte by byte.
+    public func matchesStrongly(_ other: EntityTag) -> Bool {
+        !self.isWeak && !other.isWeak && self.opaque == other.opaque
+    }
+
+    /// The same, weak or not: one will do for the other.
+    public func matchesWeakly(_ other: EntityTag) -> Bool {
+        self.opaque == other.opaque
+    }
+}

@@ -1,0 +1,136 @@
+/// What a stored response answers: a URI of a site (RFC 9111 §2). The method GET is implied. `Vary` decides among the
+/// responses of one key.
+public struct CacheKey: Hashable, Sendable {
+    /// The site as the configuration names it. Two sites never share a stored response.
+    public let site: String
+    /// `scheme://host[:port]/path?query`, normalised.
+    public let uri: String
+
+    /// A key as it was read from a store or an administrator. The URI is taken as it is.
+    public init(site: String, uri: String) {
+        self.site = site
+        self.uri = uri
+    }
+
+    /// The key of a request.
+    ///
+    /// - Parameters:
+    ///   - scheme: `http` or `https`, in any letter case.
+    ///   - authority: the host, with a port if it isn't the scheme's own.
+    ///   - target: path and query as in the request line; an absolute URI is not accepted here.
+    ///   - query: the site's rules.
+    public init(site: String, scheme: String, authority: String, target: String, query: QueryRules = QueryRules()) {
+        let prefix = Self.origin(scheme: scheme, authority: authority)
+        self.init(site: site, uri: prefix + Self.normalised(target, query))
+    }
+
+    /// Path and query without scheme and authority, as they stand in the key.
+    public var target: Substring { self.uri[self.targetStart...] }
+
+    /// The path as it stands in the key. Path patterns are compared with it.
+    public var path: Substring { self.target.prefix { $0 != "?" } }
+
+    /// `scheme://host[:port]`.
+    public var origin: Substring { self.uri[..<self.targetStart] }
+
+    private var targetStart: String.Index {
+        let view = self.uri.utf8
+        var slashes = 0
+        for index in view.indices where view[index] == UInt8(ascii: "/") {
+            slashes += 1
+            if slashes == 3 { return index }
+        }
+        return view.endIndex
+    }
+
+    /// The keys that a URI reference in a response field (`Location`, `Content-Location`) may mean, if it points to
+    /// this key's own origin (RFC 9111 §4.4). References relative to the path are resolved as in RFC 3986 §5.2.
+    public func resolving(_ reference: some StringProtocol, query: QueryRules) -> CacheKey? {
+        guard let target = URIReference.target(of: Substring(reference), from: self) else { return nil }
+        return CacheKey(site: self.site, uri: self.origin + Self.normalised(target, query))
+    }
+
+    /// Scheme and host in lower case, without the scheme's default port or a trailing dot.
+    static func origin(scheme: String, authority: String) -> String {
+        let scheme = FieldText.lowercased(scheme)
+        var host = Substring(FieldText.lowercased(authority))
+        let portStart = host.utf8.lastIndex(of: UInt8(ascii: ":"))
+        var port: Substring = ""
+        if let portStart, !host[portStart...].utf8.contains(UInt8(ascii: "]")) {
+            port = host[host.utf8.index(after: portStart)...]
+            host = host[..<portStart]
+        }
+        if host.utf8.count > 1, host.utf8.last == UInt8(ascii: ".") { host = host.dropLast() }
+        let isDefault = port.isEmpty || (scheme == "https" && port == "443") || (scheme == "http" && port == "80")
+        return isDefault ? "\(scheme)://\(host)" : "\(scheme)://\(host):\(port)"
+    }
+
+    static func normalised(_ target: String, _ rules: QueryRules) -> String {
+        // Most targets need nothing done.
+        var needsWork = false
+        var hasQuery = false
+        for byte in target.utf8 {
+            if byte == UInt8(ascii: "%") || byte == UInt8(ascii: "#") { needsWork = true }
+            if byte == UInt8(ascii: "?") { hasQuery = true }
+        }
+        if target.utf8.first == UInt8(ascii: "/"), !needsWork, !(hasQuery && rules.takesApart) { return target }
+
+        var text = Substring(target)
+        if let fragment = text.utf8.firstIndex(of: UInt8(ascii: "#")) { text = text[..<fragment] }
+        if text.utf8.first == UInt8(ascii: "?") || text.isEmpty { text = Substring("/" + text) }
+        let escaped = Substring(Self.escapesNormalised(text, decodesUnreserved: rules.decodesUnreserved))
+        guard let mark = escaped.utf8.firstIndex(of: UInt8(ascii: "?")) else { return String(escaped) }
+        let path = escaped[..<mark]
+        guard let query = rules.normalised(escaped[escaped.utf8.index(after: mark)...]) else { return String(path) }
+        return path + "?" + query
+    }
+
+    /// Percent-encodings with their digits in upper case, and decoded where that was asked for and changes no meaning.
+    /// A dot is never decoded, so that no new `..` appears.
+    private static func escapesNormalised(_ text: Substring, decodesUnreserved: Bool) -> String {
+        var out: [UInt8] = []
+        out.reserveCapacity(text.utf8.count)
+        var rest = text.utf8[...]
+        while let byte = rest.popFirst() {
+            guard byte == UInt8(ascii: "%"), let high = rest.first, let highValue = Self.hexValue(high),
+                let low = rest.dropFirst().first, let lowValue = Self.hexValue(low)
+            else {
+                out.append(byte)
+                continue
+            }
+            rest = rest.dropFirst(2)
+            let decoded = highValue << 4 | lowValue
+            if decodesUnreserved, Self.isUnreserved(decoded) {
+                out.append(decoded)
+            } else {
+                out.append(byte)
+                out.append(Self.hexDigit(highValue))
+                out.append(Self.hexDigit(lowValue))
+            }
+        }
+        return String(decoding: out, as: UTF8.self)
+    }
+
+    private static func hexValue(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+        default: nil
+        }
+    }
+
+    private static func hexDigit(_ value: UInt8) -> UInt8 {
+        value < 10 ? value + UInt8(ascii: "0") : value - 10 + UInt8(ascii: "A")
+    }
+
+    /// Letters, digits, `-`, `_`, `~` (RFC 3986 §2.3 without the dot).
+    private static func isUnreserved(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "~"):
+            true
+        default: false
+        }
+    }
+}

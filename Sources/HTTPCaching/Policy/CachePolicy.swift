@@ -1,0 +1,113 @@
+/// How one site is cached. `CachePolicy()` is RFC 9111 as it stands, with the choices that `CacheRule` lists.
+public struct CachePolicy: Hashable, Sendable {
+    /// What becomes part of the key.
+    public var query: QueryRules
+    /// For every path that none of `paths` matches.
+    public var defaults: CacheRule
+    /// The first whose pattern matches the path decides alone; nothing is merged with `defaults`.
+    public var paths: [PathRule]
+
+    /// A rule for the paths that match a pattern (`/static/*`, `*.css`), compared with `CacheKey.path`.
+    public struct PathRule: Hashable, Sendable {
+        public var pattern: GlobPattern
+        public var rule: CacheRule
+
+        public init(pattern: GlobPattern, rule: CacheRule) {
+            self.pattern = pattern
+            self.rule = rule
+        }
+    }
+
+    public init(query: QueryRules = QueryRules(), defaults: CacheRule = CacheRule(), paths: [PathRule] = []) {
+        self.query = query
+        self.defaults = defaults
+        self.paths = paths
+    }
+
+    /// The rule for one key.
+    public func rule(for key: CacheKey) -> CacheRule {
+        if self.paths.isEmpty { return self.defaults }
+        let path = key.path
+        return self.paths.first { $0.pattern.matches(path) }?.rule ?? self.defaults
+    }
+}
+
+/// What a site wants for some of its paths. Times are in milliseconds.
+public struct CacheRule: Hashable, Sendable {
+    /// What to do with responses that set cookies. Sharing one hands a visitor's session to others.
+    public enum SetCookiePolicy: String, Hashable, Sendable, CaseIterable {
+        /// Not stored, unless the response says `public` or has a lifetime meant for shared caches (`s-maxage`,
+        /// `CDN-Cache-Control`).
+        case refuseUnlessShared = "refuse-unless-shared"
+        /// Never stored.
+        case refuse
+        /// Stored, cookies included, wherever RFC 9111 lets the response be stored with an explicit lifetime.
+        case store
+        /// Stored without its cookies. Only the client that the origin answered gets them.
+        case strip
+    }
+
+    /// What requests' `Cache-Control` and `Pragma` can do.
+    public enum RequestDirectives: String, Hashable, Sendable, CaseIterable {
+        /// As RFC 9111 §5.2.1 says: any client can have the origin asked.
+        case honour
+        /// `only-if-cached` and `no-store` are honoured; what would make the origin work more is not.
+        case limited
+        case ignore
+    }
+
+    /// Neither looked up nor stored.
+    public var bypass: Bool
+    /// Neither looked up nor stored for requests with a cookie of such a name.
+    public var bypassCookies: [GlobPattern]
+    /// Neither looked up nor stored for requests with such a field. In lower case.
+    public var bypassFields: [String]
+
+    /// Freshness for responses about which the origin says nothing, heuristically cacheable statuses only; nil: the
+    /// heuristic alone.
+    public var defaultLifetime: Int64?
+    /// Replaces what the origin says about freshness, but for `no-store`, `private` and `no-cache`.
+    public var overrideLifetime: Int64?
+    /// No lifetime is longer than this.
+    public var maximumLifetime: Int64
+    /// The heuristic lifetime is this share of the time since `Last-Modified`, in hundredths. 0 turns it off.
+    public var heuristicPercent: Int64
+    /// No heuristic lifetime is longer than this.
+    public var maximumHeuristicLifetime: Int64
+    /// Freshness by status, for errors about which the origin says nothing.
+    public var negativeLifetimes: [Int: Int64]
+
+    /// For responses that don't have the directive and may be served stale.
+    public var staleWhileRevalidate: Int64
+    /// For responses that don't have the directive and may be served stale.
+    public var staleIfError: Int64
+
+    public var setCookie: SetCookiePolicy
+    public var requestDirectives: RequestDirectives
+    /// Bytes of body. What is known to be larger isn't stored; what turns out to be larger is dropped.
+    public var maximumObjectBytes: Int64
+    /// Applied to each response that is sent to a client, stored or not.
+    public var responseFields: FieldEdits
+
+    /// By default: nothing bypassed; lifetimes as the origin says, at most a year; a tenth of the time since
+    /// `Last-Modified` where it says nothing, at most a day; 404 and 410 like any other status; stale responses served
+    /// for a minute while the origin fails; responses with cookies not stored unless meant for shared caches; requests'
+    /// directives honoured; bodies of up to 1 GiB.
+    public init() {
+        self.bypass = false
+        self.bypassCookies = []
+        self.bypassFields = []
+        self.defaultLifetime = nil
+        self.overrideLifetime = nil
+        self.maximumLifetime = 365 * 86_400_000
+        self.heuristicPercent = 10
+        self.maximumHeuristicLifetime = 86_400_000
+        self.negativeLifetimes = [:]
+        self.staleWhileRevalidate = 0
+        self.staleIfError = 60_000
+        self.setCookie = .refuseUnlessShared
+        self.requestDirectives = .honour
+        self.maximumObjectBytes = 1 << 30
+        self.responseFields = FieldEdits()
+    }
+}

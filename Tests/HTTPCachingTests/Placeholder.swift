@@ -1,2 +1,0 @@
-import HTTPCaching
-import Testing
