@@ -28,6 +28,7 @@ let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metri
 let atomics: Target.Dependency = .product(name: "Atomics", package: "swift-atomics")
 let collections: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let nioHTTP2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
+let nioHPACK: Target.Dependency = .product(name: "NIOHPACK", package: "swift-nio-http2")
 let structuredFields: Target.Dependency = .product(
     name: "RawStructuredFieldValues", package: "swift-http-structured-headers")
 let sqlite: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
@@ -74,7 +75,7 @@ let package = Package(
         .target(name: "TLSWire", dependencies: [nio[0]], swiftSettings: strict),
         .target(name: "KeyProtocol", dependencies: ["TLSWire", nio[0]], swiftSettings: strict),
         .target(name: "RecordLayer", dependencies: ["CLibCrypto", "TLSWire", nio[0], crypto], swiftSettings: strict),
-        .target(name: "HTTPForwarding", dependencies: ["TLSWire", nioHTTP1], swiftSettings: strict),
+        .target(name: "HTTPForwarding", dependencies: ["TLSWire", nioHTTP1, nioHPACK], swiftSettings: strict),
 
         .target(
             name: "HTTPCaching", dependencies: [nio[0], nioHTTP1, structuredFields],
@@ -106,7 +107,7 @@ let package = Package(
             name: "Edge",
             dependencies: [
                 "CacheStorage", "HTTPCaching", "HTTPForwarding", "KeyProtocol", "PeerLink", "RecordLayer", "TLSWire",
-                nioSSL, nioHTTP1, nioHTTP2, nioHelpers, logging, metrics, lifecycle, collections,
+                nioSSL, nioHTTP1, nioHTTP2, nioHPACK, nioHelpers, logging, metrics, lifecycle, collections,
                 .product(name: "NIOTLS", package: "swift-nio"),
             ] + nio,
             swiftSettings: strict),
@@ -153,7 +154,8 @@ let package = Package(
             dependencies: ["RecordLayer", "TLSWire", "Fleet", nioSSL, nioEmbedded, nioHelpers, crypto] + nio,
             swiftSettings: strict),
         .testTarget(
-            name: "HTTPForwardingTests", dependencies: ["HTTPForwarding", "TLSWire", nioHTTP1], swiftSettings: strict),
+            name: "HTTPForwardingTests", dependencies: ["HTTPForwarding", "TLSWire", nioHTTP1, nioHPACK],
+            swiftSettings: strict),
         .testTarget(
             name: "HTTPCachingTests", dependencies: ["HTTPCaching", nio[0], nioHTTP1], swiftSettings: strict),
         .testTarget(
@@ -181,7 +183,7 @@ let package = Package(
             dependencies: [
                 "CacheStorage", "Edge", "Fleet", "HTTPCaching", "HTTPForwarding", "KeyHolder", "KeyProtocol",
                 "PeerLink",
-                "RecordLayer", "TLSWire", nioSSL, nioHTTP1, nioHTTP2, nioEmbedded, x509, crypto, logging, "TestSockets",
+                "RecordLayer", "TLSWire", nioSSL, nioHTTP1, nioHTTP2, nioHPACK, nioEmbedded, x509, crypto, logging, "TestSockets",
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
             ] + nio,
             swiftSettings: strict),

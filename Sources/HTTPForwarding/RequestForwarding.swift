@@ -16,8 +16,15 @@ public struct ForwardedRequest: Sendable {
     public var stopsDecoder: Bool
     /// The client will read another response on this connection.
     public var clientPersists: Bool
-    /// The minor version that the client speaks: 0 or 1 (higher ones count as 1).
-    public var clientMinorVersion: Int
+    /// What the client speaks.
+    public var clientVersion: ClientVersion
+}
+
+/// The protocol versions between client and edge, oldest first. Later minor versions of HTTP/1 count as 1.1.
+public enum ClientVersion: Int, Comparable, Sendable {
+    case http10, http11, http2
+
+    public static func < (one: ClientVersion, other: ClientVersion) -> Bool { one.rawValue < other.rawValue }
 }
 
 /// What becomes of a request.
@@ -33,11 +40,12 @@ public enum RequestDecision: Sendable {
 /// Pure: the same head gives the same decision. All faults here are the client's; nothing is dropped silently but fields
 /// that are for one hop only.
 public struct RequestForwarding: Sendable {
-    private let policy: ForwardingPolicy
+    let policy: ForwardingPolicy
     private let serverName: ServerName
     private let serverNameIsServed: Bool
     private let client: ClientNode
     private let forwardedPrefix: String
+    private let via20: String
     private let via11: String
     private let via10: String
 
@@ -53,6 +61,7 @@ public struct RequestForwarding: Sendable {
         self.forwardedPrefix =
             "by=\(ForwardedElement.obfuscatedIdentifier(policy.pseudonym));for=\(client.forwardedValue)"
             + ";proto=\(policy.scheme);host="
+        self.via20 = "2.0 \(policy.pseudonym)"
         self.via11 = "1.1 \(policy.pseudonym)"
         self.via10 = "1.0 \(policy.pseudonym)"
     }
@@ -79,23 +88,33 @@ public struct RequestForwarding: Sendable {
         let body = try Self.body(fields.framing, minorVersion: minorVersion)
 
         let (uri, host) = try self.route(target, head: head, fields: fields, minorVersion: minorVersion)
+        return try self.decided(
+            head.method, uri: uri, host: host, fields: fields, body: body,
+            version: minorVersion == 0 ? .http10 : .http11)
+    }
+
+    /// What the versions have in common, once target, host and framing are known.
+    func decided(
+        _ method: HTTPMethod, uri: String, host: String, fields: RequestFields, body: BodyFraming,
+        version: ClientVersion
+    ) throws(RequestRefusal) -> RequestDecision {
         if fields.isLoop { throw .loop }
 
-        let persists = fields.connection.persists(minorVersion: minorVersion)
+        let persists = fields.connection.persists(minorVersion: version == .http10 ? 0 : 1)
         var maxForwards: Int64?
-        if let value = fields.maxForwards, head.method == .TRACE || head.method == .OPTIONS {
+        if let value = fields.maxForwards, method == .TRACE || method == .OPTIONS {
             guard let number = FramingFields.number(value) else { throw .badMaxForwards }
             if number == 0 {
                 // TRACE would show the client's own cookies to scripts that may not see them.
-                if head.method == .TRACE { throw .traceNotAnswered }
+                if method == .TRACE { throw .traceNotAnswered }
                 return .answerOptions(clientPersists: persists)
             }
             maxForwards = number - 1
         }
-        if head.method == .TRACE, body != .none { throw .traceWithBody }
+        if method == .TRACE, body != .none { throw .traceWithBody }
 
         var expectsContinue = false
-        if let expectation = fields.expectation, minorVersion >= 1 {
+        if let expectation = fields.expectation, version > .http10 {
             guard FieldText.equal(expectation, "100-continue") else { throw .unknownExpectation }
             expectsContinue = body != .none
         }
@@ -113,28 +132,36 @@ public struct RequestForwarding: Sendable {
         if expectsContinue { out.append(("Expect", "100-continue")) }
         if let maxForwards { out.append(("Max-Forwards", String(maxForwards))) }
         for value in fields.vias { out.append(("Via", value)) }
-        out.append(("Via", minorVersion == 0 ? self.via10 : self.via11))
+        out.append(("Via", self.via(version)))
         self.appendClientAddress(to: &out, fields: fields, host: host)
         // What follows an upgrade is not HTTP: the decoder has to agree that there is one.
         let upgrades =
-            minorVersion >= 1 && fields.connection.upgrade && fields.connection.isPlain
+            version == .http11 && fields.connection.upgrade && fields.connection.isPlain
             && !fields.upgradeProtocols.isEmpty
         if upgrades {
             out.append(("Connection", "Upgrade"))
             out.append(("Upgrade", fields.upgradeProtocols.joined(separator: ", ")))
-        } else if fields.acceptsTrailers, minorVersion >= 1 {
+        } else if fields.acceptsTrailers, version > .http10 {
             out.append(("Connection", "TE"))
             out.append(("TE", "trailers"))
         }
         return .forward(
             ForwardedRequest(
-                head: HTTPRequestHead(version: .http1_1, method: head.method, uri: uri, headers: HTTPHeaders(out)),
+                head: HTTPRequestHead(version: .http1_1, method: method, uri: uri, headers: HTTPHeaders(out)),
                 body: body, expectsContinue: expectsContinue, upgrades: upgrades,
                 stopsDecoder: fields.mentionsUpgrade, clientPersists: persists,
-                clientMinorVersion: minorVersion))
+                clientVersion: version))
     }
 
-    private static func body(_ fields: FramingFields, minorVersion: Int) throws(RequestRefusal) -> BodyFraming {
+    private func via(_ version: ClientVersion) -> String {
+        switch version {
+        case .http10: self.via10
+        case .http11: self.via11
+        case .http2: self.via20
+        }
+    }
+
+    static func body(_ fields: FramingFields, minorVersion: Int) throws(RequestRefusal) -> BodyFraming {
         if fields.hasCoding, minorVersion == 0 { throw .codingInHTTP10 }
         do throws(FramingFault) {
             return try fields.framing() ?? .none
@@ -181,7 +208,7 @@ public struct RequestForwarding: Sendable {
         return (head.uri, host)
     }
 
-    private func checkHost(_ text: String) throws(RequestRefusal) {
+    func checkHost(_ text: String) throws(RequestRefusal) {
         if self.serverNameIsServed, text == self.serverName.rawValue { return }
         guard let authority = Authority(text) else { throw text.isEmpty ? .missingHost : .badHost }
         guard case .name(let name) = authority.host, self.policy.serves(name) else { throw .hostNotServed }

@@ -12,6 +12,7 @@ public enum RequestRefusal: String, Error, CaseIterable, Sendable {
     case missingHost = "missing-host"
     case severalHosts = "several-hosts"
     case badHost = "bad-host"
+    case authorityDiffersFromHost = "authority-differs-from-host"
     case hostNotServed = "host-not-served"
     case schemeNotServed = "scheme-not-served"
     case badFieldName = "bad-field-name"
@@ -51,6 +52,7 @@ public enum RequestRefusal: String, Error, CaseIterable, Sendable {
         case .missingHost: "The request has no Host field."
         case .severalHosts: "The request has more than one Host field."
         case .badHost: "The Host is not valid."
+        case .authorityDiffersFromHost: "The :authority and the Host field name different hosts."
         case .hostNotServed: "This connection does not serve that host. Open a new one for it."
         case .schemeNotServed: "This connection does not serve that scheme."
         case .badFieldName: "A field name has a character that is not allowed."
@@ -75,7 +77,7 @@ public enum RequestRefusal: String, Error, CaseIterable, Sendable {
         switch self {
         case .badFieldName, .badFieldValue, .connectionNamesVitalField, .lengthAndCoding, .differingLengths, .badLength,
             .codingInHTTP10, .codingNotSupported, .chunkedNotLast, .connectNotSupported, .badTarget, .traceWithBody,
-            .missingHost, .severalHosts, .badHost:
+            .missingHost, .severalHosts, .badHost, .authorityDiffersFromHost:
             true
         default:
             false

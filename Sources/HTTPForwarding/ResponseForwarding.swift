@@ -16,11 +16,12 @@ public enum ResponseRefusal: String, Error, CaseIterable, Sendable {
 
 /// A response as it goes to the client.
 public struct ForwardedResponse: Sendable {
-    /// HTTP/1.1 always (RFC 9110 §2.5: a server's own version), with framing fields that say what `clientBody` says.
+    /// HTTP/1.1 always (RFC 9110 §2.5: a server's own version), with framing fields that say what `clientBody` says. To
+    /// HTTP/2 clients without the fields that concern a connection; what remains is a matter of spelling.
     public var head: HTTPResponseHead
     /// How the origin marks the end of the body.
     public var originBody: BodyFraming
-    /// How the client sees the end of the body.
+    /// How the client sees the end of the body. HTTP/2 marks it itself: `.chunked` means a length that nobody has announced.
     public var clientBody: BodyFraming
     /// The origin's connection may carry another request.
     public var originPersists: Bool
@@ -81,7 +82,7 @@ public struct ResponseForwarding: Sendable {
 
         var clientBody = originBody
         if originBody == .chunked || originBody == .untilClose {
-            clientBody = request.clientMinorVersion >= 1 ? .chunked : .untilClose
+            clientBody = request.clientVersion > .http10 ? .chunked : .untilClose
         }
         let clientPersists = request.clientPersists && !closing && clientBody != .untilClose && !request.stopsDecoder
 
@@ -92,7 +93,7 @@ public struct ResponseForwarding: Sendable {
         switch clientBody {
         case .length(let length): out.append(("Content-Length", String(length)))
         case .chunked:
-            out.append(("Transfer-Encoding", "chunked"))
+            if request.clientVersion != .http2 { out.append(("Transfer-Encoding", "chunked")) }
             for value in fields.trailers { out.append(("Trailer", value)) }
         case .untilClose: break
         case .none:
@@ -101,7 +102,9 @@ public struct ResponseForwarding: Sendable {
                 out.append(("Content-Length", String(length)))
             }
         }
-        if code == 101 {
+        if request.clientVersion == .http2 {
+            // Connections are HTTP/2's own business (RFC 9113 §8.2.2), and 426 can't be obeyed there.
+        } else if code == 101 {
             out.append(("Connection", "Upgrade"))
             for value in fields.upgrades { out.append(("Upgrade", value)) }
         } else {
@@ -111,7 +114,7 @@ public struct ResponseForwarding: Sendable {
                 out.append(("Connection", clientPersists ? "Upgrade" : "Upgrade, close"))
             } else if !clientPersists {
                 out.append(("Connection", "close"))
-            } else if request.clientMinorVersion == 0 {
+            } else if request.clientVersion == .http10 {
                 out.append(("Connection", "keep-alive"))
             }
         }
@@ -126,7 +129,7 @@ public struct ResponseForwarding: Sendable {
     /// An informational response other than 101, or `nil` where the client is not to see it: HTTP/1.0 knows none
     /// (RFC 9110 §15.2), and one that is malformed is dropped, since the final response is still to come.
     public func informational(_ head: HTTPResponseHead, to request: ForwardedRequest) -> HTTPResponseHead? {
-        guard request.clientMinorVersion >= 1, (100...199).contains(head.status.code), head.status.code != 101 else {
+        guard request.clientVersion > .http10, (100...199).contains(head.status.code), head.status.code != 101 else {
             return nil
         }
         // Whether the client asked for it or not, 100 without a body to wait for only confuses.

@@ -47,7 +47,7 @@ struct LocalResponse {
         }
     }
 
-    func head(closing: Bool, clientMinorVersion: Int) -> HTTPResponseHead {
+    func head(closing: Bool, for client: ClientVersion) -> HTTPResponseHead {
         var fields: [(String, String)] = []
         fields.reserveCapacity(5)
         if !self.text.isEmpty { fields.append(("Content-Type", "text/plain; charset=utf-8")) }
@@ -58,9 +58,11 @@ struct LocalResponse {
         }
         // Long enough to spread clients that come back.
         if self.status == .serviceUnavailable { fields.append(("Retry-After", "5")) }
-        if closing {
+        if client == .http2 {
+            // Connections are HTTP/2's own business.
+        } else if closing {
             fields.append(("Connection", "close"))
-        } else if clientMinorVersion == 0 {
+        } else if client == .http10 {
             fields.append(("Connection", "keep-alive"))
         }
         return HTTPResponseHead(version: .http1_1, status: self.status, headers: HTTPHeaders(fields))

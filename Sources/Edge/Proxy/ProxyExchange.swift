@@ -2,14 +2,15 @@ import HTTPForwarding
 import NIOCore
 import NIOHTTP1
 
-/// One request of a client and its response: stands between the client's ``ProxyHandler`` and the ``OriginClient``.
+/// One request of a client and its response: stands between a ``ClientStream`` and the ``OriginClient``, and knows
+/// neither's protocol version.
 ///
-/// Once the response's head is sent, every failure aborts the client's connection: a response that is cut off must not look
+/// Once the response's head is sent, every failure aborts the client's stream: a response that is cut off must not look
 /// complete.
 final class ProxyExchange: OriginReceiver {
     let request: ForwardedRequest
     let started: NIODeadline
-    private let handler: ProxyHandler
+    private let stream: any ClientStream
     private let site: ProxySite
     private var origin: OriginExchange?
     private(set) var isRequestComplete: Bool
@@ -20,9 +21,9 @@ final class ProxyExchange: OriginReceiver {
     private var originWasWaitedFor = false
     private var isOver = false
 
-    init(_ request: ForwardedRequest, handler: ProxyHandler, site: ProxySite, now: NIODeadline) {
+    init(_ request: ForwardedRequest, stream: any ClientStream, site: ProxySite, now: NIODeadline) {
         self.request = request
-        self.handler = handler
+        self.stream = stream
         self.site = site
         self.started = now
         self.isRequestComplete = false
@@ -55,7 +56,7 @@ final class ProxyExchange: OriginReceiver {
         self.origin?.end(self.request.body == .chunked ? TrailerFields.forwarded(trailers) : nil)
     }
 
-    /// The client's connection is gone, or the handler has answered in the exchange's place.
+    /// The client's stream is gone, or it has answered in the exchange's place.
     func cancel() {
         self.isOver = true
         self.origin?.cancel()
@@ -86,21 +87,21 @@ final class ProxyExchange: OriginReceiver {
     // MARK: What the origin does
 
     func originWritabilityChanged() {
-        self.handler.exchangeMoved()
+        self.stream.exchangeMoved()
     }
 
     func originInformational(_ head: HTTPResponseHead) {
         guard !self.isOver, self.response == nil else { return }
         if let head = self.site.responses.informational(head, to: self.request) {
-            self.handler.send(.head(head))
-            self.handler.flush()
+            self.stream.send(.head(head))
+            self.stream.flush()
         }
     }
 
     func originHead(_ head: HTTPResponseHead) {
         guard !self.isOver else { return }
         // The rest of a body that the origin did not wait for may be long: no further request after it.
-        let closing = self.handler.isLastRequest || !self.isRequestComplete
+        let closing = self.stream.isLastRequest || !self.isRequestComplete
         switch self.site.responses.decide(head, to: self.request, closing: closing) {
         case .success(let response):
             if head.status == .switchingProtocols, !self.isRequestComplete {
@@ -109,7 +110,7 @@ final class ProxyExchange: OriginReceiver {
             self.response = response
             self.status = head.status.code
             self.origin?.connectionPersists = response.originPersists
-            self.handler.send(.head(response.head))
+            self.stream.send(.head(response.head))
         case .failure(let refusal):
             self.fail(OriginFailure(.badResponse, refusal.rawValue))
         }
@@ -118,14 +119,14 @@ final class ProxyExchange: OriginReceiver {
     func originBody(_ bytes: ByteBuffer) {
         guard !self.isOver, let response, response.clientBody != .none else { return }
         self.responseBytes += bytes.readableBytes
-        self.handler.send(.body(.byteBuffer(bytes)))
+        self.stream.send(.body(.byteBuffer(bytes)))
     }
 
     func originReadComplete() {
         guard !self.isOver else { return }
-        self.handler.flush()
-        if !self.handler.isWritable { self.origin?.pause() }
-        self.handler.exchangeMoved()
+        self.stream.flush()
+        if !self.stream.isWritable { self.origin?.pause() }
+        self.stream.exchangeMoved()
     }
 
     func originEnd(_ trailers: HTTPHeaders?) {
@@ -133,15 +134,15 @@ final class ProxyExchange: OriginReceiver {
         guard let response else { return self.originFailed(OriginFailure(.badResponse, "end before the head")) }
         self.isOver = true
         if self.status == HTTPResponseStatus.switchingProtocols.code {
-            self.handler.flush()
+            self.stream.flush()
             if let channel = self.origin?.detach() {
-                self.handler.becomeTunnel(self, to: channel)
+                self.stream.becomeTunnel(self, to: channel)
             } else {
-                self.handler.abort(self, outcome: "origin-failed")
+                self.stream.abort(self, outcome: "origin-failed")
             }
         } else {
             let trailers = response.clientBody == .chunked ? TrailerFields.forwarded(trailers) : nil
-            self.handler.exchangeEnded(self, trailers: trailers, persists: response.clientPersists)
+            self.stream.exchangeEnded(self, trailers: trailers, persists: response.clientPersists)
         }
         self.origin = nil
     }
@@ -154,11 +155,11 @@ final class ProxyExchange: OriginReceiver {
     func fail(_ failure: OriginFailure) {
         self.cancel()
         self.site.metrics.originFailed(failure.cause.rawValue)
-        self.handler.logOriginFailure(failure, afterHead: self.response != nil)
+        self.stream.logOriginFailure(failure, afterHead: self.response != nil)
         if self.response == nil {
             self.answer(LocalResponse(failure))
         } else {
-            self.handler.abort(self, outcome: "origin-failed")
+            self.stream.abort(self, outcome: "origin-failed")
         }
     }
 
@@ -167,9 +168,9 @@ final class ProxyExchange: OriginReceiver {
         self.cancel()
         if self.response == nil {
             self.status = local.status.code
-            self.handler.answer(local, instead: self)
+            self.stream.answer(local, instead: self)
         } else {
-            self.handler.abort(self, outcome: local.reason)
+            self.stream.abort(self, outcome: local.reason)
         }
     }
 }

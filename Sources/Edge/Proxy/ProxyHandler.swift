@@ -10,7 +10,7 @@ import NIOSSL
 /// The peer's violations: what the decoder can't read (answered, then closed), requests that the rules refuse. Silently
 /// dropped: whatever follows an answer after which the connection closes. Our bug: a part that doesn't fit the turn, which the
 /// decoder never produces; dropped as well.
-final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler {
+final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientStream {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundIn = Never
     typealias OutboundOut = HTTPServerResponsePart
@@ -102,7 +102,7 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler {
         let now = NIODeadline.now()
         switch self.rules.decide(head) {
         case .forward(let request):
-            let exchange = ProxyExchange(request, handler: self, site: self.site, now: now)
+            let exchange = ProxyExchange(request, stream: self, site: self.site, now: now)
             self.turn = .exchanging(exchange)
             exchange.begin(on: self.client)
             self.rearm(now)
@@ -159,7 +159,7 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler {
         }
     }
 
-    // MARK: What exchanges do
+    // MARK: ClientStream
 
     var isWritable: Bool { self.context?.channel.isWritable ?? false }
 
@@ -196,7 +196,7 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler {
         let request = exchange.request
         let persists =
             exchange.isRequestComplete && request.clientPersists && !request.stopsDecoder && !self.isLastRequest
-        self.write(local, isHead: request.head.method == .HEAD, minor: request.clientMinorVersion, closing: !persists)
+        self.write(local, isHead: request.head.method == .HEAD, version: request.clientVersion, closing: !persists)
         if persists {
             self.send(.end(nil))
             self.flush()
@@ -215,7 +215,8 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler {
         // The decoder stops at an upgrade, and a body that nobody wants is not worth reading.
         let hasMore = ["content-length", "transfer-encoding", "upgrade"].contains { head.headers.contains(name: $0) }
         let closing = !persists || hasMore || self.isLastRequest
-        self.write(local, isHead: head.method == .HEAD, minor: min(head.version.minor, 1), closing: closing)
+        self.write(
+            local, isHead: head.method == .HEAD, version: head.version.minor == 0 ? .http10 : .http11, closing: closing)
         if closing {
             self.close(lingering: hasMore)
         } else {
@@ -225,9 +226,9 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler {
         }
     }
 
-    private func write(_ local: LocalResponse, isHead: Bool, minor: Int, closing: Bool) {
+    private func write(_ local: LocalResponse, isHead: Bool, version: ClientVersion, closing: Bool) {
         guard let context else { return }
-        self.send(.head(local.head(closing: closing, clientMinorVersion: minor)))
+        self.send(.head(local.head(closing: closing, for: version)))
         if !isHead, let body = local.body(context.channel.allocator) { self.send(.body(.byteBuffer(body))) }
     }
 
@@ -316,7 +317,7 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler {
             exchange.answer(failure)
         case .waiting:
             self.log.record(nil, failure, number: self.requests + 1)
-            self.write(failure, isHead: false, minor: 1, closing: true)
+            self.write(failure, isHead: false, version: .http11, closing: true)
             self.close(lingering: true)
         case .skipping:
             self.context?.close(promise: nil)

@@ -1,0 +1,193 @@
+import HTTPForwarding
+import NIOHPACK
+import NIOHTTP1
+import TLSWire
+import Testing
+
+@Suite struct HTTP2RequestTests {
+    private static let plain = [
+        (":method", "GET"), (":scheme", "https"), (":path", "/a?b=c"), (":authority", "www.example.test"),
+    ]
+
+    private func decide(
+        _ block: [(String, String)], endsStream: Bool = true, claims: ForwardingPolicy.ClientClaims = .replace
+    ) throws -> HTTP2RequestDecision {
+        let builder = try RequestBuilder(claims: claims)
+        return RequestForwarding(policy: builder.policy, serverName: builder.serverName, client: builder.client)
+            .decide(HPACKHeaders(block), endsStream: endsStream)
+    }
+
+    private func forwarded(_ block: [(String, String)], endsStream: Bool = true) throws -> ForwardedRequest {
+        let decision = try self.decide(block, endsStream: endsStream)
+        guard case .decided(.forward(let request)) = decision else {
+            Issue.record("not forwarded: \(decision)")
+            throw NotForwarded()
+        }
+        return request
+    }
+
+    private func malformation(_ block: [(String, String)], endsStream: Bool = true) throws -> HTTP2Malformation? {
+        guard case .malformed(let why) = try self.decide(block, endsStream: endsStream) else { return nil }
+        return why
+    }
+
+    private func refusal(_ block: [(String, String)]) throws -> RequestRefusal? {
+        guard case .decided(.refuse(let why)) = try self.decide(block) else { return nil }
+        return why
+    }
+
+    private static func replacing(_ name: String, _ value: String?) -> [(String, String)] {
+        Self.plain.compactMap { field in field.0 == name ? value.map { (name, $0) } : field }
+    }
+
+    private static let sameFields: [[(String, String)]] = [
+        [("accept", "*/*"), ("user-agent", "x")], [("x-forwarded-for", "10.0.0.1"), ("forwarded", "for=1")],
+        [("via", "1.1 other")], [("te", "trailers")], [("max-forwards", "7")], [("proxy-authorization", "secret")],
+        [("cookie", "a=b; c=d")], [("accept-encoding", "gzip, br"), ("range", "bytes=0-4")],
+    ]
+
+    /// The same request over HTTP/1.1 and over HTTP/2 is the same at the origin, but for `Via`.
+    @Test(arguments: sameFields)
+    func isTheSameRequestAsOverHTTP1(fields: [(String, String)]) throws {
+        var viaHTTP1 = fields
+        if fields.contains(where: { $0.0 == "te" }) { viaHTTP1.append(("Connection", "TE")) }
+        let one = try RequestBuilder().forwarded(.GET, "/a?b=c", viaHTTP1)
+        let two = try self.forwarded(Self.plain + fields)
+        #expect(one.head.method == two.head.method && one.head.uri == two.head.uri && one.body == two.body)
+        func normalised(_ headers: HTTPHeaders) -> [String] {
+            headers.map { "\($0.name.lowercased()): \($0.value.replacing("2.0 paris", with: "1.1 paris"))" }
+        }
+        #expect(normalised(one.head.headers) == normalised(two.head.headers))
+        #expect(two.clientVersion == .http2 && two.head.version == .http1_1 && !two.upgrades)
+        #expect(two.head.headers["via"].last == "2.0 paris")
+    }
+
+    @Test func framesBodies() throws {
+        let post = Self.replacing(":method", "POST")
+        #expect(try self.forwarded(post).body == .none)
+        #expect(try self.forwarded(post + [("content-length", "0")]).body == .length(0))
+        let sized = try self.forwarded(post + [("content-length", "12")], endsStream: false)
+        #expect(sized.body == .length(12) && sized.head.headers["content-length"] == ["12"])
+        let open = try self.forwarded(post + [("trailer", "x-sum")], endsStream: false)
+        #expect(open.body == .chunked && open.head.headers["transfer-encoding"] == ["chunked"])
+        #expect(open.head.headers["trailer"] == ["x-sum"])
+        #expect(try self.malformation(post + [("content-length", "1")]) == .lengthWithoutBody)
+        #expect(try self.refusal(post + [("content-length", "x")]) == .badLength)
+        #expect(try self.refusal(post + [("content-length", "0"), ("content-length", "1")]) == nil)
+        #expect(try self.malformation(post + [("content-length", "0"), ("content-length", "1")]) == .lengthWithoutBody)
+    }
+
+    @Test func joinsCookieCrumbs() throws {
+        let request = try self.forwarded(
+            Self.plain + [("cookie", "a=1"), ("accept", "*/*"), ("cookie", "b=2; c=3"), ("cookie", "d=4")])
+        #expect(request.head.headers["cookie"] == ["a=1; b=2; c=3; d=4"])
+        #expect(request.head.headers.first { $0.name == "Cookie" } != nil)
+    }
+
+    @Test func authorityAndHostHaveToAgree() throws {
+        #expect(try self.forwarded(Self.plain).head.headers["host"] == ["www.example.test"])
+        let withoutAuthority = Self.replacing(":authority", nil)
+        #expect(
+            try self.forwarded(withoutAuthority + [("host", "www.example.test")]).head.headers["host"]
+                == ["www.example.test"])
+        #expect(try self.refusal(withoutAuthority) == .missingHost)
+        #expect(try self.refusal(Self.replacing(":authority", "")) == .missingHost)
+        #expect(try self.forwarded(Self.plain + [("host", "WWW.example.test")]).head.headers["host"].count == 1)
+        #expect(try self.refusal(Self.plain + [("host", "a.shop.example.test")]) == .authorityDiffersFromHost)
+        #expect(try self.refusal(Self.plain + [("host", "www.example.test:444")]) == .authorityDiffersFromHost)
+        #expect(try self.refusal(Self.plain + [("host", "")]) == .badHost)
+        #expect(
+            try self.refusal(Self.plain + [("host", "www.example.test"), ("host", "www.example.test")])
+                == .severalHosts)
+        #expect(try self.refusal(Self.replacing(":authority", "user@www.example.test")) == .badHost)
+    }
+
+    @Test func coalescedConnectionsReachNoOtherSite() throws {
+        #expect(try self.refusal(Self.replacing(":authority", "other.example.test")) == .hostNotServed)
+        #expect(RequestRefusal.hostNotServed.status == .misdirectedRequest)
+        #expect(try self.forwarded(Self.replacing(":authority", "a.shop.example.test")).head.headers.count > 0)
+        #expect(try self.refusal(Self.replacing(":scheme", "http")) == .schemeNotServed)
+    }
+
+    @Test func refusesWhatIsNotForwarded() throws {
+        #expect(
+            try self.refusal([(":method", "CONNECT"), (":authority", "www.example.test:443")]) == .connectNotSupported)
+        #expect(try self.refusal(Self.replacing(":path", "*")) == .asteriskNotOptions)
+        #expect(try self.refusal(Self.replacing(":path", "https://www.example.test/")) == .badTarget)
+        #expect(try self.refusal(Self.replacing(":path", "/a b")) == .badTarget)
+        #expect(
+            try self.refusal(Self.replacing(":path", "/" + String(repeating: "a", count: 16_384))) == .targetTooLong)
+        #expect(try self.refusal(Self.plain + [("expect", "miracles")]) == .unknownExpectation)
+        #expect(try self.refusal(Self.plain + [("via", "1.1 paris")]) == .loop)
+    }
+
+    struct Malformed: Sendable, CustomTestStringConvertible {
+        var why: HTTP2Malformation
+        var block: [(String, String)]
+        var testDescription: String { "\(self.why) \(self.block)" }
+
+        init(_ why: HTTP2Malformation, _ block: [(String, String)]) {
+            self.why = why
+            self.block = block
+        }
+
+        init(_ why: HTTP2Malformation, field name: String, _ value: String) {
+            self.init(why, HTTP2RequestTests.plain + [(name, value)])
+        }
+    }
+
+    private static let malformed: [Malformed] = [
+        Malformed(.missingPseudoField, [(":method", "GET"), (":scheme", "https")]),
+        Malformed(.missingPseudoField, [(":method", ""), (":scheme", "https"), (":path", "/")]),
+        Malformed(.missingPseudoField, [(":method", "G T"), (":scheme", "https"), (":path", "/")]),
+        Malformed(.badPseudoField, field: ":path", "/"),
+        Malformed(.badPseudoField, field: ":authority", "x"),
+        Malformed(.badPseudoField, field: ":status", "200"),
+        Malformed(.badPseudoField, field: ":protocol", "websocket"),
+        Malformed(.badPseudoField, [("accept", "*/*")] + plain),
+        Malformed(
+            .badPseudoField, [(":method", "CONNECT"), (":scheme", "https"), (":path", "/"), (":authority", "a")]),
+        Malformed(.badFieldName, field: "Accept", "*/*"),
+        Malformed(.badFieldName, field: "", "x"),
+        Malformed(.badFieldName, field: "a b", "x"),
+        Malformed(.badFieldValue, field: "accept", "a\r\nb: c"),
+        Malformed(.badFieldValue, field: "accept", "a\0"),
+        Malformed(.badFieldValue, field: "accept", " a"),
+        Malformed(.badFieldValue, field: "accept", "a\t"),
+        Malformed(.connectionField, field: "connection", "close"),
+        Malformed(.connectionField, field: "keep-alive", "1"),
+        Malformed(.connectionField, field: "proxy-connection", "close"),
+        Malformed(.connectionField, field: "transfer-encoding", "chunked"),
+        Malformed(.connectionField, field: "upgrade", "websocket"),
+        Malformed(.connectionField, field: "te", "gzip"),
+        Malformed(.connectionField, field: "te", "trailers, gzip"),
+    ]
+
+    @Test(arguments: malformed)
+    func saysWhatIsMalformed(_ given: Malformed) throws {
+        #expect(try self.malformation(given.block) == given.why)
+    }
+
+    @Test func trailersHaveNoPseudoFields() {
+        #expect(TrailerFields.malformation(HPACKHeaders([("x-sum", "1")])) == nil)
+        #expect(TrailerFields.malformation(HPACKHeaders([(":path", "/")])) == .pseudoFieldInTrailers)
+        #expect(TrailerFields.malformation(HPACKHeaders([("connection", "x")])) == .connectionField)
+    }
+
+    private static let connectionFields: [[(String, String)]] = [
+        [("Content-Length", "5")], [("Transfer-Encoding", "chunked"), ("Trailer", "X-Sum")], [("Connection", "close")],
+        [("Connection", "X-Secret"), ("X-Secret", "1")],
+    ]
+
+    @Test(arguments: connectionFields)
+    func responsesCarryNoConnectionFields(fields: [(String, String)]) throws {
+        let request = try self.forwarded(Self.plain)
+        let head = HTTPResponseHead(version: .http1_1, status: .ok, headers: HTTPHeaders(fields))
+        let response = try ResponseForwarding(pseudonym: "paris").decide(head, to: request, closing: true).get()
+        for name in ["connection", "transfer-encoding", "keep-alive", "upgrade", "x-secret"] {
+            #expect(!response.head.headers.contains(name: name))
+        }
+        #expect(response.head.headers["via"] == ["1.1 paris"])
+        #expect(response.head.headers["trailer"] == fields.filter { $0.0 == "Trailer" }.map(\.1))
+    }
+}
