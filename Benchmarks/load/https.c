@@ -326,7 +326,8 @@ static void make_context(void) {
     // nginx answers a close_notify that comes before any request with the end of the stream only.
     if (options.requests == 0) SSL_CTX_set_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF);
     // The same key agreement with every server, whatever else its library knows.
-    if (!SSL_CTX_set1_groups_list(context, "X25519")) give_up("X25519 is not available");
+    // In TLS 1.2 the list also says which curves a certificate may have.
+    if (!SSL_CTX_set1_groups_list(context, options.tls12 ? "X25519:P-256" : "X25519")) give_up("X25519 is not available");
     const char *tls13 = options.cipher && !options.tls12 ? options.cipher : "TLS_AES_128_GCM_SHA256";
     const char *tls12 = options.cipher && options.tls12
                             ? options.cipher : "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256";
