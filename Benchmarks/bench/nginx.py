@@ -7,9 +7,10 @@ STREAM_MODULES = ("/usr/lib/nginx/modules/ngx_stream_module.so", "/usr/lib64/ngi
 _HEAD = """\
 {modules}{user}daemon off;
 worker_processes 1;
+worker_rlimit_nofile 50000;
 pid {directory}/nginx.pid;
 error_log {directory}/nginx-error.log error;
-events {{ worker_connections 8000; multi_accept on; }}
+events {{ worker_connections 24000; multi_accept on; }}
 """
 
 _HTTP = """\

@@ -1,0 +1,74 @@
+"""Memory of the servers' processes: per 100,000 cached objects and per 10,000 idle TLS connections.
+
+Counted is the proportional set size (/proc/PID/smaps_rollup) of all processes of a server: its own memory and its share of
+what it has in common with others. What a server keeps on disk is not in it, nor is the kernel's memory for sockets.
+"""
+
+import resource
+import subprocess
+
+from . import certificates, cputime
+from .processes import Failed, pinned
+
+NAMES = ("memory-objects", "memory-idle")
+OBJECTS, OBJECT_BYTES = 100_000, 1024
+IDLE = 10_000
+
+
+def measure(name, bench):
+    """Runs one of NAMES. Returns lines of (what, bytes before, bytes after, how many)."""
+    contenders = [
+        ("nginx", bench.nginx.sites["p256"], certificates.SITES, [bench.nginx.server]),
+        ("Varnish behind Hitch", bench.varnish.port, certificates.SITES, [bench.varnish.server, bench.varnish.hitch]),
+        ("latchstring edge, keyless", bench.latchstring.port, certificates.SITES, [bench.latchstring.edge]),
+        ("latchstring edge, handoff", bench.latchstring.port, certificates.HANDOFF_SITES, [bench.latchstring.edge]),
+    ]
+    if name == "memory-objects":
+        # Both modes have the same cache.
+        contenders = contenders[:3]
+        options, count = ["--connections", 8, "--requests", OBJECTS // 8, "--paths", OBJECTS], OBJECTS
+    else:
+        options, count = ["--connections", IDLE, "--requests", 1], IDLE
+    results = []
+    for label, port, names, servers in contenders:
+        command = [bench.tools["https"], "--port", port, "--name", names["p256"], "--path", f"/cached/{OBJECT_BYTES}",
+                   "--body", OBJECT_BYTES, "--seconds", 300, "--hold", "--sources", 100, *options]
+        before = sum(_bytes(server.pid) for server in servers)
+        with subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                              preexec_fn=pinned(bench.load_core)) as load:
+            line = load.stdout.readline().strip()
+            if line != "holding":
+                raise Failed(f"{label}: {line or 'the load tool gave up'}")
+            after = sum(_bytes(server.pid) for server in servers)
+            load.stdin.close()
+            load.wait(60)
+        results.append((label, before, after, count))
+    return results
+
+
+def table(name, results):
+    what = f"cached objects of {OBJECT_BYTES:,} bytes" if name == "memory-objects" else "idle TLS connections"
+    lines = ["", f"Memory for {results[0][3]:,} {what}  ({name})",
+             f"  {'':44} {'before, MiB':>12} {'after, MiB':>12} {'more, MiB':>12} {'bytes each':>12}"]
+    for label, before, after, count in results:
+        lines.append(f"  {label:44} {before / 2**20:>12.1f} {after / 2**20:>12.1f} {(after - before) / 2**20:>12.1f} "
+                     f"{(after - before) / count:>12,.0f}")
+    return "\n".join(lines)
+
+
+def _bytes(root):
+    """Proportional set size of a process and all that it started."""
+    total = 0
+    for pid in cputime.tree(root):
+        try:
+            with open(f"/proc/{pid}/smaps_rollup") as file:
+                total += next(int(line.split()[1]) for line in file if line.startswith("Pss:")) * 1024
+        except (OSError, StopIteration):
+            continue
+    return total
+
+
+def allow_many_files():
+    """Servers and load tools inherit the limit of open files."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
