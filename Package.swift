@@ -191,7 +191,7 @@ let package = Package(
             name: "LatchstringClientTests",
             dependencies: ["Fleet", "LatchstringClient", "TLSWire", nioSSL, nioHTTP1, x509] + nio,
             swiftSettings: strict),
-        .testTarget(name: "AdminTests", dependencies: ["Admin", metrics, logging] + nio, swiftSettings: strict),
+        .testTarget(name: "AdminTests", dependencies: ["Admin", metrics, logging, nioHTTP1] + nio, swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests",
             dependencies: [

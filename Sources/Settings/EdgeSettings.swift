@@ -12,8 +12,9 @@ public struct EdgeSettings: Hashable, Sendable {
     public var sites: [Site]
     /// The name assumed for clients that send none; belongs to one of `sites`. nil: such clients get an alert.
     public var defaultSite: ServerName?
-    /// Health and metrics; always a loopback address. nil: none.
-    public var admin: SocketEndpoint?
+    /// Health, metrics and purging; a loopback address, or with a token. nil: none.
+    public var admin: AdminSettings?
+    public var cache: EdgeCacheSettings
     public var log: LogSettings
     public var limits: Limits
     /// Event loops; nil: one per core.
@@ -40,6 +41,8 @@ public struct EdgeSettings: Hashable, Sendable {
         /// At least one.
         public var domains: [ServerNamePattern]
         public var mode: Mode
+        /// nil: the edge sees no requests (relay).
+        public var cache: SiteCacheSettings?
     }
 
     public enum Mode: Hashable, Sendable {

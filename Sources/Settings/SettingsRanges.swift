@@ -13,6 +13,12 @@ enum SettingsRanges {
     static let handshakeTimeout: ClosedRange<Duration> = .milliseconds(100) ... .seconds(300)
     static let keepAliveIdle: ClosedRange<Duration> = .milliseconds(100) ... .seconds(24 * 3600)
     static let requestHeadBytes: ClosedRange<Int> = 1024...1_048_576
+    static let cacheMemory: ClosedRange<Int> = 1_048_576...1_099_511_627_776
+    static let cacheDisk: ClosedRange<Int> = 16_777_216...1_125_899_906_842_624
+    static let cacheObject: ClosedRange<Int> = 1024...1_099_511_627_776
+    static let cacheLifetime: ClosedRange<Duration> = .seconds(0) ... .seconds(8784 * 3600)
+    static let cacheShare: ClosedRange<Int> = 1...100
+    static let cacheRules = 256
     static let rate: ClosedRange<Int> = 1...10_000_000
     static let defaultRate = 1000
     static let keyHolderConnections: ClosedRange<Int> = 1...1_000_000

@@ -33,7 +33,7 @@ struct EdgeCommand: AsyncParsableCommand {
                 return .failed(problems.map { "\($0.key): \($0.value)" }.joined(separator: "; "))
             }
             services.append(
-                try await Startup.admin(admin, metrics: metrics, readiness: [certificates], logger: logger))
+                try await Startup.admin(admin.endpoint, metrics: metrics, readiness: [certificates], logger: logger))
         }
         services.append(EdgeServer(configuration: configuration, logger: logger, readiness: readiness))
         try await Startup.run(services, logger: logger)

@@ -126,7 +126,7 @@ struct GoodFileTests {
         #expect(relay.destination == .address(SocketEndpoint(host: "2001:DB8::1", port: 443)))
         #expect(relay.connect == .milliseconds(250))
         #expect(settings.limits.helloBytes == 65536)
-        #expect(settings.admin?.description == "localhost:0")
+        #expect(settings.admin?.endpoint.description == "localhost:0")
     }
 
     @Test("A key holder without grants works, with a warning; an audit dash is standard output")

@@ -13,6 +13,8 @@ final class AdminHandler: ChannelInboundHandler {
     private let timeout: TimeAmount
     private let maximumRequests: Int
     private var head: HTTPRequestHead?
+    /// Bounded by the limit of bytes per connection.
+    private var body = ByteBuffer()
     private var requests = 0
     private var deadline: Scheduled<Void>?
 
@@ -38,15 +40,18 @@ final class AdminHandler: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch self.unwrapInboundIn(data) {
-        case .head(let head): self.head = head
-        case .body: break
+        case .head(let head):
+            self.head = head
+            self.body.clear()
+        case .body(let bytes): self.body.writeImmutableBuffer(bytes)
         case .end:
             guard let head = self.head else { return }
             self.head = nil
             self.requests += 1
             let closes = !head.isKeepAlive || self.requests >= self.maximumRequests
             let router = self.router
-            let answer = context.eventLoop.makeFutureWithTask { await router.answer(to: head) }
+            let body = String(buffer: self.body)
+            let answer = context.eventLoop.makeFutureWithTask { await router.answer(to: head, body: body) }
             // Pipelined requests wait: the pipelining handler holds them until this one is answered.
             answer.assumeIsolated().whenSuccess { answer in
                 self.write(answer, head: head, closes: closes, context: context)
@@ -64,6 +69,7 @@ final class AdminHandler: ChannelInboundHandler {
             ("cache-control", "no-store"), ("x-content-type-options", "nosniff"),
         ])
         if let allow = answer.allow { headers.add(name: "allow", value: allow) }
+        if answer.status == .unauthorized { headers.add(name: "www-authenticate", value: "Bearer") }
         if closes { headers.add(name: "connection", value: "close") }
         context.write(
             self.wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: answer.status, headers: headers))),

@@ -12,17 +12,18 @@ struct AdminRouter: Sendable {
 
     let metrics: PrometheusRegistry
     let readiness: [HealthCheck]
+    var endpoints: [AdminEndpoint] = []
+    var token: AdminToken?
 
-    func answer(to head: HTTPRequestHead) async -> Answer {
-        // A page in a browser on this machine may have its own name point here (DNS rebinding). Its requests then
-        // bear that name.
-        let hosts = head.headers["host"]
-        guard hosts.count == 1 || (hosts.isEmpty && head.version == .http1_0), hosts.allSatisfy(Self.isLocal) else {
-            return Answer(status: .forbidden, body: "Ask for 127.0.0.1, [::1] or localhost.\n")
-        }
+    func answer(to head: HTTPRequestHead, body: String = "") async -> Answer {
+        if let refusal = self.refusal(head) { return refusal }
         let path = head.uri.prefix { $0 != "?" }
+        if let endpoint = self.endpoints.first(where: { $0.path == path }) {
+            return await self.answer(to: head, body: body, endpoint: endpoint)
+        }
         guard ["/metrics", "/health/live", "/health/ready"].contains(path) else {
-            return Answer(status: .notFound, body: "Here are /metrics, /health/live and /health/ready.\n")
+            let others = self.endpoints.map { ", \($0.path)" }.joined()
+            return Answer(status: .notFound, body: "Here are /metrics, /health/live, /health/ready\(others).\n")
         }
         guard head.method == .GET || head.method == .HEAD else {
             return Answer(status: .methodNotAllowed, allow: "GET, HEAD", body: "Use GET.\n")
@@ -38,6 +39,43 @@ struct AdminRouter: Sendable {
             return Answer(
                 status: report.isReady ? .ok : .serviceUnavailable, contentType: "application/json", body: report.json)
         }
+    }
+
+    /// Who may not ask at all.
+    private func refusal(_ head: HTTPRequestHead) -> Answer? {
+        if let token {
+            guard token.isBorne(by: head.headers["authorization"]) else {
+                return Answer(status: .unauthorized, body: "Send the admin token: Authorization: Bearer TOKEN.\n")
+            }
+            return nil
+        }
+        // A page in a browser on this machine may have its own name point here (DNS rebinding). Its requests then
+        // bear that name.
+        let hosts = head.headers["host"]
+        guard hosts.count == 1 || (hosts.isEmpty && head.version == .http1_0), hosts.allSatisfy(Self.isLocal) else {
+            return Answer(status: .forbidden, body: "Ask for 127.0.0.1, [::1] or localhost.\n")
+        }
+        return nil
+    }
+
+    private func answer(to head: HTTPRequestHead, body: String, endpoint: AdminEndpoint) async -> Answer {
+        guard head.method.rawValue == endpoint.method else {
+            return Answer(status: .methodNotAllowed, allow: endpoint.method, body: "Use \(endpoint.method).\n")
+        }
+        // What changes something must not be done by a web page in a browser on this machine: a page can't send JSON
+        // to another origin without being asked first, and that question isn't answered here.
+        if endpoint.method != "GET" {
+            let type = head.headers["content-type"]
+            guard type.count == 1, type[0].prefix(while: { $0 != ";" }).lowercased() == "application/json",
+                !head.headers.contains(name: "origin")
+            else {
+                return Answer(status: .unsupportedMediaType, body: "Send Content-Type: application/json.\n")
+            }
+        }
+        let query = head.uri.firstIndex(of: "?").map { String(head.uri[head.uri.index(after: $0)...]) } ?? ""
+        let answer = await endpoint.run(AdminRequest(query: query, body: body))
+        return Answer(
+            status: HTTPResponseStatus(statusCode: answer.status), contentType: "application/json", body: answer.json)
     }
 
     /// True for `localhost`, 127.0.0.0/8 and ::1, with or without a port.

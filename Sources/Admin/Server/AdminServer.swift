@@ -6,11 +6,11 @@ internal import NIOHTTP1
 public import NIOPosix
 public import ServiceLifecycle
 
-/// The admin port: metrics and health over plain HTTP, for this machine only.
+/// The admin port: metrics, health, and what its process adds, over plain HTTP.
 ///
 /// `GET /metrics` (Prometheus text), `GET /health/live` (200 while the process turns its event loops) and
-/// `GET /health/ready` (200 or 503 with each check's outcome as JSON). There is no access control, so it listens on
-/// loopback addresses only and answers only requests for such a host.
+/// `GET /health/ready` (200 or 503 with each check's outcome as JSON). Without a token there is no access control, so it
+/// listens on loopback addresses only and answers only requests for such a host. With one, every request must bear it.
 public struct AdminServer: Service {
     public enum BindError: Error, Equatable, CustomStringConvertible {
         case notLoopback(String)
@@ -18,7 +18,7 @@ public struct AdminServer: Service {
         public var description: String {
             switch self {
             case .notLoopback(let host):
-                "the admin port has no access control, so it cannot listen on \(host); use 127.0.0.1 or ::1"
+                "without a token the admin port has no access control, so it cannot listen on \(host); use 127.0.0.1 or ::1"
             }
         }
     }
@@ -49,14 +49,17 @@ public struct AdminServer: Service {
     ///   - host: 127.0.0.1, ::1 or localhost, or another loopback address.
     ///   - port: 0 lets the system choose.
     ///   - readiness: What `/health/ready` reports.
+    ///   - endpoints: What there is beside these; each path once.
+    ///   - token: What every request must bear; nil: nothing.
     /// - Throws: `BindError`, or the system's error.
     public static func bind(
-        host: String, port: Int, metrics: PrometheusRegistry, readiness: [HealthCheck], limits: Limits = Limits(),
-        logger: Logger, group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+        host: String, port: Int, metrics: PrometheusRegistry, readiness: [HealthCheck],
+        endpoints: [AdminEndpoint] = [], token: AdminToken? = nil, limits: Limits = Limits(), logger: Logger,
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
     ) async throws -> AdminServer {
         let field = host.contains(":") ? "[\(host)]" : host
-        guard AdminRouter.isLocal(host: field) else { throw BindError.notLoopback(host) }
-        let router = AdminRouter(metrics: metrics, readiness: readiness)
+        guard token != nil || AdminRouter.isLocal(host: field) else { throw BindError.notLoopback(host) }
+        let router = AdminRouter(metrics: metrics, readiness: readiness, endpoints: endpoints, token: token)
         let connections = OpenConnections(maximum: limits.connections)
         // A name would be looked up, and could be answered with any address.
         let address = host.lowercased() == "localhost" ? "127.0.0.1" : host
@@ -66,8 +69,8 @@ public struct AdminServer: Service {
                 guard connections.add(child) else { return child.close() }
                 return child.eventLoop.makeCompletedFuture {
                     var decoding = NIOHTTPDecoderLimitConfiguration()
-                    decoding.maxHeaderFieldSize = 4096
-                    decoding.maxHeaderListSize = 8192
+                    decoding.maxHeaderFieldSize = 16_384
+                    decoding.maxHeaderListSize = 16_384
                     decoding.maxHeaderFieldCount = 64
                     let pipeline = child.pipeline.syncOperations
                     try pipeline.addHandler(ByteLimitHandler(maximumBytes: limits.bytesPerConnection))

@@ -3,7 +3,8 @@ internal import TLSWire
 /// Reads `role: edge`.
 struct EdgeReader {
     static let keys = [
-        "role", "listen", "identity", "keyholders", "sites", "default-site", "admin", "log", "limits", "threads",
+        "role", "listen", "identity", "keyholders", "sites", "default-site", "admin", "cache", "log", "limits",
+        "threads",
     ]
 
     let report: DiagnosticCollector
@@ -11,6 +12,7 @@ struct EdgeReader {
 
     private var values: ValueReaders { ValueReaders(report: self.report) }
     private var common: CommonReaders { CommonReaders(report: self.report, files: self.files) }
+    private var cacheReader: CacheReader { CacheReader(report: self.report, files: self.files) }
 
     /// nil only where errors were reported.
     func read(_ root: ConfigurationNode) -> EdgeSettings? {
@@ -35,7 +37,8 @@ struct EdgeReader {
             reader.required("sites", remedy: "Write at least one site.") { node in
                 self.sites(node, keyHolderNames: Self.names(reader.node("keyholders")))
             } ?? []
-        let admin = reader.optional("admin") { self.values.loopbackListener($0) }
+        let admin = reader.optional("admin") { self.cacheReader.admin($0) }
+        let cache = reader.optional("cache") { self.cacheReader.cache($0) }
         let log = reader.optional("log") { self.common.log($0) }
         let limits = reader.optional("limits") { self.limits($0) }
         let threads = self.common.threads(reader)
@@ -46,14 +49,16 @@ struct EdgeReader {
                 remedy: "Add \"identity\"; `latchstring certs` makes one.")
         }
         let defaultSite = reader.optional("default-site") { self.defaultSite($0, sites: sites) }
-        self.checkListeners(listen ?? [], admin: admin, reader: reader)
+        self.checkListeners(listen ?? [], admin: admin?.endpoint, reader: reader)
+        self.checkObjects(of: sites, cache: cache ?? EdgeCacheSettings())
         self.checkUse(of: keyHolders, sites: sites)
         self.checkLoops(sites, listen: listen ?? [])
 
         guard let listen, !self.report.hasErrors else { return nil }
         return EdgeSettings(
             listen: listen, identity: identity, keyHolders: keyHolders, sites: sites, defaultSite: defaultSite,
-            admin: admin, log: log ?? LogSettings(), limits: limits ?? EdgeSettings.Limits(), threads: threads)
+            admin: admin, cache: cache ?? EdgeCacheSettings(), log: log ?? LogSettings(),
+            limits: limits ?? EdgeSettings.Limits(), threads: threads)
     }
 
     private func listeners(_ node: ConfigurationNode) -> [SocketEndpoint] {
@@ -168,6 +173,16 @@ struct EdgeReader {
         guard let admin, admin.port != 0, listen.contains(admin) else { return }
         self.report.error(
             at: reader.valuePosition(of: "admin"), "\(admin) is also a TLS listener", remedy: "Use another port.")
+    }
+
+    private func checkObjects(of sites: [EdgeSettings.Site], cache: EdgeCacheSettings) {
+        for site in sites {
+            guard let object = site.cache?.object, object > cache.object else { continue }
+            self.report.error(
+                at: SourcePosition(line: site.location.line, column: site.location.column),
+                "this site's \"object\" is larger than the edge's, which is \(cache.object) bytes",
+                remedy: "Make \"object\" in \"cache\" at the top larger.")
+        }
     }
 
     private func checkUse(of keyHolders: [EdgeSettings.KeyHolderEntry], sites: [EdgeSettings.Site]) {

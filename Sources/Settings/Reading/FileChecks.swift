@@ -59,6 +59,29 @@ struct FileChecks {
         return path
     }
 
+    /// A folder that is there, or will be made in one that is.
+    func folder(_ node: ConfigurationNode, _ values: ValueReaders) -> String? {
+        guard var path = values.text(node, "a folder").map(self.resolve) else { return nil }
+        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+        guard self.checksExistence else { return path }
+        switch Self.kind(path) {
+        case .folder: return path
+        case .file, .other:
+            values.report.error(
+                at: node.position, "\"\(path)\" is not a directory", remedy: "Name a directory for the cache alone.")
+            return nil
+        case .missing:
+            let parent = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+            guard Self.kind(parent.isEmpty ? "/" : parent) == .folder else {
+                values.report.error(
+                    at: node.position, "cannot make \"\(path)\": there is no directory \"\(parent)\"",
+                    remedy: "Make it, or name another.")
+                return nil
+            }
+            return path
+        }
+    }
+
     private enum Kind { case file, folder, other, missing }
 
     private static func kind(_ path: String) -> Kind {

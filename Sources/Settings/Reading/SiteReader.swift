@@ -19,7 +19,7 @@ struct SiteReader {
 
     /// nil only where errors were reported.
     func read(_ node: ConfigurationNode, domains register: inout DomainRegister) -> EdgeSettings.Site? {
-        let keys = ["domains", "mode", "keyholder", "origin"]
+        let keys = ["domains", "mode", "keyholder", "origin", "cache"]
         let misplaced: [String: MappingReader.Misplaced] = [
             "domain": .init(
                 message: "unknown key \"domain\" in a site",
@@ -48,8 +48,21 @@ struct SiteReader {
         case .relay: mode = self.relay(reader)
         case .handoff, nil: break
         }
+        let cache = self.cache(reader, isRelay: word == .relay)
         guard let mode else { return nil }
-        return EdgeSettings.Site(location: self.report.location(reader.position), domains: domains, mode: mode)
+        return EdgeSettings.Site(
+            location: self.report.location(reader.position), domains: domains, mode: mode, cache: cache)
+    }
+
+    private func cache(_ reader: MappingReader, isRelay: Bool) -> SiteCacheSettings? {
+        let cache = reader.optional("cache") { SiteCacheReader(report: self.report).read($0) }
+        guard isRelay else { return cache ?? SiteCacheSettings() }
+        if reader.has("cache"), cache?.enabled != false {
+            self.report.error(
+                at: reader.position(of: "cache"), "a relay site's traffic is unreadable here, so nothing can be stored",
+                remedy: "Remove \"cache\", or use mode: keyless.")
+        }
+        return nil
     }
 
     private static func noKeyFiles(_ key: String) -> MappingReader.Misplaced {

@@ -30,7 +30,7 @@ struct ValueReaders {
     }
 
     func size(_ node: ConfigurationNode, in range: ClosedRange<Int>) -> Int? {
-        let wanted = "bytes (65536) or a size with a unit (64KiB, 1MiB)"
+        let wanted = "bytes (65536) or a size with a unit (64KiB, 1MiB, 10GiB)"
         guard case .scalar(let text, plain: true) = node.kind, let number = SizeText.parse(text) else {
             self.wrongType(node, wanted: wanted)
             return nil

@@ -29,7 +29,7 @@ enum DurationText {
     }
 }
 
-/// Sizes as configuration files write them: bytes, or `64KiB`, `1MiB`.
+/// Sizes as configuration files write them: bytes, or `64KiB`, `1MiB`, `10GiB`.
 enum SizeText {
     static func parse(_ text: String) -> Int? {
         let digits = text.prefix { $0.isASCII && $0.isNumber }
@@ -38,6 +38,9 @@ enum SizeText {
         case "", "B": return number
         case "KiB": return number * 1024
         case "MiB": return number * 1024 * 1024
+        case "GiB":
+            let (bytes, overflow) = number.multipliedReportingOverflow(by: 1024 * 1024 * 1024)
+            return overflow ? nil : bytes
         default: return nil
         }
     }

@@ -1,0 +1,76 @@
+/// Reads `cache` at the top of an edge's file, and the admin port, through which caches are purged.
+struct CacheReader {
+    static let keys = ["memory", "disk", "object"]
+
+    let report: DiagnosticCollector
+    let files: FileChecks
+
+    private var values: ValueReaders { ValueReaders(report: self.report) }
+
+    func cache(_ node: ConfigurationNode) -> EdgeCacheSettings? {
+        let misplaced: [String: MappingReader.Misplaced] = [
+            "rules": Self.sites("rules"), "default": Self.sites("default"), "query": Self.sites("query"),
+            "token": .init(
+                message: "unknown key \"token\" in cache",
+                remedy: "The token belongs to the admin port: admin: {listen: …, token: FILE}."),
+        ]
+        guard
+            let reader = MappingReader(
+                node, noun: "cache", keys: Self.keys, misplaced: misplaced, report: self.report)
+        else { return nil }
+        var settings = EdgeCacheSettings()
+        if let memory = reader.optional("memory", { self.values.size($0, in: SettingsRanges.cacheMemory) }) {
+            settings.memory = memory
+        }
+        settings.disk = reader.optional("disk") { self.disk($0) }
+        if let object = reader.optional("object", { self.values.size($0, in: SettingsRanges.cacheObject) }) {
+            settings.object = object
+        }
+        let room = max(settings.memory, settings.disk?.size ?? 0)
+        if reader.has("object"), settings.object > room {
+            self.report.error(
+                at: reader.valuePosition(of: "object"), "no store has room for an object of this size",
+                remedy: "Make the store larger, or \"object\" smaller.")
+        }
+        return settings
+    }
+
+    private static func sites(_ key: String) -> MappingReader.Misplaced {
+        .init(message: "\"\(key)\" is a site's own", remedy: "Write it in \"cache\" of the site.")
+    }
+
+    private func disk(_ node: ConfigurationNode) -> EdgeCacheSettings.Disk? {
+        guard let reader = MappingReader(node, noun: "disk", keys: ["path", "size"], report: self.report) else {
+            return nil
+        }
+        let path = reader.required("path", remedy: "Write path: FOLDER.") { self.files.folder($0, self.values) }
+        let size = reader.required("size", remedy: "Write size: 10GiB, or what the disk can spare.") {
+            self.values.size($0, in: SettingsRanges.cacheDisk)
+        }
+        guard let path, let size else { return nil }
+        return EdgeCacheSettings.Disk(location: self.report.location(reader.position), path: path, size: size)
+    }
+
+    /// `127.0.0.1:9435`, or a mapping with a token. Only with a token may others than this machine reach the port.
+    func admin(_ node: ConfigurationNode) -> AdminSettings? {
+        if case .scalar = node.kind {
+            return self.values.loopbackListener(node).map { AdminSettings(endpoint: $0) }
+        }
+        guard let reader = MappingReader(node, noun: "admin", keys: ["listen", "token"], report: self.report) else {
+            return nil
+        }
+        let hasToken = reader.has("token")
+        let endpoint = reader.required("listen", remedy: "Write listen: 127.0.0.1:9435.") { node in
+            hasToken ? self.values.listener(node) : self.values.loopbackListener(node)
+        }
+        let token = reader.optional("token") { self.files.readable($0, self.values) }
+        guard let endpoint else { return nil }
+        if !endpoint.isLoopback {
+            self.report.warning(
+                at: reader.valuePosition(of: "listen"),
+                "the admin port speaks plain HTTP, and whoever can read the network reads its token",
+                remedy: "Use a private network, or 127.0.0.1 and an SSH tunnel.")
+        }
+        return AdminSettings(endpoint: endpoint, token: token)
+    }
+}

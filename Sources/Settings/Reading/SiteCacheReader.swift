@@ -1,0 +1,240 @@
+/// Reads `cache` of a site.
+struct SiteCacheReader {
+    static let keys = [
+        "enabled", "share", "object", "default", "errors", "rules", "query", "set-cookie", "request-directives",
+        "bypass-cookies", "bypass-fields", "stale-while-revalidate",
+        "stale-if-error", "status", "add-fields", "remove-fields",
+    ]
+
+    let report: DiagnosticCollector
+
+    private var values: ValueReaders { ValueReaders(report: self.report) }
+
+    func read(_ node: ConfigurationNode) -> SiteCacheSettings? {
+        var settings = SiteCacheSettings()
+        if case .scalar(let text, plain: true) = node.kind, text == "true" || text == "false" {
+            settings.enabled = text == "true"
+            return settings
+        }
+        let misplaced: [String: MappingReader.Misplaced] = [
+            "memory": Self.edges("memory"), "disk": Self.edges("disk"),
+            "ttl": .init(
+                message: "unknown key \"ttl\" in a site's cache",
+                remedy: "Write \"default\" for responses that say nothing, or \"lifetime\" in a rule to overrule them."),
+            "lifetime": .init(
+                message: "\"lifetime\" overrules the origin, so it belongs to a rule",
+                remedy: "Write rules: [{path: /static/*, lifetime: 1h}], or \"default\"."),
+        ]
+        guard
+            let reader = MappingReader(
+                node, noun: "a site's cache", keys: Self.keys, misplaced: misplaced, report: self.report)
+        else { return nil }
+        let values = self.values
+        if let value = reader.optional("enabled", { values.boolean($0) }) { settings.enabled = value }
+        if let value = reader.optional("share", { self.percentage($0) }) { settings.share = value }
+        settings.object = reader.optional("object") { values.size($0, in: SettingsRanges.cacheObject) }
+        settings.defaultLifetime = reader.optional("default") { self.lifetime($0) }
+        settings.errorLifetime = reader.optional("errors") { self.lifetime($0) }
+        settings.rules = reader.optional("rules") { self.rules($0) } ?? []
+        if let value = reader.optional("query", { self.query($0) }) { settings.query = value }
+        if let value = reader.optional("set-cookie", { values.word($0, as: SiteCacheSettings.SetCookie.self) }) {
+            settings.setCookie = value
+        }
+        if let value = reader.optional(
+            "request-directives", { values.word($0, as: SiteCacheSettings.RequestDirectives.self) })
+        {
+            settings.requestDirectives = value
+        }
+        settings.bypassCookies =
+            reader.optional("bypass-cookies") { node in
+                values.list(node, of: "cookie's name") { values.text($0, "a cookie's name") }
+            } ?? []
+        settings.bypassFields =
+            reader.optional("bypass-fields") { node in
+                values.list(node, of: "field name") { self.requestField($0) }
+            } ?? []
+        settings.staleWhileRevalidate = reader.optional("stale-while-revalidate") { self.lifetime($0) }
+        if let value = reader.optional("stale-if-error", { self.lifetime($0) }) { settings.staleIfError = value }
+        if let value = reader.optional("status", { values.boolean($0) }) { settings.status = value }
+        settings.addedFields = reader.optional("add-fields") { self.added($0) } ?? []
+        settings.removedFields =
+            reader.optional("remove-fields") { node in
+                values.list(node, of: "field name") { self.fieldName($0)?.lowercased() }
+            } ?? []
+        return settings
+    }
+
+    private static func edges(_ key: String) -> MappingReader.Misplaced {
+        .init(
+            message: "\"\(key)\" is the edge's: all its sites share the stores",
+            remedy: "Write it in \"cache\" at the top; a site has a \"share\" of it.")
+    }
+
+    private func lifetime(_ node: ConfigurationNode) -> Duration? {
+        self.values.duration(node, in: SettingsRanges.cacheLifetime)
+    }
+
+    /// `50%`.
+    private func percentage(_ node: ConfigurationNode) -> Int? {
+        let range = SettingsRanges.cacheShare
+        guard case .scalar(let text, plain: true) = node.kind, text.hasSuffix("%"),
+            let number = Int(text.dropLast()), range.contains(number)
+        else {
+            self.values.wrongType(node, wanted: "a percentage from \(range.lowerBound)% to \(range.upperBound)%")
+            return nil
+        }
+        return number
+    }
+
+    // MARK: Rules
+
+    private func rules(_ node: ConfigurationNode) -> [SiteCacheSettings.Rule] {
+        guard case .list(let nodes) = node.kind else {
+            self.values.wrongType(node, wanted: "a list of rules (`- path: …`)")
+            return []
+        }
+        if nodes.count > SettingsRanges.cacheRules {
+            self.report.error(
+                at: node.position, "there are more than \(SettingsRanges.cacheRules) rules",
+                remedy: "Every request goes through them; use wider patterns.")
+        }
+        var seen: Set<String> = []
+        return self.values.list(node, of: "rule") { self.rule($0, seen: &seen) }
+    }
+
+    private func rule(_ node: ConfigurationNode, seen: inout Set<String>) -> SiteCacheSettings.Rule? {
+        guard
+            let reader = MappingReader(
+                node, noun: "a rule", keys: ["path", "bypass", "lifetime", "default"], report: self.report)
+        else { return nil }
+        let path = reader.required("path", remedy: "Write path: /static/*.") { self.path($0) }
+        let bypass = reader.optional("bypass") { self.values.boolean($0) }
+        let lifetime = reader.optional("lifetime") { self.lifetime($0) }
+        let fallback = reader.optional("default") { self.lifetime($0) }
+        if !reader.has("bypass"), !reader.has("lifetime"), !reader.has("default") {
+            self.report.error(
+                at: reader.position, "the rule says nothing but a path",
+                remedy: "Add \"bypass\", \"lifetime\" or \"default\".")
+        }
+        if bypass == true {
+            for key in ["lifetime", "default"] where reader.has(key) {
+                self.report.error(
+                    at: reader.position(of: key), "\"\(key)\" has no meaning where nothing is stored",
+                    remedy: "Remove it, or \"bypass\".")
+            }
+        }
+        guard let path else { return nil }
+        if !seen.insert(path).inserted {
+            self.report.warning(
+                at: reader.valuePosition(of: "path"), "another rule above has this path, and decides first",
+                remedy: "Put what both say into one rule.")
+        }
+        return SiteCacheSettings.Rule(
+            path: path, bypass: bypass ?? false, lifetime: lifetime, defaultLifetime: fallback)
+    }
+
+    private func path(_ node: ConfigurationNode) -> String? {
+        guard let text = self.values.text(node, "a path such as /static/*") else { return nil }
+        guard text.hasPrefix("/") || text.hasPrefix("*") else {
+            self.report.error(
+                at: node.position, "\"\(text)\" matches no path", remedy: "A pattern begins with / or *.")
+            return nil
+        }
+        guard !text.contains("?") else {
+            self.report.error(
+                at: node.position, "a pattern is compared with the path, which ends before the \"?\"",
+                remedy: "Leave the query out; \"*\" stands for any run of characters.")
+            return nil
+        }
+        guard text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }), text.utf8.count <= 1024 else {
+            self.report.error(
+                at: node.position, "a path has visible ASCII characters only, at most 1024",
+                remedy: "Write others percent-encoded, as requests do.")
+            return nil
+        }
+        return text
+    }
+
+    // MARK: Query and fields
+
+    private func query(_ node: ConfigurationNode) -> SiteCacheSettings.Query? {
+        var query = SiteCacheSettings.Query()
+        if case .scalar("ignore", _) = node.kind {
+            query.parameters = .only([])
+            return query
+        }
+        guard
+            let reader = MappingReader(node, noun: "query", keys: ["ignore", "only", "sort"], report: self.report)
+        else { return nil }
+        let ignored = reader.optional("ignore") { node in
+            self.values.list(node, of: "parameter") { self.values.text($0, "a parameter's name") }
+        }
+        let only = reader.optional("only") { node in
+            self.values.list(node, of: "parameter") { self.values.text($0, "a parameter's name") }
+        }
+        if let sorts = reader.optional("sort", { self.values.boolean($0) }) { query.sorts = sorts }
+        if reader.has("ignore"), reader.has("only") {
+            self.report.error(
+                at: reader.position(of: "only"), "\"ignore\" and \"only\" exclude each other",
+                remedy: "Keep one of them.")
+        }
+        if let ignored { query.parameters = .except(ignored) }
+        if let only { query.parameters = .only(only) }
+        return query
+    }
+
+    private func added(_ node: ConfigurationNode) -> [SiteCacheSettings.Field] {
+        guard case .mapping(let entries) = node.kind else {
+            self.values.wrongType(node, wanted: "a mapping from field names to values (`X-Edge: paris`)")
+            return []
+        }
+        return entries.compactMap { entry in
+            let nameNode = ConfigurationNode(position: entry.keyPosition, kind: .scalar(entry.key, plain: false))
+            guard let name = self.fieldName(nameNode), let value = self.values.text(entry.value, "the field's value")
+            else { return nil }
+            guard value.utf8.allSatisfy({ ($0 >= 0x20 && $0 != 0x7F) || $0 == 0x09 }), value.utf8.count <= 4096 else {
+                self.report.error(
+                    at: entry.value.position, "a field's value has no control characters, and at most 4096 bytes",
+                    remedy: "Write it on one line.")
+                return nil
+            }
+            return SiteCacheSettings.Field(name: name, value: value)
+        }
+    }
+
+    /// Fields that say how a message is framed, or for whom, are the edge's own business.
+    private static let ownFields: Set<String> = [
+        "age", "cache-status", "connection", "content-encoding", "content-length", "content-range", "date",
+        "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "vary", "via",
+    ]
+
+    private func fieldName(_ node: ConfigurationNode) -> String? {
+        guard let name = self.anyName(node) else { return nil }
+        guard !Self.ownFields.contains(name.lowercased()) else {
+            self.report.error(
+                at: node.position, "the edge sets \"\(name)\" itself", remedy: "Leave it out; see docs/caching.md.")
+            return nil
+        }
+        return name
+    }
+
+    private func requestField(_ node: ConfigurationNode) -> String? {
+        self.anyName(node)?.lowercased()
+    }
+
+    private func anyName(_ node: ConfigurationNode) -> String? {
+        guard let name = self.values.text(node, "a field name") else { return nil }
+        let marks = Set("!#$%&'*+-.^_`|~".utf8)
+        let isToken = name.utf8.allSatisfy { byte in
+            (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+                || marks.contains(byte)
+        }
+        guard isToken, name.utf8.count <= 128 else {
+            self.report.error(
+                at: node.position, "\"\(name)\" is not a field name",
+                remedy: "Names are letters, digits and dashes: X-Edge.")
+            return nil
+        }
+        return name
+    }
+}
