@@ -1,0 +1,253 @@
+public import HTTPCaching
+internal import NIOConcurrencyHelpers
+public import NIOCore
+
+/// One response on its way from the origin into the store, and those who read it meanwhile.
+///
+/// There is at most one per key and variant that newcomers can join. A fill that a purge overtook, or that can't be
+/// shared, goes on for those who already read it, and newcomers start another.
+public final class Fill: Sendable {
+    public let key: CacheKey
+    /// What tells fills of one key apart, as the leader gave it.
+    public let variant: String
+    /// The purges that had taken place when it began.
+    let generation: UInt64
+    private let state: NIOLockedValueBox<FillState>
+    private let store: MemoryStore
+
+    init(key: CacheKey, variant: String, generation: UInt64, store: MemoryStore) {
+        self.key = key
+        self.variant = variant
+        self.generation = generation
+        self.store = store
+        self.state = NIOLockedValueBox(FillState(window: store.limits.windowBytes))
+    }
+
+    deinit {
+        self.store.releaseFillBytes(self.state.withLockedValue { $0.reserved })
+    }
+
+    /// Readers at this moment, the disk's writer included.
+    public var followerCount: Int { self.state.withLockedValue { $0.followers.count } }
+
+    /// Joins: everything from the first byte on can be read. Only right after the store returned this fill.
+    ///
+    /// - Parameters:
+    ///   - eventLoop: where the follower is used and `wake` is run.
+    ///   - wake: run once after each `.pending`.
+    public func follow(on eventLoop: any EventLoop, wake: @escaping @Sendable () -> Void) -> FillFollower {
+        let id: Int = self.state.withLockedValue { $0.join() }
+        return FillFollower(FillCursor(fill: self, id: id, waker: FillWaker(eventLoop: eventLoop, callback: wake)))
+    }
+
+    func spool(on eventLoop: any EventLoop, wake: @escaping @Sendable () -> Void) -> BodyReader {
+        let id: Int = self.state.withLockedValue { $0.join(isSpool: true) }
+        return BodyReader(
+            fill: FillCursor(fill: self, id: id, waker: FillWaker(eventLoop: eventLoop, callback: wake)))
+    }
+
+    // MARK: the writer's side, through FillWriter
+
+    func begin(_ response: StoredResponse, shared: Bool) -> FillPlan {
+        let length: Int? = response.bodyLength.map { Int(clamping: $0) }
+        let plan: FillPlan =
+            if !shared {
+                .alone
+            } else if self.store.mayHold(bodyLength: length) {
+                .store
+            } else {
+                .passThrough
+            }
+        if plan != .store { self.store.detach(self) }
+        let head: FillHead = plan == .alone ? .unshared(response) : .shared(response)
+        self.wake(self.state.withLockedValue { $0.begin(head, plan: plan, expected: length) })
+        return plan
+    }
+
+    func append(_ bytes: ByteBuffer) -> FillFlow {
+        var outgrown = false
+        let (wakers, flow): ([FillWaker], FillFlow) = self.state.withLockedValue { state in
+            let wakers: [FillWaker] = state.append(bytes)
+            if state.plan == .store, !self.reserve(&state) {
+                state.passThrough()
+                outgrown = true
+            }
+            if state.plan != .store { self.releaseReserved(&state) }
+            return (wakers, state.flow())
+        }
+        if outgrown { self.store.detach(self) }
+        self.wake(wakers)
+        return flow
+    }
+
+    /// Books what the fill has come to hold. Its own lock is held; the budget is an atomic.
+    private func reserve(_ state: inout FillState) -> Bool {
+        guard state.chunks.end <= self.store.limits.memoryObjectBytes else { return false }
+        let more: Int = state.chunks.footprint - state.reserved
+        guard more > 0 else { return true }
+        guard self.store.reserveFillBytes(more) else { return false }
+        state.reserved += more
+        return true
+    }
+
+    private func releaseReserved(_ state: inout FillState) {
+        self.store.releaseFillBytes(state.reserved)
+        state.reserved = 0
+    }
+
+    func finish() -> FillResult {
+        typealias Finished = (wakers: [FillWaker], result: FillResult?, response: StoredResponse?, body: StoredBody?)
+        let finished: Finished = self.state.withLockedValue { state in
+            if state.isEnded { return ([], .notStored(.ended), nil, nil) }
+            let (wakers, failure): ([FillWaker], FillFailure?) = state.complete()
+            if let failure { return (wakers, .failed(failure), nil, nil) }
+            switch state.plan {
+            case .alone: return (wakers, .notStored(.unshared), nil, nil)
+            case .passThrough: return (wakers, .notStored(.tooLarge), nil, nil)
+            case .store:
+                guard case .shared(let response) = state.head else { return (wakers, .notStored(.ended), nil, nil) }
+                return (wakers, nil, response, StoredBody(chunks: state.chunks.compact()))
+            }
+        }
+        var result: FillResult = finished.result ?? .notStored(.ended)
+        if var response = finished.response, let body = finished.body {
+            if case .complete(nil) = response.extent { response.extent = .complete(length: Int64(body.length)) }
+            let entry = CachedResponse(key: self.key, response: response, body: body)
+            // Stored before it leaves the table of fills: in between, a newcomer finds one of the two.
+            result = self.store.commit(entry, since: self.generation)
+        }
+        self.store.detach(self)
+        self.state.withLockedValue { self.releaseReserved(&$0) }
+        self.wake(finished.wakers)
+        return result
+    }
+
+    func validated(_ old: CachedResponse, response: StoredResponse) -> CachedResponse {
+        let entry: CachedResponse = self.store.update(old, with: response, since: self.generation)
+        self.store.detach(self)
+        self.wake(self.state.withLockedValue { $0.validated(entry) })
+        return entry
+    }
+
+    func fail(_ failure: FillFailure) {
+        let wakers: [FillWaker] = self.state.withLockedValue { state in
+            self.releaseReserved(&state)
+            return state.fail(failure)
+        }
+        self.store.detach(self)
+        self.wake(wakers)
+    }
+
+    var isEnded: Bool { self.state.withLockedValue { $0.isEnded } }
+
+    /// The tags of the response, once its head is there.
+    var tags: [String]? {
+        self.state.withLockedValue { state in
+            switch state.head {
+            case .shared(let response), .unshared(let response): response.tags
+            case .validated(let entry): entry.response.tags
+            case .pending, .failed: nil
+            }
+        }
+    }
+
+    func onResume(_ waker: FillWaker) {
+        self.state.withLockedValue { $0.onResume(waker) }
+    }
+
+    func flow() -> FillFlow {
+        self.state.withLockedValue { $0.flow() }
+    }
+
+    func cutOffSlowest() {
+        self.wake(self.state.withLockedValue { $0.cutOffSlowest() })
+    }
+
+    // MARK: followers, through FillCursor
+
+    fileprivate func readHead(_ id: Int, waker: FillWaker) -> FillHead {
+        self.state.withLockedValue { $0.readHead(id, waker: waker) }
+    }
+
+    fileprivate func read(_ id: Int, upTo end: Int?, atMost limit: Int, waker: FillWaker) -> BodyRead {
+        let (result, resume): (BodyRead, FillWaker?) = self.state.withLockedValue {
+            $0.read(id, upTo: end, atMost: limit, waker: waker)
+        }
+        resume?.wake()
+        return result
+    }
+
+    fileprivate func seek(_ id: Int, to position: Int) {
+        self.state.withLockedValue { $0.followers[id]?.position = position }
+    }
+
+    fileprivate func leave(_ id: Int) {
+        self.state.withLockedValue { $0.leave(id) }?.wake()
+    }
+
+    private func wake(_ wakers: [FillWaker]) {
+        for waker in wakers { waker.wake() }
+    }
+}
+
+/// One follower's place in a fill. Belongs to one event loop.
+struct FillCursor {
+    let fill: Fill
+    let id: Int
+    let waker: FillWaker
+    var end: Int?
+
+    init(fill: Fill, id: Int, waker: FillWaker, end: Int? = nil) {
+        self.fill = fill
+        self.id = id
+        self.waker = waker
+        self.end = end
+    }
+
+    func head() -> FillHead { self.fill.readHead(self.id, waker: self.waker) }
+
+    func read(atMost limit: Int) -> BodyRead {
+        self.fill.read(self.id, upTo: self.end, atMost: limit, waker: self.waker)
+    }
+
+    func seek(to position: Int) { self.fill.seek(self.id, to: position) }
+
+    func cancel() { self.fill.leave(self.id) }
+}
+
+/// Someone who waits for a fill's head and then reads its body, or leaves. Belongs to one event loop.
+public final class FillFollower {
+    private var cursor: FillCursor?
+
+    init(_ cursor: FillCursor) {
+        self.cursor = cursor
+    }
+
+    deinit {
+        self.cursor?.cancel()
+    }
+
+    /// What came from the origin.
+    public func head() -> FillHead {
+        self.cursor?.head() ?? .failed(.abandoned)
+    }
+
+    /// The body, or a part of it. Ends this follower: from now on the reader is used.
+    ///
+    /// - Parameter range: the bytes wanted; all of them if nil. Clamped to what comes.
+    public func body(range: Range<Int>? = nil) -> BodyReader {
+        guard var cursor = self.cursor else { return BodyReader(chunks: [], range: 0..<0) }
+        self.cursor = nil
+        if let range {
+            cursor.end = range.upperBound
+            cursor.seek(to: range.lowerBound)
+        }
+        return BodyReader(fill: cursor)
+    }
+
+    /// Leaves: nothing is read, `wake` is not run any more, except where it was already on its way.
+    public func cancel() {
+        self.cursor?.cancel()
+        self.cursor = nil
+    }
+}

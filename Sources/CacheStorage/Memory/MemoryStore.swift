@@ -1,0 +1,202 @@
+internal import HTTPCaching
+internal import NIOConcurrencyHelpers
+internal import Synchronization
+
+/// Responses in memory, shared by all event loops.
+///
+/// A look-up takes one of 64 locks for the time of a table look-up, and hands out references to entries that never
+/// change. Everything that changes what is stored takes the ledger's lock first and then those of the stripes it touches,
+/// always in this order: so the accounts, the index and the purges are one after the other. Misses, which make up the
+/// changes, cost a request to the origin anyway.
+final class MemoryStore: Sendable {
+    static let shardCount = 64
+
+    let limits: StoreLimits
+    let shards: [MemoryShard]
+    let ledger: NIOLockedValueBox<Ledger>
+    /// The number of purges so far: a copy of the log's, so that a fill can start without the ledger's lock.
+    let generation = Atomic<UInt64>(0)
+    private let fillBytes = Atomic<Int>(0)
+    let passedThrough = Atomic<UInt64>(0)
+
+    init(limits: StoreLimits) {
+        self.limits = limits
+        self.shards = (0..<Self.shardCount).map { _ in MemoryShard() }
+        self.ledger = NIOLockedValueBox(Ledger(limits: limits))
+    }
+
+    static func hash(_ key: CacheKey) -> UInt64 {
+        var hasher = Hasher()
+        hasher.combine(key)
+        return UInt64(bitPattern: Int64(hasher.finalize()))
+    }
+
+    func shard(_ hash: UInt64) -> MemoryShard { self.shards[Int(hash >> 32) & (Self.shardCount - 1)] }
+
+    // MARK: reading
+
+    /// The stored variants, newest first.
+    func find(_ key: CacheKey, counts: Bool = true) -> [CachedResponse] {
+        let hash: UInt64 = Self.hash(key)
+        return self.shard(hash).find(hash, key, counts: counts)
+    }
+
+    // MARK: changes
+
+    /// Stores an entry that was asked for when `generation` purges had taken place. It takes the place of what it
+    /// supersedes.
+    func commit(_ entry: CachedResponse, since generation: UInt64) -> FillResult {
+        var dropped: [CachedResponse] = []
+        // What is dropped is freed when the locks are open again.
+        defer { withExtendedLifetime(dropped) {} }
+        return self.ledger.withLockedValue { ledger in
+            let verdict: PurgeLog.Verdict = ledger.log.verdict(
+                since: generation, key: entry.key, tags: entry.response.tags)
+            var entry: CachedResponse = entry
+            switch verdict {
+            case .untouched: break
+            case .removed: return .notStored(.purged)
+            case .marked(let flags): entry = entry.flagged(flags)
+            }
+            dropped = self.insert(entry, &ledger)
+            return ledger.holds(entry) ? .stored(entry) : .notStored(.tooLarge)
+        }
+    }
+
+    /// Puts metadata that a revalidation brought up to date in the place of the old ones. If the old entry has been
+    /// evicted meanwhile, the new one is stored again; if it was purged, it is only handed back.
+    func update(_ old: CachedResponse, with response: StoredResponse, since generation: UInt64) -> CachedResponse {
+        let fresh = CachedResponse(updating: old, with: response)
+        var dropped: [CachedResponse] = []
+        defer { withExtendedLifetime(dropped) {} }
+        return self.ledger.withLockedValue { ledger in
+            var entry: CachedResponse = fresh
+            switch ledger.log.verdict(since: generation, key: old.key, tags: response.tags) {
+            case .untouched: break
+            case .removed: return entry
+            case .marked(let flags): entry = entry.flagged(flags)
+            }
+            guard old.body.chunks != nil else { return entry }
+            let hash: UInt64 = Self.hash(old.key)
+            if ledger.holds(old), old.response.variant == response.variant {
+                self.shard(hash).replace(old, with: entry, hash)
+                dropped = ledger.replace(old, with: entry) ?? []
+                self.unlist(dropped)
+                dropped.append(old)
+            } else {
+                if ledger.remove(old) { self.shard(hash).remove(old, hash) }
+                dropped = self.insert(entry, &ledger)
+            }
+            return entry
+        }
+    }
+
+    /// Both locks' work for a new entry. The ledger's lock is held.
+    private func insert(_ entry: CachedResponse, _ ledger: inout Ledger) -> [CachedResponse] {
+        let hash: UInt64 = Self.hash(entry.key)
+        let shard: MemoryShard = self.shard(hash)
+        let present: [CachedResponse] = shard.find(hash, entry.key, counts: false)
+        var dropped: [CachedResponse] = present.filter { entry.response.supersedes($0.response) }
+        if present.count - dropped.count >= self.limits.variantsPerKey,
+            let oldest = present.last(where: { one in !dropped.contains { $0 === one } })
+        {
+            dropped.append(oldest)
+        }
+        for old in dropped { ledger.remove(old) }
+        let victims: [CachedResponse]? = ledger.insert(entry)
+        dropped += victims ?? []
+        self.unlist(dropped)
+        if victims != nil { shard.add(entry, hash) }
+        return dropped
+    }
+
+    private func unlist(_ entries: [CachedResponse]) {
+        for entry in entries {
+            let hash: UInt64 = Self.hash(entry.key)
+            self.shard(hash).remove(entry, hash)
+        }
+    }
+
+    /// Removes entries, or replaces them by marked ones, where they are still stored.
+    ///
+    /// - Returns: how many were.
+    func apply(_ kind: PurgeKind, to entries: [CachedResponse]) -> Int {
+        var dropped: [CachedResponse] = []
+        defer { withExtendedLifetime(dropped) {} }
+        return self.ledger.withLockedValue { ledger in
+            var count = 0
+            for entry in entries where ledger.holds(entry) {
+                count += 1
+                let hash: UInt64 = Self.hash(entry.key)
+                if kind == .remove {
+                    ledger.remove(entry)
+                    self.shard(hash).remove(entry, hash)
+                } else if !entry.response.freshness.flags.isSuperset(of: kind.flags) {
+                    let marked: CachedResponse = entry.flagged(kind.flags)
+                    self.shard(hash).replace(entry, with: marked, hash)
+                    let victims: [CachedResponse] = ledger.replace(entry, with: marked) ?? []
+                    self.unlist(victims)
+                    dropped += victims
+                }
+                dropped.append(entry)
+            }
+            return count
+        }
+    }
+
+    /// Applies new shares of sites at once.
+    func apply(shares: [String: Double], defaultShare: Double) {
+        var limits: StoreLimits = self.limits
+        limits.siteShares = shares
+        limits.defaultSiteShare = defaultShare
+        var dropped: [CachedResponse] = []
+        self.ledger.withLockedValue { ledger in
+            dropped = ledger.apply(limits)
+            self.unlist(dropped)
+        }
+    }
+
+    // MARK: the budget for fills
+
+    func mayHold(bodyLength: Int?) -> Bool {
+        guard let bodyLength else { return true }
+        return bodyLength <= self.limits.memoryObjectBytes
+            && self.fillBytes.load(ordering: .relaxed) + bodyLength <= self.limits.fillBytes
+    }
+
+    func reserveFillBytes(_ count: Int) -> Bool {
+        let now: Int = self.fillBytes.wrappingAdd(count, ordering: .relaxed).newValue
+        guard now > self.limits.fillBytes else { return true }
+        self.fillBytes.wrappingSubtract(count, ordering: .relaxed)
+        return false
+    }
+
+    func releaseFillBytes(_ count: Int) {
+        if count > 0 { self.fillBytes.wrappingSubtract(count, ordering: .relaxed) }
+    }
+
+    var reservedFillBytes: Int { self.fillBytes.load(ordering: .relaxed) }
+}
+
+extension StoredResponse {
+    /// Whether this makes `old`, which is stored for the same key, superfluous: it answers the same requests, with at
+    /// least the same bytes.
+    func supersedes(_ old: StoredResponse) -> Bool {
+        guard self.variant == old.variant else { return false }
+        switch (self.extent, old.extent) {
+        case (.complete, _): return true
+        case (.partial, .complete): return false
+        case (.partial(let first, let last, _), .partial(let oldFirst, let oldLast, _)):
+            return first <= oldFirst && last >= oldLast
+        }
+    }
+}
+
+extension CachedResponse {
+    /// The same with marks that make it stale.
+    func flagged(_ flags: Freshness.Flags) -> CachedResponse {
+        var response: StoredResponse = self.response
+        response.freshness.flags.formUnion(flags)
+        return CachedResponse(updating: self, with: response)
+    }
+}

@@ -1,0 +1,123 @@
+public import HTTPCaching
+internal import NIOConcurrencyHelpers
+public import NIOCore
+internal import Synchronization
+
+/// What a request that found nothing stored does.
+public enum Flight: Sendable {
+    /// It goes to the origin and fills the store: whoever asks for the same meanwhile joins.
+    case lead(FillWriter)
+    /// Another request is at the origin for it.
+    case join(Fill)
+    /// Responses under this key have lately been for one request only: it goes to the origin for itself.
+    case alone
+}
+
+/// Where responses are stored: in memory, and on disk if there is one. Shared by all event loops.
+///
+/// A request looks up its key and lets HTTPCaching choose among the variants; if none will do, it asks whether the disk
+/// may hold others, and loads them; else it takes off for the origin, or joins whoever is on the way.
+public final class ResponseStore: Sendable {
+    let memory: MemoryStore
+
+    /// A store in memory only.
+    public init(limits: StoreLimits = StoreLimits()) {
+        self.memory = MemoryStore(limits: limits)
+    }
+
+    // MARK: reading
+
+    /// The stored variants that are in memory, newest first; empty if there are none. Never waits: one short lock.
+    /// Whoever serves one of them calls `recordUse()` on it.
+    public func lookup(_ key: CacheKey) -> [CachedResponse] {
+        self.memory.find(key)
+    }
+
+    /// Whether the disk store may hold variants for this key besides those that `lookup` found. Never waits, and is
+    /// wrong only in saying yes.
+    public func mayBeOnDisk(_ key: CacheKey, besides variants: [CachedResponse]) -> Bool {
+        false
+    }
+
+    /// All stored variants, those in memory first, then those that only the disk holds. Bodies stay on disk until they
+    /// are read.
+    public func load(_ key: CacheKey, on eventLoop: any EventLoop) -> EventLoopFuture<[CachedResponse]> {
+        eventLoop.makeSucceededFuture(self.memory.find(key, counts: false))
+    }
+
+    // MARK: filling
+
+    /// Joins the fill under way for a key, or starts one.
+    ///
+    /// - Parameters:
+    ///   - variant: what tells requests apart that can't share a response, as far as it is known before the origin has
+    ///     answered: for example the values of the fields that a stored variant's `Vary` names. Requests with different
+    ///     texts don't wait for each other.
+    ///   - now: milliseconds since 1970.
+    public func flight(for key: CacheKey, variant: String = "", now: Int64) -> Flight {
+        self.memory.flight(for: key, variant: variant, now: now)
+    }
+
+    /// A fill that nobody joins: for requests that must go to the origin by themselves, but may store what comes.
+    public func soloFill(for key: CacheKey) -> FillWriter {
+        self.memory.soloFill(for: key)
+    }
+
+    /// Remembers that responses under this key are for one request only, so that requests don't queue up behind one
+    /// another to find out: `flight` answers `.alone` until then, or until something is stored or purged there. A hint:
+    /// it may be forgotten.
+    ///
+    /// - Parameter until: milliseconds since 1970.
+    public func markUnshared(_ key: CacheKey, until: Int64) {
+        self.memory.markUnshared(key, until: until)
+    }
+
+    /// The number of purges so far: whoever asks the origin without a fill notes it before, for `update`.
+    public var generation: UInt64 { self.memory.generation.load(ordering: .acquiring) }
+
+    /// Puts metadata that were brought up to date (304, or a HEAD response) in the place of the stored ones, without a
+    /// fill. The body stays.
+    ///
+    /// - Parameter generation: `generation` from before the request was sent.
+    /// - Returns: the entry as it is now.
+    @discardableResult
+    public func update(
+        _ entry: CachedResponse, with response: StoredResponse, since generation: UInt64
+    ) -> CachedResponse {
+        self.memory.update(entry, with: response, since: generation)
+    }
+
+    // MARK: purging
+
+    /// Purges: from memory, from fills under way and from disk, for all event loops before it returns. `prefix`, `host`,
+    /// `site` and `everything` visit all entries in memory. The disk's own index follows soon after; until then nothing
+    /// that is read from there gets past the purge, unless this process dies first: see `purgeDurably`.
+    @discardableResult
+    public func purge(_ scope: PurgeScope, _ kind: PurgeKind) -> PurgeResult {
+        self.memory.purge(scope, kind)
+    }
+
+    /// The same, but does not return before the disk's index has it too, so that a restart doesn't bring back what was
+    /// purged. What an administrator's purge does.
+    @discardableResult
+    public func purgeDurably(_ scope: PurgeScope, _ kind: PurgeKind) async throws -> PurgeResult {
+        self.purge(scope, kind)
+    }
+
+    // MARK: inspection
+
+    /// What is stored for a key, without counting as a look-up.
+    public func describe(_ key: CacheKey) async -> [EntryDescription] {
+        self.memory.describe(key)
+    }
+
+    public var statistics: StoreStatistics { self.memory.statistics }
+
+    /// What each site takes of the memory store. Sites without entries are not in it.
+    public var siteUsage: [String: SiteUsage] { self.memory.ledger.withLockedValue { $0.usage } }
+
+    /// Sets the sites' shares of the memory store, and cuts sites back to them.
+    public func apply(siteShares: [String: Double], defaultShare: Double = 1) {
+        self.memory.apply(shares: siteShares, defaultShare: defaultShare)
+    }
+}

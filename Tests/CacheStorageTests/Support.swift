@@ -1,0 +1,88 @@
+import CacheStorage
+import HTTPCaching
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+
+/// Responses and bodies for tests.
+enum Sample {
+    static func key(_ path: String, site: String = "example") -> CacheKey {
+        CacheKey(site: site, uri: "https://www.\(site).test/\(path)")
+    }
+
+    static func response(
+        length: Int?, language: String? = nil, tags: [String] = [], etag: String = "\"1\"", time: Int64 = 1_000
+    ) -> StoredResponse {
+        var fields: HTTPHeaders = ["Content-Type": "text/plain", "ETag": etag]
+        var request = HTTPHeaders()
+        if let language {
+            fields.add(name: "Vary", value: "X-Language")
+            request.add(name: "X-Language", value: language)
+        }
+        return StoredResponse(
+            status: .ok, fields: fields, requestTime: time, responseTime: time,
+            variant: VariantKey(response: fields, request: request) ?? .invariant,
+            extent: .complete(length: length.map { Int64($0) }),
+            freshness: Freshness(initialAge: 0, lifetime: 3_600_000, source: .maxAge), tags: tags)
+    }
+
+    /// Bytes that differ from seed to seed and from place to place.
+    static func body(_ count: Int, seed: UInt64) -> ByteBuffer {
+        var generator = Lehmer(seed: seed)
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(count + 8)
+        while bytes.count < count { withUnsafeBytes(of: generator.next()) { bytes.append(contentsOf: $0) } }
+        return ByteBuffer(bytes: bytes.prefix(count))
+    }
+}
+
+extension ResponseStore {
+    /// Leads a fill and completes it.
+    @discardableResult
+    func fill(_ key: CacheKey, _ response: StoredResponse, _ body: ByteBuffer, now: Int64 = 0) -> FillResult? {
+        guard case .lead(let writer) = self.flight(for: key, now: now) else { return nil }
+        writer.begin(response)
+        _ = writer.append(body)
+        return writer.finish()
+    }
+
+    /// A small response for a path.
+    @discardableResult
+    func fill(_ path: String, site: String = "example", bytes: Int = 100, tags: [String] = []) -> FillResult? {
+        let body = Sample.body(bytes, seed: UInt64(bytes))
+        return self.fill(Sample.key(path, site: site), Sample.response(length: bytes, tags: tags), body)
+    }
+
+    func holds(_ path: String, site: String = "example") -> Bool {
+        !self.lookup(Sample.key(path, site: site)).isEmpty
+    }
+}
+
+extension CachedResponse {
+    /// The whole body, where it is in memory.
+    var bytes: ByteBuffer? {
+        self.body.chunks?.reduce(into: ByteBuffer()) { $0.writeImmutableBuffer($1) }
+    }
+}
+
+/// A small generator whose sequence is the same on every run.
+struct Lehmer: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) {
+        self.state = seed &* 2_685_821_657_736_338_717 | 1
+    }
+
+    mutating func next() -> UInt64 {
+        // xorshift64*
+        self.state ^= self.state >> 12
+        self.state ^= self.state << 25
+        self.state ^= self.state >> 27
+        return self.state &* 2_685_821_657_736_338_717
+    }
+}
+
+/// An event loop for readers that never use it.
+enum InertLoop {
+    static var loop: any EventLoop { MultiThreadedEventLoopGroup.singleton.any() }
+}
