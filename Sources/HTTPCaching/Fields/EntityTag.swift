@@ -30,3 +30,32 @@ public struct EntityTag: Hashable, Sendable {
         self.opaque == other.opaque
     }
 }
+
+/// `If-None-Match` (RFC 9110 §13.1.2).
+enum EntityTagCondition: Equatable {
+    case any
+    case list([EntityTag])
+
+    /// The lines of the field. Members that are no entity tags match nothing.
+    init(lines: [String]) {
+        var tags: [EntityTag] = []
+        for line in lines {
+            if FieldText.trimmed(Substring(line)) == "*" {
+                self = .any
+                return
+            }
+            FieldText.forEachElement(line) { member in
+                if let tag = EntityTag(member) { tags.append(tag) }
+            }
+        }
+        self = .list(tags)
+    }
+
+    /// Weak comparison.
+    func matches(_ tag: EntityTag?) -> Bool {
+        switch self {
+        case .any: true
+        case .list(let tags): tag.map { tag in tags.contains { $0.matchesWeakly(tag) } } ?? false
+        }
+    }
+}

@@ -77,10 +77,17 @@ public struct CacheRule: Hashable, Sendable {
     /// Freshness by status, for errors about which the origin says nothing.
     public var negativeLifetimes: [Int: Int64]
 
-    /// For responses that don't have the directive and may be served stale.
+    /// For responses that don't have the directive, were fresh once and may be served stale.
     public var staleWhileRevalidate: Int64
-    /// For responses that don't have the directive and may be served stale.
+    /// For responses that don't have the directive, were fresh once and may be served stale.
     public var staleIfError: Int64
+
+    /// Response fields that speak to this cache alone and take the place of `Cache-Control` (RFC 9213), most specific
+    /// first. In lower case.
+    public var targetedFields: [String]
+    /// A range that begins before this offset is answered out of a full response, which is fetched and stored; other
+    /// ranges are forwarded as they are. 0 forwards all but those that begin at the first byte; -1 forwards all.
+    public var fillsRangesBefore: Int64
 
     public var setCookie: SetCookiePolicy
     public var requestDirectives: RequestDirectives
@@ -91,7 +98,7 @@ public struct CacheRule: Hashable, Sendable {
 
     /// By default: nothing bypassed; lifetimes as the origin says, at most a year; a tenth of the time since
     /// `Last-Modified` where it says nothing, at most a day; 404 and 410 like any other status; stale responses served
-    /// for a minute while the origin fails; responses with cookies not stored unless meant for shared caches; requests'
+    /// for a minute while the origin fails; `CDN-Cache-Control` obeyed; ranges in the first MiB fetched as a whole; responses with cookies not stored unless meant for shared caches; requests'
     /// directives honoured; bodies of up to 1 GiB.
     public init() {
         self.bypass = false
@@ -105,6 +112,8 @@ public struct CacheRule: Hashable, Sendable {
         self.negativeLifetimes = [:]
         self.staleWhileRevalidate = 0
         self.staleIfError = 60_000
+        self.targetedFields = ["cdn-cache-control"]
+        self.fillsRangesBefore = 1 << 20
         self.setCookie = .refuseUnlessShared
         self.requestDirectives = .honour
         self.maximumObjectBytes = 1 << 30

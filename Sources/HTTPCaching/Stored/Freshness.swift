@@ -47,11 +47,9 @@ public struct Freshness: Hashable, Sendable {
         public static let mustRevalidate = Flags(rawValue: 2)
         /// `immutable` (RFC 8246).
         public static let immutable = Flags(rawValue: 4)
-        /// Marked as stale by a soft purge: as if its lifetime had ended.
-        public static let purgedSoftly = Flags(rawValue: 8)
         /// Invalidated by an unsafe request (RFC 9111 §4.4): validated before it is used again, whatever else allows
         /// stale use.
-        public static let invalidated = Flags(rawValue: 16)
+        public static let invalidated = Flags(rawValue: 8)
     }
 
     /// `current_age` when the response arrived: `corrected_initial_age` of RFC 9111 §4.2.3. Never negative.

@@ -1,0 +1,38 @@
+/// The body of a 206 with several ranges (RFC 9110 §14.6): each part's text, then its bytes, then the closing text.
+public struct MultipartBody: Hashable, Sendable {
+    public struct Part: Hashable, Sendable {
+        /// Sent before the bytes: delimiter and the part's fields.
+        public var preamble: String
+        /// Positions in the stored body.
+        public var range: ClosedRange<Int64>
+    }
+
+    public let boundary: String
+    public let parts: [Part]
+    /// Sent after the last part's bytes.
+    public let closing: String
+    /// Of everything together, in bytes.
+    public let length: Int64
+
+    /// - Parameters:
+    ///   - ranges: positions in the representation; none overlap.
+    ///   - offset: where in the representation the stored body begins.
+    init(
+        ranges: [ClosedRange<Int64>], total: Int64?, offset: Int64, contentType: String?, boundary: String
+    ) {
+        var parts: [Part] = []
+        var length: Int64 = 0
+        for range in ranges {
+            var preamble = parts.isEmpty ? "--\(boundary)\r\n" : "\r\n--\(boundary)\r\n"
+            if let contentType { preamble += "Content-Type: \(contentType)\r\n" }
+            preamble += "Content-Range: \(Answer.contentRange(range, total: total))\r\n\r\n"
+            length += Int64(preamble.utf8.count) + range.upperBound - range.lowerBound + 1
+            parts.append(
+                Part(preamble: preamble, range: (range.lowerBound - offset)...(range.upperBound - offset)))
+        }
+        self.closing = "\r\n--\(boundary)--\r\n"
+        self.length = length + Int64(self.closing.utf8.count)
+        self.parts = parts
+        self.boundary = boundary
+    }
+}

@@ -1,0 +1,154 @@
+import NIOHTTP1
+
+/// What the store's answer to a request is (RFC 9111 §4). Indices count the variants that the decision was given.
+public enum Lookup: Hashable, Sendable {
+    /// Answer with this variant.
+    case serve(Hit)
+    /// Answer with this stale variant now, and validate it behind (RFC 5861 §3).
+    case serveAndRevalidate(Hit)
+    /// Ask the origin whether this variant still holds: it has a validator.
+    case validate(index: Int, ForwardReason)
+    /// Ask the origin for a whole response. `superseded`: the variant that the request would select, if there is one; it
+    /// is stale and has no validator, but may still help if the origin fails.
+    case fetch(ForwardReason, superseded: Int?)
+    /// 504: the request may not be forwarded (`only-if-cached`).
+    case unavailable
+}
+
+/// A stored response that answers a request.
+public struct Hit: Hashable, Sendable {
+    public var index: Int
+    /// Milliseconds.
+    public var age: Int64
+    /// Milliseconds; negative if the response is stale.
+    public var timeToLive: Int64
+    public var allowance: Allowance
+
+    /// Why it may be served.
+    public enum Allowance: String, Hashable, Sendable, CaseIterable {
+        case fresh = "fresh"
+        case staleWhileRevalidate = "stale-while-revalidate"
+        /// The request's `max-stale`.
+        case maxStale = "max-stale"
+        case staleIfError = "stale-if-error"
+    }
+}
+
+extension CacheRequest {
+    /// Looks a request up among the stored variants of its key.
+    ///
+    /// - Parameters:
+    ///   - variants: in any order.
+    ///   - now: milliseconds since 1970 UTC.
+    public func lookup(_ variants: [StoredResponse], now: Int64) -> Lookup {
+        if let bypass { return .fetch(.bypass(bypass), superseded: nil) }
+        guard self.isLookedUp else { return .fetch(.method, superseded: nil) }
+        switch self.select(variants) {
+        case .none(let reason):
+            return self.directives.onlyIfCached ? .unavailable : .fetch(reason, superseded: nil)
+        case .selected(let index):
+            return self.judge(variants[index], at: index, now: now)
+        }
+    }
+
+    enum Selection {
+        case selected(Int)
+        case none(ForwardReason)
+    }
+
+    /// The newest variant that the request's fields select and that covers what it asks for; complete ones first.
+    func select(_ variants: [StoredResponse]) -> Selection {
+        if variants.isEmpty { return .none(.uriMiss) }
+        var best: Int?
+        var seesPartial = false
+        for (index, candidate) in variants.enumerated() {
+            guard candidate.variant.matches(self.fields) else { continue }
+            if case .partial = candidate.extent {
+                seesPartial = true
+                guard self.isCovered(by: candidate) else { continue }
+            }
+            if let known = best, !Self.isPreferred(candidate, to: variants[known]) { continue }
+            best = index
+        }
+        if let best { return .selected(best) }
+        return .none(seesPartial ? .partial : .varyMiss)
+    }
+
+    private static func isPreferred(_ one: StoredResponse, to other: StoredResponse) -> Bool {
+        switch (one.extent, other.extent) {
+        case (.complete, .partial): true
+        case (.partial, .complete): false
+        default:
+            (one.date, one.responseTime) >= (other.date, other.responseTime)
+        }
+    }
+
+    private func judge(_ stored: StoredResponse, at index: Int, now: Int64) -> Lookup {
+        let age = stored.currentAge(at: now)
+        let timeToLive = stored.freshness.lifetime.saturatingSubtract(age)
+        let flags = stored.freshness.flags
+        func hit(_ allowance: Hit.Allowance) -> Hit {
+            Hit(index: index, age: age, timeToLive: timeToLive, allowance: allowance)
+        }
+
+        var reason: ForwardReason?
+        if flags.contains(.invalidated) {
+            reason = .stale(.invalidated)
+        } else if flags.contains(.noCache) {
+            reason = .stale(.noCache)
+        } else if timeToLive <= 0 {
+            reason = .stale(.expired)
+        } else if self.directives.noCache {
+            reason = .request(.noCache)
+        } else if let seconds = self.directives.maxAge, age > seconds.saturatingMultiply(1000),
+            !flags.contains(.immutable)
+        {
+            // Reloading a page asks so for everything in it; what says that it never changes needn't be asked for.
+            reason = .request(.maxAge)
+        } else if let seconds = self.directives.minFresh, timeToLive < seconds.saturatingMultiply(1000) {
+            reason = .request(.minFresh)
+        }
+        guard let reason else { return .serve(hit(.fresh)) }
+
+        if reason == .stale(.expired), !self.directives.noCache {
+            let wantsFresher =
+                self.directives.minFresh != nil
+                || self.directives.maxAge.map { age > $0.saturatingMultiply(1000) } ?? false
+            let staleness = Int64(0).saturatingSubtract(timeToLive)
+            if let seconds = self.directives.maxStale, !flags.contains(.mustRevalidate),
+                staleness <= seconds.saturatingMultiply(1000), !wantsFresher
+            {
+                return .serve(hit(.maxStale))
+            }
+            if staleness < stored.freshness.staleWhileRevalidate, !wantsFresher {
+                // Without permission to ask the origin there is no revalidation, and so no stale answer.
+                return self.directives.onlyIfCached ? .unavailable : .serveAndRevalidate(hit(.staleWhileRevalidate))
+            }
+        }
+        if self.directives.onlyIfCached { return .unavailable }
+        // A HEAD can't renew what is stored by a 304: its response is compared field by field instead.
+        guard stored.hasValidator, self.method == .GET, case .complete = stored.extent else {
+            return .fetch(reason, superseded: index)
+        }
+        return .validate(index: index, reason)
+    }
+
+    /// Whether a stale response may answer because the origin can't (RFC 9111 §4.2.4, RFC 5861 §4): it sent `status`,
+    /// or nothing (`nil`).
+    ///
+    /// - Parameter index: of `stored` among the variants; it is copied into the hit.
+    /// - Returns: `nil` if the failure has to be passed on.
+    public func staleIfError(_ stored: StoredResponse, at index: Int, status: Int?, now: Int64) -> Hit? {
+        if let status, status != 500, !(502...504).contains(status) { return nil }
+        let flags = stored.freshness.flags
+        guard flags.isDisjoint(with: [.noCache, .invalidated]), !self.directives.noCache else { return nil }
+        let age = stored.currentAge(at: now)
+        let timeToLive = stored.freshness.lifetime.saturatingSubtract(age)
+        // Fresh, but the request wanted it fresher: better than an error.
+        guard timeToLive > 0 || Int64(0).saturatingSubtract(timeToLive) < stored.freshness.staleIfError else {
+            return nil
+        }
+        return Hit(
+            index: index, age: age, timeToLive: timeToLive, allowance: timeToLive > 0 ? .fresh : .staleIfError)
+    }
+}

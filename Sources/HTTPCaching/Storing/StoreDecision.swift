@@ -1,0 +1,194 @@
+public import NIOHTTP1
+
+/// Whether a response is stored, and as what (RFC 9111 §3).
+public enum StoreDecision: Sendable {
+    /// `withheld`: fields that are not stored but that the client whose request this was still gets (`Set-Cookie` by the
+    /// site's policy, what `no-cache="…"` or `private="…"` name).
+    case store(StoredResponse, withheld: [(name: String, value: String)])
+    case refuse(StoreRefusal)
+}
+
+/// Why a response is not stored. The text goes to logs and to `Cache-Status` details.
+public enum StoreRefusal: String, Error, Sendable, CaseIterable {
+    case bypass = "bypass"
+    case method = "method"
+    case interim = "interim-response"
+    case notModified = "not-modified"
+    case requestNoStore = "request-no-store"
+    case noStore = "no-store"
+    case isPrivate = "private"
+    case notUnderstood = "status-not-understood"
+    case authorization = "authorization"
+    case setCookie = "set-cookie"
+    case varyStar = "vary-star"
+    /// The status says nothing about caching, and neither does the origin.
+    case notExplicit = "no-explicit-freshness"
+    /// It would be stale at once, and nobody could be asked whether it still holds.
+    case useless = "no-freshness-no-validator"
+    case tooLarge = "too-large"
+    /// More fields, or larger ones, than the store keeps.
+    case tooManyFields = "too-many-fields"
+    /// A 206 that is none of the kind that is kept (docs/caching.md).
+    case partial = "partial"
+    /// A 206 or HEAD whose stored counterpart is better.
+    case superseded = "superseded"
+}
+
+/// A final response of the origin as it arrived.
+public struct OriginResponse: Sendable {
+    public var status: HTTPResponseStatus
+    /// As the origin sent them, or as they go on to the client; fields for one hop are left out when storing.
+    public var fields: HTTPHeaders
+    /// The body's length in bytes where the framing announces it.
+    public var bodyLength: Int64?
+    /// Milliseconds since 1970 UTC: when the request was sent, when the head arrived.
+    public var requestTime: Int64
+    public var responseTime: Int64
+
+    public init(
+        status: HTTPResponseStatus, fields: HTTPHeaders, bodyLength: Int64?, requestTime: Int64, responseTime: Int64
+    ) {
+        self.status = status
+        self.fields = fields
+        self.bodyLength = bodyLength
+        self.requestTime = requestTime
+        self.responseTime = responseTime
+    }
+}
+
+extension CacheRequest {
+    /// Whether the origin's response to this request, forwarded as `OriginRequest` says, is stored under the request's
+    /// key.
+    ///
+    /// - Parameters:
+    ///   - key: the request's.
+    ///   - query: the site's rules, to compare `Content-Location` with the key where the request was a POST.
+    public func decideStoring(
+        _ response: OriginResponse, key: CacheKey, query: QueryRules = QueryRules()
+    ) -> StoreDecision {
+        do throws(StoreRefusal) {
+            return try self.storing(response, key: key, query: query)
+        } catch {
+            return .refuse(error)
+        }
+    }
+
+    private func storing(
+        _ response: OriginResponse, key: CacheKey, query: QueryRules
+    ) throws(StoreRefusal) -> StoreDecision {
+        guard self.bypass == nil else { throw .bypass }
+        let code = Int(response.status.code)
+        if code < 200 { throw .interim }
+        if code == 304 { throw .notModified }
+        let facts = ResponseFacts(response.fields, rule: self.rule)
+        switch self.method {
+        case .GET: break
+        case .POST:
+            // It answers later GETs if it says that it is what they would get, and for how long (RFC 9110 §9.3.3).
+            let locations = response.fields["Content-Location"]
+            guard (200...299).contains(code), code != 206, facts.hasExplicitLifetime, locations.count == 1,
+                key.resolving(locations[0], query: query) == key
+            else { throw .method }
+        default: throw .method
+        }
+        try self.check(code, facts)
+        let extent = try self.extent(of: response, facts: facts)
+        guard let variant = VariantKey(response: response.fields, request: self.fields) else { throw .varyStar }
+
+        let freshness = FreshnessDecision.decide(
+            status: code, facts: facts, age: AgeField.seconds(response.fields), rule: self.rule,
+            requestTime: response.requestTime, responseTime: response.responseTime)
+        var (kept, withheld) = StorableFields.split(
+            response.fields, directives: facts.directives,
+            withholdsCookies: facts.setsCookies && self.rule.setCookie == .strip)
+        // A recipient with a clock adds what the origin left out (RFC 9110 §6.6.1).
+        if facts.date.count == 0 { kept.add(name: "Date", value: HTTPDate.format(response.responseTime)) }
+        try Self.checkSize(kept)
+        let stored = StoredResponse(
+            status: response.status, fields: kept, requestTime: response.requestTime,
+            responseTime: response.responseTime, variant: variant, extent: extent, freshness: freshness,
+            tags: TagFields.tags(response.fields))
+        let isFreshOnce = freshness.lifetime > freshness.initialAge && !freshness.flags.contains(.noCache)
+        let mayServeStale = freshness.staleWhileRevalidate > 0 || freshness.staleIfError > 0
+        guard isFreshOnce || stored.hasValidator || mayServeStale else { throw .useless }
+        return .store(stored, withheld: withheld)
+    }
+
+    /// RFC 9111 §3 and §3.5, and the site's policy about cookies.
+    func check(_ code: Int, _ facts: ResponseFacts) throws(StoreRefusal) {
+        let directives = facts.directives
+        if self.directives.noStore { throw .requestNoStore }
+        if directives.mustUnderstand {
+            // It overrides no-store for those who know the status (RFC 9111 §5.2.2.3).
+            guard StatusCodes.isUnderstood(code) else { throw .notUnderstood }
+        } else if directives.noStore {
+            throw .noStore
+        }
+        if directives.isPrivate { throw .isPrivate }
+        if self.hasAuthorization, !directives.isPublic, !directives.mustRevalidateForAll, directives.sharedMaxAge == nil
+        {
+            throw .authorization
+        }
+        let hasSiteLifetime = self.rule.negativeLifetimes[code] != nil
+        guard
+            facts.hasExplicitLifetime || directives.isPublic || hasSiteLifetime
+                || StatusCodes.isHeuristicallyCacheable(code)
+        else { throw .notExplicit }
+        if facts.setsCookies {
+            switch self.rule.setCookie {
+            case .strip: break
+            case .refuse: throw .setCookie
+            case .store: if !facts.hasExplicitLifetime, !directives.isPublic { throw .setCookie }
+            case .refuseUnlessShared: if !facts.isMeantForSharing { throw .setCookie }
+            }
+        }
+    }
+
+    private func extent(of response: OriginResponse, facts: ResponseFacts) throws(StoreRefusal) -> StoredResponse.Extent
+    {
+        if let length = response.bodyLength, length > self.rule.maximumObjectBytes { throw .tooLarge }
+        guard response.status.code == 206 else {
+            if response.status.code == 204 { return .complete(length: 0) }
+            return .complete(length: response.bodyLength)
+        }
+        // Kept: one part, with a length that agrees, in answer to a plain range, and fresh because the origin says so.
+        // Parts are never combined, so that no validator is needed to tell whether they fit.
+        let ranges = response.fields["Content-Range"]
+        guard self.ranges?.count == 1, facts.hasExplicitLifetime, !facts.directives.noCache, ranges.count == 1,
+            let range = ContentRange(ranges[0]), let length = response.bodyLength,
+            length == range.last - range.first + 1
+        else { throw .partial }
+        return .partial(first: range.first, last: range.last, total: range.total)
+    }
+
+    static func checkSize(_ fields: HTTPHeaders) throws(StoreRefusal) {
+        guard fields.count <= StoredResponse.maximumFields else { throw .tooManyFields }
+        var bytes = 0
+        for (name, value) in fields { bytes += name.utf8.count + value.utf8.count }
+        guard bytes <= StoredResponse.maximumFieldBytes else { throw .tooManyFields }
+    }
+}
+
+extension StoredResponse {
+    /// Names and values together; what is larger isn't stored. Below what the codec can write.
+    public static let maximumFieldBytes = 256 << 10
+
+    /// Which stored variants this newly stored response takes the place of, as indices: those that its own request
+    /// selects. A part takes the place of parts only, and only of those that overlap it or belong to another version.
+    ///
+    /// - Parameter request: the fields of the request that was answered.
+    public func displaced(from variants: [StoredResponse], request: HTTPHeaders) -> [Int] {
+        variants.indices.filter { index in
+            let other = variants[index]
+            guard other.variant.matches(request) else { return false }
+            switch (self.extent, other.extent) {
+            case (.complete, _): return true
+            case (.partial, .complete): return false
+            case (.partial(let first, let last, let total), .partial(let otherFirst, let otherLast, let otherTotal)):
+                let isSameVersion =
+                    total == otherTotal && self.entityTag == other.entityTag && self.lastModified == other.lastModified
+                return !isSameVersion || (first <= otherLast && otherFirst <= last)
+            }
+        }
+    }
+}
