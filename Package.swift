@@ -2,7 +2,7 @@
 //
 // Layers, lowest first. Imports point downwards only:
 //
-//   pure    TLSWire, KeyProtocol, RecordLayer, HTTPForwarding, HTTPCaching
+//   pure    TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPForwarding, HTTPCaching
 //                                                     bytes and decisions; no sockets, clocks, files or logging
 //   links   PeerLink                                  mutual TLS links to key holders, failover
 //   stores  CacheStorage                              responses in memory and on disk
@@ -75,6 +75,8 @@ let package = Package(
         .target(name: "TLSWire", dependencies: [nio[0]], swiftSettings: strict),
         .target(name: "KeyProtocol", dependencies: ["TLSWire", nio[0]], swiftSettings: strict),
         .target(name: "RecordLayer", dependencies: ["CLibCrypto", "TLSWire", nio[0], crypto], swiftSettings: strict),
+        .target(
+            name: "NativeHandshake", dependencies: ["TLSWire", nio[0], crypto, cryptoExtras], swiftSettings: strict),
         .target(name: "HTTPForwarding", dependencies: ["TLSWire", nioHTTP1, nioHPACK], swiftSettings: strict),
 
         .target(
@@ -97,7 +99,7 @@ let package = Package(
         .target(
             name: "KeyHolder",
             dependencies: [
-                "CLibCrypto", "KeyProtocol", "PeerLink", "RecordLayer", "TLSWire", nioSSL, x509, asn1, crypto,
+                "CLibCrypto", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "TLSWire", nioSSL, x509, asn1, crypto,
                 cryptoExtras,
                 logging, metrics, lifecycle, collections,
                 .product(name: "NIOTLS", package: "swift-nio"),
@@ -106,7 +108,7 @@ let package = Package(
         .target(
             name: "Edge",
             dependencies: [
-                "CacheStorage", "HTTPCaching", "HTTPForwarding", "KeyProtocol", "PeerLink", "RecordLayer", "TLSWire",
+                "CacheStorage", "HTTPCaching", "HTTPForwarding", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "TLSWire",
                 nioSSL, nioHTTP1, nioHTTP2, nioHPACK, nioHelpers, logging, metrics, lifecycle, collections,
                 .product(name: "NIOTLS", package: "swift-nio"),
             ] + nio,
@@ -114,7 +116,7 @@ let package = Package(
         .target(
             name: "LatchstringClient",
             dependencies: [
-                "TLSWire", nioSSL, nioHTTP1, x509, asn1, crypto,
+                "NativeHandshake", "TLSWire", nioSSL, nioHTTP1, x509, asn1, crypto,
                 .product(name: "NIOTLS", package: "swift-nio"),
             ] + nio,
             swiftSettings: strict),
@@ -137,7 +139,7 @@ let package = Package(
         .executableTarget(
             name: "latchstring",
             dependencies: [
-                "Admin", "Edge", "Fleet", "KeyHolder", "KeyProtocol", "LatchstringClient", "PeerLink", "Settings",
+                "Admin", "Edge", "Fleet", "KeyHolder", "KeyProtocol", "LatchstringClient", "NativeHandshake", "PeerLink", "Settings",
                 "TLSWire", nioHTTP1, nioHelpers, nioSSL, x509, asn1, crypto, cryptoExtras, logging, metrics, lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "NIOTLS", package: "swift-nio"),
@@ -153,6 +155,9 @@ let package = Package(
             name: "RecordLayerTests",
             dependencies: ["RecordLayer", "TLSWire", "Fleet", nioSSL, nioEmbedded, nioHelpers, crypto] + nio,
             swiftSettings: strict),
+        .testTarget(
+            name: "NativeHandshakeTests",
+            dependencies: ["NativeHandshake", "TLSWire", nio[0], crypto, cryptoExtras], swiftSettings: strict),
         .testTarget(
             name: "HTTPForwardingTests", dependencies: ["HTTPForwarding", "TLSWire", nioHTTP1, nioHPACK],
             swiftSettings: strict),
@@ -172,7 +177,7 @@ let package = Package(
         .testTarget(
             name: "KeyHolderTests",
             dependencies: [
-                "Fleet", "KeyHolder", "KeyProtocol", "PeerLink", "RecordLayer", "TLSWire", nioSSL, nioEmbedded, x509,
+                "Fleet", "KeyHolder", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "TLSWire", nioSSL, nioEmbedded, x509,
                 crypto,
                 cryptoExtras, logging,
             ] + nio,
@@ -181,7 +186,7 @@ let package = Package(
         .testTarget(
             name: "EdgeTests",
             dependencies: [
-                "CacheStorage", "Edge", "Fleet", "HTTPCaching", "HTTPForwarding", "KeyHolder", "KeyProtocol",
+                "CacheStorage", "Edge", "Fleet", "HTTPCaching", "HTTPForwarding", "KeyHolder", "KeyProtocol", "NativeHandshake",
                 "PeerLink",
                 "RecordLayer", "TLSWire", nioSSL, nioHTTP1, nioHTTP2, nioHPACK, nioEmbedded, x509, crypto, logging, "TestSockets",
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
@@ -189,13 +194,13 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "LatchstringClientTests",
-            dependencies: ["Fleet", "LatchstringClient", "TLSWire", nioSSL, nioHTTP1, x509] + nio,
+            dependencies: ["Fleet", "LatchstringClient", "NativeHandshake", "TLSWire", nioSSL, nioHTTP1, x509] + nio,
             swiftSettings: strict),
         .testTarget(name: "AdminTests", dependencies: ["Admin", metrics, logging, nioHTTP1] + nio, swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "latchstring", "Fleet", "KeyHolder", "KeyProtocol", "LatchstringClient", "PeerLink", "Settings",
+                "latchstring", "Fleet", "KeyHolder", "KeyProtocol", "LatchstringClient", "NativeHandshake", "PeerLink", "Settings",
                 "TLSWire", nioSSL, nioHTTP1, crypto, logging, x509, asn1, "TestSockets",
             ] + nio,
             swiftSettings: strict),
