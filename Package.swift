@@ -99,7 +99,8 @@ let package = Package(
         .target(
             name: "KeyHolder",
             dependencies: [
-                "CLibCrypto", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "TLSWire", nioSSL, x509, asn1, crypto,
+                "CLibCrypto", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "TLSWire", nioSSL, x509,
+                asn1, crypto,
                 cryptoExtras,
                 logging, metrics, lifecycle, collections,
                 .product(name: "NIOTLS", package: "swift-nio"),
@@ -108,7 +109,8 @@ let package = Package(
         .target(
             name: "Edge",
             dependencies: [
-                "CacheStorage", "HTTPCaching", "HTTPForwarding", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "TLSWire",
+                "CacheStorage", "HTTPCaching", "HTTPForwarding", "KeyProtocol", "NativeHandshake", "PeerLink",
+                "RecordLayer", "TLSWire",
                 nioSSL, nioHTTP1, nioHTTP2, nioHPACK, nioHelpers, logging, metrics, lifecycle, collections,
                 .product(name: "NIOTLS", package: "swift-nio"),
             ] + nio,
@@ -139,7 +141,8 @@ let package = Package(
         .executableTarget(
             name: "latchstring",
             dependencies: [
-                "Admin", "Edge", "Fleet", "KeyHolder", "KeyProtocol", "LatchstringClient", "NativeHandshake", "PeerLink", "Settings",
+                "Admin", "Edge", "Fleet", "KeyHolder", "KeyProtocol", "LatchstringClient", "NativeHandshake",
+                "PeerLink", "Settings",
                 "TLSWire", nioHTTP1, nioHelpers, nioSSL, x509, asn1, crypto, cryptoExtras, logging, metrics, lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "NIOTLS", package: "swift-nio"),
@@ -177,7 +180,8 @@ let package = Package(
         .testTarget(
             name: "KeyHolderTests",
             dependencies: [
-                "Fleet", "KeyHolder", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "TLSWire", nioSSL, nioEmbedded, x509,
+                "Fleet", "KeyHolder", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "TLSWire", nioSSL,
+                nioEmbedded, x509,
                 crypto,
                 cryptoExtras, logging,
             ] + nio,
@@ -186,9 +190,11 @@ let package = Package(
         .testTarget(
             name: "EdgeTests",
             dependencies: [
-                "CacheStorage", "Edge", "Fleet", "HTTPCaching", "HTTPForwarding", "KeyHolder", "KeyProtocol", "NativeHandshake",
+                "CacheStorage", "Edge", "Fleet", "HTTPCaching", "HTTPForwarding", "KeyHolder", "KeyProtocol",
+                "NativeHandshake",
                 "PeerLink",
-                "RecordLayer", "TLSWire", nioSSL, nioHTTP1, nioHTTP2, nioHPACK, nioEmbedded, x509, crypto, logging, "TestSockets",
+                "RecordLayer", "TLSWire", nioSSL, nioHTTP1, nioHTTP2, nioHPACK, nioEmbedded, x509, crypto, logging,
+                "TestSockets",
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
             ] + nio,
             swiftSettings: strict),
@@ -196,11 +202,13 @@ let package = Package(
             name: "LatchstringClientTests",
             dependencies: ["Fleet", "LatchstringClient", "NativeHandshake", "TLSWire", nioSSL, nioHTTP1, x509] + nio,
             swiftSettings: strict),
-        .testTarget(name: "AdminTests", dependencies: ["Admin", metrics, logging, nioHTTP1] + nio, swiftSettings: strict),
+        .testTarget(
+            name: "AdminTests", dependencies: ["Admin", metrics, logging, nioHTTP1] + nio, swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "latchstring", "Fleet", "KeyHolder", "KeyProtocol", "LatchstringClient", "NativeHandshake", "PeerLink", "Settings",
+                "latchstring", "Fleet", "KeyHolder", "KeyProtocol", "LatchstringClient", "NativeHandshake", "PeerLink",
+                "Settings",
                 "TLSWire", nioSSL, nioHTTP1, crypto, logging, x509, asn1, "TestSockets",
             ] + nio,
             swiftSettings: strict),
