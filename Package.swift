@@ -167,7 +167,7 @@ let package = Package(
         .testTarget(
             name: "HTTPCachingTests", dependencies: ["HTTPCaching", nio[0], nioHTTP1], swiftSettings: strict),
         .testTarget(
-            name: "CacheStorageTests", dependencies: ["CacheStorage", "HTTPCaching", nioHTTP1, logging] + nio,
+            name: "CacheStorageTests", dependencies: ["CacheStorage", "HTTPCaching", nioHTTP1, nioHelpers, logging] + nio,
             swiftSettings: strict),
         .testTarget(
             name: "SettingsTests", dependencies: ["Settings", "TLSWire", "KeyProtocol"], swiftSettings: strict),

@@ -85,6 +85,19 @@ import Testing
         #expect(store.statistics.fills == 0)
     }
 
+    @Test func aConfirmedEntryIsStoredAgainUnlessANewerOneIsThere() throws {
+        let store = ResponseStore()
+        let key: CacheKey = Sample.key("a")
+        store.fill("a", bytes: 50)
+        let old: CachedResponse = try #require(store.lookup(key).first)
+        store.purge(.key(key), .remove)
+        store.update(old, with: Sample.response(length: 50, time: 2_000), since: store.generation)
+        #expect(store.lookup(key).first?.response.responseTime == 2_000)
+        store.fill(key, Sample.response(length: 70, time: 5_000), Sample.body(70, seed: 1))
+        store.update(old, with: Sample.response(length: 50, time: 4_000), since: store.generation)
+        #expect(store.lookup(key).map { $0.response.responseTime } == [5_000])
+    }
+
     @Test func bytesAreBounded() throws {
         let store = ResponseStore(limits: StoreLimits(memoryBytes: 1 << 20))
         for number in 0..<500 {

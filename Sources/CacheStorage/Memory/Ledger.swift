@@ -274,6 +274,9 @@ struct Ledger {
 
     // MARK: tags
 
+    /// Tags that some entry bears.
+    var tagCount: Int { self.slotsOfTag.count }
+
     private mutating func index(_ entry: CachedResponse, at slot: Int32) {
         for tag in entry.response.tags { self.slotsOfTag[tag, default: []].insert(slot) }
     }

@@ -85,7 +85,11 @@ final class MemoryStore: Sendable {
                 dropped.append(old)
             } else {
                 if ledger.remove(old) { self.shard(hash).remove(old, hash) }
-                dropped = self.insert(entry, &ledger)
+                // What was stored meanwhile for the same requests is newer than what was confirmed.
+                let isOvertaken: Bool = self.shard(hash).find(hash, old.key, counts: false).contains {
+                    $0.response.variant == response.variant && $0.response.responseTime >= response.requestTime
+                }
+                if !isOvertaken { dropped = self.insert(entry, &ledger) }
             }
             return entry
         }
