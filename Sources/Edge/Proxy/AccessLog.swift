@@ -28,7 +28,8 @@ final class AccessLog {
         guard let level else { return }
         let head = exchange.request.head
         self.write(
-            level, method: head.method.rawValue, target: head.uri, status: exchange.status,
+            level, exchange.request.clientVersion, method: head.method.rawValue, target: head.uri,
+            status: exchange.status,
             bytes: bytes ?? exchange.responseBytes, duration: duration, number: number, outcome: outcome)
     }
 
@@ -37,7 +38,8 @@ final class AccessLog {
         self.site.metrics.request(status: local.status.code, duration: .zero)
         guard let level else { return }
         self.write(
-            level, method: head?.method.rawValue ?? "-", target: head?.uri ?? "-", status: local.status.code,
+            level, ClientVersion(head?.version), method: head?.method.rawValue ?? "-", target: head?.uri ?? "-",
+            status: local.status.code,
             bytes: local.text.utf8.count, duration: .zero, number: number, outcome: local.reason)
     }
 
@@ -54,7 +56,8 @@ final class AccessLog {
     }
 
     private func write(
-        _ level: Logger.Level, method: String, target: String, status: UInt, bytes: Int, duration: TimeAmount,
+        _ level: Logger.Level, _ version: ClientVersion, method: String, target: String, status: UInt, bytes: Int,
+        duration: TimeAmount,
         number: Int, outcome: String
     ) {
         // Queries may hold secrets.
@@ -62,9 +65,29 @@ final class AccessLog {
         self.logger.log(
             level: level, "request",
             metadata: [
-                "site": "\(self.site.name)", "method": "\(method)", "path": "\(path)", "status": "\(status)",
+                "site": "\(self.site.name)", "protocol": "\(version.text)", "method": "\(method)", "path": "\(path)",
+                "status": "\(status)",
                 "bytes": "\(bytes)", "ms": "\(duration.nanoseconds / 1_000_000)",
                 "connection": "\(self.connection)", "number": "\(number)", "outcome": "\(outcome)",
             ])
+    }
+}
+
+extension ClientVersion {
+    init(_ version: HTTPVersion?) {
+        switch version {
+        case .http2?: self = .http2
+        case .http1_0?: self = .http10
+        default: self = .http11
+        }
+    }
+
+    /// As `curl` and others write it.
+    fileprivate var text: String {
+        switch self {
+        case .http10: "HTTP/1.0"
+        case .http11: "HTTP/1.1"
+        case .http2: "HTTP/2"
+        }
     }
 }

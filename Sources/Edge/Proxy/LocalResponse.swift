@@ -26,14 +26,15 @@ struct LocalResponse {
 
     static let bodyTimeout = LocalResponse(
         .requestTimeout, reason: "request-body-timeout", text: "The request's body did not arrive in time.")
+    static let headTooLarge = LocalResponse(
+        .requestHeaderFieldsTooLarge, reason: "head-too-large", text: "The request's head is too large.")
     static let options = LocalResponse(.ok, reason: "max-forwards", text: "")
 
     /// What the client sent was no request: the decoder's error as an answer; `nil` where there is nobody to answer.
     init?(decoding error: any Error) {
         switch error {
         case HTTPParserError.headerOverflow:
-            self.init(
-                .requestHeaderFieldsTooLarge, reason: "head-too-large", text: "The request's head is too large.")
+            self = .headTooLarge
         case HTTPParserError.invalidVersion:
             self.init(.httpVersionNotSupported, reason: "bad-version", text: "The edge speaks HTTP/1.1 here.")
         case HTTPParserError.invalidMethod:

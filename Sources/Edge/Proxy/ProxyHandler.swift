@@ -41,6 +41,9 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
     private var turn = Turn.waiting
     private var held = CircularBuffer<Held>()
     private var readHeld = false
+    /// The request was known to have no body, and was taken for complete; its end is still to come.
+    private var endIsDue = false
+    private var isTakingHeld = false
     private var requests = 0
     private var timer: ProxyTimer?
     private var wait = ProxyWait.request
@@ -71,7 +74,13 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let part = self.unwrapInboundIn(data)
-        if self.mustHold { self.held.append(.part(part)) } else { self.take(part) }
+        if self.endIsDue, self.held.isEmpty, case .end = part {
+            self.endIsDue = false
+        } else if self.mustHold {
+            self.held.append(.part(part))
+        } else {
+            self.take(part)
+        }
     }
 
     private var mustHold: Bool {
@@ -104,6 +113,11 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
         case .forward(let request):
             let exchange = ProxyExchange(request, stream: self, site: self.site, now: now)
             self.turn = .exchanging(exchange)
+            // Before it begins: an answer may come at once.
+            if request.body == .none {
+                self.endIsDue = true
+                exchange.clientEnd(nil)
+            }
             exchange.begin(on: self.client)
             self.rearm(now)
         case .answerOptions(let persists):
@@ -117,7 +131,16 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
 
     /// Goes on with what was read while an earlier request had its turn.
     private func takeHeld() {
-        while !self.held.isEmpty {
+        // Answers that come at once call for the next request from within this loop.
+        guard !self.isTakingHeld else { return }
+        self.isTakingHeld = true
+        defer { self.isTakingHeld = false }
+        while let first = self.held.first {
+            if self.endIsDue, case .part(.end) = first {
+                self.endIsDue = false
+                self.held.removeFirst()
+                continue
+            }
             if case .exchanging(let exchange) = self.turn, exchange.isRequestComplete { return }
             switch self.held.removeFirst() {
             case .part(let part): self.take(part)
@@ -216,7 +239,7 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
         let hasMore = ["content-length", "transfer-encoding", "upgrade"].contains { head.headers.contains(name: $0) }
         let closing = !persists || hasMore || self.isLastRequest
         self.write(
-            local, isHead: head.method == .HEAD, version: head.version.minor == 0 ? .http10 : .http11, closing: closing)
+            local, isHead: head.method == .HEAD, version: ClientVersion(head.version), closing: closing)
         if closing {
             self.close(lingering: hasMore)
         } else {

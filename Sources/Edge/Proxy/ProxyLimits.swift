@@ -27,6 +27,8 @@ public struct ProxyLimits: Sendable {
     /// After an answer that comes before the request is complete: how long the rest is read and dropped, so that the answer
     /// arrives. Default 2 s.
     public var lingerTime: TimeAmount = .seconds(2)
+    /// For HTTP/2 connections.
+    public var http2 = HTTP2Limits()
 
     public init() {}
 }

@@ -26,6 +26,14 @@ final class ProxyMetrics: Sendable {
         self.duration.recordNanoseconds(duration.nanoseconds)
     }
 
+    /// A connection or stream of HTTP/2 was ended for what the client did.
+    func http2Refused(_ reason: String) {
+        Counter(
+            label: "latchstring_edge_http2_refused_total", dimensions: [("site", self.site), ("reason", reason)],
+            factory: self.factory
+        ).increment()
+    }
+
     func originFailed(_ cause: String) {
         Counter(
             label: "latchstring_edge_origin_failures_total", dimensions: [("site", self.site), ("cause", cause)],

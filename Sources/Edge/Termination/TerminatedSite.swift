@@ -30,10 +30,13 @@ final class TerminatedSite {
         on channel: any Channel, applicationProtocol: String?, name: ServerName, of handOver: HelloHandOver,
         logger: Logger
     ) throws {
-        try HTTP1Proxy.install(
-            on: channel,
-            context: ProxyContext(
-                site: self.proxy, serverName: name, clientAddress: channel.remoteAddress,
-                connection: handOver.connection, logger: logger))
+        let context = ProxyContext(
+            site: self.proxy, serverName: name, clientAddress: channel.remoteAddress,
+            connection: handOver.connection, logger: logger)
+        if applicationProtocol == EdgeProtocols.http2 {
+            try HTTP2Proxy.install(on: channel, context: context)
+        } else {
+            try HTTP1Proxy.install(on: channel, context: context)
+        }
     }
 }

@@ -1,0 +1,405 @@
+import HTTPForwarding
+import Logging
+import NIOCore
+import NIOHPACK
+import NIOHTTP1
+import NIOHTTP2
+
+/// The client's side of an HTTP/2 connection: makes streams of frames, and keeps the connection within its limits.
+///
+/// Works on the library's frames themselves: a channel of its own for each stream, as the library offers it, costs more than
+/// everything else that the edge does for a small response.
+///
+/// The peer's violations: those that concern framing, flow control and state are the library's to find; it sends GOAWAY or
+/// RST_STREAM and tells us. Found here: malformed requests, too many streams, window floods. Silently dropped: frames for
+/// streams that are gone. Our bug: none that input could cause.
+final class HTTP2Connection: ChannelDuplexHandler {
+    typealias InboundIn = HTTP2Frame
+    typealias OutboundIn = Never
+    typealias OutboundOut = HTTP2Frame
+
+    private let site: ProxySite
+    private let limits: ProxyLimits
+    private let rules: RequestForwarding
+    private let client: OriginClient
+    let log: AccessLog
+    private let coalescer: FrameCoalescer
+    private var context: ChannelHandlerContext?
+    private var streams: [HTTP2StreamID: HTTP2Stream] = [:]
+    private var lifecycle: HTTP2Lifecycle
+    private var budget: WindowUpdateBudget
+    private var window: ReceiveWindow
+    /// Bytes of all responses that the library holds back.
+    private var bufferedBytes = 0
+    private var timer: ProxyTimer?
+    private var nextWakeUp = NIODeadline.distantFuture
+    private var isReading = false
+    private var flushIsDue = false
+    private var readHeld = false
+    private var marked: [HTTP2Stream] = []
+    private var markedForReading: [HTTP2Stream] = []
+    /// The library has sent GOAWAY with an error, or we have.
+    private var hasFailed = false
+    private var isClosing = false
+
+    /// The data of the PING behind a GOAWAY.
+    private static let announcement = HTTP2PingData(withInteger: 0x6c61_7463_6873_7472)
+
+    init(_ connection: ProxyContext, client: OriginClient, coalescer: FrameCoalescer) {
+        self.site = connection.site
+        self.limits = connection.site.limits
+        self.client = client
+        self.coalescer = coalescer
+        self.rules = RequestForwarding(
+            policy: connection.site.policy, serverName: connection.serverName, client: connection.clientNode)
+        self.log = AccessLog(connection)
+        let limits = connection.site.limits
+        self.lifecycle = HTTP2Lifecycle(
+            limits: .init(
+                concurrentStreams: limits.http2.concurrentStreams, requests: limits.requestsPerConnection,
+                firstRequest: limits.firstRequestTimeout, idle: limits.idleTimeout,
+                goAwayGrace: limits.http2.goAwayGrace), now: .now())
+        self.budget = WindowUpdateBudget(limit: limits.http2.windowUpdates)
+        self.window = ReceiveWindow(target: limits.http2.connectionWindow)
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        let timer = ProxyTimer(eventLoop: context.eventLoop) { [weak self] in self?.timedOut() }
+        self.timer = timer
+        self.wake(at: self.lifecycle.deadline)
+        // The connection's window is 65,535 bytes until it is opened further (RFC 9113 §6.9.2).
+        self.window.changed(to: 65_535)
+        self.grantWindow()
+        self.setNeedsFlush()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.timer?.cancel()
+        self.timer = nil
+        self.context = nil
+    }
+
+    // MARK: Frames
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        self.isReading = true
+        guard !self.isClosing else { return }
+        let frame = self.unwrapInboundIn(data)
+        switch frame.payload {
+        case .headers(let payload): self.received(payload, on: frame.streamID)
+        case .data(let payload): self.received(payload, on: frame.streamID)
+        case .windowUpdate: if !self.budget.received() { self.fail("window-update-flood") }
+        case .settings(.ack): self.lifecycle.settingsAcknowledged()
+        case .ping(Self.announcement, ack: true): self.take(self.lifecycle.announcementIsKnown())
+        default: break
+        }
+    }
+
+    private func received(_ payload: HTTP2Frame.FramePayload.Headers, on id: HTTP2StreamID) {
+        if let stream = self.streams[id] {
+            if let malformation = TrailerFields.malformation(payload.headers) {
+                return self.refuse(id, .protocolError, malformation.rawValue)
+            }
+            stream.receivedEnd(HTTPHeaders(payload.headers.map { ($0.name, $0.value) }))
+            return self.markForReading(stream)
+        }
+        let admission = self.lifecycle.opened(id)
+        if admission == .refuse { return self.refuse(id, .refusedStream, "too-many-streams") }
+        self.budget.opened()
+        let stream = HTTP2Stream(
+            id, number: self.lifecycle.requests, on: self, limits: self.limits, requestEnded: payload.endStream)
+        self.streams[id] = stream
+        self.begin(stream, payload)
+        if admission == .serveLast { self.take(self.lifecycle.leave(now: .now())) }
+    }
+
+    private func begin(_ stream: HTTP2Stream, _ payload: HTTP2Frame.FramePayload.Headers) {
+        let block = payload.headers
+        guard block.count <= self.limits.maximumFields else {
+            return self.answer(LocalResponse.headTooLarge, to: block, on: stream)
+        }
+        switch self.rules.decide(block, endsStream: payload.endStream) {
+        case .decided(.forward(let request)):
+            stream.begin(request, site: self.site, client: self.client)
+        case .decided(.answerOptions):
+            self.answer(.options, to: block, on: stream)
+        case .decided(.refuse(let refusal)):
+            self.answer(LocalResponse(refusal), to: block, on: stream)
+        case .malformed(let malformation):
+            self.log.record(
+                Self.head(block), LocalResponse(.badRequest, reason: malformation.rawValue, text: ""),
+                number: stream.number)
+            self.write(.rstStream(.protocolError), on: stream.id)
+            self.setNeedsFlush()
+        }
+    }
+
+    private func answer(_ local: LocalResponse, to block: HPACKHeaders, on stream: HTTP2Stream) {
+        let head = Self.head(block)
+        self.log.record(head, local, number: stream.number)
+        stream.write(local, isHead: head.method == .HEAD)
+    }
+
+    /// For the log.
+    private static func head(_ block: HPACKHeaders) -> HTTPRequestHead {
+        HTTPRequestHead(
+            version: .http2, method: HTTPMethod(rawValue: block.first(name: ":method") ?? "-"),
+            uri: block.first(name: ":path") ?? "-")
+    }
+
+    private func refuse(_ id: HTTP2StreamID, _ code: HTTP2ErrorCode, _ reason: String) {
+        self.site.metrics.http2Refused(reason)
+        self.write(.rstStream(code), on: id)
+        self.setNeedsFlush()
+    }
+
+    private func received(_ payload: HTTP2Frame.FramePayload.Data, on id: HTTP2StreamID) {
+        guard case .byteBuffer(let bytes) = payload.data, let stream = self.streams[id] else { return }
+        self.window.received(bytes.readableBytes)
+        stream.received(bytes, endsStream: payload.endStream)
+        self.markForReading(stream)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        switch event {
+        case let event as NIOHTTP2WindowUpdatedEvent:
+            guard let size = event.inboundWindowSize else { return }
+            if event.streamID == .rootStream {
+                self.window.changed(to: size)
+                self.grantWindow()
+            } else {
+                self.streams[event.streamID]?.windowChanged(to: size)
+            }
+        case let event as StreamClosedEvent:
+            self.closed(event.streamID, outcome: self.hasFailed ? "connection-failed" : "stream-reset")
+        case is NIOHTTP2StreamCreatedEvent, is NIOHTTP2BulkStreamWindowChangeEvent:
+            break
+        case ChannelEvent.inputClosed:
+            // A client that has closed its side is taken to be gone.
+            context.close(promise: nil)
+        case is ChannelShouldQuiesceEvent:
+            self.take(self.lifecycle.leave(now: .now()))
+        default:
+            context.fireUserInboundEventTriggered(event)
+        }
+    }
+
+    private func closed(_ id: HTTP2StreamID, outcome: String) {
+        guard let stream = self.streams.removeValue(forKey: id) else { return }
+        stream.closed(outcome)
+        self.take(self.lifecycle.ended(now: .now()))
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        while let stream = self.markedForReading.popLast() {
+            stream.isMarkedForReading = false
+            stream.readComplete()
+        }
+        self.isReading = false
+        self.lookAfterMarked()
+        self.flushIfDue()
+    }
+
+    private func markForReading(_ stream: HTTP2Stream) {
+        guard !stream.isMarkedForReading else { return }
+        stream.isMarkedForReading = true
+        self.markedForReading.append(stream)
+    }
+
+    // MARK: Back-pressure
+
+    var isWritable: Bool { self.context?.channel.isWritable ?? false }
+
+    var allocator: ByteBufferAllocator { self.context?.channel.allocator ?? ByteBufferAllocator() }
+
+    /// How much of one response may wait for the client.
+    var responseAllowance: Int {
+        let limits = self.limits.http2
+        return self.bufferedBytes < limits.responseBuffers ? limits.responseBuffer : limits.responseBuffer / 8
+    }
+
+    func buffered(_ count: Int) { self.bufferedBytes += count }
+
+    /// Bytes of a request's body were passed on, or dropped.
+    func taken(_ count: Int) {
+        self.window.taken(count)
+        self.grantWindow()
+    }
+
+    private func grantWindow() {
+        guard let increment = self.window.grant() else { return }
+        self.write(.windowUpdate(windowSizeIncrement: increment), on: .rootStream)
+        self.setNeedsFlush()
+    }
+
+    /// A client that does not read gets no further answers to wait for it: heads are not held back by any window.
+    func read(context: ChannelHandlerContext) {
+        if context.channel.isWritable { context.read() } else { self.readHeld = true }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        for stream in self.streams.values { stream.lookAfter() }
+        self.lookAfterMarked()
+        if self.readHeld, context.channel.isWritable {
+            self.readHeld = false
+            context.read()
+        }
+    }
+
+    /// Asks for ``HTTP2Stream/lookAfter()`` when the library has done what it does.
+    func mark(_ stream: HTTP2Stream) {
+        guard !stream.isMarked else { return }
+        stream.isMarked = true
+        self.marked.append(stream)
+        if !self.isReading { self.setNeedsFlush() }
+    }
+
+    private func lookAfterMarked() {
+        while let stream = self.marked.popLast() {
+            stream.isMarked = false
+            stream.lookAfter()
+        }
+    }
+
+    // MARK: Writing
+
+    func write(_ payload: HTTP2Frame.FramePayload, on id: HTTP2StreamID) {
+        self.context?.write(self.wrapOutboundOut(HTTP2Frame(streamID: id, payload: payload)), promise: nil)
+    }
+
+    /// Flushes soon, once for all streams: at the end of what was read, or of the event loop's turn.
+    func setNeedsFlush() {
+        guard !self.flushIsDue, let context else { return }
+        self.flushIsDue = true
+        if !self.isReading {
+            context.eventLoop.assumeIsolated().execute {
+                self.lookAfterMarked()
+                self.flushIfDue()
+            }
+        }
+    }
+
+    private func flushIfDue() {
+        guard self.flushIsDue else { return }
+        self.flushIsDue = false
+        self.context?.flush()
+        if self.streams.isEmpty { self.coalescer.releaseBuffer() }
+    }
+
+    fileprivate func wrote(_ frame: HTTP2Frame) {
+        switch frame.payload {
+        case .data(let payload):
+            let count = payload.data.readableBytes
+            self.bufferedBytes -= count
+            self.budget.sent(count)
+            self.streams[frame.streamID]?.wrote(count, endsStream: payload.endStream)
+        case .headers(let payload):
+            if payload.endStream { self.streams[frame.streamID]?.wrote(0, endsStream: true) }
+        case .goAway(_, let code, _):
+            if code != .noError { self.hasFailed = true }
+        default:
+            break
+        }
+    }
+
+    func logOriginFailure(_ failure: OriginFailure, afterHead: Bool) {
+        self.log.originFailed(
+            failure, afterHead: afterHead, isNews: self.client.isNews(failure.cause, now: .now()))
+    }
+
+    // MARK: Ends
+
+    private func take(_ step: HTTP2Lifecycle.Step) {
+        switch step {
+        case .none:
+            self.wake(at: self.lifecycle.deadline)
+        case .announce:
+            self.write(.goAway(lastStreamID: .maxID, errorCode: .noError, opaqueData: nil), on: .rootStream)
+            self.write(.ping(Self.announcement, ack: false), on: .rootStream)
+            self.setNeedsFlush()
+            self.wake(at: self.lifecycle.deadline)
+        case .goAway(let last, let code):
+            self.write(.goAway(lastStreamID: last, errorCode: code, opaqueData: nil), on: .rootStream)
+            self.setNeedsFlush()
+        case .goAwayAndClose(let last, let code):
+            self.write(.goAway(lastStreamID: last, errorCode: code, opaqueData: nil), on: .rootStream)
+            self.close()
+        case .close:
+            self.close()
+        }
+    }
+
+    /// The client does what no honest client does.
+    private func fail(_ reason: String) {
+        guard !self.isClosing else { return }
+        self.site.metrics.http2Refused(reason)
+        self.write(.goAway(lastStreamID: .rootStream, errorCode: .enhanceYourCalm, opaqueData: nil), on: .rootStream)
+        self.close()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard self.hasFailed else {
+            // Streams are reset by the library, and the event that they are closed follows. Anything else ends the connection.
+            if !(error is any NIOHTTP2Error) { context.close(promise: nil) }
+            return
+        }
+        guard !self.isClosing else { return }
+        self.site.metrics.http2Refused(HTTP2Fault.reason(error))
+        self.close()
+    }
+
+    /// Ends our side, hears the client out for a moment so that it gets to see why, then closes.
+    private func close() {
+        guard let context, !self.isClosing else { return }
+        self.isClosing = true
+        self.lifecycle.closed()
+        self.coalescer.dropsInput = true
+        let streams = self.streams
+        self.streams = [:]
+        for stream in streams.values { stream.closed("connection-closed") }
+        context.flush()
+        context.close(mode: .output, promise: nil)
+        self.nextWakeUp = .now() + self.limits.lingerTime
+        self.timer?.move(to: self.nextWakeUp)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.isClosing = true
+        self.lifecycle.closed()
+        let streams = self.streams
+        self.streams = [:]
+        for stream in streams.values { stream.closed("client-closed") }
+        self.timer?.cancel()
+        context.fireChannelInactive()
+    }
+
+    // MARK: Time
+
+    /// The timer is one for all streams; it is only ever moved nearer, and looks at all of them when its time comes.
+    func wake(at deadline: NIODeadline) {
+        guard deadline < self.nextWakeUp else { return }
+        self.nextWakeUp = deadline
+        self.timer?.move(to: deadline)
+    }
+
+    private func timedOut() {
+        guard let context else { return }
+        if self.isClosing { return context.close(promise: nil) }
+        self.nextWakeUp = .distantFuture
+        let now = NIODeadline.now()
+        for stream in self.streams.values where stream.deadline <= now { stream.timedOut() }
+        self.take(self.lifecycle.timedOut(now: now))
+        guard !self.isClosing else { return }
+        self.wake(at: self.lifecycle.deadline)
+        for stream in self.streams.values { self.wake(at: stream.deadline) }
+    }
+
+    /// Tells the connection what the library puts on its way.
+    struct Delegate: NIOHTTP2FrameDelegate {
+        /// No cycle: connections don't hold the library's handler.
+        let connection: HTTP2Connection
+
+        func wroteFrame(_ frame: HTTP2Frame) { self.connection.wrote(frame) }
+    }
+}

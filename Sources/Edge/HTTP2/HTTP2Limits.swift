@@ -1,0 +1,66 @@
+public import NIOCore
+import NIOHTTP2
+
+/// Bounds for what one HTTP/2 connection may cost, beside those of ``ProxyLimits`` that hold for every version.
+public struct HTTP2Limits: Sendable {
+    /// Requests under way at once; more are reset with `REFUSED_STREAM`. Default 100.
+    public var concurrentStreams: Int = 100
+    /// Bytes of one request's body that may be on their way to an origin that doesn't take them. Default 256 KiB.
+    public var streamWindow: Int = 262_144
+    /// The same for all requests of a connection together. Default 1 MiB.
+    public var connectionWindow: Int = 1_048_576
+    /// Bytes of one response that wait for the client before the origin is paused. Default 64 KiB.
+    public var responseBuffer: Int = 65_536
+    /// The same for all responses of a connection together; beyond it each may have an eighth of `responseBuffer`.
+    /// Default 1 MiB.
+    public var responseBuffers: Int = 1_048_576
+    /// RST_STREAM frames from the client in ``rateWindow`` (rapid reset, CVE-2023-44487). Default 400.
+    public var resets: Int = 400
+    /// Frames in ``rateWindow`` that make us reset a stream (CVE-2025-8671). Default 100.
+    public var streamErrors: Int = 100
+    /// PING, SETTINGS and PRIORITY frames in ``rateWindow``. Default 1,000.
+    public var controlFrames: Int = 1_000
+    /// Frames of ours that wait for a client that does not read. Default 1,000.
+    public var bufferedControlFrames: Int = 1_000
+    /// DATA frames without data in a row. Default 4.
+    public var emptyDataFrames: Int = 4
+    /// CONTINUATION frames of one header block. Default 8.
+    public var continuationFrames: Int = 8
+    /// WINDOW_UPDATE frames that a connection has at the start, see ``WindowUpdateBudget``. Default 1,000.
+    public var windowUpdates: Int = 1_000
+    /// What the rates above are counted in. Default 30 s.
+    public var rateWindow: TimeAmount = .seconds(30)
+    /// How long requests are still taken after the client was told to make no more. Default 1 s, or as soon as the client has
+    /// surely heard it.
+    public var goAwayGrace: TimeAmount = .seconds(1)
+
+    public init() {}
+
+    /// - Parameter maximumHeadBytes: for the list of a request's fields, with 32 bytes for each (RFC 9113 §6.5.2).
+    func connection(maximumHeadBytes: Int) -> NIOHTTP2Handler.ConnectionConfiguration {
+        var configuration = NIOHTTP2Handler.ConnectionConfiguration()
+        configuration.initialSettings = [
+            HTTP2Setting(parameter: .maxConcurrentStreams, value: self.concurrentStreams),
+            HTTP2Setting(parameter: .initialWindowSize, value: self.streamWindow),
+            HTTP2Setting(parameter: .maxHeaderListSize, value: maximumHeadBytes),
+        ]
+        configuration.maximumSequentialEmptyDataFrames = self.emptyDataFrames
+        configuration.maximumBufferedControlFrames = self.bufferedControlFrames
+        configuration.maximumSequentialContinuationFrames = self.continuationFrames
+        // Whatever is still on its way for streams that we reset, if we reset them all, is no offence.
+        configuration.maximumRecentlyResetStreams = 2 * self.concurrentStreams
+        configuration.maximumConnectionGlitches = 2 * self.streamErrors
+        configuration.controlFrameRateLimit.maximumCount = self.controlFrames
+        configuration.controlFrameRateLimit.windowLength = self.rateWindow
+        return configuration
+    }
+
+    var stream: NIOHTTP2Handler.StreamConfiguration {
+        var configuration = NIOHTTP2Handler.StreamConfiguration()
+        configuration.streamResetFrameRateLimit.maximumCount = self.resets
+        configuration.streamResetFrameRateLimit.windowLength = self.rateWindow
+        configuration.streamErrorRateLimit.maximumCount = self.streamErrors
+        configuration.streamErrorRateLimit.windowLength = self.rateWindow
+        return configuration
+    }
+}

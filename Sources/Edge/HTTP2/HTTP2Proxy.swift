@@ -1,0 +1,24 @@
+import NIOCore
+import NIOHTTP2
+
+/// Serves HTTP/2 on a client connection by passing requests on to the site's origin.
+enum HTTP2Proxy {
+    /// Adds the handlers at the end of the pipeline, behind TLS. Call on the channel's event loop. Reading starts at once.
+    ///
+    /// - Throws: ``HTTP1ProxyError``, or a channel error if the channel is closed.
+    static func install(on channel: any Channel, context: ProxyContext) throws {
+        guard let client = context.site.origins.client(on: channel.eventLoop) else {
+            throw HTTP1ProxyError.foreignEventLoop
+        }
+        let limits = context.site.limits
+        let coalescer = FrameCoalescer()
+        let connection = HTTP2Connection(context, client: client, coalescer: coalescer)
+        let library = NIOHTTP2Handler(
+            mode: .server, frameDelegate: HTTP2Connection.Delegate(connection: connection),
+            connectionConfiguration: limits.http2.connection(maximumHeadBytes: limits.maximumHeadBytes),
+            streamConfiguration: limits.http2.stream)
+        let pipeline = channel.pipeline.syncOperations
+        try pipeline.addHandlers([coalescer, library, connection])
+        try channel.syncOptions?.setOption(.autoRead, value: true)
+    }
+}

@@ -1,0 +1,324 @@
+import HTTPForwarding
+import NIOCore
+import NIOHPACK
+import NIOHTTP1
+import NIOHTTP2
+
+/// One request of an HTTP/2 connection and its response, for a ``ProxyExchange``.
+///
+/// The peer's violations: the library and ``HTTP2Connection`` see them, and reset the stream. Silently dropped: what the client
+/// sends after the response is complete. Our bug: parts out of order, which exchanges don't send; dropped as well.
+final class HTTP2Stream: ClientStream {
+    private enum State {
+        case exchanging(ProxyExchange)
+        /// The response's end is given to the library. It may still wait for the client's window.
+        case ending
+        case over
+    }
+
+    /// What of the request's body waits until the origin takes it.
+    private enum Held {
+        case body(ByteBuffer)
+        case end(HTTPHeaders?)
+    }
+
+    let id: HTTP2StreamID
+    /// On its connection, from 1.
+    let number: Int
+    private let connection: HTTP2Connection
+    private let limits: ProxyLimits
+    private var state = State.over
+    private var requestEnded: Bool
+    private var held = CircularBuffer<Held>()
+    private var window: ReceiveWindow
+    /// The response's head, while it is not known whether anything follows it.
+    private var pendingHead: HPACKHeaders?
+    /// The last part of the body, while it is not known whether anything follows it.
+    private var pendingBody: ByteBuffer?
+    /// Bytes of the response that the library holds back.
+    private var buffered = 0
+    private var isPaused = false
+    private var resetWhenWritten = false
+    private var wait = ProxyWait.origin
+    /// When ``timedOut()`` is due.
+    private(set) var deadline = NIODeadline.distantFuture
+    /// Whether the connection has it on a list of streams to look after.
+    var isMarked = false
+    var isMarkedForReading = false
+
+    init(
+        _ id: HTTP2StreamID, number: Int, on connection: HTTP2Connection, limits: ProxyLimits, requestEnded: Bool
+    ) {
+        self.id = id
+        self.number = number
+        self.connection = connection
+        self.limits = limits
+        self.requestEnded = requestEnded
+        self.window = ReceiveWindow(target: limits.http2.streamWindow)
+    }
+
+    // MARK: Request
+
+    func begin(_ request: ForwardedRequest, site: ProxySite, client: OriginClient) {
+        let exchange = ProxyExchange(request, stream: self, site: site, now: .now())
+        self.state = .exchanging(exchange)
+        // Before it begins: an answer may come at once.
+        if request.body == .none { exchange.clientEnd(nil) }
+        exchange.begin(on: client)
+        if self.requestEnded, request.body != .none { self.take(.end(nil)) }
+        self.rearm()
+    }
+
+    func received(_ bytes: ByteBuffer, endsStream: Bool) {
+        self.window.received(bytes.readableBytes)
+        if bytes.readableBytes > 0 { self.receive(.body(bytes)) }
+        if endsStream { self.receivedEnd(nil) }
+    }
+
+    func receivedEnd(_ trailers: HTTPHeaders?) {
+        self.requestEnded = true
+        self.receive(.end(trailers))
+    }
+
+    private func receive(_ part: Held) {
+        if self.held.isEmpty { self.take(part) } else { self.held.append(part) }
+    }
+
+    private func take(_ part: Held) {
+        switch (self.state, part) {
+        case (.exchanging(let exchange), .body(let bytes)):
+            guard exchange.takesBody else { return self.held.append(part) }
+            exchange.clientBody(bytes)
+            self.taken(bytes.readableBytes)
+        case (.exchanging(let exchange), .end(let trailers)):
+            exchange.clientEnd(trailers)
+        case (_, .body(let bytes)):
+            self.taken(bytes.readableBytes)
+        case (_, .end):
+            break
+        }
+    }
+
+    private func taken(_ count: Int) {
+        self.window.taken(count)
+        self.connection.taken(count)
+    }
+
+    private func takeHeld() {
+        while let part = self.held.first {
+            if case (.exchanging(let exchange), .body) = (self.state, part), !exchange.takesBody { break }
+            self.held.removeFirst()
+            self.take(part)
+        }
+        self.grantWindow()
+    }
+
+    /// The library has counted what was received.
+    func windowChanged(to open: Int) {
+        self.window.changed(to: open)
+        self.grantWindow()
+    }
+
+    private func grantWindow() {
+        guard !self.requestEnded, case .exchanging = self.state, let increment = self.window.grant() else { return }
+        self.connection.write(.windowUpdate(windowSizeIncrement: increment), on: self.id)
+        self.connection.setNeedsFlush()
+    }
+
+    /// No more from the client for now.
+    func readComplete() {
+        guard case .exchanging(let exchange) = self.state, !exchange.isRequestComplete else { return }
+        exchange.clientReadComplete()
+        self.rearm()
+    }
+
+    // MARK: ClientStream
+
+    var isWritable: Bool { self.buffered < self.connection.responseAllowance && self.connection.isWritable }
+
+    var isLastRequest: Bool { false }
+
+    func send(_ part: HTTPServerResponsePart) {
+        switch part {
+        case .head(let head) where head.status.code < 200:
+            self.connection.write(
+                .headers(.init(headers: HTTP2ResponseFields.block(head), endStream: false)), on: self.id)
+        case .head(let head):
+            self.pendingHead = HTTP2ResponseFields.block(head)
+        case .body(.byteBuffer(let bytes)):
+            guard bytes.readableBytes > 0 else { return }
+            self.writePending()
+            self.pendingBody = bytes
+        case .body(.fileRegion), .end:
+            break
+        }
+    }
+
+    func flush() {
+        self.writePending()
+        self.connection.setNeedsFlush()
+    }
+
+    private func writePending() {
+        if let head = self.pendingHead {
+            self.pendingHead = nil
+            self.connection.write(.headers(.init(headers: head, endStream: false)), on: self.id)
+        }
+        if let body = self.pendingBody {
+            self.pendingBody = nil
+            self.writeData(body, endsStream: false)
+        }
+    }
+
+    private func writeData(_ bytes: ByteBuffer, endsStream: Bool) {
+        self.buffered += bytes.readableBytes
+        self.connection.buffered(bytes.readableBytes)
+        self.connection.write(.data(.init(data: .byteBuffer(bytes), endStream: endsStream)), on: self.id)
+    }
+
+    /// Ends the response. What ends it says so itself, where possible.
+    private func end(_ trailers: HTTPHeaders?) {
+        self.state = .ending
+        // RFC 9113 §8.1: the rest of the request is not wanted, and nothing is wrong with the response.
+        self.resetWhenWritten = !self.requestEnded
+        if let trailers {
+            self.writePending()
+            self.connection.write(
+                .headers(.init(headers: HTTP2ResponseFields.block(trailers: trailers), endStream: true)), on: self.id)
+        } else if let body = self.pendingBody {
+            self.pendingBody = nil
+            self.writePending()
+            self.writeData(body, endsStream: true)
+        } else if let head = self.pendingHead {
+            self.pendingHead = nil
+            self.connection.write(.headers(.init(headers: head, endStream: true)), on: self.id)
+        } else {
+            self.writeData(ByteBuffer(), endsStream: true)
+        }
+        self.connection.setNeedsFlush()
+        self.takeHeld()
+        self.rearm()
+    }
+
+    func exchangeMoved() {
+        if !self.held.isEmpty {
+            self.takeHeld()
+            if case .exchanging(let exchange) = self.state { exchange.clientReadComplete() }
+        }
+        self.rearm()
+    }
+
+    func exchangeEnded(_ exchange: ProxyExchange, trailers: HTTPHeaders?, persists: Bool) {
+        self.connection.log.record(exchange, number: self.number, outcome: "complete")
+        self.end(trailers)
+    }
+
+    func answer(_ local: LocalResponse, instead exchange: ProxyExchange) {
+        self.connection.log.record(exchange, number: self.number, outcome: local.reason)
+        self.write(local, isHead: exchange.request.head.method == .HEAD)
+    }
+
+    /// Answers a request that has no exchange.
+    func write(_ local: LocalResponse, isHead: Bool) {
+        self.send(.head(local.head(closing: false, for: .http2)))
+        if !isHead, let body = local.body(self.connection.allocator) { self.send(.body(.byteBuffer(body))) }
+        self.end(nil)
+    }
+
+    func abort(_ exchange: ProxyExchange, outcome: String) {
+        self.connection.log.record(exchange, number: self.number, outcome: outcome)
+        self.reset(outcome == "origin-failed" ? .internalError : .cancel)
+    }
+
+    func becomeTunnel(_ exchange: ProxyExchange, to origin: any Channel) {
+        // Requests over HTTP/2 never ask for it, and answers that they did not ask for are refused.
+        origin.close(promise: nil)
+        self.abort(exchange, outcome: "origin-failed")
+    }
+
+    func logOriginFailure(_ failure: OriginFailure, afterHead: Bool) {
+        self.connection.logOriginFailure(failure, afterHead: afterHead)
+    }
+
+    // MARK: Ends
+
+    private func reset(_ code: HTTP2ErrorCode) {
+        self.state = .over
+        self.connection.write(.rstStream(code), on: self.id)
+        self.connection.setNeedsFlush()
+    }
+
+    /// The library has put bytes of the response on their way.
+    func wrote(_ count: Int, endsStream: Bool) {
+        self.buffered -= count
+        if endsStream {
+            if self.resetWhenWritten { self.connection.mark(self) }
+        } else if self.isPaused, self.buffered < self.connection.responseAllowance / 2 {
+            self.connection.mark(self)
+        } else if case .ending = self.state {
+            // The client reads on.
+            self.rearm()
+        }
+    }
+
+    /// Whether the client takes more may have changed.
+    func lookAfter() {
+        switch self.state {
+        case .exchanging(let exchange):
+            let isWritable = self.isWritable
+            exchange.clientWritabilityChanged(isWritable)
+            self.rearm()
+        case .ending:
+            guard self.resetWhenWritten, self.buffered == 0 else { return }
+            self.resetWhenWritten = false
+            self.reset(.noError)
+        case .over:
+            break
+        }
+    }
+
+    /// The stream is gone, by whatever end.
+    func closed(_ outcome: String) {
+        let state = self.state
+        self.state = .over
+        self.deadline = .distantFuture
+        self.connection.buffered(-self.buffered)
+        self.buffered = 0
+        for case .body(let bytes) in self.held { self.taken(bytes.readableBytes) }
+        self.held.removeAll()
+        if case .exchanging(let exchange) = state {
+            exchange.cancel()
+            self.connection.log.record(exchange, number: self.number, outcome: outcome)
+        }
+    }
+
+    // MARK: Time
+
+    private func rearm(_ now: NIODeadline = .now()) {
+        switch self.state {
+        case .exchanging(let exchange):
+            let isWritable = self.isWritable
+            self.isPaused = !isWritable
+            (self.wait, self.deadline) = exchange.wait(now: now, clientIsWritable: isWritable)
+        case .ending:
+            (self.wait, self.deadline) = (.clientReads, now + self.limits.writeTimeout)
+        case .over:
+            self.deadline = .distantFuture
+        }
+        self.connection.wake(at: self.deadline)
+    }
+
+    func timedOut() {
+        switch (self.wait, self.state) {
+        case (.origin, .exchanging(let exchange)):
+            exchange.fail(OriginFailure(.responseTimeout))
+        case (.requestBody, .exchanging(let exchange)):
+            exchange.answer(.bodyTimeout)
+        case (.clientReads, .exchanging(let exchange)):
+            exchange.cancel()
+            self.abort(exchange, outcome: "client-too-slow")
+        default:
+            self.reset(.cancel)
+        }
+    }
+}
