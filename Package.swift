@@ -74,7 +74,7 @@ let package = Package(
         // Pure: bytes in, bytes and decisions out.
         .target(name: "TLSWire", dependencies: [nio[0]], swiftSettings: strict),
         .target(name: "KeyProtocol", dependencies: ["TLSWire", nio[0]], swiftSettings: strict),
-        .target(name: "RecordLayer", dependencies: ["CLibCrypto", "TLSWire", nio[0], crypto], swiftSettings: strict),
+        .target(name: "RecordLayer", dependencies: ["CLibCrypto", "TLSWire", nio[0]], swiftSettings: strict),
         .target(
             name: "NativeHandshake", dependencies: ["TLSWire", nio[0], crypto, cryptoExtras], swiftSettings: strict),
         .target(name: "HTTPForwarding", dependencies: ["TLSWire", nioHTTP1, nioHPACK], swiftSettings: strict),

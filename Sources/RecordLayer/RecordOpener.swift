@@ -1,14 +1,8 @@
 import NIOCore
 import TLSWire
 
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
-
 /// Opens the records of one direction.
-struct RecordOpener: Sendable {
+struct RecordOpener: ~Copyable, Sendable {
     let suite: RecordSuite
     private var secret: Secret?
     private var key: AEADKey
@@ -16,31 +10,24 @@ struct RecordOpener: Sendable {
     /// Of the next record; also the number of records that were opened with this key.
     private(set) var sequence: UInt64
 
-    /// A record's type and content, without padding.
-    struct Opened {
+    /// A record's type and the length of its content, without padding.
+    struct Opened: Equatable {
         var type: UInt8
-        /// Content, then in TLS 1.3 type and padding.
-        var bytes: Data
-        /// Bytes of content.
         var length: Int
-
-        func write(to buffer: inout ByteBuffer) {
-            bytes.withUnsafeBytes { _ = buffer.writeBytes(UnsafeRawBufferPointer(rebasing: $0[..<length])) }
-        }
     }
 
-    init(suite: RecordSuite, keys: TrafficKeys, sequence: UInt64) {
+    init(suite: RecordSuite, keys: TrafficKeys, sequence: UInt64, secret: Secret? = nil) {
         self.suite = suite
-        secret = nil
-        key = AEADKey(suite.cipher, key: keys.key)
+        self.secret = secret
+        key = AEADKey(suite.cipher, key: keys.key, .open)
         nonce = RecordNonce(suite: suite, iv: keys.iv)
         self.sequence = sequence
     }
 
     init(suite: RecordSuite, secret: Secret, sequence: UInt64) {
         self.init(
-            suite: suite, keys: TLS13KeySchedule(suite).trafficKeys(suite.cipher, secret: secret), sequence: sequence)
-        self.secret = secret
+            suite: suite, keys: TLS13KeySchedule(suite).trafficKeys(suite.cipher, secret: secret), sequence: sequence,
+            secret: secret)
     }
 
     /// The most bytes that a record may carry after its header: 2^14 + 256 in TLS 1.3 (RFC 8446 §5.2). TLS 1.2 allows
@@ -58,50 +45,66 @@ struct RecordOpener: Sendable {
             suite: suite, secret: TLS13KeySchedule(suite).nextGeneration(of: secret), sequence: 0)
     }
 
-    /// Opens the record at an index of the buffer, which holds all of it. A record that isn't authentic does not count:
-    /// the next one is tried with the same sequence number.
-    mutating func open(_ buffer: ByteBuffer, at start: Int, header: RecordHeader) throws(RecordError) -> Opened {
+    /// Opens the record at an index of the buffer, which holds all of it.
+    ///
+    /// A record that isn't authentic does not count: the next one is tried with the same sequence number. Nothing of it is
+    /// left in the output's storage.
+    ///
+    /// - Parameter plaintext: gets the content behind its writer index, which stays: what it is for must be decided first.
+    mutating func open(
+        _ buffer: ByteBuffer, at start: Int, header: RecordHeader, into plaintext: inout ByteBuffer
+    ) throws(RecordError) -> Opened {
         guard sequence < .max else { throw .sequenceExhausted }
-        let isTLS13: Bool = suite.version == .tls13
         let explicit: Int = nonce.isExplicit ? 8 : 0
-        guard header.payloadLength >= RecordCipher.tagLength + explicit else { throw .badRecordMAC }
-        let number: UInt64 =
-            nonce.isExplicit ? buffer.getInteger(at: start + RecordHeader.length) ?? 0 : sequence
-        let plaintext: Data? = withUnsafeTemporaryAllocation(byteCount: 32, alignment: 8) { scratch in
-            let nonceBytes = UnsafeMutableRawBufferPointer(rebasing: scratch[..<RecordCipher.nonceLength])
-            let tls12Data = UnsafeMutableRawBufferPointer(rebasing: scratch[16..<29])
-            nonce.write(number, to: nonceBytes)
-            RecordNonce.writeTLS12Data(
-                sequence: sequence, type: header.contentType, length: header.payloadLength - tls12Overhead,
-                to: tls12Data)
-            return buffer.withUnsafeReadableBytes { readable in
+        let length: Int = header.payloadLength - RecordCipher.tagLength - explicit
+        guard length >= 0 else { throw .badRecordMAC }
+        // One byte at least: there is no pointer into nothing.
+        plaintext.reserveCapacity(minimumWritableBytes: max(length, 1))
+        let opened: Opened? = buffer.withUnsafeReadableBytes { readable in
+            plaintext.withUnsafeMutableWritableBytes { writable in
                 let base: Int = start - buffer.readerIndex
-                let body: Int = base + RecordHeader.length
-                let headerBytes = UnsafeRawBufferPointer(rebasing: readable[base..<body])
-                let sealed = UnsafeRawBufferPointer(
-                    rebasing: readable[(body + explicit)..<(body + header.payloadLength)])
-                return key.open(
-                    sealed, nonce: UnsafeRawBufferPointer(nonceBytes),
-                    authenticating: isTLS13 ? headerBytes : UnsafeRawBufferPointer(tls12Data))
+                return read(
+                    UnsafeRawBufferPointer(
+                        rebasing: readable[base..<(base + RecordHeader.length + header.payloadLength)]),
+                    type: header.contentType, explicit: explicit,
+                    into: UnsafeMutableRawBufferPointer(rebasing: writable[..<length]))
             }
         }
-        guard let plaintext else { throw .badRecordMAC }
+        guard let opened else { throw .badRecordMAC }
         sequence += 1
-        guard isTLS13 else {
-            return Opened(type: header.contentType, bytes: plaintext, length: plaintext.count)
-        }
-        guard plaintext.count <= RecordHeader.maximumPlaintextLength + 1 else { throw .recordOverflow }
-        return try Self.withoutPadding(plaintext)
+        guard suite.version == .tls13 else { return opened }
+        guard length <= RecordHeader.maximumPlaintextLength + 1 else { throw .recordOverflow }
+        guard opened.type != 0 else { throw .missingContentType }
+        return opened
     }
 
-    /// The last byte that is not zero is the type (RFC 8446 §5.4).
-    private static func withoutPadding(_ plaintext: Data) throws(RecordError) -> Opened {
-        let (length, type): (Int, UInt8) = plaintext.withUnsafeBytes { bytes in
-            var end: Int = bytes.count
-            while end > 0, bytes[end - 1] == 0 { end -= 1 }
-            return end > 0 ? (end - 1, bytes[end - 1]) : (0, 0)
+    /// - Returns: nil if the record is not authentic; type 0 if it is nothing but padding.
+    private mutating func read(
+        _ record: UnsafeRawBufferPointer, type: UInt8, explicit: Int, into output: UnsafeMutableRawBufferPointer
+    ) -> Opened? {
+        let isTLS13: Bool = suite.version == .tls13
+        let bodyStart: Int = RecordHeader.length + explicit
+        let number: UInt64 =
+            explicit > 0
+            ? UInt64(bigEndian: record.loadUnaligned(fromByteOffset: RecordHeader.length, as: UInt64.self)) : sequence
+        let isAuthentic: Bool = withUnsafeTemporaryAllocation(byteCount: 32, alignment: 8) { scratch in
+            guard let nonceBytes = scratch.baseAddress else { return false }
+            nonce.write(number, to: scratch)
+            var data = UnsafeRawBufferPointer(rebasing: record[..<RecordHeader.length])
+            if !isTLS13 {
+                let tls12Data = UnsafeMutableRawBufferPointer(rebasing: scratch[16..<29])
+                RecordNonce.writeTLS12Data(sequence: sequence, type: type, length: output.count, to: tls12Data)
+                data = UnsafeRawBufferPointer(tls12Data)
+            }
+            return key.open(
+                UnsafeRawBufferPointer(rebasing: record[bodyStart...]), into: output, nonce: nonceBytes,
+                authenticating: data)
         }
-        guard type != 0 else { throw .missingContentType }
-        return Opened(type: type, bytes: plaintext, length: length)
+        guard isAuthentic else { return nil }
+        guard isTLS13 else { return Opened(type: type, length: output.count) }
+        // The last byte that is not zero is the type (RFC 8446 §5.4).
+        var end: Int = output.count
+        while end > 0, output[end - 1] == 0 { end -= 1 }
+        return end > 0 ? Opened(type: output[end - 1], length: end - 1) : Opened(type: 0, length: 0)
     }
 }

@@ -5,7 +5,9 @@ import TLSWire
 ///
 /// For a key holder, which has to read what its own TLS library sealed: the flight, whose messages belong to the transcript
 /// that verify_data covers, and the tickets that it hands over in the clear.
-public struct RecordReader: Sendable {
+///
+/// It can't be copied: it is the one owner of its cipher's state.
+public struct RecordReader: ~Copyable, Sendable {
     private var opener: RecordOpener
 
     /// A record's type and content, without padding.
@@ -35,10 +37,10 @@ public struct RecordReader: Sendable {
         }
         guard header.payloadLength <= opener.maximumPayloadLength else { throw .recordOverflow }
         guard bytes.readableBytes >= RecordHeader.length + header.payloadLength else { return nil }
-        let opened: RecordOpener.Opened = try opener.open(bytes, at: bytes.readerIndex, header: header)
-        bytes.moveReaderIndex(forwardBy: RecordHeader.length + header.payloadLength)
         var content = ByteBuffer()
-        opened.write(to: &content)
+        let opened: RecordOpener.Opened = try opener.open(bytes, at: bytes.readerIndex, header: header, into: &content)
+        bytes.moveReaderIndex(forwardBy: RecordHeader.length + header.payloadLength)
+        content.moveWriterIndex(forwardBy: opened.length)
         return Record(type: opened.type, content: content)
     }
 }

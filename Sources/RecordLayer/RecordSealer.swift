@@ -1,14 +1,8 @@
 import NIOCore
 import TLSWire
 
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
-
 /// Protects the records of one direction.
-struct RecordSealer: Sendable {
+struct RecordSealer: ~Copyable, Sendable {
     /// Sequence numbers kept back for alerts: application data stops, or the key is replaced, that much earlier.
     static let reserve: UInt64 = 8
 
@@ -20,18 +14,18 @@ struct RecordSealer: Sendable {
     /// Of the next record; also the number of records that this key has protected.
     private(set) var sequence: UInt64
 
-    init(suite: RecordSuite, keys: TrafficKeys, sequence: UInt64) {
+    init(suite: RecordSuite, keys: TrafficKeys, sequence: UInt64, secret: Secret? = nil) {
         self.suite = suite
-        secret = nil
-        key = AEADKey(suite.cipher, key: keys.key)
+        self.secret = secret
+        key = AEADKey(suite.cipher, key: keys.key, .seal)
         nonce = RecordNonce(suite: suite, iv: keys.iv)
         self.sequence = sequence
     }
 
     init(suite: RecordSuite, secret: Secret, sequence: UInt64) {
         self.init(
-            suite: suite, keys: TLS13KeySchedule(suite).trafficKeys(suite.cipher, secret: secret), sequence: sequence)
-        self.secret = secret
+            suite: suite, keys: TLS13KeySchedule(suite).trafficKeys(suite.cipher, secret: secret), sequence: sequence,
+            secret: secret)
     }
 
     /// Bytes that a record adds to its content.
@@ -46,56 +40,68 @@ struct RecordSealer: Sendable {
             suite: suite, secret: TLS13KeySchedule(suite).nextGeneration(of: secret), sequence: 0)
     }
 
+    /// Contents up to this length are copied and encrypted with what follows them in one step; longer ones are encrypted
+    /// out of where they stand, which saves the copy and costs a step.
+    private static let copiedLength = 1024
+
     /// Appends one record.
     ///
     /// - Parameters:
-    ///   - content: at most 2^14 bytes.
+    ///   - content: at most 2^14 bytes, and not in the output's storage.
     ///   - padding: zeros to add, TLS 1.3 only (RFC 8446 §5.4); content and padding together at most 2^14 bytes.
-    /// - Throws: if the sequence numbers are used up; nothing is appended then.
+    /// - Throws: if the sequence numbers are used up, or the cipher fails; nothing is appended then.
     mutating func seal(
-        _ type: ContentType, _ content: ByteBuffer, padding: Int = 0, into output: inout ByteBuffer
+        _ type: ContentType, _ content: UnsafeRawBufferPointer, padding: Int = 0, into output: inout ByteBuffer
     ) throws(RecordMisuse) {
         guard sequence < .max else { throw .writeKeyExhausted }
-        let start: Int = output.writerIndex
-        let isTLS13: Bool = suite.version == .tls13
-        let length: Int = content.readableBytes
-        output.reserveCapacity(minimumWritableBytes: length + padding + overhead)
-        output.writeInteger(isTLS13 ? ContentType.applicationData.rawValue : type.rawValue)
-        output.writeInteger(RecordVersion.tls12.rawValue)
-        output.writeInteger(UInt16(length + padding + overhead - RecordHeader.length))
-        if nonce.isExplicit {
-            output.writeInteger(sequence)
+        let total: Int = content.count + padding + overhead
+        let written: Int = output.writeWithUnsafeMutableBytes(minimumWritableBytes: total) { writable in
+            let record = UnsafeMutableRawBufferPointer(rebasing: writable[..<total])
+            return write(type, content, padding: padding, to: record) ? total : 0
         }
-        // The plaintext takes the place of the ciphertext, which then goes over it.
-        let bodyStart: Int = output.writerIndex
-        output.writeImmutableBuffer(content)
-        if isTLS13 {
-            output.writeInteger(type.rawValue)
-            output.writeRepeatingByte(0, count: padding)
-        }
-        do {
-            let sealed = try withUnsafeTemporaryAllocation(byteCount: 32, alignment: 8) { scratch in
-                let nonceBytes = UnsafeMutableRawBufferPointer(rebasing: scratch[..<RecordCipher.nonceLength])
-                let tls12Data = UnsafeMutableRawBufferPointer(rebasing: scratch[16..<29])
-                nonce.write(sequence, to: nonceBytes)
-                RecordNonce.writeTLS12Data(sequence: sequence, type: type.rawValue, length: length, to: tls12Data)
-                return try output.withUnsafeReadableBytes { readable in
-                    let base: Int = readable.count - (output.writerIndex - start)
-                    let header = UnsafeRawBufferPointer(rebasing: readable[base..<(base + RecordHeader.length)])
-                    let plaintext = UnsafeRawBufferPointer(rebasing: readable[(base + bodyStart - start)...])
-                    return try key.seal(
-                        plaintext, nonce: UnsafeRawBufferPointer(nonceBytes),
-                        authenticating: isTLS13 ? header : UnsafeRawBufferPointer(tls12Data))
-                }
-            }
-            output.moveWriterIndex(to: bodyStart)
-            sealed.withUnsafeBytes { bytes in
-                _ = output.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[RecordCipher.nonceLength...]))
-            }
-        } catch {
-            output.moveWriterIndex(to: start)
-            throw .cipherFailure
-        }
+        guard written == total else { throw .cipherFailure }
         sequence += 1
+    }
+
+    /// - Parameter record: as long as the record.
+    private mutating func write(
+        _ type: ContentType, _ content: UnsafeRawBufferPointer, padding: Int, to record: UnsafeMutableRawBufferPointer
+    ) -> Bool {
+        let isTLS13: Bool = suite.version == .tls13
+        let outerType: ContentType = isTLS13 ? .applicationData : type
+        let payloadLength = UInt16(truncatingIfNeeded: record.count - RecordHeader.length)
+        record.storeBytes(of: outerType.rawValue, as: UInt8.self)
+        record.storeBytes(of: RecordVersion.tls12.rawValue.bigEndian, toByteOffset: 1, as: UInt16.self)
+        record.storeBytes(of: payloadLength.bigEndian, toByteOffset: 3, as: UInt16.self)
+        var bodyStart: Int = RecordHeader.length
+        if nonce.isExplicit {
+            record.storeBytes(of: sequence.bigEndian, toByteOffset: bodyStart, as: UInt64.self)
+            bodyStart += 8
+        }
+        let body = UnsafeMutableRawBufferPointer(rebasing: record[bodyStart...])
+        var trailer = 0
+        if isTLS13 {
+            trailer = 1 + padding
+            body[content.count] = type.rawValue
+            for index in 0..<padding { body[content.count + 1 + index] = 0 }
+        }
+        var source: UnsafeRawBufferPointer? = content
+        if content.count <= Self.copiedLength {
+            body.copyMemory(from: content)
+            source = nil
+            trailer = 0
+        }
+        return withUnsafeTemporaryAllocation(byteCount: 32, alignment: 8) { scratch in
+            guard let nonceBytes = scratch.baseAddress else { return false }
+            nonce.write(sequence, to: scratch)
+            var data = UnsafeRawBufferPointer(rebasing: record[..<RecordHeader.length])
+            if !isTLS13 {
+                let tls12Data = UnsafeMutableRawBufferPointer(rebasing: scratch[16..<29])
+                RecordNonce.writeTLS12Data(
+                    sequence: sequence, type: type.rawValue, length: content.count, to: tls12Data)
+                data = UnsafeRawBufferPointer(tls12Data)
+            }
+            return key.seal(source, trailer: trailer, into: body, nonce: nonceBytes, authenticating: data)
+        }
     }
 }

@@ -10,24 +10,47 @@ extension RecordSession {
     public mutating func receive(_ bytes: ByteBuffer) -> Reception {
         var reception = Reception()
         guard isReading else { return reception }
-        var input = ByteBuffer()
-        swap(&input, &self.input)
-        if input.readableBytes == 0 {
-            input = bytes
-        } else {
-            input.writeImmutableBuffer(bytes)
-        }
+        var bytes: ByteBuffer = bytes
+        // What is opened goes here, and so does, behind the writer index, what turns out to be for us.
+        var plaintext = ByteBuffer()
         do throws(RecordError) {
-            while isReading, try receiveRecord(&input, &reception) {}
+            // First the rest of the record that was begun before, then records where they stand.
+            while isReading, input.readableBytes > 0, bytes.readableBytes > 0 {
+                try completeInput(from: &bytes)
+                // Moved out, so that there is one reference to it while it is read.
+                var record = ByteBuffer()
+                swap(&record, &input)
+                let isWhole: Bool = try receiveRecord(&record, into: &plaintext, &reception)
+                if !isWhole { swap(&record, &input) }
+            }
+            while isReading, try receiveRecord(&bytes, into: &plaintext, &reception) {}
         } catch {
             fail(error, &reception)
         }
-        if isReading, input.readableBytes > 0 {
-            if input.readerIndex > 1 << 15 { input.discardReadBytes() }
-            self.input = input
+        if !isReading {
+            input = ByteBuffer()
+        } else if bytes.readableBytes > 0 {
+            // A copy, since less than a record should not keep all that was received with it.
+            input = ByteBuffer()
+            input.writeImmutableBuffer(bytes)
         }
+        if plaintext.readableBytes > 0 { reception.applicationData = plaintext }
         answerKeyUpdate(&reception)
         return reception
+    }
+
+    /// Takes from the bytes what the kept part of a record lacks to be a header, or to be whole.
+    private mutating func completeInput(from bytes: inout ByteBuffer) throws(RecordError) {
+        func take(upTo length: Int) {
+            let missing: Int = max(length - input.readableBytes, 0)
+            if var part: ByteBuffer = bytes.readSlice(length: min(missing, bytes.readableBytes)) {
+                input.writeBuffer(&part)
+            }
+        }
+        take(upTo: RecordHeader.length)
+        guard let header = RecordHeader(in: input, at: input.readerIndex) else { return }
+        _ = try checkHeader(header)
+        take(upTo: RecordHeader.length + header.payloadLength)
     }
 
     /// The connection's input ended (EOF): with or without close_notify?
@@ -79,7 +102,7 @@ extension RecordSession {
 
     /// Takes one record off the input; false if it isn't all there.
     private mutating func receiveRecord(
-        _ input: inout ByteBuffer, _ reception: inout Reception
+        _ input: inout ByteBuffer, into plaintext: inout ByteBuffer, _ reception: inout Reception
     ) throws(RecordError) -> Bool {
         let start: Int = input.readerIndex
         guard let header = RecordHeader(in: input, at: start) else { return false }
@@ -90,9 +113,13 @@ extension RecordSession {
             try receiveUnprotected(header, input, &reception)
             return true
         }
+        if plaintext.capacity == 0 {
+            // For all that can come of what is on hand, so that it need not grow.
+            plaintext.reserveCapacity(input.readableBytes)
+        }
         let record: RecordOpener.Opened
         do throws(RecordError) {
-            record = try opener.open(input, at: start, header: header)
+            record = try opener.open(input, at: start, header: header, into: &plaintext)
         } catch .badRecordMAC where mayBeEarlyData {
             counts.skippedEarlyData += RecordHeader.length + header.payloadLength
             guard counts.skippedEarlyData <= limits.skippedEarlyData else { throw .tooMuchEarlyData }
@@ -102,7 +129,7 @@ extension RecordSession {
         if suite.version == .tls13, opener.sequence == limits.recordsPerKey, keyUpdateOwed == nil {
             keyUpdateOwed = .requested
         }
-        try dispatch(record, received: input.readableBytes, &reception)
+        try dispatch(record, &plaintext, &reception)
         return true
     }
 
@@ -151,9 +178,9 @@ extension RecordSession {
         else { throw .changeCipherSpec }
     }
 
-    /// - Parameter received: bytes on hand from this record on: no more than that can come of them.
+    /// - Parameter plaintext: has the record's content behind its writer index; application data stays.
     private mutating func dispatch(
-        _ record: RecordOpener.Opened, received: Int, _ reception: inout Reception
+        _ record: RecordOpener.Opened, _ plaintext: inout ByteBuffer, _ reception: inout Reception
     ) throws(RecordError) {
         guard let type = ContentType(rawValue: record.type) else { throw .unexpectedContentType(record.type) }
         guard type == .handshake || !handshake.isPartial else { throw .interleavedHandshake }
@@ -167,22 +194,22 @@ extension RecordSession {
             }
             counts.emptyRecords = 0
             counts.keyUpdates = 0
-            if reception.applicationData == nil {
-                reception.applicationData = ByteBuffer()
-                reception.applicationData?.reserveCapacity(received)
-            }
-            record.write(to: &reception.applicationData!)
+            plaintext.moveWriterIndex(forwardBy: record.length)
         case .handshake:
             guard record.length > 0 else { throw .emptyMessage(.handshake) }
-            try receiveHandshake(Array(record.bytes.prefix(record.length))[...], &reception)
+            try receiveHandshake(Self.content(record, &plaintext)[...], &reception)
         case .alert:
             guard record.length > 0 else { throw .emptyMessage(.alert) }
             guard record.length == 2 else { throw .malformedAlert }
-            let payload: [UInt8] = Array(record.bytes.prefix(2))
+            let payload: [UInt8] = Self.content(record, &plaintext)
             try receiveAlert(level: payload[0], code: payload[1], &reception)
         case .changeCipherSpec:
             throw .changeCipherSpec
         }
+    }
+
+    private static func content(_ record: RecordOpener.Opened, _ plaintext: inout ByteBuffer) -> [UInt8] {
+        plaintext.withUnsafeMutableWritableBytes { Array($0.prefix(record.length)) }
     }
 
     // MARK: Alerts

@@ -170,11 +170,14 @@ public struct RecordSession: ~Copyable, Sendable {
         }
         output.reserveCapacity(
             minimumWritableBytes: content.readableBytes + fragments * sealer.overhead)
-        var rest: ByteBuffer = content
-        while rest.readableBytes > 0 {
-            try replaceKeyIfDue(into: &output)
-            guard let fragment: ByteBuffer = rest.readSlice(length: min(maximum, rest.readableBytes)) else { return }
-            try sealer.seal(type, fragment, into: &output)
+        try content.withUnsafeReadableBytes { content throws(RecordMisuse) in
+            var start = 0
+            while start < content.count {
+                try replaceKeyIfDue(into: &output)
+                let end: Int = min(start + maximum, content.count)
+                try sealer.seal(type, UnsafeRawBufferPointer(rebasing: content[start..<end]), into: &output)
+                start = end
+            }
         }
     }
 
@@ -189,14 +192,20 @@ public struct RecordSession: ~Copyable, Sendable {
     mutating func sealKeyUpdate(
         _ request: KeyUpdateRequest, into output: inout ByteBuffer
     ) throws(RecordMisuse) {
-        let message = ByteBuffer(bytes: [HandshakeType.keyUpdate.rawValue, 0, 0, 1, request.rawValue])
-        try sealer.seal(.handshake, message, into: &output)
+        try seal(.handshake, [HandshakeType.keyUpdate.rawValue, 0, 0, 1, request.rawValue], into: &output)
         sealer.update()
     }
 
     /// Appends the alert, or nothing if the sequence numbers are used up: then there is no way to tell the client.
     mutating func sealAlert(_ alert: Alert, into output: inout ByteBuffer) {
-        let payload = ByteBuffer(bytes: [alert.level.rawValue, alert.description.rawValue])
-        try? sealer.seal(.alert, payload, into: &output)
+        try? seal(.alert, [alert.level.rawValue, alert.description.rawValue], into: &output)
+    }
+
+    private mutating func seal(
+        _ type: ContentType, _ message: [UInt8], into output: inout ByteBuffer
+    ) throws(RecordMisuse) {
+        try ByteBuffer(bytes: message).withUnsafeReadableBytes { bytes throws(RecordMisuse) in
+            try sealer.seal(type, bytes, into: &output)
+        }
     }
 }

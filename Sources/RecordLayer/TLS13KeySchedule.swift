@@ -1,3 +1,5 @@
+import CLibCrypto
+
 /// The parts of the TLS 1.3 key schedule (RFC 8446 §7) that a record layer needs from a traffic secret on.
 public struct TLS13KeySchedule: Sendable {
     public var hash: RecordHash
@@ -16,17 +18,29 @@ public struct TLS13KeySchedule: Sendable {
         _ secret: Secret, _ label: StaticString, context: some Collection<UInt8> = EmptyCollection(), length: Int
     ) -> Secret {
         precondition(length <= hash.length && context.count <= 255, "not a use of TLS")
-        var info: [UInt8] = [UInt8(truncatingIfNeeded: length >> 8), UInt8(truncatingIfNeeded: length)]
-        info.append(UInt8(6 + label.utf8CodeUnitCount))
-        info.append(contentsOf: "tls13 ".utf8)
-        label.withUTF8Buffer { info.append(contentsOf: $0) }
-        info.append(UInt8(context.count))
-        info.append(contentsOf: context)
-        // HKDF-Expand (RFC 5869 §2.3) for one block: HMAC over the info and the block's number.
-        info.append(1)
-        let block: Secret = info.withUnsafeBytes { hash.authenticate($0, key: secret) }
-        guard length < block.count else { return block }
-        return block.withUnsafeBytes { Secret($0[..<length]) }
+        // The last byte is HKDF-Expand's number of the first block (RFC 5869 §2.3).
+        let prefix: StaticString = "tls13 "
+        let labelLength: Int = prefix.utf8CodeUnitCount + label.utf8CodeUnitCount
+        let infoLength: Int = 2 + 1 + labelLength + 1 + context.count + 1
+        return withUnsafeTemporaryAllocation(byteCount: infoLength + RecordHash.maximumLength, alignment: 8) {
+            scratch in
+            let info = UnsafeMutableRawBufferPointer(rebasing: scratch[..<infoLength])
+            let block = UnsafeMutableRawBufferPointer(rebasing: scratch[infoLength...])
+            info[0] = UInt8(truncatingIfNeeded: length >> 8)
+            info[1] = UInt8(truncatingIfNeeded: length)
+            info[2] = UInt8(truncatingIfNeeded: labelLength)
+            var end = 3
+            for part in [prefix, label] {
+                part.withUTF8Buffer { UnsafeMutableRawBufferPointer(rebasing: info[end...]).copyBytes(from: $0) }
+                end += part.utf8CodeUnitCount
+            }
+            info[end] = UInt8(truncatingIfNeeded: context.count)
+            UnsafeMutableRawBufferPointer(rebasing: info[(end + 1)...]).copyBytes(from: context)
+            info[infoLength - 1] = 1
+            hash.authenticate(UnsafeRawBufferPointer(info), key: secret, into: block)
+            defer { OPENSSL_cleanse(block.baseAddress, block.count) }
+            return Secret(block[..<length])
+        }
     }
 
     /// The write key and IV of a traffic secret (RFC 8446 §7.3).

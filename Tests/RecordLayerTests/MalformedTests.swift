@@ -137,15 +137,18 @@ import Testing
             let suite = RecordSuite.aes128GCMSHA256
             let keys: TrafficKeys = TLS13KeySchedule(suite).trafficKeys(suite.cipher, secret: pair.clientSecret)
             let header: [UInt8] = [23, 3, 3, 0, UInt8(count + 16)]
-            let sealed = try [UInt8](repeating: 0, count: count).withUnsafeBytes { plaintext in
+            var sealed = [UInt8](repeating: 0, count: count + 16)
+            var key = AEADKey(suite.cipher, key: keys.key, .seal)
+            let succeeded: Bool = try sealed.withUnsafeMutableBytes { output in
                 try keys.iv.withUnsafeBytes { nonce in
-                    try header.withUnsafeBytes {
-                        Array(
-                            try AEADKey(suite.cipher, key: keys.key).seal(plaintext, nonce: nonce, authenticating: $0))
+                    let nonce: UnsafeRawPointer = try #require(nonce.baseAddress)
+                    return header.withUnsafeBytes {
+                        key.seal(nil, trailer: 0, into: output, nonce: nonce, authenticating: $0)
                     }
                 }
             }
-            try expect(.missingContentType, &pair, ByteBuffer(bytes: header + sealed[12...]))
+            #expect(succeeded)
+            try expect(.missingContentType, &pair, ByteBuffer(bytes: header + sealed))
         }
     }
 

@@ -285,10 +285,10 @@ import Testing
             #expect(input.readableBytes == length)
         }
         #expect(throws: ExportedSessionError.wrongVersion) {
-            try RecordReader(suite: .ecdheRSAAES128GCMSHA256, secret: secret)
+            _ = try RecordReader(suite: .ecdheRSAAES128GCMSHA256, secret: secret)
         }
         #expect(throws: ExportedSessionError.secretLength) {
-            try RecordReader(suite: .aes256GCMSHA384, secret: secret)
+            _ = try RecordReader(suite: .aes256GCMSHA384, secret: secret)
         }
     }
 

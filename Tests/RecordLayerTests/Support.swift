@@ -81,7 +81,7 @@ struct Pair: ~Copyable {
     /// One record from the client.
     mutating func record(_ type: ContentType, _ content: [UInt8], padding: Int = 0) throws -> ByteBuffer {
         var buffer = ByteBuffer()
-        try client.seal(type, ByteBuffer(bytes: content), padding: padding, into: &buffer)
+        try content.withUnsafeBytes { try client.seal(type, $0, padding: padding, into: &buffer) }
         return buffer
     }
 
@@ -94,9 +94,11 @@ struct Pair: ~Copyable {
         var output: ByteBuffer = output ?? ByteBuffer()
         var messages: [Message] = []
         while let header = RecordHeader(in: output, at: output.readerIndex) {
-            let opened = try reader.open(output, at: output.readerIndex, header: header)
+            var content = ByteBuffer()
+            let opened = try reader.open(output, at: output.readerIndex, header: header, into: &content)
+            content.moveWriterIndex(forwardBy: opened.length)
             output.moveReaderIndex(forwardBy: RecordHeader.length + header.payloadLength)
-            let message = Message(type: opened.type, content: Array(opened.bytes.prefix(opened.length)))
+            let message = Message(type: opened.type, content: Array(content.readableBytesView))
             if message.type == 22, message.content.first == 24 { reader.update() }
             messages.append(message)
         }
@@ -134,5 +136,15 @@ extension ByteBuffer {
         var result = ByteBuffer()
         for buffer in buffers { result.writeImmutableBuffer(buffer) }
         return result
+    }
+}
+
+extension RecordSealer {
+    mutating func seal(
+        _ type: ContentType, _ content: ByteBuffer, padding: Int = 0, into output: inout ByteBuffer
+    ) throws(RecordMisuse) {
+        try content.withUnsafeReadableBytes { bytes throws(RecordMisuse) in
+            try seal(type, bytes, padding: padding, into: &output)
+        }
     }
 }
