@@ -165,7 +165,8 @@ let package = Package(
             name: "HTTPForwardingTests", dependencies: ["HTTPForwarding", "TLSWire", nioHTTP1, nioHPACK],
             swiftSettings: strict),
         .testTarget(
-            name: "HTTPCachingTests", dependencies: ["HTTPCaching", nio[0], nioHTTP1], swiftSettings: strict),
+            name: "HTTPCachingTests", dependencies: ["HTTPCaching", nio[0], nioHTTP1, structuredFields],
+            swiftSettings: strict),
         .testTarget(
             name: "CacheStorageTests", dependencies: ["CacheStorage", "HTTPCaching", nioHTTP1, nioHelpers, logging] + nio,
             swiftSettings: strict),

@@ -32,6 +32,13 @@ public struct Hit: Hashable, Sendable {
         case maxStale = "max-stale"
         case staleIfError = "stale-if-error"
     }
+
+    public init(index: Int, age: Int64, timeToLive: Int64, allowance: Allowance) {
+        self.index = index
+        self.age = age
+        self.timeToLive = timeToLive
+        self.allowance = allowance
+    }
 }
 
 extension CacheRequest {
