@@ -41,10 +41,15 @@ public struct KeyHolderLimits: Hashable, Sendable {
     public var handshakesPerAddress: Int = 64
     /// Slow requests under way on one connection; those beyond are answered with an error.
     public var inFlight: Int = 4096
-    /// Slow requests of one edge under way, on all its connections. All edges together may have three quarters of
-    /// ``auditQueue``, so that operations in place always find room.
+    /// Slow requests of one edge under way, on all its connections. All edges together may have half of ``auditQueue``, so
+    /// that operations in place always find room.
     public var inFlightPerEdge: Int = 8192
-    /// For the TLS handshake.
+    /// TLS handshakes with clients under way for one edge, on all its connections: from their begin to their finish. All
+    /// edges together may have a quarter of ``auditQueue``, since each holds an audit line, and some 60 kB, for as long.
+    public var clientHandshakesPerEdge: Int = 4096
+    /// For a TLS handshake with a client, from begin to finish.
+    public var clientHandshakeTimeout: TimeAmount = .seconds(15)
+    /// For the TLS handshake with an edge.
     public var handshakeTimeout: TimeAmount = .seconds(10)
     /// Without a byte from the edge. Edges of this project send pings.
     public var idleTimeout: TimeAmount = .minutes(5)

@@ -86,12 +86,23 @@ public struct HandshakeTranscript: Sendable {
 
     /// What it takes to open and to check the client's Finished (TLS 1.3), once all of the server's flight went through
     /// ``send(_:)``.
-    ///
-    /// The flight is opened with the server's secret, and its own Finished checked: so an error in a secret or a byte
-    /// missing from the transcript shows here, and not as a client that seems to fail.
     public func clientFinished(
         clientSecret: Secret, serverSecret: Secret
     ) throws(HandshakeTranscriptError) -> ExportedSession.ClientFinished {
+        try flight(clientSecret: clientSecret, serverSecret: serverSecret).clientFinished
+    }
+
+    /// What the server's flight (TLS 1.3) says, once all of it went through ``send(_:)``.
+    public struct Flight: Sendable, Equatable {
+        /// What it takes to open and to check the client's Finished.
+        public var clientFinished: ExportedSession.ClientFinished
+        /// The protocol that EncryptedExtensions names (ALPN).
+        public var applicationProtocol: [UInt8]?
+    }
+
+    /// Opens the flight with the server's secret, and checks the Finished in it: so an error in a secret or a byte missing
+    /// from the transcript shows here, and not as a client that seems to fail.
+    public func flight(clientSecret: Secret, serverSecret: Secret) throws(HandshakeTranscriptError) -> Flight {
         guard let serverHello, let suite else { throw .noServerHello }
         guard serverHello.version == TLSVersion.tls13, clientSecret.count == suite.hash.length,
             var reader = try? RecordReader(suite: suite, secret: serverSecret)
@@ -100,6 +111,7 @@ public struct HandshakeTranscript: Sendable {
         var messages: ByteBuffer = messages
         var flight: ByteBuffer = server.records
         var partial = ByteBuffer()
+        var applicationProtocol: [UInt8]?
         var isFinished = false
         while try Self.skipChangeCipherSpec(&flight), let record = try Self.next(&reader, &flight) {
             guard record.type == ContentType.handshake.rawValue, !isFinished else { throw .unexpectedRecord }
@@ -111,14 +123,32 @@ public struct HandshakeTranscript: Sendable {
                         baseSecret: serverSecret, transcriptHash: suite.hash.digest(messages))
                     guard Secret(message.readableBytesView.dropFirst(4)) == expected else { throw .wrongSecrets }
                     isFinished = true
+                } else if message.getInteger(at: message.readerIndex) == HandshakeType.encryptedExtensions.rawValue {
+                    applicationProtocol = Self.applicationProtocol(inEncryptedExtensions: message)
                 }
                 messages.writeImmutableBuffer(message)
             }
         }
         guard isFinished, partial.readableBytes == 0, flight.readableBytes == 0 else { throw .incompleteFlight }
-        return ExportedSession.ClientFinished(
+        let clientFinished = ExportedSession.ClientFinished(
             keys: schedule.trafficKeys(suite.cipher, secret: clientSecret),
             verifyData: schedule.verifyData(baseSecret: clientSecret, transcriptHash: suite.hash.digest(messages)))
+        return Flight(clientFinished: clientFinished, applicationProtocol: applicationProtocol)
+    }
+
+    /// The one name in the ALPN extension (RFC 7301 §3.1), if there is one.
+    private static func applicationProtocol(inEncryptedExtensions message: ByteBuffer) -> [UInt8]? {
+        // Type and length of the message, then length of the list.
+        var extensions: ByteBuffer = message
+        extensions.moveReaderIndex(forwardBy: min(6, extensions.readableBytes))
+        while let (type, length) = extensions.readMultipleIntegers(as: (UInt16, UInt16).self),
+            var body: ByteBuffer = extensions.readSlice(length: Int(length))
+        {
+            guard type == 16 else { continue }
+            guard let (_, count) = body.readMultipleIntegers(as: (UInt16, UInt8).self), count > 0 else { return nil }
+            return body.readBytes(length: Int(count))
+        }
+        return nil
     }
 
     // MARK: Messages

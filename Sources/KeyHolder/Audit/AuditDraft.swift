@@ -9,6 +9,7 @@ struct AuditDraft: Sendable {
     /// Monotonic nanoseconds.
     var arrival: UInt64
     var detail: String?
+    var tls: HandshakeFacts?
 
     /// The line, once the outcome is known.
     ///
@@ -16,6 +17,7 @@ struct AuditDraft: Sendable {
     func record(time: Int64, outcome: AuditOutcome, microseconds: Int64) -> AuditRecord {
         AuditRecord(
             time: time, edge: self.edge, site: self.site, serverName: self.serverName, clientIP: self.clientIP,
-            operation: self.operation, outcome: outcome, duration: microseconds, detail: self.detail)
+            operation: self.operation, outcome: outcome, duration: microseconds, detail: self.detail,
+            tls: self.tls)
     }
 }

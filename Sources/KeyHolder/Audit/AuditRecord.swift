@@ -1,3 +1,5 @@
+import TLSWire
+
 /// How an operation ended, as audit lines and metrics name it.
 public enum AuditOutcome: String, Sendable, CaseIterable {
     case ok
@@ -20,12 +22,26 @@ public enum AuditOutcome: String, Sendable, CaseIterable {
     case cryptographyFailed = "cryptography-failed"
     case versionMismatch = "version-mismatch"
     /// The connection ended before the answer could be given; the detail says whether the operation had been done by then.
+    /// Of a TLS handshake: the edge let it go, or was gone itself.
     case abandoned
+    /// A TLS handshake with a client did not come about; the detail says why.
+    case handshakeFailed = "handshake-failed"
+    /// A TLS handshake was not done within the limit.
+    case stalled
     /// The connection was not accepted.
     case refused
     /// The connection was closed because the edge lost its last grant, its identity expired, or the authority
     /// that signed it is not trusted any more.
     case cutOff = "cut-off"
+}
+
+/// What server and client agreed on in a TLS handshake.
+struct HandshakeFacts: Equatable, Sendable {
+    /// Numbers as on the wire.
+    var version: UInt16
+    var cipherSuite: UInt16
+    /// By a session ticket; nil where the handshake did not get that far.
+    var resumed: Bool?
 }
 
 /// One audit line.
@@ -49,6 +65,8 @@ struct AuditRecord: Equatable, Sendable {
     var duration: Int64
     /// Why, where the outcome does not say it all.
     var detail: String?
+    /// Of a TLS handshake with a client.
+    var tls: HandshakeFacts?
 
     /// The record as one line of JSON with a newline.
     func appendLine(to bytes: inout [UInt8]) {
@@ -63,6 +81,13 @@ struct AuditRecord: Equatable, Sendable {
         Self.append("operation", self.operation, to: &bytes)
         Self.append("outcome", self.outcome.rawValue, to: &bytes)
         if let detail = self.detail { Self.append("detail", detail, to: &bytes) }
+        if let tls = self.tls {
+            Self.append("tls_version", TLSNames.version(tls.version), to: &bytes)
+            Self.append("cipher_suite", TLSNames.cipherSuite(tls.cipherSuite), to: &bytes)
+            if let resumed = tls.resumed {
+                bytes.append(contentsOf: (resumed ? ",\"resumed\":true" : ",\"resumed\":false").utf8)
+            }
+        }
         bytes.append(contentsOf: ",\"us\":".utf8)
         bytes.append(contentsOf: String(self.duration).utf8)
         bytes.append(contentsOf: "}\n".utf8)

@@ -41,13 +41,14 @@ final class Grant: Sendable {
         self.bucket = Mutex(kept ?? TokenBucket(perSecond: rate, burst: 2 * rate, now: now))
         var modes: Set<TrustMode> = site.modes
         if operations.isDisjoint(with: [.signTLS13, .signTLS12]) { modes.remove(.keyless) }
+        if !operations.contains(.handoff) { modes.remove(.handoff) }
         let answer = CertificateAnswer(
             chain: site.chain, ski: site.ski, modes: modes, schemes: site.key.type.schemes, notAfter: site.notAfter)
         do { self.certificateAnswer = try answer.encoded() } catch { throw .chainTooLong(site.chainName) }
     }
 
     func allows(_ operation: KeyProtocol.Operation) -> Bool {
-        self.operations.contains(operation)
+        self.operations.contains(operation) && (operation != .handoff || self.site.modes.contains(.handoff))
     }
 
     /// Counts one operation against the rate limit. False: over it.

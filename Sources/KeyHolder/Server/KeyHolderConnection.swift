@@ -30,7 +30,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         case closing
     }
 
-    private let core: KeyHolderCore
+    let core: KeyHolderCore
     private let connectedAt: UInt64
     /// Under which the peer's certificate is verified.
     private let trustGeneration: Int
@@ -38,26 +38,31 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         didSet { if case .closing = self.phase { self.hasEnded.value.store(true, ordering: .relaxed) } }
     }
     /// For threads: nobody waits for this connection's operations any more.
-    private let hasEnded = Flag()
+    let hasEnded = Flag()
     /// When the edge's identity expires, seconds since 1970.
-    private var expiry: Int64 = .max
+    private(set) var expiry: Int64 = .max
     private var decoder = KeyPacketDecoder()
     /// Answers not handed to the channel yet.
     private var outbound = ByteBuffer()
-    private var inFlight: Int = 0
+    var inFlight: Int = 0
+    /// TLS handshakes with clients; there from when the edge is known.
+    private(set) var desk: HandshakeDesk?
+    /// Packets are being answered, and what is sent goes out at the end.
+    private var isServing: Bool = false
+    private var flushIsDue: Bool = false
     private var wantsRead: Bool = false
     /// Refused too often: reading goes on at a later time.
-    private var paused: Bool = false
-    private var refusals: TokenBucket
+    var paused: Bool = false
+    var refusals: TokenBucket
     private var timer: Scheduled<Void>?
-    private var context: ChannelHandlerContext?
+    private(set) var context: ChannelHandlerContext?
     private var logger: Logger
     private var address: String?
     private var closeReason: String?
 
     /// Answers are handed on when this many bytes have gathered, or no request is left.
     private static let flushSize: Int = 64 * 1024
-    private static let pause: TimeAmount = .milliseconds(200)
+    static let pause: TimeAmount = .milliseconds(200)
 
     init(core: KeyHolderCore, trustGeneration: Int, now: UInt64) {
         self.core = core
@@ -87,6 +92,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     func channelInactive(context: ChannelHandlerContext) {
         if case .shaking = self.phase { self.refuse("closed before the end of the TLS handshake") }
         self.phase = .closing
+        self.desk?.endAll("the edge is gone")
         self.logger.debug("edge disconnected", metadata: ["reason": "\(self.closeReason ?? "closed by the edge")"])
         context.fireChannelInactive()
     }
@@ -96,7 +102,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         case let event as TLSUserEvent:
             if case .handshakeCompleted = event { self.handshakeCompleted(context) }
         case let event as IdleStateHandler.IdleStateEvent:
-            if event == .read, self.inFlight == 0 { self.close("idle") }
+            if event == .read, self.isIdle { self.close("idle") }
         case let command as ConnectionCommand:
             switch command {
             case .cutOff:
@@ -147,6 +153,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
                 return self.refuse("the edge has no grant", edge: peer.name)
             }
             self.phase = .serving(edge: peer.name)
+            self.desk = HandshakeDesk(edge: peer.name, core: self.core, channel: context.channel, host: self)
             self.logger[metadataKey: "edge"] = "\(peer.name)"
             self.logger.info("edge connected")
             self.core.metrics.connections(self.core.registry.count)
@@ -181,7 +188,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         self.close(reason)
     }
 
-    private func cutOff(_ reason: String) {
+    func cutOff(_ reason: String) {
         guard let edge = self.edge else { return }
         self.core.auditConnection(
             edge: edge, address: self.address, outcome: .cutOff, detail: reason, since: self.connectedAt)
@@ -199,8 +206,11 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         }
     }
 
-    private func closeIfDrained() {
-        guard case .draining = self.phase, self.inFlight == 0 else { return }
+    /// No request is to be answered.
+    private var isIdle: Bool { self.inFlight == 0 && self.desk?.turnsUnderWay ?? 0 == 0 }
+
+    func closeIfDrained() {
+        guard case .draining = self.phase, self.isIdle else { return }
         self.close("shutting down")
     }
 
@@ -209,13 +219,14 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         if case .closing = self.phase { return }
         self.phase = .closing
         self.closeReason = reason
+        self.desk?.endAll(reason)
         self.decoder = KeyPacketDecoder()
         self.flushOutbound()
         self.context?.close(promise: nil)
     }
 
     /// The edge, while it is being served.
-    private var edge: String? {
+    var edge: String? {
         switch self.phase {
         case .serving(let edge), .draining(let edge): edge
         case .shaking, .closing: nil
@@ -249,7 +260,9 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     }
 
     /// Answers every packet that has arrived, as far as the peer reads the answers.
-    private func serve() {
+    func serve() {
+        self.isServing = true
+        defer { self.isServing = false }
         while self.takesRequests {
             let event: KeyPacketEvent?
             do throws(KeyFramingError) {
@@ -280,156 +293,9 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         }
     }
 
-    // MARK: Requests
-
-    private func handle(_ event: KeyPacketEvent) {
-        guard let edge = self.edge else { return }
-        let arrival: UInt64 = Clock.monotonic()
-        switch event {
-        case .malformed(let id, let code):
-            let line = AuditDraft(edge: edge, operation: "unknown", arrival: arrival, detail: "malformed packet")
-            guard self.reserve(id) else { return }
-            self.refuse(id, code, .formatError, line)
-        case .packet(let packet) where packet.body.opcode == .ping:
-            self.send(KeyPacket(id: packet.id, body: KeyMessage(opcode: .pong, payload: packet.body.payload)))
-        case .packet(let packet):
-            guard self.reserve(packet.id) else { return }
-            self.handle(packet, of: edge, arrival)
-        }
-    }
-
-    /// Without room for an audit line there is no operation.
-    private func reserve(_ id: UInt32) -> Bool {
-        guard self.core.audit.reserve() else {
-            self.core.metrics.operation("unknown", .overloaded, nanoseconds: 0)
-            self.send(.failure(id: id, .internalError))
-            self.countRefusal()
-            return false
-        }
-        return true
-    }
-
-    private func handle(_ packet: KeyPacket, of edge: String, _ arrival: UInt64) {
-        let wallSeconds: Int64 = self.core.wallClock() / 1000
-        guard wallSeconds <= self.expiry else {
-            self.core.audit.cancel()
-            return self.cutOff("the edge's identity has expired")
-        }
-        let judge = RequestJudge(
-            edge: edge, policy: self.core.policy, now: arrival, wallSeconds: wallSeconds)
-        let verdict: RequestJudge.Verdict = judge.judge(packet.body)
-        let line = AuditDraft(
-            edge: edge, site: verdict.site?.name, serverName: packet.body.serverName, clientIP: packet.body.clientIP,
-            operation: verdict.operation, arrival: arrival, detail: verdict.detail)
-        switch verdict.action {
-        case .pong:
-            self.core.audit.cancel()
-        case .answer(let payload):
-            self.conclude(line, .ok)
-            self.send(.success(id: packet.id, payload: payload))
-        case .refuse(let code, let outcome):
-            self.refuse(packet.id, code, outcome, line)
-        case .perform(let operation, let grant, let needs):
-            self.perform(operation, grant, needs, packet.id, line)
-        }
-    }
-
-    private func perform(
-        _ operation: KeyOperation, _ grant: Grant, _ needs: [KeyProtocol.Operation], _ id: UInt32, _ line: AuditDraft
-    ) {
-        let key: any StoredKey = grant.site.key
-        let cost: KeyOperationCost = key.cost(of: operation)
-        if case .inPlace = cost {
-            let result: Result<[UInt8], KeyOperationError> = Result { () throws(KeyOperationError) in
-                try key.perform(operation)
-            }
-            return self.answer(result, id, line)
-        }
-        guard self.inFlight < self.core.limits.inFlight, let eventLoop = self.context?.eventLoop,
-            self.core.slow.begin(line.edge)
-        else {
-            return self.refuse(id, .internalError, .overloaded, line)
-        }
-        self.inFlight += 1
-        let connection = NIOLoopBound(self, eventLoop: eventLoop)
-        let site: Site = grant.site
-        let done: @Sendable (Result<[UInt8], KeyOperationError>?) -> Void = { result in
-            eventLoop.execute { connection.value.performed(result, site, needs, id, line) }
-        }
-        guard case .offload = cost else { return key.perform(operation) { done($0) } }
-        let core: KeyHolderCore = self.core
-        let hasEnded: Flag = self.hasEnded
-        core.slow.submit(of: line.edge) { active in
-            // It may have waited for long: look again whether the operation is wanted and allowed.
-            guard active, !hasEnded.value.load(ordering: .relaxed),
-                core.policy.stillGrants(site, to: line.edge, needs)
-            else { return done(nil) }
-            done(Result { () throws(KeyOperationError) in try key.perform(operation) })
-        }
-    }
-
-    /// A slow operation has come back; without a result if it was not done. The grant it was begun under may be gone by now;
-    /// then so is its result.
-    private func performed(
-        _ result: Result<[UInt8], KeyOperationError>?, _ site: Site, _ needs: [KeyProtocol.Operation], _ id: UInt32,
-        _ line: AuditDraft
-    ) {
-        self.inFlight -= 1
-        self.core.slow.end(line.edge)
-        if !self.core.policy.stillGrants(site, to: line.edge, needs) {
-            self.refuse(id, .keyNotFound, .denied, line)
-        } else if let result, !self.hasEnded.value.load(ordering: .relaxed) {
-            self.answer(result, id, line)
-        } else {
-            var line: AuditDraft = line
-            line.detail = result == nil ? "not done" : "done, not sent"
-            self.refuse(id, .internalError, .abandoned, line)
-        }
-        self.flushOutbound()
-        self.closeIfDrained()
-    }
-
-    private func answer(_ result: Result<[UInt8], KeyOperationError>, _ id: UInt32, _ line: AuditDraft) {
-        switch result {
-        case .success(let bytes):
-            self.conclude(line, .ok)
-            self.send(.success(id: id, payload: ByteBuffer(bytes: bytes)))
-        case .failure(.wrongKeyType):
-            self.refuse(id, .badOpcode, .wrongKeyType, line)
-        case .failure(.badLength):
-            self.refuse(id, .formatError, .formatError, line)
-        case .failure(.failed):
-            self.refuse(id, .cryptographyFailed, .cryptographyFailed, line)
-        }
-    }
-
-    private func refuse(_ id: UInt32, _ code: KeyErrorCode, _ outcome: AuditOutcome, _ line: AuditDraft) {
-        self.conclude(line, outcome)
-        self.send(.failure(id: id, code))
-        self.countRefusal()
-    }
-
-    /// Refusals cost the key holder audit lines, so a peer that collects them is slowed down.
-    private func countRefusal() {
-        guard !self.paused, !self.refusals.take(now: Clock.monotonic()), let context = self.context else { return }
-        self.paused = true
-        context.eventLoop.assumeIsolated().scheduleTask(in: Self.pause) {
-            self.paused = false
-            self.serve()
-        }
-    }
-
-    /// Writes the audit line that was reserved, and counts.
-    private func conclude(_ line: AuditDraft, _ outcome: AuditOutcome) {
-        let nanoseconds = Int64(Clock.monotonic() - line.arrival)
-        self.core.metrics.operation(line.operation, outcome, nanoseconds: nanoseconds)
-        self.core.audit.record(
-            line.record(time: Clock.wallMilliseconds(), outcome: outcome, microseconds: nanoseconds / 1000))
-    }
-
     // MARK: Writing
 
-    private func send(_ packet: KeyPacket) {
+    func send(_ packet: KeyPacket) {
         if case .closing = self.phase { return }
         do throws(KeyEncodingError) {
             try packet.encode(into: &self.outbound)
@@ -438,7 +304,18 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         }
     }
 
-    private func flushOutbound() {
+    /// Answers that come one by one leave together: behind those that are ready by now.
+    func flushSoon() {
+        guard !self.isServing, !self.flushIsDue, let context = self.context else { return }
+        self.flushIsDue = true
+        context.eventLoop.assumeIsolated().execute {
+            self.flushIsDue = false
+            self.flushOutbound()
+            self.closeIfDrained()
+        }
+    }
+
+    func flushOutbound() {
         self.core.audit.flush()
         guard self.outbound.readableBytes > 0, let context = self.context else { return }
         let bytes: ByteBuffer = self.outbound
@@ -448,6 +325,6 @@ final class KeyHolderConnection: ChannelDuplexHandler {
 }
 
 /// A boolean that threads may look at.
-private final class Flag: Sendable {
+final class Flag: Sendable {
     let value = Atomic<Bool>(false)
 }

@@ -17,6 +17,7 @@ final class KeyHolderCore: Sendable {
     let limits: KeyHolderLimits
     let audit: AuditLog
     let slow: SlowOperations
+    let clientHandshakes: HandshakeCensus
     let metrics: KeyHolderMetrics
     let registry: ConnectionRegistry
     let logger: Logger
@@ -34,10 +35,12 @@ final class KeyHolderCore: Sendable {
         self.limits = limits
         self.audit = audit
         self.slow = SlowOperations(
-            perEdge: limits.inFlightPerEdge, limit: limits.auditQueue - limits.auditQueue / 4,
+            perEdge: limits.inFlightPerEdge, limit: limits.auditQueue / 2,
             threads: limits.signingThreads ?? System.coreCount)
         self.wallClock = wallClock
         self.metrics = KeyHolderMetrics()
+        self.clientHandshakes = HandshakeCensus(
+            perEdge: limits.clientHandshakesPerEdge, limit: limits.auditQueue / 4)
         self.registry = ConnectionRegistry(limits: limits)
         self.logger = logger
         self.current = Mutex(policy)

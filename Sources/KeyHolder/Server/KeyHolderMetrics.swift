@@ -1,5 +1,16 @@
 import Metrics
 import Synchronization
+import TLSWire
+
+/// What became of TLS 1.3 handshakes after their sessions were exported.
+enum HandshakeFinishOutcome: String, CaseIterable {
+    /// The client's Finished was right; the edge got its tickets, if there were any.
+    case completed
+    case failed
+    /// The edge let it go, or was gone.
+    case abandoned
+    case stalled
+}
 
 /// What the key holder counts. Labels stay few: an operation's name and an outcome, never an edge, site or address.
 final class KeyHolderMetrics: Sendable {
@@ -12,10 +23,37 @@ final class KeyHolderMetrics: Sendable {
     private let timers = Mutex<[String: Metrics.Timer]>([:])
     private let gauge: Gauge
     private let refusedConnections: Counter
+    private let handshakesUnderWay: Gauge
+    private let exports: [Export: Counter]
+    private let finishes: [HandshakeFinishOutcome: Counter]
+
+    private struct Export: Hashable {
+        var version: UInt16
+        var resumed: Bool
+    }
 
     init() {
         self.gauge = Gauge(label: "latchstring_keyholder_connections")
         self.refusedConnections = Counter(label: "latchstring_keyholder_connections_refused_total")
+        self.handshakesUnderWay = Gauge(label: "latchstring_keyholder_client_handshakes")
+        var exports: [Export: Counter] = [:]
+        for version in [TLSVersion.tls12, TLSVersion.tls13] {
+            for resumed in [false, true] {
+                exports[Export(version: version, resumed: resumed)] = Counter(
+                    label: "latchstring_keyholder_sessions_exported_total",
+                    dimensions: [("version", TLSNames.version(version)), ("resumed", "\(resumed)")])
+            }
+        }
+        self.exports = exports
+        self.finishes = Dictionary(
+            uniqueKeysWithValues: HandshakeFinishOutcome.allCases.map { outcome in
+                (
+                    outcome,
+                    Counter(
+                        label: "latchstring_keyholder_handshake_finishes_total",
+                        dimensions: [("outcome", outcome.rawValue)])
+                )
+            })
     }
 
     /// - Parameter nanoseconds: From the packet's arrival to its answer.
@@ -47,5 +85,17 @@ final class KeyHolderMetrics: Sendable {
 
     func connectionRefused() {
         self.refusedConnections.increment()
+    }
+
+    func clientHandshakes(_ count: Int) {
+        self.handshakesUnderWay.record(count)
+    }
+
+    func sessionExported(_ facts: HandshakeFacts) {
+        self.exports[Export(version: facts.version, resumed: facts.resumed ?? false)]?.increment()
+    }
+
+    func handshakeFinished(_ outcome: HandshakeFinishOutcome) {
+        self.finishes[outcome]?.increment()
     }
 }

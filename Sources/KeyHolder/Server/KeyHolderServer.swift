@@ -194,7 +194,7 @@ public final class KeyHolderServer: Service {
     private static func policy(
         _ configuration: KeyHolderConfiguration, previous: Policy?, _ logger: Logger
     ) throws(SiteLoadError) -> Policy {
-        let loader = SiteLoader(store: configuration.keyStore)
+        let loader = SiteLoader(store: configuration.keyStore, previous: previous?.index)
         var sites: [Site] = []
         for site in configuration.sites {
             if site.key.isReadableByOthers {

@@ -21,6 +21,11 @@ struct RequestJudge {
         case refuse(KeyErrorCode, AuditOutcome)
         /// To be done by the grant's key, if the edge still holds these operations for it.
         case perform(KeyOperation, Grant, needs: [KeyProtocol.Operation])
+        /// A TLS handshake to be begun for the grant's site.
+        case begin(HandshakeBegin, ClientHello, Grant)
+        /// For a handshake under way on the connection, if it is; what may be done with it is judged there.
+        case proceed(HandshakeContinue)
+        case finish(HandshakeFinish)
     }
 
     var edge: String
@@ -50,6 +55,22 @@ struct RequestJudge {
 
     private func judge(_ function: KeyFunction, _ message: KeyMessage) -> Verdict {
         var verdict = Verdict(action: .pong, operation: function.operation.rawValue)
+        do throws(KeyPayloadError) {
+            // These say which handshake they are about; its site is known.
+            switch function {
+            case .handshakeContinue:
+                verdict.action = .proceed(try HandshakeContinue(decoding: message.payload))
+                return verdict
+            case .handshakeFinish:
+                verdict.action = .finish(try HandshakeFinish(decoding: message.payload))
+                return verdict
+            case .certificate, .signTLS13, .signTLS12, .handshakeBegin: break
+            }
+        } catch {
+            verdict.action = .refuse(.formatError, .formatError)
+            verdict.detail = "\(error)"
+            return verdict
+        }
         guard message.serverName != nil else {
             verdict.action = .refuse(.formatError, .formatError)
             verdict.detail = "no server name"
@@ -69,7 +90,7 @@ struct RequestJudge {
             return verdict
         }
         do throws(KeyPayloadError) {
-            verdict.action = try self.action(function, message.payload, grant)
+            verdict.action = try self.action(function, message, grant)
         } catch {
             verdict.action = .refuse(.formatError, .formatError)
             verdict.detail = "\(error)"
@@ -78,8 +99,9 @@ struct RequestJudge {
     }
 
     private func action(
-        _ function: KeyFunction, _ payload: ByteBuffer, _ grant: Grant
+        _ function: KeyFunction, _ message: KeyMessage, _ grant: Grant
     ) throws(KeyPayloadError) -> Action {
+        let payload: ByteBuffer = message.payload
         let type: KeyType = grant.site.key.type
         switch function {
         case .certificate:
@@ -98,9 +120,27 @@ struct RequestJudge {
             }
             let content: [UInt8] = request.exchange.signedContent
             return .perform(.sign(request.scheme, content: content), grant, needs: [.signTLS12])
-        case .handshakeBegin, .handshakeContinue, .handshakeFinish:
+        case .handshakeBegin:
+            let begin = try HandshakeBegin(decoding: payload)
+            return .begin(begin, try Self.hello(in: begin.clientBytes, for: message.serverName), grant)
+        case .handshakeContinue, .handshakeFinish:
             return .refuse(.badOpcode, .badOpcode)
         }
+    }
+
+    /// The hello, which must be for the name that the request gives. Without a name in the hello it is the edge's default
+    /// site that the client gets.
+    private static func hello(in bytes: ByteBuffer, for name: String?) throws(KeyPayloadError) -> ClientHello {
+        let hello: ClientHello
+        do throws(ClientRecordsError) { hello = try ClientRecords.hello(in: bytes) } catch {
+            throw .badValue("client bytes: \(error)")
+        }
+        if let asked = hello.serverName {
+            guard let name, let granted = try? ServerName(name), granted == asked else {
+                throw .badValue("the hello is for another server name")
+            }
+        }
+        return hello
     }
 
     // MARK: Stock opcodes

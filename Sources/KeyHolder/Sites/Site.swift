@@ -10,14 +10,19 @@ public struct SiteConfiguration: Hashable, Sendable {
     public var domains: [ServerNamePattern]?
     /// How edges may serve it, as far as their grants allow.
     public var modes: Set<TrustMode>
+    /// Whether handoff takes TLS 1.2 clients that encrypt their secret to the certificate's key. Such sessions have no
+    /// forward secrecy. RSA certificates only.
+    public var allowsRSAKeyExchange: Bool
 
     public init(
-        chain: PEMSource, key: PEMSource, domains: [ServerNamePattern]? = nil, modes: Set<TrustMode> = [.keyless]
+        chain: PEMSource, key: PEMSource, domains: [ServerNamePattern]? = nil,
+        modes: Set<TrustMode> = [.handoff, .keyless], allowsRSAKeyExchange: Bool = false
     ) {
         self.chain = chain
         self.key = key
         self.domains = domains
         self.modes = modes
+        self.allowsRSAKeyExchange = allowsRSAKeyExchange
     }
 }
 
@@ -34,14 +39,16 @@ final class Site: Sendable {
     let certificateDigest: [UInt8]
     let key: any StoredKey
     let modes: Set<TrustMode>
+    let handoff: SiteHandoff
     /// Seconds since 1970.
     let notAfter: Int64
     /// For messages.
     let chainName: String
 
+    /// - Parameter handoff: Where it is not a new one, that of the same certificate and key.
     init(
         domains: [ServerNamePattern], chain: [[UInt8]], ski: [UInt8], certificateDigest: [UInt8],
-        key: any StoredKey, modes: Set<TrustMode>, notAfter: Int64, chainName: String
+        key: any StoredKey, modes: Set<TrustMode>, handoff: SiteHandoff? = nil, notAfter: Int64, chainName: String
     ) {
         self.name = domains.first?.description ?? ""
         self.domains = domains
@@ -50,6 +57,7 @@ final class Site: Sendable {
         self.certificateDigest = certificateDigest
         self.key = key
         self.modes = modes
+        self.handoff = handoff ?? SiteHandoff(chain: chain, key: key, allowsRSAKeyExchange: false)
         self.notAfter = notAfter
         self.chainName = chainName
     }

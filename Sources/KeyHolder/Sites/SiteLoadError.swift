@@ -7,6 +7,7 @@ public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
     case encryptedKey(String)
     case unsupportedKey(String)
     case rsaKeySize(String, bits: Int)
+    case rsaKeyExchangeNeedsRSA(String)
     case keyMismatch(certificate: String, key: String)
     case unreadableCertificate(String, position: Int)
     case brokenChain(String, position: Int)
@@ -35,6 +36,8 @@ public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
             "the private key in \(file) cannot be used; supported are P-256, P-384, P-521, Ed25519 and RSA, in PKCS #8, SEC 1 or PKCS #1"
         case .rsaKeySize(let file, let bits):
             "the RSA key in \(file) has \(bits) bits; use a key of 2048 to 4096 bits"
+        case .rsaKeyExchangeNeedsRSA(let file):
+            "the certificate in \(file) has no RSA key, so clients cannot use it for RSA key exchange; remove rsa-key-exchange from its site"
         case .keyMismatch(let certificate, let key):
             "the private key in \(key) does not belong to the certificate in \(certificate); name the key that the certificate was issued for, or have a certificate issued for this key"
         case .unreadableCertificate(let file, let position):

@@ -12,6 +12,8 @@ import X509
 /// Reads a site's chain and key, and checks that they can serve clients together.
 struct SiteLoader {
     var store: any KeyStore
+    /// Of the sites before a reload: those whose certificate and key stay the same keep their session tickets.
+    var previous: SiteIndex?
 
     static let maximumChainLength: Int = 10
 
@@ -28,11 +30,28 @@ struct SiteLoader {
         let domains: [ServerNamePattern] = try Self.domains(configuration.domains, of: leaf, chainName)
         let der: [[UInt8]]
         do { der = try chain.map(Self.der) } catch { throw .unreadableCertificate(chainName, position: 1) }
+        guard key.type.isRSA || !configuration.allowsRSAKeyExchange else { throw .rsaKeyExchangeNeedsRSA(chainName) }
+        let ski: [UInt8] = Array(Insecure.SHA1.hash(data: leaf.publicKey.subjectPublicKeyInfoBytes))
         return Site(
-            domains: domains, chain: der,
-            ski: Array(Insecure.SHA1.hash(data: leaf.publicKey.subjectPublicKeyInfoBytes)),
-            certificateDigest: Array(SHA256.hash(data: der[0])), key: key, modes: configuration.modes,
+            domains: domains, chain: der, ski: ski, certificateDigest: Array(SHA256.hash(data: der[0])), key: key,
+            modes: configuration.modes,
+            handoff: self.handoff(
+                named: domains, ski: ski, chain: der, key: key,
+                allowsRSAKeyExchange: configuration.allowsRSAKeyExchange),
             notAfter: Int64(leaf.notValidAfter.timeIntervalSince1970), chainName: chainName)
+    }
+
+    /// That of the site which had one of these domains before, if it is still good.
+    private func handoff(
+        named domains: [ServerNamePattern], ski: [UInt8], chain: [[UInt8]], key: any StoredKey,
+        allowsRSAKeyExchange: Bool
+    ) -> SiteHandoff {
+        let before: Site? = domains.lazy.compactMap { self.previous?.site(having: $0) }.first { site in
+            site.ski == ski
+                && site.handoff.serves(chain: chain, key: key, allowsRSAKeyExchange: allowsRSAKeyExchange)
+        }
+        return before?.handoff
+            ?? SiteHandoff(chain: chain, key: key, allowsRSAKeyExchange: allowsRSAKeyExchange)
     }
 
     private static func chain(from source: PEMSource) throws(SiteLoadError) -> [Certificate] {

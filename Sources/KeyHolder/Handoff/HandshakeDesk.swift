@@ -1,0 +1,326 @@
+import KeyProtocol
+import Logging
+import NIOCore
+import RecordLayer
+import TLSWire
+
+/// Whose connection the handshakes are on: does for the desk what takes a connection.
+protocol HandshakeDeskHost: AnyObject {
+    func reply(to id: UInt32, _ payload: ByteBuffer)
+    func refuse(_ id: UInt32, _ code: KeyErrorCode)
+    /// Writes the audit line that was reserved for it, and counts.
+    func conclude(_ line: AuditDraft, _ outcome: AuditOutcome)
+    /// As ``HandoffHandshake/SlowKey``.
+    func performSlowly(
+        _ operation: KeyOperation, for site: Site, _ done: @escaping (Result<[UInt8], KeyOperationError>?) -> Void
+    ) -> Bool
+    /// Whether the edge may still have handshakes made for the site.
+    func stillGrantsHandoff(_ site: Site) -> Bool
+}
+
+/// The TLS handshakes with clients that are under way on one edge's connection.
+///
+/// Lives on the connection's event loop. Which inputs are whose:
+/// - the edge's violations, refused with ``KeyErrorCode/formatError``: an id that is not under way, a continue or finish at the
+///   wrong time, records that don't belong there, more turns or bytes than a handshake needs. They end the handshake,
+///   except where it is at work: then they leave it alone;
+/// - the client's, answered as progress that failed: whatever the TLS library says.
+///
+/// Each handshake leaves one audit line: when its session is exported, or when it ends before that.
+final class HandshakeDesk {
+    private struct Entry {
+        let handshake: HandoffHandshake
+        let site: Site
+        /// Until it is written.
+        var line: AuditDraft?
+        /// The request that is to be answered when the turn ends.
+        var pending: UInt32?
+        var turns: Int = 0
+        var bytes: Int
+        var expectsFinish: Bool = false
+    }
+
+    /// Continues of one handshake. A HelloRetryRequest takes one and TLS 1.2 one or two; the rest is for edges that pass on
+    /// what they have.
+    static let maximumTurns: Int = 4
+    /// Bytes of one handshake that come from the client.
+    static let maximumBytes: Int = 64 * 1024
+
+    private let edge: String
+    private let core: KeyHolderCore
+    private let channel: any Channel
+    private weak var host: (any HandshakeDeskHost)?
+    private var entries: [UInt64: Entry] = [:]
+    private var lastID: UInt64 = 0
+    /// In the order of their begin, which is that of their deadlines, too. Some are done already.
+    private var deadlines = CircularBuffer<(id: UInt64, deadline: NIODeadline)>()
+    private var timer: Scheduled<Void>?
+    /// Requests that are to be answered.
+    private(set) var turnsUnderWay: Int = 0
+
+    init(edge: String, core: KeyHolderCore, channel: any Channel, host: any HandshakeDeskHost) {
+        self.edge = edge
+        self.core = core
+        self.channel = channel
+        self.host = host
+    }
+
+    // MARK: Requests
+
+    /// - Parameter line: Reserved.
+    func begin(_ request: HandshakeBegin, _ hello: ClientHello, _ site: Site, _ id: UInt32, _ line: AuditDraft) {
+        guard let random = ClientRandom(hello.random) else { return self.refuse(id, .formatError, line, .formatError) }
+        guard self.turnsUnderWay < self.core.limits.inFlight, let count = self.core.clientHandshakes.begin(self.edge)
+        else { return self.refuse(id, .internalError, line, .overloaded) }
+        let handshake: HandoffHandshake
+        do {
+            handshake = try self.makeHandshake(random, request.applicationProtocols, site)
+        } catch {
+            self.core.metrics.clientHandshakes(self.core.clientHandshakes.end(self.edge))
+            var line: AuditDraft = line
+            line.detail = "\(error)"
+            return self.refuse(id, .internalError, line, .handshakeFailed)
+        }
+        self.core.metrics.clientHandshakes(count)
+        self.lastID += 1
+        let own: UInt64 = self.lastID
+        self.entries[own] = Entry(
+            handshake: handshake, site: site, line: line, pending: id, bytes: request.clientBytes.readableBytes)
+        self.turnsUnderWay += 1
+        self.watch(own)
+        handshake.begin(request.clientBytes) { turn in self.turned(own, turn) }
+    }
+
+    private func makeHandshake(
+        _ random: ClientRandom, _ protocols: [String], _ site: Site
+    ) throws -> HandoffHandshake {
+        let context: HandoffContext = try site.handoff.context(for: protocols)
+        guard context.log.open(random) else { throw HandshakeDeskError.randomInUse }
+        do {
+            return try HandoffHandshake(
+                random, context: context, key: site.handoff.key, parent: self.channel
+            ) { [weak host = self.host] operation, done in
+                host?.performSlowly(operation, for: site, done) ?? false
+            }
+        } catch {
+            context.log.close(random)
+            throw error
+        }
+    }
+
+    /// - Returns: Why the request is to be refused, if it has no effect on any handshake; else it is answered from here.
+    func proceed(_ request: HandshakeContinue, _ id: UInt32) -> String? {
+        let own: UInt64 = request.handshake
+        guard var entry = self.entries[own] else { return Self.unknown }
+        guard entry.pending == nil else { return Self.turning }
+        entry.turns += 1
+        entry.bytes += request.clientBytes.readableBytes
+        guard self.host?.stillGrantsHandoff(entry.site) ?? false else {
+            self.host?.refuse(id, .keyNotFound)
+            self.end(own, .denied)
+            return nil
+        }
+        if let violation = Self.violation(of: entry, request.clientBytes) {
+            self.host?.refuse(id, .formatError)
+            self.end(own, .formatError, violation)
+            return nil
+        }
+        entry.pending = id
+        self.entries[own] = entry
+        self.turnsUnderWay += 1
+        entry.handshake.proceed(request.clientBytes) { turn in self.turned(own, turn) }
+        return nil
+    }
+
+    private static let unknown: String = "no such handshake on this connection"
+    private static let turning: String = "the handshake's last request is not answered yet"
+
+    private static func violation(of entry: Entry, _ bytes: ByteBuffer) -> String? {
+        if entry.expectsFinish { return "continue after the session was exported" }
+        if entry.turns > Self.maximumTurns { return "more turns than a handshake needs" }
+        if entry.bytes > Self.maximumBytes { return "more bytes than a handshake needs" }
+        do throws(ClientRecordsError) { try ClientRecords.checkTurn(bytes) } catch { return "client bytes: \(error)" }
+        return nil
+    }
+
+    /// - Returns: As ``proceed(_:_:)``.
+    func finish(_ request: HandshakeFinish, _ id: UInt32) -> String? {
+        let own: UInt64 = request.handshake
+        guard let entry = self.entries[own] else { return Self.unknown }
+        guard request.clientBytes.readableBytes > 0 else {
+            self.host?.reply(to: id, ByteBuffer())
+            self.end(own, .abandoned, "the client is gone")
+            return nil
+        }
+        guard entry.pending == nil else { return Self.turning }
+        guard entry.expectsFinish, entry.bytes + request.clientBytes.readableBytes <= Self.maximumBytes else {
+            self.host?.refuse(id, .formatError)
+            self.end(own, .formatError, "finish at the wrong time, or with too many bytes")
+            return nil
+        }
+        guard self.host?.stillGrantsHandoff(entry.site) ?? false else {
+            self.host?.refuse(id, .keyNotFound)
+            self.end(own, .denied)
+            return nil
+        }
+        do throws(HandoffFailure) {
+            let tickets: ByteBuffer = try entry.handshake.finish(request.clientBytes)
+            self.host?.reply(to: id, tickets)
+            self.remove(own, .completed)
+        } catch {
+            self.host?.refuse(id, error.code ?? .cryptographyFailed)
+            self.remove(own, .failed)
+        }
+        return nil
+    }
+
+    // MARK: Turns
+
+    private func turned(_ own: UInt64, _ turn: HandoffHandshake.Turn) {
+        guard let entry = self.entries[own], let id = entry.pending else { return }
+        self.entries[own]?.pending = nil
+        self.turnsUnderWay -= 1
+        switch turn {
+        case .needsMore(let bytes):
+            self.answer(own, id, .needsMore, bytes)
+        case .failed(let failure, let bytes):
+            if let code = failure.code {
+                self.host?.refuse(id, code)
+            } else {
+                self.answer(own, id, .failed(reason: failure.reason), bytes)
+            }
+            self.end(own, failure.outcome, "\(failure)")
+        case .exported(let export, let expectsFinish, let bytes):
+            self.export(export, expectsFinish, bytes, own, id)
+        }
+    }
+
+    private func export(
+        _ export: SessionExport, _ expectsFinish: Bool, _ bytes: ByteBuffer, _ own: UInt64, _ id: UInt32
+    ) {
+        guard let entry = self.entries[own], var line = entry.line else { return }
+        line.tls = HandshakeFacts(export)
+        self.entries[own]?.line = line
+        // The grant may have gone while the key was at work.
+        guard self.host?.stillGrantsHandoff(entry.site) ?? false else {
+            self.host?.refuse(id, .keyNotFound)
+            return self.end(own, .denied)
+        }
+        var session = ByteBuffer()
+        export.session.encode(into: &session)
+        guard self.answer(own, id, .exported(session: session, expectsFinish: expectsFinish), bytes) else {
+            return self.end(own, .handshakeFailed, "the flight is too long for a packet of the key protocol")
+        }
+        self.host?.conclude(line, .ok)
+        self.entries[own]?.line = nil
+        self.entries[own]?.expectsFinish = expectsFinish
+        self.core.metrics.sessionExported(HandshakeFacts(export))
+        if !expectsFinish { self.remove(own, nil) }
+    }
+
+    @discardableResult
+    private func answer(_ own: UInt64, _ id: UInt32, _ state: HandshakeProgress.State, _ bytes: ByteBuffer) -> Bool {
+        do throws(KeyEncodingError) {
+            self.host?.reply(
+                to: id, try HandshakeProgress(handshake: own, state: state, serverBytes: bytes).encoded())
+            return true
+        } catch {
+            self.core.logger.error("progress of a handshake could not be encoded", metadata: ["error": "\(error)"])
+            self.host?.refuse(id, .internalError)
+            return false
+        }
+    }
+
+    // MARK: Ends
+
+    /// The connection is about to close, or has: all handshakes end.
+    func endAll(_ reason: String) {
+        self.timer?.cancel()
+        self.timer = nil
+        self.deadlines.removeAll()
+        for own in self.entries.keys { self.end(own, .abandoned, reason) }
+    }
+
+    private func refuse(_ id: UInt32, _ code: KeyErrorCode, _ line: AuditDraft, _ outcome: AuditOutcome) {
+        self.host?.conclude(line, outcome)
+        self.host?.refuse(id, code)
+    }
+
+    /// Ends a handshake by other means than success. What is known of it goes in its audit line, if that is still to be written.
+    private func end(_ own: UInt64, _ outcome: AuditOutcome, _ detail: String? = nil) {
+        guard let entry = self.entries[own] else { return }
+        if let pending = entry.pending {
+            self.turnsUnderWay -= 1
+            self.entries[own]?.pending = nil
+            self.host?.refuse(pending, .internalError)
+        }
+        if var line = entry.line {
+            line.detail = detail
+            if line.tls == nil { line.tls = entry.handshake.chosen.map(HandshakeFacts.init) }
+            self.host?.conclude(line, outcome)
+        }
+        let finish: HandshakeFinishOutcome =
+            switch outcome {
+            case .stalled: .stalled
+            case .abandoned: .abandoned
+            default: .failed
+            }
+        self.remove(own, entry.line == nil ? finish : nil)
+    }
+
+    private func remove(_ own: UInt64, _ finish: HandshakeFinishOutcome?) {
+        guard let entry = self.entries.removeValue(forKey: own) else { return }
+        entry.handshake.end()
+        self.core.metrics.clientHandshakes(self.core.clientHandshakes.end(self.edge))
+        if let finish { self.core.metrics.handshakeFinished(finish) }
+    }
+
+    // MARK: Time
+
+    private func watch(_ own: UInt64) {
+        self.deadlines.append((own, .now() + self.core.limits.clientHandshakeTimeout))
+        self.wait()
+    }
+
+    private func wait() {
+        while let first = self.deadlines.first, self.entries[first.id] == nil { self.deadlines.removeFirst() }
+        guard self.timer == nil, let first = self.deadlines.first else { return }
+        self.timer = self.channel.eventLoop.assumeIsolated().scheduleTask(deadline: first.deadline) { [weak self] in
+            self?.timeOut()
+        }
+    }
+
+    private func timeOut() {
+        self.timer = nil
+        let now = NIODeadline.now()
+        while let first = self.deadlines.first, first.deadline <= now {
+            self.deadlines.removeFirst()
+            self.end(first.id, .stalled)
+        }
+        self.wait()
+    }
+}
+
+/// Why a handshake cannot be begun.
+enum HandshakeDeskError: Error, CustomStringConvertible {
+    /// Secrets are told apart by it.
+    case randomInUse
+
+    var description: String {
+        switch self {
+        case .randomInUse: "a handshake with this client random is under way"
+        }
+    }
+}
+
+extension HandshakeFacts {
+    init(_ export: SessionExport) {
+        self.init(
+            version: export.session.suite.version.rawValue, cipherSuite: export.session.suite.rawValue,
+            resumed: export.resumed)
+    }
+
+    init(_ chosen: (version: UInt16, cipherSuite: UInt16)) {
+        self.init(version: chosen.version, cipherSuite: chosen.cipherSuite, resumed: nil)
+    }
+}

@@ -1,0 +1,75 @@
+import NIOSSL
+import Synchronization
+
+/// What a site needs to shake hands with clients itself: a TLS context for each list of protocols that edges ask for.
+///
+/// All edges and event loops share a context, so that a ticket made through one edge is good at another, and a reload
+/// that leaves certificate and key as they were keeps it. Tickets are encrypted under keys that the library makes and
+/// replaces by itself; no other process has them.
+final class SiteHandoff: Sendable {
+    let key: any StoredKey
+    /// Whether clients may encrypt their secret to the certificate's key, which has no forward secrecy. RSA only.
+    let allowsRSAKeyExchange: Bool
+    private let chain: [[UInt8]]
+    private let contexts = Mutex<[[String]: HandoffContext]>([:])
+
+    /// - Parameter chain: DER, leaf first.
+    init(chain: [[UInt8]], key: any StoredKey, allowsRSAKeyExchange: Bool) {
+        self.chain = chain
+        self.key = key
+        self.allowsRSAKeyExchange = allowsRSAKeyExchange
+    }
+
+    /// Whether this is the same certificate and key, to be used in the same way: then its tickets stay good.
+    func serves(chain: [[UInt8]], key: any StoredKey, allowsRSAKeyExchange: Bool) -> Bool {
+        self.chain == chain && self.key.publicKey == key.publicKey
+            && self.allowsRSAKeyExchange == allowsRSAKeyExchange
+    }
+
+    /// The context for these protocols, preferred first; made when it is first asked for.
+    ///
+    /// - Throws: if the TLS library does not take the chain.
+    func context(for protocols: [String]) throws -> HandoffContext {
+        try self.contexts.withLock { contexts in
+            if let context = contexts[protocols] { return context }
+            let context = try self.makeContext(protocols)
+            contexts[protocols] = context
+            return context
+        }
+    }
+
+    private func makeContext(_ protocols: [String]) throws -> HandoffContext {
+        let log = KeyLog()
+        let chain = try self.chain.map { try NIOSSLCertificate(bytes: $0, format: .der) }
+        let key = NIOSSLPrivateKey(customPrivateKey: SiteTLSKey(self.key.type))
+        var configuration = TLSConfiguration.makeServerConfiguration(
+            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
+        configuration.minimumTLSVersion = .tlsv12
+        configuration.cipherSuiteValues = Self.tls12Suites + (self.allowsRSAKeyExchange ? Self.rsaSuites : [])
+        configuration.applicationProtocols = protocols
+        configuration.keyLogCallback = { log.log($0) }
+        // Groups stay the library's default, which begins with X25519MLKEM768.
+        return HandoffContext(
+            tls: try NIOSSLContext(configuration: configuration), log: log,
+            allowsRSAKeyExchange: self.allowsRSAKeyExchange)
+    }
+
+    /// The TLS 1.2 suites offered: ECDHE with an AEAD. TLS 1.3's are the library's own.
+    private static let tls12Suites: [NIOTLSCipher] = [
+        .TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, .TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        .TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, .TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        .TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, .TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    ]
+
+    /// RSA key exchange, only where the configuration asks for it, and after all others.
+    private static let rsaSuites: [NIOTLSCipher] = [
+        .TLS_RSA_WITH_AES_128_GCM_SHA256, .TLS_RSA_WITH_AES_256_GCM_SHA384,
+    ]
+}
+
+/// A TLS context and where it logs the secrets of the handshakes that are made with it.
+struct HandoffContext: Sendable {
+    let tls: NIOSSLContext
+    let log: KeyLog
+    let allowsRSAKeyExchange: Bool
+}

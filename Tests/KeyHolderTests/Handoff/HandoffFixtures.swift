@@ -1,0 +1,160 @@
+import KeyProtocol
+import NIOCore
+import NIOEmbedded
+import NIOSSL
+import RecordLayer
+import Testing
+
+@testable import KeyHolder
+
+/// A TLS client whose bytes the test carries.
+final class HandoffClient: Sendable {
+    let channel: NIOAsyncTestingChannel
+
+    /// - Parameter name: For SNI; nil sends none.
+    init(_ name: String?, _ configure: (inout TLSConfiguration) -> Void = { _ in }) async throws {
+        var configuration = TLSConfiguration.makeClientConfiguration()
+        configuration.certificateVerification = .none
+        configuration.applicationProtocols = ["h2", "http/1.1"]
+        configuration.verifySignatureAlgorithms = [
+            .ecdsaSecp256R1Sha256, .rsaPssRsaeSha256, .ed25519, .rsaPkcs1Sha256,
+        ]
+        configure(&configuration)
+        let context = try NIOSSLContext(configuration: configuration)
+        let channel = NIOAsyncTestingChannel()
+        self.channel = channel
+        try await channel.testingEventLoop.executeInContext {
+            let handler = try NIOSSLClientHandler(context: context, serverHostname: name)
+            try channel.pipeline.syncOperations.addHandler(handler)
+            try channel.pipeline.syncOperations.addHandler(ErrorSink())
+        }
+        try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).get()
+    }
+
+    /// Handshake errors show as a closed channel.
+    private final class ErrorSink: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+        func errorCaught(context: ChannelHandlerContext, error: any Error) {}
+    }
+
+    /// All that it has to say by now.
+    func bytes() async throws -> ByteBuffer {
+        var bytes = ByteBuffer()
+        while let part = try await self.channel.readOutbound(as: ByteBuffer.self) { bytes.writeImmutableBuffer(part) }
+        return bytes
+    }
+
+    func take(_ bytes: ByteBuffer) async throws {
+        guard bytes.readableBytes > 0 else { return }
+        try await self.channel.writeInbound(bytes)
+    }
+
+    func write(_ text: String) async throws {
+        try await self.channel.writeOutbound(ByteBuffer(string: text))
+    }
+
+    func read() async throws -> String {
+        var bytes = ByteBuffer()
+        while let part = try await self.channel.readInbound(as: ByteBuffer.self) { bytes.writeImmutableBuffer(part) }
+        return String(buffer: bytes)
+    }
+
+    var isActive: Bool { self.channel.isActive }
+
+    /// Its close_notify goes nowhere, and its wait for an answer ends at once.
+    func end() async {
+        self.channel.close(promise: nil)
+        await self.channel.testingEventLoop.advanceTime(by: .seconds(60))
+    }
+}
+
+extension TestEdge {
+    func begin(
+        _ bytes: ByteBuffer, name: String = "p256.test", protocols: [String] = ["h2", "http/1.1"]
+    ) async throws -> HandshakeProgress {
+        let begin = HandshakeBegin(applicationProtocols: protocols, clientBytes: bytes)
+        return try await self.progress(.handshakeBegin, name, try begin.encoded())
+    }
+
+    func proceed(_ handshake: UInt64, _ bytes: ByteBuffer) async throws -> HandshakeProgress {
+        let request = HandshakeContinue(handshake: handshake, clientBytes: bytes)
+        return try await self.progress(.handshakeContinue, nil, try request.encoded())
+    }
+
+    /// - Returns: Tickets.
+    func finish(_ handshake: UInt64, _ bytes: ByteBuffer = ByteBuffer()) async throws -> ByteBuffer {
+        let request = HandshakeFinish(handshake: handshake, clientBytes: bytes)
+        return try await self.call(.handshakeFinish, nil, request.encoded())
+    }
+
+    private func progress(
+        _ function: KeyFunction, _ name: String?, _ payload: ByteBuffer
+    ) async throws -> HandshakeProgress {
+        try HandshakeProgress(decoding: try await self.call(function, name, payload))
+    }
+
+    private func call(_ function: KeyFunction, _ name: String?, _ payload: ByteBuffer) async throws -> ByteBuffer {
+        let message = Self.message(function, name, payload)
+        let answer: KeyMessage = try #require(try await self.ask(message, id: 77))
+        if let code = answer.errorCode { throw code }
+        return answer.payload
+    }
+
+    static func message(_ function: KeyFunction, _ name: String?, _ payload: ByteBuffer) -> KeyMessage {
+        KeyMessage(
+            opcode: .custom, payload: payload, function: function.rawValue, serverName: name,
+            clientIP: [192, 0, 2, 7])
+    }
+}
+
+/// A session that an edge was lent.
+final class LentSession {
+    let exported: ExportedSession
+    var session: RecordSession
+    let tickets: ByteBuffer
+
+    init(_ exported: ExportedSession, _ session: consuming RecordSession, _ tickets: ByteBuffer) {
+        self.exported = exported
+        self.session = session
+        self.tickets = tickets
+    }
+
+    /// The whole handshake between a client and the edge, as an edge has to do it.
+    static func shake(
+        _ client: HandoffClient, _ edge: TestEdge, name: String = "p256.test",
+        protocols: [String] = ["h2", "http/1.1"]
+    ) async throws -> LentSession {
+        var progress = try await edge.begin(try await client.bytes(), name: name, protocols: protocols)
+        while case .needsMore = progress.state {
+            try await client.take(progress.serverBytes)
+            progress = try await edge.proceed(progress.handshake, try await client.bytes())
+        }
+        guard case .exported(let bytes, let expectsFinish) = progress.state else {
+            throw HandoffTestError.notExported(progress)
+        }
+        let exported = try ExportedSession(decoding: bytes)
+        var session = RecordSession(exported)
+        try await client.take(progress.serverBytes)
+        guard expectsFinish else { return LentSession(exported, session, ByteBuffer()) }
+        let finished: ByteBuffer = try await client.bytes()
+        let reception: Reception = session.receive(finished)
+        #expect(reception.handshakeCompleted && reception.end == nil)
+        let tickets: ByteBuffer = try await edge.finish(progress.handshake, finished)
+        if tickets.readableBytes > 0 { try await client.take(try session.sendPostHandshake(tickets)) }
+        return LentSession(exported, session, tickets)
+    }
+
+    /// Data both ways.
+    func exchange(_ client: HandoffClient) async throws {
+        for text in ["GET /", String(repeating: "x", count: 40_000)] {
+            try await client.write(text)
+            #expect(self.session.receive(try await client.bytes()).applicationData == ByteBuffer(string: text))
+            try await client.take(try self.session.send(ByteBuffer(string: "answer to " + text)))
+            #expect(try await client.read() == "answer to " + text)
+        }
+    }
+}
+
+enum HandoffTestError: Error {
+    case notExported(HandshakeProgress)
+}
