@@ -222,4 +222,15 @@ struct AnswerTests {
             to: request([("Range", "bytes=100-199")]))
         #expect(Self.answerTo([("Range", "bytes=110-119")], unknown).fields["Content-Range"] == ["bytes 110-119/*"])
     }
+
+    @Test func aPartThatNobodyAskedForIsPassedOnAsItIs() throws {
+        let asked = request([("Range", "bytes=-5")])
+        let part = try stored(
+            [("Cache-Control", "max-age=10"), ("Content-Range", "bytes 0-4/10")], status: 206, length: 5, to: asked)
+        let answer = answer(part, to: asked)
+        #expect(answer.status == .partialContent)
+        #expect(answer.body == .whole)
+        #expect(answer.length == 5)
+        #expect(answer.fields["Content-Range"] == ["bytes 0-4/10"])
+    }
 }

@@ -52,7 +52,7 @@ public struct Answer: Sendable {
             var body = Body.whole
             var length = stored.bodyLength
             if case .partial(let first, let last, let total) = stored.extent {
-                // Nobody asked for the part alone; the lookup doesn't let this happen.
+                // The lookup lets nobody else see it, but this may be the answer to the very request that brought it.
                 fields.replaceOrAdd(name: "Content-Range", value: Self.contentRange(first...last, total: total))
             }
             if stored.status == .noContent {
@@ -111,7 +111,10 @@ public struct Answer: Sendable {
                 return nil
             }
             (first, total) = (0, length)
-        case .partial(let start, _, let length): (first, total) = (start, length)
+        case .partial(let start, _, let length):
+            // The origin may have sent another part than the one asked for. It is passed on as what it is.
+            guard request.isCovered(by: stored) else { return nil }
+            (first, total) = (start, length)
         }
         guard let ranges = CacheRequest.resolve(specs, total: total) else { return nil }
         guard let range = ranges.first else { return Self.unsatisfiable(fields, total: total) }

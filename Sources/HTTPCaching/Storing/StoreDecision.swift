@@ -39,7 +39,7 @@ public struct OriginResponse: Sendable {
     public var status: HTTPResponseStatus
     /// As the origin sent them, or as they go on to the client; fields for one hop are left out when storing.
     public var fields: HTTPHeaders
-    /// The body's length in bytes where the framing announces it.
+    /// The body's length in bytes where the framing announces it; for a response to HEAD, what `Content-Length` says.
     public var bodyLength: Int64?
     /// Milliseconds since 1970 UTC: when the request was sent, when the head arrived.
     public var requestTime: Int64
