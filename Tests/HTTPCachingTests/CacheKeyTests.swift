@@ -110,16 +110,19 @@ struct CacheKeyTests {
         #expect(!pattern.matches(String(repeating: "a", count: 5000)))
     }
 
-    @Test func firstMatchingPathRuleDecides() {
-        var long = CacheRule()
-        long.defaultLifetime = 60_000
-        var never = CacheRule()
-        never.bypass = true
+    @Test func theFirstPathRuleThatSetsSomethingDecidesIt() {
         let policy = CachePolicy(paths: [
-            .init(pattern: "/api/*", rule: never), .init(pattern: "*.css", rule: long),
+            .init(pattern: "/api/*", bypass: true),
+            .init(pattern: "*.css", bypass: false, overrideLifetime: 60_000),
+            .init(pattern: "/api/*", defaultLifetime: 5000, overrideLifetime: 1000),
         ])
-        #expect(policy.rule(for: Self.key("/api/x.css?y")) == never)
-        #expect(policy.rule(for: Self.key("/x.css?/api/")) == long)
+        let both = policy.rule(for: Self.key("/api/x.css?y"))
+        #expect(both.bypass)
+        #expect(both.overrideLifetime == 60_000)
+        #expect(both.defaultLifetime == 5000)
+        let style = policy.rule(for: Self.key("/x.css?/api/"))
+        #expect(!style.bypass)
+        #expect(style.defaultLifetime == nil)
         #expect(policy.rule(for: Self.key("/")) == policy.defaults)
     }
 }

@@ -2,19 +2,26 @@
 public struct CachePolicy: Hashable, Sendable {
     /// What becomes part of the key.
     public var query: QueryRules
-    /// For every path that none of `paths` matches.
+    /// For every path, but for what one of `paths` sets.
     public var defaults: CacheRule
-    /// The first whose pattern matches the path decides alone; nothing is merged with `defaults`.
+    /// Of those whose pattern matches the path, the first that sets something decides it.
     public var paths: [PathRule]
 
-    /// A rule for the paths that match a pattern (`/static/*`, `*.css`), compared with `CacheKey.path`.
+    /// What is different for the paths that match a pattern (`/static/*`, `*.css`), compared with `CacheKey.path`. `nil`
+    /// leaves a setting alone; the settings are those of `CacheRule`.
     public struct PathRule: Hashable, Sendable {
         public var pattern: GlobPattern
-        public var rule: CacheRule
+        public var bypass: Bool?
+        public var defaultLifetime: Int64?
+        public var overrideLifetime: Int64?
 
-        public init(pattern: GlobPattern, rule: CacheRule) {
+        public init(
+            pattern: GlobPattern, bypass: Bool? = nil, defaultLifetime: Int64? = nil, overrideLifetime: Int64? = nil
+        ) {
             self.pattern = pattern
-            self.rule = rule
+            self.bypass = bypass
+            self.defaultLifetime = defaultLifetime
+            self.overrideLifetime = overrideLifetime
         }
     }
 
@@ -28,11 +35,18 @@ public struct CachePolicy: Hashable, Sendable {
     public func rule(for key: CacheKey) -> CacheRule {
         if self.paths.isEmpty { return self.defaults }
         let path = key.path
-        return self.paths.first { $0.pattern.matches(path) }?.rule ?? self.defaults
+        var rule = self.defaults
+        // Backwards, so that the first has the last word.
+        for other in self.paths.reversed() where other.pattern.matches(path) {
+            if let bypass = other.bypass { rule.bypass = bypass }
+            if let lifetime = other.defaultLifetime { rule.defaultLifetime = lifetime }
+            if let lifetime = other.overrideLifetime { rule.overrideLifetime = lifetime }
+        }
+        return rule
     }
 }
 
-/// What a site wants for some of its paths. Times are in milliseconds.
+/// What a site wants. Times are in milliseconds.
 public struct CacheRule: Hashable, Sendable {
     /// What to do with responses that set cookies. Sharing one hands a visitor's session to others.
     public enum SetCookiePolicy: String, Hashable, Sendable, CaseIterable {
