@@ -1,6 +1,8 @@
 public import HTTPCaching
+public import Logging
 internal import NIOConcurrencyHelpers
 public import NIOCore
+internal import NIOPosix
 internal import Synchronization
 
 /// What a request that found nothing stored does.
@@ -19,10 +21,47 @@ public enum Flight: Sendable {
 /// may hold others, and loads them; else it takes off for the origin, or joins whoever is on the way.
 public final class ResponseStore: Sendable {
     let memory: MemoryStore
+    let disk: DiskStore?
 
     /// A store in memory only.
     public init(limits: StoreLimits = StoreLimits()) {
         self.memory = MemoryStore(limits: limits)
+        self.disk = nil
+    }
+
+    init(limits: StoreLimits, disk: DiskStore) {
+        self.memory = MemoryStore(limits: limits, disk: disk)
+        self.disk = disk
+    }
+
+    /// A store in memory and, if `disk` says where, on disk. Reads the disk's index, but no body.
+    ///
+    /// - Parameters:
+    ///   - eventLoops: where bodies too large for memory are followed on their way to the disk.
+    ///   - now: milliseconds since 1970. Body files of this run are numbered from it.
+    /// - Throws: `DiskStoreError`, if the folder can't be used or another process uses it.
+    public static func open(
+        limits: StoreLimits, disk: DiskLimits?, eventLoops: any EventLoopGroup, logger: Logger, now: Int64
+    ) async throws -> ResponseStore {
+        guard let disk else { return ResponseStore(limits: limits) }
+        let threads = NIOThreadPool(numberOfThreads: 1)
+        threads.start()
+        let opened: Result<DiskStore, any Error>
+        do {
+            opened = .success(
+                try await threads.runIfActive {
+                    try DiskStore(limits: disk, eventLoops: eventLoops, logger: logger, firstID: max(now, 1) << 10)
+                })
+        } catch {
+            opened = .failure(error)
+        }
+        try await threads.shutdownGracefully()
+        return ResponseStore(limits: limits, disk: try opened.get())
+    }
+
+    /// Waits until what is on its way to the disk is there, and closes the disk store. The memory store goes on.
+    public func close() async {
+        await self.disk?.close()
     }
 
     // MARK: reading
@@ -36,13 +75,21 @@ public final class ResponseStore: Sendable {
     /// Whether the disk store may hold variants for this key besides those that `lookup` found. Never waits, and is
     /// wrong only in saying yes.
     public func mayBeOnDisk(_ key: CacheKey, besides variants: [CachedResponse]) -> Bool {
-        false
+        guard let disk = self.disk else { return false }
+        return disk.mayHold(key, besides: variants.count { $0.isOnDisk })
     }
 
     /// All stored variants, those in memory first, then those that only the disk holds. Bodies stay on disk until they
     /// are read.
     public func load(_ key: CacheKey, on eventLoop: any EventLoop) -> EventLoopFuture<[CachedResponse]> {
-        eventLoop.makeSucceededFuture(self.memory.find(key, counts: false))
+        guard let disk = self.disk else { return eventLoop.makeSucceededFuture(self.memory.find(key, counts: false)) }
+        let promise: EventLoopPromise<[CachedResponse]> = eventLoop.makePromise()
+        disk.load(key) { loaded in
+            let present: [CachedResponse] = self.memory.find(key, counts: false)
+            promise.succeed(
+                present + loaded.filter { one in !present.contains { $0.response.variant == one.response.variant } })
+        }
+        return promise.futureResult
     }
 
     // MARK: filling
@@ -94,21 +141,33 @@ public final class ResponseStore: Sendable {
     /// that is read from there gets past the purge, unless this process dies first: see `purgeDurably`.
     @discardableResult
     public func purge(_ scope: PurgeScope, _ kind: PurgeKind) -> PurgeResult {
-        self.memory.purge(scope, kind)
+        let (result, generation): (PurgeResult, UInt64) = self.memory.purge(scope, kind)
+        self.disk?.purge(scope, kind, generation: generation)
+        return result
     }
 
     /// The same, but does not return before the disk's index has it too, so that a restart doesn't bring back what was
     /// purged. What an administrator's purge does.
     @discardableResult
     public func purgeDurably(_ scope: PurgeScope, _ kind: PurgeKind) async throws -> PurgeResult {
-        self.purge(scope, kind)
+        var (result, generation): (PurgeResult, UInt64) = self.memory.purge(scope, kind)
+        guard let disk = self.disk else { return result }
+        result.diskEntries = try await withCheckedThrowingContinuation { continuation in
+            disk.purge(scope, kind, generation: generation) { continuation.resume(with: $0) }
+        }
+        return result
     }
 
     // MARK: inspection
 
     /// What is stored for a key, without counting as a look-up.
     public func describe(_ key: CacheKey) async -> [EntryDescription] {
-        self.memory.describe(key)
+        let inMemory: [EntryDescription] = self.memory.describe(key)
+        guard let disk = self.disk else { return inMemory }
+        return await inMemory
+            + withCheckedContinuation { continuation in
+                disk.describe(key) { continuation.resume(returning: $0) }
+            }
     }
 
     public var statistics: StoreStatistics { self.memory.statistics }

@@ -32,6 +32,8 @@ public struct StoreStatistics: Equatable, Sendable {
     public var evictions: UInt64 = 0
     /// Purges so far.
     public var purges: UInt64 = 0
+    /// Nil without a disk store.
+    public var disk: DiskStatistics?
 }
 
 /// What is stored for a key, for `latchstring cache`.
@@ -73,6 +75,7 @@ extension MemoryStore {
             }
         }
         figures.fillBytes = self.reservedFillBytes
+        figures.disk = self.disk?.statistics
         return figures
     }
 

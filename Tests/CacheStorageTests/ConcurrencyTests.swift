@@ -67,7 +67,8 @@ import Testing
                     guard let entry = store.lookup(key).first else { break }
                     store.update(entry, with: entry.response, since: store.generation)
                 case 18:
-                    store.purge(.tag("t\(number % 7)", site: nil), Bool.random(using: &random) ? .remove : .markStale)
+                    store.purge(
+                        .tag("t\(number % 7)", site: nil), Bool.random(using: &random) ? .remove : .markStale(at: 0))
                 default:
                     store.purge(.key(key), .remove)
                 }

@@ -58,21 +58,21 @@ import Testing
 
     @Test func softPurgesLeaveAMark() throws {
         let store: ResponseStore = self.filled()
-        #expect(store.purge(.tag("red", site: "example"), .markStale).memoryEntries == 2)
+        #expect(store.purge(.tag("red", site: "example"), .markStale(at: 60_000)).memoryEntries == 2)
         #expect(store.purge(.key(Sample.key("b/1")), .invalidate).memoryEntries == 1)
         #expect(self.held(store) == [true, true, true, true])
-        func flags(_ path: String, _ site: String) throws -> Freshness.Flags {
-            try #require(store.lookup(Sample.key(path, site: site)).first).response.freshness.flags
+        func stored(_ path: String, _ site: String) throws -> StoredResponse {
+            try #require(store.lookup(Sample.key(path, site: site)).first).response
         }
-        #expect(try flags("a/1", "example") == .purgedSoftly)
-        #expect(try flags("a/2", "example") == .purgedSoftly)
-        #expect(try flags("b/1", "example") == .invalidated)
-        #expect(try flags("a/1", "other") == [])
+        #expect(try !stored("a/1", "example").isFresh(at: 60_000))
+        #expect(try stored("a/2", "example").freshness.lifetime == 59_000)
+        #expect(try stored("b/1", "example").freshness.flags == .invalidated)
+        #expect(try stored("a/1", "other").isFresh(at: 60_000))
         store.purge(.tag("red", site: nil), .remove)
         #expect(self.held(store) == [false, false, true, false])
     }
 
-    @Test(arguments: [PurgeKind.remove, .markStale, .invalidate])
+    @Test(arguments: [PurgeKind.remove, .markStale(at: 500), .invalidate])
     func aFillUnderWayIsNotStoredAsFresh(kind: PurgeKind) throws {
         let scopes: [PurgeScope] = [
             .key(Sample.key("a")), .prefix(site: "example", uri: "https://www.example.test/"),
@@ -93,7 +93,7 @@ import Testing
                 _ = writer.append(Sample.body(10, seed: 1))
                 switch (writer.finish(), kind) {
                 case (.notStored(.purged), .remove): #expect(!store.holds("a"))
-                case (.stored(let entry), .markStale): #expect(entry.response.freshness.flags == .purgedSoftly)
+                case (.stored(let entry), .markStale): #expect(!entry.response.isFresh(at: 1_000))
                 case (.stored(let entry), .invalidate): #expect(entry.response.freshness.flags == .invalidated)
                 default: Issue.record("\(scope) \(kind)")
                 }
@@ -102,7 +102,7 @@ import Testing
                     Issue.record("what was asked for after the purge is not stored")
                     return
                 }
-                #expect(entry.response.freshness.flags == [])
+                #expect(entry.response.isFresh(at: 1_000))
                 #expect(store.lookup(Sample.key("a")).count == 1)
             }
         }
@@ -125,7 +125,7 @@ import Testing
     }
 
     @Test func aValidationFromBeforeAPurgeDoesNotUndoIt() throws {
-        for kind in [PurgeKind.remove, .markStale] {
+        for kind in [PurgeKind.remove, .markStale(at: 6)] {
             let store = ResponseStore()
             store.fill("a")
             let old: CachedResponse = try #require(store.lookup(Sample.key("a")).first)
@@ -136,7 +136,7 @@ import Testing
             if kind == .remove {
                 #expect(now == nil)
             } else {
-                #expect(now?.response.freshness.flags == .purgedSoftly)
+                #expect(now?.response.isFresh(at: 6) == false)
                 #expect(store.statistics.memoryEntries == 1)
             }
         }

@@ -17,7 +17,7 @@ import Testing
     private struct Stored {
         var bytes: ByteBuffer
         var tags: Set<String>
-        var flags: Freshness.Flags
+        var isFresh = true
     }
 
     private static let paths: [String] = (0..<40).map { "\($0 % 4)/\($0)" }
@@ -44,18 +44,18 @@ import Testing
                 let tags: [String] = Self.tags.filter { _ in Bool.random(using: &random) }
                 store.fill(key, Sample.response(length: count, language: language, tags: tags), body)
                 model[Slot(path: path, site: site, language: language)] = Stored(
-                    bytes: body, tags: Set(tags), flags: [])
+                    bytes: body, tags: Set(tags))
             case 60..<80:
                 store.lookup(key).forEach { $0.recordUse() }
             case 80..<90:
                 guard let entry = store.lookup(key).randomElement(using: &random) else { break }
                 var response: StoredResponse = entry.response
                 response.responseTime += 1
-                response.freshness.flags = []
+                response.freshness = Sample.response(length: 0).freshness
                 response.tags = [Self.tags.randomElement(using: &random) ?? ""]
                 store.update(entry, with: response, since: store.generation)
                 model[Slot(path: path, site: site, language: Self.language(of: entry))]?.tags = Set(response.tags)
-                model[Slot(path: path, site: site, language: Self.language(of: entry))]?.flags = []
+                model[Slot(path: path, site: site, language: Self.language(of: entry))]?.isFresh = true
             default:
                 let tag: String = Self.tags.randomElement(using: &random) ?? ""
                 let scopes: [PurgeScope] = [
@@ -65,14 +65,15 @@ import Testing
                 ]
                 // Large scopes are rare, or nothing would ever be stored.
                 let scope: PurgeScope = scopes[min(Int.random(in: 0..<12, using: &random), 11) % 6]
-                let kind: PurgeKind = [.remove, .markStale, .invalidate].randomElement(using: &random) ?? .remove
+                let kind: PurgeKind =
+                    [.remove, .markStale(at: 1_000), .invalidate].randomElement(using: &random) ?? .remove
                 store.purge(scope, kind)
                 for (slot, stored) in model
                 where scope.covers(Sample.key(slot.path, site: slot.site), tags: Array(stored.tags)) {
                     if kind == .remove {
                         model[slot] = nil
                     } else {
-                        model[slot]?.flags.formUnion(kind.flags)
+                        model[slot]?.isFresh = false
                     }
                 }
             }
@@ -103,7 +104,7 @@ import Testing
                     let slot = Slot(path: path, site: site, language: Self.language(of: entry))
                     let stored: Stored = try #require(model[slot], "\(slot) is stored but was purged")
                     #expect(entry.bytes == stored.bytes)
-                    #expect(entry.response.freshness.flags == stored.flags)
+                    #expect(entry.response.isFresh(at: 1_001) == stored.isFresh)
                     #expect(Set(entry.response.tags) == stored.tags)
                     bytes += entry.cost
                     count += 1

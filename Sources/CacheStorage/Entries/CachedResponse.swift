@@ -21,7 +21,7 @@ public final class CachedResponse: Sendable {
     /// Its place in the ledger, or -1; written only under the ledger's lock.
     let slot = Atomic<Int32>(-1)
     /// Its row in the disk index, or 0.
-    let diskRow = Atomic<Int64>(0)
+    private let diskRow = Atomic<Int64>(0)
 
     init(key: CacheKey, response: StoredResponse, body: StoredBody, cost: Int? = nil) {
         self.key = key
@@ -34,6 +34,7 @@ public final class CachedResponse: Sendable {
     convenience init(updating old: CachedResponse, with response: StoredResponse) {
         self.init(key: old.key, response: response, body: old.body)
         self.uses.store(old.usesSoFar, ordering: .relaxed)
+        self.diskRow.store(old.diskRowID, ordering: .relaxed)
     }
 
     /// Tells the eviction policy that this was served. Costs one atomic read, seldom a write.
@@ -43,6 +44,13 @@ public final class CachedResponse: Sendable {
             // Two loops may write the same value: a lost count is of no account to the policy.
             self.uses.store(seen + 1, ordering: .relaxed)
         }
+    }
+
+    /// Its row in the disk index, or 0.
+    var diskRowID: Int64 { self.diskRow.load(ordering: .relaxed) }
+
+    func noteDiskRow(_ id: Int64) {
+        self.diskRow.store(id, ordering: .relaxed)
     }
 
     var usesSoFar: UInt8 { self.uses.load(ordering: .relaxed) }

@@ -40,12 +40,6 @@ public final class Fill: Sendable {
         return FillFollower(FillCursor(fill: self, id: id, waker: FillWaker(eventLoop: eventLoop, callback: wake)))
     }
 
-    func spool(on eventLoop: any EventLoop, wake: @escaping @Sendable () -> Void) -> BodyReader {
-        let id: Int = self.state.withLockedValue { $0.join(isSpool: true) }
-        return BodyReader(
-            fill: FillCursor(fill: self, id: id, waker: FillWaker(eventLoop: eventLoop, callback: wake)))
-    }
-
     // MARK: the writer's side, through FillWriter
 
     func begin(_ response: StoredResponse, shared: Bool) -> FillPlan {
@@ -60,15 +54,26 @@ public final class Fill: Sendable {
             }
         if plan != .store { self.store.detach(self) }
         let head: FillHead = plan == .alone ? .unshared(response) : .shared(response)
-        self.wake(self.state.withLockedValue { $0.begin(head, plan: plan, expected: length) })
+        let disk: DiskStore? = plan == .passThrough ? self.spoolingDisk(response) : nil
+        let (wakers, spool): ([FillWaker], Int?) = self.state.withLockedValue { state in
+            let spool: Int? = disk == nil ? nil : state.join(isSpool: true)
+            return (state.begin(head, plan: plan, expected: length), spool)
+        }
+        if let disk, let spool { DiskSpool.start(disk, self, follower: spool, response) }
+        self.wake(wakers)
         return plan
     }
 
     func append(_ bytes: ByteBuffer) -> FillFlow {
         var outgrown = false
+        var spool: (disk: DiskStore, follower: Int, response: StoredResponse)?
         let (wakers, flow): ([FillWaker], FillFlow) = self.state.withLockedValue { state in
             let wakers: [FillWaker] = state.append(bytes)
             if state.plan == .store, !self.reserve(&state) {
+                // The disk's writer joins while everything from the first byte on is still held.
+                if case .shared(let response) = state.head, let disk = self.spoolingDisk(response) {
+                    spool = (disk, state.join(isSpool: true), response)
+                }
                 state.passThrough()
                 outgrown = true
             }
@@ -76,8 +81,15 @@ public final class Fill: Sendable {
             return (wakers, state.flow())
         }
         if outgrown { self.store.detach(self) }
+        if let spool { DiskSpool.start(spool.disk, self, follower: spool.follower, spool.response) }
         self.wake(wakers)
         return flow
+    }
+
+    /// The disk store, if it takes a body that memory doesn't.
+    private func spoolingDisk(_ response: StoredResponse) -> DiskStore? {
+        guard let disk = self.store.disk, disk.takesSpool(response) else { return nil }
+        return disk
     }
 
     /// Books what the fill has come to hold. Its own lock is held; the budget is an atomic.

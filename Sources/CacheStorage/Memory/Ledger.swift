@@ -47,6 +47,10 @@ struct Ledger {
     private var slotsOfTag: [String: Set<Int32>] = [:]
 
     var log = PurgeLog()
+    /// Disk rows of entries that were kept because they had been used, for the disk's own eviction. A hint, bounded.
+    private var diskUses: [Int64] = []
+    private static let diskUsesCapacity = 4096
+
     private(set) var insertions: UInt64 = 0
     private(set) var rejections: UInt64 = 0
     private(set) var promotions: UInt64 = 0
@@ -185,10 +189,12 @@ struct Ledger {
                 self.enqueue(slot, cost: entry.cost)
                 entry.setUses(0)
                 self.promotions += 1
+                self.noteDiskUse(of: entry)
             } else if !takesSmall, uses > 0 {
                 self.dequeue(slot, cost: entry.cost)
                 self.enqueue(slot, cost: entry.cost)
                 entry.setUses(uses - 1)
+                self.noteDiskUse(of: entry)
             } else {
                 if takesSmall {
                     self.ghosts.insert(Self.identity(of: entry), limit: max(self.whole.main.count, 1024))
@@ -198,6 +204,20 @@ struct Ledger {
                 return entry
             }
         }
+    }
+
+    private mutating func noteDiskUse(of entry: CachedResponse) {
+        let row: Int64 = entry.diskRowID
+        if row != 0, self.diskUses.count < Self.diskUsesCapacity { self.diskUses.append(row) }
+    }
+
+    mutating func takeDiskUses() -> [Int64] {
+        defer { self.diskUses = [] }
+        return self.diskUses
+    }
+
+    mutating func noteDiskUse(row: Int64) {
+        if self.diskUses.count < Self.diskUsesCapacity { self.diskUses.append(row) }
     }
 
     private static func identity(of entry: CachedResponse) -> UInt64 {

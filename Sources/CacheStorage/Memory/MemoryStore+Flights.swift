@@ -51,10 +51,13 @@ extension MemoryStore {
 
     /// Takes effect before it returns: no look-up that begins afterwards finds what was purged, and nothing that was
     /// asked for before is stored as if there had been no purge.
-    func purge(_ scope: PurgeScope, _ kind: PurgeKind) -> PurgeResult {
-        self.ledger.withLockedValue { ledger in
-            ledger.log.append(scope, kind)
+    ///
+    /// - Returns: also the purge's number.
+    func purge(_ scope: PurgeScope, _ kind: PurgeKind) -> (result: PurgeResult, generation: UInt64) {
+        let generation: UInt64 = self.ledger.withLockedValue { ledger in
+            ledger.log.append(scope, kind, hasDisk: self.disk != nil)
             self.generation.store(ledger.log.generation, ordering: .releasing)
+            return ledger.log.generation
         }
         var result = PurgeResult()
         switch scope {
@@ -76,7 +79,7 @@ extension MemoryStore {
                 result.memoryEntries += self.apply(kind, to: covered)
             }
         }
-        return result
+        return (result, generation)
     }
 
     /// Makes the fills that a purge means go on without newcomers. One whose tags aren't known yet is meant by a purge

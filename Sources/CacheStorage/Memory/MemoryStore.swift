@@ -17,12 +17,15 @@ final class MemoryStore: Sendable {
     /// The number of purges so far: a copy of the log's, so that a fill can start without the ledger's lock.
     let generation = Atomic<UInt64>(0)
     private let fillBytes = Atomic<Int>(0)
-    let passedThrough = Atomic<UInt64>(0)
+    let disk: DiskStore?
 
-    init(limits: StoreLimits) {
+    /// - Parameter disk: where what is stored here is written, too.
+    init(limits: StoreLimits, disk: DiskStore? = nil) {
         self.limits = limits
+        self.disk = disk
         self.shards = (0..<Self.shardCount).map { _ in MemoryShard() }
         self.ledger = NIOLockedValueBox(Ledger(limits: limits))
+        disk?.attach(self)
     }
 
     static func hash(_ key: CacheKey) -> UInt64 {
@@ -49,17 +52,43 @@ final class MemoryStore: Sendable {
         var dropped: [CachedResponse] = []
         // What is dropped is freed when the locks are open again.
         defer { withExtendedLifetime(dropped) {} }
-        return self.ledger.withLockedValue { ledger in
+        var judged: UInt64 = 0
+        let result: FillResult = self.ledger.withLockedValue { ledger in
+            judged = ledger.log.generation
             let verdict: PurgeLog.Verdict = ledger.log.verdict(
                 since: generation, key: entry.key, tags: entry.response.tags)
             var entry: CachedResponse = entry
             switch verdict {
             case .untouched: break
             case .removed: return .notStored(.purged)
-            case .marked(let flags): entry = entry.flagged(flags)
+            case .marked(let marks): entry = entry.marked(marks)
             }
             dropped = self.insert(entry, &ledger)
             return ledger.holds(entry) ? .stored(entry) : .notStored(.tooLarge)
+        }
+        if case .stored(let stored) = result { self.disk?.offer(stored, since: judged) }
+        return result
+    }
+
+    /// Takes in what was read from disk when the disk's index had the first `generation` purges.
+    ///
+    /// - Returns: what is to be used instead: the same with the marks of later purges, or an entry for the same requests
+    ///   that is in memory already; nil if it was purged.
+    func promote(_ entry: CachedResponse, since generation: UInt64) -> CachedResponse? {
+        var dropped: [CachedResponse] = []
+        defer { withExtendedLifetime(dropped) {} }
+        return self.ledger.withLockedValue { ledger in
+            var entry: CachedResponse = entry
+            switch ledger.log.verdict(since: generation, key: entry.key, tags: entry.response.tags) {
+            case .untouched: break
+            case .removed: return nil
+            case .marked(let marks): entry = entry.marked(marks)
+            }
+            let hash: UInt64 = Self.hash(entry.key)
+            let present: [CachedResponse] = self.shard(hash).find(hash, entry.key, counts: false)
+            if let newer = present.first(where: { $0.response.variant == entry.response.variant }) { return newer }
+            if entry.body.chunks != nil { dropped = self.insert(entry, &ledger) }
+            return entry
         }
     }
 
@@ -69,13 +98,16 @@ final class MemoryStore: Sendable {
         let fresh = CachedResponse(updating: old, with: response)
         var dropped: [CachedResponse] = []
         defer { withExtendedLifetime(dropped) {} }
-        return self.ledger.withLockedValue { ledger in
+        var judged: UInt64?
+        let result: CachedResponse = self.ledger.withLockedValue { ledger in
             var entry: CachedResponse = fresh
             switch ledger.log.verdict(since: generation, key: old.key, tags: response.tags) {
             case .untouched: break
             case .removed: return entry
-            case .marked(let flags): entry = entry.flagged(flags)
+            case .marked(let marks): entry = entry.marked(marks)
             }
+            judged = ledger.log.generation
+            // A body on disk has no entry in memory.
             guard old.body.chunks != nil else { return entry }
             let hash: UInt64 = Self.hash(old.key)
             if ledger.holds(old), old.response.variant == response.variant {
@@ -93,7 +125,24 @@ final class MemoryStore: Sendable {
             }
             return entry
         }
+        if let judged { self.disk?.refresh(result, since: judged) }
+        return result
     }
+
+    /// Whether no purge after the first `generation` means a response.
+    func isUntouched(_ key: CacheKey, tags: [String], since generation: UInt64) -> Bool {
+        self.ledger.withLockedValue { $0.log.verdict(since: generation, key: key, tags: tags) == .untouched }
+    }
+
+    func takeDiskUses() -> [Int64] { self.ledger.withLockedValue { $0.takeDiskUses() } }
+
+    func noteDiskUse(row: Int64) { self.ledger.withLockedValue { $0.noteDiskUse(row: row) } }
+
+    /// The disk's index has this purge now.
+    func purgeIsOnDisk(_ generation: UInt64) { self.ledger.withLockedValue { $0.log.isOnDisk(generation) } }
+
+    /// The purges that the disk's index has, without a gap.
+    var purgesOnDisk: UInt64 { self.ledger.withLockedValue { $0.log.onDisk } }
 
     /// Both locks' work for a new entry. The ledger's lock is held.
     private func insert(_ entry: CachedResponse, _ ledger: inout Ledger) -> [CachedResponse] {
@@ -125,6 +174,8 @@ final class MemoryStore: Sendable {
     ///
     /// - Returns: how many were.
     func apply(_ kind: PurgeKind, to entries: [CachedResponse]) -> Int {
+        var marks = PurgeMarks()
+        let removes: Bool = !marks.add(kind)
         var dropped: [CachedResponse] = []
         defer { withExtendedLifetime(dropped) {} }
         return self.ledger.withLockedValue { ledger in
@@ -132,11 +183,11 @@ final class MemoryStore: Sendable {
             for entry in entries where ledger.holds(entry) {
                 count += 1
                 let hash: UInt64 = Self.hash(entry.key)
-                if kind == .remove {
+                if removes {
                     ledger.remove(entry)
                     self.shard(hash).remove(entry, hash)
-                } else if !entry.response.freshness.flags.isSuperset(of: kind.flags) {
-                    let marked: CachedResponse = entry.flagged(kind.flags)
+                } else {
+                    let marked: CachedResponse = entry.marked(marks)
                     self.shard(hash).replace(entry, with: marked, hash)
                     let victims: [CachedResponse] = ledger.replace(entry, with: marked) ?? []
                     self.unlist(victims)
@@ -197,10 +248,8 @@ extension StoredResponse {
 }
 
 extension CachedResponse {
-    /// The same with marks that make it stale.
-    func flagged(_ flags: Freshness.Flags) -> CachedResponse {
-        var response: StoredResponse = self.response
-        response.freshness.flags.formUnion(flags)
-        return CachedResponse(updating: self, with: response)
+    /// The same with what purges left on it.
+    func marked(_ marks: PurgeMarks) -> CachedResponse {
+        CachedResponse(updating: self, with: marks.applied(to: self.response))
     }
 }

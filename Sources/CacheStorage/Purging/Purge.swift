@@ -48,22 +48,38 @@ public enum PurgeScope: Equatable, Sendable {
 }
 
 /// What a purge does to what it is about.
-public enum PurgeKind: Int, Sendable {
-    /// Kept, but stale from now on, whatever its lifetime: a soft purge (`Freshness.Flags.purgedSoftly`).
-    case markStale = 0
-    /// Kept, but validated before it is used again (`Freshness.Flags.invalidated`): what an unsafe request does
-    /// (RFC 9111 §4.4).
-    case invalidate = 1
+public enum PurgeKind: Equatable, Sendable {
+    /// Kept, with its lifetime ended at this time (milliseconds since 1970), whatever it was: a soft purge. It may be
+    /// served stale where it could be before.
+    case markStale(at: Int64)
+    /// Kept, but validated before it is used again: what an unsafe request does (RFC 9111 §4.4).
+    case invalidate
     /// Removed: a hard purge.
-    case remove = 2
+    case remove
+}
 
-    /// The flags that this leaves on what is kept.
-    var flags: Freshness.Flags {
-        switch self {
-        case .markStale: .purgedSoftly
-        case .invalidate: .invalidated
-        case .remove: []
+/// What purges that keep a response leave on it.
+struct PurgeMarks: Equatable, Sendable {
+    /// Milliseconds since 1970: the earliest soft purge.
+    var staleAt: Int64?
+    var isInvalidated = false
+
+    var isEmpty: Bool { self == PurgeMarks() }
+
+    /// - Returns: false if the kind leaves nothing to be marked.
+    mutating func add(_ kind: PurgeKind) -> Bool {
+        switch kind {
+        case .markStale(let time): self.staleAt = min(self.staleAt ?? time, time)
+        case .invalidate: self.isInvalidated = true
+        case .remove: return false
         }
+        return true
+    }
+
+    func applied(to response: StoredResponse) -> StoredResponse {
+        var marked: StoredResponse = response
+        if let staleAt = self.staleAt { marked = marked.softlyPurged(at: staleAt) }
+        return self.isInvalidated ? marked.invalidated() : marked
     }
 }
 

@@ -6,7 +6,7 @@ internal import HTTPCaching
 struct PurgeLog {
     enum Verdict: Equatable {
         case untouched
-        case marked(Freshness.Flags)
+        case marked(PurgeMarks)
         case removed
     }
 
@@ -16,10 +16,22 @@ struct PurgeLog {
     /// The number of purges so far; the last of `latest` has this number.
     private(set) var generation: UInt64 = 0
 
-    mutating func append(_ scope: PurgeScope, _ kind: PurgeKind) {
+    /// Purges that the disk's index doesn't have yet, in order.
+    private var outstanding: Deque<UInt64> = []
+
+    /// The number of the last purge before which the disk's index has them all.
+    var onDisk: UInt64 { self.outstanding.first.map { $0 - 1 } ?? self.generation }
+
+    /// - Parameter hasDisk: whether `isOnDisk` will be told of it.
+    mutating func append(_ scope: PurgeScope, _ kind: PurgeKind, hasDisk: Bool) {
         self.generation += 1
+        if hasDisk { self.outstanding.append(self.generation) }
         if self.latest.count == Self.capacity { self.latest.removeFirst() }
         self.latest.append((scope, kind))
+    }
+
+    mutating func isOnDisk(_ generation: UInt64) {
+        if let index = self.outstanding.firstIndex(of: generation) { self.outstanding.remove(at: index) }
     }
 
     /// What the purges after `generation` mean for a response.
@@ -27,11 +39,10 @@ struct PurgeLog {
         guard generation < self.generation else { return .untouched }
         let newer: UInt64 = self.generation - generation
         guard newer <= UInt64(self.latest.count) else { return .removed }
-        var flags: Freshness.Flags = []
+        var marks = PurgeMarks()
         for purge in self.latest.suffix(Int(newer)) where purge.scope.covers(key, tags: tags) {
-            if purge.kind == .remove { return .removed }
-            flags.formUnion(purge.kind.flags)
+            guard marks.add(purge.kind) else { return .removed }
         }
-        return flags.isEmpty ? .untouched : .marked(flags)
+        return marks.isEmpty ? .untouched : .marked(marks)
     }
 }

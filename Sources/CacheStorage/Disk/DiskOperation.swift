@@ -1,0 +1,57 @@
+internal import HTTPCaching
+internal import NIOCore
+
+/// What the disk's writer is asked to do, in order.
+enum DiskOperation: Sendable {
+    /// Writes a response whose body is in memory.
+    case insert(CachedResponse, id: Int64)
+    /// Names a body in the index that has been written already.
+    case adopt(NewRow)
+    /// Brings a row's metadata up to date.
+    case refresh(CachedResponse, id: Int64)
+    /// Removes a row that turned out to be damaged.
+    case forget(id: Int64)
+    /// `done` is told how many rows were meant, or that the purge is not on disk.
+    case purge(PurgeScope, PurgeKind, generation: UInt64, done: (@Sendable (Result<Int, DiskStoreError>) -> Void)?)
+    /// `done` is run when everything before is on disk, or has been given up.
+    case barrier(@Sendable () -> Void)
+
+    /// Bytes of bodies that wait in memory for this.
+    var weight: Int {
+        switch self {
+        case .insert(let entry, _): entry.body.length
+        case .adopt, .refresh, .forget, .purge, .barrier: 0
+        }
+    }
+
+    /// Whether it must not be given up when there are too many.
+    var isVital: Bool {
+        switch self {
+        case .purge, .barrier, .forget: true
+        case .insert, .adopt, .refresh: false
+        }
+    }
+}
+
+/// Figures of the disk store for metrics. Counters count since the start.
+public struct DiskStatistics: Equatable, Sendable {
+    /// Bytes on disk, estimated bookkeeping included, and responses.
+    public var bytes = 0
+    public var entries = 0
+    /// Whether responses are written at the moment; false after a write failed, until the pause is over.
+    public var isWritable = true
+    /// Look-ups on disk that found something, and those that did not.
+    public var hits: UInt64 = 0
+    public var misses: UInt64 = 0
+    /// Responses written; those given up because too much was waiting, or the disk was not writable; those evicted.
+    public var writes: UInt64 = 0
+    public var skippedWrites: UInt64 = 0
+    public var evictions: UInt64 = 0
+    /// Writes and reads that failed; bodies and rows that were not what had been written; times the index was made anew.
+    public var failures: UInt64 = 0
+    public var damages: UInt64 = 0
+    public var rebuilds: UInt64 = 0
+    /// Operations that wait for the writer, and the bytes of bodies among them.
+    public var pendingOperations = 0
+    public var pendingBytes = 0
+}
