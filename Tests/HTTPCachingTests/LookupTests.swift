@@ -167,6 +167,15 @@ struct LookupTests {
         }
     }
 
+    @Test func whatConnectionListsSelectsNothing() throws {
+        // The origin never saw Foo: what it sent must not be kept for those who send it.
+        let hidden = request([("Connection", "keep-alive, foo"), ("Foo", "1"), ("Range", "bytes=0-1")])
+        #expect(!hidden.fields.contains(name: "foo"))
+        let response = try stored([("Cache-Control", "max-age=10"), ("Vary", "Foo")], to: hidden)
+        #expect(Self.lookup([response], request([("Foo", "1")]), after: 0) == .fetch(.varyMiss, superseded: nil))
+        #expect(Self.lookup([response], request(), after: 0) == .serve(Self.hit(.fresh, age: 0, ttl: 10)))
+    }
+
     @Test func aBodyWithoutFramingFieldsBypassesToo() {
         #expect(CacheRequest(method: .GET, fields: [:], rule: CacheRule(), hasBody: true).bypass == .requestBody)
     }

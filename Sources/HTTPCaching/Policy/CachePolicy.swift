@@ -65,7 +65,7 @@ public struct CacheRule: Hashable, Sendable {
     public enum RequestDirectives: String, Hashable, Sendable, CaseIterable {
         /// As RFC 9111 §5.2.1 says: any client can have the origin asked.
         case honour
-        /// `only-if-cached` and `no-store` are honoured; what would make the origin work more is not.
+        /// `only-if-cached` and `no-store`: what makes the origin work no more.
         case limited
         case ignore
     }
@@ -110,7 +110,7 @@ public struct CacheRule: Hashable, Sendable {
     /// Applied to each response that is sent to a client, stored or not.
     public var responseFields: FieldEdits
 
-    /// By default: nothing bypassed; lifetimes as the origin says, at most a year; a tenth of the time since
+    /// By default: nothing bypassed; lifetimes as the origin says, at most 366 days; a tenth of the time since
     /// `Last-Modified` where it says nothing, at most a day; 404 and 410 like any other status; stale responses served
     /// for a minute while the origin fails; `CDN-Cache-Control` obeyed; ranges in the first MiB fetched as a whole; responses with cookies not stored unless meant for shared caches; requests'
     /// directives honoured; bodies of up to 1 GiB.
@@ -120,7 +120,7 @@ public struct CacheRule: Hashable, Sendable {
         self.bypassFields = []
         self.defaultLifetime = nil
         self.overrideLifetime = nil
-        self.maximumLifetime = 365 * 86_400_000
+        self.maximumLifetime = 366 * 86_400_000
         self.heuristicPercent = 10
         self.maximumHeuristicLifetime = 86_400_000
         self.negativeLifetimes = [:]

@@ -6,7 +6,7 @@ public import NIOHTTP1
 /// bypasses the cache.
 public struct CacheRequest: Sendable {
     public let method: HTTPMethod
-    /// The client's fields.
+    /// As given, but for what `Connection` lists: the origin doesn't see that, so that it may not select a variant.
     public let fields: HTTPHeaders
     public let rule: CacheRule
     /// The store is not asked, and the response not kept.
@@ -22,16 +22,25 @@ public struct CacheRequest: Sendable {
     let ifRange: String?
 
     /// - Parameters:
-    ///   - fields: the client's, before anything is done to them for the origin.
+    ///   - fields: as they would go to the origin if there were no cache (`ForwardedRequest.head`), with what the edge
+    ///     adds about the client: `Vary` may name that too, and then clients must not share a response.
     ///   - rule: what the site wants for this path.
     ///   - hasBody: a body follows, although neither `Content-Length` nor `Transfer-Encoding` says so (HTTP/2).
     public init(method: HTTPMethod, fields: HTTPHeaders, rule: CacheRule, hasBody: Bool = false) {
         self.method = method
-        self.fields = fields
         self.rule = rule
 
+        var fields = fields
         var facts = RequestFacts()
         for (name, value) in fields { facts.add(name, value) }
+        if facts.hasConnectionOptions {
+            let listed = StorableFields.connectionOptions(fields)
+            let kept = fields.filter { field in !listed.contains { FieldText.sameName($0, field.name) } }
+            fields = HTTPHeaders(kept.map { ($0.name, $0.value) })
+            facts = RequestFacts()
+            for (name, value) in fields { facts.add(name, value) }
+        }
+        self.fields = fields
         if hasBody { facts.hasBodyOfItsOwn = true }
 
         var directives = facts.directives
@@ -44,7 +53,6 @@ public struct CacheRequest: Sendable {
             directives = RequestDirectives()
             directives.noStore = kept.noStore
             directives.onlyIfCached = kept.onlyIfCached
-            directives.maxStale = kept.maxStale
         case .ignore: directives = RequestDirectives()
         }
         self.directives = directives
@@ -102,6 +110,8 @@ public enum BypassReason: String, Sendable, CaseIterable {
 private struct RequestFacts {
     var directives = RequestDirectives()
     var hasCacheControl = false
+    /// More than the usual two.
+    var hasConnectionOptions = false
     var pragmaNoCache = false
     var hasAuthorization = false
     var hasPrecondition = false
@@ -121,6 +131,10 @@ private struct RequestFacts {
         case 6 where FieldText.equal(name, "cookie"): self.cookies.append(value)
         case 8 where FieldText.equal(name, "if-match"): self.hasPrecondition = true
         case 8 where FieldText.equal(name, "if-range"): self.ifRange.add(value)
+        case 10 where FieldText.equal(name, "connection"):
+            if !FieldText.equal(value, "keep-alive"), !FieldText.equal(value, "close") {
+                self.hasConnectionOptions = true
+            }
         case 13 where FieldText.equal(name, "cache-control"):
             self.hasCacheControl = true
             self.directives.add(value)

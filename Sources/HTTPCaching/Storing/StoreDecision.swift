@@ -30,8 +30,6 @@ public enum StoreRefusal: String, Error, Sendable, CaseIterable {
     case tooManyFields = "too-many-fields"
     /// A 206 that is none of the kind that is kept (docs/caching.md).
     case partial = "partial"
-    /// A 206 or HEAD whose stored counterpart is better.
-    case superseded = "superseded"
 }
 
 /// A final response of the origin as it arrived.
