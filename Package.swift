@@ -141,8 +141,8 @@ let package = Package(
         .executableTarget(
             name: "latchstring",
             dependencies: [
-                "Admin", "Edge", "Fleet", "KeyHolder", "KeyProtocol", "LatchstringClient", "NativeHandshake",
-                "PeerLink", "Settings",
+                "Admin", "CacheStorage", "Edge", "Fleet", "HTTPCaching", "KeyHolder", "KeyProtocol",
+                "LatchstringClient", "NativeHandshake", "PeerLink", "Settings",
                 "TLSWire", nioHTTP1, nioHelpers, nioSSL, x509, asn1, crypto, cryptoExtras, logging, metrics, lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "NIOTLS", package: "swift-nio"),

@@ -39,6 +39,8 @@ public struct EdgeConfiguration: Sendable {
     /// The site that serves clients which send no server name.
     public var defaultSite: ServerName?
     public var limits: Limits
+    /// Where responses are stored.
+    public var cache: EdgeCacheConfiguration
     /// Event loops.
     public var threads: Int
     /// How often an unchanged certificate is fetched anew.
@@ -50,6 +52,7 @@ public struct EdgeConfiguration: Sendable {
         self.sites = sites
         self.keyHolders = [:]
         self.limits = Limits()
+        self.cache = EdgeCacheConfiguration()
         self.threads = System.coreCount
         self.certificateRefresh = .seconds(60)
     }

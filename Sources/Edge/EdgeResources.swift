@@ -1,3 +1,4 @@
+import CacheStorage
 import Logging
 import NIOCore
 
@@ -7,10 +8,15 @@ struct EdgeResources: Sendable {
     /// By the site's name; only sites whose TLS ends here.
     let proxies: [String: ProxySite]
 
+    /// nil where no site stores anything.
+    let store: ResponseStore?
+
     init(configuration: EdgeConfiguration, group: any EventLoopGroup, logger: Logger) throws {
         var limits = ProxyLimits()
         limits.maximumHeadBytes = configuration.limits.requestHeadBytes
         limits.idleTimeout = configuration.limits.idle
+        let store = Self.store(configuration)
+        self.store = store
         var proxies: [String: ProxySite] = [:]
         let ownership = NameOwnership(configuration.sites)
         for (index, site) in configuration.sites.enumerated() {
@@ -18,10 +24,20 @@ struct EdgeResources: Sendable {
             guard configuration.credentials != nil else { throw EdgeError.noCredentials(site: site.name) }
             proxies[site.name] = try ProxySite(
                 name: site.name, domains: site.domains, namesOfOtherSites: ownership.namesOfOthers(underSite: index),
-                edgeName: configuration.edgeName, origin: termination.origin, limits: limits, group: group)
+                edgeName: configuration.edgeName, origin: termination.origin, limits: limits,
+                cache: termination.cache, store: store, logger: logger, group: group)
         }
         self.proxies = proxies
         self.relay = RelayConnector(limits: configuration.helloLimits, logger: logger)
+    }
+
+    private static func store(_ configuration: EdgeConfiguration) -> ResponseStore? {
+        var shares: [String: Double] = [:]
+        for site in configuration.sites {
+            if let cache = site.mode.termination?.cache { shares[site.name] = cache.share }
+        }
+        guard !shares.isEmpty else { return nil }
+        return ResponseStore(limits: StoreLimits(memoryBytes: configuration.cache.memoryBytes, siteShares: shares))
     }
 
     func shutdown() {

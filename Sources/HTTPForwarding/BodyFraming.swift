@@ -8,6 +8,15 @@ public enum BodyFraming: Equatable, Sendable {
     case chunked
     /// Responses only: everything up to the end of the connection.
     case untilClose
+
+    /// Bytes, where the framing says how many there are.
+    public var length: Int64? {
+        switch self {
+        case .none: 0
+        case .length(let length): length
+        case .chunked, .untilClose: nil
+        }
+    }
 }
 
 /// Why a message's framing can't be trusted.

@@ -27,6 +27,18 @@ public struct ForwardedResponse: Sendable {
     public var originPersists: Bool
     /// The client's connection may carry another request.
     public var clientPersists: Bool
+
+    /// A response from elsewhere than an origin's connection: its head must say what the framing says.
+    public init(
+        head: HTTPResponseHead, originBody: BodyFraming, clientBody: BodyFraming, originPersists: Bool,
+        clientPersists: Bool
+    ) {
+        self.head = head
+        self.originBody = originBody
+        self.clientBody = clientBody
+        self.originPersists = originPersists
+        self.clientPersists = clientPersists
+    }
 }
 
 /// The rules for responses: RFC 9110 §7.6 and §15, RFC 9112 §6.3 and §9.3. All faults here are the origin's.

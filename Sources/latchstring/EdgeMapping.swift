@@ -9,7 +9,8 @@ extension EdgeConfiguration {
     init(_ settings: EdgeSettings) throws {
         self.init(
             listen: settings.listen.map { ListenAddress(host: $0.host, port: $0.port) },
-            sites: try settings.sites.map(Self.site))
+            sites: try settings.sites.map { try Self.site($0, cache: settings.cache) })
+        self.cache = EdgeCacheConfiguration(settings.cache)
         if let identity = settings.identity {
             let credentials = try PeerCredentials(
                 chainFile: identity.certificate, keyFile: identity.key, authorityFile: identity.authority)
@@ -31,10 +32,11 @@ extension EdgeConfiguration {
         if let threads = settings.threads { self.threads = threads }
     }
 
-    private static func site(_ site: EdgeSettings.Site) throws -> Site {
+    private static func site(_ site: EdgeSettings.Site, cache: EdgeCacheSettings) throws -> Site {
         switch site.mode {
         case .keyless(let keyHolder, let origin):
-            let termination = TerminationConfiguration(keyHolder: keyHolder, origin: OriginConfiguration(origin))
+            let termination = TerminationConfiguration(keyHolder: keyHolder, origin: OriginConfiguration(origin),
+                cache: site.cache.flatMap { SiteCacheConfiguration($0, edge: cache) })
             return Site(domains: site.domains, mode: .keyless(termination))
         case .relay(let origin):
             return Site(domains: site.domains, mode: .relay(RelayConfiguration(origin)))

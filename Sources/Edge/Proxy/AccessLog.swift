@@ -25,6 +25,8 @@ final class AccessLog {
     func record(_ exchange: ProxyExchange, number: Int, outcome: String, bytes: Int? = nil) {
         let duration = NIODeadline.now() - exchange.started
         self.site.metrics.request(status: exchange.status, duration: duration)
+        let cache = exchange.cacheOutcome
+        if let cache { self.site.cache?.metrics.request(cache.word, bytes: exchange.responseBytes) }
         guard let level else { return }
         let head = exchange.request.head
         self.write(

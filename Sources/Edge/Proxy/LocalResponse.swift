@@ -9,6 +9,8 @@ struct LocalResponse {
     var reason: String
     /// One sentence; empty for none.
     var text: String
+    /// What the cache says about it.
+    var cacheStatus: String?
 
     init(_ status: HTTPResponseStatus, reason: String, text: String) {
         self.status = status
@@ -28,6 +30,8 @@ struct LocalResponse {
         .requestTimeout, reason: "request-body-timeout", text: "The request's body did not arrive in time.")
     static let headTooLarge = LocalResponse(
         .requestHeaderFieldsTooLarge, reason: "head-too-large", text: "The request's head is too large.")
+    static let onlyIfCached = LocalResponse(
+        .gatewayTimeout, reason: "only-if-cached", text: "There is no stored response for this request.")
     static let options = LocalResponse(.ok, reason: "max-forwards", text: "")
 
     /// What the client sent was no request: the decoder's error as an answer; `nil` where there is nobody to answer.
@@ -53,6 +57,7 @@ struct LocalResponse {
         fields.reserveCapacity(5)
         if !self.text.isEmpty { fields.append(("Content-Type", "text/plain; charset=utf-8")) }
         fields.append(("Cache-Control", "no-store"))
+        if let cacheStatus { fields.append(("Cache-Status", cacheStatus)) }
         fields.append(("Content-Length", String(self.text.isEmpty ? 0 : self.text.utf8.count + 1)))
         if self.status == .methodNotAllowed {
             fields.append(("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))

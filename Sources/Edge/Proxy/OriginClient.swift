@@ -9,7 +9,7 @@ import NIOSSL
 /// The connection used last is used next, so that those not needed grow old and go.
 final class OriginClient {
     let configuration: OriginConfiguration
-    private let eventLoop: any EventLoop
+    let eventLoop: any EventLoop
     private let sslContext: NIOSSLContext?
     /// Oldest first.
     private var idle: [OriginConnection] = []

@@ -32,7 +32,8 @@ final class OriginExchange {
     let head: HTTPRequestHead
     let hasBody: Bool
     private let client: OriginClient
-    private weak var receiver: (any OriginReceiver)?
+    /// Who hears of what comes. Another one may take over between two events.
+    weak var receiver: (any OriginReceiver)?
     private var state = State.connecting
     private var isReused = false
     /// The request went out before, and no answer came.

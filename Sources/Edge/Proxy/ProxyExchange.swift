@@ -12,7 +12,9 @@ final class ProxyExchange: OriginReceiver {
     let started: NIODeadline
     private let stream: any ClientStream
     private let site: ProxySite
+    private var client: OriginClient?
     private var origin: OriginExchange?
+    private var cache: CacheExchange?
     private(set) var isRequestComplete: Bool
     private(set) var response: ForwardedResponse?
     private(set) var status: UInt = 0
@@ -32,10 +34,34 @@ final class ProxyExchange: OriginReceiver {
     }
 
     func begin(on client: OriginClient) {
+        self.client = client
+        guard let cache = self.site.cache else { return self.forward() }
+        let exchange = CacheExchange(self.request, exchange: self, cache: cache, client: client)
+        self.cache = exchange
+        // The answer may come at once, and then the request has to be complete.
+        if self.isRequestComplete || self.request.body != .none { exchange.begin() }
+    }
+
+    /// Has the origin answer.
+    func forward() {
+        guard let client else { return }
         let origin = client.exchange(self.request.head, hasBody: self.request.body != .none, receiver: self)
         self.origin = origin
         origin.begin()
     }
+
+    /// Goes on with a request that the cache began, and with the head that answers it.
+    func adopt(_ origin: OriginExchange, _ head: HTTPResponseHead) {
+        guard !self.isOver else { return origin.cancel() }
+        self.origin = origin
+        origin.receiver = self
+        self.originHead(head)
+    }
+
+    /// What the cache did, for log and metrics; nil where the site has none.
+    var cacheOutcome: CacheOutcome? { self.cache?.outcome }
+    var isWritable: Bool { self.stream.isWritable }
+    var isLastRequest: Bool { self.stream.isLastRequest }
 
     // MARK: What the client does
 
@@ -53,6 +79,7 @@ final class ProxyExchange: OriginReceiver {
 
     func clientEnd(_ trailers: HTTPHeaders?) {
         self.isRequestComplete = true
+        if let cache, self.request.body == .none { return cache.begin() }
         self.origin?.end(self.request.body == .chunked ? TrailerFields.forwarded(trailers) : nil)
     }
 
@@ -61,16 +88,23 @@ final class ProxyExchange: OriginReceiver {
         self.isOver = true
         self.origin?.cancel()
         self.origin = nil
+        self.cache?.cancel()
     }
 
     func clientWritabilityChanged(_ isWritable: Bool) {
         if isWritable { self.origin?.resume() }
+        self.cache?.clientWritabilityChanged(isWritable)
     }
 
     /// What the exchange waits for now, and until when.
     func wait(now: NIODeadline, clientIsWritable: Bool) -> (ProxyWait, NIODeadline) {
         let limits = self.site.limits
         if self.response != nil, !clientIsWritable { return (.clientReads, now + limits.writeTimeout) }
+        // The cache's own requests keep the origin's times; this is only for the case that something is wrong with them.
+        if self.cache?.isWaiting == true {
+            let origin = self.site.origins.configuration
+            return (.origin, now + origin.connectTimeout + origin.responseTimeout + origin.responseTimeout)
+        }
         if self.isRequestComplete || !self.takesBody {
             self.originWasWaitedFor = !self.isRequestComplete
             return (.origin, now + self.site.origins.configuration.responseTimeout)
@@ -103,21 +137,32 @@ final class ProxyExchange: OriginReceiver {
         // The rest of a body that the origin did not wait for may be long: no further request after it.
         let closing = self.stream.isLastRequest || !self.isRequestComplete
         switch self.site.responses.decide(head, to: self.request, closing: closing) {
-        case .success(let response):
+        case .success(var response):
             if head.status == .switchingProtocols, !self.isRequestComplete {
                 return self.fail(OriginFailure(.badResponse, "101 before the end of the request"))
             }
             self.response = response
             self.status = head.status.code
             self.origin?.connectionPersists = response.originPersists
+            self.cache?.passing(&response)
+            self.response = response
             self.stream.send(.head(response.head))
         case .failure(let refusal):
             self.fail(OriginFailure(.badResponse, refusal.rawValue))
         }
     }
 
+    /// The cache's answer.
+    func cacheHead(_ response: ForwardedResponse) {
+        guard !self.isOver else { return }
+        self.response = response
+        self.status = response.head.status.code
+        self.stream.send(.head(response.head))
+    }
+
     func originBody(_ bytes: ByteBuffer) {
         guard !self.isOver, let response, response.clientBody != .none else { return }
+        self.cache?.passing(bytes)
         self.responseBytes += bytes.readableBytes
         self.stream.send(.body(.byteBuffer(bytes)))
     }
@@ -141,6 +186,7 @@ final class ProxyExchange: OriginReceiver {
                 self.stream.abort(self, outcome: "origin-failed")
             }
         } else {
+            self.cache?.passedWhole()
             let trailers = response.clientBody == .chunked ? TrailerFields.forwarded(trailers) : nil
             self.stream.exchangeEnded(self, trailers: trailers, persists: response.clientPersists)
         }

@@ -1,3 +1,5 @@
+public import CacheStorage
+import HTTPCaching
 public import HTTPForwarding
 public import Logging
 public import Metrics
@@ -18,19 +20,26 @@ public final class ProxySite: Sendable {
     let responses: ResponseForwarding
     let origins: OriginClients
     let metrics: ProxyMetrics
+    /// nil: everything comes from the origin.
+    let cache: SiteCache?
 
     /// - Parameters:
     ///   - domains: a request for another host gets 421.
     ///   - namesOfOtherSites: names under this site's wildcards that other sites listed exactly; 421 as well.
     ///   - edgeName: what this edge calls itself in `Via`: 1...64 token characters.
     ///   - clientClaims: what becomes of `Forwarded` and `X-Forwarded-*` from clients.
+    ///   - cache: what is stored; nil: nothing.
+    ///   - store: where; shared by the edge's sites.
+    ///   - clock: milliseconds since 1970 UTC, for the caching rules.
     ///   - group: the event loops on which client connections live.
     /// - Throws: if the origin's trust roots can't be read.
     public init(
         name: String, domains: [ServerNamePattern], namesOfOtherSites: Set<ServerName> = [], edgeName: String,
         origin: OriginConfiguration, limits: ProxyLimits = ProxyLimits(),
         clientClaims: ForwardingPolicy.ClientClaims = .replace,
-        scheme: String = "https", accessLogLevel: Logger.Level? = .debug, group: any EventLoopGroup,
+        scheme: String = "https", accessLogLevel: Logger.Level? = .debug,
+        cache: SiteCacheConfiguration? = nil, store: ResponseStore? = nil,
+        clock: (@Sendable () -> Int64)? = nil, logger: Logger = Logger(label: "edge"), group: any EventLoopGroup,
         metrics: any MetricsFactory = MetricsSystem.factory
     ) throws {
         self.name = name
@@ -42,6 +51,15 @@ public final class ProxySite: Sendable {
         self.responses = ResponseForwarding(pseudonym: edgeName)
         self.origins = try OriginClients(configuration: origin, group: group)
         self.metrics = ProxyMetrics(site: name, factory: metrics)
+        if let cache, let store {
+            self.cache = SiteCache(
+                site: name, scheme: scheme, configuration: cache,
+                status: cache.reportsStatus ? CacheStatus(name: edgeName) : nil, store: store,
+                responses: self.responses, metrics: CacheMetrics(site: name, factory: metrics), logger: logger,
+                clock: clock ?? CacheClock.now)
+        } else {
+            self.cache = nil
+        }
     }
 
     /// Closes idle connections to the origin and keeps none from now on. Requests under way go on.

@@ -5,9 +5,12 @@ public struct TerminationConfiguration: Sendable {
     public var keyHolder: String
     /// Where requests go.
     public var origin: OriginConfiguration
+    /// What is stored; nil: nothing, every request goes to the origin.
+    public var cache: SiteCacheConfiguration?
 
-    public init(keyHolder: String, origin: OriginConfiguration) {
+    public init(keyHolder: String, origin: OriginConfiguration, cache: SiteCacheConfiguration? = nil) {
         self.keyHolder = keyHolder
         self.origin = origin
+        self.cache = cache
     }
 }

@@ -92,7 +92,7 @@ extension CacheRequest {
 
     private func judge(_ stored: StoredResponse, at index: Int, now: Int64) -> Lookup {
         let age = stored.currentAge(at: now)
-        let timeToLive = stored.freshness.lifetime.saturatingSubtract(age)
+        let timeToLive = stored.timeToLive(at: now)
         let flags = stored.freshness.flags
         func hit(_ allowance: Hit.Allowance) -> Hit {
             Hit(index: index, age: age, timeToLive: timeToLive, allowance: allowance)
@@ -150,7 +150,7 @@ extension CacheRequest {
         let flags = stored.freshness.flags
         guard flags.isDisjoint(with: [.noCache, .invalidated]), !self.directives.noCache else { return nil }
         let age = stored.currentAge(at: now)
-        let timeToLive = stored.freshness.lifetime.saturatingSubtract(age)
+        let timeToLive = stored.timeToLive(at: now)
         // Fresh, but the request wanted it fresher: better than an error.
         guard timeToLive > 0 || Int64(0).saturatingSubtract(timeToLive) < stored.freshness.staleIfError else {
             return nil

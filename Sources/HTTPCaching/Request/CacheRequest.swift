@@ -87,6 +87,9 @@ public struct CacheRequest: Sendable {
         return nil
     }
 
+    /// Whether the answer may have several parts, which takes a body that can be read more than once.
+    public var asksForSeveralRanges: Bool { (self.ranges?.count ?? 0) > 1 }
+
     /// Whether a stored response may answer it at all.
     var isLookedUp: Bool { self.bypass == nil && (self.method == .GET || self.method == .HEAD) }
 }

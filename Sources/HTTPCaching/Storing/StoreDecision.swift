@@ -30,6 +30,8 @@ public enum StoreRefusal: String, Error, Sendable, CaseIterable {
     case tooManyFields = "too-many-fields"
     /// A 206 that is none of the kind that is kept (docs/caching.md).
     case partial = "partial"
+    /// The body ends where the connection does, and nothing vouches for that being its end: for the caller to find out.
+    case endNotCertain = "end-not-certain"
 }
 
 /// A final response of the origin as it arrived.

@@ -1,0 +1,33 @@
+import HTTPCaching
+import HTTPForwarding
+import NIOHTTP1
+
+extension ForwardedResponse {
+    /// A response of the cache's in the form that the client's protocol version has.
+    ///
+    /// - Parameters:
+    ///   - closing: no further request on this connection.
+    ///   - status: the line `Cache-Status`, if there is to be one.
+    init(_ answer: Answer, to request: ForwardedRequest, closing: Bool, status: String?) {
+        let body: BodyFraming
+        switch (answer.body, answer.length) {
+        case (.none, _): body = .none
+        case (_, let length?): body = .length(length)
+        case (_, nil): body = request.clientVersion > .http10 ? .chunked : .untilClose
+        }
+        let persists = request.clientPersists && !closing && body != .untilClose && !request.stopsDecoder
+        var fields = answer.fields
+        if let status { fields.add(name: "Cache-Status", value: status) }
+        if request.clientVersion != .http2 {
+            if body == .chunked { fields.add(name: "Transfer-Encoding", value: "chunked") }
+            if !persists {
+                fields.add(name: "Connection", value: "close")
+            } else if request.clientVersion == .http10 {
+                fields.add(name: "Connection", value: "keep-alive")
+            }
+        }
+        self.init(
+            head: HTTPResponseHead(version: .http1_1, status: answer.status, headers: fields), originBody: .none,
+            clientBody: body, originPersists: false, clientPersists: persists)
+    }
+}

@@ -1,0 +1,391 @@
+import CacheStorage
+import HTTPCaching
+import HTTPForwarding
+import Logging
+import NIOCore
+import NIOHTTP1
+
+/// One request to the origin on the cache's behalf: fetches a response into the store, or has a stored one confirmed.
+///
+/// It belongs to the request that led to it, its leader, yet not only to it: others may read what comes, and a leader that
+/// leaves doesn't end it, within bounds. Without a leader it runs behind a client's back (`stale-while-revalidate`).
+///
+/// The origin's violations: what ``ResponseForwarding`` refuses, and bodies that break off or have another length than
+/// announced; nothing is stored then. Silently dropped: what arrives after the end.
+final class CacheFetch: OriginReceiver {
+    struct Job {
+        var request: CacheRequest
+        /// As the client's request would go to the origin.
+        var forwarded: ForwardedRequest
+        var key: CacheKey
+        var validating: CachedResponse?
+        /// What may be served if the origin fails.
+        var fallback: CachedResponse?
+        /// Others may wait for it.
+        var isShared: Bool
+    }
+
+    private enum State {
+        case fetching
+        /// The body goes into the store.
+        case filling
+        /// The response has done its work; only its end is awaited, so that the connection can be used again.
+        case draining
+        case over
+    }
+
+    private var job: Job
+    private var writer: FillWriter
+    private let cache: SiteCache
+    private let client: OriginClient
+    private weak var leader: CacheExchange?
+    private var isUnattended = false
+    private var state = State.fetching
+    private var origin: OriginExchange?
+    private var question: OriginRequest?
+    private var requestTime: Int64 = 0
+    private var timer: ProxyTimer?
+    private var isPaused = false
+    /// When to stop, whatever still comes, if nobody reads it.
+    private var giveUpAt = NIODeadline.distantFuture
+    /// It lives as long as the origin's response takes, whoever else remembers it.
+    private var itself: CacheFetch?
+    private(set) var trailers: HTTPHeaders?
+    private(set) var failure: OriginFailure?
+
+    /// How long a fetch may go on for nobody but the store.
+    private static let unattendedTime = TimeAmount.seconds(60)
+    /// How long readers that hold up others are waited for.
+    private static let patience = TimeAmount.seconds(5)
+
+    init(_ job: Job, writer: FillWriter, cache: SiteCache, client: OriginClient, leader: CacheExchange?) {
+        self.job = job
+        self.writer = writer
+        self.cache = cache
+        self.client = client
+        self.leader = leader
+    }
+
+    /// Has a stored response confirmed behind the back of the client that gets it now; if nobody does it yet, and there
+    /// are not too many such requests.
+    static func revalidate(_ entry: CachedResponse, for exchange: CacheExchange, client: OriginClient) {
+        let cache = exchange.cache
+        let request = exchange.request.inBackground()
+        let variant = SiteCache.flightVariant(of: request, selectors: entry.response.variant.selectors)
+        let flight = cache.store.flight(for: exchange.key, variant: variant, now: cache.clock())
+        let writer: FillWriter
+        switch flight {
+        case .join: return
+        case .lead(let leading): writer = leading
+        case .alone: writer = cache.store.soloFill(for: exchange.key)
+        }
+        guard cache.enterUnattended() else { return }
+        cache.metrics.revalidatesInBackground()
+        var forwarded = exchange.forwarded
+        forwarded.head.method = .GET
+        forwarded.clientPersists = true
+        let fetch = CacheFetch(
+            Job(
+                request: request, forwarded: forwarded, key: exchange.key, validating: entry, fallback: nil,
+                isShared: true),
+            writer: writer, cache: cache, client: client, leader: nil)
+        fetch.isUnattended = true
+        fetch.giveUpAt = .now() + Self.unattendedTime
+        fetch.begin()
+    }
+
+    func begin() {
+        self.itself = self
+        if self.timer == nil {
+            self.timer = ProxyTimer(eventLoop: self.client.eventLoop) { [weak self] in self?.timedOut() }
+        }
+        self.requestTime = self.cache.clock()
+        let question = self.job.request.originRequest(validating: self.job.validating?.response)
+        self.question = question
+        var head = self.job.forwarded.head
+        head.headers = self.job.request.fields
+        question.apply(to: &head.headers)
+        let origin = self.client.exchange(head, hasBody: false, receiver: self)
+        self.origin = origin
+        self.rearm()
+        origin.begin()
+    }
+
+    /// The client that this was begun for has gone, or has all it wants.
+    func leaderLeft() {
+        self.leader = nil
+        guard !self.isUnattended else { return }
+        switch self.state {
+        case .draining, .over: return
+        case .fetching, .filling: break
+        }
+        guard self.cache.enterUnattended() else { return self.giveUp() }
+        self.isUnattended = true
+        self.giveUpAt = .now() + Self.unattendedTime
+        if case .filling = self.state, self.writer.flow() == .unwanted { return self.giveUp() }
+        self.rearm()
+    }
+
+    private func giveUp() {
+        guard self.endWriting() else { return }
+        self.writer.fail(.originFailed("nobody waits for it any more"))
+        self.origin?.cancel()
+        self.finished()
+    }
+
+    // MARK: What the origin does
+
+    func originWritabilityChanged() {
+        self.rearm()
+        self.leader?.fetchMoved()
+    }
+
+    func originInformational(_ head: HTTPResponseHead) {
+        self.rearm()
+        if case .fetching = self.state { self.leader?.fetchInformational(head) }
+    }
+
+    func originHead(_ head: HTTPResponseHead) {
+        guard case .fetching = self.state, let origin = self.origin, let question = self.question else { return }
+        self.rearm()
+        switch self.cache.responses.decide(head, to: self.job.forwarded, closing: false) {
+        case .failure(let refusal):
+            self.failed(OriginFailure(.badResponse, refusal.rawValue))
+        case .success(let response):
+            origin.connectionPersists = response.originPersists
+            let arrived = OriginResponse(
+                status: head.status, fields: response.head.headers, bodyLength: response.originBody.length,
+                requestTime: self.requestTime, responseTime: self.cache.clock())
+            if head.status == .notModified, question.validates, let old = self.job.validating {
+                self.confirmed(old, by: arrived)
+            } else {
+                self.answered(arrived, head, framing: response.originBody)
+            }
+        }
+    }
+
+    private func answered(_ arrived: OriginResponse, _ head: HTTPResponseHead, framing: BodyFraming) {
+        let now = arrived.responseTime
+        if let leader, leader.fetchMayUseStale(status: Int(head.status.code), now: now) {
+            self.leader = nil
+            // The error is nobody's any more. Others that wait have the same stale response.
+            self.writer.fail(.originFailed("status \(head.status.code)"))
+            self.cache.metrics.fill(.failed)
+            return self.drain()
+        }
+        var decision = self.job.request.decideStoring(arrived, key: self.job.key, query: self.cache.policy.query)
+        // Where the end of the connection is the end of the body, one that broke off looks whole.
+        if framing == .untilClose, self.client.configuration.scheme == .http { decision = .refuse(.endNotCertain) }
+        switch decision {
+        case .store(let stored, let withheld):
+            let plan = self.writer.begin(stored)
+            self.state = .filling
+            let bound = NIOLoopBound(self, eventLoop: self.client.eventLoop)
+            self.writer.onResume(on: self.client.eventLoop) { bound.value.mayGoOn() }
+            self.leader?.fetchBegan(stored, withheld: withheld, isStored: plan == .store, now: now)
+        case .refuse(let refusal):
+            self.cache.metrics.fill(.notStored)
+            self.isOurs(arrived, head, refusal: refusal)
+        }
+    }
+
+    /// The response is for the leader alone.
+    private func isOurs(_ arrived: OriginResponse, _ head: HTTPResponseHead, refusal: StoreRefusal) {
+        self.writer.beginUnshared(
+            StoredResponse(
+                status: head.status, fields: [:], requestTime: arrived.requestTime, responseTime: arrived.responseTime,
+                variant: .invariant, extent: .complete(length: nil),
+                freshness: Freshness(initialAge: 0, lifetime: 0, source: .none), tags: []))
+        if self.job.isShared {
+            self.cache.store.markUnshared(self.job.key, until: arrived.responseTime + Collapsing.memory)
+        }
+        let origin = self.origin
+        self.origin = nil
+        self.state = .over
+        if let leader, let origin {
+            leader.fetchIsOurs(origin, head, refusal: refusal)
+        } else {
+            origin?.cancel()
+        }
+        self.writer.fail(.abandoned)
+        self.finished()
+    }
+
+    private func confirmed(_ old: CachedResponse, by arrived: OriginResponse) {
+        let now = arrived.responseTime
+        switch self.job.request.freshen(old.response, with: arrived) {
+        case .renewed(let renewed, let withheld):
+            let entry = self.writer.validated(old, response: renewed)
+            let leader = self.leader
+            self.drain()
+            leader?.fetchValidated(entry, as: renewed, withheld: withheld, refusal: nil, now: now)
+        case .onlyOnce(let renewed, let withheld, let refusal):
+            self.cache.store.purge(.key(self.job.key), .remove)
+            self.writer.fail(.originFailed(refusal.rawValue))
+            let leader = self.leader
+            self.drain()
+            leader?.fetchValidated(old, as: renewed, withheld: withheld, refusal: refusal, now: now)
+        case .mismatch:
+            // The origin speaks of something else than what was asked about.
+            self.cache.store.purge(.key(self.job.key), .remove)
+            self.job.validating = nil
+            self.origin?.cancel()
+            self.begin()
+        }
+    }
+
+    func originBody(_ bytes: ByteBuffer) {
+        guard case .filling = self.state else { return }
+        self.rearm()
+        self.obey(self.writer.append(bytes))
+    }
+
+    private func obey(_ flow: FillFlow) {
+        switch flow {
+        case .proceed: break
+        case .pause:
+            self.isPaused = true
+            self.origin?.pause()
+            self.timer?.move(to: .now() + Self.patience)
+        case .unwanted: self.giveUp()
+        }
+    }
+
+    private func mayGoOn() {
+        guard case .filling = self.state, self.isPaused else { return }
+        switch self.writer.flow() {
+        case .pause: return
+        case .unwanted: self.giveUp()
+        case .proceed:
+            self.isPaused = false
+            self.rearm()
+            self.origin?.resume()
+        }
+    }
+
+    func originReadComplete() {}
+
+    func originEnd(_ trailers: HTTPHeaders?) {
+        switch self.state {
+        case .fetching:
+            self.failed(OriginFailure(.badResponse, "end before the head"))
+        case .filling:
+            self.state = .over
+            self.trailers = TrailerFields.forwarded(trailers)
+            switch self.writer.finish() {
+            case .stored: self.cache.metrics.fill(.stored)
+            case .notStored: self.cache.metrics.fill(.notStored)
+            case .failed: self.cache.metrics.fill(.failed)
+            }
+            self.finished()
+        case .draining:
+            self.state = .over
+            self.finished()
+        case .over:
+            break
+        }
+    }
+
+    func originFailed(_ failure: OriginFailure) {
+        self.failed(failure)
+    }
+
+    private func failed(_ failure: OriginFailure) {
+        switch self.state {
+        case .fetching:
+            self.state = .over
+            self.failure = failure
+            self.origin?.cancel()
+            let leader = self.leader
+            self.leader = nil
+            self.writer.fail(.originFailed(failure.cause.rawValue))
+            self.cache.metrics.fill(.failed)
+            if let leader, !leader.fetchMayUseStale(status: nil, now: self.cache.clock()) {
+                leader.fetchFailed(failure)
+            } else {
+                self.logged(failure)
+            }
+        case .filling:
+            self.state = .over
+            self.failure = failure
+            self.origin?.cancel()
+            self.writer.fail(.originFailed(failure.cause.rawValue))
+            self.cache.metrics.fill(.failed)
+        case .draining, .over:
+            self.state = .over
+            self.origin?.cancel()
+        }
+        self.finished()
+    }
+
+    /// No client hears of it, so the log does.
+    private func logged(_ failure: OriginFailure) {
+        let level: Logger.Level = self.client.isNews(failure.cause, now: .now()) ? .warning : .debug
+        self.cache.logger.log(
+            level: level, "origin failed",
+            metadata: [
+                "site": "\(self.cache.site)", "address": "\(self.client.configuration.text)",
+                "reason": "\(failure.cause.rawValue)", "error": "\(failure.detail)", "answer": "stale",
+            ])
+    }
+
+    // MARK: Ends
+
+    /// Nothing more is wanted of this response but its end.
+    private func drain() {
+        self.state = .draining
+        self.leader = nil
+        self.giveUpAt = .now() + Self.patience
+        self.rearm()
+    }
+
+    private func endWriting() -> Bool {
+        switch self.state {
+        case .fetching, .filling:
+            self.state = .over
+            return true
+        case .draining, .over:
+            return false
+        }
+    }
+
+    private func finished() {
+        self.state = .over
+        self.timer?.cancel()
+        self.timer = nil
+        self.origin = nil
+        if self.isUnattended {
+            self.isUnattended = false
+            self.cache.leaveUnattended()
+        }
+        self.itself = nil
+    }
+
+    // MARK: Time
+
+    private func rearm() {
+        guard !self.isPaused else { return }
+        let silence = NIODeadline.now() + self.client.configuration.responseTimeout
+        self.timer?.move(to: min(silence, self.giveUpAt))
+    }
+
+    private func timedOut() {
+        if self.isPaused, case .filling = self.state {
+            self.writer.cutOffSlowest()
+            self.timer?.move(to: .now() + Self.patience)
+            self.mayGoOn()
+        } else if NIODeadline.now() >= self.giveUpAt {
+            if case .draining = self.state {
+                self.origin?.cancel()
+                self.finished()
+            } else if self.writer.fill.followerCount > 0 {
+                self.giveUpAt = .now() + Self.unattendedTime
+                self.rearm()
+            } else {
+                self.giveUp()
+            }
+        } else {
+            self.failed(OriginFailure(.responseTimeout))
+        }
+    }
+}

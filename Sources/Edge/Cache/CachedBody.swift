@@ -1,0 +1,71 @@
+import CacheStorage
+import HTTPCaching
+import NIOCore
+
+/// The body of an answer as it goes to one client: as fast as that client takes it.
+final class CachedBody {
+    enum Progress {
+        /// The client takes no more for now: go on when it does.
+        case blocked
+        /// Nothing more is there for now: go on when woken.
+        case pending
+        case end
+        case truncated(FillFailure)
+    }
+
+    private enum Piece {
+        case bytes(ByteBuffer)
+        case reader(BodyReader)
+    }
+
+    private var pieces: CircularBuffer<Piece>
+
+    /// Bytes at once: as much as a client is given before it is asked again whether it takes more.
+    private static let step = 65_536
+
+    init(_ reader: BodyReader) {
+        self.pieces = [.reader(reader)]
+    }
+
+    /// What is in memory needs no reader.
+    init(_ chunks: [ByteBuffer]) {
+        self.pieces = CircularBuffer(chunks.map { .bytes($0) })
+    }
+
+    /// Several parts, with the text between them.
+    init(_ multipart: MultipartBody, reader: (Range<Int>) -> BodyReader) {
+        self.pieces = []
+        for part in multipart.parts {
+            self.pieces.append(.bytes(ByteBuffer(string: part.preamble)))
+            self.pieces.append(.reader(reader(Int(part.range.lowerBound)..<Int(part.range.upperBound) + 1)))
+        }
+        self.pieces.append(.bytes(ByteBuffer(string: multipart.closing)))
+    }
+
+    /// Gives the client what it takes.
+    func pump(isWritable: () -> Bool, send: (ByteBuffer) -> Void) -> Progress {
+        while let piece = self.pieces.first {
+            guard isWritable() else { return .blocked }
+            switch piece {
+            case .bytes(let bytes):
+                self.pieces.removeFirst()
+                send(bytes)
+            case .reader(let reader):
+                switch reader.read(atMost: Self.step) {
+                case .bytes(let bytes): send(bytes)
+                case .pending: return .pending
+                case .end: self.pieces.removeFirst()
+                case .truncated(let failure):
+                    self.cancel()
+                    return .truncated(failure)
+                }
+            }
+        }
+        return .end
+    }
+
+    func cancel() {
+        for case .reader(let reader) in self.pieces { reader.cancel() }
+        self.pieces.removeAll()
+    }
+}

@@ -1,0 +1,72 @@
+import CacheStorage
+import HTTPCaching
+import HTTPForwarding
+import Logging
+import NIOCore
+import NIOHTTP1
+import Synchronization
+
+/// What the caching of one site needs: made once, shared by its connections on all event loops.
+final class SiteCache: Sendable {
+    /// As in cache keys, logs and metrics.
+    let site: String
+    let scheme: String
+    let policy: CachePolicy
+    let store: ResponseStore
+    /// Writes `Cache-Status`; nil where the site wants none.
+    let status: CacheStatus?
+    let responses: ResponseForwarding
+    let metrics: CacheMetrics
+    let logger: Logger
+    /// Milliseconds since 1970 UTC.
+    let clock: @Sendable () -> Int64
+    /// Requests to the origin that no client waits for: see ``CacheFetch``.
+    private let unattended = Atomic<Int>(0)
+
+    /// More than these at once are not begun, or are given up when their client leaves.
+    static let maximumUnattended = 256
+
+    init(
+        site: String, scheme: String, configuration: SiteCacheConfiguration, status: CacheStatus?,
+        store: ResponseStore, responses: ResponseForwarding, metrics: CacheMetrics, logger: Logger,
+        clock: @escaping @Sendable () -> Int64
+    ) {
+        self.site = site
+        self.scheme = scheme
+        self.policy = configuration.policy
+        self.store = store
+        self.status = status
+        self.responses = responses
+        self.metrics = metrics
+        self.logger = logger
+        self.clock = clock
+    }
+
+    func key(_ request: ForwardedRequest, host: String) -> CacheKey {
+        CacheKey(
+            site: self.site, scheme: self.scheme, authority: host, target: request.head.uri, query: self.policy.query)
+    }
+
+    /// Whether one more request without a client may go on. If so, `leaveUnattended` is due at its end.
+    func enterUnattended() -> Bool {
+        let count = self.unattended.wrappingAdd(1, ordering: .relaxed).newValue
+        if count <= Self.maximumUnattended { return true }
+        self.leaveUnattended()
+        return false
+    }
+
+    func leaveUnattended() {
+        self.unattended.wrappingSubtract(1, ordering: .relaxed)
+    }
+
+    /// What tells requests apart that a stored variant's `Vary` does: those with different texts don't wait for each
+    /// other.
+    static func flightVariant(of request: CacheRequest, selectors: [VariantKey.Selector]) -> String {
+        var text = ""
+        for selector in selectors {
+            let value = VaryNormalisation.value(of: selector.name, in: request.fields)
+            text += "\(selector.name)=\(value.map { "=" + $0 } ?? "")\n"
+        }
+        return text
+    }
+}

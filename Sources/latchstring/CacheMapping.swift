@@ -1,0 +1,73 @@
+import Edge
+import HTTPCaching
+import Settings
+
+/// From what an edge's file says about caching to what the edge is told.
+extension EdgeCacheConfiguration {
+    init(_ settings: EdgeCacheSettings) {
+        self.init(
+            memoryBytes: settings.memory, disk: settings.disk.map { Disk(path: $0.path, size: $0.size) })
+    }
+}
+
+extension SiteCacheConfiguration {
+    /// nil where the site stores nothing.
+    init?(_ settings: SiteCacheSettings, edge: EdgeCacheSettings) {
+        guard settings.enabled else { return nil }
+        let defaults = CacheRule(settings, edge: edge)
+        let paths: [CachePolicy.PathRule] = settings.rules.map { rule in
+            CachePolicy.PathRule(pattern: GlobPattern(rule.path), rule: CacheRule(rule, on: defaults))
+        }
+        self.init(
+            policy: CachePolicy(query: QueryRules(settings.query), defaults: defaults, paths: paths),
+            share: Double(settings.share) / 100, reportsStatus: settings.status)
+    }
+}
+
+extension QueryRules {
+    init(_ settings: SiteCacheSettings.Query) {
+        let parameters: Parameters =
+            switch settings.parameters {
+            case .all: .all
+            case .except(let names): .except(names.map { GlobPattern($0) })
+            case .only(let names): .only(names.map { GlobPattern($0) })
+            }
+        self.init(parameters: parameters, sorts: settings.sorts)
+    }
+}
+
+extension CacheRule {
+    /// Errors that a site's `errors` is about: those that may be stored without saying so, and the server's own.
+    private static let errorStatuses = [400, 403, 404, 405, 410, 414, 500, 501, 502, 503, 504]
+
+    init(_ settings: SiteCacheSettings, edge: EdgeCacheSettings) {
+        self.init()
+        self.bypassCookies = settings.bypassCookies.map { GlobPattern($0) }
+        self.bypassFields = settings.bypassFields
+        self.defaultLifetime = settings.defaultLifetime?.inMilliseconds
+        if let lifetime = settings.errorLifetime?.inMilliseconds {
+            self.negativeLifetimes = Dictionary(uniqueKeysWithValues: Self.errorStatuses.map { ($0, lifetime) })
+        }
+        self.staleWhileRevalidate = settings.staleWhileRevalidate?.inMilliseconds ?? 0
+        self.staleIfError = settings.staleIfError.inMilliseconds
+        self.setCookie = SetCookiePolicy(rawValue: settings.setCookie.rawValue) ?? .refuseUnlessShared
+        self.requestDirectives = RequestDirectives(rawValue: settings.requestDirectives.rawValue) ?? .honour
+        self.maximumObjectBytes = Int64(min(settings.object ?? edge.object, edge.object))
+        self.responseFields = FieldEdits(
+            remove: settings.removedFields + settings.addedFields.map { $0.name.lowercased() },
+            add: settings.addedFields.map { FieldEdits.Field(name: $0.name, value: $0.value) })
+    }
+
+    init(_ rule: SiteCacheSettings.Rule, on defaults: CacheRule) {
+        self = defaults
+        self.bypass = rule.bypass
+        if let lifetime = rule.lifetime { self.overrideLifetime = lifetime.inMilliseconds }
+        if let lifetime = rule.defaultLifetime { self.defaultLifetime = lifetime.inMilliseconds }
+    }
+}
+
+extension Duration {
+    fileprivate var inMilliseconds: Int64 {
+        self.components.seconds * 1000 + self.components.attoseconds / 1_000_000_000_000_000
+    }
+}
