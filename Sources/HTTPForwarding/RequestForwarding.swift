@@ -147,7 +147,7 @@ public struct RequestForwarding: Sendable {
         }
         return .forward(
             ForwardedRequest(
-                head: HTTPRequestHead(version: .http1_1, method: method, uri: uri, headers: HTTPHeaders(out)),
+                head: HTTPRequestHead(version: .http1_1, method: Self.onTheWire(method), uri: uri, headers: HTTPHeaders(out)),
                 body: body, expectsContinue: expectsContinue, upgrades: upgrades,
                 stopsDecoder: fields.mentionsUpgrade, clientPersists: persists,
                 clientVersion: version))
@@ -174,6 +174,11 @@ public struct RequestForwarding: Sendable {
             case .chunkedNotLast: throw .chunkedNotLast
             }
         }
+    }
+
+    /// NIO's own value for this method would be written without its dash.
+    private static func onTheWire(_ method: HTTPMethod) -> HTTPMethod {
+        method == .MSEARCH ? .RAW(value: "M-SEARCH") : method
     }
 
     /// The target as the origin gets it, and the host, which has to be the site's.
