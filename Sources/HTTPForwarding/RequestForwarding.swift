@@ -147,7 +147,8 @@ public struct RequestForwarding: Sendable {
         }
         return .forward(
             ForwardedRequest(
-                head: HTTPRequestHead(version: .http1_1, method: Self.onTheWire(method), uri: uri, headers: HTTPHeaders(out)),
+                head: HTTPRequestHead(
+                    version: .http1_1, method: Self.onTheWire(method), uri: uri, headers: HTTPHeaders(out)),
                 body: body, expectsContinue: expectsContinue, upgrades: upgrades,
                 stopsDecoder: fields.mentionsUpgrade, clientPersists: persists,
                 clientVersion: version))

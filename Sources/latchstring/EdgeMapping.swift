@@ -35,7 +35,8 @@ extension EdgeConfiguration {
     private static func site(_ site: EdgeSettings.Site, cache: EdgeCacheSettings) throws -> Site {
         switch site.mode {
         case .keyless(let keyHolder, let origin):
-            let termination = TerminationConfiguration(keyHolder: keyHolder, origin: OriginConfiguration(origin),
+            let termination = TerminationConfiguration(
+                keyHolder: keyHolder, origin: OriginConfiguration(origin),
                 cache: site.cache.flatMap { SiteCacheConfiguration($0, edge: cache) })
             return Site(domains: site.domains, mode: .keyless(termination))
         case .relay(let origin):
