@@ -16,7 +16,9 @@ extension SiteCacheConfiguration {
         guard settings.enabled else { return nil }
         let defaults = CacheRule(settings, edge: edge)
         let paths: [CachePolicy.PathRule] = settings.rules.map { rule in
-            CachePolicy.PathRule(pattern: GlobPattern(rule.path), rule: CacheRule(rule, on: defaults))
+            CachePolicy.PathRule(
+                pattern: GlobPattern(rule.path), bypass: rule.bypass ? true : nil,
+                defaultLifetime: rule.defaultLifetime?.inMilliseconds, overrideLifetime: rule.lifetime?.inMilliseconds)
         }
         self.init(
             policy: CachePolicy(query: QueryRules(settings.query), defaults: defaults, paths: paths),
@@ -56,13 +58,6 @@ extension CacheRule {
         self.responseFields = FieldEdits(
             remove: settings.removedFields + settings.addedFields.map { $0.name.lowercased() },
             add: settings.addedFields.map { FieldEdits.Field(name: $0.name, value: $0.value) })
-    }
-
-    init(_ rule: SiteCacheSettings.Rule, on defaults: CacheRule) {
-        self = defaults
-        self.bypass = rule.bypass
-        if let lifetime = rule.lifetime { self.overrideLifetime = lifetime.inMilliseconds }
-        if let lifetime = rule.defaultLifetime { self.defaultLifetime = lifetime.inMilliseconds }
     }
 }
 

@@ -103,7 +103,6 @@ final class CacheFetch: OriginReceiver {
         let question = self.job.request.originRequest(validating: self.job.validating?.response)
         self.question = question
         var head = self.job.forwarded.head
-        head.headers = self.job.request.fields
         question.apply(to: &head.headers)
         let origin = self.client.exchange(head, hasBody: false, receiver: self)
         self.origin = origin
