@@ -11,11 +11,12 @@ struct EdgeResources: Sendable {
     /// nil where no site stores anything.
     let store: ResponseStore?
 
-    init(configuration: EdgeConfiguration, group: any EventLoopGroup, logger: Logger) throws {
+    init(
+        configuration: EdgeConfiguration, store: ResponseStore?, group: any EventLoopGroup, logger: Logger
+    ) throws {
         var limits = ProxyLimits()
         limits.maximumHeadBytes = configuration.limits.requestHeadBytes
         limits.idleTimeout = configuration.limits.idle
-        let store = Self.store(configuration)
         self.store = store
         var proxies: [String: ProxySite] = [:]
         let ownership = NameOwnership(configuration.sites)
@@ -29,15 +30,6 @@ struct EdgeResources: Sendable {
         }
         self.proxies = proxies
         self.relay = RelayConnector(limits: configuration.helloLimits, logger: logger)
-    }
-
-    private static func store(_ configuration: EdgeConfiguration) -> ResponseStore? {
-        var shares: [String: Double] = [:]
-        for site in configuration.sites {
-            if let cache = site.mode.termination?.cache { shares[site.name] = cache.share }
-        }
-        guard !shares.isEmpty else { return nil }
-        return ResponseStore(limits: StoreLimits(memoryBytes: configuration.cache.memoryBytes, siteShares: shares))
     }
 
     func shutdown() {

@@ -1,3 +1,4 @@
+import CacheStorage
 public import Logging
 public import NIOCore
 import NIOPosix
@@ -49,9 +50,21 @@ public final class EdgeServer: Service {
     }
 
     private func serve(on group: MultiThreadedEventLoopGroup) async throws {
+        let store = try await self.configuration.openStore(on: group, logger: self.logger)
+        do {
+            try await self.serve(on: group, store: store)
+        } catch {
+            await store?.close()
+            throw error
+        }
+        await store?.close()
+    }
+
+    private func serve(on group: MultiThreadedEventLoopGroup, store: ResponseStore?) async throws {
         let table = try SiteTable(sites: self.configuration.sites, defaultSite: self.configuration.defaultSite)
         let tls = try self.configuration.credentials?.clientContext()
-        let resources = try EdgeResources(configuration: self.configuration, group: group, logger: self.logger)
+        let resources = try EdgeResources(
+            configuration: self.configuration, store: store, group: group, logger: self.logger)
         defer { resources.shutdown() }
         var loops: [NIOLoopBound<EdgeLoop>] = []
         for (index, eventLoop) in group.makeIterator().enumerated() {

@@ -6,7 +6,8 @@ import Settings
 extension EdgeCacheConfiguration {
     init(_ settings: EdgeCacheSettings) {
         self.init(
-            memoryBytes: settings.memory, disk: settings.disk.map { Disk(path: $0.path, size: $0.size) })
+            memoryBytes: settings.memory, disk: settings.disk.map { Disk(path: $0.path, size: $0.size) },
+            maximumObjectBytes: settings.object)
     }
 }
 

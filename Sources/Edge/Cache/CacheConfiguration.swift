@@ -18,10 +18,13 @@ public struct EdgeCacheConfiguration: Sendable {
     public var memoryBytes: Int
     /// nil: responses are kept in memory only.
     public var disk: Disk?
+    /// The largest body that is stored, in bytes. Default 64 MiB.
+    public var maximumObjectBytes: Int
 
-    public init(memoryBytes: Int = 256 << 20, disk: Disk? = nil) {
+    public init(memoryBytes: Int = 256 << 20, disk: Disk? = nil, maximumObjectBytes: Int = 64 << 20) {
         self.memoryBytes = memoryBytes
         self.disk = disk
+        self.maximumObjectBytes = maximumObjectBytes
     }
 }
 
