@@ -37,6 +37,9 @@ struct VariantKeyTests {
             ("accept-language", ["en, de"], ["de, en"]), ("accept-language", ["en, de"], ["eN, De"]),
             ("accept-language", ["en, de"], [" en ,   de"]),
             ("accept-language", ["en;q=0.50, de;q=1.0"], ["de,EN ; Q=0.5"]),
+            ("accept-encoding", ["gzip, deflate, br, zstd"], ["zstd,br,deflate,gzip"]),
+            ("accept-encoding", ["gzip, deflate, br"], ["br,deflate,gzip"]), ("accept-encoding", ["gzip"], [" gzip"]),
+            ("accept-encoding", ["gzip, deflate"], ["deflate,gzip"]), ("accept-encoding", ["identity"], [" identity"]),
             ("accept-encoding", ["gzip, br"], ["br", "x-gzip"]), ("accept-encoding", ["gzip, br;q=0"], ["gzip"]),
             ("accept", ["text/html, */*;q=0.8"], ["*/*; q=0.80,text/html"]),
         ])

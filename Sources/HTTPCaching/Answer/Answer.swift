@@ -41,6 +41,7 @@ public struct Answer: Sendable {
         let age = stored.currentAge(at: now) / 1000
         let ageText = source == .store || age > 0 ? String(age) : nil
         var fields = stored.fields
+        fields.reserveCapacity(fields.count + withheld.count + 4)
         for field in withheld { fields.add(name: field.name, value: field.value) }
         if let ageText { fields.add(name: "Age", value: ageText) }
 

@@ -3,6 +3,7 @@ import RawStructuredFieldValues
 /// Writes this cache's member of `Cache-Status` (RFC 9211). Add it as a line of its own behind those of other caches.
 public struct CacheStatus: Sendable {
     private let name: String
+    private let hit: String
 
     /// What happened to a request.
     public enum Event: Sendable {
@@ -28,11 +29,22 @@ public struct CacheStatus: Sendable {
         var serializer = StructuredFieldValueSerializer()
         let bytes = try? serializer.writeItemFieldValue(Item(bareItem: item, parameters: [:]))
         self.name = bytes.map { String(decoding: $0, as: UTF8.self) } ?? "cache"
+        self.hit = "\(self.name); hit; ttl="
+    }
+
+    /// Rounded down, so that what has just gone stale is not said to have 0 seconds left; within what a structured
+    /// field's integer can hold.
+    private static func seconds(_ milliseconds: Int64) -> Int64 {
+        let seconds = milliseconds / 1000 - (milliseconds % 1000 < 0 ? 1 : 0)
+        return min(max(seconds, -999_999_999_999_999), 999_999_999_999_999)
     }
 
     /// - Parameter now: milliseconds since 1970 UTC.
     public func value(_ event: Event, now: Int64) -> String {
         // Integers and constant tokens only from here on, so that a hit costs no serializer.
+        if case .hit(let hit) = event, hit.allowance == .fresh {
+            return self.hit + String(Self.seconds(hit.timeToLive))
+        }
         var text = self.name
         func parameter(_ name: StaticString, _ value: String) {
             text += "; \(name)=\(value)"
@@ -42,9 +54,7 @@ public struct CacheStatus: Sendable {
             if let status { parameter("fwd-status", String(status)) }
         }
         func timeToLive(_ milliseconds: Int64) {
-            // Rounded down, so that what has just gone stale is not said to have 0 seconds left.
-            let seconds = milliseconds / 1000 - (milliseconds % 1000 < 0 ? 1 : 0)
-            parameter("ttl", String(min(max(seconds, -999_999_999_999_999), 999_999_999_999_999)))
+            parameter("ttl", String(Self.seconds(milliseconds)))
         }
         func detail(_ parts: String?...) {
             let known = parts.compactMap { $0 }
@@ -54,7 +64,7 @@ public struct CacheStatus: Sendable {
         case .hit(let hit):
             text += "; hit"
             timeToLive(hit.timeToLive)
-            if hit.allowance != .fresh { detail(hit.allowance.rawValue) }
+            detail(hit.allowance.rawValue)
         case .forwarded(let reason, let status, let stored, let collapsed, let refusal):
             forward(reason, status)
             if let stored {

@@ -12,14 +12,38 @@ public enum VaryNormalisation {
     /// - Parameter name: in lower case.
     /// - Returns: `nil` if the request has no such field.
     public static func value(of name: String, in request: HTTPHeaders) -> String? {
+        var first: String?
         var lines: [String] = []
-        for (other, value) in request where FieldText.sameName(other, name) { lines.append(value) }
-        guard !lines.isEmpty else { return nil }
+        for (other, value) in request where FieldText.sameName(other, name) {
+            if let first {
+                if lines.isEmpty { lines.append(first) }
+                lines.append(value)
+            } else {
+                first = value
+            }
+        }
+        guard let first else { return nil }
+        if lines.isEmpty {
+            if name == "accept-encoding", let usual = Self.usualEncodings(first) { return usual }
+            lines = [first]
+        }
         switch name {
         case "accept-encoding": return Self.encodings(lines)
         case "accept-language", "accept-charset": return Self.preferences(lines, foldsCase: true).joined(separator: ",")
         case "accept": return Self.preferences(lines, foldsCase: false).joined(separator: ",")
         default: return Self.list(lines)
+        }
+    }
+
+    /// What browsers and common clients send, without taking it apart: every hit on a varying response asks.
+    private static func usualEncodings(_ line: String) -> String? {
+        switch line {
+        case "gzip, deflate, br, zstd": "br,deflate,gzip,zstd"
+        case "gzip, deflate, br": "br,deflate,gzip"
+        case "gzip, deflate": "deflate,gzip"
+        case "gzip": "gzip"
+        case "identity": "identity"
+        default: nil
         }
     }
 
