@@ -34,7 +34,8 @@ struct CacheKeyTests {
         arguments: [
             ("/", "/"), ("/a?b=2&a=1", "/a?b=2&a=1"), ("/a?", "/a?"), ("/%c3%a9", "/%C3%A9"), ("/%61", "/%61"),
             ("/a%2", "/a%2"), ("/%zz%", "/%zz%"), ("?x", "/?x"), ("/a/../b", "/a/../b"), ("//x", "//x"),
-            ("/A?%e2=%2f", "/A?%E2=%2F"), ("/a#f", "/a"), ("/a?b#f?c", "/a?b"),
+            ("/A?%e2=%2f", "/A?%E2=%2F"), ("/a#f", "/a"), ("/a?b#f?c", "/a?b"), (".evil.test/", "/.evil.test/"),
+            ("*", "/*"), ("", "/"),
         ])
     func plain(target: String, normalised: String) {
         #expect(Self.key(target).target == normalised)

@@ -167,6 +167,28 @@ struct LookupTests {
         }
     }
 
+    @Test(
+        "Requests whose responses can't be stored renew nothing",
+        arguments: [
+            ("max-age=10", [("Cache-Control", "no-store")], false), ("max-age=10", [("Authorization", "x")], false),
+            ("max-age=10, public", [("Authorization", "x")], true), ("max-age=10", [], true),
+        ] as [(String, [(String, String)], Bool)])
+    func renewing(directives: String, fields: [(String, String)], renews: Bool) throws {
+        let response = try stored([("Cache-Control", directives), ("ETag", "\"x\"")])
+        #expect(
+            Self.lookup([response], request(fields), after: 11)
+                == (renews ? .validate(index: 0, .stale(.expired)) : .fetch(.stale(.expired), superseded: 0)))
+        let window = try stored([
+            ("Cache-Control", directives + ", stale-while-revalidate=5"), ("ETag", "\"x\""),
+        ])
+        #expect(
+            Self.lookup([window], request(fields), after: 11)
+                == (renews
+                    ? .serveAndRevalidate(Self.hit(.staleWhileRevalidate, age: 11, ttl: -1))
+                    : .fetch(.stale(.expired), superseded: 0)))
+        #expect(Self.lookup([response], request(fields), after: 9) == .serve(Self.hit(.fresh, age: 9, ttl: 1)))
+    }
+
     @Test func whatConnectionListsSelectsNothing() throws {
         // The origin never saw Foo: what it sent must not be kept for those who send it.
         let hidden = request([("Connection", "keep-alive, foo"), ("Foo", "1"), ("Range", "bytes=0-1")])

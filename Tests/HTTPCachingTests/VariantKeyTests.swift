@@ -19,6 +19,12 @@ struct VariantKeyTests {
         #expect(VariantKey(response: ["Vary": ""], request: [:]) == .invariant)
     }
 
+    @Test func tooManyNamesMatchNothing() {
+        let names = (0..<VaryField.maximumNames).map { "x\($0)" }.joined(separator: ", ")
+        #expect(VaryField.names(["Vary": names]) != nil)
+        #expect(VaryField.names(["Vary": names + ", more"]) == nil)
+    }
+
     @Test func anAbsentFieldIsAValueOfItsOwn() throws {
         let absent = try #require(VariantKey(response: ["Vary": "Foo"], request: [:]))
         #expect(absent.matches(["Bar": "1"]))

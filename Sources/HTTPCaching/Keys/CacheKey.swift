@@ -77,7 +77,8 @@ public struct CacheKey: Hashable, Sendable {
 
         var text = Substring(target)
         if let fragment = text.utf8.firstIndex(of: UInt8(ascii: "#")) { text = text[..<fragment] }
-        if text.utf8.first == UInt8(ascii: "?") || text.isEmpty { text = Substring("/" + text) }
+        // Nothing but a slash may follow the authority.
+        if text.utf8.first != UInt8(ascii: "/") { text = Substring("/" + text) }
         let escaped = Substring(Self.escapesNormalised(text, decodesUnreserved: rules.decodesUnreserved))
         guard let mark = escaped.utf8.firstIndex(of: UInt8(ascii: "?")) else { return String(escaped) }
         let path = escaped[..<mark]

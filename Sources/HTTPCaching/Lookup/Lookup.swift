@@ -48,7 +48,7 @@ extension CacheRequest {
     ///   - variants: in any order.
     ///   - now: milliseconds since 1970 UTC.
     public func lookup(_ variants: [StoredResponse], now: Int64) -> Lookup {
-        if let bypass { return .fetch(.bypass(bypass), superseded: nil) }
+        if let bypass { return self.directives.onlyIfCached ? .unavailable : .fetch(.bypass(bypass), superseded: nil) }
         guard self.isLookedUp else { return .fetch(.method, superseded: nil) }
         switch self.select(variants) {
         case .none(let reason):
@@ -127,17 +127,28 @@ extension CacheRequest {
             {
                 return .serve(hit(.maxStale))
             }
-            if staleness < stored.freshness.staleWhileRevalidate, !wantsFresher {
+            if staleness < stored.freshness.staleWhileRevalidate, !wantsFresher, self.mayRenew(stored) {
                 // Without permission to ask the origin there is no revalidation, and so no stale answer.
                 return self.directives.onlyIfCached ? .unavailable : .serveAndRevalidate(hit(.staleWhileRevalidate))
             }
         }
         if self.directives.onlyIfCached { return .unavailable }
         // A HEAD can't renew what is stored by a 304: its response is compared field by field instead.
-        guard stored.hasValidator, self.method == .GET, case .complete = stored.extent else {
+        guard stored.hasValidator, self.method == .GET, case .complete = stored.extent, self.mayRenew(stored) else {
             return .fetch(reason, superseded: index)
         }
         return .validate(index: index, reason)
+    }
+
+    /// Whether a response to this request could take the stored one's place. One that can't (`no-store`, credentials)
+    /// is forwarded for its own client alone, so that nobody can push responses out of the store that way.
+    func mayRenew(_ stored: StoredResponse) -> Bool {
+        do throws(StoreRefusal) {
+            try self.check(Int(stored.status.code), ResponseFacts(stored.fields, rule: self.rule))
+            return true
+        } catch {
+            return error != .requestNoStore && error != .authorization
+        }
     }
 
     /// Whether a stale response may answer because the origin can't (RFC 9111 §4.2.4, RFC 5861 §4): it sent `status`,

@@ -47,7 +47,8 @@ public struct VariantKey: Hashable, Sendable {
 /// The `Vary` field (RFC 9110 §12.5.5).
 public enum VaryField {
     /// The names in all its lines, in lower case, sorted and each once; `nil` if one member is `*`. Members that are no
-    /// field names make it `nil` too: what they mean is unknown, so nothing may match.
+    /// field names make it `nil` too: what they mean is unknown, so nothing may match. So do more than `maximumNames`:
+    /// every lookup would have to go through them.
     public static func names(_ response: HTTPHeaders) -> [String]? {
         var names: [String] = []
         var matchesNothing = false
@@ -63,6 +64,8 @@ public enum VaryField {
         }
         if matchesNothing { return nil }
         if names.count > 1 { names = Set(names).sorted() }
-        return names
+        return names.count <= Self.maximumNames ? names : nil
     }
+
+    public static let maximumNames = 32
 }

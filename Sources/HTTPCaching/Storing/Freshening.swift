@@ -42,8 +42,8 @@ extension CacheRequest {
 
     /// What a response to this HEAD request means for one of the stored variants of its key. Call it for each.
     public func update(_ stored: StoredResponse, withHEAD response: OriginResponse) -> HeadUpdate {
-        guard self.method == .HEAD, self.bypass == nil, !self.hasAuthorization, response.status == .ok,
-            stored.status == .ok, stored.variant.matches(self.fields)
+        guard self.method == .HEAD, self.bypass == nil, response.status == .ok, stored.status == .ok,
+            stored.variant.matches(self.fields), self.mayRenew(stored)
         else { return .unaffected }
         var agrees = true
         for tag in response.fields["ETag"] where tag != stored.fields.first(name: "ETag") { agrees = false }
@@ -112,36 +112,34 @@ extension CacheRequest {
             }
             updates.append((name, value))
         }
-        var fields: [(name: String, value: String)] = []
         let hasDate = updates.contains { FieldText.equal($0.name, "date") }
+        if !hasDate { updates.append(("Date", HTTPDate.format(response.responseTime))) }
         let names = Set(updates.map { FieldText.lowercased($0.name) })
-        for (name, value) in stored.fields {
-            if names.contains(FieldText.lowercased(name)) || (!hasDate && FieldText.equal(name, "date")) { continue }
-            fields.append((name, value))
-        }
-        fields += updates
-        if !hasDate { fields.append(("Date", HTTPDate.format(response.responseTime))) }
+        let old = stored.fields.filter { !names.contains(FieldText.lowercased($0.name)) }
 
-        let facts = ResponseFacts(HTTPHeaders(fields.map { ($0.name, $0.value) }), rule: self.rule)
-        let mayKeepCookies =
-            switch self.rule.setCookie {
-            case .store: true
-            case .refuseUnlessShared: facts.isMeantForSharing
-            case .refuse, .strip: false
-            }
+        let facts = ResponseFacts(
+            HTTPHeaders(old.map { ($0.name, $0.value) } + updates.map { ($0.name, $0.value) }), rule: self.rule)
         var kept: [(String, String)] = []
         var withheld: [(name: String, value: String)] = []
-        for (name, value) in fields {
-            let isCookie = FieldText.equal(name, "set-cookie") || FieldText.equal(name, "set-cookie2")
-            if (isCookie && !mayKeepCookies)
-                || facts.directives.withheldFields.contains(where: { FieldText.sameName(name, $0) })
-            {
-                withheld.append((name, value))
+        for (name, value) in old where self.keeps(name, facts) { kept.append((name, value)) }
+        for update in updates {
+            if self.keeps(update.name, facts) {
+                kept.append((update.name, update.value))
             } else {
-                kept.append((name, value))
+                withheld.append(update)
             }
         }
         return (HTTPHeaders(kept), withheld)
+    }
+
+    private func keeps(_ name: String, _ facts: ResponseFacts) -> Bool {
+        if facts.directives.withheldFields.contains(where: { FieldText.sameName(name, $0) }) { return false }
+        guard FieldText.equal(name, "set-cookie") || FieldText.equal(name, "set-cookie2") else { return true }
+        switch self.rule.setCookie {
+        case .store: return true
+        case .refuseUnlessShared: return facts.isMeantForSharing
+        case .refuse, .strip: return false
+        }
     }
 }
 
