@@ -11,7 +11,8 @@ let instrumented: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("InternalImportsByDefault"),
-    .unsafeFlags(["-sanitize=fuzzer", "-parse-as-library"]),
+    // Testable, for the parts of a module that a peer's end is made of.
+    .unsafeFlags(["-sanitize=fuzzer", "-parse-as-library", "-enable-testing"]),
 ]
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 
@@ -19,18 +20,23 @@ let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let modules: [(name: String, imports: [Target.Dependency])] = [
     (name: "TLSWire", imports: [nioCore]),
     (name: "KeyProtocol", imports: ["TLSWire", nioCore]),
+    (name: "RecordLayer", imports: ["CLibCrypto", "TLSWire", nioCore]),
 ]
 
 /// Fuzz targets (Targets/<name>, with seeds in Corpus/<name without Fuzz>) and the modules that they exercise.
 let fuzzers: [(name: String, modules: [Target.Dependency])] = [
     (name: "FuzzClientHello", modules: ["TLSWire"]),
+    (name: "FuzzExportedSession", modules: ["RecordLayer"]),
+    (name: "FuzzHandoffMessages", modules: ["KeyProtocol"]),
+    (name: "FuzzHandshakeTranscript", modules: ["RecordLayer"]),
     (name: "FuzzKeyPacket", modules: ["KeyProtocol", "TLSWire"]),
+    (name: "FuzzRecordLayer", modules: ["RecordLayer", "TLSWire"]),
 ]
 
 let package = Package(
     name: "latchstring-fuzz",
     dependencies: [.package(url: "https://github.com/apple/swift-nio", from: "2.101.2")],
-    targets: [.target(name: "CLibFuzzer")]
+    targets: [.target(name: "CLibFuzzer"), .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto")]
         + modules.map { module in
             .target(name: module.name, dependencies: module.imports, swiftSettings: instrumented)
         }

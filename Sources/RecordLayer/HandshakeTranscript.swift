@@ -59,16 +59,10 @@ public struct HandshakeTranscript: Sendable {
         guard serverHello == nil else { return }
         guard messages.readableBytes + client.kept + bytes.readableBytes <= maximumBytes else { throw .tooLong }
         client.records.writeImmutableBuffer(bytes)
-        while try client.readHandshakeRecord() {}
-        while let message: ByteBuffer = Self.takeMessage(&client.message) {
-            if clientRandom == nil {
-                // Type, length and version come before it.
-                guard message.getInteger(at: message.readerIndex) == HandshakeType.clientHello.rawValue,
-                    let random: [UInt8] = message.getBytes(at: message.readerIndex + 6, length: 32)
-                else { throw .notClientHello }
-                clientRandom = random
+        while try client.readHandshakeRecord() {
+            while let message: ByteBuffer = Self.takeMessage(&client.message) {
+                try receiveClientMessage(message)
             }
-            messages.writeImmutableBuffer(message)
         }
     }
 
@@ -152,6 +146,17 @@ public struct HandshakeTranscript: Sendable {
     }
 
     // MARK: Messages
+
+    private mutating func receiveClientMessage(_ message: ByteBuffer) throws(HandshakeTranscriptError) {
+        if clientRandom == nil {
+            // Type, length and version come before it.
+            guard message.getInteger(at: message.readerIndex) == HandshakeType.clientHello.rawValue,
+                let random: [UInt8] = message.getBytes(at: message.readerIndex + 6, length: 32)
+            else { throw .notClientHello }
+            clientRandom = random
+        }
+        messages.writeImmutableBuffer(message)
+    }
 
     private mutating func receiveServerMessage(_ message: ByteBuffer) throws(HandshakeTranscriptError) {
         guard let hello = try? ServerHello(parsing: message) else { throw .notServerHello }
