@@ -21,15 +21,18 @@ public final class EdgeServer: Service {
     private let started: @Sendable ([SocketAddress]) -> Void
     /// Set while it runs; read by health checks.
     private let readiness: EdgeReadiness
+    private let cache: CacheAdministration
 
     /// - Parameter started: called once with the addresses that it listens on.
     public init(
         configuration: EdgeConfiguration, logger: Logger, readiness: EdgeReadiness = EdgeReadiness(),
+        cache: CacheAdministration = CacheAdministration(),
         started: @escaping @Sendable ([SocketAddress]) -> Void = { _ in }
     ) {
         self.configuration = configuration
         self.logger = logger
         self.readiness = readiness
+        self.cache = cache
         self.started = started
     }
 
@@ -51,6 +54,8 @@ public final class EdgeServer: Service {
 
     private func serve(on group: MultiThreadedEventLoopGroup) async throws {
         let store = try await self.configuration.openStore(on: group, logger: self.logger)
+        self.cache.opened(store, for: self.configuration.sites)
+        defer { self.cache.closed() }
         do {
             try await self.serve(on: group, store: store)
         } catch {

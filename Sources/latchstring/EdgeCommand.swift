@@ -24,6 +24,7 @@ struct EdgeCommand: AsyncParsableCommand {
         let logger = Startup.logger(settings.log, label: "edge")
         let metrics = Startup.metrics()
         let readiness = EdgeReadiness()
+        let cache = CacheAdministration()
         let configuration = try Startup.orExit { try EdgeConfiguration(settings) }
         var services: [any Service] = []
         if let admin = settings.admin {
@@ -33,9 +34,12 @@ struct EdgeCommand: AsyncParsableCommand {
                 return .failed(problems.map { "\($0.key): \($0.value)" }.joined(separator: "; "))
             }
             services.append(
-                try await Startup.admin(admin.endpoint, metrics: metrics, readiness: [certificates], logger: logger))
+                try await Startup.admin(
+                    admin.endpoint, metrics: metrics, readiness: [certificates],
+                    endpoints: CacheEndpoints(administration: cache).all,
+                    token: try admin.token.map { try Startup.adminToken($0) }, logger: logger))
         }
-        services.append(EdgeServer(configuration: configuration, logger: logger, readiness: readiness))
+        services.append(EdgeServer(configuration: configuration, logger: logger, readiness: readiness, cache: cache))
         try await Startup.run(services, logger: logger)
     }
 }

@@ -40,13 +40,29 @@ enum Startup {
 
     /// Opens the admin port.
     static func admin(
-        _ endpoint: SocketEndpoint, metrics: PrometheusRegistry, readiness: [HealthCheck], logger: Logger
+        _ endpoint: SocketEndpoint, metrics: PrometheusRegistry, readiness: [HealthCheck],
+        endpoints: [AdminEndpoint] = [], token: AdminToken? = nil, logger: Logger
     ) async throws -> AdminServer {
         do {
             return try await AdminServer.bind(
-                host: endpoint.host, port: endpoint.port, metrics: metrics, readiness: readiness, logger: logger)
+                host: endpoint.host, port: endpoint.port, metrics: metrics, readiness: readiness,
+                endpoints: endpoints, token: token, logger: logger)
         } catch {
             complain("error: cannot open the admin port \(endpoint): \(error)")
+            throw ExitCode.failure
+        }
+    }
+
+    /// Reads the file with the admin port's token.
+    static func adminToken(_ path: String) throws -> AdminToken {
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+            complain("error: cannot read the admin token \"\(path)\". Let the user who runs latchstring read it.")
+            throw ExitCode.failure
+        }
+        do {
+            return try AdminToken(text)
+        } catch {
+            complain("error: \(path): \(error). `openssl rand -hex 32` makes a good one.")
             throw ExitCode.failure
         }
     }

@@ -14,7 +14,8 @@ extension EdgeConfiguration {
         guard !shares.isEmpty else { return nil }
         let limits = StoreLimits(memoryBytes: self.cache.memoryBytes, siteShares: shares)
         let disk: DiskLimits? = self.cache.disk.map { disk in
-            DiskLimits(path: disk.path, bytes: disk.size, objectBytes: self.cache.maximumObjectBytes, siteShares: shares)
+            DiskLimits(
+                path: disk.path, bytes: disk.size, objectBytes: self.cache.maximumObjectBytes, siteShares: shares)
         }
         return try await ResponseStore.open(
             limits: limits, disk: disk, eventLoops: group, logger: logger, now: CacheClock.now())

@@ -7,8 +7,7 @@ extension StoredResponse {
 
     /// How long it stays fresh, in milliseconds; negative: for how long it has been stale.
     public func timeToLive(at now: Int64) -> Int64 {
-        let timeToLive = self.freshness.lifetime.saturatingSubtract(self.currentAge(at: now))
-        return self.freshness.flags.contains(.purgedSoftly) ? min(timeToLive, 0) : timeToLive
+        self.freshness.lifetime.saturatingSubtract(self.currentAge(at: now))
     }
 
     /// Whether it may be used without asking anybody, as far as the response itself is concerned.

@@ -34,13 +34,15 @@ public struct SocketEndpoint: Hashable, Sendable, CustomStringConvertible {
 
 extension SocketEndpoint {
     /// Why a text is no endpoint.
-    struct ParsingError: Error {
-        var message: String
-        var remedy: String?
+    public struct ParsingError: Error {
+        /// Without a full stop.
+        public var message: String
+        /// One or more sentences.
+        public var remedy: String?
     }
 
     /// Parses `host:port`.
-    static func parse(_ text: String, allowPortZero: Bool) throws(ParsingError) -> SocketEndpoint {
+    public static func parse(_ text: String, allowPortZero: Bool) throws(ParsingError) -> SocketEndpoint {
         let host: Substring
         let portText: Substring
         if text.hasPrefix("[") {

@@ -1,0 +1,131 @@
+public import CacheStorage
+public import HTTPCaching
+import HTTPForwarding
+import NIOConcurrencyHelpers
+import TLSWire
+
+/// What an edge's operator can see of its stores, and remove from them. Made before the edge starts; knows the stores
+/// while it runs.
+public final class CacheAdministration: Sendable {
+    private struct Site {
+        var name: String
+        var policy: CachePolicy
+    }
+
+    private struct State {
+        var store: ResponseStore?
+        var sites = ServerNameTable<Site>()
+        var names: [String] = []
+    }
+
+    /// Why there is no answer.
+    public enum Failure: Error, Equatable, Sendable {
+        /// No site stores anything, or the edge is starting or shutting down.
+        case noStore
+        /// What was given is no `https://host[:port]/…`.
+        case badURL(String)
+        /// No site that stores anything has the host.
+        case unknownHost(String)
+    }
+
+    private let state = NIOLockedValueBox(State())
+    private let clock: @Sendable () -> Int64
+
+    public init() {
+        self.clock = CacheClock.now
+    }
+
+    func opened(_ store: ResponseStore?, for sites: [Edge.Site]) {
+        self.state.withLockedValue { state in
+            state.store = store
+            for site in sites {
+                guard let cache = site.mode.termination?.cache else { continue }
+                state.names.append(site.name)
+                for domain in site.domains {
+                    _ = state.sites.insert(Site(name: site.name, policy: cache.policy), for: domain)
+                }
+            }
+        }
+    }
+
+    func closed() {
+        self.state.withLockedValue { $0.store = nil }
+    }
+
+    /// Milliseconds since 1970 UTC, as ages are reckoned.
+    public var now: Int64 { self.clock() }
+
+    private func store() throws(Failure) -> ResponseStore {
+        guard let store = self.state.withLockedValue({ $0.store }) else { throw .noStore }
+        return store
+    }
+
+    // MARK: Names
+
+    /// The key under which responses for a URL are stored.
+    ///
+    /// - Parameter url: `https://host[:port]/path?query`, with the port that clients name, if they do.
+    public func key(_ url: String) throws(Failure) -> CacheKey {
+        let (site, authority, target) = try self.resolve(url)
+        return CacheKey(
+            site: site.name, scheme: "https", authority: authority, target: target, query: site.policy.query)
+    }
+
+    /// What a prefix of URLs means. Percent-encodings are compared as text, their digits in upper case.
+    public func prefix(_ url: String) throws(Failure) -> PurgeScope {
+        let (site, authority, target) = try self.resolve(url)
+        return .prefix(
+            site: site.name,
+            uri: CacheKey(site: site.name, scheme: "https", authority: authority, target: target).uri)
+    }
+
+    private func resolve(_ url: String) throws(Failure) -> (Site, authority: String, target: String) {
+        let scheme = "https://"
+        guard url.lowercased().hasPrefix(scheme), !url.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F }) else {
+            throw .badURL(url)
+        }
+        let rest = url.dropFirst(scheme.count)
+        let end = rest.firstIndex { $0 == "/" || $0 == "?" || $0 == "#" } ?? rest.endIndex
+        let authority = String(rest[..<end])
+        guard let parsed = Authority(authority), case .name(let name) = parsed.host else { throw .badURL(url) }
+        guard let site = self.state.withLockedValue({ $0.sites.value(for: name) }) else {
+            throw .unknownHost(name.rawValue)
+        }
+        let target = rest[end...].prefix { $0 != "#" }
+        return (site, authority, target.isEmpty ? "/" : String(target))
+    }
+
+    // MARK: Purging
+
+    /// How many responses a purge met: in memory, on disk, and on their way from the origin.
+    public struct Purged: Equatable, Sendable {
+        public var memory = 0
+        public var disk = 0
+        public var fetches = 0
+    }
+
+    /// Removes responses, or marks them as stale. When it returns, no event loop serves them any more, and a restart
+    /// does not bring them back.
+    public func purge(_ scopes: [PurgeScope], softly: Bool) async throws -> Purged {
+        let store = try self.store()
+        var result = Purged()
+        for scope in scopes {
+            let one = try await store.purgeDurably(scope, softly ? .markStale(at: self.now) : .remove)
+            result.memory += one.memoryEntries
+            result.disk += one.diskEntries
+            result.fetches += one.fills
+        }
+        return result
+    }
+
+    // MARK: Inspection
+
+    /// What is stored for a URL.
+    public func entries(for key: CacheKey) async throws -> [EntryDescription] {
+        await (try self.store()).describe(key)
+    }
+
+    public func statistics() throws -> StoreStatistics { try self.store().statistics }
+
+    public func siteUsage() throws -> [String: SiteUsage] { try self.store().siteUsage }
+}

@@ -1,0 +1,142 @@
+import Admin
+import ArgumentParser
+import Foundation
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Settings
+
+/// Where an edge's admin port is, and what it wants to see.
+struct AdminOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("The edge's configuration file: says where its admin port is.", valueName: "file"))
+    var config: String?
+
+    @Option(help: ArgumentHelp("The edge's admin port, instead of --config.", valueName: "host:port"))
+    var admin: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "A file with the admin port's token, if it wants one and --config does not say.", valueName: "file"))
+    var token: String?
+
+    @Flag(help: "Print the answer as JSON.")
+    var json = false
+
+    func validate() throws {
+        if (self.config == nil) == (self.admin == nil) {
+            throw ValidationError("Name the edge: either --config FILE or --admin HOST:PORT.")
+        }
+    }
+
+    func client() throws -> AdminClient {
+        var endpoint: SocketEndpoint
+        var tokenFile = self.token
+        if let path = self.config {
+            let settings = try Startup.settings { () throws(SettingsError) in try Settings.loadEdge(path: path) }
+            guard let admin = settings.admin else {
+                Startup.complain("error: \(path) has no admin port. Add admin: 127.0.0.1:9435 and restart the edge.")
+                throw ExitCode.failure
+            }
+            endpoint = admin.endpoint
+            tokenFile = tokenFile ?? admin.token
+            // What listens on every interface is reached on this one.
+            if endpoint.host == "0.0.0.0" { endpoint.host = "127.0.0.1" }
+            if endpoint.host == "::" { endpoint.host = "::1" }
+        } else {
+            do throws(SocketEndpoint.ParsingError) {
+                endpoint = try SocketEndpoint.parse(self.admin ?? "", allowPortZero: false)
+            } catch {
+                throw ValidationError("--admin: \(error.message). \(error.remedy ?? "")")
+            }
+        }
+        return try AdminClient(endpoint: endpoint, token: tokenFile.map { try Startup.adminToken($0) })
+    }
+}
+
+/// One request to an admin port. Every failure is told to the user, with what to do, and ends the command.
+struct AdminClient: Sendable {
+    let endpoint: SocketEndpoint
+    let token: AdminToken?
+
+    /// An answer larger than this is none of ours.
+    private static let maximumBytes = 16 << 20
+
+    /// - Returns: the answer's JSON.
+    func ask(_ method: HTTPMethod, _ path: String, body: Data? = nil) async throws -> Data {
+        let answer: (status: UInt, body: ByteBuffer)
+        do {
+            answer = try await self.exchange(method, path, body: body)
+        } catch {
+            Startup.complain(
+                "error: the admin port \(self.endpoint) does not answer: \(error). Is the edge running, and is this its port?"
+            )
+            throw ExitCode.failure
+        }
+        let data = Data(answer.body.readableBytesView)
+        guard answer.status == 200 else {
+            Startup.complain("error: " + Self.explanation(of: answer.status, data))
+            throw ExitCode.failure
+        }
+        return data
+    }
+
+    private static func explanation(of status: UInt, _ data: Data) -> String {
+        if status == 401 { return "the admin port wants another token. Name its file with --token." }
+        if let failure = try? JSONDecoder().decode(AdminFailure.self, from: data) {
+            return failure.error + "." + (failure.remedy.map { " \($0)" } ?? "")
+        }
+        if status == 404 { return "this admin port has no cache. Is it an edge's?" }
+        return "the admin port answered with status \(status)."
+    }
+
+    private func exchange(_ method: HTTPMethod, _ path: String, body: Data?) async throws -> (UInt, ByteBuffer) {
+        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .connectTimeout(.seconds(10))
+            .connect(host: self.endpoint.host, port: self.endpoint.port) { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHTTPClientHandlers()
+                    return try NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>(
+                        wrappingChannelSynchronously: channel)
+                }
+            }
+        let deadline = channel.channel.eventLoop.scheduleTask(in: .seconds(60)) { channel.channel.close(promise: nil) }
+        defer { deadline.cancel() }
+        return try await channel.executeThenClose { inbound, outbound in
+            var headers = HTTPHeaders([("Host", "\(self.endpoint)"), ("Connection", "close")])
+            if let token { headers.add(name: "Authorization", value: token.authorization) }
+            if let body {
+                headers.add(name: "Content-Type", value: "application/json")
+                headers.add(name: "Content-Length", value: String(body.count))
+            }
+            try await outbound.write(
+                .head(HTTPRequestHead(version: .http1_1, method: method, uri: path, headers: headers)))
+            if let body { try await outbound.write(.body(.byteBuffer(ByteBuffer(bytes: body)))) }
+            try await outbound.write(.end(nil))
+            var status: UInt?
+            var received = ByteBuffer()
+            for try await part in inbound {
+                switch part {
+                case .head(let head): status = head.status.code
+                case .body(var bytes):
+                    received.writeBuffer(&bytes)
+                    guard received.readableBytes <= Self.maximumBytes else { throw AdminClientError.tooLarge }
+                case .end:
+                    guard let status else { throw AdminClientError.broken }
+                    return (status, received)
+                }
+            }
+            throw AdminClientError.broken
+        }
+    }
+}
+
+enum AdminClientError: Error, CustomStringConvertible {
+    case tooLarge, broken
+
+    var description: String {
+        switch self {
+        case .tooLarge: "the answer is too large"
+        case .broken: "the connection broke off"
+        }
+    }
+}
