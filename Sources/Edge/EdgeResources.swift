@@ -12,7 +12,7 @@ struct EdgeResources: Sendable {
     let store: ResponseStore?
 
     init(
-        configuration: EdgeConfiguration, store: ResponseStore?, group: any EventLoopGroup, logger: Logger
+        configuration: EdgeConfiguration, store: ResponseStore? = nil, group: any EventLoopGroup, logger: Logger
     ) throws {
         var limits = ProxyLimits()
         limits.maximumHeadBytes = configuration.limits.requestHeadBytes
