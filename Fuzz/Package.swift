@@ -15,16 +15,21 @@ let instrumented: [SwiftSetting] = [
     .unsafeFlags(["-sanitize=fuzzer", "-parse-as-library", "-enable-testing"]),
 ]
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let structuredFields: Target.Dependency = .product(
+    name: "RawStructuredFieldValues", package: "swift-http-structured-headers")
 
 /// Modules under test, with what they import.
 let modules: [(name: String, imports: [Target.Dependency])] = [
     (name: "TLSWire", imports: [nioCore]),
     (name: "KeyProtocol", imports: ["TLSWire", nioCore]),
     (name: "RecordLayer", imports: ["CLibCrypto", "TLSWire", nioCore]),
+    (name: "HTTPCaching", imports: [nioCore, nioHTTP1, structuredFields]),
 ]
 
 /// Fuzz targets (Targets/<name>, with seeds in Corpus/<name without Fuzz>) and the modules that they exercise.
 let fuzzers: [(name: String, modules: [Target.Dependency])] = [
+    (name: "FuzzCacheFields", modules: ["HTTPCaching", nioHTTP1, structuredFields]),
     (name: "FuzzClientHello", modules: ["TLSWire"]),
     (name: "FuzzExportedSession", modules: ["RecordLayer"]),
     (name: "FuzzHandoffMessages", modules: ["KeyProtocol"]),
@@ -35,7 +40,10 @@ let fuzzers: [(name: String, modules: [Target.Dependency])] = [
 
 let package = Package(
     name: "latchstring-fuzz",
-    dependencies: [.package(url: "https://github.com/apple/swift-nio", from: "2.101.2")],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-http-structured-headers", from: "1.7.0"),
+    ],
     targets: [.target(name: "CLibFuzzer"), .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto")]
         + modules.map { module in
             .target(name: module.name, dependencies: module.imports, swiftSettings: instrumented)
