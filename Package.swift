@@ -167,8 +167,14 @@ let package = Package(
         .testTarget(
             name: "HTTPCachingTests", dependencies: ["HTTPCaching", nio[0], nioHTTP1, structuredFields],
             swiftSettings: strict),
+        .executableTarget(
+            name: "CacheCrashHelper",
+            dependencies: ["CacheStorage", "HTTPCaching", nioHTTP1, logging] + nio,
+            path: "Tests/Support/CacheCrashHelper", swiftSettings: strict),
         .testTarget(
-            name: "CacheStorageTests", dependencies: ["CacheStorage", "HTTPCaching", nioHTTP1, nioHelpers, logging] + nio,
+            name: "CacheStorageTests",
+            dependencies: ["CacheCrashHelper", "CacheStorage", "HTTPCaching", nioHTTP1, nioHelpers, logging, sqlite]
+                + nio,
             swiftSettings: strict),
         .testTarget(
             name: "SettingsTests", dependencies: ["Settings", "TLSWire", "KeyProtocol"], swiftSettings: strict),

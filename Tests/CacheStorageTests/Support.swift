@@ -28,11 +28,15 @@ enum Sample {
 
     /// Bytes that differ from seed to seed and from place to place.
     static func body(_ count: Int, seed: UInt64) -> ByteBuffer {
+        // A tile of prime length, each time behind a number of its own: quick to make in a debug build, too.
         var generator = Lehmer(seed: seed)
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(count + 8)
-        while bytes.count < count { withUnsafeBytes(of: generator.next()) { bytes.append(contentsOf: $0) } }
-        return ByteBuffer(bytes: bytes.prefix(count))
+        let tile: [UInt8] = (0..<251).map { _ in UInt8.random(in: 0...255, using: &generator) }
+        var buffer: ByteBuffer = ByteBufferAllocator().buffer(capacity: count + 512)
+        while buffer.readableBytes < count {
+            buffer.writeInteger(UInt32(truncatingIfNeeded: buffer.readableBytes) ^ UInt32(truncatingIfNeeded: seed))
+            buffer.writeBytes(tile)
+        }
+        return buffer.getSlice(at: 0, length: count).map { ByteBuffer(bytes: $0.readableBytesView) } ?? ByteBuffer()
     }
 }
 

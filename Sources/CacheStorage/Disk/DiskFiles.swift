@@ -1,4 +1,5 @@
 internal import Foundation
+internal import NIOConcurrencyHelpers
 
 #if canImport(Glibc)
     internal import Glibc
@@ -110,10 +111,12 @@ private func systemWrite(_ descriptor: CInt, _ bytes: UnsafeRawBufferPointer) ->
 private func systemRename(_ path: String, _ target: String) -> CInt { rename(path, target) }
 private func systemClose(_ descriptor: CInt) { _ = close(descriptor) }
 
-/// The folder of the disk store, held against other processes for as long as this lives.
+/// The folder of the disk store, held against other processes until it is released.
 final class DiskFolder: Sendable {
     let path: String
-    private let lock: CInt
+    /// Bodies are spread over so many folders: 16,000 files in each where there are a million.
+    static let bodyFolders = 64
+    private let lock: NIOLockedValueBox<CInt?>
 
     /// Makes the folder if it is not there, takes it for this user alone, and locks it.
     ///
@@ -137,8 +140,8 @@ final class DiskFolder: Sendable {
             systemClose(descriptor)
             throw DiskStoreError(path: path, reason: "another process uses it; give each edge a folder of its own")
         }
-        self.lock = descriptor
-        for number in 0..<256 {
+        self.lock = NIOLockedValueBox(descriptor)
+        for number in 0..<Self.bodyFolders {
             let folder: String = self.bodyFolder(number)
             if mkdir(folder, 0o700) != 0, errno != EEXIST, number == 0 {
                 // The parent is not there yet.
@@ -151,7 +154,15 @@ final class DiskFolder: Sendable {
     }
 
     deinit {
-        systemClose(self.lock)
+        self.release()
+    }
+
+    /// Lets other processes have it.
+    func release() {
+        self.lock.withLockedValue { lock in
+            if let lock { systemClose(lock) }
+            lock = nil
+        }
     }
 
     var index: String { "\(self.path)/index.sqlite" }
@@ -160,7 +171,9 @@ final class DiskFolder: Sendable {
         "\(self.path)/bodies/\(number < 16 ? "0" : "")\(String(number, radix: 16))"
     }
 
-    func body(_ id: Int64) -> String { "\(self.bodyFolder(Int(id & 0xff)))/\(String(id, radix: 16))" }
+    func body(_ id: Int64) -> String {
+        "\(self.bodyFolder(Int(id & Int64(Self.bodyFolders - 1))))/\(String(id, radix: 16))"
+    }
 
     /// Where a body is written before it gets its name.
     func partialBody(_ id: Int64) -> String { self.body(id) + ".part" }

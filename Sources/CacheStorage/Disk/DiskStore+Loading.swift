@@ -38,10 +38,11 @@ extension DiskStore {
         // Noted before the index is read: later purges are looked up in the log.
         let generation: UInt64 = memory.purgesOnDisk
         var loaded: [CachedResponse] = []
-        for row in self.rows(of: key, hash: hash) {
+        // The oldest first, so that the newest ends up in front in memory, too.
+        for row in self.rows(of: key, hash: hash).reversed() {
             guard let entry = self.open(row, since: generation) else { continue }
             if let current = memory.promote(entry, since: generation) {
-                loaded.append(current)
+                loaded.insert(current, at: 0)
                 memory.noteDiskUse(row: row.id)
             }
         }

@@ -59,7 +59,7 @@ extension DiskStore {
     private func sweep(folder number: Int, below limit: Int64, removed: Int) {
         self.readers.submit { state in
             guard state == .active, let index = self.index else { return }
-            guard number < 256 else {
+            guard number < DiskFolder.bodyFolders else {
                 if removed > 0 {
                     self.logger.info(
                         "removed body files that no row of the index names", metadata: ["count": "\(removed)"])

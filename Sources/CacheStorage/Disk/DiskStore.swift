@@ -170,9 +170,12 @@ final class DiskStore: Sendable {
         try? await self.writers.shutdownGracefully()
         try? await self.readers.shutdownGracefully()
         do {
+            // The last connection to close may be a reader's, which can't do this.
+            try await index?.writeWithoutTransaction { _ = try $0.checkpoint(.truncate) }
             try index?.close()
         } catch {
             self.logger.warning("the cache's index on disk did not close", metadata: ["reason": "\(error)"])
         }
+        self.folder.release()
     }
 }
