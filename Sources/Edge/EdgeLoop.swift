@@ -82,7 +82,8 @@ final class EdgeLoop {
         for site in self.terminatedSites.values {
             for pattern in site.site.domains {
                 let keeper = CertificateKeeper(
-                    pattern: pattern, mode: site.site.mode.word, pool: site.pool,
+                    pattern: pattern, mode: site.site.mode.word,
+                    applicationProtocols: site.configuration.applicationProtocols, pool: site.pool,
                     refreshInterval: self.configuration.certificateRefresh,
                     logger: self.logger, publish: { publish(pattern, $0) })
                 self.keepers[pattern] = keeper
@@ -141,6 +142,10 @@ final class EdgeLoop {
     func drain(for time: TimeAmount) -> EventLoopFuture<Void> {
         self.draining = true
         for keeper in self.keepers.values { keeper.stop() }
+        // HTTP tells its clients, and closes what is idle; relayed connections are their origin's business.
+        for channel in self.connections.values {
+            channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
+        }
         let done = self.eventLoop.makePromise(of: Void.self)
         let deadline = NIODeadline.now() + time
         self.checkDrained(deadline: deadline, done: done)

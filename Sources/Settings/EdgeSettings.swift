@@ -43,6 +43,8 @@ public struct EdgeSettings: Hashable, Sendable {
         public var mode: Mode
         /// nil: the edge sees no requests (relay).
         public var cache: SiteCacheSettings?
+        /// Whether clients are offered HTTP/2 beside HTTP/1.1. Default: true. Says nothing in relay.
+        public var http2: Bool
     }
 
     public enum Mode: Hashable, Sendable {

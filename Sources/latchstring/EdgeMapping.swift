@@ -35,9 +35,10 @@ extension EdgeConfiguration {
     private static func site(_ site: EdgeSettings.Site, cache: EdgeCacheSettings) throws -> Site {
         switch site.mode {
         case .keyless(let keyHolder, let origin):
-            let termination = TerminationConfiguration(
+            var termination = TerminationConfiguration(
                 keyHolder: keyHolder, origin: OriginConfiguration(origin),
                 cache: site.cache.flatMap { SiteCacheConfiguration($0, edge: cache) })
+            termination.http2 = site.http2
             return Site(domains: site.domains, mode: .keyless(termination))
         case .relay(let origin):
             return Site(domains: site.domains, mode: .relay(RelayConfiguration(origin)))

@@ -254,6 +254,11 @@ struct BadFileTests {
             "c.yaml:15:14: error: \"url\" belongs to keyless sites, and this site is a relay. "
                 + "Write address: HOST:PORT, or use mode: keyless."),
         BadFile(
+            "HTTP/2 in relay",
+            "  - domains: [b.test]\n    mode: relay\n    http2: false\n    origin: {address: \"b.test:443\"}\n",
+            "c.yaml:14:5: error: a relay site's protocols are between the client and the origin. "
+                + "Remove \"http2\", or use mode: keyless."),
+        BadFile(
             "TLS options for http",
             "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n    origin:\n      url: http://b.test\n"
                 + "      name: b.test\n      roots: r.pem\n",

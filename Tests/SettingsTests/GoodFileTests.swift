@@ -74,6 +74,7 @@ struct GoodFileTests {
         #expect(full.sites.count == 3)
         #expect(full.defaultSite?.rawValue == "www.example.test")
         #expect(full.threads == 2)
+        #expect(full.sites.map(\.http2) == plain.sites.map(\.http2) + [true])
         #expect(full.limits == plain.limits)
         #expect(full.log == plain.log)
         #expect(full.keyHolders.first?.inFlight == plain.keyHolders.first?.inFlight)

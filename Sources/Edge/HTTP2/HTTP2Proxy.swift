@@ -1,12 +1,12 @@
-import NIOCore
+public import NIOCore
 import NIOHTTP2
 
 /// Serves HTTP/2 on a client connection by passing requests on to the site's origin.
-enum HTTP2Proxy {
+public enum HTTP2Proxy {
     /// Adds the handlers at the end of the pipeline, behind TLS. Call on the channel's event loop. Reading starts at once.
     ///
     /// - Throws: ``HTTP1ProxyError``, or a channel error if the channel is closed.
-    static func install(on channel: any Channel, context: ProxyContext) throws {
+    public static func install(on channel: any Channel, context: ProxyContext) throws {
         guard let client = context.site.origins.client(on: channel.eventLoop) else {
             throw HTTP1ProxyError.foreignEventLoop
         }

@@ -17,8 +17,9 @@ struct SiteCertificate: Sendable {
         .TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, .TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
     ]
 
+    /// - Parameter applicationProtocols: what clients are offered (ALPN), preferred first.
     /// - Throws: if the chain is no chain, or the key holder does not let this edge use it in keyless mode.
-    init(_ answer: CertificateAnswer) throws {
+    init(_ answer: CertificateAnswer, applicationProtocols: [String]) throws {
         guard answer.modes.contains(.keyless) else { throw SiteCertificateError.modeNotGranted(.keyless) }
         let schemes = answer.schemes.filter(Self.isUsable)
         guard !schemes.isEmpty else { throw SiteCertificateError.noScheme }
@@ -29,7 +30,7 @@ struct SiteCertificate: Sendable {
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
         configuration.minimumTLSVersion = .tlsv12
         configuration.cipherSuiteValues = Self.tls12Suites
-        configuration.applicationProtocols = EdgeProtocols.offered
+        configuration.applicationProtocols = applicationProtocols
         // Groups stay the library's default, which begins with X25519MLKEM768.
         self.context = try NIOSSLContext(configuration: configuration)
         self.answer = answer

@@ -45,6 +45,8 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
     private var endIsDue = false
     private var isTakingHeld = false
     private var requests = 0
+    /// The edge is to stop: no request after the one under way.
+    private var isDraining = false
     private var timer: ProxyTimer?
     private var wait = ProxyWait.request
 
@@ -127,7 +129,7 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
         }
     }
 
-    var isLastRequest: Bool { self.requests >= self.site.limits.requestsPerConnection }
+    var isLastRequest: Bool { self.isDraining || self.requests >= self.site.limits.requestsPerConnection }
 
     /// Goes on with what was read while an earlier request had its turn.
     private func takeHeld() {
@@ -321,6 +323,11 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         // A client that has closed its side is taken to be gone.
         if case .inputClosed? = event as? ChannelEvent { context.close(promise: nil) }
+        if event is ChannelShouldQuiesceEvent {
+            self.isDraining = true
+            // A client that has not asked for anything yet gets its answer.
+            if case .waiting = self.turn, self.requests > 0 { context.close(promise: nil) }
+        }
         context.fireUserInboundEventTriggered(event)
     }
 

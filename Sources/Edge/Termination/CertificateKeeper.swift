@@ -22,6 +22,7 @@ final class CertificateKeeper {
 
     private let pattern: ServerNamePattern
     private let mode: TrustMode
+    private let applicationProtocols: [String]
     private let pool: KeyHolderPool
     private let refreshInterval: TimeAmount
     private let publish: (News) -> Void
@@ -39,11 +40,13 @@ final class CertificateKeeper {
     private static let urgentInterval = TimeAmount.milliseconds(250)
 
     init(
-        pattern: ServerNamePattern, mode: TrustMode, pool: KeyHolderPool, refreshInterval: TimeAmount, logger: Logger,
+        pattern: ServerNamePattern, mode: TrustMode, applicationProtocols: [String], pool: KeyHolderPool,
+        refreshInterval: TimeAmount, logger: Logger,
         publish: @escaping (News) -> Void
     ) {
         self.pattern = pattern
         self.mode = mode
+        self.applicationProtocols = applicationProtocols
         self.pool = pool
         self.refreshInterval = refreshInterval
         self.publish = publish
@@ -120,7 +123,9 @@ final class CertificateKeeper {
     }
 
     private func news(_ answer: CertificateAnswer) throws -> News {
-        guard self.mode == .handoff else { return .certificate(try SiteCertificate(answer)) }
+        guard self.mode == .handoff else {
+            return .certificate(try SiteCertificate(answer, applicationProtocols: self.applicationProtocols))
+        }
         guard answer.modes.contains(.handoff) else { throw SiteCertificateError.modeNotGranted(.handoff) }
         return .granted
     }

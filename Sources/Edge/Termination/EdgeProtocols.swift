@@ -2,6 +2,8 @@
 enum EdgeProtocols {
     static let http2 = "h2"
 
-    /// Preferred first.
-    static let offered = [http2, "http/1.1"]
+    static let http1 = "http/1.1"
+
+    /// Preferred first. What is offered belongs to the site: another site of this edge may differ.
+    static func offered(http2: Bool) -> [String] { http2 ? [Self.http2, Self.http1] : [Self.http1] }
 }

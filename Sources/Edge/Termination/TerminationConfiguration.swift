@@ -7,6 +7,11 @@ public struct TerminationConfiguration: Sendable {
     public var origin: OriginConfiguration
     /// What is stored; nil: nothing, every request goes to the origin.
     public var cache: SiteCacheConfiguration?
+    /// Whether clients are offered HTTP/2. Default true.
+    public var http2 = true
+
+    /// What clients are offered (ALPN), preferred first.
+    var applicationProtocols: [String] { EdgeProtocols.offered(http2: self.http2) }
 
     public init(keyHolder: String, origin: OriginConfiguration, cache: SiteCacheConfiguration? = nil) {
         self.keyHolder = keyHolder

@@ -19,7 +19,7 @@ struct SiteReader {
 
     /// nil only where errors were reported.
     func read(_ node: ConfigurationNode, domains register: inout DomainRegister) -> EdgeSettings.Site? {
-        let keys = ["domains", "mode", "keyholder", "origin", "cache"]
+        let keys = ["domains", "mode", "keyholder", "origin", "cache", "http2"]
         let misplaced: [String: MappingReader.Misplaced] = [
             "domain": .init(
                 message: "unknown key \"domain\" in a site",
@@ -49,9 +49,10 @@ struct SiteReader {
         case .handoff, nil: break
         }
         let cache = self.cache(reader, isRelay: word == .relay)
+        let http2 = self.http2(reader, isRelay: word == .relay)
         guard let mode else { return nil }
         return EdgeSettings.Site(
-            location: self.report.location(reader.position), domains: domains, mode: mode, cache: cache)
+            location: self.report.location(reader.position), domains: domains, mode: mode, cache: cache, http2: http2)
     }
 
     private func cache(_ reader: MappingReader, isRelay: Bool) -> SiteCacheSettings? {
@@ -63,6 +64,16 @@ struct SiteReader {
                 remedy: "Remove \"cache\", or use mode: keyless.")
         }
         return nil
+    }
+
+    private func http2(_ reader: MappingReader, isRelay: Bool) -> Bool {
+        let http2 = reader.optional("http2") { self.values.boolean($0) }
+        if isRelay, reader.has("http2") {
+            self.report.error(
+                at: reader.position(of: "http2"), "a relay site's protocols are between the client and the origin",
+                remedy: "Remove \"http2\", or use mode: keyless.")
+        }
+        return http2 ?? true
     }
 
     private static func noKeyFiles(_ key: String) -> MappingReader.Misplaced {

@@ -4,6 +4,7 @@ import Logging
 import NIOCore
 import NIOPosix
 import NIOSSL
+import Synchronization
 import TLSWire
 import Testing
 
@@ -19,9 +20,10 @@ struct ProxyBench {
 
     /// - Parameter script: what the origin does on each connection; the number counts connections from 1.
     static func run(
-        limits: ProxyLimits = ProxyLimits(), tls: Bool = false,
+        limits: ProxyLimits = ProxyLimits(), tls: Bool = false, http2: Bool = false,
         adjust: @escaping (inout OriginConfiguration) -> Void = { _ in },
-        originTLS: NIOSSLContext? = nil, group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        originTLS: NIOSSLContext? = nil, children: Children? = nil,
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         origin script: @escaping @Sendable (Wire, Int) async throws -> Void,
         test: (ProxyBench) async throws -> Void
     ) async throws {
@@ -45,16 +47,20 @@ struct ProxyBench {
         let proxy = try await ServerBootstrap(group: group)
             .childChannelOption(.socketOption(.so_sndbuf), value: 32768)
             .childChannelInitializer { [serverTLS] channel in
-                channel.eventLoop.makeCompletedFuture {
+                children?.add(channel)
+                return channel.eventLoop.makeCompletedFuture {
                     if let serverTLS {
                         try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: serverTLS))
                     }
                     var logger = Logger(label: "proxy") { _ in SwiftLogNoOpLogHandler() }
                     logger.logLevel = .debug
-                    try HTTP1Proxy.install(
-                        on: channel,
-                        context: ProxyContext(
-                            site: site, serverName: serverName, clientAddress: channel.remoteAddress, logger: logger))
+                    let context = ProxyContext(
+                        site: site, serverName: serverName, clientAddress: channel.remoteAddress, logger: logger)
+                    if http2 {
+                        try HTTP2Proxy.install(on: channel, context: context)
+                    } else {
+                        try HTTP1Proxy.install(on: channel, context: context)
+                    }
                 }
             }
             .bind(host: "127.0.0.1", port: 0).get()
@@ -104,6 +110,15 @@ struct ProxyBench {
     static func request(_ line: String, _ fields: String..., body: String = "") -> String {
         "\(line)\r\nHost: \(Self.host)\r\n" + fields.map { $0 + "\r\n" }.joined() + "\r\n" + body
     }
+}
+
+/// The proxy's connections to clients.
+final class Children: Sendable {
+    private let channels = Mutex<[any Channel]>([])
+
+    func add(_ channel: any Channel) { self.channels.withLock { $0.append(channel) } }
+
+    var all: [any Channel] { self.channels.withLock { $0 } }
 }
 
 /// A message as a test argument, shown in short.
