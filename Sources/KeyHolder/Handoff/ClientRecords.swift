@@ -8,26 +8,51 @@ enum ClientRecords {
     static func hello(in bytes: ByteBuffer) throws(ClientRecordsError) -> ClientHello {
         var reader = ClientHelloReader(maximumBytes: max(1, bytes.readableBytes))
         guard case .hello(let hello) = reader.receive(bytes) else { throw .notOneHello }
-        // The reader stops where the message ends.
+        // The reader stops where the message ends: is that the end of the bytes, too?
         var payload: Int = 0
-        var length: Int?
-        try self.forEach(in: bytes) { header, start in
+        var start: [UInt8] = []
+        try self.forEach(in: bytes) { header, index in
             guard header.contentType == ContentType.handshake.rawValue else { return false }
-            if length == nil, let first: UInt32 = bytes.getInteger(at: start) { length = 4 + Int(first & 0xFF_FFFF) }
+            let missing: Int = min(4 - start.count, header.payloadLength)
+            start += bytes.getBytes(at: index, length: missing) ?? []
             payload += header.payloadLength
-            return true
+            return header.payloadLength > 0
         }
-        // A length in more than one record is no client's way to write a hello.
-        guard payload == length else { throw .notOneHello }
+        guard start.count == 4, payload == start[1...].reduce(0, { $0 << 8 | Int($1) }) + 4 else { throw .notOneHello }
         return hello
     }
 
-    /// Checks a turn before the session is exported: whole records, none with data.
-    static func checkTurn(_ bytes: ByteBuffer) throws(ClientRecordsError) {
-        try self.forEach(in: bytes) { header, _ in
-            header.contentType >= ContentType.changeCipherSpec.rawValue
-                && header.contentType <= ContentType.handshake.rawValue
+    /// Checks the turns before the session is exported: whole records, none with data, and in TLS 1.2 no more than one
+    /// behind the client's ChangeCipherSpec, which is its Finished. What follows that belongs to the session, and what the
+    /// library answered to it would be protected with keys that are the edge's by then.
+    struct Turns {
+        private var hasChangedCipherSpec: Bool = false
+        private var isComplete: Bool = false
+
+        mutating func check(_ bytes: ByteBuffer, isTLS12: Bool) throws(ClientRecordsError) {
+            try ClientRecords.forEach(in: bytes) { header, _ in
+                guard !self.isComplete, let type = ContentType(rawValue: header.contentType), type != .applicationData
+                else { return false }
+                guard isTLS12 else { return true }
+                if self.hasChangedCipherSpec { self.isComplete = true }
+                if type == .changeCipherSpec { self.hasChangedCipherSpec = true }
+                return true
+            }
         }
+    }
+
+    /// Records behind the first ChangeCipherSpec; nil if there is none.
+    static func countBehindChangeCipherSpec(_ bytes: ByteBuffer) -> Int? {
+        var bytes: ByteBuffer = bytes
+        var count: Int?
+        while let record = self.next(&bytes) {
+            if let already = count {
+                count = already + 1
+            } else if record.getInteger(at: record.readerIndex) == ContentType.changeCipherSpec.rawValue {
+                count = 0
+            }
+        }
+        return count
     }
 
     /// Takes the next whole record, header included, off the front.

@@ -17,6 +17,15 @@ enum HandoffFailure: Error, Equatable, Sendable, CustomStringConvertible {
     /// What the TLS library wrote or logged does not make a session.
     case export(String)
 
+    /// - Parameter operation: What failed. A client that sends a block as large as the modulus can make a decryption fail.
+    init(_ error: KeyOperationError, of operation: KeyOperation) {
+        if case .rawRSA = operation {
+            self = .tls("the client's encrypted secret cannot be decrypted")
+        } else {
+            self = .keyFailed(error)
+        }
+    }
+
     /// What the edge is told in place of progress; nil where it gets an alert to pass on.
     var code: KeyErrorCode? {
         switch self {

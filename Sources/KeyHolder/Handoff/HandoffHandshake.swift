@@ -37,6 +37,7 @@ final class HandoffHandshake: HandshakeKeyUser {
     private let observer = HandshakeObserver()
     private var transcript = HandshakeTranscript()
     private var transcriptError: HandshakeTranscriptError?
+    private var turns = ClientRecords.Turns()
     private var keyUse: KeyUse = .none
     private var hasUsedKey: Bool = false
     /// TLS 1.2: the server took up a session of before, as its ChangeCipherSpec in the first flight tells.
@@ -79,6 +80,12 @@ final class HandoffHandshake: HandshakeKeyUser {
     func begin(_ bytes: ByteBuffer, _ done: @escaping (Turn) -> Void) {
         self.channel.activate()
         self.proceed(bytes, done)
+    }
+
+    /// Whether these may be the client's next bytes; asked once before ``proceed(_:_:)``.
+    func check(_ bytes: ByteBuffer) throws(ClientRecordsError) {
+        let isTLS12: Bool = self.transcript.serverHello.map { $0.version != TLSVersion.tls13 } ?? false
+        try self.turns.check(bytes, isTLS12: isTLS12)
     }
 
     /// The client's next bytes.
@@ -124,6 +131,7 @@ final class HandoffHandshake: HandshakeKeyUser {
             guard let hello = self.transcript.serverHello else { return .needsMore(bytes) }
             let isTLS13: Bool = hello.version == TLSVersion.tls13
             guard isTLS13 || self.observer.isCompleted else { return .needsMore(bytes) }
+            if !isTLS13 { try self.checkLastTLS12Flight(bytes) }
             let export: SessionExport = try self.export(isTLS13: isTLS13)
             return .exported(export, expectsFinish: isTLS13, bytes)
         } catch let failure as HandoffFailure {
@@ -153,11 +161,15 @@ final class HandoffHandshake: HandshakeKeyUser {
 
     /// A full handshake's first flight ends with ServerHelloDone, and nothing in it is encrypted.
     private func noteResumption(_ flight: ByteBuffer) {
-        var flight: ByteBuffer = flight
-        while let record = ClientRecords.next(&flight) {
-            let type: UInt8? = record.getInteger(at: record.readerIndex)
-            if type == ContentType.changeCipherSpec.rawValue { self.resumed = true }
-        }
+        self.resumed = ClientRecords.countBehindChangeCipherSpec(flight) != nil
+    }
+
+    /// The library protects exactly one record in TLS 1.2, its Finished: with the client's at the end, or in the first flight
+    /// of a resumed handshake. The edge goes on with the next sequence number.
+    private func checkLastTLS12Flight(_ bytes: ByteBuffer) throws(HandoffFailure) {
+        let isRight: Bool =
+            self.resumed ? bytes.readableBytes == 0 : ClientRecords.countBehindChangeCipherSpec(bytes) == 1
+        guard isRight else { throw .export("more than the Finished was protected") }
     }
 
     // MARK: After the export
@@ -208,7 +220,7 @@ final class HandoffHandshake: HandshakeKeyUser {
             do throws(KeyOperationError) {
                 return self.channel.eventLoop.makeSucceededFuture(ByteBuffer(bytes: try self.key.perform(operation)))
             } catch {
-                return self.channel.eventLoop.makeFailedFuture(HandoffFailure.keyFailed(error))
+                return self.channel.eventLoop.makeFailedFuture(HandoffFailure(error, of: operation))
             }
         }
         let promise: EventLoopPromise<ByteBuffer> = self.channel.eventLoop.makePromise()
@@ -217,7 +229,7 @@ final class HandoffHandshake: HandshakeKeyUser {
             self.keyUse = .answered
             switch result {
             case .success(let bytes): promise.succeed(ByteBuffer(bytes: bytes))
-            case .failure(let error): promise.fail(HandoffFailure.keyFailed(error))
+            case .failure(let error): promise.fail(HandoffFailure(error, of: operation))
             case nil: promise.fail(HandoffFailure.keyNotUsed)
             }
             self.step()

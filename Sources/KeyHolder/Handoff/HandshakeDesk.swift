@@ -7,7 +7,9 @@ import TLSWire
 /// Whose connection the handshakes are on: does for the desk what takes a connection.
 protocol HandshakeDeskHost: AnyObject {
     func reply(to id: UInt32, _ payload: ByteBuffer)
-    func refuse(_ id: UInt32, _ code: KeyErrorCode)
+    /// - Parameter isViolation: The edge's own doing; it is read more slowly if there is too much of it. Whatever clients can
+    ///   bring about is none.
+    func refuse(_ id: UInt32, _ code: KeyErrorCode, isViolation: Bool)
     /// Writes the audit line that was reserved for it, and counts.
     func conclude(_ line: AuditDraft, _ outcome: AuditOutcome)
     /// As ``HandoffHandshake/SlowKey``.
@@ -70,8 +72,9 @@ final class HandshakeDesk {
     /// - Parameter line: Reserved.
     func begin(_ request: HandshakeBegin, _ hello: ClientHello, _ site: Site, _ id: UInt32, _ line: AuditDraft) {
         guard let random = ClientRandom(hello.random) else { return self.refuse(id, .formatError, line, .formatError) }
-        guard self.turnsUnderWay < self.core.limits.inFlight, let count = self.core.clientHandshakes.begin(self.edge)
-        else { return self.refuse(id, .internalError, line, .overloaded) }
+        guard self.turnsUnderWay < self.core.limits.inFlight, let count = self.makeRoom() else {
+            return self.refuse(id, .internalError, line, .overloaded)
+        }
         let handshake: HandoffHandshake
         do {
             handshake = try self.makeHandshake(random, request.applicationProtocols, site)
@@ -89,6 +92,17 @@ final class HandshakeDesk {
         self.turnsUnderWay += 1
         self.watch(own)
         handshake.begin(request.clientBytes) { turn in self.turned(own, turn) }
+    }
+
+    /// Counts a handshake more. If there are too many, the oldest one here that waits for its client gives way: most clients
+    /// answer at once, so it is likely one that never will, and often only its tickets are lost.
+    private func makeRoom() -> Int? {
+        if let count = self.core.clientHandshakes.begin(self.edge) { return count }
+        guard let index = self.deadlines.firstIndex(where: { self.entries[$0.id].map { $0.pending == nil } ?? false })
+        else { return nil }
+        let oldest: UInt64 = self.deadlines.remove(at: index).id
+        self.end(oldest, .stalled, "gave way to a newer one")
+        return self.core.clientHandshakes.begin(self.edge)
     }
 
     private func makeHandshake(
@@ -116,12 +130,12 @@ final class HandshakeDesk {
         entry.turns += 1
         entry.bytes += request.clientBytes.readableBytes
         guard self.host?.stillGrantsHandoff(entry.site) ?? false else {
-            self.host?.refuse(id, .keyNotFound)
+            self.host?.refuse(id, .keyNotFound, isViolation: false)
             self.end(own, .denied)
             return nil
         }
         if let violation = Self.violation(of: entry, request.clientBytes) {
-            self.host?.refuse(id, .formatError)
+            self.host?.refuse(id, .formatError, isViolation: true)
             self.end(own, .formatError, violation)
             return nil
         }
@@ -139,7 +153,7 @@ final class HandshakeDesk {
         if entry.expectsFinish { return "continue after the session was exported" }
         if entry.turns > Self.maximumTurns { return "more turns than a handshake needs" }
         if entry.bytes > Self.maximumBytes { return "more bytes than a handshake needs" }
-        do throws(ClientRecordsError) { try ClientRecords.checkTurn(bytes) } catch { return "client bytes: \(error)" }
+        do throws(ClientRecordsError) { try entry.handshake.check(bytes) } catch { return "client bytes: \(error)" }
         return nil
     }
 
@@ -154,12 +168,12 @@ final class HandshakeDesk {
         }
         guard entry.pending == nil else { return Self.turning }
         guard entry.expectsFinish, entry.bytes + request.clientBytes.readableBytes <= Self.maximumBytes else {
-            self.host?.refuse(id, .formatError)
+            self.host?.refuse(id, .formatError, isViolation: true)
             self.end(own, .formatError, "finish at the wrong time, or with too many bytes")
             return nil
         }
         guard self.host?.stillGrantsHandoff(entry.site) ?? false else {
-            self.host?.refuse(id, .keyNotFound)
+            self.host?.refuse(id, .keyNotFound, isViolation: false)
             self.end(own, .denied)
             return nil
         }
@@ -168,7 +182,7 @@ final class HandshakeDesk {
             self.host?.reply(to: id, tickets)
             self.remove(own, .completed)
         } catch {
-            self.host?.refuse(id, error.code ?? .cryptographyFailed)
+            self.host?.refuse(id, error.code ?? .cryptographyFailed, isViolation: false)
             self.remove(own, .failed)
         }
         return nil
@@ -185,7 +199,7 @@ final class HandshakeDesk {
             self.answer(own, id, .needsMore, bytes)
         case .failed(let failure, let bytes):
             if let code = failure.code {
-                self.host?.refuse(id, code)
+                self.host?.refuse(id, code, isViolation: false)
             } else {
                 self.answer(own, id, .failed(reason: failure.reason), bytes)
             }
@@ -203,7 +217,7 @@ final class HandshakeDesk {
         self.entries[own]?.line = line
         // The grant may have gone while the key was at work.
         guard self.host?.stillGrantsHandoff(entry.site) ?? false else {
-            self.host?.refuse(id, .keyNotFound)
+            self.host?.refuse(id, .keyNotFound, isViolation: false)
             return self.end(own, .denied)
         }
         var session = ByteBuffer()
@@ -226,7 +240,7 @@ final class HandshakeDesk {
             return true
         } catch {
             self.core.logger.error("progress of a handshake could not be encoded", metadata: ["error": "\(error)"])
-            self.host?.refuse(id, .internalError)
+            self.host?.refuse(id, .internalError, isViolation: false)
             return false
         }
     }
@@ -243,7 +257,7 @@ final class HandshakeDesk {
 
     private func refuse(_ id: UInt32, _ code: KeyErrorCode, _ line: AuditDraft, _ outcome: AuditOutcome) {
         self.host?.conclude(line, outcome)
-        self.host?.refuse(id, code)
+        self.host?.refuse(id, code, isViolation: code == .formatError)
     }
 
     /// Ends a handshake by other means than success. What is known of it goes in its audit line, if that is still to be written.
@@ -252,7 +266,7 @@ final class HandshakeDesk {
         if let pending = entry.pending {
             self.turnsUnderWay -= 1
             self.entries[own]?.pending = nil
-            self.host?.refuse(pending, .internalError)
+            self.host?.refuse(pending, .internalError, isViolation: false)
         }
         if var line = entry.line {
             line.detail = detail

@@ -4,7 +4,7 @@ import Synchronization
 import TLSWire
 
 /// What the TLS library logged of one handshake. The exporter secret is never kept.
-struct LoggedSecrets: Sendable {
+struct LoggedSecrets: Equatable, Sendable {
     /// TLS 1.3, RFC 8446 section 7.1.
     var clientHandshake: Secret?
     var serverHandshake: Secret?

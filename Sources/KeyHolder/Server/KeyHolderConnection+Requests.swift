@@ -186,9 +186,9 @@ extension KeyHolderConnection: HandshakeDeskHost {
         self.flushSoon()
     }
 
-    func refuse(_ id: UInt32, _ code: KeyErrorCode) {
+    func refuse(_ id: UInt32, _ code: KeyErrorCode, isViolation: Bool) {
         self.send(.failure(id: id, code))
-        self.countRefusal()
+        if isViolation { self.countRefusal() }
         self.flushSoon()
     }
 
