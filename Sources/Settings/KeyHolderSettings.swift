@@ -28,6 +28,8 @@ public struct KeyHolderSettings: Hashable, Sendable {
         public var key: String
         /// nil: the DNS names of the certificate.
         public var domains: [ServerNamePattern]?
+        /// Whether handoff takes TLS 1.2 clients that encrypt their secret to the certificate's key: no forward secrecy.
+        public var allowsRSAKeyExchange: Bool = false
     }
 
     /// What one edge may do for some sites.
@@ -55,6 +57,10 @@ public struct KeyHolderSettings: Hashable, Sendable {
         public var connections: Int = 1024
         /// Requests under way on one connection.
         public var inFlight: Int = 4096
+        /// TLS handshakes with clients (handoff) under way for one edge, on all its connections.
+        public var clientHandshakes: Int = 4096
+        /// For each of them, from its first message to its last.
+        public var clientHandshakeTimeout: Duration = .seconds(15)
 
         public init() {}
     }

@@ -22,4 +22,5 @@ enum SettingsRanges {
     static let rate: ClosedRange<Int> = 1...10_000_000
     static let defaultRate = 1000
     static let keyHolderConnections: ClosedRange<Int> = 1...1_000_000
+    static let clientHandshakes: ClosedRange<Int> = 1...16_384
 }

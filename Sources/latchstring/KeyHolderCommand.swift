@@ -114,7 +114,9 @@ extension KeyHolderConfiguration {
                 chainFile: settings.identity.certificate, keyFile: settings.identity.key,
                 authorityFile: settings.identity.authority),
             sites: settings.sites.map { site in
-                SiteConfiguration(chain: .file(site.certificate), key: .file(site.key), domains: site.domains)
+                SiteConfiguration(
+                    chain: .file(site.certificate), key: .file(site.key), domains: site.domains,
+                    allowsRSAKeyExchange: site.allowsRSAKeyExchange)
             },
             grants: settings.grants.map { grant in
                 GrantConfiguration(
@@ -123,6 +125,8 @@ extension KeyHolderConfiguration {
             audit: Self.destination(settings.audit))
         self.limits.connections = settings.limits.connections
         self.limits.inFlight = settings.limits.inFlight
+        self.limits.clientHandshakesPerEdge = settings.limits.clientHandshakes
+        self.limits.clientHandshakeTimeout = TimeAmount(settings.limits.clientHandshakeTimeout)
         self.limits.signingThreads = settings.threads
     }
 

@@ -41,6 +41,7 @@ struct DocumentationTests {
             ("### `limits` of an edge", "hello-timeout", SettingsRanges.helloTimeout),
             ("### `limits` of an edge", "handshake-timeout", SettingsRanges.handshakeTimeout),
             ("### `limits` of an edge", "idle", SettingsRanges.keepAliveIdle),
+            ("### `limits` of a key holder", "client-handshake-timeout", SettingsRanges.handshakeTimeout),
         ] as [(String, String, ClosedRange<Duration>)])
     func durations(heading: String, key: String, range: ClosedRange<Duration>) {
         let lowest = DurationText.describe(range.lowerBound)
@@ -60,6 +61,7 @@ struct DocumentationTests {
             ("### `grants`", "rate", SettingsRanges.rate),
             ("### `limits` of a key holder", "connections", SettingsRanges.keyHolderConnections),
             ("### `limits` of a key holder", "in-flight", SettingsRanges.inFlight),
+            ("### `limits` of a key holder", "client-handshakes", SettingsRanges.clientHandshakes),
             ("## An edge's file", "threads", SettingsRanges.threads),
             ("## A key holder's file", "threads", SettingsRanges.threads),
         ] as [(String, String, ClosedRange<Int>)])

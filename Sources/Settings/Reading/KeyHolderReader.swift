@@ -64,7 +64,7 @@ struct KeyHolderReader {
         return self.values.list(node, of: "site") { item in
             guard
                 let reader = MappingReader(
-                    item, noun: "a site", keys: ["certificate", "key", "domains"], misplaced: misplaced,
+                    item, noun: "a site", keys: ["certificate", "key", "domains", "tls"], misplaced: misplaced,
                     report: self.report)
             else { return nil }
             let values = self.values
@@ -77,10 +77,20 @@ struct KeyHolderReader {
                     return pattern
                 }
             }
+            let allowsRSAKeyExchange = reader.optional("tls") { self.rsaKeyExchange($0) } ?? false
             guard let certificate, let key else { return nil }
             return KeyHolderSettings.Site(
-                location: self.report.location(item.position), certificate: certificate, key: key, domains: domains)
+                location: self.report.location(item.position), certificate: certificate, key: key, domains: domains,
+                allowsRSAKeyExchange: allowsRSAKeyExchange)
         }
+    }
+
+    /// What a site's `tls` says of the handshakes that the key holder makes for it.
+    private func rsaKeyExchange(_ node: ConfigurationNode) -> Bool? {
+        guard let reader = MappingReader(node, noun: "tls", keys: ["rsa-key-exchange"], report: self.report) else {
+            return nil
+        }
+        return reader.optional("rsa-key-exchange") { self.values.boolean($0) }
     }
 
     private static func edgeKey(_ key: String) -> MappingReader.Misplaced {
@@ -113,7 +123,7 @@ struct KeyHolderReader {
         let sites = reader.required("sites", remedy: "Write sites: [www.example.com].") { node in
             values.list(node, of: "domain") { values.pattern($0) }
         }
-        let operations = reader.required("operations", remedy: "Write operations: [keyless].") { node in
+        let operations = reader.required("operations", remedy: "Write operations: [handoff].") { node in
             values.list(node, of: "operation") { self.operations($0) }.reduce(into: Set()) { $0.formUnion($1) }
         }
         let rate = reader.optional("rate") { values.integer($0, in: SettingsRanges.rate) }
@@ -145,7 +155,10 @@ struct KeyHolderReader {
 
     private func limits(_ node: ConfigurationNode) -> KeyHolderSettings.Limits? {
         guard
-            let reader = MappingReader(node, noun: "limits", keys: ["connections", "in-flight"], report: self.report)
+            let reader = MappingReader(
+                node, noun: "limits",
+                keys: ["connections", "in-flight", "client-handshakes", "client-handshake-timeout"],
+                report: self.report)
         else { return nil }
         var limits = KeyHolderSettings.Limits()
         if let value = reader.optional(
@@ -155,6 +168,16 @@ struct KeyHolderReader {
         }
         if let value = reader.optional("in-flight", { self.values.integer($0, in: SettingsRanges.inFlight) }) {
             limits.inFlight = value
+        }
+        if let value = reader.optional(
+            "client-handshakes", { self.values.integer($0, in: SettingsRanges.clientHandshakes) })
+        {
+            limits.clientHandshakes = value
+        }
+        if let value = reader.optional(
+            "client-handshake-timeout", { self.values.duration($0, in: SettingsRanges.handshakeTimeout) })
+        {
+            limits.clientHandshakeTimeout = value
         }
         return limits
     }
