@@ -1,0 +1,523 @@
+import Fleet
+import KeyProtocol
+import NIOCore
+import NIOSSL
+import RecordLayer
+import Testing
+
+@testable import KeyHolder
+
+@Suite("Handoff among edges and clients that mean ill", .timeLimit(.minutes(2)))
+struct HandoffAbuseTests {
+    private static func hello(
+        _ name: String = "p256.test", _ configure: (inout TLSConfiguration) -> Void = { _ in }
+    ) async throws -> (HandoffClient, ByteBuffer) {
+        let client = try await HandoffClient(name, configure)
+        return (client, try await client.bytes())
+    }
+
+    private static func isServed(_ edge: TestEdge) async throws -> Bool {
+        let client = try await HandoffClient("p256.test")
+        let lent = try await LentSession.shake(client, edge)
+        try await lent.exchange(client)
+        await client.end()
+        return true
+    }
+
+    // MARK: Order
+
+    @Test("Ids that are not under way, or not on this connection, are refused; others go on")
+    func unknownIDs() async throws {
+        let holder = try await TestHolder()
+        let edge = try await holder.edge("paris")
+        let other = try await holder.edge("paris")
+        let (client, hello) = try await Self.hello()
+        let progress = try await edge.begin(hello)
+        #expect(progress.handshake == 1)
+        let record = ByteBuffer(bytes: [22, 3, 3, 0, 1, 1])
+        for id: UInt64 in [0, 1, 2, .max] {
+            await #expect(throws: KeyErrorCode.formatError) { try await other.proceed(id, record) }
+            await #expect(throws: KeyErrorCode.formatError) { try await other.finish(id, record) }
+            await #expect(throws: KeyErrorCode.formatError) { try await other.finish(id) }
+        }
+        try await client.take(progress.serverBytes)
+        #expect(try await edge.finish(1, try await client.bytes()).readableBytes > 0)
+        // Once is once.
+        await #expect(throws: KeyErrorCode.formatError) { try await edge.finish(1) }
+        #expect(try await Self.isServed(edge))
+        await client.end()
+        let lines = try await holder.stop()
+        #expect(lines.filter { $0["outcome"] == "ok" }.count == 2)
+        #expect(lines.filter { $0["detail"] == "no such handshake on this connection" }.count == 13)
+    }
+
+    @Test("A continue after the export and a finish before it end the handshake")
+    func wrongOrder() async throws {
+        let holder = try await TestHolder()
+        let edge = try await holder.edge("paris")
+        let (client, hello) = try await Self.hello()
+        let exported = try await edge.begin(hello)
+        try await client.take(exported.serverBytes)
+        let finished: ByteBuffer = try await client.bytes()
+        await #expect(throws: KeyErrorCode.formatError) { try await edge.proceed(exported.handshake, finished) }
+        await #expect(throws: KeyErrorCode.formatError) { try await edge.finish(exported.handshake, finished) }
+
+        let (second, retry) = try await Self.hello { $0.curves = [.secp521r1, .secp256r1] }
+        let asked = try await edge.begin(retry)
+        #expect(asked.state == .needsMore)
+        try await second.take(asked.serverBytes)
+        let again: ByteBuffer = try await second.bytes()
+        await #expect(throws: KeyErrorCode.formatError) { try await edge.finish(asked.handshake, again) }
+        await #expect(throws: KeyErrorCode.formatError) { try await edge.proceed(asked.handshake, again) }
+        #expect(try await Self.isServed(edge))
+        await client.end()
+        await second.end()
+        let lines = try await holder.stop()
+        #expect(
+            lines.map { $0["outcome"] } == ["ok", "format-error", "format-error", "format-error", "ok"])
+        #expect(lines[2]["detail"]?.contains("finish at the wrong time") == true)
+    }
+
+    @Test("A client that is gone is forgotten at any point", arguments: [0, 1, 2])
+    func forgotten(point: Int) async throws {
+        let holder = try await TestHolder()
+        let edge = try await holder.edge("paris")
+        let (client, hello) = try await Self.hello {
+            if point == 0 { $0.curves = [.secp521r1, .secp256r1] }
+            if point == 1 { $0.maximumTLSVersion = .tlsv12 }
+        }
+        let progress = try await edge.begin(hello)
+        #expect((progress.state == .needsMore) == (point < 2))
+        #expect(try await edge.finish(progress.handshake).readableBytes == 0)
+        await #expect(throws: KeyErrorCode.formatError) { try await edge.finish(progress.handshake) }
+        // Its random is free again.
+        #expect(try await edge.begin(hello).handshake == progress.handshake + 1)
+        await client.end()
+        await edge.close()
+        let lines = try await holder.stop()
+        let first = lines.first { $0["detail"] == "the client is gone" }
+        #expect(first?["outcome"] == (point < 2 ? "abandoned" : nil))
+        #expect(first?["tls_version"] == (point == 1 ? "TLS 1.2" : nil))
+    }
+
+    // MARK: Bytes
+
+    @Test("Anything but one hello to begin with is refused")
+    func badHello() async throws {
+        let holder = try await TestHolder()
+        let edge = try await holder.edge("paris")
+        let (client, hello) = try await Self.hello()
+        let bytes: [UInt8] = Array(hello.readableBytesView)
+        for bad in [
+            Array(bytes.dropLast()), bytes + [0], bytes + bytes, bytes + [23, 3, 3, 0, 1, 0], [22, 3, 1, 0, 0],
+            [23, 3, 3, 0, 1, 0], Array("GET / HTTP/1.1\r\n\r\n".utf8), [UInt8](repeating: 0, count: 60_000),
+        ] {
+            await #expect(throws: KeyErrorCode.formatError) { try await edge.begin(ByteBuffer(bytes: bad)) }
+        }
+        #expect(try await Self.isServed(edge))
+        await client.end()
+        #expect(try await holder.stop().filter { $0["outcome"] == "format-error" }.count == 8)
+    }
+
+    @Test("A wrong Finished gives no tickets and nothing to send, in TLS 1.3")
+    func wrongFinished() async throws {
+        let holder = try await TestHolder()
+        let edge = try await holder.edge("paris")
+        for kind in 0..<5 {
+            let (client, hello) = try await Self.hello()
+            let progress = try await edge.begin(hello)
+            try await client.take(progress.serverBytes)
+            var finished: ByteBuffer = try await client.bytes()
+            let last: Int = finished.writerIndex - 1
+            switch kind {
+            case 0: finished.setInteger(finished.getInteger(at: last, as: UInt8.self)! ^ 1, at: last)
+            case 1: finished.moveWriterIndex(to: last)
+            case 2: finished.writeBytes([23, 3, 3, 0, 1, 0])
+            case 3: finished = ByteBuffer(bytes: [UInt8](repeating: 0xAA, count: 500))
+            default: finished = ByteBuffer(bytes: [21, 3, 3, 0, 2, 2, 40])
+            }
+            await #expect(throws: KeyErrorCode.cryptographyFailed) {
+                try await edge.finish(progress.handshake, finished)
+            }
+            await #expect(throws: KeyErrorCode.formatError) { try await edge.finish(progress.handshake, finished) }
+            await client.end()
+        }
+        #expect(try await Self.isServed(edge))
+        _ = try await holder.stop()
+    }
+
+    @Test("A wrong Finished in TLS 1.2 is an alert and no session")
+    func wrongFinishedTLS12() async throws {
+        let holder = try await TestHolder()
+        let edge = try await holder.edge("paris")
+        let (client, hello) = try await Self.hello { $0.maximumTLSVersion = .tlsv12 }
+        let progress = try await edge.begin(hello)
+        try await client.take(progress.serverBytes)
+        var finished: ByteBuffer = try await client.bytes()
+        let last: Int = finished.writerIndex - 1
+        finished.setInteger(finished.getInteger(at: last, as: UInt8.self)! ^ 1, at: last)
+        let failed = try await edge.proceed(progress.handshake, finished)
+        guard case .failed(let reason) = failed.state else { throw HandoffTestError.notExported(failed) }
+        #expect(reason.hasPrefix("TLS handshake failed: "))
+        #expect(failed.serverBytes.getInteger(at: 0, as: UInt8.self) == 21)
+        await client.end()
+        let lines = try await holder.stop()
+        #expect(lines.map { $0["outcome"] } == ["handshake-failed"])
+        #expect(lines[0]["tls_version"] == "TLS 1.2" && lines[0]["detail"] == reason)
+    }
+
+    @Test("What comes behind the Finished in TLS 1.2 is the session's and not taken here", arguments: [0, 1, 2])
+    func behindFinished(kind: Int) async throws {
+        let holder = try await TestHolder()
+        let edge = try await holder.edge("paris")
+        let (client, hello) = try await Self.hello { $0.maximumTLSVersion = .tlsv12 }
+        let progress = try await edge.begin(hello)
+        try await client.take(progress.serverBytes)
+        var finished: ByteBuffer = try await client.bytes()
+        finished.writeBytes([[22, 3, 3, 0, 1, 1], [21, 3, 3, 0, 2, 1, 0], [23, 3, 3, 0, 1, 1]][kind] as [UInt8])
+        await #expect(throws: KeyErrorCode.formatError) {
+            try await edge.proceed(progress.handshake, finished)
+        }
+        await client.end()
+        #expect(try await holder.stop().map { $0["outcome"] } == ["format-error"])
+    }
+
+    @Test("Garbage at any turn is answered, and ends the handshake", arguments: [0, 1])
+    func garbage(kind: Int) async throws {
+        let holder = try await TestHolder()
+        let edge = try await holder.edge("paris")
+        let garbage: [[UInt8]] = [
+            [22, 3, 3, 0, 4, 1, 0, 0, 0], [20, 3, 3, 0, 1, 2], [21, 3, 3, 0, 2, 2, 40], [21, 3, 3, 0, 2, 1, 0],
+            [22, 3, 3, 0, 0], [22, 3, 3, 0x40, 0] + [UInt8](repeating: 0, count: 0x4000),
+            [22, 3, 3, 0, 40] + [UInt8](repeating: 0xAB, count: 40),
+        ]
+        for bytes in garbage {
+            let (client, hello) = try await Self.hello {
+                if kind == 0 { $0.curves = [.secp521r1, .secp256r1] } else { $0.maximumTLSVersion = .tlsv12 }
+            }
+            var progress = try await edge.begin(hello)
+            // An empty record or a warning may pass; never for ever.
+            for _ in 0..<HandshakeDesk.maximumTurns where progress.state == .needsMore {
+                progress = try await edge.proceed(progress.handshake, ByteBuffer(bytes: bytes))
+            }
+            if progress.state == .needsMore {
+                await #expect(throws: KeyErrorCode.formatError) {
+                    try await edge.proceed(progress.handshake, ByteBuffer(bytes: bytes))
+                }
+            } else {
+                guard case .failed = progress.state else { throw HandoffTestError.notExported(progress) }
+            }
+            await #expect(throws: KeyErrorCode.formatError) { try await edge.finish(progress.handshake) }
+            await client.end()
+        }
+        #expect(try await Self.isServed(edge))
+        let lines = try await holder.stop()
+        #expect(!lines.contains { $0["operation"] == "handoff" && $0["outcome"] == "overloaded" })
+    }
+
+    @Test("A handshake takes so many bytes and no more")
+    func tooManyBytes() async throws {
+        let holder = try await TestHolder()
+        let edge = try await holder.edge("paris")
+        let (client, hello) = try await Self.hello()
+        let progress = try await edge.begin(hello)
+        try await client.take(progress.serverBytes)
+        let finished: ByteBuffer = try await client.bytes()
+        let block = ByteBuffer(repeating: 0, count: HandshakeDesk.maximumBytes - hello.readableBytes + 1)
+        await #expect(throws: KeyErrorCode.formatError) { try await edge.finish(progress.handshake, block) }
+        await #expect(throws: KeyErrorCode.formatError) { try await edge.finish(progress.handshake, finished) }
+        await client.end()
+        _ = try await holder.stop()
+    }
+
+    // MARK: Floods
+
+    @Test("Two handshakes with one client random are not made at once, whoever asks")
+    func duplicateRandom() async throws {
+        let holder = try await TestHolder()
+        let paris = try await holder.edge("paris")
+        let rome = try await holder.edge("rome")
+        // One that is under way for as long as it takes.
+        let (client, hello) = try await Self.hello { $0.maximumTLSVersion = .tlsv12 }
+        let progress = try await paris.begin(hello)
+        for edge in [paris, rome] {
+            await #expect(throws: KeyErrorCode.internalError) { try await edge.begin(hello) }
+        }
+        try await client.take(progress.serverBytes)
+        let exported = try await paris.proceed(progress.handshake, try await client.bytes())
+        guard case .exported = exported.state else { throw HandoffTestError.notExported(exported) }
+        _ = try await rome.begin(hello)
+        await client.end()
+        await rome.close()
+        let lines = try await holder.stop()
+        #expect(lines.map { $0["outcome"] } == ["handshake-failed", "handshake-failed", "ok", "abandoned"])
+        #expect(lines[0]["detail"]?.contains("client random") == true)
+    }
+
+    @Test("Beyond the limit the oldest handshake gives way, on this connection only")
+    func flood() async throws {
+        var limits = KeyHolderLimits()
+        limits.clientHandshakesPerEdge = 4
+        let holder = try await TestHolder(limits: limits)
+        let edge = try await holder.edge("paris")
+        let sibling = try await holder.edge("paris")
+        let rome = try await holder.edge("rome")
+        var clients: [(HandoffClient, HandshakeProgress)] = []
+        for _ in 0..<6 {
+            let (client, hello) = try await Self.hello()
+            clients.append((client, try await edge.begin(hello)))
+        }
+        // A connection that has none of its own can make none give way.
+        let (late, hello) = try await Self.hello()
+        await #expect(throws: KeyErrorCode.internalError) { try await sibling.begin(hello) }
+        #expect(try await Self.isServed(rome))
+        for (index, (client, progress)) in clients.enumerated() {
+            try await client.take(progress.serverBytes)
+            let finished: ByteBuffer = try await client.bytes()
+            if index < 2 {
+                await #expect(throws: KeyErrorCode.formatError) {
+                    try await edge.finish(progress.handshake, finished)
+                }
+            } else {
+                #expect(try await edge.finish(progress.handshake, finished).readableBytes > 0)
+            }
+            await client.end()
+        }
+        #expect(try await Self.isServed(sibling))
+        await late.end()
+        let lines = try await holder.stop()
+        #expect(lines.filter { $0["outcome"] == "ok" }.count == 8)
+        #expect(lines.filter { $0["outcome"] == "overloaded" }.count == 1)
+    }
+
+    @Test("A handshake that stalls ends, before the export with an audit line")
+    func stall() async throws {
+        var limits = KeyHolderLimits()
+        limits.clientHandshakeTimeout = .seconds(2)
+        let holder = try await TestHolder(limits: limits)
+        let edge = try await holder.edge("paris")
+        let (client, hello) = try await Self.hello { $0.maximumTLSVersion = .tlsv12 }
+        _ = try await edge.begin(hello)
+        let (second, other) = try await Self.hello()
+        let exported = try await edge.begin(other)
+        try await second.take(exported.serverBytes)
+        let finished: ByteBuffer = try await second.bytes()
+        // While it is under way, nobody else can have its random.
+        var isOver: Bool = false
+        for _ in 0..<600 where !isOver {
+            isOver = (try? await edge.begin(hello)) != nil
+            if !isOver { try await Task.sleep(for: .milliseconds(50)) }
+        }
+        #expect(isOver)
+        // That was the first one's; the second one's time is up soon after.
+        try await Task.sleep(for: .seconds(2))
+        await #expect(throws: KeyErrorCode.formatError) { try await edge.finish(exported.handshake, finished) }
+        await client.end()
+        await second.end()
+        await edge.close()
+        let lines = try await holder.stop()
+        #expect(lines.contains { $0["outcome"] == "stalled" && $0["tls_version"] == "TLS 1.2" })
+    }
+
+    // MARK: Slow keys
+
+    @Test("While a slow key is at work, requests for its handshake are refused and others go on")
+    func slowKey() async throws {
+        let store = HeldKeyStore()
+        let holder = try await TestHolder(keyStore: store)
+        let edge = try await holder.edge("paris")
+        let (client, hello) = try await Self.hello("rsa.test")
+        let begin = HandshakeBegin(applicationProtocols: ["h2"], clientBytes: hello)
+        try edge.send([
+            KeyPacket(id: 5, body: TestEdge.message(.handshakeBegin, "rsa.test", try begin.encoded()))
+        ])
+        await store.gate.arrived(1)
+        let record = ByteBuffer(bytes: [22, 3, 3, 0, 1, 1])
+        await #expect(throws: KeyErrorCode.formatError) { try await edge.proceed(1, record) }
+        await #expect(throws: KeyErrorCode.formatError) { try await edge.finish(1, record) }
+        #expect(try await Self.isServed(edge))
+        await store.gate.open()
+        let answer: KeyPacket = try #require(await edge.answers(1).first)
+        #expect(answer.id == 5)
+        let progress = try HandshakeProgress(decoding: answer.body.payload)
+        try await client.take(progress.serverBytes)
+        #expect(try await edge.finish(progress.handshake, try await client.bytes()).readableBytes > 0)
+        await client.end()
+        let lines = try await holder.stop()
+        #expect(lines.map { $0["outcome"] } == ["format-error", "format-error", "ok", "ok"])
+    }
+
+    @Test("A handshake that is forgotten while a slow key is at work never comes back")
+    func forgottenWhileSlow() async throws {
+        let store = HeldKeyStore()
+        let holder = try await TestHolder(keyStore: store)
+        let edge = try await holder.edge("paris")
+        let (client, hello) = try await Self.hello("rsa.test")
+        let begin = HandshakeBegin(applicationProtocols: ["h2"], clientBytes: hello)
+        try edge.send([
+            KeyPacket(id: 5, body: TestEdge.message(.handshakeBegin, "rsa.test", try begin.encoded()))
+        ])
+        await store.gate.arrived(1)
+        try edge.send([
+            KeyPacket(id: 6, body: TestEdge.message(.handshakeFinish, nil, HandshakeFinish(handshake: 1).encoded()))
+        ])
+        let answers: [KeyPacket] = await edge.answers(2)
+        #expect(answers.first { $0.id == 5 }?.body.errorCode == .internalError)
+        #expect(answers.first { $0.id == 6 }?.body.opcode == .success)
+        await store.gate.open()
+        #expect(try await Self.isServed(edge))
+        await client.end()
+        #expect(try await holder.stop().map { $0["outcome"] } == ["abandoned", "ok"])
+    }
+
+    @Test("A grant that goes while a slow key is at work takes the session with it")
+    func reloadWhileSlow() async throws {
+        let store = HeldKeyStore()
+        let holder = try await TestHolder(keyStore: store)
+        let edge = try await holder.edge("paris")
+        let (client, hello) = try await Self.hello("rsa.test")
+        let begin = HandshakeBegin(applicationProtocols: ["h2"], clientBytes: hello)
+        try edge.send([
+            KeyPacket(id: 5, body: TestEdge.message(.handshakeBegin, "rsa.test", try begin.encoded()))
+        ])
+        await store.gate.arrived(1)
+        var configuration = holder.configuration
+        configuration.grants = [
+            try PolicyFixtures.grant("paris", "p256.test", operations: [.certificate, .handoff], rate: 1000),
+            try PolicyFixtures.grant("paris", "rsa.test", operations: KeyProtocol.Operation.keyless),
+        ]
+        try holder.server.reload(configuration)
+        await store.gate.open()
+        let answer: KeyPacket = try #require(await edge.answers(1).first)
+        #expect(answer.body.errorCode == .keyNotFound)
+        #expect(try await Self.isServed(edge))
+        await client.end()
+        let lines = try await holder.stop()
+        #expect(lines.map { $0["outcome"] } == ["denied", "ok"])
+        // What was about to be lent is known.
+        #expect(lines[0]["tls_version"] == "TLS 1.3")
+    }
+
+    // MARK: Reloads and ends
+
+    @Test("A grant that goes between the turns ends the handshake; so does a new key")
+    func reloadBetweenTurns() async throws {
+        let holder = try await TestHolder()
+        let edge = try await holder.edge("paris")
+        let (client, hello) = try await Self.hello { $0.maximumTLSVersion = .tlsv12 }
+        let progress = try await edge.begin(hello)
+        let (second, other) = try await Self.hello()
+        let exported = try await edge.begin(other)
+        var configuration = holder.configuration
+        configuration.grants = [
+            try PolicyFixtures.grant("paris", "p256.test", operations: KeyProtocol.Operation.keyless)
+        ]
+        try holder.server.reload(configuration)
+        try await client.take(progress.serverBytes)
+        let bytes: ByteBuffer = try await client.bytes()
+        await #expect(throws: KeyErrorCode.keyNotFound) { try await edge.proceed(progress.handshake, bytes) }
+        try await second.take(exported.serverBytes)
+        let finished: ByteBuffer = try await second.bytes()
+        await #expect(throws: KeyErrorCode.keyNotFound) { try await edge.finish(exported.handshake, finished) }
+        // The same grants again, and another key.
+        configuration = holder.configuration
+        try holder.server.reload(configuration)
+        let (third, last) = try await Self.hello { $0.maximumTLSVersion = .tlsv12 }
+        let begun = try await edge.begin(last)
+        let renewed = try TestHolder.siteAuthority.get().issueSite(
+            domains: ["p256.test", "*.p256.test"], keyType: .p256)
+        configuration.sites[0] = TestHolder.site(renewed)
+        try holder.server.reload(configuration)
+        try await third.take(begun.serverBytes)
+        let reply: ByteBuffer = try await third.bytes()
+        await #expect(throws: KeyErrorCode.keyNotFound) { try await edge.proceed(begun.handshake, reply) }
+        #expect(try await Self.isServed(edge))
+        for client in [client, second, third] { await client.end() }
+        let lines = try await holder.stop()
+        #expect(lines.map { $0["outcome"] } == ["ok", "denied", "denied", "ok"])
+    }
+
+    @Test("A reload that changes nothing disturbs no handshake")
+    func harmlessReload() async throws {
+        let holder = try await TestHolder()
+        let edge = try await holder.edge("paris")
+        let (client, hello) = try await Self.hello { $0.maximumTLSVersion = .tlsv12 }
+        let progress = try await edge.begin(hello)
+        try holder.server.reload(holder.configuration)
+        try await client.take(progress.serverBytes)
+        let exported = try await edge.proceed(progress.handshake, try await client.bytes())
+        guard case .exported = exported.state else { throw HandoffTestError.notExported(exported) }
+        await client.end()
+        #expect(try await holder.stop().map { $0["outcome"] } == ["ok"])
+    }
+
+    @Test("An edge that is cut off, or a key holder that stops, ends its handshakes", arguments: [false, true])
+    func ends(isStop: Bool) async throws {
+        let holder = try await TestHolder()
+        let edge = try await holder.edge("paris")
+        let (client, hello) = try await Self.hello { $0.maximumTLSVersion = .tlsv12 }
+        _ = try await edge.begin(hello)
+        let (second, other) = try await Self.hello()
+        _ = try await edge.begin(other)
+        if !isStop {
+            var configuration = holder.configuration
+            configuration.grants = try TestHolder.grants(["rome"])
+            try holder.server.reload(configuration)
+            #expect(await edge.next() == nil)
+        }
+        await client.end()
+        await second.end()
+        let lines = try await holder.stop()
+        #expect(lines.filter { $0["operation"] == "handoff" }.map { $0["outcome"] } == ["ok", "abandoned"])
+    }
+
+    @Test("A key holder that stops lets a slow key finish its handshake's turn")
+    func stopWhileSlow() async throws {
+        let store = HeldKeyStore()
+        let holder = try await TestHolder(keyStore: store)
+        let edge = try await holder.edge("paris")
+        let (client, hello) = try await Self.hello("rsa.test")
+        let begin = HandshakeBegin(applicationProtocols: ["h2"], clientBytes: hello)
+        try edge.send([
+            KeyPacket(id: 5, body: TestEdge.message(.handshakeBegin, "rsa.test", try begin.encoded()))
+        ])
+        await store.gate.arrived(1)
+        async let lines = holder.stop()
+        await store.gate.open()
+        #expect(await edge.answers(1).first?.body.opcode == .success)
+        await client.end()
+        #expect(try await lines.map { $0["outcome"] } == ["ok"])
+    }
+
+    @Test("Begins count against the grant's rate; turns and finishes don't")
+    func rate() async throws {
+        let holder = try await TestHolder()
+        var configuration = holder.configuration
+        configuration.grants = [
+            try PolicyFixtures.grant("paris", "p256.test", operations: KeyProtocol.Operation.handingOff, rate: 1)
+        ]
+        try holder.server.reload(configuration)
+        let edge = try await holder.edge("paris")
+        let (client, hello) = try await Self.hello { $0.curves = [.secp521r1, .secp256r1] }
+        let packets: [KeyPacket] = try (0..<20).map { index in
+            var bytes: ByteBuffer = hello
+            // Each with a random of its own, but for the first: it stands behind headers and version.
+            if index > 0 { bytes.setInteger(UInt64(index), at: bytes.readerIndex + 11) }
+            let begin = HandshakeBegin(applicationProtocols: ["h2"], clientBytes: bytes)
+            return KeyPacket(
+                id: UInt32(index), body: TestEdge.message(.handshakeBegin, "p256.test", try begin.encoded()))
+        }
+        try edge.send(packets)
+        let answers: [KeyPacket] = await edge.answers(20)
+        // A burst of two, and what comes back in as little time as this takes.
+        #expect(answers.filter { $0.body.errorCode == .internalError }.count >= 10)
+        let first: KeyPacket = try #require(answers.first { $0.id == 0 })
+        let progress = try HandshakeProgress(decoding: first.body.payload)
+        try await client.take(progress.serverBytes)
+        let exported = try await edge.proceed(progress.handshake, try await client.bytes())
+        try await client.take(exported.serverBytes)
+        #expect(try await edge.finish(exported.handshake, try await client.bytes()).readableBytes > 0)
+        await client.end()
+        #expect(try await holder.stop().filter { $0["outcome"] == "rate-limited" }.count >= 10)
+    }
+}

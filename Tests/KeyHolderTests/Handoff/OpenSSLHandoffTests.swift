@@ -1,0 +1,117 @@
+import Foundation
+import KeyProtocol
+import Testing
+
+@testable import KeyHolder
+
+/// Another TLS library at the client's end: every suite and group, and tickets from one edge used at another.
+@Suite("Handoff: openssl's client", .timeLimit(.minutes(3)))
+struct OpenSSLHandoffTests {
+    static let served = "served through an edge"
+
+    private static func client(
+        _ arguments: String, name: String = "p256.test", _ holder: TestHolder, edge: String = "paris"
+    ) async throws -> String {
+        let edge = try await holder.edge(edge)
+        let output: String = try await EdgeStandIn.client(arguments, through: edge, name: name)
+        await edge.close()
+        return output
+    }
+
+    @Test("TLS 1.3: each suite, each group that goes with a HelloRetryRequest or without, each kind of key")
+    func tls13() async throws {
+        let holder = try await TestHolder()
+        for name in ["p256.test", "rsa.test", "ed.test"] {
+            for suite in ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"] {
+                // X448 is what the server does not have: it asks for the other group.
+                for groups in ["X25519", "P-256", "P-384", "X448:P-256"] {
+                    let output: String = try await Self.client(
+                        "-tls1_3 -ciphersuites \(suite) -groups \(groups) -alpn http/1.1", name: name, holder)
+                    #expect(output.contains(Self.served), "\(name) \(suite) \(groups)")
+                    #expect(output.contains("New, TLSv1.3, Cipher is \(suite)"))
+                    #expect(output.contains("ALPN protocol: http/1.1"))
+                }
+            }
+        }
+        let lines = try await holder.stop()
+        #expect(lines.count == 36)
+        #expect(lines.allSatisfy { $0["outcome"] == "ok" && $0["tls_version"] == "TLS 1.3" && $0["resumed"] == "0" })
+    }
+
+    @Test("TLS 1.2: each ECDHE suite with AEAD, with each kind of key that it is for")
+    func tls12() async throws {
+        let holder = try await TestHolder()
+        for (name, kind) in [("p256.test", "ECDSA"), ("rsa.test", "RSA"), ("ed.test", "ECDSA")] {
+            for cipher in ["AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305"] {
+                let output: String = try await Self.client(
+                    "-tls1_2 -cipher ECDHE-\(kind)-\(cipher) -alpn http/1.1", name: name, holder)
+                #expect(output.contains(Self.served), "\(name) \(cipher)")
+                #expect(output.contains("Cipher is ECDHE-\(kind)-\(cipher)"))
+            }
+        }
+        let lines = try await holder.stop()
+        #expect(lines.count == 9)
+        #expect(lines.allSatisfy { $0["outcome"] == "ok" && $0["tls_version"] == "TLS 1.2" && $0["resumed"] == "0" })
+    }
+
+    @Test("What has no AEAD, or is older than TLS 1.2, gets an alert")
+    func refused() async throws {
+        let holder = try await TestHolder()
+        for arguments in [
+            "-tls1_2 -cipher ECDHE-ECDSA-AES128-SHA256@SECLEVEL=0", "-tls1_1 -cipher ALL@SECLEVEL=0",
+            "-tls1_2 -cipher DHE-RSA-AES128-GCM-SHA256@SECLEVEL=0",
+        ] {
+            let output: String = try await Self.client(arguments, holder)
+            #expect(!output.contains(Self.served))
+            #expect(output.contains("alert"), "\(output)")
+        }
+        let lines = try await holder.stop()
+        #expect(lines.map { $0["outcome"] } == Array(repeating: "handshake-failed", count: 3))
+        #expect(lines.allSatisfy { $0["operation"] == "handoff" && $0["detail"]?.contains("TLS handshake") == true })
+    }
+
+    @Test("RSA key exchange only where the site asks for it")
+    func rsaKeyExchange() async throws {
+        let holder = try await TestHolder()
+        let output: String = try await Self.client("-tls1_2 -cipher AES128-GCM-SHA256", name: "rsa.test", holder)
+        #expect(!output.contains(Self.served) && output.contains("alert"))
+        var configuration = holder.configuration
+        configuration.sites = configuration.sites.enumerated().map { index, site in
+            var site = site
+            site.allowsRSAKeyExchange = index == 1
+            return site
+        }
+        try holder.server.reload(configuration)
+        for cipher in ["AES128-GCM-SHA256", "AES256-GCM-SHA384"] {
+            let output: String = try await Self.client("-tls1_2 -cipher \(cipher)", name: "rsa.test", holder)
+            #expect(output.contains(Self.served), "\(output)")
+            #expect(output.contains("Cipher is \(cipher)"))
+        }
+        let lines = try await holder.stop()
+        #expect(lines.map { $0["outcome"] } == ["handshake-failed", "ok", "ok"])
+        #expect(lines.last?["cipher_suite"] == "TLS_RSA_WITH_AES_256_GCM_SHA384")
+    }
+
+    @Test(
+        "A ticket from one edge is good at another; at another key holder there is a full handshake", arguments: [2, 3])
+    func resumption(version: Int) async throws {
+        let holder = try await TestHolder()
+        let other = try await TestHolder()
+        let ticket: String = AuditTests.temporaryFile()
+        defer { try? FileManager.default.removeItem(atPath: ticket) }
+        let first: String = try await Self.client("-tls1_\(version) -sess_out \(ticket)", holder)
+        #expect(first.contains("New, TLSv1.\(version)") && first.contains(Self.served))
+        let second: String = try await Self.client("-tls1_\(version) -sess_in \(ticket)", holder, edge: "rome")
+        #expect(second.contains("Reused, TLSv1.\(version)") && second.contains(Self.served), "\(second)")
+        // A reload that leaves the site alone leaves its tickets alone.
+        try holder.server.reload(holder.configuration)
+        let third: String = try await Self.client("-tls1_\(version) -sess_in \(ticket)", holder, edge: "rome")
+        #expect(third.contains("Reused, TLSv1.\(version)") && third.contains(Self.served))
+        let elsewhere: String = try await Self.client("-tls1_\(version) -sess_in \(ticket)", other)
+        #expect(elsewhere.contains("New, TLSv1.\(version)") && elsewhere.contains(Self.served))
+        let lines = try await holder.stop()
+        #expect(lines.map { $0["resumed"] } == ["0", "1", "1"])
+        #expect(lines.map { $0["edge"] } == ["paris", "rome", "rome"])
+        #expect(try await other.stop().map { $0["resumed"] } == ["0"])
+    }
+}
