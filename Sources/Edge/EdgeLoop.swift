@@ -133,6 +133,7 @@ final class EdgeLoop {
         switch handOver.site.mode {
         case .relay(let relay): self.resources.relay.relay(handOver, configuration: relay)
         case .keyless: self.serveKeyless(handOver)
+        case .handoff: self.serveHandoff(handOver)
         }
     }
 

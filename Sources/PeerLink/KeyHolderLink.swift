@@ -72,9 +72,9 @@ final class KeyHolderLink {
         }
     }
 
-    func send(_ message: KeyMessage, deadline: NIODeadline, waiter: @escaping LinkHandler.Waiter) {
-        guard case .up(let handler) = self.state else { return waiter(.failure(.notConnected), 0) }
-        handler.send(message, deadline: deadline, waiter: waiter)
+    /// The connection that there is now, if the key holder can be asked.
+    var connection: LinkHandler? {
+        if case .up(let handler) = self.state { handler } else { nil }
     }
 
     // MARK: Connecting

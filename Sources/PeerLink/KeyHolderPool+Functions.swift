@@ -35,8 +35,8 @@ extension KeyHolderPool {
             .map(\.payload)
     }
 
-    private func call(
-        _ function: KeyFunction, name: ServerName, clientIP: [UInt8]?, ski: [UInt8]?, payload: ByteBuffer
+    func call(
+        _ function: KeyFunction, name: ServerName, clientIP: [UInt8]?, ski: [UInt8]? = nil, payload: ByteBuffer
     ) -> KeyMessage {
         KeyMessage(
             opcode: .custom, payload: payload, function: function.rawValue, serverName: name.rawValue,

@@ -37,17 +37,26 @@ public final class KeyHolderPool {
         }
     }
 
+    /// An answer, and the connection that it came over.
+    typealias Completion = (Result<(message: KeyMessage, connection: PinnedConnection), LinkFailure>) -> Void
+
+    /// One connection to one key holder: what a pinned request must go over, or not at all.
+    struct PinnedConnection {
+        let index: Int
+        let handler: LinkHandler
+    }
+
     /// One request on its way, possibly through several key holders.
     private final class Request {
         let message: KeyMessage
-        let promise: EventLoopPromise<KeyMessage>
+        let completion: Completion
         let deadline: NIODeadline
         var tried: Set<Int> = []
         var lastFailure: LinkFailure?
 
-        init(message: KeyMessage, promise: EventLoopPromise<KeyMessage>, deadline: NIODeadline) {
+        init(message: KeyMessage, deadline: NIODeadline, completion: @escaping Completion) {
             self.message = message
-            self.promise = promise
+            self.completion = completion
             self.deadline = deadline
         }
     }
@@ -110,16 +119,50 @@ public final class KeyHolderPool {
 
     /// Sends a request to the key holder that answers fastest.
     ///
-    /// All requests of the key protocol may be repeated safely, so one whose key holder went silent or away is asked of
-    /// another while time remains.
+    /// A request that may be repeated safely is asked of another key holder, while time remains, if the first one went
+    /// silent or away. All of the key protocol may, but those that go on with a handshake: see ``HandshakeLink``.
     ///
     /// - Returns: the answer, or a ``LinkFailure``, at the deadline at the latest.
     public func request(_ message: KeyMessage) -> EventLoopFuture<KeyMessage> {
+        let promise = self.eventLoop.makePromise(of: KeyMessage.self)
+        self.request(message) { result in
+            switch result {
+            case .success(let answer): promise.succeed(answer.message)
+            case .failure(let failure): promise.fail(failure)
+            }
+        }
+        return promise.futureResult
+    }
+
+    /// The same, for a caller who must know which connection the answer came over.
+    func request(_ message: KeyMessage, completion: @escaping Completion) {
+        self.eventLoop.preconditionInEventLoop()
+        self.attempt(
+            Request(message: message, deadline: .now() + self.configuration.deadline, completion: completion))
+    }
+
+    /// Sends a request over this connection and no other: it is never repeated, and fails at once if the connection has
+    /// ended. Requests over one connection arrive in the order of the calls.
+    func request(_ message: KeyMessage, over connection: PinnedConnection) -> EventLoopFuture<KeyMessage> {
         self.eventLoop.preconditionInEventLoop()
         let promise = self.eventLoop.makePromise(of: KeyMessage.self)
-        let request = Request(
-            message: message, promise: promise, deadline: .now() + self.configuration.deadline)
-        self.attempt(request)
+        guard !self.stopped, connection.handler.isUp else {
+            self.failed.increment()
+            promise.fail(LinkFailure.lost("the connection on which the handshake began is gone"))
+            return promise.futureResult
+        }
+        let index = connection.index
+        self.selection.sent(index)
+        connection.handler.send(message, deadline: .now() + self.configuration.deadline) { result, nanoseconds in
+            self.account(for: result, at: index, after: nanoseconds)
+            switch result {
+            case .success(let answer):
+                promise.succeed(answer)
+            case .failure(let failure):
+                self.failed.increment()
+                promise.fail(failure)
+            }
+        }
         return promise.futureResult
     }
 
@@ -135,33 +178,49 @@ public final class KeyHolderPool {
         let limit =
             hasAnother ? now + .nanoseconds((request.deadline - now).nanoseconds / 2) : request.deadline
         self.selection.sent(index)
-        self.links[index].send(request.message, deadline: limit) { result, nanoseconds in
-            self.finish(request, at: index, result: result, after: nanoseconds)
+        guard let handler = self.links[index].connection else {
+            return self.finish(request, at: index, over: nil, result: .failure(.notConnected), after: 0)
+        }
+        handler.send(request.message, deadline: limit) { result, nanoseconds in
+            self.finish(request, at: index, over: handler, result: result, after: nanoseconds)
         }
     }
 
-    private func finish(_ request: Request, at index: Int, result: Result<KeyMessage, LinkFailure>, after: Int64) {
+    private func finish(
+        _ request: Request, at index: Int, over handler: LinkHandler?, result: Result<KeyMessage, LinkFailure>,
+        after nanoseconds: Int64
+    ) {
+        self.account(for: result, at: index, after: nanoseconds)
         switch result {
         case .success(let answer):
-            self.selection.answered(index, after: after)
-            self.answered.increment()
-            self.latency.recordNanoseconds(after)
-            request.promise.succeed(answer)
+            guard let handler else { return self.fail(request, .notConnected) }
+            request.completion(.success((answer, PinnedConnection(index: index, handler: handler))))
         case .failure(.refused(let code)):
-            self.selection.answered(index, after: after)
             // An internal error may be this key holder's alone; every other refusal would be the same elsewhere.
             if code == .internalError {
                 self.retry(request, after: .refused(code))
             } else {
                 self.fail(request, .refused(code))
             }
+        case .failure(let failure):
+            self.retry(request, after: failure)
+        }
+    }
+
+    /// What an answer, or its absence, says about the key holder.
+    private func account(for result: Result<KeyMessage, LinkFailure>, at index: Int, after nanoseconds: Int64) {
+        switch result {
+        case .success:
+            self.selection.answered(index, after: nanoseconds)
+            self.answered.increment()
+            self.latency.recordNanoseconds(nanoseconds)
+        case .failure(.refused):
+            self.selection.answered(index, after: nanoseconds)
         case .failure(.timedOut):
             self.selection.timedOut(index)
             self.links[index].probeNow()
-            self.retry(request, after: .timedOut)
-        case .failure(let failure):
+        case .failure:
             self.selection.dropped(index)
-            self.retry(request, after: failure)
         }
     }
 
@@ -180,7 +239,7 @@ public final class KeyHolderPool {
 
     private func fail(_ request: Request, _ failure: LinkFailure) {
         self.failed.increment()
-        request.promise.fail(failure)
+        request.completion(.failure(failure))
     }
 
     // MARK: Waiting for a key holder to come back

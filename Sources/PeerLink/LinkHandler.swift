@@ -46,6 +46,9 @@ final class LinkHandler: ChannelInboundHandler {
 
     // MARK: Requests
 
+    /// Whether requests can be sent. Once it is over it is over for good: a new connection has a new handler.
+    var isUp: Bool { self.verified && !self.ended && self.context != nil }
+
     /// Sends one request. The waiter is called exactly once, on the event loop.
     func send(
         _ message: KeyMessage, deadline: NIODeadline, exempt: Bool = false, waiter: @escaping Waiter

@@ -50,11 +50,13 @@ public struct EdgeSettings: Hashable, Sendable {
     public enum Mode: Hashable, Sendable {
         /// The edge speaks TLS to the client with the help of the named key holder, and HTTP to the origin.
         case keyless(keyHolder: String, origin: WebOrigin)
+        /// The key holder shakes hands through the edge and lends it the session; the edge speaks HTTP to the origin.
+        case handoff(keyHolder: String, origin: WebOrigin)
         /// Client and origin speak TLS to each other through the edge.
         case relay(origin: RelayOrigin)
     }
 
-    /// Where a keyless site's requests go.
+    /// Where the requests of a keyless or handoff site go.
     public struct WebOrigin: Hashable, Sendable {
         public var location: SourceLocation
         public var url: OriginURL
@@ -101,11 +103,11 @@ public struct EdgeSettings: Hashable, Sendable {
         public var helloBytes: Int = 65_536
         /// From accepting a connection to its complete ClientHello.
         public var helloTimeout: Duration = .seconds(10)
-        /// From the ClientHello to the end of the TLS handshake (keyless).
+        /// From the ClientHello to the end of the TLS handshake (keyless, handoff).
         public var handshakeTimeout: Duration = .seconds(15)
-        /// A kept connection without a request is closed after this time (keyless).
+        /// A kept connection without a request is closed after this time (keyless, handoff).
         public var idle: Duration = .seconds(60)
-        /// The largest request head, in bytes (keyless).
+        /// The largest request head, in bytes (keyless, handoff).
         public var requestHeadBytes: Int = 65_536
 
         public init() {}

@@ -33,16 +33,20 @@ extension EdgeConfiguration {
     }
 
     private static func site(_ site: EdgeSettings.Site, cache: EdgeCacheSettings) throws -> Site {
-        switch site.mode {
-        case .keyless(let keyHolder, let origin):
+        func termination(_ keyHolder: String, _ origin: EdgeSettings.WebOrigin) -> TerminationConfiguration {
             var termination = TerminationConfiguration(
                 keyHolder: keyHolder, origin: OriginConfiguration(origin),
                 cache: site.cache.flatMap { SiteCacheConfiguration($0, edge: cache) })
             termination.http2 = site.http2
-            return Site(domains: site.domains, mode: .keyless(termination))
-        case .relay(let origin):
-            return Site(domains: site.domains, mode: .relay(RelayConfiguration(origin)))
+            return termination
         }
+        let mode: SiteMode =
+            switch site.mode {
+            case .keyless(let keyHolder, let origin): .keyless(termination(keyHolder, origin))
+            case .handoff(let keyHolder, let origin): .handoff(termination(keyHolder, origin))
+            case .relay(let origin): .relay(RelayConfiguration(origin))
+            }
+        return Site(domains: site.domains, mode: mode)
     }
 }
 

@@ -199,11 +199,20 @@ struct BadFileTests {
     static let sites: [BadFile] = [
         BadFile(
             "misspelt mode", "  - domains: [b.test]\n    moed: relay\n    origin: {address: \"b:1\"}\n",
-            "c.yaml:12:5: error: a site needs the key \"mode\". Write mode: keyless or mode: relay.",
+            "c.yaml:12:5: error: a site needs the key \"mode\". "
+                + "Write mode: handoff, mode: keyless or mode: relay.",
             "c.yaml:13:5: error: unknown key \"moed\" in a site. Did you mean \"mode\"?"),
         BadFile(
-            "handoff", "  - domains: [b.test]\n    mode: handoff\n",
-            "c.yaml:13:11: error: handoff is not available in this version. Use keyless or relay."),
+            "handoff without its parts", "  - domains: [b.test]\n    mode: handoff\n",
+            "c.yaml:12:5: error: a site needs the key \"keyholder\". A handoff site names one of \"keyholders\".",
+            "c.yaml:12:5: error: a site needs the key \"origin\". Write origin: with url: http://HOST:PORT below it."),
+        .init(
+            "relay's keys in handoff",
+            "  - domains: [b.test]\n    mode: handoff\n    keyholder: home\n    origin:\n      address: b.test:1\n",
+            "c.yaml:16:7: error: \"address\" belongs to relay sites, and this site is handoff. "
+                + "Write url: http://HOST:PORT, or use mode: relay.",
+            "c.yaml:16:7: error: a handoff site's origin needs the key \"url\". "
+                + "Write url: http://HOST:PORT or https://HOST."),
         BadFile(
             "unknown mode", "  - domains: [b.test]\n    mode: keylass\n",
             "c.yaml:13:11: error: \"keylass\" is not a mode. Did you mean \"keyless\"?"),
@@ -249,15 +258,16 @@ struct BadFileTests {
         BadFile(
             "keyless keys in relay",
             "  - domains: [b.test]\n    mode: relay\n    keyholder: home\n    origin: {url: \"https://b.test\"}\n",
-            "c.yaml:14:5: error: a relay site uses no key holder. Remove \"keyholder\", or use mode: keyless.",
+            "c.yaml:14:5: error: a relay site uses no key holder. "
+                + "Remove \"keyholder\", or use mode: handoff or mode: keyless.",
             "c.yaml:15:13: error: a relay site's origin needs \"address\" or \"resolve: true\". Write address: HOST:PORT.",
-            "c.yaml:15:14: error: \"url\" belongs to keyless sites, and this site is a relay. "
-                + "Write address: HOST:PORT, or use mode: keyless."),
+            "c.yaml:15:14: error: \"url\" belongs to handoff and keyless sites, and this site is a relay. "
+                + "Write address: HOST:PORT, or use mode: handoff or mode: keyless."),
         BadFile(
             "HTTP/2 in relay",
             "  - domains: [b.test]\n    mode: relay\n    http2: false\n    origin: {address: \"b.test:443\"}\n",
             "c.yaml:14:5: error: a relay site's protocols are between the client and the origin. "
-                + "Remove \"http2\", or use mode: keyless."),
+                + "Remove \"http2\", or use mode: handoff or mode: keyless."),
         BadFile(
             "TLS options for http",
             "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n    origin:\n      url: http://b.test\n"

@@ -1,10 +1,9 @@
 import NIOCore
-import NIOSSL
 
 /// Closes a connection without the signs of an orderly end: with TLS no close_notify, without TLS a reset.
 enum AbruptClose {
     static func close(_ context: ChannelHandlerContext) {
-        if let tls = try? context.pipeline.syncOperations.context(handlerType: NIOSSLServerHandler.self) {
+        if let tls = context.pipeline.syncOperations.serverTLS {
             // From below the TLS handler, which does not hear of it.
             tls.close(promise: nil)
         } else {

@@ -20,14 +20,15 @@ final class Tunnel {
         do {
             // The origin first: its decoder watches writes, and bytes from the client may not pass it.
             try tunnel.ends.origin.takeOver(
-                origin, decoder: ByteToMessageHandler<HTTPResponseDecoder>.self, tls: NIOSSLClientHandler.self
+                origin, decoder: ByteToMessageHandler<HTTPResponseDecoder>.self,
+                tls: { try? $0.context(handlerType: NIOSSLClientHandler.self) }
             ) {
                 try [
                     $0.handler(type: OriginConnection.self), $0.handler(type: HTTPRequestEncoder.self),
                 ]
             }
             try tunnel.ends.client.takeOver(
-                client, decoder: ByteToMessageHandler<HTTPRequestDecoder>.self, tls: NIOSSLServerHandler.self
+                client, decoder: ByteToMessageHandler<HTTPRequestDecoder>.self, tls: { $0.serverTLS }
             ) {
                 try [
                     $0.handler(type: ProxyHandler.self), $0.handler(type: HTTPResponseEncoder.self),
@@ -96,15 +97,16 @@ final class TunnelHandler: ChannelDuplexHandler {
     private var context: ChannelHandlerContext?
     private var readHeld = false
 
-    fileprivate func takeOver<Decoder: RemovableChannelHandler, TLSHandler: ChannelHandler>(
-        _ channel: any Channel, decoder: Decoder.Type, tls: TLSHandler.Type,
+    fileprivate func takeOver<Decoder: RemovableChannelHandler>(
+        _ channel: any Channel, decoder: Decoder.Type,
+        tls: (ChannelPipeline.SynchronousOperations) -> ChannelHandlerContext?,
         others: (ChannelPipeline.SynchronousOperations) throws -> [any RemovableChannelHandler]
     ) throws {
         let pipeline = channel.pipeline.syncOperations
         let others = try others(pipeline)
         let decoder = try pipeline.handler(type: decoder)
         // With TLS a close_notify ends both directions, as nearly every peer means it.
-        let usesTLS = (try? pipeline.context(handlerType: TLSHandler.self)) != nil
+        let usesTLS = tls(pipeline) != nil
         try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: !usesTLS)
         // Behind the decoder, which hands over what it has not read when it leaves.
         try pipeline.addHandler(self)

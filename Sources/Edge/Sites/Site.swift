@@ -24,12 +24,14 @@ public enum SiteMode: Sendable {
     case relay(RelayConfiguration)
     /// The edge speaks TLS to the client; the private-key operations happen at the key holder.
     case keyless(TerminationConfiguration)
+    /// The key holder shakes hands through the edge, and lends it the keys of that one session.
+    case handoff(TerminationConfiguration)
 
     /// What the modes have in common in which TLS ends at this edge; nil in `relay` mode.
     public var termination: TerminationConfiguration? {
         switch self {
         case .relay: nil
-        case .keyless(let configuration): configuration
+        case .keyless(let configuration), .handoff(let configuration): configuration
         }
     }
 
@@ -41,6 +43,7 @@ public enum SiteMode: Sendable {
         switch self {
         case .relay: .relay
         case .keyless: .keyless
+        case .handoff: .handoff
         }
     }
 }

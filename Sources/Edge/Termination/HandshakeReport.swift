@@ -12,6 +12,7 @@ final class HandshakeReport {
     private let abandoned: Counter
     private let clientFailures: Counter
     private let keyHolderFailures: Counter
+    private let metrics: any MetricsFactory
     private let logger: Logger
     private let site: String
     private let mode: TrustMode
@@ -31,6 +32,7 @@ final class HandshakeReport {
         self.abandoned = counter("abandoned")
         self.clientFailures = counter("client-error")
         self.keyHolderFailures = counter("key-holder-error")
+        self.metrics = metrics
         self.logger = logger
         self.site = site
         self.mode = mode
@@ -57,6 +59,21 @@ final class HandshakeReport {
             ])
     }
 
+    /// Something went wrong in a session in `handoff` mode after its handshake had been completed; usually its end.
+    func sessionFault(_ failure: HandoffFailure, of handOver: HelloHandOver) {
+        Counter(
+            label: "latchstring_edge_session_faults_total",
+            dimensions: [("site", self.site), ("reason", failure.reason)], factory: self.metrics
+        ).increment()
+        self.logger.log(
+            level: failure.isOurs ? .info : .debug, "session fault",
+            metadata: [
+                "site": "\(handOver.serverName?.rawValue ?? self.site)", "mode": "\(self.mode.rawValue)",
+                "client": "\(PeerText(handOver.channel.remoteAddress))",
+                "connection": "\(handOver.connection ?? 0)", "reason": "\(failure.reason)", "error": "\(failure)",
+            ])
+    }
+
     private func levelOfOurs(now: NIODeadline) -> Logger.Level {
         guard now >= self.nextWarning else { return .info }
         self.nextWarning = now + Self.warningInterval
@@ -67,6 +84,7 @@ final class HandshakeReport {
     private static func isOurs(_ error: any Error) -> Bool {
         switch error {
         case is LinkFailure, is KeylessError: true
+        case let failure as HandoffFailure: failure.isOurs
         default: false
         }
     }

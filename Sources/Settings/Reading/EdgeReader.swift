@@ -188,8 +188,10 @@ struct EdgeReader {
     private func checkUse(of keyHolders: [EdgeSettings.KeyHolderEntry], sites: [EdgeSettings.Site]) {
         let used: Set<String> = Set(
             sites.compactMap { site in
-                if case .keyless(let name, _) = site.mode { return name }
-                return nil
+                switch site.mode {
+                case .keyless(let name, _), .handoff(let name, _): return name
+                case .relay: return nil
+                }
             })
         for entry in keyHolders where !used.contains(entry.name) && !self.report.hasErrors {
             self.report.warning(
@@ -203,7 +205,7 @@ struct EdgeReader {
             let target: SocketEndpoint
             let location: SourceLocation
             switch site.mode {
-            case .keyless(_, let origin):
+            case .keyless(_, let origin), .handoff(_, let origin):
                 target = origin.url.endpoint
                 location = origin.location
             case .relay(let origin):

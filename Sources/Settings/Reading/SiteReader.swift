@@ -3,7 +3,9 @@ internal import TLSWire
 /// Reads one site of an edge.
 struct SiteReader {
     private enum ModeWord: String, CaseIterable {
-        case keyless, relay, handoff
+        case handoff, keyless, relay
+
+        static let advice = "Write mode: handoff, mode: keyless or mode: relay."
     }
 
     private static let webKeys = ["url", "name", "roots", "connect", "response"]
@@ -41,12 +43,13 @@ struct SiteReader {
             } ?? []
         register = taken
 
-        let word = reader.required("mode", remedy: "Write mode: keyless or mode: relay.") { self.mode($0) }
+        let word = reader.required("mode", remedy: ModeWord.advice) { self.mode($0) }
         var mode: EdgeSettings.Mode?
         switch word {
-        case .keyless: mode = self.keyless(reader)
+        case .keyless: mode = self.terminated(reader, "keyless").map { .keyless(keyHolder: $0, origin: $1) }
+        case .handoff: mode = self.terminated(reader, "handoff").map { .handoff(keyHolder: $0, origin: $1) }
         case .relay: mode = self.relay(reader)
-        case .handoff, nil: break
+        case nil: break
         }
         let cache = self.cache(reader, isRelay: word == .relay)
         let http2 = self.http2(reader, isRelay: word == .relay)
@@ -61,7 +64,7 @@ struct SiteReader {
         if reader.has("cache"), cache?.enabled != false {
             self.report.error(
                 at: reader.position(of: "cache"), "a relay site's traffic is unreadable here, so nothing can be stored",
-                remedy: "Remove \"cache\", or use mode: keyless.")
+                remedy: "Remove \"cache\", or use mode: handoff or mode: keyless.")
         }
         return nil
     }
@@ -71,7 +74,7 @@ struct SiteReader {
         if isRelay, reader.has("http2") {
             self.report.error(
                 at: reader.position(of: "http2"), "a relay site's protocols are between the client and the origin",
-                remedy: "Remove \"http2\", or use mode: keyless.")
+                remedy: "Remove \"http2\", or use mode: handoff or mode: keyless.")
         }
         return http2 ?? true
     }
@@ -83,30 +86,28 @@ struct SiteReader {
     }
 
     private func mode(_ node: ConfigurationNode) -> ModeWord? {
-        guard let text = self.values.text(node, "keyless or relay") else { return nil }
-        switch ModeWord(rawValue: text) {
-        case .handoff:
-            self.report.error(
-                at: node.position, "handoff is not available in this version", remedy: "Use keyless or relay.")
-            return nil
-        case nil:
+        guard let text = self.values.text(node, "handoff, keyless or relay") else { return nil }
+        guard let word = ModeWord(rawValue: text) else {
             self.report.error(
                 at: node.position, "\"\(text)\" is not a mode",
-                remedy: NearestName.advice(text, among: ["keyless", "relay"], noun: "Modes"))
+                remedy: NearestName.advice(text, among: ModeWord.allCases.map(\.rawValue), noun: "Modes"))
             return nil
-        case let word: return word
         }
+        return word
     }
 
-    private func keyless(_ reader: MappingReader) -> EdgeSettings.Mode? {
-        let keyHolder = reader.required("keyholder", remedy: "A keyless site names one of \"keyholders\".") { node in
+    /// What keyless and handoff sites have in common: all but the word.
+    private func terminated(
+        _ reader: MappingReader, _ word: String
+    ) -> (keyHolder: String, origin: EdgeSettings.WebOrigin)? {
+        let keyHolder = reader.required("keyholder", remedy: "A \(word) site names one of \"keyholders\".") { node in
             self.keyHolderName(node)
         }
         let origin = reader.required("origin", remedy: "Write origin: with url: http://HOST:PORT below it.") { node in
-            self.webOrigin(node)
+            self.webOrigin(node, word)
         }
         guard let keyHolder, let origin else { return nil }
-        return .keyless(keyHolder: keyHolder, origin: origin)
+        return (keyHolder, origin)
     }
 
     private func keyHolderName(_ node: ConfigurationNode) -> String? {
@@ -122,19 +123,19 @@ struct SiteReader {
         return name
     }
 
-    private func webOrigin(_ node: ConfigurationNode) -> EdgeSettings.WebOrigin? {
+    private func webOrigin(_ node: ConfigurationNode, _ word: String) -> EdgeSettings.WebOrigin? {
         var misplaced: [String: MappingReader.Misplaced] = [:]
         for key in Self.relayKeys where !Self.webKeys.contains(key) {
             let remedy =
                 key == "address"
                 ? "Write url: http://HOST:PORT, or use mode: relay." : "Remove it, or use mode: relay."
             misplaced[key] = .init(
-                message: "\"\(key)\" belongs to relay sites, and this site is keyless", remedy: remedy)
+                message: "\"\(key)\" belongs to relay sites, and this site is \(word)", remedy: remedy)
         }
         let values = self.values
         guard
             let reader = MappingReader(
-                node, noun: "a keyless site's origin", keys: Self.webKeys, misplaced: misplaced, report: self.report)
+                node, noun: "a \(word) site's origin", keys: Self.webKeys, misplaced: misplaced, report: self.report)
         else { return nil }
         let url = reader.required("url", remedy: "Write url: http://HOST:PORT or https://HOST.") {
             values.originURL($0)
@@ -160,7 +161,7 @@ struct SiteReader {
         if reader.has("keyholder") {
             self.report.error(
                 at: reader.position(of: "keyholder"), "a relay site uses no key holder",
-                remedy: "Remove \"keyholder\", or use mode: keyless.")
+                remedy: "Remove \"keyholder\", or use mode: handoff or mode: keyless.")
         }
         let origin = reader.required("origin", remedy: "Write origin: with address: HOST:PORT below it.") { node in
             self.relayOrigin(node)
@@ -179,9 +180,11 @@ struct SiteReader {
         var misplaced: [String: MappingReader.Misplaced] = [:]
         for key in Self.webKeys where !Self.relayKeys.contains(key) {
             let remedy =
-                key == "url" ? "Write address: HOST:PORT, or use mode: keyless." : "Remove it, or use mode: keyless."
+                key == "url"
+                ? "Write address: HOST:PORT, or use mode: handoff or mode: keyless."
+                : "Remove it, or use mode: handoff or mode: keyless."
             misplaced[key] = .init(
-                message: "\"\(key)\" belongs to keyless sites, and this site is a relay", remedy: remedy)
+                message: "\"\(key)\" belongs to handoff and keyless sites, and this site is a relay", remedy: remedy)
         }
         guard
             let reader = MappingReader(

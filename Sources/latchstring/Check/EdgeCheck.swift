@@ -109,7 +109,7 @@ struct EdgeCheck {
         let name = site.domains.first?.description ?? ""
         do throws(OriginCheck.Failure) {
             switch site.mode {
-            case .keyless(_, let origin):
+            case .keyless(_, let origin), .handoff(_, let origin):
                 try await check.reach(origin)
                 let tls = origin.url.scheme == .https ? ", and its certificate is good" : ""
                 self.report.ok(origin.location, "site \(name): the origin \(origin.url) takes connections\(tls)")

@@ -1,39 +1,7 @@
-import Foundation
 import TestSockets
 
-/// An ordinary client run once, such as curl or openssl.
-enum Tool {
-    struct Result: Sendable {
-        var status: Int32
-        var output: String
-        var errors: String
-        /// Both, for clients that divide them as they like.
-        var all: String { self.output + self.errors }
-    }
-
-    /// Runs a program to its end; ends it after `limit` seconds. Blocks.
-    ///
-    /// - Parameter input: What it reads on its standard input, which ends there.
-    static func run(_ program: String, _ arguments: [String], input: String = "", limit: Int = 30) throws -> Result {
-        let directory = FileManager.default.temporaryDirectory.appending(path: "latchstring-tool-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: directory) }
-        let files = ["in", "out", "err"].map { directory.appending(path: $0) }
-        for file in files { try Data().write(to: file) }
-        try Data(input.utf8).write(to: files[0])
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["timeout", "\(limit)", program] + arguments
-        process.standardInput = try FileHandle(forReadingFrom: files[0])
-        process.standardOutput = try FileHandle(forWritingTo: files[1])
-        process.standardError = try FileHandle(forWritingTo: files[2])
-        try process.run()
-        _ = try eventually("the end of \(program)") { process.isRunning ? nil : true }
-        return Result(
-            status: process.terminationStatus, output: String(decoding: try Data(contentsOf: files[1]), as: UTF8.self),
-            errors: String(decoding: try Data(contentsOf: files[2]), as: UTF8.self))
-    }
-
+/// Clients against a loopback port, with the roots of a test's workspace.
+extension Tool {
     /// `openssl s_client` against a loopback port, verifying with the workspace's roots.
     static func openssl(_ port: UInt16, _ workspace: Workspace, _ arguments: String..., input: String = "") throws
         -> Result

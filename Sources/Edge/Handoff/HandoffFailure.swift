@@ -1,0 +1,113 @@
+import NIOCore
+import PeerLink
+import RecordLayer
+import TLSWire
+
+/// Why a handshake, or the session that came of it, ended in `handoff` mode.
+enum HandoffFailure: Error, Equatable, CustomStringConvertible {
+    // The client's doing.
+
+    /// The ClientHello, or a later flight, is larger than a request of the key protocol may be: bytes.
+    case flightTooLarge(Int)
+    /// A record of a type that may not stand there.
+    case unexpectedRecord(UInt8)
+    /// A record longer than any version allows.
+    case recordTooLong(Int)
+    /// Refused early data beyond its bound, before the second ClientHello.
+    case tooMuchEarlyData
+    /// More turns than any handshake takes.
+    case tooManyTurns
+    /// The key holder's TLS library refused the client, and said this.
+    case refused(String)
+    /// A record that breaks the protocol.
+    case records(RecordError)
+    /// The client sent this alert.
+    case alert(UInt8)
+    /// close_notify in place of the Finished.
+    case closedEarly
+
+    // The key holder's, or ours.
+
+    /// No answer, or a refusal.
+    case keyHolder(LinkFailure)
+    /// An answer that makes no sense.
+    case badAnswer(String)
+    /// The key holder does not take the Finished that was found right here.
+    case finishRejected
+    /// More was sent with one TLS 1.2 key than it may protect.
+    case writeKeyExhausted
+
+    /// What the client is told where nothing else tells it already; nil where nobody would listen.
+    var alert: Alert.Description? {
+        switch self {
+        case .flightTooLarge: .decodeError
+        case .unexpectedRecord, .tooMuchEarlyData, .tooManyTurns: .unexpectedMessage
+        case .recordTooLong: .recordOverflow
+        case .records(let error): error.alert
+        case .finishRejected: .decryptError
+        case .keyHolder, .badAnswer: .internalError
+        case .refused, .alert, .closedEarly, .writeKeyExhausted: nil
+        }
+    }
+
+    /// Whether the operator should look at it, and not only the client.
+    var isOurs: Bool {
+        switch self {
+        case .keyHolder, .badAnswer, .finishRejected: true
+        default: false
+        }
+    }
+
+    /// Constant text, for a metric's label.
+    var reason: String {
+        switch self {
+        case .flightTooLarge: "handshake too large"
+        case .unexpectedRecord: "unexpected content type"
+        case .recordTooLong: "record overflow"
+        case .tooMuchEarlyData: "too much early data"
+        case .tooManyTurns: "too many turns"
+        case .refused: "refused"
+        case .records(let error): error.reason
+        case .alert: "alert from client"
+        case .closedEarly: "closed before Finished"
+        case .keyHolder: "key holder"
+        case .badAnswer: "bad answer"
+        case .finishRejected: "Finished rejected"
+        case .writeKeyExhausted: "write key exhausted"
+        }
+    }
+
+    var description: String {
+        switch self {
+        case .flightTooLarge(let bytes):
+            "the client's handshake messages take \(bytes) bytes, and the key protocol carries \(HandoffLimits.flightBytes)"
+        case .unexpectedRecord(let type): "a record of type \(type) out of place"
+        case .recordTooLong(let length): "a record of \(length) bytes"
+        case .tooMuchEarlyData: "too much early data after a HelloRetryRequest"
+        case .tooManyTurns: "the handshake took more than \(HandoffLimits.turns) turns"
+        case .refused(let reason): "the key holder refused the client: \(reason)"
+        case .records(let error): error.reason
+        case .alert(let code): "the client sent the alert \(TLSNames.alert(code))"
+        case .closedEarly: "the client closed before its Finished"
+        case .keyHolder(let failure): "\(failure)"
+        case .badAnswer(let why): "the key holder's answer makes no sense: \(why)"
+        case .finishRejected: "the key holder does not take the client's Finished"
+        case .writeKeyExhausted: "the TLS 1.2 key has protected all that it may"
+        }
+    }
+
+    static func == (a: HandoffFailure, b: HandoffFailure) -> Bool { "\(a)" == "\(b)" }
+}
+
+/// Bounds on what a client may do while somebody else shakes hands with it.
+enum HandoffLimits {
+    /// Bytes of one flight of the client's, record headers included: what fits one packet of the key protocol beside the
+    /// longest names.
+    static let flightBytes = 64_000
+    /// Times that the client is heard between begin and the exported session: a HelloRetryRequest takes one, TLS 1.2 takes
+    /// one, and each warning alert takes one.
+    static let turns = 4
+    /// Bytes of a client that are kept while the key holder works. Nothing is read then; more than this can only come
+    /// with the end of the client's input.
+    static let heldBytes = 262_144
+}

@@ -1,0 +1,186 @@
+import KeyProtocol
+import NIOCore
+import PeerLink
+import RecordLayer
+import TLSWire
+
+/// Carries the bytes of one handshake between the client and the key holder, as ``HandoffHandshake`` says, and makes way
+/// for a ``HandoffRecordHandler`` when the session is the edge's.
+///
+/// It reads only when the handshake calls for it. While the key holder works nothing is read; that the client has gone is
+/// noticed all the same.
+final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// Where the handshake comes from and goes to.
+    struct Parties {
+        var serverName: ServerName
+        var clientIP: [UInt8]?
+        var pool: KeyHolderPool
+        /// What clients of the site are offered (ALPN), preferred first.
+        var applicationProtocols: [String]
+        /// How long, and for how many bytes, a refused client is heard out.
+        var limits: HelloLimits
+        /// Told what goes wrong after the handshake.
+        var onSessionFault: (HandoffFailure) -> Void
+    }
+
+    private let parties: Parties
+    private var handshake: HandoffHandshake
+    private var link: HandshakeLink?
+    private var context: ChannelHandlerContext?
+
+    init(_ parties: Parties, hello: ClientHello) {
+        self.parties = parties
+        self.handshake = HandoffHandshake(
+            protocols: parties.applicationProtocols, earlyDataOffered: hello.offersEarlyData)
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
+    /// Begins with what the client has sent so far.
+    func start(_ received: ByteBuffer) {
+        self.take(self.handshake.start(received))
+    }
+
+    // MARK: The client
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !self.handshake.isOver else { return context.fireChannelRead(data) }
+        self.take(self.handshake.received(self.unwrapInboundIn(data)))
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        if self.handshake.abandon() { self.link?.abandon() }
+        context.fireChannelInactive()
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        if self.handshake.isOver { context.fireChannelReadComplete() }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // A broken connection is about to be inactive, and counts as abandoned.
+        if self.handshake.isOver { context.fireErrorCaught(error) }
+    }
+
+    // MARK: Steps
+
+    private func take(_ step: HandoffHandshake.Step) {
+        guard let context else { return }
+        if case .failed(let failure, let informs) = step.next {
+            if informs { self.link?.abandon() }
+            return self.end(failure, sending: step.write, context)
+        }
+        if let bytes = step.write { context.writeAndFlush(self.wrapOutboundOut(bytes), promise: nil) }
+        switch step.next {
+        case .read: context.read()
+        case .begin(let hello): self.begin(hello)
+        case .proceed(let bytes): self.proceed(bytes)
+        case .established(let established): self.established(established, context)
+        case .wait, .failed: break
+        }
+    }
+
+    private func begin(_ hello: ByteBuffer) {
+        let parties = self.parties
+        let begin = HandshakeBegin(applicationProtocols: parties.applicationProtocols, clientBytes: hello)
+        parties.pool.beginHandshake(begin, name: parties.serverName, clientIP: parties.clientIP)
+            .assumeIsolated().whenComplete { result in
+                switch result {
+                case .success((let progress, let link)):
+                    self.link = link
+                    self.answered(progress)
+                case .failure(let error): self.failed(error)
+                }
+            }
+    }
+
+    private func proceed(_ bytes: ByteBuffer) {
+        guard let link else { return self.failed(LinkFailure.notConnected) }
+        link.continueHandshake(bytes).assumeIsolated().whenComplete { result in
+            switch result {
+            case .success(let progress): self.answered(progress)
+            case .failure(let error): self.failed(error)
+            }
+        }
+    }
+
+    private func answered(_ progress: HandshakeProgress) {
+        defer { progress.eraseSession() }
+        guard !self.handshake.isOver else {
+            // The client has left meanwhile.
+            if progress.leavesSomethingToDo { self.link?.abandon() }
+            return
+        }
+        self.take(self.handshake.answered(progress))
+    }
+
+    private func failed(_ error: any Error) {
+        self.take(self.handshake.keyHolderFailed(error as? LinkFailure ?? .lost("\(error)")))
+    }
+
+    // MARK: Ends
+
+    private func end(_ failure: HandoffFailure, sending bytes: ByteBuffer?, _ context: ChannelHandlerContext) {
+        context.fireErrorCaught(failure)
+        guard context.channel.isActive else { return }
+        LingeringCloseHandler.begin(
+            on: context.channel, sending: bytes ?? ByteBuffer(), limits: self.parties.limits)
+    }
+
+    private func established(_ established: HandoffHandshake.Established, _ context: ChannelHandlerContext) {
+        guard let session = self.handshake.takeSession() else { return context.close(promise: nil) }
+        let records = HandoffRecordHandler(session, onFault: self.parties.onSessionFault)
+        let pipeline = context.pipeline.syncOperations
+        do {
+            try pipeline.addHandler(records, position: .after(self))
+        } catch {
+            return context.close(promise: nil)
+        }
+        if let finish = established.finish { self.finish(finish, for: records) }
+        pipeline.removeHandler(context: context, promise: nil)
+        records.begin(with: established.received)
+    }
+
+    /// Hands the Finished on. The client does not wait for the answer: all that comes of it is tickets, unless the key
+    /// holder finds that this handshake went wrong.
+    ///
+    /// A key holder that is lost now changes nothing for this client. RFC 8446 leaves a server nothing to do after it has
+    /// verified the client's Finished (§4.4.4), which happened here; tickets are optional (§4.6.1). The client is not
+    /// given any, and shakes hands anew next time.
+    private func finish(_ bytes: ByteBuffer, for records: HandoffRecordHandler) {
+        self.link?.finishHandshake(bytes).assumeIsolated().whenComplete { result in
+            switch result {
+            case .success(let tickets): records.sendTickets(tickets)
+            case .failure(LinkFailure.refused(.cryptographyFailed)): records.fail(.finishRejected)
+            case .failure: break
+            }
+        }
+    }
+}
+
+extension HandshakeProgress {
+    /// Whether the key holder still keeps the handshake after this answer.
+    fileprivate var leavesSomethingToDo: Bool {
+        switch self.state {
+        case .needsMore: true
+        case .exported(_, let expectsFinish): expectsFinish
+        case .failed: false
+        }
+    }
+
+    /// Overwrites the exported session where it was received. Whoever else holds on to that memory (the TLS library keeps
+    /// its buffer for the next read) has no more use for these bytes, and a copy would leave them where they are; so this
+    /// goes around the buffer's copy-on-write. The link gave these bytes to nobody else.
+    fileprivate func eraseSession() {
+        guard case .exported(let session, _) = self.state else { return }
+        session.withUnsafeReadableBytes { bytes in
+            guard let start = bytes.baseAddress else { return }
+            UnsafeMutableRawPointer(mutating: start).initializeMemory(as: UInt8.self, repeating: 0, count: bytes.count)
+        }
+    }
+}

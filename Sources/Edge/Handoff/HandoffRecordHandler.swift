@@ -1,0 +1,355 @@
+import NIOCore
+import NIOSSL
+import NIOTLS
+import RecordLayer
+import TLSWire
+
+/// The record layer of one connection in `handoff` mode, as a channel handler: stands where `NIOSSLServerHandler` stands in
+/// `keyless` mode, and behaves like it towards the handlers above it.
+///
+/// - `TLSUserEvent.handshakeCompleted` comes first, then what the client sent.
+/// - What is written between two flushes is protected together: the head and body of a small response go in one record.
+/// - `close()` sends close_notify and closes when the client has done so too, or after ``closeTimeout``;
+///   `close(mode: .output)` sends close_notify and goes on reading.
+/// - The client's close_notify closes both ways, unless the channel allows half-closure: then it is an
+///   `inputClosed` event.
+/// - The end of input without close_notify is `NIOSSLError.uncleanShutdown`. Violations come as ``HandoffFailure``; the
+///   client has got its alert then.
+/// - While the client does not take what it is sent, answers to its key updates are bounded: beyond
+///   ``unsentReplyLimit`` nothing more is read.
+final class HandoffRecordHandler: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private enum State {
+        case open
+        /// The client sent close_notify, and half-closure is allowed.
+        case inputClosed
+        /// close_notify was sent.
+        case outputClosed
+        /// Both are over; the client has a moment to see it.
+        case closing(Scheduled<Void>)
+        case closed
+    }
+
+    /// How long a client that was sent close_notify, or an alert, may take to close.
+    private static let closeTimeout = TimeAmount.seconds(5)
+    /// Bytes of a client that are read, and dropped, in that time.
+    private static let lingerBytes = 262_144
+    /// Bytes of answers to key updates that are written while the client takes nothing.
+    private static let unsentReplyLimit = 1024
+
+    private var session: RecordSession
+    private let onFault: (HandoffFailure) -> Void
+    private var state = State.open
+    private var context: ChannelHandlerContext?
+
+    private var writes = PlaintextWrites()
+    private var closePromise: EventLoopPromise<Void>?
+    private var hasUnflushedReply = false
+    private var unsentReplies = 0
+    private var deliversData = false
+    /// The handlers above wait for data.
+    private var readWanted = false
+    private var readHeld = false
+    private var lingered = 0
+
+    init(_ session: consuming RecordSession, onFault: @escaping (HandoffFailure) -> Void = { _ in }) {
+        self.session = session
+        self.onFault = onFault
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.stopTimer()
+        self.writes.fail(ChannelError.ioOnClosedChannel)
+        self.context = nil
+    }
+
+    /// Tells the handlers above that the handshake is done, then gives them what the client sent after it.
+    func begin(with received: ByteBuffer) {
+        guard let context else { return }
+        let name = self.session.applicationProtocol.map { String(decoding: $0, as: UTF8.self) }
+        context.fireUserInboundEventTriggered(TLSUserEvent.handshakeCompleted(negotiatedProtocol: name))
+        guard received.readableBytes > 0, context.channel.isActive else { return }
+        self.receive(received, context)
+        self.readComplete(context)
+    }
+
+    // MARK: Reading
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        self.receive(self.unwrapInboundIn(data), context)
+    }
+
+    private func receive(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
+        switch self.state {
+        case .open, .outputClosed:
+            let reception = self.session.receive(bytes)
+            if let data = reception.applicationData {
+                self.deliversData = true
+                context.fireChannelRead(self.wrapInboundOut(data))
+            }
+            if let reply = reception.reply { self.reply(reply, context) }
+            if let end = reception.end { self.inputEnded(end, context) }
+        case .closing:
+            self.lingered += bytes.readableBytes
+            if self.session.receive(bytes).end != nil || self.lingered > Self.lingerBytes { self.closeNow(context) }
+        case .inputClosed, .closed: break
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        self.readComplete(context)
+    }
+
+    private func readComplete(_ context: ChannelHandlerContext) {
+        if self.hasUnflushedReply {
+            self.hasUnflushedReply = false
+            context.flush()
+        }
+        if self.deliversData {
+            self.deliversData = false
+            self.readWanted = false
+            context.fireChannelReadComplete()
+        } else if self.readWanted {
+            // What came was no data, or not enough for a record.
+            self.read(context: context)
+        }
+    }
+
+    func read(context: ChannelHandlerContext) {
+        self.readWanted = true
+        if self.unsentReplies > Self.unsentReplyLimit {
+            self.readHeld = true
+        } else {
+            context.read()
+        }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable {
+            self.unsentReplies = 0
+            if self.readHeld {
+                self.readHeld = false
+                context.read()
+            }
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    private func reply(_ records: ByteBuffer, _ context: ChannelHandlerContext) {
+        if !context.channel.isWritable { self.unsentReplies += records.readableBytes }
+        self.hasUnflushedReply = true
+        context.write(self.wrapOutboundOut(records), promise: nil)
+    }
+
+    // MARK: The client's end
+
+    private func inputEnded(_ end: Reception.End, _ context: ChannelHandlerContext) {
+        switch end {
+        case .closed:
+            // The data before it has its turn first.
+            self.readComplete(context)
+            self.closedByClient(context)
+        case .alert(let code):
+            self.end(.alert(code), context)
+        case .failed(let error):
+            self.readComplete(context)
+            self.end(.records(error), context)
+        }
+    }
+
+    private func closedByClient(_ context: ChannelHandlerContext) {
+        switch self.state {
+        case .open:
+            let allowsHalfClosure =
+                (try? context.channel.syncOptions?.getOption(.allowRemoteHalfClosure)) ?? false
+            if allowsHalfClosure, self.session.canSend {
+                self.state = .inputClosed
+                context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+            } else {
+                self.sendCloseNotify(context)
+                self.closeNow(context)
+            }
+        case .outputClosed: self.closeNow(context)
+        case .inputClosed, .closing, .closed: break
+        }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard case .inputClosed? = event as? ChannelEvent else { return context.fireUserInboundEventTriggered(event) }
+        switch self.state {
+        // It said so before, and so did we.
+        case .inputClosed: break
+        case .closing: self.closeNow(context)
+        case .closed: context.fireUserInboundEventTriggered(event)
+        case .open, .outputClosed:
+            if self.session.receiveEndOfInput() == .truncated { context.fireErrorCaught(NIOSSLError.uncleanShutdown) }
+            context.fireUserInboundEventTriggered(event)
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        let oldState = self.state
+        self.stopTimer()
+        self.state = .closed
+        self.writes.fail(ChannelError.ioOnClosedChannel)
+        self.closePromise?.succeed()
+        self.closePromise = nil
+        switch oldState {
+        case .open, .outputClosed:
+            if self.session.receiveEndOfInput() == .truncated { context.fireErrorCaught(NIOSSLError.uncleanShutdown) }
+        case .inputClosed, .closing, .closed: break
+        }
+        context.fireChannelInactive()
+    }
+
+    // MARK: Writing
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        switch self.state {
+        case .open, .inputClosed: self.writes.append(self.unwrapOutboundIn(data), promise)
+        case .outputClosed: promise?.fail(ChannelError.outputClosed)
+        case .closing, .closed: promise?.fail(ChannelError.ioOnClosedChannel)
+        }
+    }
+
+    func flush(context: ChannelHandlerContext) {
+        if !self.flushWrites(context) {
+            self.hasUnflushedReply = false
+            context.flush()
+        }
+    }
+
+    /// Whether there was something to write.
+    @discardableResult private func flushWrites(_ context: ChannelHandlerContext) -> Bool {
+        guard !self.writes.isEmpty else { return false }
+        let promise = self.writes.takePromise(on: context.eventLoop)
+        do throws(RecordMisuse) {
+            self.hasUnflushedReply = false
+            while let data = self.writes.next() {
+                var records = ByteBuffer()
+                try self.session.send(data, into: &records)
+                context.write(self.wrapOutboundOut(records), promise: self.writes.isEmpty ? promise : nil)
+            }
+            context.flush()
+        } catch {
+            // There is room for the alert that says so: the session keeps some numbers back.
+            promise?.fail(error)
+            self.writes.fail(error)
+            self.end(.writeKeyExhausted, context)
+        }
+        return true
+    }
+
+    /// NewSessionTicket messages in the clear, whole; maybe none, and maybe too late.
+    func sendTickets(_ messages: ByteBuffer) {
+        guard let context, messages.readableBytes > 0, self.session.canSend else { return }
+        do throws(RecordMisuse) {
+            let records = try self.session.sendPostHandshake(messages)
+            context.writeAndFlush(self.wrapOutboundOut(records), promise: nil)
+        } catch .notTickets {
+            // Nothing of it was sent, and the client can do without.
+            self.onFault(.badAnswer("something other than session tickets"))
+        } catch {
+            // Tickets are not worth a connection.
+        }
+    }
+
+    // MARK: Closing
+
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        switch (mode, self.state) {
+        case (.input, _):
+            promise?.fail(ChannelError.operationUnsupported)
+        case (.output, .open):
+            self.flushWrites(context)
+            self.sendCloseNotify(context)
+            self.state = .outputClosed
+            context.close(mode: .output, promise: promise)
+        case (.output, .inputClosed), (.all, .open), (.all, .inputClosed), (.all, .outputClosed):
+            self.closePromise = promise
+            self.writes.fail(ChannelError.ioOnClosedChannel)
+            self.sendCloseNotify(context)
+            if case .inputClosed = self.state { return self.closeNow(context) }
+            self.linger(context)
+        case (_, .closing):
+            if let promise {
+                if let earlier = self.closePromise {
+                    earlier.futureResult.cascade(to: promise)
+                } else {
+                    self.closePromise = promise
+                }
+            }
+        case (.output, .outputClosed), (_, .closed):
+            context.close(mode: mode, promise: promise)
+        }
+    }
+
+    /// Ends the session for a fault that was found elsewhere.
+    func fail(_ failure: HandoffFailure) {
+        guard let context else { return }
+        switch self.state {
+        case .open, .inputClosed, .outputClosed: self.end(failure, context)
+        case .closing, .closed: break
+        }
+    }
+
+    /// Ends the session; the client gets an alert, unless it has one already or sent one itself.
+    private func end(_ failure: HandoffFailure, _ context: ChannelHandlerContext) {
+        if case .closing = self.state { return }
+        self.writes.fail(failure)
+        switch failure {
+        case .writeKeyExhausted: self.sendCloseNotify(context)
+        default:
+            if let description = failure.alert, let record = self.session.abort(description) {
+                context.write(self.wrapOutboundOut(record), promise: nil)
+            }
+            context.flush()
+        }
+        self.hasUnflushedReply = false
+        if case .alert = failure { self.state = .closed } else { self.linger(context) }
+        self.onFault(failure)
+        context.fireErrorCaught(failure)
+        if case .alert = failure { self.closeNow(context) }
+    }
+
+    private func sendCloseNotify(_ context: ChannelHandlerContext) {
+        self.hasUnflushedReply = false
+        if let record = self.session.close() {
+            context.writeAndFlush(self.wrapOutboundOut(record), promise: nil)
+        } else {
+            context.flush()
+        }
+    }
+
+    /// Closes our side, and the connection when the client has closed its own or had its time. A socket that is closed
+    /// with unread input is reset, and what was sent before might not arrive.
+    private func linger(_ context: ChannelHandlerContext) {
+        let isOutputOpen: Bool
+        if case .outputClosed = self.state { isOutputOpen = false } else { isOutputOpen = true }
+        self.state = .closing(
+            context.eventLoop.assumeIsolated().scheduleTask(in: Self.closeTimeout) { self.closeNow(context) })
+        if isOutputOpen { context.close(mode: .output, promise: nil) }
+        self.unsentReplies = 0
+        self.readHeld = false
+        self.readWanted = true
+        context.read()
+    }
+
+    private func closeNow(_ context: ChannelHandlerContext) {
+        self.stopTimer()
+        self.state = .closed
+        let promise = self.closePromise
+        self.closePromise = nil
+        context.close(promise: promise)
+    }
+
+    private func stopTimer() {
+        if case .closing(let timer) = self.state { timer.cancel() }
+    }
+}

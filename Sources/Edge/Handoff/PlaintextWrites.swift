@@ -1,0 +1,61 @@
+import NIOCore
+import TLSWire
+
+/// What was written since the last flush, in order. Small writes are put together, so that they share a record.
+struct PlaintextWrites {
+    private var buffers = CircularBuffer<ByteBuffer>()
+    private var promise: EventLoopPromise<Void>?
+    private var others: [EventLoopPromise<Void>] = []
+
+    var isEmpty: Bool { self.buffers.isEmpty }
+
+    mutating func append(_ buffer: ByteBuffer, _ promise: EventLoopPromise<Void>?) {
+        self.buffers.append(buffer)
+        guard let promise else { return }
+        if self.promise == nil {
+            self.promise = promise
+        } else {
+            self.others.append(promise)
+        }
+    }
+
+    /// One promise for all that were made so far.
+    mutating func takePromise(on eventLoop: any EventLoop) -> EventLoopPromise<Void>? {
+        guard let first = self.promise else { return nil }
+        self.promise = nil
+        for other in self.others { first.futureResult.cascade(to: other) }
+        self.others.removeAll()
+        return first
+    }
+
+    /// The next bytes to protect in one go; nil if there are none.
+    mutating func next() -> ByteBuffer? {
+        guard let first = self.buffers.popFirst() else { return nil }
+        guard let second = self.buffers.first else { return first }
+        let maximum = RecordHeader.maximumPlaintextLength
+        var length = first.readableBytes + second.readableBytes
+        guard length <= maximum else { return first }
+        var joined = ByteBuffer()
+        for buffer in self.buffers.dropFirst() {
+            guard length + buffer.readableBytes <= maximum else { break }
+            length += buffer.readableBytes
+        }
+        joined.reserveCapacity(length)
+        joined.writeImmutableBuffer(first)
+        while let next = self.buffers.first, joined.readableBytes + next.readableBytes <= maximum {
+            joined.writeImmutableBuffer(next)
+            self.buffers.removeFirst()
+        }
+        return joined
+    }
+
+    mutating func fail(_ error: any Error) {
+        self.buffers.removeAll()
+        guard let first = self.promise else { return }
+        self.promise = nil
+        let others = self.others
+        self.others.removeAll()
+        first.fail(error)
+        for other in others { other.fail(error) }
+    }
+}

@@ -1,0 +1,113 @@
+public import KeyProtocol
+public import NIOCore
+public import TLSWire
+
+/// Handshakes that a key holder runs itself (`handoff` mode).
+extension KeyHolderPool {
+    /// Has a key holder begin a handshake: the one that answers fastest, or another if that one fails. Nothing may have
+    /// been sent to the client yet, since the answer may be another key holder's than the one that was asked first.
+    ///
+    /// - Parameters:
+    ///   - clientIP: 4 or 16 bytes, for the key holder's audit.
+    /// - Returns: how far it came, and the link over which alone it goes on. Fails with a ``LinkFailure``, at the pool's
+    ///   deadline at the latest.
+    public func beginHandshake(
+        _ begin: HandshakeBegin, name: ServerName, clientIP: [UInt8]?
+    ) -> EventLoopFuture<(HandshakeProgress, HandshakeLink)> {
+        let promise = self.eventLoop.makePromise(of: (HandshakeProgress, HandshakeLink).self)
+        do {
+            let message = self.call(.handshakeBegin, name: name, clientIP: clientIP, payload: try begin.encoded())
+            self.request(message) { result in
+                switch result {
+                case .success(let answer):
+                    do {
+                        let progress = try HandshakeProgress(decoding: answer.message.payload)
+                        let link = HandshakeLink(
+                            pool: self, connection: answer.connection, handshake: progress.handshake, name: name,
+                            clientIP: clientIP)
+                        promise.succeed((progress, link))
+                    } catch {
+                        promise.fail(LinkFailure.badAnswer("\(error)"))
+                    }
+                case .failure(let failure): promise.fail(failure)
+                }
+            }
+        } catch {
+            promise.fail(LinkFailure.unencodable("\(error)"))
+        }
+        return promise.futureResult
+    }
+}
+
+/// One handshake at a key holder, and the connection on which it lives: what goes on with it goes over that connection, or
+/// fails. Nothing here is ever repeated, and each request has the pool's deadline.
+///
+/// Bound to the pool's event loop: every call happens there.
+public struct HandshakeLink: Sendable {
+    private struct State {
+        let pool: KeyHolderPool
+        let connection: KeyHolderPool.PinnedConnection
+        let name: ServerName
+        let clientIP: [UInt8]?
+    }
+
+    private let state: NIOLoopBound<State>
+    /// What the key holder calls the handshake.
+    public let handshake: UInt64
+
+    init(
+        pool: KeyHolderPool, connection: KeyHolderPool.PinnedConnection, handshake: UInt64, name: ServerName,
+        clientIP: [UInt8]?
+    ) {
+        self.state = NIOLoopBound(
+            State(pool: pool, connection: connection, name: name, clientIP: clientIP), eventLoop: pool.eventLoop)
+        self.handshake = handshake
+    }
+
+    /// Whether the connection is still there.
+    public var isUp: Bool { self.state.value.connection.handler.isUp }
+
+    /// Hands on what the client answered.
+    ///
+    /// - Parameter clientBytes: whole TLS records; at least one.
+    /// - Returns: how far the handshake came. Fails with a ``LinkFailure``; a handshake whose continuation failed is over.
+    public func continueHandshake(_ clientBytes: ByteBuffer) -> EventLoopFuture<HandshakeProgress> {
+        let payload: ByteBuffer
+        do {
+            payload = try HandshakeContinue(handshake: self.handshake, clientBytes: clientBytes).encoded()
+        } catch {
+            return self.state.value.pool.eventLoop.makeFailedFuture(LinkFailure.unencodable("\(error)"))
+        }
+        let handshake = self.handshake
+        return self.send(.handshakeContinue, payload).flatMapThrowing { answer in
+            let progress: HandshakeProgress
+            do { progress = try HandshakeProgress(decoding: answer.payload) } catch {
+                throw LinkFailure.badAnswer("\(error)")
+            }
+            guard progress.handshake == handshake else { throw LinkFailure.badAnswer("another handshake's progress") }
+            return progress
+        }
+    }
+
+    /// Hands on the client's Finished, as it came.
+    ///
+    /// - Parameter clientBytes: the records from the end of the server's flight to the one that ends the Finished.
+    /// - Returns: NewSessionTicket messages in the clear, whole, maybe none. Fails with a ``LinkFailure``.
+    public func finishHandshake(_ clientBytes: ByteBuffer) -> EventLoopFuture<ByteBuffer> {
+        let finish = HandshakeFinish(handshake: self.handshake, clientBytes: clientBytes)
+        return self.send(.handshakeFinish, finish.encoded()).map(\.payload)
+    }
+
+    /// Tells the key holder that the client is gone. Nobody waits for the answer, and if the connection is gone, so is the
+    /// handshake.
+    public func abandon() {
+        guard self.isUp else { return }
+        _ = self.send(.handshakeFinish, HandshakeFinish(handshake: self.handshake).encoded())
+    }
+
+    private func send(_ function: KeyFunction, _ payload: ByteBuffer) -> EventLoopFuture<KeyMessage> {
+        let state = self.state.value
+        let message = state.pool.call(function, name: state.name, clientIP: state.clientIP, payload: payload)
+        return state.pool.request(message, over: state.connection)
+    }
+}

@@ -1,0 +1,249 @@
+import KeyHolder
+import KeyProtocol
+import Logging
+import NIOCore
+import NIOEmbedded
+import NIOSSL
+import PeerLink
+import TLSWire
+import TestSockets
+import Testing
+
+@testable import Edge
+
+/// What happens when somebody leaves, dies or refuses in the middle.
+@Suite(.serialized, .timeLimit(.minutes(5))) struct HandoffFaultTests {
+    /// A TLS client whose bytes the test carries over a socket of its own, one flight at a time.
+    private final class SlowClient {
+        let socket: TestSocket
+        private let channel = EmbeddedChannel()
+
+        init(_ bench: HandoffBench, _ version: NIOSSL.TLSVersion = .tlsv13) throws {
+            self.socket = try TestSocket.connect(port: bench.port)
+            let context = try bench.clientContext {
+                $0.minimumTLSVersion = version
+                $0.maximumTLSVersion = version
+            }
+            try self.channel.pipeline.syncOperations.addHandler(
+                try NIOSSLClientHandler(context: context, serverHostname: "p256.test"))
+            self.channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
+        }
+
+        /// What it has to send now.
+        func outbound() throws -> [UInt8] {
+            self.channel.embeddedEventLoop.run()
+            var bytes: [UInt8] = []
+            while let part: ByteBuffer = try self.channel.readOutbound() { bytes += Array(part.readableBytesView) }
+            return bytes
+        }
+
+        func sendOutbound() throws { try self.socket.send(try self.outbound()) }
+
+        /// Receives until it has something to answer.
+        func receiveFlight() throws {
+            while true {
+                let bytes = try self.socket.receive()
+                guard !bytes.isEmpty else { throw WireEnded(read: "") }
+                try self.channel.writeInbound(ByteBuffer(bytes: bytes))
+                let answer = try self.outbound()
+                if !answer.isEmpty {
+                    self.answer = answer
+                    return
+                }
+            }
+        }
+
+        private(set) var answer: [UInt8] = []
+
+        /// Receives what there is, at least something.
+        func receiveSome() throws {
+            try self.channel.writeInbound(ByteBuffer(bytes: try self.socket.receive()))
+        }
+
+        func request() throws -> [UInt8] {
+            self.channel.writeAndFlush(ByteBuffer(string: HandoffBench.lastRequest), promise: nil)
+            return try self.outbound()
+        }
+
+        func readResponse() throws -> String {
+            var text = ""
+            while !text.hasSuffix("xxxxx") {
+                let bytes = try self.socket.receive()
+                guard !bytes.isEmpty else { break }
+                _ = try? self.channel.writeInbound(ByteBuffer(bytes: bytes))
+                while let part: ByteBuffer = try self.channel.readInbound() { text += String(buffer: part) }
+            }
+            return text
+        }
+
+        func close() {
+            self.channel.close(promise: nil)
+            self.channel.embeddedEventLoop.advanceTime(by: .seconds(60))
+        }
+    }
+
+    private static func worksStill(_ bench: HandoffBench) async throws {
+        let result = try await bench.curl("p256.test")
+        #expect(result.output == "xxxxx", "\(result.errors)")
+    }
+
+    /// The alert in the clear that a client gets, if it gets one.
+    private static func clearAlert(_ bytes: [UInt8]) -> UInt8? {
+        bytes.count == 7 && bytes.starts(with: [21, 3, 3, 0, 2, 2]) ? bytes[6] : nil
+    }
+
+    @Test func aClientMayTakeItsTimeAndSendSingleBytes() async throws {
+        try await HandoffBench.run { bench in
+            for version in [NIOSSL.TLSVersion.tlsv13, .tlsv12] {
+                let text = try await blocking {
+                    let client = try SlowClient(bench, version)
+                    defer { client.close() }
+                    for byte in try client.outbound() { try client.socket.send([byte]) }
+                    try client.receiveFlight()
+                    for byte in client.answer { try client.socket.send([byte]) }
+                    if version == .tlsv12 { try client.receiveSome() }
+                    for byte in try client.request() { try client.socket.send([byte]) }
+                    return try client.readResponse()
+                }
+                #expect(text.hasSuffix("xxxxx"))
+            }
+        }
+    }
+
+    /// The Finished is checked at the edge, so a key holder that dies after the flight takes the tickets with it, and
+    /// nothing else.
+    @Test func theKeyHolderDiesBetweenFlightAndFinished() async throws {
+        try await HandoffBench.run(adjust: { $0.keyHolders["home"]?.deadline = .seconds(5) }) { bench in
+            let text = try await blocking {
+                let client = try SlowClient(bench)
+                defer { client.close() }
+                try client.sendOutbound()
+                try client.receiveFlight()
+                Self.stopKeyHolder(of: bench)
+                try client.socket.send(client.answer + client.request())
+                return try client.readResponse()
+            }
+            #expect(text.hasSuffix("xxxxx"))
+            // Others are told, in the clear, when the time for a key operation is over.
+            let result = try await bench.curl("p256.test", "/5", "--max-time", "20")
+            #expect(result.status != 0)
+            #expect(result.errors.contains("internal error"), "\(result.errors)")
+            _ = try await blocking { try bench.log.wait(for: "handshake failed") }
+        }
+    }
+
+    /// On a thread that may block.
+    private static func stopKeyHolder(of bench: HandoffBench) {
+        let done = TestFlag()
+        Task {
+            await bench.keyHolder.stop()
+            done.set()
+        }
+        done.wait()
+    }
+
+    @Test func theKeyHolderDiesBetweenTurnsOfTLS12() async throws {
+        try await HandoffBench.run { bench in
+            let bytes = try await blocking {
+                let client = try SlowClient(bench, .tlsv12)
+                defer { client.close() }
+                try client.sendOutbound()
+                try client.receiveFlight()
+                Self.stopKeyHolder(of: bench)
+                try client.socket.send(client.answer)
+                return try client.socket.receiveToEnd()
+            }
+            #expect(Self.clearAlert(bytes) == Alert.Description.internalError.rawValue)
+        }
+    }
+
+    @Test func clientsThatLeaveAtAnyMoment() async throws {
+        try await HandoffBench.run { bench in
+            try await blocking {
+                for version in [NIOSSL.TLSVersion.tlsv13, .tlsv12] {
+                    for stage in 0..<4 {
+                        let client = try SlowClient(bench, version)
+                        let hello = try client.outbound()
+                        try client.socket.send(stage == 0 ? Array(hello.dropLast()) : hello)
+                        if stage > 1 { try client.receiveFlight() }
+                        if stage > 2 { try client.socket.send(Array(client.answer.dropLast())) }
+                        client.close()
+                        client.socket.close()
+                    }
+                }
+            }
+            try await Self.worksStill(bench)
+            // The key holder forgets them at once: no handshake waits for its time limit there.
+            try await blocking {
+                _ = try eventually("abandoned handshakes") {
+                    bench.audit.split(separator: "\n").filter { $0.contains("abandon") }.count >= 2 ? true : nil
+                }
+            }
+        }
+    }
+
+    @Test func aClientThatNeverFinishes() async throws {
+        try await HandoffBench.run(adjust: { $0.limits.handshakeTimeout = .seconds(3) }) { bench in
+            let bytes = try await blocking {
+                let client = try SlowClient(bench)
+                defer { client.close() }
+                try client.sendOutbound()
+                try client.receiveFlight()
+                return try client.socket.receiveToEnd()
+            }
+            #expect(bytes.isEmpty)
+            let line = try await blocking { try bench.log.wait(for: "handshake failed") }
+            #expect(line.metadata["mode"] == "handoff")
+            #expect(line.metadata["error"] == "\(HandshakeTimedOut())")
+            #expect(line.level == .info)
+        }
+    }
+
+    @Test func withoutAGrant() async throws {
+        try await HandoffBench.run(operations: KeyProtocol.Operation.keyless) { bench in
+            let result = try await bench.curl("p256.test")
+            #expect(result.errors.contains("internal error"), "\(result.errors)")
+            let line = try await blocking { try bench.log.wait(for: "handshake failed") }
+            #expect(line.level == .warning)
+        }
+    }
+
+    @Test func noSharedCipher() async throws {
+        try await HandoffBench.run { bench in
+            let result = try await bench.openssl("p256.test", "-tls1_2", "-cipher", "AES128-SHA")
+            #expect(result.all.contains("handshake failure"), "\(result.all)")
+            let line = try await blocking { try bench.log.wait(for: "handshake failed") }
+            #expect(line.level == .info)
+            try await Self.worksStill(bench)
+        }
+    }
+
+    /// The hello's limit is the edge's own; what fits no packet of the key protocol is refused here.
+    @Test func aHelloThatFitsNoPacket() async throws {
+        try await HandoffBench.run(adjust: { $0.limits.helloBytes = 200_000 }) { bench in
+            let bytes = try await blocking {
+                let socket = try TestSocket.connect(port: bench.port)
+                try socket.send(TestHello(serverName: "p256.test", padding: 65_000).records())
+                return try socket.receiveToEnd()
+            }
+            #expect(Self.clearAlert(bytes) == Alert.Description.decodeError.rawValue)
+            try await Self.worksStill(bench)
+        }
+    }
+
+    @Test func truncationIsNotTakenForAnEnd() async throws {
+        try await HandoffBench.run { bench in
+            try await blocking {
+                let client = try SlowClient(bench)
+                try client.sendOutbound()
+                try client.receiveFlight()
+                try client.socket.send(client.answer + client.request())
+                let text = try client.readResponse()
+                #expect(text.hasSuffix("xxxxx"))
+                client.close()
+                client.socket.close()
+            }
+            try await Self.worksStill(bench)
+        }
+    }
+}
