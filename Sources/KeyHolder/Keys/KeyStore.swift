@@ -3,8 +3,8 @@ public import X509
 
 /// Where private keys live and are used. The rest of the key holder never sees a private key.
 ///
-/// ``SoftwareKeyStore`` keeps them in this process. A store on the system's libcrypto, or on a PKCS #11 token, is another
-/// conformance: keys come out of it as ``StoredKey`` values, and nothing else changes.
+/// ``SoftwareKeyStore`` keeps them in this process. A store on a PKCS #11 token is another conformance: keys come out of it
+/// as ``StoredKey`` values, and nothing else changes.
 public protocol KeyStore: Sendable {
     /// - Throws: ``SiteLoadError`` with the file's name and what to do.
     func key(from source: PEMSource) throws(SiteLoadError) -> any StoredKey

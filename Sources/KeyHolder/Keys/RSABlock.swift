@@ -1,9 +1,7 @@
-import Crypto
-
-/// Padding of RSA blocks (RFC 8017 section 9), for digests that somebody else made.
+/// RSA blocks (RFC 8017) that go through the bare private operation.
 ///
-/// swift-crypto's RSA signing takes only digests that it computed itself. So the block is padded here, and goes through
-/// RSA's bare private operation.
+/// Signatures with PKCS #1 v1.5 are padded here, so that the old hashes of stock peers do not depend on what the system's
+/// libcrypto is configured to sign; and premaster secrets are taken out here, in constant time.
 enum RSABlock {
     /// EMSA-PKCS1-v1_5 around a digest: 00 01 FF…FF 00 DigestInfo. Nil if the block is too short or the digest has not the
     /// algorithm's length.
@@ -13,61 +11,6 @@ enum RSABlock {
         let filler: Int = modulusLength - info.count - 3
         guard filler >= 8 else { return nil }
         return [0, 1] + [UInt8](repeating: 0xFF, count: filler) + [0] + info
-    }
-
-    /// EMSA-PSS around a digest, with MGF1 over the same hash. Nil for hashes that PSS is not used with here, and where
-    /// lengths do not fit.
-    ///
-    /// - Parameter salt: As long as the digest, and random.
-    static func pss(
-        _ algorithm: DigestAlgorithm, digest: [UInt8], salt: [UInt8], modulusBits: Int
-    ) -> [UInt8]? {
-        switch algorithm {
-        case .sha256: Self.pss(SHA256.self, digest, salt, modulusBits)
-        case .sha384: Self.pss(SHA384.self, digest, salt, modulusBits)
-        case .sha512: Self.pss(SHA512.self, digest, salt, modulusBits)
-        case .md5SHA1, .sha1, .sha224: nil
-        }
-    }
-
-    private static func pss<H: HashFunction>(
-        _ hash: H.Type, _ digest: [UInt8], _ salt: [UInt8], _ modulusBits: Int
-    ) -> [UInt8]? {
-        let length: Int = H.Digest.byteCount
-        let encodedBits: Int = modulusBits - 1
-        let encodedLength: Int = (encodedBits + 7) / 8
-        guard digest.count == length, salt.count == length, encodedLength >= 2 * length + 2 else { return nil }
-
-        var hasher = H()
-        hasher.update(data: [UInt8](repeating: 0, count: 8))
-        hasher.update(data: digest)
-        hasher.update(data: salt)
-        let h: [UInt8] = Array(hasher.finalize())
-
-        let maskedLength: Int = encodedLength - length - 1
-        var masked: [UInt8] = [UInt8](repeating: 0, count: maskedLength - length - 1) + [1] + salt
-        let mask: [UInt8] = Self.mgf1(hash, seed: h, length: maskedLength)
-        for index in masked.indices { masked[index] ^= mask[index] }
-        masked[0] &= 0xFF >> UInt8(8 * encodedLength - encodedBits)
-
-        // The block is as long as the modulus, which is a byte more than the encoding where the modulus begins a byte.
-        let modulusLength: Int = (modulusBits + 7) / 8
-        return [UInt8](repeating: 0, count: modulusLength - encodedLength) + masked + h + [0xBC]
-    }
-
-    private static func mgf1<H: HashFunction>(_: H.Type, seed: [UInt8], length: Int) -> [UInt8] {
-        var mask: [UInt8] = []
-        mask.reserveCapacity(length + H.Digest.byteCount)
-        var counter: UInt32 = 0
-        while mask.count < length {
-            var hasher = H()
-            hasher.update(data: seed)
-            hasher.update(data: withUnsafeBytes(of: counter.bigEndian) { Array($0) })
-            mask.append(contentsOf: hasher.finalize())
-            counter += 1
-        }
-        mask.removeLast(mask.count - length)
-        return mask
     }
 
     /// The length of a TLS premaster secret.

@@ -1,5 +1,4 @@
 import Crypto
-import CryptoExtras
 import TLSWire
 import X509
 
@@ -9,7 +8,7 @@ import X509
     import Foundation
 #endif
 
-/// A private key in this process, used through swift-crypto.
+/// A private key in this process: RSA in the system's libcrypto, the others in swift-crypto, whichever is faster.
 struct SoftwareKey: StoredKey {
     enum Secret: Sendable {
         case p256(P256.Signing.PrivateKey)
@@ -37,7 +36,7 @@ struct SoftwareKey: StoredKey {
             self.publicKey = Certificate.PublicKey(key.publicKey)
         case .rsa(let key):
             self.type = .rsa(bits: key.bits)
-            self.publicKey = Certificate.PublicKey(key.signing.publicKey)
+            self.publicKey = Certificate.PublicKey(key.publicKey)
         case .ed25519(let key):
             self.type = .ed25519
             self.publicKey = Certificate.PublicKey(key.publicKey)
@@ -84,17 +83,17 @@ struct SoftwareKey: StoredKey {
             case (.ed25519(let key), .ed25519):
                 return Array(try key.signature(for: content))
             case (.rsa(let key), .rsaPSSSHA256):
-                return try key.sign(SHA256.hash(data: content), .PSS)
+                return try key.signPSS(.sha256, Array(SHA256.hash(data: content)))
             case (.rsa(let key), .rsaPSSSHA384):
-                return try key.sign(SHA384.hash(data: content), .PSS)
+                return try key.signPSS(.sha384, Array(SHA384.hash(data: content)))
             case (.rsa(let key), .rsaPSSSHA512):
-                return try key.sign(SHA512.hash(data: content), .PSS)
+                return try key.signPSS(.sha512, Array(SHA512.hash(data: content)))
             case (.rsa(let key), .rsaPKCS1SHA256):
-                return try key.sign(SHA256.hash(data: content), .insecurePKCS1v1_5)
+                return try key.signPKCS1(.sha256, Array(SHA256.hash(data: content)))
             case (.rsa(let key), .rsaPKCS1SHA384):
-                return try key.sign(SHA384.hash(data: content), .insecurePKCS1v1_5)
+                return try key.signPKCS1(.sha384, Array(SHA384.hash(data: content)))
             case (.rsa(let key), .rsaPKCS1SHA512):
-                return try key.sign(SHA512.hash(data: content), .insecurePKCS1v1_5)
+                return try key.signPKCS1(.sha512, Array(SHA512.hash(data: content)))
             default:
                 throw KeyOperationError.wrongKeyType
             }
@@ -128,57 +127,5 @@ struct SoftwareKey: StoredKey {
         } catch {
             throw .failed
         }
-    }
-}
-
-/// An RSA private key in the two shapes that swift-crypto needs for signing and for the bare private operation.
-struct RSASecret: Sendable {
-    let signing: _RSA.Signing.PrivateKey
-    /// swift-crypto offers the bare operation (blinded, and checked against the public key) under this name only.
-    private let bare: _RSA.BlindSigning.PrivateKey<SHA384>
-    /// Makes the substitute for a ciphertext with wrong padding. Never leaves this process.
-    private let rejectionKey: SymmetricKey
-    let bits: Int
-
-    init(_ key: _RSA.Signing.PrivateKey) throws {
-        self.signing = key
-        self.bare = try _RSA.BlindSigning.PrivateKey(derRepresentation: key.derRepresentation)
-        self.rejectionKey = SymmetricKey(size: .bits256)
-        self.bits = key.keySizeInBits
-    }
-
-    private var modulusLength: Int { (self.bits + 7) / 8 }
-
-    func sign<D: Digest>(_ digest: D, _ padding: _RSA.Signing.Padding) throws -> [UInt8] {
-        Array(try self.signing.signature(for: digest, padding: padding).rawRepresentation)
-    }
-
-    func signPKCS1(_ algorithm: DigestAlgorithm, _ digest: [UInt8]) throws(KeyOperationError) -> [UInt8] {
-        guard let block = RSABlock.pkcs1(algorithm, digest: digest, modulusLength: self.modulusLength) else {
-            throw .badLength
-        }
-        return try self.raw(block)
-    }
-
-    func signPSS(_ algorithm: DigestAlgorithm, _ digest: [UInt8]) throws(KeyOperationError) -> [UInt8] {
-        var random = SystemRandomNumberGenerator()
-        let salt: [UInt8] = (0..<algorithm.length).map { _ in UInt8.random(in: .min ... .max, using: &random) }
-        guard let block = RSABlock.pss(algorithm, digest: digest, salt: salt, modulusBits: self.bits) else {
-            throw .badLength
-        }
-        return try self.raw(block)
-    }
-
-    func raw(_ block: [UInt8]) throws(KeyOperationError) -> [UInt8] {
-        guard block.count == self.modulusLength else { throw .badLength }
-        do { return Array(try self.bare.blindSignature(for: block).rawRepresentation) } catch { throw .failed }
-    }
-
-    /// Implicit rejection: a wrong padding gives 48 bytes drawn from a secret key and the ciphertext, so that asking about
-    /// many ciphertexts (Bleichenbacher's attack, ROBOT) tells nothing.
-    func premasterSecret(_ ciphertext: [UInt8]) throws(KeyOperationError) -> [UInt8] {
-        let block: [UInt8] = try self.raw(ciphertext)
-        let substitute: [UInt8] = Array(HMAC<SHA384>.authenticationCode(for: ciphertext, using: self.rejectionKey))
-        return RSABlock.premasterSecret(in: block, orElse: substitute)
     }
 }

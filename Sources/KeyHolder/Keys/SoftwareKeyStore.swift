@@ -2,7 +2,7 @@ import Crypto
 import CryptoExtras
 import SwiftASN1
 
-/// Keys from PEM files, kept in this process and used through swift-crypto.
+/// Keys from PEM files, kept in this process: RSA in the system's libcrypto, the others in swift-crypto.
 ///
 /// Reads PKCS #8 (`PRIVATE KEY`), SEC 1 (`EC PRIVATE KEY`) and PKCS #1 (`RSA PRIVATE KEY`), for P-256, P-384, P-521,
 /// Ed25519 and RSA of 2,048 to 4,096 bits.
