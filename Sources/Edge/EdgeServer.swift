@@ -55,7 +55,14 @@ public final class EdgeServer: Service {
     private func serve(on group: MultiThreadedEventLoopGroup) async throws {
         let store = try await self.configuration.openStore(on: group, logger: self.logger)
         self.cache.opened(store, for: self.configuration.sites)
-        defer { self.cache.closed() }
+        let figures = store.map { StoreMetrics($0) }
+        let report = group.next().scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(5)) { _ in
+            figures?.update()
+        }
+        defer {
+            report.cancel()
+            self.cache.closed()
+        }
         do {
             try await self.serve(on: group, store: store)
         } catch {

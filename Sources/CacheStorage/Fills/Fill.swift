@@ -42,7 +42,7 @@ public final class Fill: Sendable {
 
     // MARK: the writer's side, through FillWriter
 
-    func begin(_ response: StoredResponse, shared: Bool) -> FillPlan {
+    func begin(_ response: StoredResponse, shared: Bool, maximumBytes: Int = .max) -> FillPlan {
         let length: Int? = response.bodyLength.map { Int(clamping: $0) }
         let plan: FillPlan =
             if !shared {
@@ -57,6 +57,7 @@ public final class Fill: Sendable {
         let disk: DiskStore? = plan == .passThrough ? self.spoolingDisk(response) : nil
         let (wakers, spool): ([FillWaker], Int?) = self.state.withLockedValue { state in
             let spool: Int? = disk == nil ? nil : state.join(isSpool: true)
+            state.maximumBytes = maximumBytes
             return (state.begin(head, plan: plan, expected: length), spool)
         }
         if let disk, let spool { DiskSpool.start(disk, self, follower: spool, response) }
@@ -69,9 +70,11 @@ public final class Fill: Sendable {
         var spool: (disk: DiskStore, follower: Int, response: StoredResponse)?
         let (wakers, flow): ([FillWaker], FillFlow) = self.state.withLockedValue { state in
             let wakers: [FillWaker] = state.append(bytes)
-            if state.plan == .store, !self.reserve(&state) {
+            let isTooLong: Bool = state.chunks.end > state.maximumBytes
+            if isTooLong, state.plan == .passThrough { state.cutOffSpools() }
+            if state.plan == .store, isTooLong || !self.reserve(&state) {
                 // The disk's writer joins while everything from the first byte on is still held.
-                if case .shared(let response) = state.head, let disk = self.spoolingDisk(response) {
+                if !isTooLong, case .shared(let response) = state.head, let disk = self.spoolingDisk(response) {
                     spool = (disk, state.join(isSpool: true), response)
                 }
                 state.passThrough()

@@ -27,6 +27,8 @@ struct FillState {
     var plan: FillPlan = .alone
     var expected: Int?
     var chunks = ChunkList()
+    /// A longer body is not stored.
+    var maximumBytes = Int.max
     /// Bytes of the budget for fills that are reserved for this one.
     var reserved = 0
     var followers: [Int: Follower] = [:]
@@ -132,6 +134,12 @@ struct FillState {
         self.trim()
         if let waker = self.resumeIfDrained() { wakers.append(waker) }
         return wakers
+    }
+
+    /// The disk's writer gets no more: what it has is dropped.
+    mutating func cutOffSpools() {
+        for (id, follower) in self.followers where follower.isSpool { self.followers[id]?.isCutOff = true }
+        self.trim()
     }
 
     // MARK: followers

@@ -17,9 +17,11 @@ public final class FillWriter: Sendable {
 
     /// The origin's final response is here, and may be stored and shared. The body's length must be in it, if it is
     /// known. The tags in it count for purges from now on.
+    ///
+    /// - Parameter maximumBytes: a body that turns out to be longer is passed on, and stored nowhere.
     @discardableResult
-    public func begin(_ response: StoredResponse) -> FillPlan {
-        self.fill.begin(response, shared: true)
+    public func begin(_ response: StoredResponse, maximumBytes: Int = .max) -> FillPlan {
+        self.fill.begin(response, shared: true, maximumBytes: maximumBytes)
     }
 
     /// The origin's final response is here, and is for the leader's request alone. Whoever joined is told.

@@ -218,7 +218,9 @@ final class CacheExchange {
     private func pump() {
         guard case .sending(let body, let fetch) = self.state else { return }
         let exchange = self.exchange
-        switch body.pump(isWritable: { exchange.isWritable }, send: { exchange.originBody($0) }) {
+        let progress = body.pump(
+            isWritable: { exchange.isWritable }, send: { exchange.originBody($0) }, flush: { exchange.flush() })
+        switch progress {
         case .blocked, .pending:
             exchange.originReadComplete()
         case .end:
@@ -228,7 +230,9 @@ final class CacheExchange {
             exchange.originEnd(trailers)
         case .truncated(let failure):
             self.state = .over
-            exchange.fail(fetch?.failure ?? OriginFailure(.reset, "\(failure)"))
+            let cause = fetch?.failure
+            fetch?.leaderLeft()
+            exchange.fail(cause ?? OriginFailure(.reset, "\(failure)"))
         }
     }
 

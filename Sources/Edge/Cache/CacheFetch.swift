@@ -177,7 +177,8 @@ final class CacheFetch: OriginReceiver {
         if framing == .untilClose, self.client.configuration.scheme == .http { decision = .refuse(.endNotCertain) }
         switch decision {
         case .store(let stored, let withheld):
-            let plan = self.writer.begin(stored)
+            let plan = self.writer.begin(
+                stored, maximumBytes: Int(clamping: self.job.request.rule.maximumObjectBytes))
             self.state = .filling
             let bound = NIOLoopBound(self, eventLoop: self.client.eventLoop)
             self.writer.onResume(on: self.client.eventLoop) { bound.value.mayGoOn() }
@@ -195,7 +196,8 @@ final class CacheFetch: OriginReceiver {
                 status: head.status, fields: [:], requestTime: arrived.requestTime, responseTime: arrived.responseTime,
                 variant: .invariant, extent: .complete(length: nil),
                 freshness: Freshness(initialAge: 0, lifetime: 0, source: .none), tags: []))
-        if self.job.isShared {
+        // An error says nothing about later responses.
+        if self.job.isShared, head.status.code < 500 {
             self.cache.store.markUnshared(self.job.key, until: arrived.responseTime + Collapsing.memory)
         }
         let origin = self.origin

@@ -42,17 +42,27 @@ final class CachedBody {
         self.pieces.append(.bytes(ByteBuffer(string: multipart.closing)))
     }
 
-    /// Gives the client what it takes.
-    func pump(isWritable: () -> Bool, send: (ByteBuffer) -> Void) -> Progress {
+    /// Gives the client what it takes. What was sent last is not flushed.
+    ///
+    /// - Parameter flush: TLS takes whatever is written, and says only at a flush that it was too much.
+    func pump(isWritable: () -> Bool, send: (ByteBuffer) -> Void, flush: () -> Void) -> Progress {
+        var unflushed = 0
         while let piece = self.pieces.first {
+            if unflushed >= Self.step {
+                flush()
+                unflushed = 0
+            }
             guard isWritable() else { return .blocked }
             switch piece {
             case .bytes(let bytes):
                 self.pieces.removeFirst()
+                unflushed += bytes.readableBytes
                 send(bytes)
             case .reader(let reader):
                 switch reader.read(atMost: Self.step) {
-                case .bytes(let bytes): send(bytes)
+                case .bytes(let bytes):
+                    unflushed += bytes.readableBytes
+                    send(bytes)
                 case .pending: return .pending
                 case .end: self.pieces.removeFirst()
                 case .truncated(let failure):

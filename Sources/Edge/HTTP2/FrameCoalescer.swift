@@ -17,8 +17,14 @@ final class FrameCoalescer: ChannelDuplexHandler {
 
     private var pending = ByteBuffer()
     private var hasPending = false
+    private let keepsBuffer: Bool
     /// The connection is at an end: what the client still sends is of no interest.
     var dropsInput = false
+
+    /// - Parameter keepsBuffer: the same memory is used again and again, until ``releaseBuffer()``.
+    init(keepsBuffer: Bool = true) {
+        self.keepsBuffer = keepsBuffer
+    }
 
     /// Nothing is under way: idle connections are to be small.
     func releaseBuffer() {
@@ -63,6 +69,8 @@ final class FrameCoalescer: ChannelDuplexHandler {
     private func forward(_ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>? = nil) {
         guard self.hasPending else { return }
         self.hasPending = false
-        context.write(self.wrapOutboundOut(self.pending), promise: promise)
+        let bytes = self.pending
+        if !self.keepsBuffer { self.pending = ByteBuffer() }
+        context.write(self.wrapOutboundOut(bytes), promise: promise)
     }
 }

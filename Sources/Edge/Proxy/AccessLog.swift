@@ -32,7 +32,7 @@ final class AccessLog {
         self.write(
             level, exchange.request.clientVersion, method: head.method.rawValue, target: head.uri,
             status: exchange.status,
-            bytes: bytes ?? exchange.responseBytes, duration: duration, number: number, outcome: outcome)
+            bytes: bytes ?? exchange.responseBytes, duration: duration, number: number, outcome: outcome, cache: cache)
     }
 
     /// A request that got no further than the edge; `nil` if there was none to be read.
@@ -60,18 +60,21 @@ final class AccessLog {
     private func write(
         _ level: Logger.Level, _ version: ClientVersion, method: String, target: String, status: UInt, bytes: Int,
         duration: TimeAmount,
-        number: Int, outcome: String
+        number: Int, outcome: String, cache: CacheOutcome? = nil
     ) {
         // Queries may hold secrets.
         let path = target.prefix { $0 != "?" }.prefix(256)
-        self.logger.log(
-            level: level, "request",
-            metadata: [
-                "site": "\(self.site.name)", "protocol": "\(version.text)", "method": "\(method)", "path": "\(path)",
-                "status": "\(status)",
-                "bytes": "\(bytes)", "ms": "\(duration.nanoseconds / 1_000_000)",
-                "connection": "\(self.connection)", "number": "\(number)", "outcome": "\(outcome)",
-            ])
+        var metadata: Logger.Metadata = [
+            "site": "\(self.site.name)", "protocol": "\(version.text)", "method": "\(method)", "path": "\(path)",
+            "status": "\(status)",
+            "bytes": "\(bytes)", "ms": "\(duration.nanoseconds / 1_000_000)",
+            "connection": "\(self.connection)", "number": "\(number)", "outcome": "\(outcome)",
+        ]
+        if let cache {
+            metadata["cache"] = "\(cache.word.rawValue)"
+            metadata["cache_reason"] = "\(cache.reason)"
+        }
+        self.logger.log(level: level, "request", metadata: metadata)
     }
 }
 

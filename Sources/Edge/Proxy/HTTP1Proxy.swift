@@ -26,6 +26,8 @@ public enum HTTP1Proxy {
         encoding.automaticallySetFramingHeaders = false
 
         let pipeline = channel.pipeline.syncOperations
+        // Head and body in one TLS record. Idle connections are to be small.
+        try pipeline.addHandler(FrameCoalescer(keepsBuffer: false))
         try pipeline.addHandler(HTTPResponseEncoder(configuration: encoding))
         try pipeline.addHandler(
             ByteToMessageHandler(

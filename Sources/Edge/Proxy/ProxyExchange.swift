@@ -61,6 +61,9 @@ final class ProxyExchange: OriginReceiver {
     /// What the cache did, for log and metrics; nil where the site has none.
     var cacheOutcome: CacheOutcome? { self.cache?.outcome }
     var isWritable: Bool { self.stream.isWritable }
+
+    func flush() { self.stream.flush() }
+
     var isLastRequest: Bool { self.stream.isLastRequest }
 
     // MARK: What the client does
