@@ -70,7 +70,7 @@ struct DemoPerformance {
 
         let served = try await request(port: port)
         if !served { say("\n" + logs(of: company.children)) }
-        let proved = prove(edge: edge, keyHolder: keyHolder)
+        let proved = await prove(edge: edge, keyHolder: keyHolder, port: port)
         let held = served && proved
         say(
             held
@@ -107,13 +107,14 @@ struct DemoPerformance {
                 let label = "\(site.mode.rawValue), \(site.keyType.displayName)"
                 try Task.checkCancellation()
                 var row: [TextTable.Cell] = [.init(text: site.mode.rawValue), .init(text: site.keyType.displayName)]
-                let before = trail.signatures(for: site.domain)
+                let before = trail.operations(for: site.domain)
                 let request = DemoRequest(host: site.domain, port: port, version: version, roots: roots)
                 do {
                     let outcome = try await request.run(on: group)
-                    // A keyless full handshake takes one signature; a relayed one none, since the origin has its own key.
-                    let expected = site.mode == .keyless ? 1 : 0
-                    let after = try await trail.signatures(for: site.domain, expected: before + expected)
+                    // One signature for a full handshake, or the handshake itself; none for a relayed one, since the origin
+                    // has its own key.
+                    let expected = site.mode.needsKeyHolder ? 1 : 0
+                    let after = try await trail.operations(for: site.domain, expected: before + expected)
                     let right = outcome.status == 200 && outcome.body.hasPrefix(DemoSite.greeting(site.domain))
                     row += [
                         .init(text: outcome.version), .init(text: "verified", tone: .good),
@@ -139,6 +140,7 @@ struct DemoPerformance {
         say("\n" + table.text(colours))
         say(
             "\n  relay: the edge passes bytes; the TLS server is the origin's own."
+                + "\n  handoff: the key holder shakes hands through the edge, then lends it this session's record keys."
                 + "\n  keyless: the edge is the TLS server; the key holder signs each handshake.\n")
         if !failures.isEmpty {
             say("\n" + failures.map { colours.bad("  failed: ") + $0 + "\n" }.joined())
@@ -147,16 +149,26 @@ struct DemoPerformance {
     }
 
     /// Searches both processes; prints the counts, or why there are none.
-    private func prove(edge: ChildProcess, keyHolder: ChildProcess) -> Bool {
-        say("\n" + colours.strong("Where are the keyless sites' private keys?") + "\n")
+    private func prove(edge: ChildProcess, keyHolder: ChildProcess, port: Int) async -> Bool {
+        say("\n" + colours.strong("Where are the sites' private keys, and the secrets of handoff sessions?") + "\n")
+        var sessions: [DemoSession] = []
+        defer { for session in sessions { session.close() } }
         do {
+            let roots = try NIOSSLCertificate.fromPEMBytes(Array(stage.rootPEM.utf8))
+            if let site = stage.sites(.handoff).first {
+                for version in [TLSVersion.tlsv13, .tlsv12] {
+                    let request = DemoRequest(host: site.domain, port: port, version: version, roots: roots)
+                    sessions.append(try await request.open(on: group))
+                }
+                step("opened \(sessions.count) handoff sessions, which stay open for the search")
+            }
             step("searching the memory of key holder and edge for the keys' secret parts")
-            let proof = try KeyProof(stage: stage, edge: edge.pid, keyHolder: keyHolder.pid)
+            let proof = try KeyProof(stage: stage, sessions: sessions, edge: edge.pid, keyHolder: keyHolder.pid)
             say("\n" + proof.table().text(colours) + "\n" + proof.summary)
             if !proof.holds {
                 say(
                     colours.bad("  Not proved: ")
-                        + "the key holder must show every site's key, the edge only its own.\n")
+                        + "the key holder must show every site's key, the edge only its own and the open session's.\n")
             }
             return proof.holds
         } catch {

@@ -20,7 +20,22 @@ struct DemoRequest: Sendable {
     var roots: [NIOSSLCertificate]
 
     /// - Throws: the TLS library's error if the certificate does not verify, and whatever else goes wrong.
-    func run(on group: any EventLoopGroup, timeout: TimeAmount = .seconds(10)) async throws -> Outcome {
+    func run(on group: any EventLoopGroup) async throws -> Outcome {
+        let (outcome, channel) = try await exchange(on: group, keepOpen: false, keyLog: nil)
+        channel.close(promise: nil)
+        return outcome
+    }
+
+    /// The same, on a connection that stays open and whose secrets are known.
+    func open(on group: any EventLoopGroup) async throws -> DemoSession {
+        let keyLog = DemoKeyLog()
+        let (outcome, channel) = try await exchange(on: group, keepOpen: true, keyLog: keyLog)
+        return DemoSession(channel: channel, version: outcome.version, keyLog: keyLog)
+    }
+
+    private func exchange(
+        on group: any EventLoopGroup, keepOpen: Bool, keyLog: DemoKeyLog?, timeout: TimeAmount = .seconds(10)
+    ) async throws -> (Outcome, any Channel) {
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.certificateVerification = .fullVerification
         configuration.trustRoots = .certificates(roots)
@@ -31,6 +46,7 @@ struct DemoRequest: Sendable {
             .ecdsaSecp256R1Sha256, .rsaPssRsaeSha256, .rsaPssRsaeSha384, .rsaPssRsaeSha512, .ed25519,
             .rsaPkcs1Sha256, .ecdsaSecp384R1Sha384,
         ]
+        if let keyLog { configuration.keyLogCallback = { keyLog.receive($0) } }
         let context = try NIOSSLContext(configuration: configuration)
         let started = ContinuousClock.now
         let loop = group.next()
@@ -43,23 +59,26 @@ struct DemoRequest: Sendable {
                     let pipeline = channel.pipeline.syncOperations
                     try pipeline.addHandler(NIOSSLClientHandler(context: context, serverHostname: host))
                     try pipeline.addHTTPClientHandlers()
-                    try pipeline.addHandler(ResponseCollector(host: host, promise: promise))
+                    try pipeline.addHandler(ResponseCollector(host: host, keepOpen: keepOpen, promise: promise))
                 }
             }
             .connect(host: "127.0.0.1", port: port)
         connecting.whenFailure { promise.fail($0) }
         let timer = loop.scheduleTask(in: timeout) { promise.fail(DemoFailure.unexpectedOutput("no answer in time")) }
-        defer {
-            timer.cancel()
+        defer { timer.cancel() }
+        do {
+            let (negotiated, status, body) = try await withTaskCancellationHandler {
+                try await promise.futureResult.get()
+            } onCancel: {
+                promise.fail(CancellationError())
+            }
+            let outcome = Outcome(
+                version: negotiated, status: status, body: body, duration: ContinuousClock.now - started)
+            return (outcome, try await connecting.get())
+        } catch {
             connecting.whenSuccess { $0.close(promise: nil) }
+            throw error
         }
-        let (negotiated, status, body) = try await withTaskCancellationHandler {
-            try await promise.futureResult.get()
-        } onCancel: {
-            promise.fail(CancellationError())
-        }
-        return Outcome(
-            version: negotiated, status: status, body: body, duration: ContinuousClock.now - started)
     }
 }
 
@@ -70,13 +89,15 @@ private final class ResponseCollector: ChannelInboundHandler {
 
     private static let largestBody = 1 << 20
     private let host: String
+    private let keepOpen: Bool
     private let promise: EventLoopPromise<(String, Int, String)>
     private var version = ""
     private var status = 0
     private var body = ByteBuffer()
 
-    init(host: String, promise: EventLoopPromise<(String, Int, String)>) {
+    init(host: String, keepOpen: Bool, promise: EventLoopPromise<(String, Int, String)>) {
         self.host = host
+        self.keepOpen = keepOpen
         self.promise = promise
     }
 
@@ -84,7 +105,7 @@ private final class ResponseCollector: ChannelInboundHandler {
         var head = HTTPRequestHead(version: .http1_1, method: .GET, uri: "/")
         head.headers.add(name: "host", value: host)
         head.headers.add(name: "user-agent", value: "latchstring-demo")
-        head.headers.add(name: "connection", value: "close")
+        if !keepOpen { head.headers.add(name: "connection", value: "close") }
         // The TLS handler keeps it until the handshake is complete and the certificate verified.
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
@@ -101,7 +122,7 @@ private final class ResponseCollector: ChannelInboundHandler {
             if body.readableBytes > Self.largestBody { context.close(promise: nil) }
         case .end:
             promise.succeed((version, status, String(buffer: body)))
-            context.close(promise: nil)
+            if !keepOpen { context.close(promise: nil) }
         }
     }
 

@@ -7,10 +7,14 @@ import FoundationEssentials
     import Musl
 #endif
 
-/// The two modes that the demo shows.
+/// The modes that the demo shows.
 enum DemoMode: String, CaseIterable, Sendable {
     case relay
+    case handoff
     case keyless
+
+    /// Where the sites' private keys lie: beside the origin's own TLS server, or at the key holder.
+    var needsKeyHolder: Bool { self != .relay }
 }
 
 /// One of the demo's sites: a mode and a key type, and the certificate and key made for it.
@@ -24,7 +28,7 @@ struct DemoSiteFiles: Sendable {
 /// The directory that the demo plays in. Each process has a part of its own, holding what it would hold on its own machine:
 ///
 ///     origin/      the relayed sites' certificates and keys
-///     keyholder/   its identity, the keyless sites' certificates and keys
+///     keyholder/   its identity, the handoff and keyless sites' certificates and keys
 ///     edge/        its identity, and no site's key
 ///     test-site-authority.pem   what clients trust
 struct DemoStage: Sendable {
@@ -79,7 +83,7 @@ struct DemoStage: Sendable {
         }
         try write(rootPEM, to: root)
         for site in sites {
-            let directory = site.mode == .relay ? origin : keyHolder
+            let directory = site.mode.needsKeyHolder ? keyHolder : origin
             try write(site.issued.chainPEM, to: "\(directory)/\(site.domain).pem")
             try write(site.issued.keyPEM, to: "\(directory)/\(site.domain).key")
         }
@@ -91,7 +95,16 @@ struct DemoStage: Sendable {
     }
 
     func writeKeyHolderConfiguration() throws -> String {
-        let domains = sites(.keyless).map(\.domain)
+        let modes: [DemoMode] = DemoMode.allCases.filter(\.needsKeyHolder)
+        let domains: [String] = modes.flatMap { sites($0).map(\.domain) }
+        let grants: String = modes.map { mode in
+            """
+              - edge: demo
+                sites: [\(sites(mode).map(\.domain).joined(separator: ", "))]
+                operations: [\(mode.rawValue)]
+
+            """
+        }.joined()
         let text = """
             role: keyholder
             listen: 127.0.0.1:0
@@ -102,10 +115,7 @@ struct DemoStage: Sendable {
             sites:
             \(domains.map { "  - certificate: \($0).pem\n    key: \($0).key\n" }.joined())
             grants:
-              - edge: demo
-                sites: [\(domains.joined(separator: ", "))]
-                operations: [keyless]
-            audit: audit.jsonl
+            \(grants)audit: audit.jsonl
             log:
               format: json
 
@@ -117,7 +127,7 @@ struct DemoStage: Sendable {
 
     /// - Parameters:
     ///   - keyHolderAddress: where the key holder listens.
-    ///   - originAddresses: by domain for relayed sites, and `plain` for the one that keyless sites are fetched from.
+    ///   - originAddresses: by domain for relayed sites, and `plain` for the one that the other sites are fetched from.
     func writeEdgeConfiguration(keyHolderAddress: String, originAddresses: [String: String]) throws -> String {
         var text = """
             role: edge
@@ -140,7 +150,7 @@ struct DemoStage: Sendable {
             switch site.mode {
             case .relay:
                 text += "    origin:\n      address: \(originAddresses[site.domain] ?? "")\n"
-            case .keyless:
+            case .handoff, .keyless:
                 text += "    keyholder: home\n    origin:\n      url: http://\(originAddresses["plain"] ?? "")\n"
             }
         }

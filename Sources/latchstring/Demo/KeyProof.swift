@@ -1,15 +1,18 @@
 import Fleet
 
-/// Where the private keys are: the secret parts of every keyless site's key, looked for in the memory of edge and key holder.
+/// Where the secrets are: the secret parts of every key at the key holder, and those of handoff sessions that are open
+/// meanwhile, looked for in the memory of edge and key holder.
 ///
 /// A search that finds nothing proves something only if it could have found it. So the key holder must show every site's
-/// key, and the edge the one key that is its own, that of its identity.
+/// key, and the edge what it has by right: the key of its identity, and the traffic secrets that were lent to it.
 struct KeyProof: Sendable {
     struct Subject: Sendable {
         var label: String
         var secrets: SiteSecrets
-        /// Whether the edge has this key by right.
-        var belongsToEdge: Bool
+        /// Whether the secret must be there (true), must not be (false), or may be (nil).
+        var atKeyHolder: Bool?
+        var atEdge: Bool
+        var inEdgeFiles: Bool
     }
 
     struct Place: Sendable {
@@ -24,16 +27,24 @@ struct KeyProof: Sendable {
     let edgeFilesBytes: Int
 
     /// - Throws: ``ProcessMemory/Failure`` where a process can't be searched.
-    init(stage: DemoStage, edge edgePID: Int32, keyHolder keyHolderPID: Int32) throws {
-        var subjects: [Subject] = try stage.sites(.keyless).map { site in
+    init(stage: DemoStage, sessions: [DemoSession], edge edgePID: Int32, keyHolder keyHolderPID: Int32) throws {
+        var subjects: [Subject] = try stage.sites.filter(\.mode.needsKeyHolder).map { site in
             Subject(
-                label: "site's \(site.keyType.displayName)", secrets: try SiteSecrets(pkcs8PEM: site.issued.keyPEM),
-                belongsToEdge: false)
+                label: "\(site.mode.rawValue) site's \(site.keyType.displayName)",
+                secrets: try SiteSecrets(pkcs8PEM: site.issued.keyPEM), atKeyHolder: true, atEdge: false,
+                inEdgeFiles: false)
+        }
+        for session in sessions {
+            // The key holder forgets them when the session is the edge's; how soon its library's memory is reused is no matter.
+            for (label, secrets, isLent) in session.secrets {
+                subjects.append(
+                    Subject(label: label, secrets: secrets, atKeyHolder: nil, atEdge: isLent, inEdgeFiles: false))
+            }
         }
         subjects.append(
             Subject(
                 label: "edge's own identity", secrets: try SiteSecrets(pkcs8PEM: stage.edgeIdentity.keyPEM),
-                belongsToEdge: true))
+                atKeyHolder: false, atEdge: true, inEdgeFiles: true))
         self.subjects = subjects
         let secrets = subjects.map(\.secrets)
         self.keyHolder = try Self.search(keyHolderPID, for: secrets)
@@ -51,35 +62,38 @@ struct KeyProof: Sendable {
         return Place(outcome: outcome, search: search)
     }
 
-    /// Every site's key is in the key holder, and no part of any is at the edge, where its own key was found.
+    /// Every secret is where it must be and nowhere that it must not be.
     var holds: Bool {
         subjects.indices.allSatisfy { key in
-            let atKeyHolder = keyHolder.search.count(key: key) > 0
-            let atEdge = edge.search.count(key: key) > 0
-            let inFiles = edgeFiles.count(key: key) > 0
-            return subjects[key].belongsToEdge ? atEdge && inFiles && !atKeyHolder : atKeyHolder && !atEdge && !inFiles
+            let subject = subjects[key]
+            let isAtKeyHolder = keyHolder.search.count(key: key) > 0
+            return (subject.atKeyHolder ?? isAtKeyHolder) == isAtKeyHolder
+                && subject.atEdge == (edge.search.count(key: key) > 0)
+                && subject.inEdgeFiles == (edgeFiles.count(key: key) > 0)
         }
     }
 
     func table() -> TextTable {
         var table = TextTable(headings: [
-            ("key", .left), ("parts looked for", .left), ("key holder's memory", .right),
+            ("secret", .left), ("parts looked for", .left), ("key holder's memory", .right),
             ("edge's memory", .right), ("edge's files", .right),
         ])
         for (key, subject) in subjects.enumerated() {
             table.rows.append([
                 .init(text: subject.label),
                 .init(text: subject.secrets.parts.map(\.name).joined(separator: " ")),
-                Self.cell(keyHolder.search.count(key: key), expected: !subject.belongsToEdge),
-                Self.cell(edge.search.count(key: key), expected: subject.belongsToEdge),
-                Self.cell(edgeFiles.count(key: key), expected: subject.belongsToEdge),
+                Self.cell(keyHolder.search.count(key: key), expected: subject.atKeyHolder),
+                Self.cell(edge.search.count(key: key), expected: subject.atEdge),
+                Self.cell(edgeFiles.count(key: key), expected: subject.inEdgeFiles),
             ])
         }
         return table
     }
 
-    private static func cell(_ hits: Int, expected: Bool) -> TextTable.Cell {
-        TextTable.Cell(text: hits == 1 ? "1 hit" : "\(hits) hits", tone: (hits > 0) == expected ? .good : .bad)
+    private static func cell(_ hits: Int, expected: Bool?) -> TextTable.Cell {
+        let text = hits == 1 ? "1 hit" : "\(hits) hits"
+        guard let expected else { return TextTable.Cell(text: text) }
+        return TextTable.Cell(text: text, tone: (hits > 0) == expected ? .good : .bad)
     }
 
     /// How much was searched, for what.
@@ -91,7 +105,7 @@ struct KeyProof: Sendable {
               Searched \(megabytes(keyHolder)) of the key holder, \(megabytes(edge)) of the edge, and \
             \(edgeFilesBytes) bytes of the edge's files,
               for each part as big-endian and little-endian number, and for the key files' text.
-              The last row shows that the search would find a key at the edge if there were one.
+              What is lent and the last row show that the search would find more at the edge if there were more.
 
             """
     }

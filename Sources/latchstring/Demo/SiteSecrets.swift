@@ -1,7 +1,7 @@
 import Crypto
 import SwiftASN1
 
-/// The secret numbers inside a site's private key: what nobody but the key holder may have.
+/// The secret numbers inside a site's private key, or of a session: what nobody but the key holder may have.
 struct SiteSecrets: Sendable {
     struct Part: Sendable, Equatable {
         /// As the standards call it: `d`, `p`, `qInv`, `seed`.
@@ -17,6 +17,12 @@ struct SiteSecrets: Sendable {
     enum Failure: Error, CustomStringConvertible {
         case unsupported
         var description: String { "the key is not a PKCS#8 key for P-256, RSA or Ed25519" }
+    }
+
+    /// Secrets that are no key of a file.
+    init(parts: [Part]) {
+        self.parts = parts
+        self.pemLines = []
     }
 
     /// Takes a PKCS#8 key apart (RFC 5958; RFC 5915 for P-256, RFC 8017 A.1.2 for RSA, RFC 8410 for Ed25519).
