@@ -8,23 +8,32 @@ final class RunningKeyHolder: Sendable {
     let port: UInt16
     private let workspace: Workspace
     private let sites: [String]
+    private let operations: String
 
     /// - Parameters:
     ///   - sites: names of `Workspace.makeSite`.
-    ///   - edge: who is granted keyless operations on all of them.
-    init(sites: [String], grantedTo edge: String, port: UInt16 = 0, in workspace: Workspace) throws {
+    ///   - edges: who is granted the operations on all of them; several are divided by commas.
+    init(
+        sites: [String], grantedTo edges: String, operations: String = "keyless", port: UInt16 = 0,
+        in workspace: Workspace
+    ) throws {
         if !FileManager.default.fileExists(atPath: workspace.path("keyholder-home.pem")) {
             try workspace.makeIdentity(.keyholder, "home")
         }
         self.workspace = workspace
         self.sites = sites
-        try Self.configure(sites: sites, grantedTo: edge, port: port, in: workspace)
+        self.operations = operations
+        try Self.configure(sites: sites, grantedTo: edges, operations: operations, port: port, in: workspace)
         self.process = try TestProcess(["keyholder", "--config", "home.yaml"], name: "home", in: workspace)
         self.port = try self.process.listeningPort()
     }
 
-    private static func configure(sites: [String], grantedTo edge: String, port: UInt16, in workspace: Workspace) throws
-    {
+    private static func configure(
+        sites: [String], grantedTo edges: String, operations: String, port: UInt16, in workspace: Workspace
+    ) throws {
+        let grants = edges.split(separator: ",").map { edge in
+            "  - { edge: \(edge), sites: [\(sites.joined(separator: ", "))], operations: [\(operations)] }"
+        }.joined(separator: "\n")
         let entries = sites.map { "  - { certificate: \($0).pem, key: \($0).key }" }.joined(separator: "\n")
         try workspace.write(
             """
@@ -34,17 +43,18 @@ final class RunningKeyHolder: Sendable {
             sites:
             \(entries)
             grants:
-              - { edge: \(edge), sites: [\(sites.joined(separator: ", "))], operations: [keyless] }
+            \(grants)
             audit: audit.jsonl
             log: { level: debug, format: json }
 
             """, to: "home.yaml")
     }
 
-    /// Has it read its files again, with all sites granted to this edge alone.
-    func reload(grantedTo edge: String) throws {
+    /// Has it read its files again, with all sites granted to these edges alone.
+    func reload(grantedTo edges: String) throws {
         let before = self.process.lines("reloaded").count
-        try Self.configure(sites: self.sites, grantedTo: edge, port: self.port, in: self.workspace)
+        try Self.configure(
+            sites: self.sites, grantedTo: edges, operations: self.operations, port: self.port, in: self.workspace)
         kill(self.process.pid, SIGHUP)
         _ = try eventually("the reload") { self.process.lines("reloaded").count > before ? true : nil }
     }

@@ -2,6 +2,10 @@ import TestSockets
 
 /// Clients against a loopback port, with the roots of a test's workspace.
 extension Tool {
+    static func exists(_ program: String) -> Bool {
+        (try? self.run("which", [program]).status) == 0
+    }
+
     /// `openssl s_client` against a loopback port, verifying with the workspace's roots.
     static func openssl(_ port: UInt16, _ workspace: Workspace, _ arguments: String..., input: String = "") throws
         -> Result
