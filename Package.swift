@@ -143,7 +143,8 @@ let package = Package(
             dependencies: [
                 "Admin", "CacheStorage", "Edge", "Fleet", "HTTPCaching", "KeyHolder", "KeyProtocol",
                 "LatchstringClient", "NativeHandshake", "PeerLink", "Settings",
-                "TLSWire", nioHTTP1, nioHelpers, nioSSL, x509, asn1, crypto, cryptoExtras, logging, metrics, lifecycle,
+                "TLSWire", nioHTTP1, nioHelpers, nioEmbedded, nioSSL, x509, asn1, crypto, cryptoExtras, logging,
+                metrics, lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "NIOTLS", package: "swift-nio"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

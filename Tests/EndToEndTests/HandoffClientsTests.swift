@@ -200,4 +200,23 @@ import Testing
         }
         try await stage.stop()
     }
+
+    @Test(arguments: SiteKeyType.allCases)
+    func checkShakesHandsThroughTheKeyHolder(keyType: SiteKeyType) async throws {
+        let stage = try await HandoffStage(sites: [("www.test", keyType)])
+        try FileManager.default.setAttributes(
+            [.posixPermissions: 0o600], ofItemAtPath: stage.workspace.path("edge-paris.key"))
+        let program = TestProcess.executable.path
+        let good = try Tool.run(program, ["check", "--config", stage.workspace.path("paris.yaml")])
+        #expect(good.status == 0, "\(good.all)")
+        #expect(
+            good.output.contains(
+                "chain of 1, key identifier and a TLS 1.3 handshake of key holder home belong together"), "\(good.all)")
+        // The chain of another key: the key holder itself would refuse to load it, so the grant is what goes wrong here.
+        try stage.keyHolder.reload(grantedTo: "paris", operations: "keyless")
+        let wrong = try Tool.run(program, ["check", "--config", stage.workspace.path("paris.yaml")])
+        #expect(wrong.status == 1)
+        #expect(wrong.output.contains("its key holder does not lend it for handoff"), "\(wrong.all)")
+        try await stage.stop()
+    }
 }

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import KeyProtocol
 import NIOCore
 import NIOPosix
 import NIOSSL
@@ -57,17 +58,23 @@ struct EdgeCheck {
             }
         }
         for site in self.settings.sites {
-            guard case .keyless(entry.name, _) = site.mode else { continue }
+            let mode: TrustMode
+            switch site.mode {
+            case .keyless(entry.name, _): mode = .keyless
+            case .handoff(entry.name, _): mode = .handoff
+            default: continue
+            }
             for domain in site.domains {
-                await self.prove(domain, of: site, at: probes, entry: entry, edge: credentials.identity.name)
+                await self.prove(
+                    domain, of: site, in: mode, at: probes, entry: entry, edge: credentials.identity.name)
             }
         }
         for (_, probe) in probes { await probe.close() }
     }
 
-    /// Every address must show the same certificate, and sign with its key.
+    /// Every address must show the same certificate, and sign or shake hands with its key.
     private func prove(
-        _ domain: ServerNamePattern, of site: EdgeSettings.Site,
+        _ domain: ServerNamePattern, of site: EdgeSettings.Site, in mode: TrustMode,
         at probes: [(address: SocketEndpoint, probe: KeyHolderProbe)], entry: EdgeSettings.KeyHolderEntry, edge: String
     ) async {
         guard !probes.isEmpty else {
@@ -79,7 +86,7 @@ struct EdgeCheck {
         var proven: [(address: SocketEndpoint, result: SiteProof.Proven)] = []
         for (address, probe) in probes {
             do throws(SiteProof.Failure) {
-                let result = try await proof.run(domain) { message in try await probe.request(message) }
+                let result = try await proof.run(domain, mode: mode) { message in try await probe.request(message) }
                 proven.append((address, result))
             } catch {
                 self.report.fail(
@@ -97,8 +104,9 @@ struct EdgeCheck {
         self.report.add(
             CheckLine(
                 outcome: first.result.validity.outcome, location: site.location,
-                text: "site \(domain): chain of \(count), key identifier and a signature of key holder \(entry.name) "
-                    + "(\(first.result.scheme.name)) belong together; certificate \(first.result.validity.text)",
+                text:
+                    "site \(domain): chain of \(count), key identifier and \(first.result.evidence) of key holder \(entry.name) "
+                    + "belong together; certificate \(first.result.validity.text)",
                 remedy: first.result.validity.outcome == .ok ? nil : "Have the certificate renewed."))
     }
 

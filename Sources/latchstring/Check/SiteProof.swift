@@ -5,7 +5,7 @@ import PeerLink
 import TLSWire
 import X509
 
-/// Asks a key holder for a site's certificate and for one signature, and proves that they belong together.
+/// Asks a key holder for a site's certificate, and for one signature or one handshake, and proves that they belong together.
 struct SiteProof {
     struct Failure: Error {
         var text: String
@@ -16,7 +16,8 @@ struct SiteProof {
     struct Proven {
         var leaf: Certificate
         var chainLength: Int
-        var scheme: SignatureScheme
+        /// What proved it, as in `a signature (ed25519)`.
+        var evidence: String
         /// The warning or the good news about validity.
         var validity: (outcome: CheckLine.Outcome, text: String)
     }
@@ -25,13 +26,15 @@ struct SiteProof {
     let keyHolder: String
     let now: Date
 
-    /// - Parameter ask: sends one request to the key holder and returns its answer.
+    /// - Parameters:
+    ///   - mode: what the edge wants to use the site in: `keyless` or `handoff`.
+    ///   - ask: sends one request to the key holder and returns its answer; always over one connection.
     func run(
-        _ domain: ServerNamePattern, ask: (KeyMessage) async throws -> KeyMessage
+        _ domain: ServerNamePattern, mode: TrustMode, ask: (KeyMessage) async throws -> KeyMessage
     ) async throws(Failure) -> Proven {
         // Any name that the wildcard stands for finds the site.
         let name = domain.isWildcard ? "latchstring-check.\(domain.base.rawValue)" : domain.base.rawValue
-        let answer = try await self.certificate(name, domain: domain, ask: ask)
+        let answer = try await self.certificate(name, domain: domain, mode: mode, ask: ask)
         let chain: [Certificate]
         do { chain = try CertificateChecks.chain(der: answer.chain) } catch {
             throw Failure(text: "its certificate cannot be used: \(error.reason)", remedy: nil)
@@ -56,25 +59,61 @@ struct SiteProof {
                 text: "the key identifier that the key holder names is not that of the certificate's key",
                 remedy: "Restart the key holder, and check its file.")
         }
-        guard answer.modes.contains(.keyless) else {
-            throw Failure(text: "its key holder does not lend it for keyless", remedy: "Look at the key holder's file.")
-        }
-        guard let scheme = answer.schemes.first(where: { SignatureProof.isForTLS13($0) }) else {
+        guard answer.modes.contains(mode) else {
             throw Failure(
-                text: "its key can sign nothing that TLS 1.3 takes",
-                remedy: "Use a P-256, P-384, P-521, Ed25519 or RSA key of 2048 bits or more.")
+                text: "its key holder does not lend it for \(mode.rawValue)",
+                remedy: "Its file needs operations: [\(mode.rawValue)] in the grant for edge \(self.edge).")
         }
-        try await self.sign(name, scheme: scheme, leaf: leaf, ask: ask)
-        return Proven(leaf: leaf, chainLength: chain.count, scheme: scheme, validity: validity)
+        let evidence: String
+        if mode == .handoff {
+            try await self.shakeHands(name, leaf: answer.chain[0], ask: ask)
+            evidence = "a TLS 1.3 handshake"
+        } else {
+            guard let scheme = answer.schemes.first(where: { SignatureProof.isForTLS13($0) }) else {
+                throw Failure(
+                    text: "its key can sign nothing that TLS 1.3 takes",
+                    remedy: "Use a P-256, P-384, P-521, Ed25519 or RSA key of 2048 bits or more.")
+            }
+            try await self.sign(name, scheme: scheme, leaf: leaf, ask: ask)
+            evidence = "a signature (\(scheme.name))"
+        }
+        return Proven(leaf: leaf, chainLength: chain.count, evidence: evidence, validity: validity)
+    }
+
+    private func shakeHands(
+        _ name: String, leaf: [UInt8], ask: (KeyMessage) async throws -> KeyMessage
+    ) async throws(Failure) {
+        let outcome: HandshakeProof.Outcome
+        do {
+            outcome = try await HandshakeProof.run(name) { function, payload in
+                try await ask(
+                    KeyMessage(opcode: .custom, payload: payload, function: function.rawValue, serverName: name)
+                ).payload
+            }
+        } catch let failure as HandshakeProof.Failure {
+            throw Failure(text: "no handshake: \(failure.reason)", remedy: "Its log and audit lines say why.")
+        } catch let failure as LinkFailure {
+            throw self.refusal(failure, of: "a handshake", mode: .handoff, for: nil)
+        } catch {
+            throw Failure(
+                text: "the handshake fails: \(error)", remedy: "Run `latchstring check` on the key holder's file.")
+        }
+        guard outcome.leaf == leaf else {
+            throw Failure(
+                text: "in a handshake it shows another certificate than when it is asked for it",
+                remedy: "Was it changed this moment? Check again.")
+        }
     }
 
     private func certificate(
-        _ name: String, domain: ServerNamePattern, ask: (KeyMessage) async throws -> KeyMessage
+        _ name: String, domain: ServerNamePattern, mode: TrustMode, ask: (KeyMessage) async throws -> KeyMessage
     ) async throws(Failure) -> CertificateAnswer {
         let request = KeyMessage(
             opcode: .custom, function: KeyFunction.certificate.rawValue, serverName: name)
         let message: KeyMessage
-        do { message = try await ask(request) } catch { throw self.refusal(error, of: "its certificate", for: domain) }
+        do { message = try await ask(request) } catch {
+            throw self.refusal(error, of: "its certificate", mode: mode, for: domain)
+        }
         do { return try CertificateAnswer(decoding: message.payload) } catch {
             throw Failure(text: "the key holder's certificate answer cannot be read: \(error)", remedy: nil)
         }
@@ -90,7 +129,9 @@ struct SiteProof {
             opcode: .custom, payload: SignTLS13Request(scheme: scheme, transcriptHash: hash).encoded(),
             function: KeyFunction.signTLS13.rawValue, serverName: name)
         let message: KeyMessage
-        do { message = try await ask(request) } catch { throw self.refusal(error, of: "a signature", for: nil) }
+        do { message = try await ask(request) } catch {
+            throw self.refusal(error, of: "a signature", mode: .keyless, for: nil)
+        }
         let signature = Array(message.payload.readableBytesView)
         switch SignatureProof.verify(signature, scheme: scheme, transcriptHash: hash, publicKey: leaf.publicKey) {
         case .genuine: return
@@ -106,7 +147,9 @@ struct SiteProof {
         }
     }
 
-    private func refusal(_ error: any Error, of what: String, for domain: ServerNamePattern?) -> Failure {
+    private func refusal(_ error: any Error, of what: String, mode: TrustMode, for domain: ServerNamePattern?)
+        -> Failure
+    {
         guard case LinkFailure.refused(let code) = error else {
             return Failure(text: "no answer to a request for \(what): \(error)", remedy: "Is the key holder up?")
         }
@@ -115,7 +158,7 @@ struct SiteProof {
             let site = domain.map { "a site for \($0), and a grant" } ?? "a grant"
             return Failure(
                 text: "the key holder refuses \(what): \(code.name)",
-                remedy: "It needs \(site) with operations: [keyless] for edge \(self.edge) in its file.")
+                remedy: "It needs \(site) with operations: [\(mode.rawValue)] for edge \(self.edge) in its file.")
         case .expired:
             return Failure(text: "the key holder refuses \(what): expired", remedy: "Have the certificate renewed.")
         default:

@@ -51,10 +51,11 @@ final class RunningKeyHolder: Sendable {
     }
 
     /// Has it read its files again, with all sites granted to these edges alone.
-    func reload(grantedTo edges: String) throws {
+    func reload(grantedTo edges: String, operations: String? = nil) throws {
         let before = self.process.lines("reloaded").count
         try Self.configure(
-            sites: self.sites, grantedTo: edges, operations: self.operations, port: self.port, in: self.workspace)
+            sites: self.sites, grantedTo: edges, operations: operations ?? self.operations, port: self.port,
+            in: self.workspace)
         kill(self.process.pid, SIGHUP)
         _ = try eventually("the reload") { self.process.lines("reloaded").count > before ? true : nil }
     }
