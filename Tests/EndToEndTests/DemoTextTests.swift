@@ -41,9 +41,9 @@ import Testing
             #"{"time":"t","edge":"demo","site":"a.te"#,
         ]
         try Data(lines.joined(separator: "\n").utf8).write(to: URL(filePath: path))
-        #expect(AuditTrail(path: path).signatures(for: "a.test") == 2)
-        #expect(AuditTrail(path: path).signatures(for: "c.test") == 0)
-        #expect(AuditTrail(path: "\(directory)/none").signatures(for: "a.test") == 0)
+        #expect(AuditTrail(path: path).operations(for: "a.test") == 2)
+        #expect(AuditTrail(path: path).operations(for: "c.test") == 0)
+        #expect(AuditTrail(path: "\(directory)/none").operations(for: "a.test") == 0)
         try DemoStage.removeDirectory(directory)
     }
 }

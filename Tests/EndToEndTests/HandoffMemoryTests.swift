@@ -32,7 +32,9 @@ import Testing
         // s_client writes the session when its ticket comes.
         let description = try Tool.run("openssl", ["sess_id", "-in", session, "-noout", "-text"]).output
         let master = try #require(description.split(separator: "\n").first { $0.contains("Resumption PSK") })
-        secrets["resumption"] = try #require(Self.bytes(hex: master.split(separator: " ").last ?? ""))
+        let digits: Substring = try #require(master.split(separator: " ").last)
+        let resumption: [UInt8] = try #require(Self.bytes(hex: digits))
+        secrets["resumption"] = resumption
 
         let names = secrets.keys.sorted()
         #expect(
