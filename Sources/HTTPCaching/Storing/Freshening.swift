@@ -134,7 +134,7 @@ extension CacheRequest {
 
     private func keeps(_ name: String, _ facts: ResponseFacts) -> Bool {
         if facts.directives.withheldFields.contains(where: { FieldText.sameName(name, $0) }) { return false }
-        guard FieldText.equal(name, "set-cookie") || FieldText.equal(name, "set-cookie2") else { return true }
+        guard FieldText.equal(name, "set-cookie") else { return true }
         switch self.rule.setCookie {
         case .store: return true
         case .refuseUnlessShared: return facts.isMeantForSharing

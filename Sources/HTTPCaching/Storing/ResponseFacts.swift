@@ -22,7 +22,6 @@ struct ResponseFacts {
             case 4 where FieldText.equal(name, "date"): date.add(value)
             case 7 where FieldText.equal(name, "expires"): expires.add(value)
             case 10 where FieldText.equal(name, "set-cookie"): setsCookies = true
-            case 11 where FieldText.equal(name, "set-cookie2"): setsCookies = true
             case 13 where FieldText.equal(name, "cache-control"): lines.append(value)
             case 13 where FieldText.equal(name, "last-modified"): modified.add(value)
             default: break

@@ -19,7 +19,7 @@ enum StorableFields {
                 continue
             }
             if !listed.isEmpty, listed.contains(where: { FieldText.sameName(name, $0) }) { continue }
-            let isCookie = FieldText.equal(name, "set-cookie") || FieldText.equal(name, "set-cookie2")
+            let isCookie = FieldText.equal(name, "set-cookie")
             if (isCookie && withholdsCookies)
                 || directives.withheldFields.contains(where: { FieldText.sameName(name, $0) })
             {
