@@ -175,8 +175,10 @@ public final class ResponseStore: Sendable {
     /// What each site takes of the memory store. Sites without entries are not in it.
     public var siteUsage: [String: SiteUsage] { self.memory.ledger.withLockedValue { $0.usage } }
 
-    /// Sets the sites' shares of the memory store, and cuts sites back to them.
-    public func apply(siteShares: [String: Double], defaultShare: Double = 1) {
-        self.memory.apply(shares: siteShares, defaultShare: defaultShare)
+    /// Sets the sites' shares of the stores, and cuts sites in memory back to them. A site that has too much on disk is
+    /// cut back when it stores something.
+    public func apply(_ shares: SiteShares) {
+        self.memory.apply(shares)
+        self.disk?.shares.withLockedValue { $0 = shares }
     }
 }

@@ -11,32 +11,41 @@ public struct StoreLimits: Sendable {
     public var windowBytes: Int
     /// Responses kept for one key; the least recently stored one gives way.
     public var variantsPerKey: Int
-    /// The share of `memoryBytes` that a site may take if `siteShares` doesn't name it, 0…1.
-    public var defaultSiteShare: Double
-    /// The shares of sites, 0…1. They may add up to more than 1.
-    public var siteShares: [String: Double]
+    /// What each site may take of `memoryBytes`.
+    public var shares: SiteShares
 
     /// - Parameters:
     ///   - memoryBytes: at least 1 MiB is taken.
-    ///   - memoryObjectBytes: if nil, 16 MiB, but no more than an eighth of `memoryBytes`.
+    ///   - memoryObjectBytes: if nil, 64 MiB; never more than an eighth of `memoryBytes`.
     ///   - fillBytes: if nil, a quarter of `memoryBytes`, which comes on top of them.
     public init(
         memoryBytes: Int = 256 << 20, memoryObjectBytes: Int? = nil, fillBytes: Int? = nil, windowBytes: Int = 1 << 20,
-        variantsPerKey: Int = 32, defaultSiteShare: Double = 1, siteShares: [String: Double] = [:]
+        variantsPerKey: Int = 32, shares: SiteShares = SiteShares()
     ) {
         let memoryBytes: Int = max(memoryBytes, 1 << 20)
         self.memoryBytes = memoryBytes
-        self.memoryObjectBytes = min(memoryObjectBytes ?? 16 << 20, memoryBytes / 8)
+        self.memoryObjectBytes = min(memoryObjectBytes ?? 64 << 20, memoryBytes / 8)
         self.fillBytes = fillBytes ?? memoryBytes / 4
         self.windowBytes = max(windowBytes, 65_536)
         self.variantsPerKey = max(variantsPerKey, 1)
-        self.defaultSiteShare = defaultSiteShare
-        self.siteShares = siteShares
+        self.shares = shares
+    }
+}
+
+/// What parts of a store sites may take.
+public struct SiteShares: Sendable {
+    /// By the site's name in the configuration, 0…1. They may add up to more than 1.
+    public var sites: [String: Double]
+    /// For sites that `sites` doesn't name.
+    public var others: Double
+
+    public init(_ sites: [String: Double] = [:], others: Double = 1) {
+        self.sites = sites
+        self.others = others
     }
 
-    /// Bytes that a site's entries may take.
-    func bytes(for site: String) -> Int {
-        let share: Double = min(max(self.siteShares[site] ?? self.defaultSiteShare, 0), 1)
-        return Int(Double(self.memoryBytes) * share)
+    /// How much of `whole` a site may take.
+    func bytes(for site: String, of whole: Int) -> Int {
+        Int(Double(whole) * min(max(self.sites[site] ?? self.others, 0), 1))
     }
 }

@@ -38,7 +38,7 @@ import Testing
 
     /// Everything at once: whatever is read is right, the bounds hold, and in the end the books agree.
     @Test func theBooksAgreeAfterEverythingAtOnce() async throws {
-        let limits = StoreLimits(memoryBytes: 2 << 20, variantsPerKey: 4, siteShares: ["other": 0.25])
+        let limits = StoreLimits(memoryBytes: 2 << 20, variantsPerKey: 4, shares: SiteShares(["other": 0.25]))
         let store = ResponseStore(limits: limits)
         let bodies: [ByteBuffer] = (0..<60).map { Sample.body(($0 + 1) * 700, seed: UInt64($0)) }
         try await self.onThreads(6) { thread in

@@ -152,7 +152,7 @@ import Testing
         let memory = StoreLimits(memoryBytes: 1 << 20)
         let store: ResponseStore = try stage.open(memory: memory) { limits in
             limits.bytes = 4 << 20
-            limits.siteShares = ["small": 0.25]
+            limits.shares = SiteShares(["small": 0.25])
         }
         store.fill("used", bytes: 40_000)
         for number in 0..<300 {

@@ -29,7 +29,7 @@ import Testing
 
     @Test(arguments: Self.traces) func beatsLRU(trace: Trace) throws {
         let sequence: [Int] = Self.requests(trace, count: self.requests)
-        let limits = StoreLimits(memoryBytes: 2 << 20)
+        let limits = StoreLimits(memoryBytes: 1 << 20)
         let store = MemoryStore(limits: limits)
         let response: StoredResponse = Sample.response(length: 0)
         var hits = 0

@@ -122,7 +122,7 @@ import Testing
 
     @Test func aSiteStaysWithinItsShare() throws {
         let store = ResponseStore(
-            limits: StoreLimits(memoryBytes: 4 << 20, defaultSiteShare: 0.25, siteShares: ["big": 0.5]))
+            limits: StoreLimits(memoryBytes: 4 << 20, shares: SiteShares(["big": 0.5], others: 0.25)))
         for number in 0..<400 {
             for site in ["big", "one", "two"] { store.fill("\(number)", site: site, bytes: 10_000) }
         }
@@ -132,7 +132,7 @@ import Testing
         #expect(try #require(usage["one"]).bytes <= 1 << 20)
         #expect(try #require(usage["two"]).bytes > (1 << 20) - 40_000)
 
-        store.apply(siteShares: ["big": 0.125], defaultShare: 0.25)
+        store.apply(SiteShares(["big": 0.125], others: 0.25))
         #expect(try #require(store.siteUsage["big"]).bytes <= 1 << 19)
         #expect(store.siteUsage["one"] == usage["one"])
         store.fill("last", site: "big", bytes: 10_000)

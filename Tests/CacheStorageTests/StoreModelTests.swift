@@ -28,7 +28,7 @@ import Testing
     @Test(arguments: [(64 << 20, 1), (64 << 20, 2), (1 << 20, 3), (1 << 20, 4)] as [(Int, UInt64)])
     func agreesWithTheModel(memoryBytes: Int, seed: UInt64) throws {
         var random = Lehmer(seed: seed)
-        let limits = StoreLimits(memoryBytes: memoryBytes, defaultSiteShare: memoryBytes > 8 << 20 ? 1 : 0.5)
+        let limits = StoreLimits(memoryBytes: memoryBytes, shares: SiteShares(others: memoryBytes > 8 << 20 ? 1 : 0.5))
         let store = ResponseStore(limits: limits)
         var model: [Slot: Stored] = [:]
         let isWhole: Bool = memoryBytes > 8 << 20

@@ -55,7 +55,7 @@ struct DiskChanges {
             guard let id = Int64.fromDatabaseValue(row[0]) else { return nil }
             self.id = id
             self.hash = UInt64(bitPattern: Int64.fromDatabaseValue(row[1]) ?? 0)
-            self.cost = max(Int.fromDatabaseValue(row[2]) ?? 0, 0)
+            self.cost = DiskUsage.plausible(row[2])
             self.site = String.fromDatabaseValue(row[3]) ?? ""
             self.isMain = Int.fromDatabaseValue(row[4]) == 1
             self.isFile = Int.fromDatabaseValue(row[5]) != 0
@@ -110,7 +110,9 @@ struct DiskChanges {
     }
 
     /// Puts metadata in the place of a row's: what a revalidation brought. Marks of soft purges go.
-    func refresh(_ id: Int64, _ key: CacheKey, metadata: Data, tags: [String], _ database: Database) throws {
+    func refresh(
+        _ id: Int64, _ key: CacheKey, variant: Data, metadata: Data, tags: [String], _ database: Database
+    ) throws {
         guard
             let row = try Row.fetchOne(
                 database.cachedStatement(sql: "SELECT sums, length FROM entry WHERE id = ? AND site = ? AND uri = ?"),
@@ -119,9 +121,9 @@ struct DiskChanges {
         else { return }
         let checksum: Data = DiskIndex.checksum(id: id, key: key, metadata: metadata, sums: sums, length: length)
         try database.cachedStatement(
-            sql: "UPDATE entry SET metadata = ?, stale = NULL, invalidated = 0, checksum = ? WHERE id = ?"
+            sql: "UPDATE entry SET variant = ?, metadata = ?, stale = NULL, invalidated = 0, checksum = ? WHERE id = ?"
         )
-        .execute(arguments: [metadata, checksum, id])
+        .execute(arguments: [variant, metadata, checksum, id])
         try database.cachedStatement(sql: "DELETE FROM tag WHERE entry = ?").execute(arguments: [id])
         try self.writeTags(tags, id: id, database)
     }
@@ -220,7 +222,7 @@ struct DiskChanges {
     // MARK: room
 
     private mutating func makeRoom(for cost: Int, site: String, _ database: Database) throws -> Bool {
-        let siteLimit: Int = self.limits.bytes(for: site)
+        let siteLimit: Int = self.limits.shares.bytes(for: site, of: self.limits.bytes)
         guard cost <= siteLimit, cost <= self.limits.bytes else { return false }
         while self.usage.share(of: site).bytes + cost > siteLimit {
             guard try self.evict(site: site, database) else { return false }
@@ -236,7 +238,7 @@ struct DiskChanges {
     /// - Returns: false if there is none.
     private mutating func evict(site: String?, _ database: Database) throws -> Bool {
         let share: DiskUsage.Share = site.map { self.usage.share(of: $0) } ?? self.usage.whole
-        let limit: Int = site.map { self.limits.bytes(for: $0) } ?? self.limits.bytes
+        let limit: Int = site.map { self.limits.shares.bytes(for: $0, of: self.limits.bytes) } ?? self.limits.bytes
         let smallFirst: Bool = share.smallBytes >= limit / Ledger.smallShare
         // Ends: every step deletes a row, moves one out of the small queue or takes a use away.
         while true {

@@ -21,7 +21,7 @@ struct DiskFileError: Error, CustomStringConvertible {
 
 /// The file operations of the disk store. A protocol, so that tests can have a disk that is full or fails.
 protocol DiskFiles: Sendable {
-    /// Makes a new file, readable and writable for this user only.
+    /// Makes an empty file, readable and writable for this user only, in the place of any that is there.
     func create(_ path: String) throws -> CInt
     func write(_ descriptor: CInt, _ bytes: UnsafeRawBufferPointer) throws
     func flush(_ descriptor: CInt) throws
@@ -38,9 +38,9 @@ protocol DiskFiles: Sendable {
 struct SystemFiles: DiskFiles {
     func create(_ path: String) throws -> CInt {
         #if canImport(Darwin)
-            let flags: CInt = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC
+            let flags: CInt = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC
         #else
-            let flags: CInt = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW
+            let flags: CInt = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW
         #endif
         let descriptor: CInt = systemOpen(path, flags, 0o600)
         guard descriptor >= 0 else { throw DiskFileError.last("create") }

@@ -164,7 +164,7 @@ enum DiskIndex {
             database, sql: "SELECT site, queue, sum(cost), count(*), max(turn) FROM entry GROUP BY site, queue")
         for row in rows {
             let site: String = String.fromDatabaseValue(row[0]) ?? ""
-            let cost: Int = max(Int.fromDatabaseValue(row[2]) ?? 0, 0)
+            let cost: Int = DiskUsage.plausible(row[2])
             usage.add(cost, isMain: Int.fromDatabaseValue(row[1]) == 1, site: site)
             usage.nextTurn = max(usage.nextTurn, (Int64.fromDatabaseValue(row[4]) ?? 0) &+ 1)
         }
@@ -186,6 +186,11 @@ struct DiskUsage {
     var entries = 0
     var nextTurn: Int64 = 1
     var largestID: Int64 = 0
+
+    /// A number of bytes as a damaged index may have it: cut to what a million of them can't overflow.
+    static func plausible(_ value: DatabaseValue) -> Int {
+        min(max(Int.fromDatabaseValue(value) ?? 0, 0), 1 << 42)
+    }
 
     func share(of site: String) -> Share { self.sites[site] ?? Share() }
 

@@ -21,9 +21,8 @@ public struct DiskLimits: Sendable {
     /// Only what stays fresh for so long, or can be validated afterwards, is written: milliseconds from when it is
     /// stored.
     public var minimumLifetime: Int64
-    /// The share of `bytes` that a site may take if `siteShares` doesn't name it, 0…1.
-    public var defaultSiteShare: Double
-    public var siteShares: [String: Double]
+    /// What each site may take of `bytes`.
+    public var shares: SiteShares
     /// Bodies waiting to be written at most, in bytes; what comes on top is not written.
     public var pendingBytes: Int
     /// Threads that read; one more writes.
@@ -34,16 +33,15 @@ public struct DiskLimits: Sendable {
 
     public init(
         path: String, bytes: Int = 10 << 30, objectBytes: Int = 1 << 30, entries: Int = 1_000_000,
-        minimumLifetime: Int64 = 10_000, defaultSiteShare: Double = 1, siteShares: [String: Double] = [:],
-        pendingBytes: Int = 32 << 20, readers: Int = 4, durability: Durability = .process, pause: Int64 = 30_000
+        minimumLifetime: Int64 = 10_000, shares: SiteShares = SiteShares(), pendingBytes: Int = 32 << 20,
+        readers: Int = 4, durability: Durability = .process, pause: Int64 = 30_000
     ) {
         self.path = path
         self.bytes = max(bytes, 1 << 20)
         self.objectBytes = min(objectBytes, bytes / 4)
         self.entries = max(entries, 1)
         self.minimumLifetime = minimumLifetime
-        self.defaultSiteShare = defaultSiteShare
-        self.siteShares = siteShares
+        self.shares = shares
         self.pendingBytes = pendingBytes
         self.readers = min(max(readers, 1), 64)
         self.durability = durability
@@ -55,11 +53,6 @@ public struct DiskLimits: Sendable {
     static let inlineBytes = 16_384
     /// Responses kept for one key.
     static let variantsPerKey = 32
-
-    func bytes(for site: String) -> Int {
-        let share: Double = min(max(self.siteShares[site] ?? self.defaultSiteShare, 0), 1)
-        return Int(Double(self.bytes) * share)
-    }
 
     /// What a response takes on disk: its body in blocks of 4 KiB if it has a file, its row and its places in four
     /// indexes.

@@ -100,9 +100,11 @@ extension DiskStore {
             var purged: [Int] = []
             var inserted: Set<Int64> = []
             let usage: DiskUsage = self.usage.withLockedValue { $0 }
+            var limits: DiskLimits = self.limits
+            limits.shares = self.shares.withLockedValue { $0 }
             let uses: [Int64] = self.memory?.takeDiskUses() ?? []
-            let changes: DiskChanges = try index.write { database in
-                var changes = DiskChanges(limits: self.limits, usage: usage)
+            let changes: DiskChanges = try index.write { [limits] database in
+                var changes = DiskChanges(limits: limits, usage: usage)
                 purged.removeAll()
                 inserted.removeAll()
                 for id in uses { try changes.noteUse(id, database) }
@@ -115,7 +117,8 @@ extension DiskStore {
                     case .refresh(let entry, let id):
                         guard !isPaused, let metadata = Self.encode(entry.response) else { break }
                         try changes.refresh(
-                            id, entry.key, metadata: metadata, tags: entry.response.tags, database)
+                            id, entry.key, variant: DiskIndex.variant(entry.response.variant), metadata: metadata,
+                            tags: entry.response.tags, database)
                     case .forget(let id): try changes.forget(id, database)
                     case .purge(let scope, let kind, _, _): purged.append(try changes.purge(scope, kind, database))
                     case .barrier: break

@@ -43,6 +43,7 @@ final class DiskStore: Sendable {
     let state: NIOLockedValueBox<State>
     /// Only used by the writing job.
     let usage: NIOLockedValueBox<DiskUsage>
+    let shares: NIOLockedValueBox<SiteShares>
     /// Milliseconds on a clock that only goes forward.
     let clock: @Sendable () -> Int64
     private let owner = NIOLockedValueBox(Owner())
@@ -69,6 +70,7 @@ final class DiskStore: Sendable {
         self.readers = NIOThreadPool(numberOfThreads: limits.readers)
         self.writers = NIOThreadPool(numberOfThreads: 2)
         self.usage = NIOLockedValueBox(DiskUsage())
+        self.shares = NIOLockedValueBox(limits.shares)
         self.state = NIOLockedValueBox(State(nextID: firstID))
         do {
             try self.openIndex()
@@ -125,13 +127,16 @@ final class DiskStore: Sendable {
 
     /// Puts an operation at the end of the queue, and sees that somebody works on it.
     ///
-    /// - Parameter judge: asked under the queue's lock whether it is still wanted, so that a purge is either known to it
-    ///   or comes behind the operation.
+    /// - Parameters:
+    ///   - judge: asked under the queue's lock whether it is no longer wanted, so that a purge is either known to it or
+    ///     comes behind the operation.
+    ///   - isLast: whether nothing is accepted after it.
     /// - Returns: false if too much is waiting.
     @discardableResult
-    func enqueue(_ operation: DiskOperation, unless judge: () -> Bool = { false }) -> Bool {
+    func enqueue(_ operation: DiskOperation, isLast: Bool = false, unless judge: () -> Bool = { false }) -> Bool {
         let (accepted, starts): (Bool, Bool) = self.state.withLockedValue { state in
             guard !state.isClosed else { return (false, false) }
+            state.isClosed = isLast
             if !operation.isVital {
                 guard state.pendingBytes + operation.weight <= self.limits.pendingBytes, state.queue.count < 65_536,
                     !judge()
@@ -160,10 +165,9 @@ final class DiskStore: Sendable {
     /// Waits until what has been handed over is on disk, and closes. Further operations are dropped.
     func close() async {
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-            if !self.enqueue(.barrier { continuation.resume() }) { continuation.resume() }
+            if !self.enqueue(.barrier { continuation.resume() }, isLast: true) { continuation.resume() }
         }
         let index: DatabasePool? = self.state.withLockedValue { state in
-            state.isClosed = true
             defer { state.index = nil }
             return state.index
         }

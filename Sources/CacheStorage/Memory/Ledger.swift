@@ -80,7 +80,7 @@ struct Ledger {
     /// - Returns: nil if it is larger than it may ever be.
     mutating func insert(_ entry: CachedResponse) -> [CachedResponse]? {
         let cost: Int = entry.cost
-        let limit: Int = self.limits.bytes(for: entry.key.site)
+        let limit: Int = self.limits.shares.bytes(for: entry.key.site, of: self.limits.memoryBytes)
         guard cost <= self.limits.memoryBytes, cost <= limit else {
             self.rejections += 1
             return nil
@@ -151,7 +151,8 @@ struct Ledger {
         self.limits = limits
         var victims: [CachedResponse] = []
         for index in self.accounts.indices where self.accounts[index].queues.count > 0 {
-            self.accounts[index].limit = limits.bytes(for: self.accounts[index].name)
+            self.accounts[index].limit = limits.shares.bytes(
+                for: self.accounts[index].name, of: limits.memoryBytes)
             self.makeRoom(for: 0, account: Int32(index), victims: &victims)
         }
         return victims
@@ -281,7 +282,7 @@ struct Ledger {
 
     private mutating func account(for site: String) -> Int32 {
         if let index = self.accountOfSite[site] { return index }
-        let account = Account(name: site, limit: self.limits.bytes(for: site))
+        let account = Account(name: site, limit: self.limits.shares.bytes(for: site, of: self.limits.memoryBytes))
         if let index = self.freeAccounts.popLast() {
             self.accounts[Int(index)] = account
             self.accountOfSite[site] = index

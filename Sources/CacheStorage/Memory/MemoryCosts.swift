@@ -4,8 +4,8 @@ internal import HTTPCaching
 enum MemoryCosts {
     /// A buffer: its storage object, the allocator's rounding, and the place in the list of chunks.
     static let buffer = 112
-    /// An entry: its object, the slot in the ledger with its links, its share of the index and of the ghosts.
-    static let entry = 640
+    /// An entry beside its metadata: the slot in the ledger with its links, its share of the index and of the ghosts.
+    static let entry = 128
     /// One tag of one entry: its share of the tag index.
     static let tag = 64
     static func cost(key: CacheKey, response: StoredResponse, body: StoredBody) -> Int {

@@ -86,7 +86,13 @@ final class MemoryStore: Sendable {
             }
             let hash: UInt64 = Self.hash(entry.key)
             let present: [CachedResponse] = self.shard(hash).find(hash, entry.key, counts: false)
-            if let newer = present.first(where: { $0.response.variant == entry.response.variant }) { return newer }
+            // Memory has what is newer, unless that is a part of it only and older.
+            if let other = present.first(where: { $0.response.variant == entry.response.variant }),
+                !entry.response.supersedes(other.response) || other.response.isComplete
+                    || other.response.responseTime > entry.response.responseTime
+            {
+                return other
+            }
             if entry.body.chunks != nil { dropped = self.insert(entry, &ledger) }
             return entry
         }
@@ -200,10 +206,9 @@ final class MemoryStore: Sendable {
     }
 
     /// Applies new shares of sites at once.
-    func apply(shares: [String: Double], defaultShare: Double) {
+    func apply(_ shares: SiteShares) {
         var limits: StoreLimits = self.limits
-        limits.siteShares = shares
-        limits.defaultSiteShare = defaultShare
+        limits.shares = shares
         var dropped: [CachedResponse] = []
         self.ledger.withLockedValue { ledger in
             dropped = ledger.apply(limits)
@@ -234,6 +239,10 @@ final class MemoryStore: Sendable {
 }
 
 extension StoredResponse {
+    var isComplete: Bool {
+        if case .complete = self.extent { true } else { false }
+    }
+
     /// Whether this makes `old`, which is stored for the same key, superfluous: it answers the same requests, with at
     /// least the same bytes.
     func supersedes(_ old: StoredResponse) -> Bool {

@@ -12,10 +12,11 @@ extension EdgeConfiguration {
             if let cache = site.mode.termination?.cache { shares[site.name] = cache.share }
         }
         guard !shares.isEmpty else { return nil }
-        let limits = StoreLimits(memoryBytes: self.cache.memoryBytes, siteShares: shares)
+        let limits = StoreLimits(memoryBytes: self.cache.memoryBytes, shares: SiteShares(shares))
         let disk: DiskLimits? = self.cache.disk.map { disk in
             DiskLimits(
-                path: disk.path, bytes: disk.size, objectBytes: self.cache.maximumObjectBytes, siteShares: shares)
+                path: disk.path, bytes: disk.size, objectBytes: self.cache.maximumObjectBytes,
+                shares: SiteShares(shares))
         }
         return try await ResponseStore.open(
             limits: limits, disk: disk, eventLoops: group, logger: logger, now: CacheClock.now())
