@@ -83,13 +83,27 @@ public final class ResponseStore: Sendable {
     /// are read.
     public func load(_ key: CacheKey, on eventLoop: any EventLoop) -> EventLoopFuture<[CachedResponse]> {
         guard let disk = self.disk else { return eventLoop.makeSucceededFuture(self.memory.find(key, counts: false)) }
-        let promise: EventLoopPromise<[CachedResponse]> = eventLoop.makePromise()
+        let answer: EventLoopPromise<[CachedResponse]> = eventLoop.makePromise()
+        let isAnswered = NIOLockedValueBox(false)
+        @Sendable func isFirst() -> Bool {
+            isAnswered.withLockedValue { answered in
+                defer { answered = true }
+                return !answered
+            }
+        }
+        let deadline: Scheduled<Void> = eventLoop.scheduleTask(in: .milliseconds(disk.limits.deadline)) {
+            guard isFirst() else { return }
+            disk.noteSilence()
+            answer.succeed(self.memory.find(key, counts: false))
+        }
         disk.load(key) { loaded in
+            guard isFirst() else { return }
+            deadline.cancel()
             let present: [CachedResponse] = self.memory.find(key, counts: false)
-            promise.succeed(
+            answer.succeed(
                 present + loaded.filter { one in !present.contains { $0.response.variant == one.response.variant } })
         }
-        return promise.futureResult
+        return answer.futureResult
     }
 
     // MARK: filling

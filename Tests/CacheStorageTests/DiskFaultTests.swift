@@ -2,6 +2,7 @@ import Foundation
 import HTTPCaching
 import NIOConcurrencyHelpers
 import NIOCore
+import NIOPosix
 import Testing
 
 @testable import CacheStorage
@@ -199,6 +200,25 @@ import Testing
         await store.close()
     }
 
+    /// A disk that hangs is a miss after the deadline, and is then left in peace.
+    @Test func aDiskThatHangsHoldsNobodyUpForLong() async throws {
+        let stage: DiskStage = try await self.filledStage()
+        let clock = ManualClock()
+        let store: ResponseStore = try stage.open(disk: { $0.deadline = 50 }, clock: clock)
+        let disk: DiskStore = try #require(store.disk)
+        let held = NIOLockedValueBox<[HeldThread]>([])
+        for _ in 0..<disk.limits.readers { held.withLockedValue { $0.append(HeldThread(disk.readers)) } }
+        #expect(store.mayBeOnDisk("500"))
+        #expect(try await store.load(Sample.key("500"), on: InertLoop.loop).get().isEmpty)
+        #expect(!store.mayBeOnDisk("500"))
+        #expect(stage.log.warnings.count == 1)
+        held.withLockedValue { $0.forEach { $0.release() } }
+        clock.advance(by: 30_000)
+        #expect(store.mayBeOnDisk("500"))
+        #expect(try await eventually { !store.lookup(Sample.key("500")).isEmpty }, "what came late is kept")
+        await store.close()
+    }
+
     /// A real full disk, where this may mount one.
     @Test(.enabled(if: getuid() == 0)) func aFullFileSystem() async throws {
         let stage = try DiskStage()
@@ -243,6 +263,20 @@ import Testing
         let copy = try DiskStage()
         try FileManager.default.copyItem(atPath: stage.path, toPath: copy.path)
         return copy
+    }
+}
+
+/// Keeps one thread of a pool busy.
+final class HeldThread: Sendable {
+    private let gate = DispatchSemaphore(value: 0)
+
+    init(_ pool: NIOThreadPool) {
+        let gate: DispatchSemaphore = self.gate
+        pool.submit { _ in gate.wait() }
+    }
+
+    func release() {
+        self.gate.signal()
     }
 }
 

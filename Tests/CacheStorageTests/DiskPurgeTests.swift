@@ -44,7 +44,7 @@ import Testing
             try await store.purgeDurably(.everything, .remove)
             #expect(store.statistics.disk?.entries == 0)
             #expect(store.statistics.disk?.bytes == 0)
-            #expect(stage.bodyFiles.isEmpty)
+            #expect(try await eventually { stage.bodyFiles.isEmpty })
             await store.close()
         }
     }

@@ -219,6 +219,14 @@ import Testing
         await store.close()
     }
 
+    @Test func aFolderOfSomebodyElseIsLeftAlone() throws {
+        let stage = try DiskStage()
+        try FileManager.default.createDirectory(atPath: stage.path, withIntermediateDirectories: true)
+        try Data("mine".utf8).write(to: URL(filePath: stage.path + "/letter"))
+        #expect(throws: DiskStoreError.self) { try stage.open() }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: stage.path) == ["letter"])
+    }
+
     @Test func filesAreForThisUserOnly() async throws {
         let stage = try DiskStage()
         let store: ResponseStore = try stage.open()

@@ -1,8 +1,9 @@
-import CacheStorage
 import HTTPCaching
 import NIOCore
 import NIOPosix
 import Testing
+
+@testable import CacheStorage
 
 @Suite struct PurgeTests {
     private func filled() -> ResponseStore {
@@ -146,10 +147,39 @@ import Testing
         let store = ResponseStore()
         guard case .lead(let writer) = store.flight(for: Sample.key("a"), now: 0) else { return }
         writer.begin(Sample.response(length: 0))
-        for number in 0..<2_000 { store.purge(.key(Sample.key("other/\(number)")), .remove) }
+        for number in 0..<2_000 { store.purge(.tag("other \(number)", site: nil), .remove) }
         guard case .notStored(.purged) = writer.finish() else {
             Issue.record("stored")
             return
         }
+    }
+
+    /// Every unsafe request purges a key: many of them must not keep others from being stored.
+    @Test func manyPurgesOfOtherKeysDoNotMatter() {
+        let store = ResponseStore()
+        guard case .lead(let writer) = store.flight(for: Sample.key("a"), now: 0) else { return }
+        writer.begin(Sample.response(length: 0))
+        for number in 0..<5_000 { store.purge(.key(Sample.key("other/\(number)")), .invalidate) }
+        guard case .stored(let entry) = writer.finish() else {
+            Issue.record("not stored")
+            return
+        }
+        #expect(entry.response.isFresh(at: 1_000))
+    }
+
+    @Test func purgesOfMoreKeysThanAreRememberedErrOnTheSafeSide() {
+        var log = PurgeLog()
+        let first: CacheKey = Sample.key("first")
+        log.append(.key(first), .remove, hasDisk: false)
+        for number in 0..<PurgeLog.keyCapacity {
+            log.append(.key(Sample.key("\(number)")), .invalidate, hasDisk: false)
+        }
+        #expect(log.verdict(since: 0, key: Sample.key("never purged"), tags: []) == .removed)
+        let now: UInt64 = log.generation
+        #expect(log.verdict(since: now - 1_000, key: Sample.key("never purged"), tags: []) == .untouched)
+        #expect(log.verdict(since: now, key: first, tags: []) == .untouched)
+        log.append(.key(first), .markStale(at: 77), hasDisk: false)
+        #expect(log.verdict(since: now, key: first, tags: []) == .marked(PurgeMarks(staleAt: 77)))
+        #expect(log.verdict(since: now, key: Sample.key("0"), tags: []) == .untouched)
     }
 }

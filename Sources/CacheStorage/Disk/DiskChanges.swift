@@ -31,6 +31,8 @@ struct DiskChanges {
     private(set) var removed: [UInt64] = []
     /// Body files that no row names any more.
     private(set) var files: [Int64] = []
+    /// Whether all rows that were there before are gone. Their files are not in `files`.
+    private(set) var isWiped = false
     private(set) var evictions = 0
     private(set) var insertions = 0
 
@@ -152,6 +154,7 @@ struct DiskChanges {
     /// - Returns: how many rows were meant.
     mutating func purge(_ scope: PurgeScope, _ kind: PurgeKind, _ database: Database) throws -> Int {
         switch scope {
+        case .everything where kind == .remove: return try self.wipe(database)
         case .key(let key):
             let hash = Int64(bitPattern: KeyFilter.hash(key))
             return try self.apply(
@@ -174,6 +177,20 @@ struct DiskChanges {
         case .host, .everything:
             return try self.purgeRows(scope, kind, where: "1", [], database)
         }
+    }
+
+    /// SQLite drops the pages of a whole table at once.
+    private mutating func wipe(_ database: Database) throws -> Int {
+        let count: Int = self.usage.entries
+        for table in ["entry", "body", "tag"] { try database.execute(sql: "DELETE FROM \(table)") }
+        let turn: Int64 = self.usage.nextTurn
+        self.usage = DiskUsage()
+        self.usage.nextTurn = turn
+        self.added = []
+        self.removed = []
+        self.files = []
+        self.isWiped = true
+        return count
     }
 
     /// Visits rows in portions, so that memory stays bounded.

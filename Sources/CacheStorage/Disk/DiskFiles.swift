@@ -129,6 +129,11 @@ final class DiskFolder: Sendable {
         } catch {
             throw DiskStoreError(path: path, reason: "the folder can't be made: \(error.localizedDescription)")
         }
+        // A folder that somebody else uses would be taken away from them.
+        let present: Set<String> = Set((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [])
+        guard present.contains("lock") || present.isSubset(of: ["lost+found"]) else {
+            throw DiskStoreError(path: path, reason: "the folder holds other files; give the cache one of its own")
+        }
         guard chmod(path, 0o700) == 0 else {
             throw DiskStoreError(path: path, reason: "\(DiskFileError.last("chmod")); it must belong to this user")
         }

@@ -28,13 +28,17 @@ public struct DiskLimits: Sendable {
     /// Threads that read; one more writes.
     public var readers: Int
     public var durability: Durability
-    /// How long nothing is written after a write failed, in milliseconds.
+    /// How long nothing is written after a write failed, and nothing looked up after a look-up took too long, in
+    /// milliseconds.
     public var pause: Int64
+    /// How long a look-up may take, in milliseconds. After that it counts as a miss.
+    public var deadline: Int64
 
     public init(
         path: String, bytes: Int = 10 << 30, objectBytes: Int = 1 << 30, entries: Int = 1_000_000,
         minimumLifetime: Int64 = 10_000, shares: SiteShares = SiteShares(), pendingBytes: Int = 32 << 20,
-        readers: Int = 4, durability: Durability = .process, pause: Int64 = 30_000
+        readers: Int = 4, durability: Durability = .process, pause: Int64 = 30_000,
+        deadline: Int64 = 2_000
     ) {
         self.path = path
         self.bytes = max(bytes, 1 << 20)
@@ -46,6 +50,7 @@ public struct DiskLimits: Sendable {
         self.readers = min(max(readers, 1), 64)
         self.durability = durability
         self.pause = max(pause, 0)
+        self.deadline = max(deadline, 1)
     }
 
     /// Bodies up to this many bytes stand in the index itself: SQLite reads and writes them faster than the file system

@@ -11,6 +11,8 @@ enum DiskOperation: Sendable {
     case refresh(CachedResponse, id: Int64)
     /// Removes a row that turned out to be damaged.
     case forget(id: Int64)
+    /// Makes the index anew if it is damaged, as a reader says.
+    case check(reason: String)
     /// `done` is told how many rows were meant, or that the purge is not on disk.
     case purge(PurgeScope, PurgeKind, generation: UInt64, done: (@Sendable (Result<Int, DiskStoreError>) -> Void)?)
     /// `done` is run when everything before is on disk, or has been given up.
@@ -20,14 +22,14 @@ enum DiskOperation: Sendable {
     var weight: Int {
         switch self {
         case .insert(let entry, _): entry.body.length
-        case .adopt, .refresh, .forget, .purge, .barrier: 0
+        case .adopt, .refresh, .forget, .check, .purge, .barrier: 0
         }
     }
 
     /// Whether it must not be given up when there are too many.
     var isVital: Bool {
         switch self {
-        case .purge, .barrier, .forget: true
+        case .purge, .barrier, .forget, .check: true
         case .insert, .adopt, .refresh: false
         }
     }

@@ -9,7 +9,23 @@ internal import NIOPosix
 extension DiskStore {
     /// Whether the disk may hold more variants of a key than those that are known.
     func mayHold(_ key: CacheKey, besides known: Int) -> Bool {
-        !self.filter.isEmpty && self.filter.count(KeyFilter.hash(key)) > known
+        guard self.filter.count(KeyFilter.hash(key)) > known else { return false }
+        let silentUntil: Int64 = self.state.withLockedValue { $0.silentUntil }
+        return silentUntil == 0 || silentUntil <= self.clock()
+    }
+
+    /// A look-up took too long: nothing is looked up for a while.
+    func noteSilence() {
+        let now: Int64 = self.clock()
+        let isNew: Bool = self.state.withLockedValue { state in
+            state.figures.failures += 1
+            defer { state.silentUntil = now + self.limits.pause }
+            return state.silentUntil <= now
+        }
+        guard isNew else { return }
+        self.logger.warning(
+            "the cache's disk store does not answer in time: nothing is looked up in it for a while",
+            metadata: ["path": "\(self.limits.path)", "deadline": "\(self.limits.deadline) ms"])
     }
 
     /// Loads the variants of a key; what fits into memory is taken in there. Look-ups of one key at the same time share

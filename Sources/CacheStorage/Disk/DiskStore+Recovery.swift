@@ -35,28 +35,34 @@ extension DiskStore {
         }
     }
 
-    /// Called by readers: the index is damaged. The writing job makes it anew.
+    /// Called by readers: the index seems to be damaged. The writing job looks into it.
     func reportCorruption(_ error: any Error) {
-        let reason = "\(error)"
-        self.writers.submit { state in
-            guard state == .active else { return }
-            // Somebody may have come first.
-            guard let index = self.index else { return }
-            let isSound: Bool = (try? index.read { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") }) == "ok"
-            if !isSound {
-                self.rebuild("the index is damaged", DiskStoreError(path: self.folder.index, reason: reason))
-            }
+        let isFirst: Bool = self.state.withLockedValue { state in
+            defer { state.isCheckPending = true }
+            return !state.isCheckPending
+        }
+        if isFirst { self.enqueue(.check(reason: "\(error)")) }
+    }
+
+    func check(_ reason: String) {
+        self.state.withLockedValue { $0.isCheckPending = false }
+        guard let index = self.index else { return }
+        let verdict: String? = try? index.read { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") }
+        if verdict != "ok" {
+            self.rebuild("the index is damaged", DiskStoreError(path: self.folder.index, reason: reason))
         }
     }
 
     /// Removes body files that no row names: what a crash left between a body and its row, or between a deleted row and
     /// its body. One folder after another, in the background.
-    func sweep() {
+    ///
+    /// - Parameter partials: whether files that were being written are removed too: only before this run writes any.
+    func sweep(partials: Bool = false) {
         let limit: Int64 = self.state.withLockedValue { $0.nextID }
-        self.sweep(folder: 0, below: limit, removed: 0)
+        self.sweep(folder: 0, below: limit, partials: partials, removed: 0)
     }
 
-    private func sweep(folder number: Int, below limit: Int64, removed: Int) {
+    private func sweep(folder number: Int, below limit: Int64, partials: Bool, removed: Int) {
         self.readers.submit { state in
             guard state == .active, let index = self.index else { return }
             guard number < DiskFolder.bodyFolders else {
@@ -69,7 +75,9 @@ extension DiskStore {
             let path: String = self.folder.bodyFolder(number)
             var count = 0
             for name in (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [] {
-                guard let (id, isPartial) = DiskFolder.bodyID(name), id < limit else { continue }
+                guard let (id, isPartial) = DiskFolder.bodyID(name), id < limit, partials || !isPartial else {
+                    continue
+                }
                 // In doubt it stays.
                 let isNamed: Bool = !isPartial && ((try? index.read { try DiskIndex.holds(id, $0) }) ?? true)
                 if !isNamed {
@@ -77,7 +85,7 @@ extension DiskStore {
                     count += 1
                 }
             }
-            self.sweep(folder: number + 1, below: limit, removed: removed + count)
+            self.sweep(folder: number + 1, below: limit, partials: partials, removed: removed + count)
         }
     }
 }

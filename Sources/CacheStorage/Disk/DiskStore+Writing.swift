@@ -84,6 +84,7 @@ extension DiskStore {
     private func write(_ batch: [DiskOperation]) {
         let now: Int64 = self.clock()
         let isPaused: Bool = self.state.withLockedValue { now < $0.pausedUntil }
+        for case .check(let reason) in batch { self.check(reason) }
         if self.index == nil, !isPaused { self.reopen() }
         guard let index = self.index else { return self.giveUp(batch, isWiped: true) }
 
@@ -121,7 +122,7 @@ extension DiskStore {
                             tags: entry.response.tags, database)
                     case .forget(let id): try changes.forget(id, database)
                     case .purge(let scope, let kind, _, _): purged.append(try changes.purge(scope, kind, database))
-                    case .barrier: break
+                    case .check, .barrier: break
                     }
                 }
                 return changes
@@ -169,6 +170,10 @@ extension DiskStore {
         _ batch: [DiskOperation], _ changes: DiskChanges, written: [Int64: NewRow], inserted: Set<Int64>, purged: [Int]
     ) {
         self.usage.withLockedValue { $0 = changes.usage }
+        if changes.isWiped {
+            self.filter.replace(with: [])
+            self.sweep()
+        }
         for hash in changes.added { self.filter.add(hash) }
         for hash in changes.removed { self.filter.remove(hash) }
         for id in changes.files { self.files.remove(self.folder.body(id)) }
@@ -192,7 +197,7 @@ extension DiskStore {
                 self.memory?.purgeIsOnDisk(generation)
                 done?(.success(purges.popFirst() ?? 0))
             case .barrier(let done): done()
-            case .refresh, .forget: break
+            case .refresh, .forget, .check: break
             }
         }
         self.resumed()
@@ -230,7 +235,7 @@ extension DiskStore {
                 let failure = DiskStoreError(path: self.limits.path, reason: "the purge can't be written")
                 done?(isWiped ? .success(0) : .failure(failure))
             case .barrier(let done): done()
-            case .refresh, .forget: break
+            case .refresh, .forget, .check: break
             }
         }
     }

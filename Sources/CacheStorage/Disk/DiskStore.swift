@@ -23,6 +23,9 @@ final class DiskStore: Sendable {
         var pausedUntil: Int64 = 0
         var loads: [UInt64: [@Sendable ([CachedResponse]) -> Void]] = [:]
         var spools = 0
+        var isCheckPending = false
+        /// Milliseconds until which nothing is looked up, because the disk did not answer in time; or 0.
+        var silentUntil: Int64 = 0
         var figures = DiskStatistics()
         var isClosed = false
     }
@@ -88,7 +91,7 @@ final class DiskStore: Sendable {
         }
         self.readers.start()
         self.writers.start()
-        self.sweep()
+        self.sweep(partials: true)
     }
 
     func attach(_ memory: MemoryStore) {

@@ -6,7 +6,8 @@ internal import NIOConcurrencyHelpers
 ///
 /// Memory: between 12 and 24 bytes for each key, whose number is bounded by `DiskLimits.entries`.
 final class KeyFilter: Sendable {
-    private let counts = NIOLockedValueBox<[UInt64: UInt8]>([:])
+    /// In stripes, so that none is held for long while it grows.
+    private let stripes: [NIOLockedValueBox<[UInt64: UInt8]>] = (0..<64).map { _ in NIOLockedValueBox([:]) }
 
     /// The same on every run: it stands in the index. Eight bytes of SHA-256, so that nobody can make keys that meet.
     static func hash(_ key: CacheKey) -> UInt64 {
@@ -20,28 +21,29 @@ final class KeyFilter: Sendable {
     }
 
     func count(_ hash: UInt64) -> Int {
-        self.counts.withLockedValue { Int($0[hash] ?? 0) }
+        self.stripe(hash).withLockedValue { Int($0[hash] ?? 0) }
     }
 
     func add(_ hash: UInt64) {
-        self.counts.withLockedValue { counts in
+        self.stripe(hash).withLockedValue { counts in
             // A count at its end stays there: it is then wrong only in saying yes.
             if counts[hash, default: 0] < UInt8.max { counts[hash, default: 0] += 1 }
         }
     }
 
     func remove(_ hash: UInt64) {
-        self.counts.withLockedValue { counts in
+        self.stripe(hash).withLockedValue { counts in
             guard let count = counts[hash], count < UInt8.max else { return }
             counts[hash] = count > 1 ? count - 1 : nil
         }
     }
 
-    func replace(with hashes: some Sequence<UInt64>) {
-        var counts: [UInt64: UInt8] = [:]
-        for hash in hashes where counts[hash, default: 0] < UInt8.max { counts[hash, default: 0] += 1 }
-        self.counts.withLockedValue { $0 = counts }
+    func replace(with hashes: [UInt64]) {
+        for stripe in self.stripes { stripe.withLockedValue { $0 = [:] } }
+        for hash in hashes { self.add(hash) }
     }
 
-    var isEmpty: Bool { self.counts.withLockedValue { $0.isEmpty } }
+    private func stripe(_ hash: UInt64) -> NIOLockedValueBox<[UInt64: UInt8]> {
+        self.stripes[Int(truncatingIfNeeded: hash >> 58)]
+    }
 }

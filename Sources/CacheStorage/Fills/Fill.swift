@@ -43,6 +43,8 @@ public final class Fill: Sendable {
     // MARK: the writer's side, through FillWriter
 
     func begin(_ response: StoredResponse, shared: Bool, maximumBytes: Int = .max) -> FillPlan {
+        // The writer's events come one after the other.
+        if let plan = self.state.withLockedValue({ $0.hasBegun ? $0.plan : nil }) { return plan }
         let length: Int? = response.bodyLength.map { Int(clamping: $0) }
         let plan: FillPlan =
             if !shared {
@@ -193,7 +195,7 @@ public final class Fill: Sendable {
     }
 
     fileprivate func seek(_ id: Int, to position: Int) {
-        self.state.withLockedValue { $0.followers[id]?.position = position }
+        self.state.withLockedValue { $0.seek(id, to: position) }
     }
 
     fileprivate func leave(_ id: Int) {

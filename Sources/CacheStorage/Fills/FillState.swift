@@ -36,9 +36,16 @@ struct FillState {
     private var resume: FillWaker?
     private var isPaused = false
     let window: Int
+    /// Where the slowest follower is, and how many are there; only kept up to date while there is a window. Counted, so
+    /// that a thousand followers in step don't look at each other for every piece.
+    private var slowest: (position: Int, count: Int)?
 
     init(window: Int) {
         self.window = window
+    }
+
+    var hasBegun: Bool {
+        if case .waiting = self.phase { false } else { true }
     }
 
     var isEnded: Bool {
@@ -56,6 +63,7 @@ struct FillState {
         self.head = head
         self.plan = plan
         self.expected = expected
+        self.findSlowest()
         return self.takeWakers()
     }
 
@@ -70,6 +78,7 @@ struct FillState {
     /// Gives up keeping everything: from now on only the window is held.
     mutating func passThrough() {
         if self.plan == .store { self.plan = .passThrough }
+        self.findSlowest()
         self.trim()
     }
 
@@ -114,8 +123,8 @@ struct FillState {
 
     private var currentFlow: FillFlow {
         guard case .open = self.phase, self.plan != .store else { return .proceed }
-        guard let slowest = self.slowestPosition else { return .unwanted }
-        return self.chunks.end - slowest >= self.window ? .pause : .proceed
+        guard let slowest = self.slowest else { return .unwanted }
+        return self.chunks.end - slowest.position >= self.window ? .pause : .proceed
     }
 
     /// Cuts off those who hold up the others: a whole window behind, while someone else has read all there is.
@@ -131,6 +140,7 @@ struct FillState {
             self.followers[id]?.wakes = nil
             if let waker = follower.wakes { wakers.append(waker) }
         }
+        self.findSlowest()
         self.trim()
         if let waker = self.resumeIfDrained() { wakers.append(waker) }
         return wakers
@@ -147,13 +157,22 @@ struct FillState {
     mutating func join(at position: Int = 0, isSpool: Bool = false) -> Int {
         defer { self.nextFollower += 1 }
         self.followers[self.nextFollower] = Follower(position: position, wakes: nil, isSpool: isSpool)
+        if self.plan != .store { self.findSlowest() }
         return self.nextFollower
     }
 
     mutating func leave(_ id: Int) -> FillWaker? {
-        guard self.followers.removeValue(forKey: id) != nil else { return nil }
-        if self.plan != .store { self.trim() }
+        guard let follower = self.followers.removeValue(forKey: id) else { return nil }
+        if self.plan != .store, !follower.isCutOff {
+            self.hasLeft(follower.position)
+            self.trim()
+        }
         return self.resumeIfDrained()
+    }
+
+    mutating func seek(_ id: Int, to position: Int) {
+        self.followers[id]?.position = position
+        if self.plan != .store { self.findSlowest() }
     }
 
     mutating func readHead(_ id: Int, waker: FillWaker) -> FillHead {
@@ -167,10 +186,12 @@ struct FillState {
         let available: Int = end.map { $0 - follower.position } ?? Int.max
         if available <= 0 { return (.end, nil) }
         if let bytes = self.chunks.read(at: follower.position, atMost: min(limit, available)) {
+            let before: Int = follower.position
             follower.position += bytes.readableBytes
             follower.wakes = nil
             self.followers[id] = follower
             guard self.plan != .store else { return (.bytes(bytes), nil) }
+            self.hasLeft(before)
             self.trim()
             return (.bytes(bytes), self.resumeIfDrained())
         }
@@ -185,19 +206,36 @@ struct FillState {
 
     // MARK: the window
 
-    private var slowestPosition: Int? {
-        self.followers.values.lazy.filter { !$0.isCutOff }.map(\.position).min()
+    /// A follower is not at this position any more.
+    private mutating func hasLeft(_ position: Int) {
+        guard let slowest = self.slowest, slowest.position == position else { return }
+        if slowest.count > 1 {
+            self.slowest = (position, slowest.count - 1)
+        } else {
+            self.findSlowest()
+        }
+    }
+
+    private mutating func findSlowest() {
+        self.slowest = nil
+        for follower in self.followers.values where !follower.isCutOff {
+            guard let slowest = self.slowest, slowest.position <= follower.position else {
+                self.slowest = (follower.position, 1)
+                continue
+            }
+            if slowest.position == follower.position { self.slowest = (slowest.position, slowest.count + 1) }
+        }
     }
 
     private mutating func trim() {
         guard self.plan != .store else { return }
-        self.chunks.drop(before: self.slowestPosition ?? self.chunks.end)
+        self.chunks.drop(before: self.slowest?.position ?? self.chunks.end)
     }
 
     /// The writer's waker, if it was told to pause and need not any more.
     private mutating func resumeIfDrained() -> FillWaker? {
         guard self.isPaused, let resume = self.resume else { return nil }
-        if let slowest = self.slowestPosition, self.chunks.end - slowest > self.window / 2 { return nil }
+        if let slowest = self.slowest, self.chunks.end - slowest.position > self.window / 2 { return nil }
         self.isPaused = false
         return resume
     }
