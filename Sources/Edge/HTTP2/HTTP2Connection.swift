@@ -68,7 +68,16 @@ final class HTTP2Connection: ChannelDuplexHandler {
         let timer = ProxyTimer(eventLoop: context.eventLoop) { [weak self] in self?.timedOut() }
         self.timer = timer
         self.wake(at: self.lifecycle.deadline)
-        // The connection's window is 65,535 bytes until it is opened further (RFC 9113 §6.9.2).
+        if context.channel.isActive { self.openWindow() }
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        self.openWindow()
+        context.fireChannelActive()
+    }
+
+    /// The connection's window is 65,535 bytes until it is opened further (RFC 9113 §6.9.2).
+    private func openWindow() {
         self.window.changed(to: 65_535)
         self.grantWindow()
         self.setNeedsFlush()
@@ -340,8 +349,12 @@ final class HTTP2Connection: ChannelDuplexHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         guard self.hasFailed else {
-            // Streams are reset by the library, and the event that they are closed follows. Anything else ends the connection.
-            if !(error is any NIOHTTP2Error) { context.close(promise: nil) }
+            if let error = error as? NIOHTTP2Errors.StreamError {
+                self.streams[error.streamID]?.failed()
+            } else if !(error is any NIOHTTP2Error) {
+                // Otherwise streams are reset by the library, and the event that they are closed follows.
+                context.close(promise: nil)
+            }
             return
         }
         guard !self.isClosing else { return }

@@ -248,6 +248,17 @@ final class HTTP2Stream: ClientStream {
         self.connection.setNeedsFlush()
     }
 
+    /// The library refuses what it was given, and has not told the client.
+    func failed() {
+        switch self.state {
+        case .exchanging(let exchange):
+            exchange.cancel()
+            self.abort(exchange, outcome: "origin-failed")
+        case .ending: self.reset(.internalError)
+        case .over: break
+        }
+    }
+
     /// The library has put bytes of the response on their way.
     func wrote(_ count: Int, endsStream: Bool) {
         self.buffered -= count

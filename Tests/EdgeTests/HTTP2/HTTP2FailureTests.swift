@@ -73,22 +73,21 @@ import Testing
     }
 
     @Test(arguments: ["abc", "abcdefg"]) func bodiesThatDisagreeWithTheirLengthAreReset(body: String) async throws {
-        let ended = Counter()
         try await ProxyBench.run(http2: true) { wire, _ in
-            do {
+            while true {
                 let head = try await wire.readHead()
-                if head.hasPrefix("GET") { try await wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") }
+                guard head.hasPrefix("POST") else {
+                    try await wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                    continue
+                }
                 _ = try await wire.read(5)
                 Issue.record("the origin got a whole request")
-            } catch {
-                _ = ended.next()
             }
         } test: { bench in
             let client = try await FrameClient.connect(bench)
             let id = try await client.request("POST", "/", [("content-length", "5")], open: true)
             try await client.data(ByteBuffer(string: body), on: id, ends: true)
             #expect(try await client.response(id).reset == .protocolError)
-            while ended.current == 0 { try await Task.sleep(for: .milliseconds(5)) }
             #expect(try await client.get("/").status == 200)
         }
     }
@@ -191,7 +190,7 @@ import Testing
     }
 
     @Test func aClientThatDoesNotReadPausesTheOrigin() async throws {
-        let size = 64 << 20
+        let size = 32 << 20
         let written = Counter()
         try await ProxyBench.run(http2: true) { wire, _ in
             _ = try await wire.readHead()
