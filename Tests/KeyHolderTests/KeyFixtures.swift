@@ -15,7 +15,7 @@ enum KeyFixtures {
         return "-----BEGIN EC PRIVATE KEY-----\n\(text)\n-----END EC PRIVATE KEY-----\n"
     }
 
-    /// RSA's public operation, block^e mod n, by schoolbook arithmetic: an opinion that does not come from BoringSSL.
+    /// RSA's public operation, block^e mod n, by schoolbook arithmetic: an opinion that comes from no TLS library.
     static func publicOperation(_ key: _RSA.Signing.PublicKey, _ block: [UInt8]) throws -> [UInt8] {
         let primitives = try key.getKeyPrimitives()
         let modulus: [UInt32] = Self.words(Array(primitives.modulus))

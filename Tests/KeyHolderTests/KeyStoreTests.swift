@@ -1,7 +1,9 @@
 import Crypto
 import CryptoExtras
+import Dispatch
 import Foundation
 import SwiftASN1
+import Synchronization
 import TLSWire
 import Testing
 import X509
@@ -171,6 +173,28 @@ struct KeyStoreTests {
         }
         #expect(throws: KeyOperationError.badLength) {
             try Self.perform(key, .signDigest(.sha256, .pkcs1, digest: [1]))
+        }
+    }
+
+    /// Signing threads share one key, and libcrypto's blinding in it.
+    @Test("RSA signs on many threads at a time")
+    func rsaConcurrently() throws {
+        let rsa = Self.rsaKeys[0]
+        let key = try Self.load(rsa.pemRepresentation)
+        let signatures = Mutex<[[UInt8]]>([])
+        DispatchQueue.concurrentPerform(iterations: 40) { index in
+            let scheme: SignatureScheme = index % 2 == 0 ? .rsaPSSSHA256 : .rsaPKCS1SHA256
+            guard let signature = try? key.perform(.sign(scheme, content: Self.content)) else { return }
+            signatures.withLock { $0.append(signature) }
+        }
+        let digest = SHA256.hash(data: Self.content)
+        let all: [[UInt8]] = signatures.withLock { $0 }
+        #expect(all.count == 40)
+        for bytes in all {
+            let signature = _RSA.Signing.RSASignature(rawRepresentation: bytes)
+            #expect(
+                rsa.publicKey.isValidSignature(signature, for: digest, padding: .PSS)
+                    || rsa.publicKey.isValidSignature(signature, for: digest, padding: .insecurePKCS1v1_5))
         }
     }
 
