@@ -66,9 +66,29 @@ struct SoftwareKey: StoredKey {
         case .decryptPremasterSecret(let ciphertext):
             guard case .rsa(let key) = self.secret else { throw .wrongKeyType }
             return try key.premasterSecret(ciphertext)
+        case .decryptOAEP(let ciphertext):
+            guard case .rsa(let key) = self.secret else { throw .wrongKeyType }
+            return try key.decryptOAEP(ciphertext)
+        case .openHPKE(let encapsulatedKey, let ciphertext, let info, let authenticated):
+            guard case .p256(let key) = self.secret else { throw .wrongKeyType }
+            return try Self.openHPKE(key, encapsulatedKey, ciphertext, info, authenticated)
         case .rawRSA(let block):
             guard case .rsa(let key) = self.secret else { throw .wrongKeyType }
             return try key.raw(block)
+        }
+    }
+
+    private static func openHPKE(
+        _ key: P256.Signing.PrivateKey, _ encapsulatedKey: [UInt8], _ ciphertext: [UInt8], _ info: [UInt8],
+        _ authenticated: [UInt8]
+    ) throws(KeyOperationError) -> [UInt8] {
+        do {
+            var recipient = try HPKE.Recipient(
+                privateKey: P256.KeyAgreement.PrivateKey(rawRepresentation: key.rawRepresentation),
+                ciphersuite: .P256_SHA256_AES_GCM_256, info: Data(info), encapsulatedKey: Data(encapsulatedKey))
+            return Array(try recipient.open(ciphertext, authenticating: authenticated))
+        } catch {
+            throw .failed
         }
     }
 
@@ -136,6 +156,14 @@ struct RSASecret: Sendable {
     let signing: _RSA.Signing.PrivateKey
     /// swift-crypto offers the bare operation (blinded, and checked against the public key) under this name only.
     private let bare: _RSA.BlindSigning.PrivateKey<SHA384>
+    private let encryption: Encryption
+
+    /// swift-crypto does not say that this type may be used from several threads, as it says of its twin for signing; both
+    /// hold the same immutable key, which BoringSSL locks where it must.
+    private struct Encryption: @unchecked Sendable {
+        let key: _RSA.Encryption.PrivateKey
+    }
+
     /// Makes the substitute for a ciphertext with wrong padding. Never leaves this process.
     private let rejectionKey: SymmetricKey
     let bits: Int
@@ -143,6 +171,7 @@ struct RSASecret: Sendable {
     init(_ key: _RSA.Signing.PrivateKey) throws {
         self.signing = key
         self.bare = try _RSA.BlindSigning.PrivateKey(derRepresentation: key.derRepresentation)
+        self.encryption = Encryption(key: try _RSA.Encryption.PrivateKey(derRepresentation: key.derRepresentation))
         self.rejectionKey = SymmetricKey(size: .bits256)
         self.bits = key.keySizeInBits
     }
@@ -167,6 +196,15 @@ struct RSASecret: Sendable {
             throw .badLength
         }
         return try self.raw(block)
+    }
+
+    func decryptOAEP(_ ciphertext: [UInt8]) throws(KeyOperationError) -> [UInt8] {
+        guard ciphertext.count == self.modulusLength else { throw .badLength }
+        do {
+            return Array(try self.encryption.key.decrypt(ciphertext, padding: .PKCS1_OAEP_SHA256))
+        } catch {
+            throw .failed
+        }
     }
 
     func raw(_ block: [UInt8]) throws(KeyOperationError) -> [UInt8] {
