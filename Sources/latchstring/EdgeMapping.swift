@@ -21,6 +21,7 @@ extension EdgeConfiguration {
         }
         for entry in settings.keyHolders {
             self.keyHolders[entry.name] = try KeyHolderPool.Configuration(entry)
+            self.nativeAddresses[entry.name] = entry.native.map { PeerAddress(host: $0.host, port: $0.port) }
         }
         self.defaultSite = settings.defaultSite
         self.limits.connections = settings.limits.connections
@@ -39,9 +40,9 @@ extension EdgeConfiguration {
                 keyHolder: keyHolder, origin: OriginConfiguration(origin),
                 cache: site.cache.flatMap { SiteCacheConfiguration($0, edge: cache) })
             termination.http2 = site.http2
-            return Site(domains: site.domains, mode: .keyless(termination))
+            return Site(domains: site.domains, mode: .keyless(termination), native: site.native)
         case .relay(let origin):
-            return Site(domains: site.domains, mode: .relay(RelayConfiguration(origin)))
+            return Site(domains: site.domains, mode: .relay(RelayConfiguration(origin)), native: site.native)
         }
     }
 }

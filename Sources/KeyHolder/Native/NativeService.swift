@@ -79,7 +79,11 @@ final class NativeService: Sendable {
                 throw KeyHolderError.cannotListen("\(address)", "\(error)")
             }
         }
-        return self.listeners.withLock { $0.compactMap(\.localAddress) }
+        let addresses: [SocketAddress] = self.listeners.withLock { $0.compactMap(\.localAddress) }
+        for address in addresses {
+            core.logger.notice("listening for native connections", metadata: ["address": "\(address)"])
+        }
+        return addresses
     }
 
     /// After a reload: connections that are not allowed any more end at once.
