@@ -211,7 +211,10 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "LatchstringClientTests",
-            dependencies: ["Fleet", "LatchstringClient", "NativeHandshake", "TLSWire", nioSSL, nioHTTP1, x509] + nio,
+            dependencies: [
+                "Fleet", "LatchstringClient", "NativeChannel", "NativeHandshake", "TLSWire", nioSSL, nioHTTP1, x509,
+                asn1, crypto, cryptoExtras,
+            ] + nio,
             swiftSettings: strict),
         .testTarget(
             name: "AdminTests", dependencies: ["Admin", metrics, logging, nioHTTP1] + nio, swiftSettings: strict),

@@ -4,8 +4,9 @@ public import NativeHandshake
 /// Turns a connection on which a native handshake has ended into its stream: data in the clear above, records below.
 ///
 /// - Data from the peer arrives as `ByteBuffer`; its end as `ChannelEvent.inputClosed`.
-/// - `write` protects data. `close(mode: .output)` says that there is no more; the other direction goes on. When both
-///   directions have ended, the connection closes.
+/// - `write` protects data. `close(mode: .output)` says that there is no more, and completes when all of it is on its
+///   way, also when it is called again; the other direction goes on. When both directions have ended, the connection
+///   closes.
 /// - A ``NativeError`` comes as an error, after the alert has been sent where one is due; the connection closes. So does the
 ///   end of the connection before the peer's end of data: ``NativeError/truncated``.
 ///
@@ -20,6 +21,8 @@ public final class NativeStreamHandler: ChannelDuplexHandler {
     private var reader: NativeFrameReader
     /// Failed or closed: what arrives is dropped.
     private var isOver = false
+    /// When the end of this side's data, and everything before it, is on its way.
+    private var endWritten: EventLoopFuture<Void>?
 
     /// - Parameter role: This side's.
     public init(session: NativeSession, role: NativeRole) {
@@ -104,12 +107,15 @@ public final class NativeStreamHandler: ChannelDuplexHandler {
             return
         }
         do throws(NativeError) {
-            guard let end = try self.session.end() else {
-                promise?.fail(ChannelError.outputClosed)
+            if let end = try self.session.end() {
+                let written: EventLoopPromise<Void> = context.eventLoop.makePromise()
+                self.endWritten = written.futureResult
+                context.writeAndFlush(self.wrapOutboundOut(end), promise: written)
+            } else {
+                self.endWritten?.cascade(to: promise)
                 return
             }
-            let promise: EventLoopPromise<Void> = promise ?? context.eventLoop.makePromise()
-            context.writeAndFlush(self.wrapOutboundOut(end), promise: promise)
+            self.endWritten?.cascade(to: promise)
             context.fireUserInboundEventTriggered(ChannelEvent.outputClosed)
             if self.session.peerHasEnded { self.finish(context) }
         } catch {

@@ -19,6 +19,8 @@ public struct NativeConfiguration: Hashable, Sendable {
 public struct NativeLimits: Hashable, Sendable {
     /// Connections of all edges at once.
     public var connections: Int = 10_000
+    /// The same of one edge.
+    public var connectionsPerEdge: Int = 5_000
     /// From the edge's TLS handshake to the end of the client's native one.
     public var handshakeTimeout: TimeAmount = .seconds(15)
     /// For the connection to the application.

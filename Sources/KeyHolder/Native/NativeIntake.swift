@@ -93,7 +93,7 @@ final class NativeIntake: ChannelDuplexHandler {
         switch self.phase {
         case .shaking: self.refuseConnection("closed before the end of the TLS handshake")
         case .awaitsHeader, .handshake: self.fail(.truncated)
-        case .connecting, .streaming, .closing: break
+        case .connecting, .streaming, .closing: self.conclude(.abandoned)
         }
         self.phase = .closing
         context.fireChannelInactive()

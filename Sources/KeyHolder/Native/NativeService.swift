@@ -21,7 +21,7 @@ final class NativeService: Sendable {
         // One connection for each client, all from a few edges' addresses.
         var limits: KeyHolderLimits = core.limits
         limits.connections = configuration.limits.connections
-        limits.connectionsPerEdge = configuration.limits.connections
+        limits.connectionsPerEdge = configuration.limits.connectionsPerEdge
         limits.handshakes = 4 * core.limits.handshakes
         limits.handshakesPerAddress = 2 * core.limits.handshakes
         self.registry = ConnectionRegistry(limits: limits)
@@ -81,7 +81,8 @@ final class NativeService: Sendable {
         }
         let addresses: [SocketAddress] = self.listeners.withLock { $0.compactMap(\.localAddress) }
         for address in addresses {
-            core.logger.notice("listening for native connections", metadata: ["address": "\(address)"])
+            let text = PeerAddress(host: address.ipAddress ?? "", port: address.port ?? 0)
+            core.logger.notice("listening for native connections", metadata: ["address": "\(text)"])
         }
         return addresses
     }

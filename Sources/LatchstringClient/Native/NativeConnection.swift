@@ -64,7 +64,8 @@ public struct NativeConnection: Sendable {
 
     /// Connects, shakes hands, runs the body, and closes the connection when the body returns or throws.
     ///
-    /// A body that returns without ``finish()`` has the stream broken off, unless the origin has ended it.
+    /// When the body returns, everything it sent goes out, with the end of its data, before the connection closes; what the
+    /// origin still sends is dropped. When the body throws, the stream breaks off, which the origin can tell from an end.
     ///
     /// - Parameters:
     ///   - report: Called for each event on the way, in order. Must not block.
@@ -78,7 +79,16 @@ public struct NativeConnection: Sendable {
     ) async throws -> Result {
         let connection: NativeConnection = try await Self.connect(options, group, NativeJournal(report: report))
         return try await connection.channel.executeThenClose { inbound, outbound in
-            try await body(NativeConnection(connection, Streams(inbound: inbound, outbound: outbound)))
+            do {
+                let result: Result = try await body(
+                    NativeConnection(connection, Streams(inbound: inbound, outbound: outbound)))
+                try? await connection.channel.channel.close(mode: .output).get()
+                return result
+            } catch {
+                // Before an orderly end could be said.
+                try? await connection.channel.channel.close().get()
+                throw error
+            }
         }
     }
 

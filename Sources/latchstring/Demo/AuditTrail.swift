@@ -11,14 +11,17 @@ struct AuditTrail: Sendable {
     var path: String
 
     /// How many signatures the key holder has made for `site` so far.
-    func signatures(for site: String) -> Int {
+    func signatures(for site: String) -> Int { count(of: "sign-", for: site) }
+
+    /// How many operations whose name begins so it has done for `site` so far.
+    func count(of prefix: String, for site: String) -> Int {
         guard let data = FileManager.default.contents(atPath: path) else { return 0 }
         let decoder = JSONDecoder()
         var count = 0
         for line in data.split(separator: UInt8(ascii: "\n")) {
             guard let entry = try? decoder.decode(Line.self, from: Data(line)), entry.site == site,
                 entry.outcome == "ok",
-                let operation = entry.operation, operation.hasPrefix("sign-")
+                let operation = entry.operation, operation.hasPrefix(prefix)
             else { continue }
             count += 1
         }
@@ -27,9 +30,15 @@ struct AuditTrail: Sendable {
 
     /// The same once there are at least `expected`, or else after `patience`: lines are written a moment after the answer.
     func signatures(for site: String, expected: Int, patience: Duration = .seconds(1)) async throws -> Int {
+        try await count(of: "sign-", for: site, expected: expected, patience: patience)
+    }
+
+    func count(
+        of prefix: String, for site: String, expected: Int, patience: Duration = .seconds(1)
+    ) async throws -> Int {
         let deadline = ContinuousClock.now + patience
         while true {
-            let count = signatures(for: site)
+            let count = count(of: prefix, for: site)
             if count >= expected || ContinuousClock.now >= deadline { return count }
             try await Task.sleep(for: .milliseconds(10))
         }

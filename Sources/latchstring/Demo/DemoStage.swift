@@ -90,21 +90,26 @@ struct DemoStage: Sendable {
         }
     }
 
-    func writeKeyHolderConfiguration() throws -> String {
+    /// Whether the key holder serves native clients for the site: its key must be able to decrypt.
+    static func isNative(_ site: DemoSiteFiles) -> Bool { site.mode == .keyless && site.keyType != .ed25519 }
+
+    /// - Parameter application: where native clients of the sites get to.
+    func writeKeyHolderConfiguration(application: String) throws -> String {
         let domains = sites(.keyless).map(\.domain)
         let text = """
             role: keyholder
             listen: 127.0.0.1:0
+            native: 127.0.0.1:0
             identity:
               certificate: identity.pem
               key: identity.key
               authority: authority.pem
             sites:
-            \(domains.map { "  - certificate: \($0).pem\n    key: \($0).key\n" }.joined())
+            \(sites(.keyless).map { Self.entry($0, application: application) }.joined())
             grants:
               - edge: demo
                 sites: [\(domains.joined(separator: ", "))]
-                operations: [keyless]
+                operations: [keyless, native]
             audit: audit.jsonl
             log:
               format: json
@@ -115,10 +120,18 @@ struct DemoStage: Sendable {
         return file
     }
 
+    private static func entry(_ site: DemoSiteFiles, application: String) -> String {
+        "  - certificate: \(site.domain).pem\n    key: \(site.domain).key\n"
+            + (isNative(site) ? "    application: \(application)\n" : "")
+    }
+
     /// - Parameters:
     ///   - keyHolderAddress: where the key holder listens.
+    ///   - nativeAddress: the same for native connections.
     ///   - originAddresses: by domain for relayed sites, and `plain` for the one that keyless sites are fetched from.
-    func writeEdgeConfiguration(keyHolderAddress: String, originAddresses: [String: String]) throws -> String {
+    func writeEdgeConfiguration(
+        keyHolderAddress: String, nativeAddress: String, originAddresses: [String: String]
+    ) throws -> String {
         var text = """
             role: edge
             listen: [127.0.0.1:0]
@@ -129,6 +142,7 @@ struct DemoStage: Sendable {
             keyholders:
               home:
                 addresses: [\(keyHolderAddress)]
+                native: [\(nativeAddress)]
                 deadline: 5s
             log:
               format: json
