@@ -2,6 +2,7 @@ import Crypto
 import Fleet
 import Foundation
 import NIOCore
+import NIOHTTP1
 import NativeHandshake
 import SwiftASN1
 import TLSWire
