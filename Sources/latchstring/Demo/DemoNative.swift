@@ -35,7 +35,7 @@ struct DemoNative: Sendable {
         let began = ContinuousClock.now
         let status: Int = try await NativeFetch(options: options, target: target, headOnly: false).run(
             report: { event in steps.withLock { $0 += narrator.lines(event.event) } }, head: { _ in },
-            body: { part in body.withLock { $0.writeImmutableBuffer(part) } })
+            body: { part in _ = body.withLock { $0.writeImmutableBuffer(part) } })
         return Outcome(
             status: status, body: String(buffer: body.withLock { $0 }), duration: ContinuousClock.now - began,
             steps: steps.withLock { $0 } + [
