@@ -4,7 +4,7 @@
 //
 //   pure    TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPForwarding, HTTPCaching
 //                                                     bytes and decisions; no sockets, clocks, files or logging
-//   links   PeerLink                                  mutual TLS links to key holders, failover
+//   links   PeerLink, NativeChannel                   mutual TLS links to key holders, failover; native streams
 //   stores  CacheStorage                              responses in memory and on disk
 //   parties Edge, KeyHolder, LatchstringClient        the three parties
 //   outside Settings, Admin, Fleet                    YAML in, diagnostics out; health and metrics; certificates
@@ -95,11 +95,15 @@ let package = Package(
             dependencies: ["KeyProtocol", "TLSWire", nioSSL, x509, asn1, logging, metrics, collections] + nio,
             swiftSettings: strict),
 
+        // The stream after a native handshake, for both of its ends.
+        .target(name: "NativeChannel", dependencies: ["NativeHandshake", nio[0]], swiftSettings: strict),
+
         // The three parties.
         .target(
             name: "KeyHolder",
             dependencies: [
-                "CLibCrypto", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "TLSWire", nioSSL, x509,
+                "CLibCrypto", "KeyProtocol", "NativeChannel", "NativeHandshake", "PeerLink", "RecordLayer", "TLSWire",
+                nioSSL, x509,
                 asn1, crypto,
                 cryptoExtras,
                 logging, metrics, lifecycle, collections,
@@ -118,7 +122,7 @@ let package = Package(
         .target(
             name: "LatchstringClient",
             dependencies: [
-                "NativeHandshake", "TLSWire", nioSSL, nioHTTP1, x509, asn1, crypto,
+                "NativeChannel", "NativeHandshake", "TLSWire", nioSSL, nioHTTP1, x509, asn1, crypto,
                 .product(name: "NIOTLS", package: "swift-nio"),
             ] + nio,
             swiftSettings: strict),
@@ -208,7 +212,10 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "LatchstringClientTests",
-            dependencies: ["Fleet", "LatchstringClient", "NativeHandshake", "TLSWire", nioSSL, nioHTTP1, x509] + nio,
+            dependencies: [
+                "Fleet", "LatchstringClient", "NativeChannel", "NativeHandshake", "TLSWire", nioSSL, nioHTTP1, x509,
+                asn1, crypto, cryptoExtras,
+            ] + nio,
             swiftSettings: strict),
         .testTarget(
             name: "AdminTests", dependencies: ["Admin", metrics, logging, nioHTTP1] + nio, swiftSettings: strict),

@@ -35,6 +35,8 @@ public struct EdgeConfiguration: Sendable {
     public var credentials: PeerCredentials?
     /// The key holders by the name that sites refer to.
     public var keyHolders: [String: KeyHolderPool.Configuration]
+    /// Where key holders take native connections, by the name that sites refer to.
+    public var nativeAddresses: [String: [PeerAddress]]
     public var sites: [Site]
     /// The site that serves clients which send no server name.
     public var defaultSite: ServerName?
@@ -51,6 +53,7 @@ public struct EdgeConfiguration: Sendable {
         self.listen = listen
         self.sites = sites
         self.keyHolders = [:]
+        self.nativeAddresses = [:]
         self.limits = Limits()
         self.cache = EdgeCacheConfiguration()
         self.threads = System.coreCount

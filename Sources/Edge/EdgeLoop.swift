@@ -17,6 +17,7 @@ final class EdgeLoop {
     let logger: Logger
     let helloLimits: HelloLimits
     private let pools: [String: KeyHolderPool]
+    private let native: NativeForwarder
     /// By the site's name.
     private(set) var terminatedSites: [String: TerminatedSite] = [:]
     private(set) var keylessDomains = ServerNameTable<KeylessDomain>()
@@ -53,6 +54,8 @@ final class EdgeLoop {
             }
         }
         self.pools = pools
+        self.native = NativeForwarder(
+            eventLoop: eventLoop, configuration: configuration, tls: tls, logger: logger)
         for site in configuration.sites {
             guard let termination = site.mode.termination else { continue }
             guard let pool = pools[termination.keyHolder] else {
@@ -125,7 +128,11 @@ final class EdgeLoop {
         try channel.pipeline.syncOperations.addHandler(
             HelloHandler(
                 connection: self.nextConnection, table: self.table, limits: self.helloLimits, logger: self.logger
-            ) { self.serve($0) })
+            ) {
+                self.serve($0)
+            } handOverNative: {
+                self.native.forward($0)
+            })
         self.nextConnection += UInt64(max(1, self.configuration.threads))
     }
 

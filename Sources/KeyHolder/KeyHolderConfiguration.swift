@@ -12,6 +12,8 @@ public struct KeyHolderConfiguration: Sendable {
     public var audit: AuditDestination
     public var limits: KeyHolderLimits
     public var keyStore: any KeyStore
+    /// nil: native handshakes are not served.
+    public var native: NativeConfiguration?
 
     public init(
         listen: [PeerAddress], credentials: PeerCredentials, sites: [SiteConfiguration],

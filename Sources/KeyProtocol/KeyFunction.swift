@@ -31,6 +31,8 @@ public enum Operation: String, Sendable, Hashable, CaseIterable {
     case signTLS12 = "sign-tls12"
     /// Having the key holder run whole handshakes, and being lent their sessions.
     case handoff
+    /// Bringing native handshakes of clients (docs/native-handshake.md), and forwarding the streams that follow.
+    case native
     case rsaSign = "rsa-sign"
     case ecdsaSign = "ecdsa-sign"
     case ed25519Sign = "ed25519-sign"

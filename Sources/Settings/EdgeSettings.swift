@@ -33,6 +33,8 @@ public struct EdgeSettings: Hashable, Sendable {
         public var identityName: String
         /// Requests under way on one connection. Default: 4,096.
         public var inFlight: Int
+        /// Where it takes native connections; empty: nowhere.
+        public var native: [SocketEndpoint]
     }
 
     /// Domains that are served alike.
@@ -45,6 +47,9 @@ public struct EdgeSettings: Hashable, Sendable {
         public var cache: SiteCacheSettings?
         /// Whether clients are offered HTTP/2 beside HTTP/1.1. Default: true. Says nothing in relay.
         public var http2: Bool
+        /// The key holder to which native handshakes go; nil: they are refused. Default: the site's key holder, if it takes
+        /// them.
+        public var native: String?
     }
 
     public enum Mode: Hashable, Sendable {

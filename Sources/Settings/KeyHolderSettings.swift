@@ -5,6 +5,8 @@ public import TLSWire
 public struct KeyHolderSettings: Hashable, Sendable {
     /// Where edges reach it. Port 0 lets the system choose.
     public var listen: SocketEndpoint
+    /// Where edges forward native connections to; nil: nowhere.
+    public var native: SocketEndpoint?
     /// Who this key holder is towards edges.
     public var identity: IdentitySettings
     /// At least one. No explicitly named domain stands in two of them.
@@ -30,6 +32,33 @@ public struct KeyHolderSettings: Hashable, Sendable {
         public var domains: [ServerNamePattern]?
         /// Whether handoff takes TLS 1.2 clients that encrypt their secret to the certificate's key: no forward secrecy.
         public var allowsRSAKeyExchange: Bool = false
+        /// What native clients reach; nil: the site does not serve them.
+        public var application: Application?
+    }
+
+    /// What stands behind a site for native clients.
+    public struct Application: Hashable, Sendable {
+        public enum Address: Hashable, Sendable {
+            case tcp(SocketEndpoint)
+            /// A Unix socket's path.
+            case unix(String)
+        }
+
+        /// The two key agreements of the native handshake.
+        public enum Variant: String, CaseIterable, Sendable {
+            case originDerived = "origin-derived"
+            case clientDerived = "client-derived"
+        }
+
+        public enum ProxyProtocol: String, CaseIterable, Sendable {
+            case none, v2
+        }
+
+        public var address: Address
+        /// Default: none.
+        public var proxyProtocol: ProxyProtocol
+        /// At least one. Default: both.
+        public var variants: Set<Variant>
     }
 
     /// What one edge may do for some sites.

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import LatchstringClient
 import NIOCore
+import NativeHandshake
 import Synchronization
 import TLSWire
 
@@ -48,6 +49,20 @@ struct ClientCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Write the response's body to this file.", valueName: "file"))
     var output: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Use the native handshake instead of TLS: origin-derived or client-derived.", valueName: "variant"))
+    var native: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "With --native: an https address that, with the domain behind it, answers with the site's key hashes; they must have the certificate's.",
+            valueName: "url"))
+    var keyDirectory: String?
+
+    @Flag(help: "With --key-directory: go on where it cannot be asked.")
+    var keyDirectoryOptional = false
+
     @Flag(help: "Ask for the response's head only.")
     var head = false
 
@@ -58,6 +73,8 @@ struct ClientCommand: AsyncParsableCommand {
     var timeout: Int64 = 30
 
     func run() async throws {
+        if let native { return try await fetchNatively(native) }
+        if keyDirectory != nil || keyDirectoryOptional { throw ValidationError("--key-directory is for --native") }
         let options: DiagnosingClient.Options = try clientOptions()
         let body = BodySink(try bodyHandle())
         let printer = ClientPrinter(colours: isatty(STDERR_FILENO) == 1)
@@ -68,6 +85,51 @@ struct ClientCommand: AsyncParsableCommand {
                 if case .responseBody(let bytes) = event.event { body.write(bytes) }
                 printer.print(event)
             }
+        } catch {
+            printer.failure(error.description)
+            throw ExitCode(Self.exitCode(error.phase))
+        }
+        if let error: String = body.error {
+            printer.failure("the body can't be written: \(error)")
+            throw ExitCode(5)
+        }
+        if status >= 400 {
+            printer.failure("the response's status is \(status)")
+            throw ExitCode(1)
+        }
+    }
+
+    private func fetchNatively(_ word: String) async throws {
+        guard let variant = NativeVariant(name: word) else {
+            throw ValidationError("'\(word)' is not a variant: origin-derived or client-derived")
+        }
+        guard tls == nil, groups == nil else {
+            throw ValidationError("--tls and --groups have no meaning with --native")
+        }
+        let common: DiagnosingClient.Options = try clientOptions()
+        let target: ClientTarget = common.target
+        var options = NativeOptions(
+            serverName: target.serverName, host: target.connectHost, port: target.connectPort, variant: variant)
+        options.roots = common.roots
+        options.timeout = common.timeout
+        options.idleTimeout = common.timeout
+        if let keyDirectory {
+            var directory = KeyDirectory(url: keyDirectory)
+            directory.roots = common.roots
+            directory.isRequired = !keyDirectoryOptional
+            options.keyDirectory = directory
+        }
+        let body = BodySink(try bodyHandle())
+        let printer = ClientPrinter(colours: isatty(STDERR_FILENO) == 1)
+        printer.start(target)
+        let status: Int
+        do throws(ClientFailure) {
+            let fetch = NativeFetch(options: options, target: target, headOnly: head)
+            status = try await fetch.run(
+                report: { NativePrinter(printer: printer).print($0) },
+                head: { lines in
+                    for line in lines { printer.line(nil, "<- " + ClientPrinter.printable(line)) }
+                }, body: { body.write($0) })
         } catch {
             printer.failure(error.description)
             throw ExitCode(Self.exitCode(error.phase))

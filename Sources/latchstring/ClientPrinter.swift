@@ -40,7 +40,7 @@ struct ClientPrinter: Sendable {
             let colour: Style = head.status.code < 400 ? .green : .red
             let status: String =
                 "HTTP/\(head.version.major).\(head.version.minor) \(head.status.code) \(head.status.reasonPhrase)"
-            return ["<- " + styled(status, colour)] + head.headers.map { "   \($0.name): \(printable($0.value))" }
+            return ["<- " + styled(status, colour)] + head.headers.map { "   \($0.name): \(Self.printable($0.value))" }
         case .responseBody: return []
         case .responseEnd(let bytes): return ["response complete, \(bytes) bytes"]
         }
@@ -55,7 +55,9 @@ struct ClientPrinter: Sendable {
             if !hello.keyShareGroups.isEmpty {
                 lines.append("   key shares \(names(hello.keyShareGroups, TLSNames.group))")
             }
-            let protocols: [String] = hello.applicationProtocols.map { printable(String(decoding: $0, as: UTF8.self)) }
+            let protocols: [String] = hello.applicationProtocols.map {
+                Self.printable(String(decoding: $0, as: UTF8.self))
+            }
             if !protocols.isEmpty { lines.append("   ALPN \(protocols.joined(separator: ", "))") }
             return lines
         case .helloRetryRequest(let hello):
@@ -80,12 +82,12 @@ struct ClientPrinter: Sendable {
         let from: String = certificate.notBefore.formatted(.iso8601)
         let to: String = certificate.notAfter.formatted(.iso8601)
         var lines: [String] = [
-            "   \(index)  \(printable(certificate.subject)), \(certificate.keyType)",
-            "      issued by \(printable(certificate.issuer))",
+            "   \(index)  \(Self.printable(certificate.subject)), \(certificate.keyType)",
+            "      issued by \(Self.printable(certificate.issuer))",
             "      from \(from) to \(to)",
         ]
         if index == 0 {
-            lines.append("      for \(certificate.alternativeNames.map(printable).joined(separator: ", "))")
+            lines.append("      for \(certificate.alternativeNames.map(Self.printable).joined(separator: ", "))")
         }
         return lines
     }
@@ -109,12 +111,12 @@ struct ClientPrinter: Sendable {
     }
 
     /// What a server sends must not steer the terminal.
-    private func printable(_ text: String) -> String {
+    static func printable(_ text: String) -> String {
         String(
             String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : $0 }))
     }
 
-    private func line(_ time: TimeAmount?, _ text: String) {
+    func line(_ time: TimeAmount?, _ text: String) {
         var column = ""
         if let time {
             let tenths: Int64 = (time.nanoseconds + 50_000) / 100_000

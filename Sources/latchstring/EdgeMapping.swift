@@ -21,6 +21,7 @@ extension EdgeConfiguration {
         }
         for entry in settings.keyHolders {
             self.keyHolders[entry.name] = try KeyHolderPool.Configuration(entry)
+            self.nativeAddresses[entry.name] = entry.native.map { PeerAddress(host: $0.host, port: $0.port) }
         }
         self.defaultSite = settings.defaultSite
         self.limits.connections = settings.limits.connections
@@ -46,7 +47,7 @@ extension EdgeConfiguration {
             case .handoff(let keyHolder, let origin): .handoff(termination(keyHolder, origin))
             case .relay(let origin): .relay(RelayConfiguration(origin))
             }
-        return Site(domains: site.domains, mode: mode)
+        return Site(domains: site.domains, mode: mode, native: site.native)
     }
 }
 

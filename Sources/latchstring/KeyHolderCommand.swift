@@ -5,6 +5,7 @@ import KeyHolder
 import Logging
 import NIOCore
 import NIOPosix
+import NativeHandshake
 import PeerLink
 import ServiceLifecycle
 import Settings
@@ -90,11 +91,13 @@ private struct Reloader: Service {
             for warning in warnings { Startup.complain("\(warning)") }
             try self.server.reload(try KeyHolderConfiguration(fresh))
             let needsRestart: Bool =
-                fresh.listen != self.settings.listen || fresh.audit != self.settings.audit
+                fresh.listen != self.settings.listen || fresh.native != self.settings.native
+                || fresh.audit != self.settings.audit
                 || fresh.admin != self.settings.admin || fresh.limits != self.settings.limits
                 || fresh.threads != self.settings.threads || fresh.log != self.settings.log
             if needsRestart {
-                self.logger.warning("listen, audit, admin, log, limits and threads change at the next start only")
+                self.logger.warning(
+                    "listen, native, audit, admin, log, limits and threads change at the next start only")
             }
         } catch {
             self.logger.error("not reloaded; everything stays as it was", metadata: ["reason": "\(error)"])
@@ -116,7 +119,8 @@ extension KeyHolderConfiguration {
             sites: settings.sites.map { site in
                 SiteConfiguration(
                     chain: .file(site.certificate), key: .file(site.key), domains: site.domains,
-                    allowsRSAKeyExchange: site.allowsRSAKeyExchange)
+                    allowsRSAKeyExchange: site.allowsRSAKeyExchange,
+                    application: site.application.map { ApplicationConfiguration($0) })
             },
             grants: settings.grants.map { grant in
                 GrantConfiguration(
@@ -128,6 +132,9 @@ extension KeyHolderConfiguration {
         self.limits.clientHandshakesPerEdge = settings.limits.clientHandshakes
         self.limits.clientHandshakeTimeout = TimeAmount(settings.limits.clientHandshakeTimeout)
         self.limits.signingThreads = settings.threads
+        self.native = settings.native.map {
+            NativeConfiguration(listen: [PeerAddress(host: $0.host, port: $0.port)])
+        }
     }
 
     private static func destination(_ audit: KeyHolderSettings.Audit) -> AuditDestination {
@@ -135,5 +142,18 @@ extension KeyHolderConfiguration {
         case .standardOutput: .standardOutput
         case .file(let path): .file(path)
         }
+    }
+}
+
+extension ApplicationConfiguration {
+    init(_ application: KeyHolderSettings.Application) {
+        let address: Address =
+            switch application.address {
+            case .tcp(let endpoint): .tcp(host: endpoint.host, port: endpoint.port)
+            case .unix(let path): .unix(path: path)
+            }
+        self.init(
+            address: address, proxyProtocol: application.proxyProtocol == .v2,
+            variants: Set(application.variants.compactMap { NativeVariant(name: $0.rawValue) }))
     }
 }

@@ -1,6 +1,7 @@
 public import Logging
 public import Metrics
 public import NIOCore
+import NativeHandshake
 import TLSWire
 
 /// The first handler of every client connection: reads the ClientHello, finds the site, and hands the connection over.
@@ -17,6 +18,9 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
     private enum Phase {
         /// Bytes go to the reader.
         case reading
+        /// It began like a native hello: bytes go to that reader.
+        case readingNative(NativeHelloReader)
+        case routedNative(NativeHandOver)
         /// The site is known. Decided in the middle of a burst of reads, which is to end before the hand-over.
         case routed(ClientHello, Site)
         /// Refused, or handed over: everything is passed on.
@@ -29,6 +33,7 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
     private let logger: Logger
     private let metrics: any MetricsFactory
     private let handOver: (HelloHandOver) -> Void
+    private let handOverNative: (NativeHandOver) -> Void
 
     private var phase = Phase.reading
     private var reader: ClientHelloReader
@@ -41,10 +46,12 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
     ///   - connection: The connection's number, for log lines.
     ///   - handOver: Takes the connection over; called on the channel's event loop, at most once. See
     ///     ``HelloHandOver`` for what it must do.
+    ///   - handOverNative: The same for a native hello; by default there are none to take over.
     public init(
         connection: UInt64? = nil, table: SiteTable, limits: HelloLimits, logger: Logger,
         metrics: any MetricsFactory = MetricsSystem.factory,
-        handOver: @escaping (HelloHandOver) -> Void
+        handOver: @escaping (HelloHandOver) -> Void,
+        handOverNative: @escaping (NativeHandOver) -> Void = { $0.channel.close(promise: nil) }
     ) {
         self.connection = connection
         self.table = table
@@ -52,6 +59,7 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
         self.logger = logger
         self.metrics = metrics
         self.handOver = handOver
+        self.handOverNative = handOverNative
         self.reader = ClientHelloReader(maximumBytes: limits.maximumBytes)
     }
 
@@ -83,8 +91,17 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
 
     public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !self.isDone else { return context.fireChannelRead(data) }
+        let bytes = self.unwrapInboundIn(data)
+        if !self.hasBytes, NativeHelloReader.recognises(bytes) { self.phase = .readingNative(NativeHelloReader()) }
         self.hasBytes = true
-        let action = self.reader.receive(self.unwrapInboundIn(data))
+        if case .readingNative(let reader) = self.phase { return self.readNative(bytes, reader, context: context) }
+        if case .routedNative(var handOver) = self.phase {
+            var bytes = bytes
+            handOver.receivedBytes.writeBuffer(&bytes)
+            self.phase = .routedNative(handOver)
+            return
+        }
+        let action = self.reader.receive(bytes)
         guard case .reading = self.phase else { return }
         switch action {
         case .needMore:
@@ -103,14 +120,15 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
 
     public func channelReadComplete(context: ChannelHandlerContext) {
         switch self.phase {
-        case .reading: context.read()
+        case .reading, .readingNative: context.read()
+        case .routedNative(let handOver): self.finish(handOver, context: context)
         case .routed(let hello, let site): self.finish(hello, site, context: context)
         case .done: context.fireChannelReadComplete()
         }
     }
 
     public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case .reading = self.phase, let event = event as? ChannelEvent, event == .inputClosed {
+        if self.isReading, let event = event as? ChannelEvent, event == .inputClosed {
             self.refuse(self.hasBytes ? .truncated : .silent, serverName: nil, context: context)
             return
         }
@@ -131,6 +149,13 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
         if case .done = self.phase { true } else { false }
     }
 
+    private var isReading: Bool {
+        switch self.phase {
+        case .reading, .readingNative: true
+        case .routed, .routedNative, .done: false
+        }
+    }
+
     private func refuse(_ refusal: HelloRefusal, serverName: ServerName?, context: ChannelHandlerContext) {
         self.phase = .done
         self.timer?.cancel()
@@ -143,6 +168,34 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
         } else {
             context.close(promise: nil)
         }
+    }
+
+    // MARK: Native
+
+    private func readNative(_ bytes: ByteBuffer, _ reader: NativeHelloReader, context: ChannelHandlerContext) {
+        var reader = reader
+        do throws(NativeError) {
+            guard let hello = try reader.receive(bytes) else {
+                self.phase = .readingNative(reader)
+                return
+            }
+            guard let site = self.table.site(for: hello.serverName) else { throw .unknownName }
+            guard site.native != nil else {
+                return self.refuse(.nativeNotServed, serverName: hello.serverName, context: context)
+            }
+            self.phase = .routedNative(
+                NativeHandOver(
+                    connection: self.connection, channel: context.channel, site: site, hello: hello,
+                    receivedBytes: reader.receivedBytes))
+        } catch {
+            self.refuse(.unreadableNative(error), serverName: nil, context: context)
+        }
+    }
+
+    private func finish(_ handOver: NativeHandOver, context: ChannelHandlerContext) {
+        self.phase = .done
+        context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
+        self.handOverNative(handOver)
     }
 
     private func finish(_ hello: ClientHello, _ site: Site, context: ChannelHandlerContext) {

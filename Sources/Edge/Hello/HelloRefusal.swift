@@ -1,6 +1,7 @@
 import Logging
 import Metrics
 import NIOCore
+import NativeHandshake
 import TLSWire
 
 /// Why a client's connection ended before it was handed over, and what the client is told.
@@ -9,6 +10,10 @@ enum HelloRefusal: Equatable, Sendable {
     case unreadable(HelloRejection)
     /// The ClientHello is fine, but leads nowhere.
     case unroutable(RouteRejection, Alert.Description)
+    /// The bytes begin like a native hello, and are none that leads anywhere.
+    case unreadableNative(NativeError)
+    /// The site does not serve the native handshake.
+    case nativeNotServed
     /// The ClientHello did not arrive in time.
     case timeout
     /// The client closed, or its connection broke, in the middle of the ClientHello.
@@ -21,6 +26,8 @@ enum HelloRefusal: Equatable, Sendable {
         switch self {
         case .unreadable(let rejection): rejection.reason
         case .unroutable(let rejection, _): rejection.rawValue
+        case .unreadableNative(let error): "native: \(error.reason)"
+        case .nativeNotServed: "native: not served"
         case .timeout: "timeout"
         case .truncated: "truncated"
         case .silent: "silent"
@@ -31,7 +38,7 @@ enum HelloRefusal: Equatable, Sendable {
         switch self {
         case .unreadable(let rejection): rejection.alert
         case .unroutable(_, let alert): alert
-        case .timeout, .truncated, .silent: nil
+        case .unreadableNative, .nativeNotServed, .timeout, .truncated, .silent: nil
         }
     }
 
@@ -40,6 +47,8 @@ enum HelloRefusal: Equatable, Sendable {
         switch self {
         case .unreadable(.plainHTTP): Self.plainHTTPAnswer
         // Whatever speaks another protocol still sends; an orderly end tells it more than a reset would.
+        case .unreadableNative(let error): error.alert?.record ?? ByteBuffer()
+        case .nativeNotServed: NativeAlert.notAllowed.record
         case .unreadable, .unroutable: self.alert.map { Alert($0).record() } ?? ByteBuffer()
         case .timeout, .truncated, .silent: nil
         }
@@ -75,6 +84,7 @@ enum HelloRefusal: Equatable, Sendable {
                 if let connection { metadata["connection"] = "\(connection)" }
                 if let serverName { metadata["site"] = "\(serverName)" }
                 if let alert { metadata["alert"] = "\(alert.name)" }
+                if case .unreadableNative(let error) = self { metadata["error"] = "\(error)" }
                 if case .unreadable(.malformed(let error)) = self { metadata["error"] = "\(error)" }
                 return metadata
             }())

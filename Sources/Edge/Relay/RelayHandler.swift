@@ -1,5 +1,15 @@
 import NIOCore
 
+/// What two handlers tell of their connections.
+protocol RelayParty: AnyObject {
+    /// Bytes moved.
+    func active()
+    func inputEnded(_ side: RelaySide)
+    func outputEnded(_ side: RelaySide)
+    func broke(_ side: RelaySide)
+    func closed(_ side: RelaySide)
+}
+
 /// One end of a relayed connection: what it reads, it writes to the other end.
 ///
 /// Nothing is copied, and nothing changes threads: both connections are on one event loop, and the buffer that the system
@@ -10,7 +20,7 @@ final class RelayHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     private let side: RelaySide
     /// Broken when the connection ends.
-    private var session: RelaySession?
+    private var session: (any RelayParty)?
     private var context: ChannelHandlerContext?
     private var channel: (any Channel)?
     private var peer: RelayHandler?
@@ -23,7 +33,7 @@ final class RelayHandler: ChannelInboundHandler, RemovableChannelHandler {
     private var isDropping = false
     private(set) var bytesReceived = 0
 
-    init(side: RelaySide, session: RelaySession) {
+    init(side: RelaySide, session: any RelayParty) {
         self.side = side
         self.session = session
     }

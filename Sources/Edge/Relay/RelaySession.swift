@@ -3,7 +3,7 @@ import NIOCore
 import TLSWire
 
 /// One relayed connection, from the hand-over of its client to its end. Lives on one event loop.
-final class RelaySession {
+final class RelaySession: RelayParty {
     private enum Phase {
         case connecting(OriginDialer)
         case relaying(RelayHandler)

@@ -9,12 +9,15 @@ public struct Site: Sendable {
     public var domains: [ServerNamePattern]
     /// What the edge does with a connection for one of the domains.
     public var mode: SiteMode
+    /// The name of the key holder to which native handshakes for this site go; nil: they are refused.
+    public var native: String?
 
     /// Makes a site named after its first domain.
-    public init(domains: [ServerNamePattern], mode: SiteMode) {
+    public init(domains: [ServerNamePattern], mode: SiteMode, native: String? = nil) {
         self.name = domains.first?.description ?? ""
         self.domains = domains
         self.mode = mode
+        self.native = native
     }
 }
 

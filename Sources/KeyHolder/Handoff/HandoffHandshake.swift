@@ -251,7 +251,7 @@ final class HandoffHandshake: HandshakeKeyUser {
             return ClientRandom(exchange.clientRandom) == self.clientRandom
         case .rawRSA:
             return self.context.allowsRSAKeyExchange
-        case .signDigest, .signMessage, .decryptPremasterSecret:
+        case .signDigest, .signMessage, .decryptPremasterSecret, .decryptOAEP, .openHPKE:
             return false
         }
     }

@@ -97,6 +97,10 @@ public enum KeyOperation: Equatable, Sendable {
     /// Undo RSA encryption with PKCS #1 v1.5 padding of a TLS premaster secret. The result is always 48 bytes: where the
     /// padding is wrong, 48 bytes that nobody can predict and that stay the same for the same ciphertext.
     case decryptPremasterSecret([UInt8])
+    /// Undo RSAES-OAEP (RFC 8017) with SHA-256 for hash and MGF1 and an empty label.
+    case decryptOAEP([UInt8])
+    /// P-256: undo HPKE (RFC 9180) in base mode, with DHKEM(P-256, HKDF-SHA256), HKDF-SHA256 and AES-256-GCM.
+    case openHPKE(encapsulatedKey: [UInt8], ciphertext: [UInt8], info: [UInt8], authenticated: [UInt8])
     /// RSA's private operation on a block as long as the modulus.
     case rawRSA([UInt8])
 }

@@ -66,6 +66,18 @@ struct RSASecret: Sendable {
         }
     }
 
+    /// RSAES-OAEP (RFC 8017 section 7.1.2) with SHA-256 for hash and MGF1 and an empty label.
+    func decryptOAEP(_ ciphertext: [UInt8]) throws(KeyOperationError) -> [UInt8] {
+        guard ciphertext.count == self.modulusLength else { throw .badLength }
+        return try self.key.run(length: self.modulusLength, isExact: false) { context, output, length in
+            EVP_PKEY_decrypt_init(context) == 1
+                && EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_OAEP_PADDING) == 1
+                && EVP_PKEY_CTX_set_rsa_oaep_md(context, EVP_sha256()) == 1
+                && EVP_PKEY_CTX_set_rsa_mgf1_md(context, EVP_sha256()) == 1
+                && EVP_PKEY_decrypt(context, output, &length, ciphertext, ciphertext.count) == 1
+        }
+    }
+
     /// Implicit rejection: a wrong padding gives 48 bytes drawn from a secret key and the ciphertext, so that asking about
     /// many ciphertexts (Bleichenbacher's attack, ROBOT) tells nothing.
     ///
@@ -99,9 +111,9 @@ struct RSASecret: Sendable {
 
         deinit { EVP_PKEY_free(self.pointer) }
 
-        /// Runs one operation, which must fill the output exactly.
+        /// Runs one operation, which gives `length` bytes, or at most as many if not `isExact`.
         func run(
-            length: Int, _ body: (OpaquePointer, UnsafeMutablePointer<UInt8>?, inout Int) -> Bool
+            length: Int, isExact: Bool = true, _ body: (OpaquePointer, UnsafeMutablePointer<UInt8>?, inout Int) -> Bool
         ) throws(KeyOperationError) -> [UInt8] {
             // A context costs a hundredth of what RSA does: not worth one that outlives the call.
             guard let context: OpaquePointer = EVP_PKEY_CTX_new_from_pkey(nil, self.pointer, nil) else {
@@ -112,8 +124,8 @@ struct RSASecret: Sendable {
             var isDone = false
             let result: [UInt8] = [UInt8](unsafeUninitializedCapacity: length) { output, count in
                 var written: Int = length
-                isDone = body(context, output.baseAddress, &written) && written == length
-                count = isDone ? length : 0
+                isDone = body(context, output.baseAddress, &written) && (isExact ? written == length : written <= length)
+                count = isDone ? written : 0
             }
             guard isDone else {
                 ERR_clear_error()

@@ -65,9 +65,29 @@ struct SoftwareKey: StoredKey {
         case .decryptPremasterSecret(let ciphertext):
             guard case .rsa(let key) = self.secret else { throw .wrongKeyType }
             return try key.premasterSecret(ciphertext)
+        case .decryptOAEP(let ciphertext):
+            guard case .rsa(let key) = self.secret else { throw .wrongKeyType }
+            return try key.decryptOAEP(ciphertext)
+        case .openHPKE(let encapsulatedKey, let ciphertext, let info, let authenticated):
+            guard case .p256(let key) = self.secret else { throw .wrongKeyType }
+            return try Self.openHPKE(key, encapsulatedKey, ciphertext, info, authenticated)
         case .rawRSA(let block):
             guard case .rsa(let key) = self.secret else { throw .wrongKeyType }
             return try key.raw(block)
+        }
+    }
+
+    private static func openHPKE(
+        _ key: P256.Signing.PrivateKey, _ encapsulatedKey: [UInt8], _ ciphertext: [UInt8], _ info: [UInt8],
+        _ authenticated: [UInt8]
+    ) throws(KeyOperationError) -> [UInt8] {
+        do {
+            var recipient = try HPKE.Recipient(
+                privateKey: P256.KeyAgreement.PrivateKey(rawRepresentation: key.rawRepresentation),
+                ciphersuite: .P256_SHA256_AES_GCM_256, info: Data(info), encapsulatedKey: Data(encapsulatedKey))
+            return Array(try recipient.open(ciphertext, authenticating: authenticated))
+        } catch {
+            throw .failed
         }
     }
 

@@ -15,6 +15,8 @@ public final class KeyHolderServer: Service {
     private let group: any EventLoopGroup
     private let core: KeyHolderCore
     private let trust: Mutex<Trust>
+    private let native: NativeService?
+    private let nativeListenAddresses = Mutex<[SocketAddress]>([])
     private let listeners = Mutex<[any Channel]>([])
     private let logger: Logger
     private let onReady: @Sendable ([SocketAddress]) -> Void
@@ -54,6 +56,7 @@ public final class KeyHolderServer: Service {
         let audit = try AuditLog(configuration.audit, limit: configuration.limits.auditQueue, logger: logger)
         self.core = KeyHolderCore(
             limits: configuration.limits, policy: policy, audit: audit, logger: logger, wallClock: wallClock)
+        self.native = configuration.native.map { [core] in NativeService(configuration: $0, core: core) }
     }
 
     /// Serves until graceful shutdown or cancellation, then finishes what is under way.
@@ -80,8 +83,25 @@ public final class KeyHolderServer: Service {
                 throw KeyHolderError.cannotListen("\(address)", "\(error)")
             }
         }
+        if let native = self.native {
+            do {
+                let addresses: [SocketAddress] = try await native.start(on: self.group) { [self] in
+                    self.trust.withLock { ($0.credentials, $0.generation) }
+                }
+                self.nativeListenAddresses.withLock { $0 = addresses }
+            } catch {
+                await self.stop()
+                throw error
+            }
+        }
         return self.listeners.withLock { $0.compactMap(\.localAddress) }
     }
+
+    /// Where it listens for native connections, once it has started.
+    public var nativeAddresses: [SocketAddress] { self.nativeListenAddresses.withLock { $0 } }
+
+    /// Native connections of edges at this moment.
+    public var nativeConnectionCount: Int { self.native?.connectionCount ?? 0 }
 
     /// Stops listening, answers requests under way for at most the drain timeout, closes every connection and writes what
     /// is left of the audit log.
@@ -91,6 +111,7 @@ public final class KeyHolderServer: Service {
             return listeners
         }
         for listener in listeners { try? await listener.close().get() }
+        await self.native?.stop()
         let channels: [any Channel] = self.core.registry.shutDown()
         for channel in channels { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.drain) }
         let timeout: TimeAmount = self.core.limits.drainTimeout
@@ -126,6 +147,7 @@ public final class KeyHolderServer: Service {
         self.core.policy = policy
         let dropped: [any Channel] = self.core.registry.channels { keepsTrust && policy.knows(edge: $0) }
         for channel in dropped { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.cutOff) }
+        self.native?.reconsider()
         self.logger.notice(
             "reloaded", metadata: ["sites": "\(policy.sites.count)", "connections-cut-off": "\(dropped.count)"])
     }

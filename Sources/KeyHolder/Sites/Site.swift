@@ -13,16 +13,20 @@ public struct SiteConfiguration: Hashable, Sendable {
     /// Whether handoff takes TLS 1.2 clients that encrypt their secret to the certificate's key. Such sessions have no
     /// forward secrecy. RSA certificates only.
     public var allowsRSAKeyExchange: Bool
+    /// What native clients reach; nil: the site does not serve the native handshake.
+    public var application: ApplicationConfiguration?
 
     public init(
         chain: PEMSource, key: PEMSource, domains: [ServerNamePattern]? = nil,
-        modes: Set<TrustMode> = [.handoff, .keyless], allowsRSAKeyExchange: Bool = false
+        modes: Set<TrustMode> = [.handoff, .keyless], allowsRSAKeyExchange: Bool = false,
+        application: ApplicationConfiguration? = nil
     ) {
         self.chain = chain
         self.key = key
         self.domains = domains
         self.modes = modes
         self.allowsRSAKeyExchange = allowsRSAKeyExchange
+        self.application = application
     }
 }
 
@@ -40,6 +44,8 @@ final class Site: Sendable {
     let key: any StoredKey
     let modes: Set<TrustMode>
     let handoff: SiteHandoff
+    /// nil: the site does not serve the native handshake.
+    let native: NativeSite?
     /// Seconds since 1970.
     let notAfter: Int64
     /// For messages.
@@ -48,7 +54,8 @@ final class Site: Sendable {
     /// - Parameter handoff: Where it is not a new one, that of the same certificate and key.
     init(
         domains: [ServerNamePattern], chain: [[UInt8]], ski: [UInt8], certificateDigest: [UInt8],
-        key: any StoredKey, modes: Set<TrustMode>, handoff: SiteHandoff? = nil, notAfter: Int64, chainName: String
+        key: any StoredKey, modes: Set<TrustMode>, handoff: SiteHandoff? = nil, native: NativeSite? = nil,
+        notAfter: Int64, chainName: String
     ) {
         self.name = domains.first?.description ?? ""
         self.domains = domains
@@ -58,6 +65,7 @@ final class Site: Sendable {
         self.key = key
         self.modes = modes
         self.handoff = handoff ?? SiteHandoff(chain: chain, key: key, allowsRSAKeyExchange: false)
+        self.native = native
         self.notAfter = notAfter
         self.chainName = chainName
     }

@@ -19,6 +19,8 @@ public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
     case grantForUnknownSite(edge: String, name: String)
     case duplicateGrant(edge: String, name: String)
     case badGrant(edge: String, reason: String)
+    /// The site has an application for native clients, and a certificate that cannot serve them.
+    case nativeKey(String, reason: String)
 
     public var description: String {
         switch self {
@@ -60,6 +62,8 @@ public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
             "edge \(edge) has two grants for the site of \(name); merge them"
         case .badGrant(let edge, let reason):
             "the grant for edge \(edge) cannot be used: \(reason)"
+        case .nativeKey(let file, let reason):
+            "the certificate in \(file) cannot serve the application for native clients: \(reason)"
         }
     }
 }

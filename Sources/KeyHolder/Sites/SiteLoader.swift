@@ -32,13 +32,16 @@ struct SiteLoader {
         do { der = try chain.map(Self.der) } catch { throw .unreadableCertificate(chainName, position: 1) }
         guard key.type.isRSA || !configuration.allowsRSAKeyExchange else { throw .rsaKeyExchangeNeedsRSA(chainName) }
         let ski: [UInt8] = Array(Insecure.SHA1.hash(data: leaf.publicKey.subjectPublicKeyInfoBytes))
+        let native: NativeSite? = try configuration.application.map { application throws(SiteLoadError) in
+            try NativeSite(application, chain: der, key: key.type, chainName: chainName)
+        }
         return Site(
             domains: domains, chain: der, ski: ski, certificateDigest: Array(SHA256.hash(data: der[0])), key: key,
             modes: configuration.modes,
             handoff: self.handoff(
                 named: domains, ski: ski, chain: der, key: key,
                 allowsRSAKeyExchange: configuration.allowsRSAKeyExchange),
-            notAfter: Int64(leaf.notValidAfter.timeIntervalSince1970), chainName: chainName)
+            native: native, notAfter: Int64(leaf.notValidAfter.timeIntervalSince1970), chainName: chainName)
     }
 
     /// That of the site which had one of these domains before, if it is still good.

@@ -35,7 +35,9 @@ struct EdgeReader {
         let keyHolders = reader.optional("keyholders") { self.keyHolders($0) } ?? []
         let sites =
             reader.required("sites", remedy: "Write at least one site.") { node in
-                self.sites(node, keyHolderNames: Self.names(reader.node("keyholders")))
+                self.sites(
+                    node, keyHolderNames: Self.names(reader.node("keyholders")),
+                    nativeNames: keyHolders.filter { !$0.native.isEmpty }.map(\.name))
             } ?? []
         let admin = reader.optional("admin") { self.cacheReader.admin($0) }
         let cache = reader.optional("cache") { self.cacheReader.cache($0) }
@@ -83,7 +85,7 @@ struct EdgeReader {
             let name = self.values.identityName(nameNode)
             guard
                 let reader = MappingReader(
-                    entry.value, noun: "a key holder", keys: ["addresses", "deadline", "name", "in-flight"],
+                    entry.value, noun: "a key holder", keys: ["addresses", "deadline", "name", "in-flight", "native"],
                     misplaced: [
                         "address": .init(
                             message: "unknown key \"address\" in a key holder",
@@ -91,22 +93,26 @@ struct EdgeReader {
                     ], report: self.report)
             else { return nil }
             var seen: Set<SocketEndpoint> = []
-            let addresses = reader.required("addresses", remedy: "Write addresses: [HOST:PORT].") { node in
+            let endpoints: (ConfigurationNode) -> [SocketEndpoint] = { node in
                 self.values.list(node, of: "address") { item -> SocketEndpoint? in
                     guard let endpoint = self.values.endpoint(item, allowPortZero: false) else { return nil }
                     if !seen.insert(endpoint).inserted {
                         self.report.error(
-                            at: item.position, "\(endpoint) stands twice in the list", remedy: "Keep one of them.")
+                            at: item.position, "\(endpoint) stands twice in a key holder",
+                            remedy: "Keep one of them; native connections have a port of their own.")
                     }
                     return endpoint
                 }
             }
+            let addresses = reader.required("addresses", remedy: "Write addresses: [HOST:PORT].", endpoints)
+            let native = reader.optional("native", endpoints)
             let deadline = reader.optional("deadline") { self.values.duration($0, in: SettingsRanges.deadline) }
             let identityName = reader.optional("name") { self.values.identityName($0) }
             let inFlight = reader.optional("in-flight") { self.values.integer($0, in: SettingsRanges.inFlight) }
             return EdgeSettings.KeyHolderEntry(
                 name: name ?? entry.key, location: self.report.location(entry.keyPosition), addresses: addresses ?? [],
-                deadline: deadline ?? .seconds(2), identityName: identityName ?? entry.key, inFlight: inFlight ?? 4096)
+                deadline: deadline ?? .seconds(2), identityName: identityName ?? entry.key, inFlight: inFlight ?? 4096,
+                native: native ?? [])
         }
     }
 
@@ -116,12 +122,15 @@ struct EdgeReader {
         return entries.map(\.key)
     }
 
-    private func sites(_ node: ConfigurationNode, keyHolderNames: [String]) -> [EdgeSettings.Site] {
+    private func sites(
+        _ node: ConfigurationNode, keyHolderNames: [String], nativeNames: [String]
+    ) -> [EdgeSettings.Site] {
         guard case .list = node.kind else {
             self.values.wrongType(node, wanted: "a list of sites (`- domains: …`)")
             return []
         }
-        let reader = SiteReader(report: self.report, files: self.files, keyHolderNames: keyHolderNames)
+        let reader = SiteReader(
+            report: self.report, files: self.files, keyHolderNames: keyHolderNames, nativeNames: nativeNames)
         var domains = DomainRegister()
         return self.values.list(node, of: "site") { reader.read($0, domains: &domains) }
     }

@@ -3,7 +3,9 @@ internal import TLSWire
 
 /// Reads `role: keyholder`.
 struct KeyHolderReader {
-    static let keys = ["role", "listen", "identity", "sites", "grants", "audit", "admin", "log", "limits", "threads"]
+    static let keys = [
+        "role", "listen", "native", "identity", "sites", "grants", "audit", "admin", "log", "limits", "threads",
+    ]
 
     let report: DiagnosticCollector
     let files: FileChecks
@@ -25,6 +27,7 @@ struct KeyHolderReader {
         else { return nil }
 
         let listen = reader.required("listen", remedy: "Write listen: 0.0.0.0:4433.") { self.values.listener($0) }
+        let native = reader.optional("native") { self.values.listener($0) }
         let identity = reader.required("identity", remedy: "`latchstring certs` makes one.") {
             self.common.identity($0)
         }
@@ -46,9 +49,21 @@ struct KeyHolderReader {
                 at: reader.valuePosition(of: "admin"), "\(admin) is also where edges connect",
                 remedy: "Use another port.")
         }
+        if let native, native.port != 0, native == listen || native == admin {
+            self.report.error(
+                at: reader.valuePosition(of: "native"), "\(native) is another listener of this key holder",
+                remedy: "Native connections need a port of their own.")
+        }
+        if native == nil, !reader.has("native"), let site = sites.first(where: { $0.application != nil }) {
+            self.report.error(
+                at: SourcePosition(line: site.location.line, column: site.location.column),
+                "a site has an application for native clients, and there is no listener for them",
+                remedy: "Write native: 0.0.0.0:4434.")
+        }
         guard let listen, let identity, !self.report.hasErrors else { return nil }
         return KeyHolderSettings(
-            listen: listen, identity: identity, sites: sites, grants: grants, audit: audit ?? .standardOutput,
+            listen: listen, native: native, identity: identity, sites: sites, grants: grants,
+            audit: audit ?? .standardOutput,
             admin: admin, log: log ?? LogSettings(), limits: limits ?? KeyHolderSettings.Limits(), threads: threads)
     }
 
@@ -64,8 +79,8 @@ struct KeyHolderReader {
         return self.values.list(node, of: "site") { item in
             guard
                 let reader = MappingReader(
-                    item, noun: "a site", keys: ["certificate", "key", "domains", "tls"], misplaced: misplaced,
-                    report: self.report)
+                    item, noun: "a site", keys: ["certificate", "key", "domains", "tls", "application"],
+                    misplaced: misplaced, report: self.report)
             else { return nil }
             let values = self.values
             let certificate = reader.required("certificate") { self.files.readable($0, values) }
@@ -78,10 +93,13 @@ struct KeyHolderReader {
                 }
             }
             let allowsRSAKeyExchange = reader.optional("tls") { self.rsaKeyExchange($0) } ?? false
+            let application = reader.optional("application") {
+                ApplicationReader(report: self.report).read($0)
+            }
             guard let certificate, let key else { return nil }
             return KeyHolderSettings.Site(
                 location: self.report.location(item.position), certificate: certificate, key: key, domains: domains,
-                allowsRSAKeyExchange: allowsRSAKeyExchange)
+                allowsRSAKeyExchange: allowsRSAKeyExchange, application: application)
         }
     }
 

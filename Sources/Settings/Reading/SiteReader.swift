@@ -16,12 +16,14 @@ struct SiteReader {
     let report: DiagnosticCollector
     let files: FileChecks
     let keyHolderNames: [String]
+    /// Those of them that take native connections.
+    let nativeNames: [String]
 
     private var values: ValueReaders { ValueReaders(report: self.report) }
 
     /// nil only where errors were reported.
     func read(_ node: ConfigurationNode, domains register: inout DomainRegister) -> EdgeSettings.Site? {
-        let keys = ["domains", "mode", "keyholder", "origin", "cache", "http2"]
+        let keys = ["domains", "mode", "keyholder", "origin", "cache", "http2", "native"]
         let misplaced: [String: MappingReader.Misplaced] = [
             "domain": .init(
                 message: "unknown key \"domain\" in a site",
@@ -53,9 +55,29 @@ struct SiteReader {
         }
         let cache = self.cache(reader, isRelay: word == .relay)
         let http2 = self.http2(reader, isRelay: word == .relay)
+        let native = self.native(reader)
         guard let mode else { return nil }
         return EdgeSettings.Site(
-            location: self.report.location(reader.position), domains: domains, mode: mode, cache: cache, http2: http2)
+            location: self.report.location(reader.position), domains: domains, mode: mode, cache: cache, http2: http2,
+            native: native)
+    }
+
+    /// `native: NAME`, or `false`; by default the site's own key holder, where it takes native connections.
+    private func native(_ reader: MappingReader) -> String? {
+        guard reader.has("native") else {
+            guard case .scalar(let name, _)? = reader.node("keyholder")?.kind else { return nil }
+            return self.nativeNames.contains(name) ? name : nil
+        }
+        return reader.optional("native") { node in
+            if case .scalar("false", plain: true) = node.kind { return nil }
+            guard let name = self.keyHolderName(node) else { return nil }
+            if !self.nativeNames.contains(name) {
+                self.report.error(
+                    at: node.position, "the key holder \"\(name)\" has no addresses for native connections",
+                    remedy: "Add \"native\" with its addresses to the key holder's entry.")
+            }
+            return name
+        }
     }
 
     private func cache(_ reader: MappingReader, isRelay: Bool) -> SiteCacheSettings? {

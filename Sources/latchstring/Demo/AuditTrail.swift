@@ -18,7 +18,8 @@ struct AuditTrail: Sendable {
         for line in data.split(separator: UInt8(ascii: "\n")) {
             guard let entry = try? decoder.decode(Line.self, from: Data(line)), entry.site == site,
                 entry.outcome == "ok",
-                let operation = entry.operation, operation.hasPrefix("sign-") || operation == "handoff"
+                let operation = entry.operation,
+                operation.hasPrefix("sign-") || operation.hasPrefix("native") || operation == "handoff"
             else { continue }
             count += 1
         }

@@ -188,10 +188,14 @@ private struct ListeningLine: Decodable {
 
     init?(line: String) {
         guard line.contains("listening"),
-            let decoded = try? JSONDecoder().decode(ListeningLine.self, from: Data(line.utf8)),
-            decoded.message == "listening"
+            let decoded = try? JSONDecoder().decode(ListeningLine.self, from: Data(line.utf8))
         else { return nil }
         self = decoded
+        switch decoded.message {
+        case "listening": break
+        case "listening for native connections": self.listener = "native"
+        default: return nil
+        }
     }
 }
 

@@ -25,11 +25,15 @@ struct DemoCommand: AsyncParsableCommand {
     @Flag(help: "Show the processes' logs.")
     var verbose = false
 
+    @Flag(
+        help: "Show the steps of the native handshakes, numbered as in the published text, with real values shortened.")
+    var explain = false
+
     func run() async throws {
         let colours = DemoColours.forStandardOutput()
-        let (once, verbose) = (once, verbose)
+        let (once, verbose, explain) = (once, verbose, explain)
         let performance = Task { () -> Bool in
-            try await DemoPerformance.run(once: once, verbose: verbose, colours: colours)
+            try await DemoPerformance.run(once: once, verbose: verbose, explains: explain, colours: colours)
         }
         let interrupt = Interrupt { performance.cancel() }
         defer { interrupt.cancel() }

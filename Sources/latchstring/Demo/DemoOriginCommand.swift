@@ -16,6 +16,7 @@ struct DemoOriginCommand: AsyncParsableCommand {
     func run() async throws {
         let group = MultiThreadedEventLoopGroup.singleton
         try await serve(listener: "plain", tls: nil, on: group)
+        try await serve(listener: "native", tls: nil, on: group)
         for site in sites {
             var configuration = TLSConfiguration.makeServerConfiguration(
                 certificateChain: try NIOSSLCertificate.fromPEMFile("\(site).pem").map { .certificate($0) },
@@ -36,7 +37,7 @@ struct DemoOriginCommand: AsyncParsableCommand {
                     let pipeline = channel.pipeline.syncOperations
                     if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls)) }
                     try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: true, withErrorHandling: true)
-                    try pipeline.addHandler(DemoSite(isEncrypted: tls != nil))
+                    try pipeline.addHandler(DemoSite(tls != nil ? .tls : listener == "native" ? .native : .plain))
                 }
             }
             .bind(host: "127.0.0.1", port: 0).get()

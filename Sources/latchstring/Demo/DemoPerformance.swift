@@ -2,6 +2,7 @@ import Fleet
 import NIOCore
 import NIOPosix
 import NIOSSL
+import NativeHandshake
 
 /// The demo from beginning to end.
 struct DemoPerformance {
@@ -14,17 +15,19 @@ struct DemoPerformance {
     private let stage: DemoStage
     private let colours: DemoColours
     private let verbose: Bool
+    private let explains: Bool
     private let began: ContinuousClock.Instant
     private let group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
 
     /// - Returns: whether everything held. Without `once`, it returns when the task is cancelled.
-    static func run(once: Bool, verbose: Bool, colours: DemoColours) async throws -> Bool {
+    static func run(once: Bool, verbose: Bool, explains: Bool = false, colours: DemoColours) async throws -> Bool {
         let began = ContinuousClock.now
         let directory = try DemoStage.makeTemporaryDirectory()
         var company = Company(directory: directory)
         do {
             let performance = DemoPerformance(
-                stage: try DemoStage(path: directory), colours: colours, verbose: verbose, began: began)
+                stage: try DemoStage(path: directory), colours: colours, verbose: verbose, explains: explains,
+                began: began)
             let held = try await performance.play(once: once, &company)
             await clearAway(company)
             return held
@@ -48,19 +51,23 @@ struct DemoPerformance {
             "origin", ["demo-origin"] + stage.sites(.relay).flatMap { ["--site", $0.domain] }, in: stage.origin,
             &company)
         var addresses: [String: String] = [:]
-        for listener in ["plain"] + stage.sites(.relay).map(\.domain) {
+        for listener in ["plain", "native"] + stage.sites(.relay).map(\.domain) {
             addresses[listener] = try await origin.address(of: listener, deadline: .now + Self.patience)
         }
         step("origin is up (process \(origin.pid)): plain HTTP, and TLS of its own for relayed sites")
 
         let keyHolder = try await start(
-            "keyholder", ["keyholder", "--config", try stage.writeKeyHolderConfiguration()], in: stage.keyHolder,
+            "keyholder",
+            [
+                "keyholder", "--config", try stage.writeKeyHolderConfiguration(application: addresses["native"] ?? ""),
+            ], in: stage.keyHolder,
             &company)
         let keyHolderAddress = try await keyHolder.address(of: "", deadline: .now + Self.patience)
+        let nativeAddress = try await keyHolder.address(of: "native", deadline: .now + Self.patience)
         step("key holder is up (process \(keyHolder.pid)) on \(keyHolderAddress)")
 
         let configuration = try stage.writeEdgeConfiguration(
-            keyHolderAddress: keyHolderAddress, originAddresses: addresses)
+            keyHolderAddress: keyHolderAddress, nativeAddress: nativeAddress, originAddresses: addresses)
         let edge = try await start("edge", ["edge", "--config", configuration], in: stage.edge, &company)
         let edgeAddress = try await edge.address(of: "", deadline: .now + Self.patience)
         guard let port = edgeAddress.split(separator: ":").last.flatMap({ Int($0) }) else {
@@ -136,16 +143,57 @@ struct DemoPerformance {
                 table.rows.append(row)
             }
         }
-        step("\(table.rows.count) HTTPS requests through the edge, each on a new connection")
+        let explanations = try await requestNatively(port: port, trail, &table, &failures)
+        step("\(table.rows.count) requests through the edge, each on a new connection")
         say("\n" + table.text(colours))
         say(
             "\n  relay: the edge passes bytes; the TLS server is the origin's own."
                 + "\n  handoff: the key holder shakes hands through the edge, then lends it this session's record keys."
-                + "\n  keyless: the edge is the TLS server; the key holder signs each handshake.\n")
+                + "\n  keyless: the edge is the TLS server; the key holder signs each handshake."
+                + "\n  native: the published text's own handshakes; the edge passes bytes to the key holder.\n")
+        if explains { say("\n" + explanations.joined(separator: "\n") + "\n") }
         if !failures.isEmpty {
             say("\n" + failures.map { colours.bad("  failed: ") + $0 + "\n" }.joined())
         }
         return failures.isEmpty
+    }
+
+    /// Both native key agreements with both kinds of keys; adds to the table.
+    /// - Returns: what happened, step by step.
+    private func requestNatively(
+        port: Int, _ trail: AuditTrail, _ table: inout TextTable, _ failures: inout [String]
+    ) async throws -> [String] {
+        var explanations: [String] = []
+        for variant in NativeVariant.allCases {
+            for site in stage.sites where DemoStage.isNative(site) {
+                try Task.checkCancellation()
+                let label = "native \(variant), \(site.keyType.displayName)"
+                var row: [TextTable.Cell] = [
+                    .init(text: "native \(variant)"), .init(text: site.keyType.displayName), .init(text: "-"),
+                ]
+                let before = trail.operations(for: site.domain)
+                let request = DemoNative(
+                    site: site, port: port, variant: variant, rootPEM: stage.rootPEM, explains: explains)
+                do {
+                    let outcome = try await request.run()
+                    let after = try await trail.operations(for: site.domain, expected: before + 1)
+                    let right = outcome.status == 200 && outcome.body.hasPrefix(DemoSite.greeting(site.domain))
+                    row += [
+                        .init(text: "verified", tone: .good),
+                        .init(text: String(outcome.status), tone: right ? .good : .bad),
+                        .init(text: outcome.duration.milliseconds),
+                        .init(text: String(after - before), tone: after - before == 1 ? .plain : .bad),
+                    ]
+                    if !right { failures.append("\(label): not the page of \(site.domain)") }
+                    explanations += [colours.strong("  \(label)")] + outcome.steps
+                } catch let error where !(error is CancellationError) {
+                    row += [.init(text: "failed", tone: .bad), .init(text: "-"), .init(text: "-"), .init(text: "-")]
+                    failures.append("\(label): \(error)")
+                }
+                table.rows.append(row)
+            }
+        }
+        return explanations
     }
 
     /// Searches both processes; prints the counts, or why there are none.

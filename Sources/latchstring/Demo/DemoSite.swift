@@ -6,11 +6,24 @@ final class DemoSite: ChannelInboundHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
 
-    private let isEncrypted: Bool
+    /// How requests reach the origin.
+    enum Way { case plain, tls, native }
+
+    private let way: Way
     private var request: HTTPRequestHead?
 
-    init(isEncrypted: Bool) {
-        self.isEncrypted = isEncrypted
+    init(_ way: Way) {
+        self.way = way
+    }
+
+    private static func account(_ way: Way) -> String {
+        switch way {
+        case .tls: "It came to the origin's own TLS server: the edge could not read it.\n"
+        case .native:
+            "It came through the native handshake with the origin's key holder: the edge could not read it.\n"
+        case .plain:
+            "It came from the edge, which read it with keys of this connection, and without the site's private key.\n"
+        }
     }
 
     /// The first line of every page; the demo checks it.
@@ -34,11 +47,7 @@ final class DemoSite: ChannelInboundHandler {
         var page = context.channel.allocator.buffer(capacity: 512)
         let host = request.headers.first(name: "host") ?? "nobody"
         page.writeString(Self.greeting(String(host.prefix { $0 != ":" })))
-        page.writeString(
-            isEncrypted
-                ? "It came to the origin's own TLS server: the edge could not read it.\n"
-                : "It came from the edge, which read it with keys of this connection, and without the site's private key.\n"
-        )
+        page.writeString(Self.account(way))
         page.writeString("\n\(request.method) \(request.uri)\n")
         for (name, value) in request.headers {
             page.writeString("\(name): \(value)\n")

@@ -94,26 +94,31 @@ struct DemoStage: Sendable {
         }
     }
 
-    func writeKeyHolderConfiguration() throws -> String {
+    /// Whether the key holder serves native clients for the site: its key must be able to decrypt.
+    static func isNative(_ site: DemoSiteFiles) -> Bool { site.mode == .keyless && site.keyType != .ed25519 }
+
+    /// - Parameter application: where native clients of the sites get to.
+    func writeKeyHolderConfiguration(application: String) throws -> String {
         let modes: [DemoMode] = DemoMode.allCases.filter(\.needsKeyHolder)
-        let domains: [String] = modes.flatMap { sites($0).map(\.domain) }
+        let sites: [DemoSiteFiles] = modes.flatMap(self.sites)
         let grants: String = modes.map { mode in
             """
               - edge: demo
-                sites: [\(sites(mode).map(\.domain).joined(separator: ", "))]
-                operations: [\(mode.rawValue)]
+                sites: [\(self.sites(mode).map(\.domain).joined(separator: ", "))]
+                operations: [\(mode.rawValue)\(mode == .keyless ? ", native" : "")]
 
             """
         }.joined()
         let text = """
             role: keyholder
             listen: 127.0.0.1:0
+            native: 127.0.0.1:0
             identity:
               certificate: identity.pem
               key: identity.key
               authority: authority.pem
             sites:
-            \(domains.map { "  - certificate: \($0).pem\n    key: \($0).key\n" }.joined())
+            \(sites.map { Self.entry($0, application: application) }.joined())
             grants:
             \(grants)audit: audit.jsonl
             log:
@@ -125,10 +130,18 @@ struct DemoStage: Sendable {
         return file
     }
 
+    private static func entry(_ site: DemoSiteFiles, application: String) -> String {
+        "  - certificate: \(site.domain).pem\n    key: \(site.domain).key\n"
+            + (isNative(site) ? "    application: \(application)\n" : "")
+    }
+
     /// - Parameters:
     ///   - keyHolderAddress: where the key holder listens.
+    ///   - nativeAddress: the same for native connections.
     ///   - originAddresses: by domain for relayed sites, and `plain` for the one that the other sites are fetched from.
-    func writeEdgeConfiguration(keyHolderAddress: String, originAddresses: [String: String]) throws -> String {
+    func writeEdgeConfiguration(
+        keyHolderAddress: String, nativeAddress: String, originAddresses: [String: String]
+    ) throws -> String {
         var text = """
             role: edge
             listen: [127.0.0.1:0]
@@ -139,6 +152,7 @@ struct DemoStage: Sendable {
             keyholders:
               home:
                 addresses: [\(keyHolderAddress)]
+                native: [\(nativeAddress)]
                 deadline: 5s
             log:
               format: json

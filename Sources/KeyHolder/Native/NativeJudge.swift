@@ -1,0 +1,94 @@
+import KeyProtocol
+import NativeHandshake
+import TLSWire
+
+/// Decides whether an edge may bring a native handshake for a site. Pure.
+struct NativeJudge {
+    struct Verdict {
+        var grant: Grant
+        var service: NativeSite
+    }
+
+    struct Refusal: Error, Equatable {
+        var alert: NativeAlert
+        var outcome: AuditOutcome
+        var detail: String?
+    }
+
+    var edge: String
+    var policy: Policy
+    /// Monotonic nanoseconds, for rate limits.
+    var now: UInt64
+    /// Seconds since 1970, for expiry.
+    var wallSeconds: Int64
+
+    /// The site that has the name.
+    func site(_ hello: NativeHello) -> Site? {
+        self.policy.index.site(byName: SiteQuery(serverName: hello.serverName.rawValue))
+    }
+
+    /// A site that does not exist, one that is not granted and one without an application get the same answer.
+    func judge(_ site: Site?) throws(Refusal) -> Verdict {
+        guard let site else { throw Refusal(alert: .notAllowed, outcome: .unknownSite) }
+        guard let grant = self.policy.grant(to: self.edge, for: site), grant.allows(.native) else {
+            throw Refusal(alert: .notAllowed, outcome: .denied)
+        }
+        guard let service = site.native else {
+            throw Refusal(alert: .notAllowed, outcome: .denied, detail: "the site has no application")
+        }
+        guard grant.takeToken(now: self.now) else { throw Refusal(alert: .busy, outcome: .rateLimited) }
+        guard self.wallSeconds <= site.notAfter else { throw Refusal(alert: .internalError, outcome: .expired) }
+        return Verdict(grant: grant, service: service)
+    }
+}
+
+/// What a site needs to serve native clients.
+struct NativeSite: Sendable {
+    var origin: NativeOrigin
+    var application: ApplicationConfiguration
+
+    /// - Throws: ``SiteLoadError/nativeKey(_:reason:)`` for a key that cannot decrypt.
+    init(
+        _ application: ApplicationConfiguration, chain: [[UInt8]], key: KeyType, chainName: String
+    ) throws(SiteLoadError) {
+        let kind: NativeKeyKind
+        switch key {
+        case .p256: kind = .p256
+        case .rsa: kind = .rsa
+        case .ed25519: throw .nativeKey(chainName, reason: OriginPublicKey.ed25519Refusal)
+        case .p384, .p521:
+            throw .nativeKey(
+                chainName, reason: "a \(key) key cannot serve the native handshake; use a P-256 or RSA certificate")
+        }
+        do throws(NativeError) {
+            self.origin = try NativeOrigin(chain: chain, keyKind: kind, variants: application.variants)
+        } catch { throw .nativeKey(chainName, reason: "\(error)") }
+        self.application = application
+    }
+}
+
+extension SealedSecret {
+    var operation: KeyOperation {
+        switch self {
+        case .oaep(let ciphertext): .decryptOAEP(ciphertext)
+        case .hpke(let encapsulatedKey, let ciphertext, let info, let authenticated):
+            .openHPKE(
+                encapsulatedKey: encapsulatedKey, ciphertext: ciphertext, info: info, authenticated: authenticated)
+        }
+    }
+}
+
+extension NativeError {
+    /// How audit lines name it.
+    var outcome: AuditOutcome {
+        switch self {
+        case .notNative, .unsupportedVersion, .tooLarge, .unexpectedMessage, .malformed, .unknownVariant, .notOffered,
+            .weakShare, .afterEnd:
+            .formatError
+        case .badSignature, .badFinished, .badRecord, .internalFailure: .cryptographyFailed
+        case .nothingInCommon, .unsupportedKey: .wrongKeyType
+        case .variantNotAllowed, .unknownName, .certificateRefused: .denied
+        case .truncated, .timeout, .alert: .abandoned
+        }
+    }
+}

@@ -1,0 +1,113 @@
+import Logging
+import NIOCore
+import NIOPosix
+import NIOSSL
+import PeerLink
+import Synchronization
+
+/// The key holder's listener for native connections.
+final class NativeService: Sendable {
+    /// Tells a connection to look again whether it is still allowed.
+    struct Reconsider: Sendable {}
+
+    private let configuration: NativeConfiguration
+    private let core: KeyHolderCore
+    private let registry: ConnectionRegistry
+    private let listeners = Mutex<[any Channel]>([])
+
+    init(configuration: NativeConfiguration, core: KeyHolderCore) {
+        self.configuration = configuration
+        self.core = core
+        // One connection for each client, all from a few edges' addresses.
+        var limits: KeyHolderLimits = core.limits
+        limits.connections = configuration.limits.connections
+        limits.connectionsPerEdge = configuration.limits.connectionsPerEdge
+        limits.handshakes = 4 * core.limits.handshakes
+        limits.handshakesPerAddress = 2 * core.limits.handshakes
+        self.registry = ConnectionRegistry(limits: limits)
+    }
+
+    /// Connections of edges at this moment.
+    var connectionCount: Int { self.registry.count }
+
+    /// Binds every address.
+    ///
+    /// - Parameter trust: What a new connection is verified with, and of which generation that is.
+    /// - Throws: ``KeyHolderError/cannotListen(_:_:)``.
+    func start(
+        on group: any EventLoopGroup, trust: @escaping @Sendable () -> (PeerCredentials, generation: Int)
+    ) async throws -> [SocketAddress] {
+        let core: KeyHolderCore = self.core
+        let registry: ConnectionRegistry = self.registry
+        let limits: NativeLimits = self.configuration.limits
+        let bootstrap = ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(
+                .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 64 << 10, high: 256 << 10)
+            )
+            .childChannelInitializer { channel in
+                let now: UInt64 = Clock.monotonic()
+                switch registry.accepted(channel, from: SourceNetwork(channel.remoteAddress)) {
+                case .accepted(let evicted):
+                    evicted?.pipeline.fireUserInboundEventTriggered(ConnectionCommand.evict)
+                case .refused(let refusal):
+                    core.auditConnection(
+                        edge: nil, address: channel.remoteAddress.map { "\($0)" }, outcome: .refused,
+                        detail: "limit of native connections: \(refusal)", since: now)
+                    return channel.close()
+                }
+                channel.closeFuture.whenComplete { _ in registry.closed(channel) }
+                let (credentials, generation) = trust()
+                return channel.eventLoop.makeCompletedFuture {
+                    // A context of its own for each connection, as for every link: see ``KeyHolderServer``.
+                    let context: NIOSSLContext = try credentials.serverContext()
+                    let pipeline = channel.pipeline.syncOperations
+                    try pipeline.addHandler(NIOSSLServerHandler(context: context))
+                    try pipeline.addHandler(IdleStateHandler(allTimeout: limits.idleTimeout))
+                    try pipeline.addHandler(
+                        NativeIntake(
+                            core: core, limits: limits, registry: registry, trustGeneration: generation, now: now))
+                }
+            }
+        for address in self.configuration.listen {
+            do {
+                let channel: any Channel = try await bootstrap.bind(host: address.host, port: address.port).get()
+                self.listeners.withLock { $0.append(channel) }
+            } catch {
+                throw KeyHolderError.cannotListen("\(address)", "\(error)")
+            }
+        }
+        let addresses: [SocketAddress] = self.listeners.withLock { $0.compactMap(\.localAddress) }
+        for address in addresses {
+            let text = PeerAddress(host: address.ipAddress ?? "", port: address.port ?? 0)
+            core.logger.notice("listening for native connections", metadata: ["address": "\(text)"])
+        }
+        return addresses
+    }
+
+    /// After a reload: connections that are not allowed any more end at once.
+    func reconsider() {
+        for channel in self.registry.channels(ofEdgesNot: { _ in false }) {
+            channel.pipeline.fireUserInboundEventTriggered(Reconsider())
+        }
+    }
+
+    /// Stops listening; handshakes end, streams have the drain timeout.
+    func stop() async {
+        let listeners: [any Channel] = self.listeners.withLock { listeners in
+            defer { listeners = [] }
+            return listeners
+        }
+        for listener in listeners { try? await listener.close().get() }
+        let channels: [any Channel] = self.registry.shutDown()
+        for channel in channels { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.drain) }
+        let timeout: TimeAmount = self.core.limits.drainTimeout
+        let timers: [Scheduled<Void>] = channels.map { channel in
+            channel.eventLoop.scheduleTask(in: timeout) { channel.close(mode: .all, promise: nil) }
+        }
+        for channel in channels { try? await channel.closeFuture.get() }
+        for timer in timers { timer.cancel() }
+    }
+}
