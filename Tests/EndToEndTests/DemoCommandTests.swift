@@ -11,10 +11,10 @@ import Testing
         let status = try await demo.waitForEnd()
         let output = try demo.output()
         #expect(status == 0, "\(output)")
-        for row in ["relay", "keyless"] {
-            let rows = output.split(separator: "\n").filter { $0.hasPrefix("  \(row) ") }
-            #expect(rows.count == 6, "\(output)")
-            #expect(rows.allSatisfy { $0.contains("verified") && $0.contains(" 200 ") }, "\(output)")
+        for (mode, count) in [("relay", 6), ("handoff", 6), ("keyless", 6), ("native", 4)] {
+            let rows = output.split(separator: "\n").filter { $0.hasPrefix("  \(mode) ") && $0.contains("verified") }
+            #expect(rows.count == count, "\(output)")
+            #expect(rows.allSatisfy { $0.contains(" 200 ") }, "\(output)")
         }
         #expect(output.contains("Everything held."))
         #expect(!output.contains("\u{1B}"), "colours belong on terminals only")

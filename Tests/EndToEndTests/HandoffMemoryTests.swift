@@ -22,6 +22,8 @@ import Testing
         try client.wait(for: "Verify return code: 0 (ok)")
         try client.send("GET / HTTP/1.1\r\nHost: www.test\r\n\r\n")
         try client.wait(for: "from the origin")
+        // What s_client says of its tickets shows when it has something else to say.
+        try client.send("GET / HTTP/1.1\r\nHost: www.test\r\n\r\n")
         try client.wait(for: "Post-Handshake New Session Ticket arrived")
 
         var secrets: [String: [UInt8]] = [:]

@@ -153,11 +153,12 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
     /// verified the client's Finished (§4.4.4), which happened here; tickets are optional (§4.6.1). The client is not
     /// given any, and shakes hands anew next time.
     private func finish(_ bytes: ByteBuffer, for records: HandoffRecordHandler) {
+        records.expectTickets()
         self.link?.finishHandshake(bytes).assumeIsolated().whenComplete { result in
             switch result {
             case .success(let tickets): records.sendTickets(tickets)
             case .failure(LinkFailure.refused(.cryptographyFailed)): records.fail(.finishRejected)
-            case .failure: break
+            case .failure: records.sendTickets(ByteBuffer())
             }
         }
     }

@@ -10,7 +10,8 @@ import TLSWire
 /// - `TLSUserEvent.handshakeCompleted` comes first, then what the client sent.
 /// - What is written between two flushes is protected together: the head and body of a small response go in one record.
 /// - `close()` sends close_notify and closes when the client has done so too, or after ``closeTimeout``;
-///   `close(mode: .output)` sends close_notify and goes on reading.
+///   `close(mode: .output)` sends close_notify and goes on reading. While session tickets are under way `close()` waits for
+///   them, ``ticketTimeout`` at most: a client that asks for one thing on each connection could not resume otherwise.
 /// - The client's close_notify closes both ways, unless the channel allows half-closure: then it is an
 ///   `inputClosed` event.
 /// - The end of input without close_notify is `NIOSSLError.uncleanShutdown`. Violations come as ``HandoffFailure``; the
@@ -29,6 +30,8 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
         case inputClosed
         /// close_notify was sent.
         case outputClosed
+        /// Closed from above; close_notify waits for the tickets.
+        case holding(Scheduled<Void>)
         /// Both are over; the client has a moment to see it.
         case closing(Scheduled<Void>)
         case closed
@@ -36,6 +39,8 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
 
     /// How long a client that was sent close_notify, or an alert, may take to close.
     private static let closeTimeout = TimeAmount.seconds(5)
+    /// How long a close waits for session tickets.
+    private static let ticketTimeout = TimeAmount.seconds(2)
     /// Bytes of a client that are read, and dropped, in that time.
     private static let lingerBytes = 262_144
     /// Bytes of answers to key updates that are written while the client takes nothing.
@@ -55,6 +60,8 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
     private var readWanted = false
     private var readHeld = false
     private var lingered = 0
+    /// ``sendTickets(_:)`` is still to be called.
+    private var ticketsAreDue = false
 
     init(_ session: consuming RecordSession, onFault: @escaping (HandoffFailure) -> Void = { _ in }) {
         self.session = session
@@ -68,6 +75,9 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
         self.writes.fail(ChannelError.ioOnClosedChannel)
         self.context = nil
     }
+
+    /// ``sendTickets(_:)`` is going to be called, with or without tickets.
+    func expectTickets() { self.ticketsAreDue = true }
 
     /// Tells the handlers above that the handshake is done, then gives them what the client sent after it.
     func begin(with received: ByteBuffer) {
@@ -95,6 +105,13 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
             }
             if let reply = reception.reply { self.reply(reply, context) }
             if let end = reception.end { self.inputEnded(end, context) }
+        case .holding:
+            self.lingered += bytes.readableBytes
+            let reception = self.session.receive(bytes)
+            if let reply = reception.reply { self.reply(reply, context) }
+            guard reception.end != nil || self.lingered > Self.lingerBytes else { return }
+            self.sendCloseNotify(context)
+            self.closeNow(context)
         case .closing:
             self.lingered += bytes.readableBytes
             if self.session.receive(bytes).end != nil || self.lingered > Self.lingerBytes { self.closeNow(context) }
@@ -176,7 +193,7 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
                 self.closeNow(context)
             }
         case .outputClosed: self.closeNow(context)
-        case .inputClosed, .closing, .closed: break
+        case .inputClosed, .holding, .closing, .closed: break
         }
     }
 
@@ -185,7 +202,7 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
         switch self.state {
         // It said so before, and so did we.
         case .inputClosed: break
-        case .closing: self.closeNow(context)
+        case .holding, .closing: self.closeNow(context)
         case .closed: context.fireUserInboundEventTriggered(event)
         case .open, .outputClosed:
             if self.session.receiveEndOfInput() == .truncated { context.fireErrorCaught(NIOSSLError.uncleanShutdown) }
@@ -203,7 +220,7 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
         switch oldState {
         case .open, .outputClosed:
             if self.session.receiveEndOfInput() == .truncated { context.fireErrorCaught(NIOSSLError.uncleanShutdown) }
-        case .inputClosed, .closing, .closed: break
+        case .inputClosed, .holding, .closing, .closed: break
         }
         context.fireChannelInactive()
     }
@@ -214,7 +231,7 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
         switch self.state {
         case .open, .inputClosed: self.writes.append(self.unwrapOutboundIn(data), promise)
         case .outputClosed: promise?.fail(ChannelError.outputClosed)
-        case .closing, .closed: promise?.fail(ChannelError.ioOnClosedChannel)
+        case .holding, .closing, .closed: promise?.fail(ChannelError.ioOnClosedChannel)
         }
     }
 
@@ -248,7 +265,10 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
 
     /// NewSessionTicket messages in the clear, whole; maybe none, and maybe too late.
     func sendTickets(_ messages: ByteBuffer) {
-        guard let context, messages.readableBytes > 0, self.session.canSend else { return }
+        guard let context else { return }
+        self.ticketsAreDue = false
+        defer { if case .holding = self.state { self.closeHeld(context) } }
+        guard messages.readableBytes > 0, self.session.canSend else { return }
         do throws(RecordMisuse) {
             let records = try self.session.sendPostHandshake(messages)
             context.writeAndFlush(self.wrapOutboundOut(records), promise: nil)
@@ -271,13 +291,17 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
             self.sendCloseNotify(context)
             self.state = .outputClosed
             context.close(mode: .output, promise: promise)
+        case (.all, .open) where self.ticketsAreDue:
+            self.closePromise = promise
+            self.writes.fail(ChannelError.ioOnClosedChannel)
+            self.hold(context)
         case (.output, .inputClosed), (.all, .open), (.all, .inputClosed), (.all, .outputClosed):
             self.closePromise = promise
             self.writes.fail(ChannelError.ioOnClosedChannel)
             self.sendCloseNotify(context)
             if case .inputClosed = self.state { return self.closeNow(context) }
             self.linger(context)
-        case (_, .closing):
+        case (_, .holding), (_, .closing):
             if let promise {
                 if let earlier = self.closePromise {
                     earlier.futureResult.cascade(to: promise)
@@ -285,7 +309,7 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
                     self.closePromise = promise
                 }
             }
-        case (.output, .outputClosed), (_, .closed):
+        case (_, .closed), (.output, .outputClosed):
             context.close(mode: mode, promise: promise)
         }
     }
@@ -294,7 +318,7 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
     func fail(_ failure: HandoffFailure) {
         guard let context else { return }
         switch self.state {
-        case .open, .inputClosed, .outputClosed: self.end(failure, context)
+        case .open, .inputClosed, .outputClosed, .holding: self.end(failure, context)
         case .closing, .closed: break
         }
     }
@@ -327,9 +351,26 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
         }
     }
 
+    /// Waits for the tickets, and drops what the client sends meanwhile.
+    private func hold(_ context: ChannelHandlerContext) {
+        self.state = .holding(
+            context.eventLoop.assumeIsolated().scheduleTask(in: Self.ticketTimeout) { self.closeHeld(context) })
+        context.flush()
+        self.unsentReplies = 0
+        self.readHeld = false
+        self.readWanted = true
+        context.read()
+    }
+
+    private func closeHeld(_ context: ChannelHandlerContext) {
+        self.sendCloseNotify(context)
+        self.linger(context)
+    }
+
     /// Closes our side, and the connection when the client has closed its own or had its time. A socket that is closed
     /// with unread input is reset, and what was sent before might not arrive.
     private func linger(_ context: ChannelHandlerContext) {
+        self.stopTimer()
         let isOutputOpen: Bool
         if case .outputClosed = self.state { isOutputOpen = false } else { isOutputOpen = true }
         self.state = .closing(
@@ -350,6 +391,9 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
     }
 
     private func stopTimer() {
-        if case .closing(let timer) = self.state { timer.cancel() }
+        switch self.state {
+        case .holding(let timer), .closing(let timer): timer.cancel()
+        case .open, .inputClosed, .outputClosed, .closed: break
+        }
     }
 }

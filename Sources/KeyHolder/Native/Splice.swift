@@ -81,6 +81,11 @@ final class SpliceHandler: ChannelInboundHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         guard let partner = self.partner else { return }
+        // A socket whose output has ended closes at the end of its input, and says no more than that it is closed.
+        if !self.inputEnded, self.outputEnded, !self.broke {
+            self.inputEnded = true
+            partner.endOutput()
+        }
         self.partner = nil
         partner.partner = nil
         guard let other = partner.context else { return }

@@ -259,6 +259,40 @@ import Testing
         #expect(bench.above.seen.last == "inactive")
     }
 
+    /// A client of one request for each connection gets its tickets all the same.
+    @Test(arguments: ["tickets", "none", "never"]) func closingWaitsForTicketsThatAreDue(answer: String) throws {
+        let bench = try Bench()
+        bench.handler.expectTickets()
+        _ = bench.write("all")
+        bench.channel.flush()
+        let closed = bench.channel.close()
+        #expect(try bench.outbound().recordTypes == [23])
+        #expect(!bench.below.outputClosed)
+        #expect(Self.outcome(bench.write("late")) == "\(ChannelError.ioOnClosedChannel)")
+        try bench.channel.writeInbound(try bench.send("another request"))
+        #expect(!bench.above.seen.contains("data another request"))
+        switch answer {
+        case "tickets": bench.handler.sendTickets(ByteBuffer(bytes: [4, 0, 0, 2, 7, 7]))
+        case "none": bench.handler.sendTickets(ByteBuffer())
+        default: bench.channel.embeddedEventLoop.advanceTime(by: .seconds(3))
+        }
+        #expect(try bench.outbound().recordTypes == (answer == "tickets" ? [23, 23] : [23]))
+        #expect(bench.below.outputClosed)
+        try bench.channel.writeInbound(try bench.closeNotify())
+        #expect(!bench.channel.isActive)
+        #expect(Self.outcome(closed) == "done")
+    }
+
+    @Test func aClientThatLeavesDoesNotWaitForItsTickets() throws {
+        let bench = try Bench()
+        bench.handler.expectTickets()
+        bench.channel.close(promise: nil)
+        try bench.channel.writeInbound(try bench.closeNotify())
+        #expect(!bench.channel.isActive)
+        bench.handler.sendTickets(ByteBuffer(bytes: [4, 0, 0, 2, 7, 7]))
+        #expect(try bench.atClient().1.end == .closed)
+    }
+
     @Test func closingDoesNotWaitForEver() throws {
         let bench = try Bench()
         let closed = bench.channel.close()
