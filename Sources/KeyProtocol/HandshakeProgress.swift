@@ -101,3 +101,25 @@ private enum StateCode {
 private func isPrintableASCII(_ byte: UInt8) -> Bool {
     (0x20...0x7E).contains(byte)
 }
+
+extension HandshakeProgress {
+    /// Whether the key holder still keeps the handshake after this answer.
+    public var leavesSomethingToDo: Bool {
+        switch self.state {
+        case .needsMore: true
+        case .exported(_, let expectsFinish): expectsFinish
+        case .failed: false
+        }
+    }
+
+    /// Overwrites the exported session where it was received. Whoever else holds on to that memory (the TLS library keeps
+    /// its buffer for the next read) has no more use for these bytes, and a copy would leave them where they are; so this
+    /// goes around the buffer's copy-on-write. For the one whom the answer is for, when the session was decoded.
+    public func eraseSession() {
+        guard case .exported(let session, _) = self.state else { return }
+        session.withUnsafeReadableBytes { bytes in
+            guard let start = bytes.baseAddress else { return }
+            UnsafeMutableRawPointer(mutating: start).initializeMemory(as: UInt8.self, repeating: 0, count: bytes.count)
+        }
+    }
+}

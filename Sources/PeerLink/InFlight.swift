@@ -48,13 +48,13 @@ struct InFlight<Waiter> {
     }
 
     /// The requests whose deadline has come.
-    mutating func expire(now: Int64) -> [Waiter] {
-        var expired: [Waiter] = []
+    mutating func expire(now: Int64) -> [(id: UInt32, waiter: Waiter)] {
+        var expired: [(id: UInt32, waiter: Waiter)] = []
         while let first = self.deadlines.first, first.deadline <= now {
             self.deadlines.removeFirst()
             if let entry = self.entries[first.id], entry.sentAt == first.sentAt {
                 self.entries.removeValue(forKey: first.id)
-                expired.append(entry.waiter)
+                expired.append((first.id, entry.waiter))
             }
         }
         self.forgetFinished()

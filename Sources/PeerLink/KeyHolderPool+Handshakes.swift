@@ -17,7 +17,10 @@ extension KeyHolderPool {
         let promise = self.eventLoop.makePromise(of: (HandshakeProgress, HandshakeLink).self)
         do {
             let message = self.call(.handshakeBegin, name: name, clientIP: clientIP, payload: try begin.encoded())
-            self.request(message) { result in
+            let giveUp: LinkHandler.LateWaiter = { answer, handler in
+                self.giveUp(answer, name: name, clientIP: clientIP, over: handler)
+            }
+            self.request(message, late: giveUp) { result in
                 switch result {
                 case .success(let answer):
                     do {
@@ -36,6 +39,16 @@ extension KeyHolderPool {
             promise.fail(LinkFailure.unencodable("\(error)"))
         }
         return promise.futureResult
+    }
+
+    /// A handshake was begun, and nobody waits for it any more: the key holder is to forget it, and what it lent goes.
+    private func giveUp(_ answer: KeyMessage, name: ServerName, clientIP: [UInt8]?, over handler: LinkHandler) {
+        guard answer.opcode == .success, let progress = try? HandshakeProgress(decoding: answer.payload) else { return }
+        progress.eraseSession()
+        guard progress.leavesSomethingToDo, handler.isUp else { return }
+        let finish = HandshakeFinish(handshake: progress.handshake)
+        let message = self.call(.handshakeFinish, name: name, clientIP: clientIP, payload: finish.encoded())
+        handler.send(message, deadline: .now() + self.configuration.deadline) { _, _ in }
     }
 }
 
@@ -79,7 +92,10 @@ public struct HandshakeLink: Sendable {
             return self.state.value.pool.eventLoop.makeFailedFuture(LinkFailure.unencodable("\(error)"))
         }
         let handshake = self.handshake
-        return self.send(.handshakeContinue, payload).flatMapThrowing { answer in
+        let erase: LinkHandler.LateWaiter = { answer, _ in
+            (try? HandshakeProgress(decoding: answer.payload))?.eraseSession()
+        }
+        return self.send(.handshakeContinue, payload, late: erase).flatMapThrowing { answer in
             let progress: HandshakeProgress
             do { progress = try HandshakeProgress(decoding: answer.payload) } catch {
                 throw LinkFailure.badAnswer("\(error)")
@@ -105,9 +121,11 @@ public struct HandshakeLink: Sendable {
         _ = self.send(.handshakeFinish, HandshakeFinish(handshake: self.handshake).encoded())
     }
 
-    private func send(_ function: KeyFunction, _ payload: ByteBuffer) -> EventLoopFuture<KeyMessage> {
+    private func send(
+        _ function: KeyFunction, _ payload: ByteBuffer, late: LinkHandler.LateWaiter? = nil
+    ) -> EventLoopFuture<KeyMessage> {
         let state = self.state.value
         let message = state.pool.call(function, name: state.name, clientIP: state.clientIP, payload: payload)
-        return state.pool.request(message, over: state.connection)
+        return state.pool.request(message, over: state.connection, late: late)
     }
 }

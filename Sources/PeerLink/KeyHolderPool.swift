@@ -50,13 +50,17 @@ public final class KeyHolderPool {
     private final class Request {
         let message: KeyMessage
         let completion: Completion
+        let late: LinkHandler.LateWaiter?
         let deadline: NIODeadline
         var tried: Set<Int> = []
         var lastFailure: LinkFailure?
 
-        init(message: KeyMessage, deadline: NIODeadline, completion: @escaping Completion) {
+        init(
+            message: KeyMessage, deadline: NIODeadline, late: LinkHandler.LateWaiter?, completion: @escaping Completion
+        ) {
             self.message = message
             self.completion = completion
+            self.late = late
             self.deadline = deadline
         }
     }
@@ -135,15 +139,20 @@ public final class KeyHolderPool {
     }
 
     /// The same, for a caller who must know which connection the answer came over.
-    func request(_ message: KeyMessage, completion: @escaping Completion) {
+    ///
+    /// - Parameter late: told of every answer that came too late to be the request's.
+    func request(_ message: KeyMessage, late: LinkHandler.LateWaiter? = nil, completion: @escaping Completion) {
         self.eventLoop.preconditionInEventLoop()
         self.attempt(
-            Request(message: message, deadline: .now() + self.configuration.deadline, completion: completion))
+            Request(
+                message: message, deadline: .now() + self.configuration.deadline, late: late, completion: completion))
     }
 
     /// Sends a request over this connection and no other: it is never repeated, and fails at once if the connection has
     /// ended. Requests over one connection arrive in the order of the calls.
-    func request(_ message: KeyMessage, over connection: PinnedConnection) -> EventLoopFuture<KeyMessage> {
+    func request(
+        _ message: KeyMessage, over connection: PinnedConnection, late: LinkHandler.LateWaiter? = nil
+    ) -> EventLoopFuture<KeyMessage> {
         self.eventLoop.preconditionInEventLoop()
         let promise = self.eventLoop.makePromise(of: KeyMessage.self)
         guard !self.stopped, connection.handler.isUp else {
@@ -153,7 +162,8 @@ public final class KeyHolderPool {
         }
         let index = connection.index
         self.selection.sent(index)
-        connection.handler.send(message, deadline: .now() + self.configuration.deadline) { result, nanoseconds in
+        let deadline = NIODeadline.now() + self.configuration.deadline
+        connection.handler.send(message, deadline: deadline, late: late) { result, nanoseconds in
             self.account(for: result, at: index, after: nanoseconds)
             switch result {
             case .success(let answer):
@@ -181,7 +191,7 @@ public final class KeyHolderPool {
         guard let handler = self.links[index].connection else {
             return self.finish(request, at: index, over: nil, result: .failure(.notConnected), after: 0)
         }
-        handler.send(request.message, deadline: limit) { result, nanoseconds in
+        handler.send(request.message, deadline: limit, late: request.late) { result, nanoseconds in
             self.finish(request, at: index, over: handler, result: result, after: nanoseconds)
         }
     }

@@ -12,9 +12,19 @@ final class LinkHandler: ChannelInboundHandler {
     typealias OutboundOut = ByteBuffer
 
     typealias Waiter = (Result<KeyMessage, LinkFailure>, _ nanoseconds: Int64) -> Void
+    /// Told of an answer that came after its request had timed out.
+    typealias LateWaiter = (KeyMessage, LinkHandler) -> Void
+
+    private struct Waiters {
+        var waiter: Waiter
+        var late: LateWaiter?
+    }
 
     private let expected: PeerIdentity
-    private var inFlight: InFlight<Waiter>
+    private var inFlight: InFlight<Waiters>
+    /// By id: of requests that timed out, and whose answer matters all the same.
+    private var late: [UInt32: LateWaiter] = [:]
+    private let lateLimit: Int
     private var decoder = KeyPacketDecoder()
     private var context: ChannelHandlerContext?
     private var flushScheduled = false
@@ -39,6 +49,7 @@ final class LinkHandler: ChannelInboundHandler {
     ) {
         self.expected = expected
         self.inFlight = InFlight(limit: limit)
+        self.lateLimit = limit
         self.handshakeLimit = handshakeLimit
         self.onReady = onReady
         self.onEnd = onEnd
@@ -50,13 +61,17 @@ final class LinkHandler: ChannelInboundHandler {
     var isUp: Bool { self.verified && !self.ended && self.context != nil }
 
     /// Sends one request. The waiter is called exactly once, on the event loop.
+    ///
+    /// - Parameter late: called at most once, after the waiter: for what must be undone if it was done too late.
     func send(
-        _ message: KeyMessage, deadline: NIODeadline, exempt: Bool = false, waiter: @escaping Waiter
+        _ message: KeyMessage, deadline: NIODeadline, exempt: Bool = false, late: LateWaiter? = nil,
+        waiter: @escaping Waiter
     ) {
         guard let context = self.context, self.verified, !self.ended else { return waiter(.failure(.notConnected), 0) }
         let now = Int64(NIODeadline.now().uptimeNanoseconds)
         let due = Int64(deadline.uptimeNanoseconds)
-        guard let id = self.inFlight.add(waiter, now: now, deadline: due, exempt: exempt) else {
+        guard let id = self.inFlight.add(Waiters(waiter: waiter, late: late), now: now, deadline: due, exempt: exempt)
+        else {
             return waiter(.failure(.overloaded), 0)
         }
         var buffer = context.channel.allocator.buffer(capacity: 1024)
@@ -90,7 +105,10 @@ final class LinkHandler: ChannelInboundHandler {
             self.timerDeadline = .max
             self.timer = nil
             let now = Int64(NIODeadline.now().uptimeNanoseconds)
-            for waiter in self.inFlight.expire(now: now) { waiter(.failure(.timedOut), 0) }
+            for (id, waiters) in self.inFlight.expire(now: now) {
+                if self.late.count < self.lateLimit { self.late[id] = waiters.late }
+                waiters.waiter(.failure(.timedOut), 0)
+            }
             if let context = self.context { self.armTimer(context) }
         }
     }
@@ -147,11 +165,14 @@ final class LinkHandler: ChannelInboundHandler {
         let now = Int64(NIODeadline.now().uptimeNanoseconds)
         switch event {
         case .packet(let packet):
-            guard let entry = self.inFlight.take(packet.id) else { return }
-            entry.waiter(Self.outcome(of: packet.body), now - entry.sentAt)
+            guard let entry = self.inFlight.take(packet.id) else {
+                self.late.removeValue(forKey: packet.id)?(packet.body, self)
+                return
+            }
+            entry.waiter.waiter(Self.outcome(of: packet.body), now - entry.sentAt)
         case .malformed(let id, let code):
             guard let entry = self.inFlight.take(id) else { return }
-            entry.waiter(.failure(.refused(code)), now - entry.sentAt)
+            entry.waiter.waiter(.failure(.refused(code)), now - entry.sentAt)
         }
     }
 
@@ -184,7 +205,8 @@ final class LinkHandler: ChannelInboundHandler {
         self.timer = nil
         // The pool learns first, so that what is tried again is not tried here.
         self.onEnd(self, failure)
-        for waiter in self.inFlight.removeAll() { waiter(.failure(failure), 0) }
+        self.late.removeAll()
+        for waiters in self.inFlight.removeAll() { waiters.waiter(.failure(failure), 0) }
     }
 }
 

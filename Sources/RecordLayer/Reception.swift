@@ -1,14 +1,16 @@
 public import NIOCore
 
-/// What came of some received bytes, in the order in which to act on it: first ``handshakeCompleted``, then
-/// ``applicationData``, ``reply`` and ``end``.
+/// What came of some received bytes, in the order in which to act on it: first ``handshakeCompleted``, then ``reply``,
+/// ``applicationData`` and ``end``. The reply is protected already, so it must leave before whatever answers the data.
 public struct Reception: Sendable, Equatable {
     /// The client's Finished came, and is right. Tell the key holder; from now on data and tickets may be sent.
     public var handshakeCompleted = false
+    /// Records to write now: answers to KeyUpdates, alerts. With an alert nothing can be sent any more.
+    public var reply: ByteBuffer?
     /// What the client sent, in order, from all records that were opened; nil if nothing.
     public var applicationData: ByteBuffer?
-    /// Records to write now: answers to KeyUpdates, alerts.
-    public var reply: ByteBuffer?
+    /// A record was dropped as refused early data.
+    public var skippedEarlyData = false
     /// Nothing more will be read.
     public var end: End?
 

@@ -123,6 +123,7 @@ extension RecordSession {
         } catch .badRecordMAC where mayBeEarlyData {
             counts.skippedEarlyData += RecordHeader.length + header.payloadLength
             guard counts.skippedEarlyData <= limits.skippedEarlyData else { throw .tooMuchEarlyData }
+            reception.skippedEarlyData = true
             return true
         }
         mayBeEarlyData = false

@@ -1,4 +1,5 @@
 import Fleet
+import Glibc
 import KeyProtocol
 import Logging
 import NIOConcurrencyHelpers
@@ -187,6 +188,28 @@ import Testing
         #expect(await self.label { _ = try await self.proceed(link, on: pool) } == "bad-answer")
         try await self.stop(pool)
         try await holder.stop()
+    }
+
+    /// A handshake that was begun too late is nobody's: the key holder must not keep it, nor its signature be for nothing
+    /// more than once.
+    @Test func aBeginThatIsAnsweredTooLateIsGivenUp() async throws {
+        let asked = Asked()
+        let apart = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let holder = try await FakeKeyHolder.start(self.fleet.credentials(.keyholder, "home"), on: apart) { message in
+            if message.opcode == .ping { return FakeKeyHolder.pong }
+            asked.note(message)
+            // On the key holder's own event loop, so that the answer comes, but late.
+            if asked.all.count == 1 { usleep(700_000) }
+            return Self.progress(9)
+        }
+        let pool = try await self.pool([holder.address], deadline: .milliseconds(400))
+        #expect(await self.label { _ = try await self.begin(pool) } == "timed-out")
+        while asked.all.count < 2 { try await Task.sleep(for: .milliseconds(5)) }
+        // A finish without bytes: nothing but the handshake's number.
+        #expect(asked.all.last == "finish/1 8")
+        try await self.stop(pool)
+        try await holder.stop()
+        try await apart.shutdownGracefully()
     }
 
     @Test func silenceEndsAtTheDeadlineAndIsNotRepeated() async throws {

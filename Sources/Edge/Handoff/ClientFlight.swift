@@ -28,14 +28,16 @@ struct ClientFlight {
     private var header: UInt32 = 0
     private var headerBytes = 0
     private var missing = 0
-    private var changedCipher = false
+    private(set) var changedCipher: Bool
     private var earlyData = 0
 
     /// As many bytes of refused early data as the record layer would skip (``RecordLimits``): two full records.
     private static let earlyDataLimit = 2 * (RecordHeader.length + (1 << 14) + 256)
 
-    init(_ kind: Kind) {
+    /// - Parameter changedCipher: TLS 1.2: whether the client's ChangeCipherSpec came in an earlier flight.
+    init(_ kind: Kind, changedCipher: Bool = false) {
         self.kind = kind
+        self.changedCipher = changedCipher
     }
 
     /// Takes whole records off the input until the flight is complete. What follows stays.
@@ -50,6 +52,9 @@ struct ClientFlight {
                 guard self.earlyData <= Self.earlyDataLimit else { return .failed(.tooMuchEarlyData) }
                 continue
             }
+            if header.contentType == ContentType.changeCipherSpec.rawValue, record.readableBytesView.last != 1 {
+                return .failed(.unexpectedRecord(header.contentType))
+            }
             let isComplete = self.completes(header, record)
             if isComplete, self.bytes.readableBytes == 0 { return .complete(record) }
             self.bytes.writeImmutableBuffer(record)
@@ -61,6 +66,8 @@ struct ClientFlight {
     private func judge(_ header: RecordHeader) -> HandoffFailure? {
         let limit = self.changedCipher ? RecordHeader.maximumCiphertextLength : RecordHeader.maximumPlaintextLength
         switch (ContentType(rawValue: header.contentType), self.kind) {
+        case (.changeCipherSpec, _) where self.changedCipher || header.payloadLength != 1:
+            return .unexpectedRecord(header.contentType)
         case (.handshake, _), (.alert, _), (.changeCipherSpec, _):
             guard header.payloadLength <= limit else { return .recordTooLong(header.payloadLength) }
             let bytes = self.bytes.readableBytes + RecordHeader.length + header.payloadLength

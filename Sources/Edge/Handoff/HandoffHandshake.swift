@@ -65,6 +65,10 @@ struct HandoffHandshake: ~Copyable {
     /// What the client answers to the last ServerHello.
     private var answer = ClientFlight.Kind.hello
     private var turns = 0
+    /// Bytes that the key holder was sent.
+    private var sent = 0
+    /// TLS 1.2: the client's ChangeCipherSpec went to the key holder.
+    private var clientChangedCipher = false
     /// Whether what the server sends next is protected by keys that are not here.
     private var isProtected = false
     private var isKnownToKeyHolder = false
@@ -97,6 +101,7 @@ struct HandoffHandshake: ~Copyable {
                 return self.fail(.flightTooLarge(hello.readableBytes))
             }
             self.state = .asking
+            self.sent = hello.readableBytes
             return Step(next: .begin(hello))
         // It was read to its end already.
         case .needsMore: return self.fail(.unexpectedRecord(ContentType.handshake.rawValue))
@@ -187,7 +192,7 @@ struct HandoffHandshake: ~Copyable {
         } else if self.answer == .hello {
             return self.fail(.badAnswer("a handshake that needs more after a whole ClientHello, and sends nothing"))
         }
-        self.state = .gathering(ClientFlight(self.answer))
+        self.state = .gathering(ClientFlight(self.answer, changedCipher: self.clientChangedCipher))
         var step = self.advance()
         step.write = Self.joined(write, step.write)
         return step
@@ -226,6 +231,9 @@ struct HandoffHandshake: ~Copyable {
             case .complete(let bytes):
                 self.turns += 1
                 guard self.turns <= HandoffLimits.turns else { return self.fail(.tooManyTurns) }
+                self.sent += bytes.readableBytes
+                guard self.sent <= HandoffLimits.handshakeBytes else { return self.fail(.flightTooLarge(self.sent)) }
+                self.clientChangedCipher = flight.changedCipher
                 self.state = .asking
                 return Step(next: .proceed(bytes))
             }
@@ -243,11 +251,15 @@ struct HandoffHandshake: ~Copyable {
             guard isTooLong || self.input.readableBytes >= length,
                 let record = self.input.readSlice(length: min(length, self.input.readableBytes))
             else { break }
-            self.finish.writeImmutableBuffer(record)
-            guard self.finish.readableBytes <= HandoffLimits.flightBytes else {
-                return self.fail(.flightTooLarge(self.finish.readableBytes))
-            }
             guard let reception = self.session?.receive(record) else { break }
+            // The key holder's TLS library drops early data, too, but not as much of it.
+            if !reception.skippedEarlyData {
+                self.finish.writeImmutableBuffer(record)
+                let bytes = self.finish.readableBytes
+                guard bytes <= HandoffLimits.flightBytes, self.sent + bytes <= HandoffLimits.handshakeBytes else {
+                    return self.fail(.flightTooLarge(bytes))
+                }
+            }
             if reception.handshakeCompleted { return Step(next: self.established(finish: self.finish)) }
             switch reception.end {
             case nil: continue

@@ -163,25 +163,3 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
         }
     }
 }
-
-extension HandshakeProgress {
-    /// Whether the key holder still keeps the handshake after this answer.
-    fileprivate var leavesSomethingToDo: Bool {
-        switch self.state {
-        case .needsMore: true
-        case .exported(_, let expectsFinish): expectsFinish
-        case .failed: false
-        }
-    }
-
-    /// Overwrites the exported session where it was received. Whoever else holds on to that memory (the TLS library keeps
-    /// its buffer for the next read) has no more use for these bytes, and a copy would leave them where they are; so this
-    /// goes around the buffer's copy-on-write. The link gave these bytes to nobody else.
-    fileprivate func eraseSession() {
-        guard case .exported(let session, _) = self.state else { return }
-        session.withUnsafeReadableBytes { bytes in
-            guard let start = bytes.baseAddress else { return }
-            UnsafeMutableRawPointer(mutating: start).initializeMemory(as: UInt8.self, repeating: 0, count: bytes.count)
-        }
-    }
-}

@@ -99,19 +99,18 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
         switch self.state {
         case .open, .outputClosed:
             let reception = self.session.receive(bytes)
+            // Before the data: it may be answered at once, and what is protected first must be sent first.
+            if let reply = reception.reply { self.reply(reply, context) }
             if let data = reception.applicationData {
                 self.deliversData = true
                 context.fireChannelRead(self.wrapInboundOut(data))
             }
-            if let reply = reception.reply { self.reply(reply, context) }
             if let end = reception.end { self.inputEnded(end, context) }
         case .holding:
             self.lingered += bytes.readableBytes
             let reception = self.session.receive(bytes)
             if let reply = reception.reply { self.reply(reply, context) }
-            guard reception.end != nil || self.lingered > Self.lingerBytes else { return }
-            self.sendCloseNotify(context)
-            self.closeNow(context)
+            if reception.end != nil || self.lingered > Self.lingerBytes { self.finishClosing(context) }
         case .closing:
             self.lingered += bytes.readableBytes
             if self.session.receive(bytes).end != nil || self.lingered > Self.lingerBytes { self.closeNow(context) }
@@ -167,6 +166,7 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
     // MARK: The client's end
 
     private func inputEnded(_ end: Reception.End, _ context: ChannelHandlerContext) {
+        if self.hasClosed { return self.finishClosing(context) }
         switch end {
         case .closed:
             // The data before it has its turn first.
@@ -178,6 +178,19 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
             self.readComplete(context)
             self.end(.records(error), context)
         }
+    }
+
+    /// Closed from above; nothing is left to wait for once the client has ended, too.
+    private var hasClosed: Bool {
+        switch self.state {
+        case .holding, .closing: true
+        case .open, .inputClosed, .outputClosed, .closed: false
+        }
+    }
+
+    private func finishClosing(_ context: ChannelHandlerContext) {
+        self.sendCloseNotify(context)
+        self.closeNow(context)
     }
 
     private func closedByClient(_ context: ChannelHandlerContext) {
@@ -253,6 +266,11 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
                 try self.session.send(data, into: &records)
                 context.write(self.wrapOutboundOut(records), promise: self.writes.isEmpty ? promise : nil)
             }
+            context.flush()
+        } catch .closed {
+            // An alert was protected before this.
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            self.writes.fail(ChannelError.ioOnClosedChannel)
             context.flush()
         } catch {
             // There is room for the alert that says so: the session keeps some numbers back.

@@ -85,6 +85,9 @@ import Testing
         (ByteBuffer.record(23, [1, 2]), HandoffFailure.unexpectedRecord(23)),
         (.record(24, [1]), .unexpectedRecord(24)),
         (.record(255, [1]), .unexpectedRecord(255)),
+        (.record(20, [1]) + .record(20, [1]), .unexpectedRecord(20)),
+        (.record(20, [2]), .unexpectedRecord(20)),
+        (.record(20, [1, 1]), .unexpectedRecord(20)),
         (.record(22, [UInt8](repeating: 0, count: 16_385)).prefix(5), .recordTooLong(16_385)),
         (.record(20, [1]) + .record(22, [UInt8](repeating: 0, count: 18_433)).prefix(5), .recordTooLong(18_433)),
     ])
@@ -100,6 +103,26 @@ import Testing
         var machine = Self.tls12()
         let record: ByteBuffer = .record(22, [UInt8](repeating: 0, count: 16_384))
         for _ in 0..<3 { #expect(machine.received(record).next == .read) }
+        guard case .failed(.flightTooLarge, informs: true) = machine.received(record).next else {
+            Issue.record("taken")
+            return
+        }
+    }
+
+    /// The key holder allows no more for one handshake, whatever the flights are.
+    @Test func flightsThatAreTooMuchInSum() {
+        var machine = Self.tls12()
+        let flight: ByteBuffer =
+            .record(22, [UInt8](repeating: 0, count: 16_384)) + .record(20, [1]) + .record(22, [1])
+        let nothing = HandshakeProgress(handshake: 7, state: .needsMore, serverBytes: ByteBuffer())
+        #expect(machine.received(flight).next == .proceed(flight))
+        #expect(machine.answered(nothing).next == .read)
+        // Behind the ChangeCipherSpec, which counts for the rest of the handshake, one record is a flight.
+        let record: ByteBuffer = .record(22, [UInt8](repeating: 0, count: 16_384))
+        for _ in 0..<2 {
+            #expect(machine.received(record).next == .proceed(record))
+            #expect(machine.answered(nothing).next == .read)
+        }
         guard case .failed(.flightTooLarge, informs: true) = machine.received(record).next else {
             Issue.record("taken")
             return
@@ -220,7 +243,7 @@ import Testing
         #expect(machine.answered(session.progress()).next == .read)
         #expect(
             machine.received(early + finished).next
-                == .established(.init(finish: early + early + finished, received: ByteBuffer())))
+                == .established(.init(finish: finished, received: ByteBuffer())))
         var unasked = Self.machine(after: Self.hello + early)
         let step = unasked.answered(session.progress(flight: ByteBuffer(string: "flight")))
         #expect(Self.failure(step) == .records(.badRecordMAC))
