@@ -183,6 +183,8 @@ extension DiskStore {
             state.figures.evictions += UInt64(changes.evictions)
             state.figures.writes += UInt64(changes.insertions)
         }
+        // Before the barriers: whoever waits for one finds the end of a pause in the log.
+        self.resumed()
         var purges: ArraySlice<Int> = purged[...]
         for operation in batch {
             switch operation {
@@ -200,7 +202,6 @@ extension DiskStore {
             case .refresh, .forget, .check: break
             }
         }
-        self.resumed()
     }
 
     // MARK: failures
