@@ -5,7 +5,8 @@ public struct StoreLimits: Sendable {
     public var memoryBytes: Int
     /// The largest body kept in memory. Larger ones pass through, and go to disk where there is one.
     public var memoryObjectBytes: Int
-    /// All fills under way together; a fill that finds no room passes through instead of being stored.
+    /// All fills together, and large bodies that are read but no longer stored. A fill that finds no room passes through
+    /// instead of being stored, and its readers can be no more than 64 KiB apart.
     public var fillBytes: Int
     /// What is held of a body that passes through, and so how far its readers can be apart.
     public var windowBytes: Int

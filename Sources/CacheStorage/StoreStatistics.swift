@@ -15,7 +15,7 @@ public struct StoreStatistics: Equatable, Sendable {
     /// Bytes that entries in memory stand for, bookkeeping included, and their number.
     public var memoryBytes = 0
     public var memoryEntries = 0
-    /// Bytes that fills under way hold, and their number.
+    /// Bytes that fills hold, and large bodies that are read but no longer stored; and the number of fills under way.
     public var fillBytes = 0
     public var fills = 0
     /// Look-ups that found something stored in memory, and those that did not.
@@ -74,7 +74,7 @@ extension MemoryStore {
                 figures.fills += state.flights.count
             }
         }
-        figures.fillBytes = self.reservedFillBytes
+        figures.fillBytes = self.fillBudget.bytes
         figures.disk = self.disk?.statistics
         return figures
     }

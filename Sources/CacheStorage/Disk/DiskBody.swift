@@ -13,17 +13,16 @@ final class DiskBody: DiskBodySource {
     private let descriptor: CInt
     private let files: any DiskFiles
     private let threads: NIOThreadPool
-    /// Told once a reader has had the whole body and memory may take it, with its chunks.
-    let onWhole: NIOLockedValueBox<(@Sendable ([ByteBuffer]) -> Void)?>
+    /// Told once a reader has had the whole body and memory may take it.
+    let onWhole: NIOLockedValueBox<(@Sendable (StoredBody) -> Void)?>
     /// Told when the file turned out to be damaged.
     private let onDamage: @Sendable (String) -> Void
-    /// Asked before chunks are kept for `onWhole`, and told when they no longer are.
-    let mayKeep: @Sendable (Int) -> Bool
-    let release: @Sendable (Int) -> Void
+    /// Asked before blocks are kept for `onWhole`; nil if none are.
+    let budget: FillBudget?
 
     init(
         length: Int, beginning: ByteBuffer, sums: BlockSums, descriptor: CInt, files: any DiskFiles,
-        threads: NIOThreadPool, mayKeep: @escaping @Sendable (Int) -> Bool, release: @escaping @Sendable (Int) -> Void,
+        threads: NIOThreadPool, budget: FillBudget?,
         onDamage: @escaping @Sendable (String) -> Void
     ) {
         self.length = length
@@ -33,8 +32,7 @@ final class DiskBody: DiskBodySource {
         self.files = files
         self.threads = threads
         self.onWhole = NIOLockedValueBox(nil)
-        self.mayKeep = mayKeep
-        self.release = release
+        self.budget = budget
         self.onDamage = onDamage
     }
 
@@ -55,7 +53,7 @@ final class DiskBody: DiskBodySource {
             do {
                 then(.success(try Self.block(block, self.length, self.sums, self.descriptor, self.files)))
             } catch {
-                self.onDamage("\(error)")
+                if error is Damage { self.onDamage("\(error)") }
                 then(.failure(.unreadable("\(error)")))
             }
         }
@@ -112,16 +110,13 @@ final class DiskStream: DiskBodyStream {
         self.wake = wake
         self.nextBlock = range.lowerBound / BlockSums.blockBytes
         self.endBlock = range.isEmpty ? self.nextBlock : BlockSums.blocks(in: range.upperBound)
-        if range == 0..<body.length, body.onWhole.withLockedValue({ $0 != nil }), body.mayKeep(body.length) {
-            self.kept = []
-            self.reserved = body.length
-        }
+        if range == 0..<body.length, body.budget != nil, body.onWhole.withLockedValue({ $0 != nil }) { self.kept = [] }
         if self.nextBlock == 0, self.endBlock > 0 { self.accept(body.beginning) }
         self.readMore()
     }
 
     deinit {
-        self.body.release(self.reserved)
+        self.keepNone()
     }
 
     func read(atMost limit: Int) -> BodyRead {
@@ -141,8 +136,12 @@ final class DiskStream: DiskBodyStream {
     func cancel() {
         self.isCancelled = true
         self.ready.removeAll()
+        self.keepNone()
+    }
+
+    private func keepNone() {
         self.kept = nil
-        self.body.release(self.reserved)
+        self.body.budget?.release(self.reserved)
         self.reserved = 0
     }
 
@@ -180,17 +179,23 @@ final class DiskStream: DiskBodyStream {
         if let part = block.getSlice(at: offset, length: wanted.count), part.readableBytes > 0 {
             self.ready.append(part)
         }
-        guard self.kept != nil else { return }
+        if self.kept != nil { self.keep(block) }
+    }
+
+    /// Booked block by block: a reader that takes its time takes no room before.
+    private func keep(_ block: ByteBuffer) {
+        let size: Int = block.storageCapacity + MemoryCosts.buffer
+        guard let budget = self.body.budget, budget.reserve(size) else { return self.keepNone() }
+        self.reserved += size
         self.kept?.append(block)
-        if self.nextBlock == self.endBlock, let chunks = self.kept {
-            self.kept = nil
-            let tell: (@Sendable ([ByteBuffer]) -> Void)? = self.body.onWhole.withLockedValue { told in
-                defer { told = nil }
-                return told
-            }
-            tell?(chunks)
-            self.body.release(self.reserved)
-            self.reserved = 0
+        guard self.nextBlock == self.endBlock, let chunks = self.kept else { return }
+        self.kept = nil
+        let lease = BodyLease(booked: self.reserved, in: budget)
+        self.reserved = 0
+        let tell: (@Sendable (StoredBody) -> Void)? = self.body.onWhole.withLockedValue { told in
+            defer { told = nil }
+            return told
         }
+        tell?(StoredBody(chunks: chunks, lease: lease))
     }
 }

@@ -16,6 +16,9 @@ struct DiskFileError: Error, CustomStringConvertible {
 
     var description: String { "\(self.operation): \(String(cString: strerror(self.code)))" }
 
+    /// Whether there is no such file: the one error that says something about what is stored.
+    var isAbsence: Bool { self.code == ENOENT }
+
     static func last(_ operation: String) -> DiskFileError { DiskFileError(operation: operation, code: errno) }
 }
 

@@ -77,7 +77,8 @@ extension DiskStore {
         }
     }
 
-    /// Judges a row and the beginning of its body. What is damaged is removed.
+    /// Judges a row and the beginning of its body. What is damaged or gone is removed; what can't be read at the moment,
+    /// for want of descriptors or because the disk fails, stays, and may be read another time.
     private func open(_ row: DiskIndex.StoredRow, since generation: UInt64) -> CachedResponse? {
         do {
             let response: StoredResponse = try row.response()
@@ -88,6 +89,12 @@ extension DiskStore {
                 self.promoteOnceRead(body, key: row.key, response: response, row: row.id, since: generation)
             }
             return entry
+        } catch let error as DiskFileError where !error.isAbsence {
+            self.state.withLockedValue { $0.figures.failures += 1 }
+            self.logger.debug(
+                "a body on disk can't be read",
+                metadata: ["path": "\(self.folder.body(row.id))", "reason": "\(error)"])
+            return nil
         } catch {
             self.damaged(row.id, "\(error)")
             return nil
@@ -115,12 +122,10 @@ extension DiskStore {
         if row.length <= BlockSums.blockBytes { return StoredBody(chunks: [beginning]) }
         isHandedOver = true
         let id: Int64 = row.id
-        let owner = WeakMemory(self.memory)
         return StoredBody(
             onDisk: DiskBody(
                 length: row.length, beginning: beginning, sums: sums, descriptor: descriptor, files: self.files,
-                threads: self.readers, mayKeep: { owner.value?.reserveFillBytes($0) ?? false },
-                release: { owner.value?.releaseFillBytes($0) },
+                threads: self.readers, budget: self.memory?.fillBudget,
                 onDamage: { [weak self] reason in self?.damaged(id, reason) }))
     }
 
@@ -131,8 +136,8 @@ extension DiskStore {
         guard let memory = self.memory, body.length <= memory.limits.memoryObjectBytes else { return }
         let owner = WeakMemory(memory)
         body.onWhole.withLockedValue { told in
-            told = { chunks in
-                let entry = CachedResponse(key: key, response: response, body: StoredBody(chunks: chunks))
+            told = { body in
+                let entry = CachedResponse(key: key, response: response, body: body)
                 entry.noteDiskRow(row)
                 _ = owner.value?.promote(entry, since: generation)
             }

@@ -24,8 +24,11 @@ public final class BodyReader {
     }
 
     private var source: Source
+    /// Of the chunks.
+    private var lease: BodyLease?
 
-    init(chunks: [ByteBuffer], range: Range<Int>) {
+    init(chunks: [ByteBuffer], range: Range<Int>, lease: BodyLease? = nil) {
+        self.lease = lease
         var skip: Int = range.lowerBound
         var index = 0
         while index < chunks.count, skip >= chunks[index].readableBytes {
@@ -54,6 +57,7 @@ public final class BodyReader {
         case .chunks(let chunks, let next, let offset, let left):
             guard left > 0, next < chunks.count else {
                 self.source = .done(.end)
+                self.lease = nil
                 return .end
             }
             let chunk: ByteBuffer = chunks[next]
@@ -80,6 +84,7 @@ public final class BodyReader {
         case .chunks, .done: break
         }
         self.source = .done(.end)
+        self.lease = nil
     }
 
     private func note(_ result: BodyRead) -> BodyRead {

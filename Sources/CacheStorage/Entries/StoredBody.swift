@@ -12,22 +12,32 @@ public struct StoredBody: Sendable {
     let place: Place
     /// What the buffers take up in memory, spare capacity included, in bytes.
     let footprint: Int
+    /// Counts the memory of a large body until the last reader has let go of it.
+    let lease: BodyLease?
 
     /// A body in memory. Empty buffers are dropped.
     public init(chunks: [ByteBuffer]) {
+        self.init(chunks: chunks, lease: nil)
+    }
+
+    init(chunks: [ByteBuffer], lease: BodyLease?) {
         let filled: [ByteBuffer] = chunks.filter { $0.readableBytes > 0 }
         self.length = filled.reduce(0) { $0 + $1.readableBytes }
         self.footprint = filled.reduce(0) { $0 + $1.storageCapacity + MemoryCosts.buffer }
         self.place = .memory(filled)
+        self.lease = lease
     }
 
     init(onDisk source: any DiskBodySource) {
         self.length = source.length
         self.footprint = 0
         self.place = .disk(source)
+        self.lease = nil
     }
 
     /// The whole body where it is in memory, in order, ready to be written without copying; nil where it is on disk.
+    ///
+    /// Whoever keeps these buffers keeps this value as well: a large body's memory is counted until it is let go of.
     public var chunks: [ByteBuffer]? {
         guard case .memory(let chunks) = self.place else { return nil }
         return chunks
@@ -45,7 +55,7 @@ public struct StoredBody: Sendable {
         let wanted: Range<Int> = (range ?? 0..<self.length).clamped(to: 0..<self.length)
         switch self.place {
         case .memory(let chunks):
-            return BodyReader(chunks: chunks, range: wanted)
+            return BodyReader(chunks: chunks, range: wanted, lease: self.lease)
         case .disk(let source):
             return BodyReader(disk: source.stream(range: wanted, on: eventLoop, wake: wake))
         }

@@ -25,31 +25,42 @@ struct ChunkList {
     /// Memory held, spare capacity included, in bytes.
     private(set) var footprint = 0
 
+    /// All that is held, as it is held.
+    var buffers: [ByteBuffer] { self.sealed.map(\.buffer) + (self.tail.readableBytes > 0 ? [self.tail] : []) }
+
     /// The position of the first byte still held.
     var start: Int { self.sealed.first?.start ?? self.tailStart }
 
-    /// - Parameter expected: bytes still to come, as far as known: a small body gets a buffer of its own size at once.
-    mutating func append(_ buffer: ByteBuffer, expected: Int?) {
+    /// - Parameters:
+    ///   - expected: bytes still to come, as far as known: a small body gets a buffer of its own size at once.
+    ///   - compactly: whether buffers that waste more than an eighth are copied, since all of this is going to be kept.
+    mutating func append(_ buffer: ByteBuffer, expected: Int?, compactly: Bool = true) {
         let count: Int = buffer.readableBytes
         guard count > 0 else { return }
-        if count >= Self.adoptedBytes, buffer.storageCapacity <= count * 2 {
-            self.sealTail()
+        if count >= Self.adoptedBytes, buffer.storageCapacity <= count + (compactly ? count / 8 : count) {
+            self.sealTail(compactly: compactly)
             self.seal(buffer, start: self.end)
             self.end += count
             self.tailStart = self.end
             return
         }
-        if self.tail.readableBytes + count > Self.chunkBytes { self.sealTail() }
-        if self.tail.readableBytes == 0 {
-            self.tailStart = self.end
-            let wanted: Int = max(count, min(expected ?? 4096, Self.chunkBytes))
-            self.tail = ByteBufferAllocator().buffer(capacity: wanted)
-            self.footprint += self.tail.storageCapacity + MemoryCosts.buffer
+        var rest: ByteBuffer = buffer
+        var wanted: Int = max(count, expected ?? 4096)
+        while let piece = rest.readSlice(length: min(rest.readableBytes, Self.chunkBytes - self.tail.readableBytes)),
+            piece.readableBytes > 0
+        {
+            if self.tail.readableBytes == 0 {
+                self.tailStart = self.end
+                self.tail = ByteBufferAllocator().buffer(capacity: min(wanted, Self.chunkBytes))
+                self.footprint += self.tail.storageCapacity + MemoryCosts.buffer
+            }
+            let before: Int = self.tail.storageCapacity
+            self.tail.writeImmutableBuffer(piece)
+            self.footprint += self.tail.storageCapacity - before
+            self.end += piece.readableBytes
+            wanted -= piece.readableBytes
+            if self.tail.readableBytes == Self.chunkBytes { self.sealTail(compactly: false) }
         }
-        let before: Int = self.tail.storageCapacity
-        self.tail.writeImmutableBuffer(buffer)
-        self.footprint += self.tail.storageCapacity - before
-        self.end += count
     }
 
     /// At most `limit` bytes from `position`; nil where nothing has come yet, or where it is no longer held.
@@ -78,46 +89,11 @@ struct ChunkList {
         }
     }
 
-    /// Everything held, in buffers that waste little, which replace the ones held so far. Positions stay as they are.
+    /// Everything held, in buffers that waste little if all of it was appended compactly: then no more than the tail is
+    /// copied, which is 64 KiB at most. Positions stay as they are.
     mutating func compact() -> [ByteBuffer] {
-        self.sealTail()
-        let length: Int = self.end - self.start
-        let spare: Int = self.footprint - self.sealed.count * MemoryCosts.buffer - length
-        if spare > length / 8 + 256 || self.sealed.count > length / 4096 + 1 {
-            self.rebuild()
-        }
+        self.sealTail(compactly: true)
         return self.sealed.map(\.buffer)
-    }
-
-    /// Copies everything into chunks whose sizes are powers of two, for that is what buffers come in.
-    private mutating func rebuild() {
-        var old: Deque<Chunk> = []
-        swap(&old, &self.sealed)
-        var left: Int = self.end - (old.first?.start ?? self.tailStart)
-        var position: Int = self.end - left
-        self.footprint = 0
-        var buffer = ByteBuffer()
-        var room = 0
-        while let chunk = old.popFirst() {
-            var source: ByteBuffer = chunk.buffer
-            while source.readableBytes > 0 {
-                if room == 0 {
-                    room = Self.pieceSize(for: left)
-                    buffer = ByteBufferAllocator().buffer(capacity: room)
-                }
-                guard let piece = source.readSlice(length: min(room, source.readableBytes)) else { break }
-                buffer.writeImmutableBuffer(piece)
-                room -= piece.readableBytes
-                left -= piece.readableBytes
-                if room == 0 {
-                    self.seal(buffer, start: position)
-                    position += buffer.readableBytes
-                    buffer = ByteBuffer()
-                }
-            }
-        }
-        self.tail = ByteBuffer()
-        self.tailStart = self.end
     }
 
     /// How much of `left` bytes goes into the next buffer so that little of its capacity is wasted.
@@ -128,10 +104,25 @@ struct ChunkList {
         return above - left <= left / 8 ? left : above / 2
     }
 
-    private mutating func sealTail() {
-        guard self.tail.readableBytes > 0 else { return }
-        self.sealed.append(Chunk(start: self.tailStart, buffer: self.tail))
-        self.tail = ByteBuffer()
+    /// - Parameter compactly: whether a tail that wastes much is copied into buffers whose sizes are powers of two, for
+    ///   that is what buffers come in.
+    private mutating func sealTail(compactly: Bool) {
+        let length: Int = self.tail.readableBytes
+        guard length > 0 else { return }
+        var rest = ByteBuffer()
+        swap(&rest, &self.tail)
+        var start: Int = self.tailStart
+        if compactly, rest.storageCapacity - length > length / 8 + 256 {
+            self.footprint -= rest.storageCapacity + MemoryCosts.buffer
+            while let piece = rest.readSlice(length: Self.pieceSize(for: rest.readableBytes)), piece.readableBytes > 0 {
+                var copy: ByteBuffer = ByteBufferAllocator().buffer(capacity: piece.readableBytes)
+                copy.writeImmutableBuffer(piece)
+                self.seal(copy, start: start)
+                start += piece.readableBytes
+            }
+        } else {
+            self.sealed.append(Chunk(start: start, buffer: rest))
+        }
         self.tailStart = self.end
     }
 

@@ -20,11 +20,11 @@ public final class Fill: Sendable {
         self.variant = variant
         self.generation = generation
         self.store = store
-        self.state = NIOLockedValueBox(FillState(window: store.limits.windowBytes))
+        self.state = NIOLockedValueBox(FillState(window: store.limits.windowBytes, budget: store.fillBudget))
     }
 
     deinit {
-        self.store.releaseFillBytes(self.state.withLockedValue { $0.reserved })
+        self.state.withLockedValue { $0.letGo() }
     }
 
     /// Readers at this moment, the disk's writer included.
@@ -74,7 +74,7 @@ public final class Fill: Sendable {
             let wakers: [FillWaker] = state.append(bytes)
             let isTooLong: Bool = state.chunks.end > state.maximumBytes
             if isTooLong, state.plan == .passThrough { state.cutOffSpools() }
-            if state.plan == .store, isTooLong || !self.reserve(&state) {
+            if state.plan == .store, isTooLong || !self.mayKeepAll(&state) {
                 // The disk's writer joins while everything from the first byte on is still held.
                 if !isTooLong, case .shared(let response) = state.head, let disk = self.spoolingDisk(response) {
                     spool = (disk, state.join(isSpool: true), response)
@@ -82,7 +82,6 @@ public final class Fill: Sendable {
                 state.passThrough()
                 outgrown = true
             }
-            if state.plan != .store { self.releaseReserved(&state) }
             return (wakers, state.flow())
         }
         if outgrown { self.store.detach(self) }
@@ -97,19 +96,8 @@ public final class Fill: Sendable {
         return disk
     }
 
-    /// Books what the fill has come to hold. Its own lock is held; the budget is an atomic.
-    private func reserve(_ state: inout FillState) -> Bool {
-        guard state.chunks.end <= self.store.limits.memoryObjectBytes else { return false }
-        let more: Int = state.chunks.footprint - state.reserved
-        guard more > 0 else { return true }
-        guard self.store.reserveFillBytes(more) else { return false }
-        state.reserved += more
-        return true
-    }
-
-    private func releaseReserved(_ state: inout FillState) {
-        self.store.releaseFillBytes(state.reserved)
-        state.reserved = 0
+    private func mayKeepAll(_ state: inout FillState) -> Bool {
+        state.chunks.end <= self.store.limits.memoryObjectBytes && state.reserve()
     }
 
     func finish() -> FillResult {
@@ -123,7 +111,7 @@ public final class Fill: Sendable {
             case .passThrough: return (wakers, .notStored(.tooLarge), nil, nil)
             case .store:
                 guard case .shared(let response) = state.head else { return (wakers, .notStored(.ended), nil, nil) }
-                return (wakers, nil, response, StoredBody(chunks: state.chunks.compact()))
+                return (wakers, nil, response, state.storedBody())
             }
         }
         var result: FillResult = finished.result ?? .notStored(.ended)
@@ -134,7 +122,6 @@ public final class Fill: Sendable {
             result = self.store.commit(entry, since: self.generation)
         }
         self.store.detach(self)
-        self.state.withLockedValue { self.releaseReserved(&$0) }
         self.wake(finished.wakers)
         return result
     }
@@ -147,13 +134,13 @@ public final class Fill: Sendable {
     }
 
     func fail(_ failure: FillFailure) {
-        let wakers: [FillWaker] = self.state.withLockedValue { state in
-            self.releaseReserved(&state)
-            return state.fail(failure)
-        }
+        let wakers: [FillWaker] = self.state.withLockedValue { $0.fail(failure) }
         self.store.detach(self)
         self.wake(wakers)
     }
+
+    /// Memory that it holds, in bytes.
+    var heldBytes: Int { self.state.withLockedValue { $0.chunks.footprint } }
 
     var isEnded: Bool { self.state.withLockedValue { $0.isEnded } }
 
@@ -195,7 +182,7 @@ public final class Fill: Sendable {
     }
 
     fileprivate func seek(_ id: Int, to position: Int) {
-        self.state.withLockedValue { $0.seek(id, to: position) }
+        self.state.withLockedValue { $0.seek(id, to: position) }?.wake()
     }
 
     fileprivate func leave(_ id: Int) {

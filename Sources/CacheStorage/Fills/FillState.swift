@@ -29,19 +29,26 @@ struct FillState {
     var chunks = ChunkList()
     /// A longer body is not stored.
     var maximumBytes = Int.max
-    /// Bytes of the budget for fills that are reserved for this one.
-    var reserved = 0
     var followers: [Int: Follower] = [:]
     private var nextFollower = 0
     private var resume: FillWaker?
     private var isPaused = false
-    let window: Int
+    private let window: Int
+    private let budget: FillBudget
+    /// Bytes that are booked in the budget for what is held.
+    private var booked = 0
+    /// What counts the memory instead, once it is that of a stored body.
+    private var lease: BodyLease?
     /// Where the slowest follower is, and how many are there; only kept up to date while there is a window. Counted, so
     /// that a thousand followers in step don't look at each other for every piece.
     private var slowest: (position: Int, count: Int)?
 
-    init(window: Int) {
+    /// How far apart readers can be while more memory is held for readers than should be, in bytes.
+    static let narrowWindow = 65_536
+
+    init(window: Int, budget: FillBudget) {
         self.window = window
+        self.budget = budget
     }
 
     var hasBegun: Bool {
@@ -70,7 +77,7 @@ struct FillState {
     mutating func append(_ bytes: ByteBuffer) -> [FillWaker] {
         guard case .open = self.phase, bytes.readableBytes > 0 else { return [] }
         let left: Int? = self.expected.map { max($0 - self.chunks.end, 0) }
-        self.chunks.append(bytes, expected: left)
+        self.chunks.append(bytes, expected: left, compactly: self.plan == .store)
         if self.plan != .store { self.trim() }
         return self.takeWakers()
     }
@@ -99,6 +106,8 @@ struct FillState {
         if case .waiting = self.phase { self.head = .failed(failure) }
         self.phase = .failed(failure)
         self.resume = nil
+        // Nothing is stored: what has been read is not needed any more.
+        self.passThrough()
         return self.takeWakers()
     }
 
@@ -121,10 +130,14 @@ struct FillState {
         return flow
     }
 
+    /// How far apart readers can be now. Those that read are never stopped by it for good: the writer goes on once the
+    /// slowest has come nearer, whatever others hold.
+    private var reach: Int { self.budget.isExceeded ? min(self.window, Self.narrowWindow) : self.window }
+
     private var currentFlow: FillFlow {
         guard case .open = self.phase, self.plan != .store else { return .proceed }
         guard let slowest = self.slowest else { return .unwanted }
-        return self.chunks.end - slowest.position >= self.window ? .pause : .proceed
+        return self.chunks.end - slowest.position >= self.reach ? .pause : .proceed
     }
 
     /// Cuts off those who hold up the others: a whole window behind, while someone else has read all there is.
@@ -135,7 +148,8 @@ struct FillState {
             return []
         }
         var wakers: [FillWaker] = []
-        for (id, follower) in self.followers where end - follower.position >= self.window {
+        let reach: Int = self.reach
+        for (id, follower) in self.followers where end - follower.position >= reach {
             self.followers[id]?.isCutOff = true
             self.followers[id]?.wakes = nil
             if let waker = follower.wakes { wakers.append(waker) }
@@ -148,7 +162,13 @@ struct FillState {
 
     /// The disk's writer gets no more: what it has is dropped.
     mutating func cutOffSpools() {
-        for (id, follower) in self.followers where follower.isSpool { self.followers[id]?.isCutOff = true }
+        var changed = false
+        for (id, follower) in self.followers where follower.isSpool && !follower.isCutOff {
+            self.followers[id]?.isCutOff = true
+            changed = true
+        }
+        guard changed else { return }
+        self.findSlowest()
         self.trim()
     }
 
@@ -156,7 +176,9 @@ struct FillState {
 
     mutating func join(at position: Int = 0, isSpool: Bool = false) -> Int {
         defer { self.nextFollower += 1 }
-        self.followers[self.nextFollower] = Follower(position: position, wakes: nil, isSpool: isSpool)
+        // Between finding this fill and joining it, its beginning may have gone.
+        let isTooLate: Bool = position < self.chunks.start
+        self.followers[self.nextFollower] = Follower(position: position, isCutOff: isTooLate, isSpool: isSpool)
         if self.plan != .store { self.findSlowest() }
         return self.nextFollower
     }
@@ -170,13 +192,22 @@ struct FillState {
         return self.resumeIfDrained()
     }
 
-    mutating func seek(_ id: Int, to position: Int) {
+    mutating func seek(_ id: Int, to position: Int) -> FillWaker? {
         self.followers[id]?.position = position
-        if self.plan != .store { self.findSlowest() }
+        guard self.plan != .store else { return nil }
+        self.findSlowest()
+        self.trim()
+        return self.resumeIfDrained()
     }
 
     mutating func readHead(_ id: Int, waker: FillWaker) -> FillHead {
-        if case .pending = self.head { self.followers[id]?.wakes = waker }
+        guard let follower = self.followers[id] else { return self.head }
+        switch self.head {
+        case .pending: self.followers[id]?.wakes = waker
+        // Nothing of it has been sent: whoever can't have it any more can still go on its own.
+        case .shared(let response) where follower.isCutOff: return .unshared(response)
+        case .shared, .unshared, .validated, .failed: break
+        }
         return self.head
     }
 
@@ -230,12 +261,54 @@ struct FillState {
     private mutating func trim() {
         guard self.plan != .store else { return }
         self.chunks.drop(before: self.slowest?.position ?? self.chunks.end)
+        self.book()
+    }
+
+    // MARK: the budget
+
+    /// Books what has come to be held, where all of it is to be kept.
+    ///
+    /// - Returns: false if there is no room for it.
+    mutating func reserve() -> Bool {
+        let more: Int = self.chunks.footprint - self.booked
+        guard more > 0 else { return true }
+        guard self.budget.reserve(more) else { return false }
+        self.booked += more
+        return true
+    }
+
+    /// Books what is held, no more and no less.
+    private mutating func book() {
+        guard self.lease == nil else { return }
+        let more: Int = self.chunks.footprint - self.booked
+        self.budget.take(more)
+        self.budget.release(-more)
+        self.booked += more
+    }
+
+    /// The whole body, to be stored. Its memory is counted by its lease from now on, until the last reader is gone.
+    mutating func storedBody() -> StoredBody {
+        let chunks: [ByteBuffer] = self.chunks.compact()
+        self.book()
+        if self.chunks.footprint >= BodyLease.leastBytes {
+            self.lease = BodyLease(booked: self.booked, in: self.budget)
+        } else {
+            self.budget.release(self.booked)
+        }
+        self.booked = 0
+        return StoredBody(chunks: chunks, lease: self.lease)
+    }
+
+    /// The last one lets go of the fill.
+    mutating func letGo() {
+        self.budget.release(self.booked)
+        self.booked = 0
     }
 
     /// The writer's waker, if it was told to pause and need not any more.
     private mutating func resumeIfDrained() -> FillWaker? {
         guard self.isPaused, let resume = self.resume else { return nil }
-        if let slowest = self.slowest, self.chunks.end - slowest.position > self.window / 2 { return nil }
+        if let slowest = self.slowest, self.chunks.end - slowest.position > self.reach / 2 { return nil }
         self.isPaused = false
         return resume
     }

@@ -97,6 +97,7 @@ struct Ledger {
         self.enqueue(slot, cost: cost)
         entry.slot.store(slot, ordering: .relaxed)
         self.index(entry, at: slot)
+        entry.body.lease?.list()
         self.insertions += 1
         return victims
     }
@@ -120,6 +121,9 @@ struct Ledger {
         old.slot.store(-1, ordering: .relaxed)
         new.slot.store(slot, ordering: .relaxed)
         self.index(new, at: slot)
+        // In this order: the body is the same as a rule, and stays counted here.
+        new.body.lease?.list()
+        old.body.lease?.unlist()
         var victims: [CachedResponse] = []
         self.makeRoom(for: 0, account: Int32(account), victims: &victims)
         return victims
@@ -132,6 +136,7 @@ struct Ledger {
         self.unindex(entry, at: slot)
         self.dequeue(slot, cost: entry.cost)
         self.release(slot)
+        entry.body.lease?.unlist()
         return true
     }
 

@@ -16,13 +16,14 @@ final class MemoryStore: Sendable {
     let ledger: NIOLockedValueBox<Ledger>
     /// The number of purges so far: a copy of the log's, so that a fill can start without the ledger's lock.
     let generation = Atomic<UInt64>(0)
-    private let fillBytes = Atomic<Int>(0)
+    let fillBudget: FillBudget
     let disk: DiskStore?
 
     /// - Parameter disk: where what is stored here is written, too.
     init(limits: StoreLimits, disk: DiskStore? = nil) {
         self.limits = limits
         self.disk = disk
+        self.fillBudget = FillBudget(limit: limits.fillBytes)
         self.shards = (0..<Self.shardCount).map { _ in MemoryShard() }
         self.ledger = NIOLockedValueBox(Ledger(limits: limits))
         disk?.attach(self)
@@ -216,26 +217,11 @@ final class MemoryStore: Sendable {
         }
     }
 
-    // MARK: the budget for fills
-
     func mayHold(bodyLength: Int?) -> Bool {
         guard let bodyLength else { return true }
         return bodyLength <= self.limits.memoryObjectBytes
-            && self.fillBytes.load(ordering: .relaxed) + bodyLength <= self.limits.fillBytes
+            && self.fillBudget.bytes + bodyLength <= self.limits.fillBytes
     }
-
-    func reserveFillBytes(_ count: Int) -> Bool {
-        let now: Int = self.fillBytes.wrappingAdd(count, ordering: .relaxed).newValue
-        guard now > self.limits.fillBytes else { return true }
-        self.fillBytes.wrappingSubtract(count, ordering: .relaxed)
-        return false
-    }
-
-    func releaseFillBytes(_ count: Int) {
-        if count > 0 { self.fillBytes.wrappingSubtract(count, ordering: .relaxed) }
-    }
-
-    var reservedFillBytes: Int { self.fillBytes.load(ordering: .relaxed) }
 }
 
 extension StoredResponse {

@@ -170,7 +170,7 @@ final class CacheExchange {
         case .none:
             self.send(answer, body: nil, status: status, fetch: nil)
         case .whole:
-            let body = entry.body.chunks.map { CachedBody($0) } ?? CachedBody(reader(nil))
+            let body = entry.body.chunks.map { CachedBody($0, of: entry.body) } ?? CachedBody(reader(nil))
             self.send(answer, body: body, status: status, fetch: nil)
         case .range(let range):
             let body = CachedBody(reader(Int(range.lowerBound)..<Int(range.upperBound) + 1))

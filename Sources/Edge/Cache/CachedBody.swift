@@ -19,6 +19,7 @@ final class CachedBody {
     }
 
     private var pieces: CircularBuffer<Piece>
+    private var stored: StoredBody?
 
     /// Bytes at once: as much as a client is given before it is asked again whether it takes more.
     private static let step = 65_536
@@ -27,9 +28,10 @@ final class CachedBody {
         self.pieces = [.reader(reader)]
     }
 
-    /// What is in memory needs no reader.
-    init(_ chunks: [ByteBuffer]) {
+    /// What is in memory needs no reader, but is kept: the store counts a large body's memory until it is let go of.
+    init(_ chunks: [ByteBuffer], of body: StoredBody) {
         self.pieces = CircularBuffer(chunks.map { .bytes($0) })
+        self.stored = body
     }
 
     /// Several parts, with the text between them.
@@ -77,5 +79,6 @@ final class CachedBody {
     func cancel() {
         for case .reader(let reader) in self.pieces { reader.cancel() }
         self.pieces.removeAll()
+        self.stored = nil
     }
 }
