@@ -197,6 +197,35 @@ import Testing
         #expect(got.bytes.readableBytes == 65_536)
         #expect(try await store.fetch("30000") == nil)
         #expect(try await store.fetch("500") != nil, "small bodies stand in the index")
+        // What can't be read now isn't damaged.
+        await store.flush()
+        #expect(store.statistics.disk?.damages == 0)
+        #expect(store.statistics.disk?.entries == 3)
+        files.faults.withLockedValue { $0.failsReads = false }
+        #expect(try await store.fetch("30000") == Sample.body(30_000, seed: 30_000))
+        #expect(try await store.fetch("150000") == Sample.body(150_000, seed: 150_000))
+        await store.close()
+    }
+
+    /// No descriptors left, no rights, a disk that fails: nothing of that is said about the body.
+    @Test(arguments: [EMFILE, ENFILE, EIO, EACCES]) func aBodyThatCannotBeOpenedStays(code: CInt) async throws {
+        let stage: DiskStage = try await self.filledStage()
+        let files = FaultyFiles()
+        let store: ResponseStore = try stage.open(files: files)
+        files.faults.withLockedValue { $0.openError = code }
+        #expect(try await store.fetch("30000") == nil)
+        await store.flush()
+        #expect(store.statistics.disk?.damages == 0)
+        #expect(store.statistics.disk?.failures == 1)
+        #expect(store.statistics.disk?.entries == 3)
+        files.faults.withLockedValue { $0.openError = nil }
+        #expect(try await store.fetch("30000") == Sample.body(30_000, seed: 30_000))
+        // One that is gone is gone.
+        files.faults.withLockedValue { $0.openError = ENOENT }
+        #expect(try await store.fetch("150000") == nil)
+        await store.flush()
+        #expect(store.statistics.disk?.damages == 1)
+        #expect(store.statistics.disk?.entries == 2)
         await store.close()
     }
 

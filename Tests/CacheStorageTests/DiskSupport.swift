@@ -106,6 +106,8 @@ final class FaultyFiles: DiskFiles {
         var room: Int?
         var failsReads = false
         var failsRenames = false
+        /// What opening a file fails with.
+        var openError: CInt?
     }
 
     private let system = SystemFiles()
@@ -133,7 +135,12 @@ final class FaultyFiles: DiskFiles {
 
     func remove(_ path: String) { self.system.remove(path) }
 
-    func open(_ path: String) throws -> CInt { try self.system.open(path) }
+    func open(_ path: String) throws -> CInt {
+        if let code = self.faults.withLockedValue({ $0.openError }) {
+            throw DiskFileError(operation: "open", code: code)
+        }
+        return try self.system.open(path)
+    }
 
     func size(_ descriptor: CInt) throws -> Int { try self.system.size(descriptor) }
 

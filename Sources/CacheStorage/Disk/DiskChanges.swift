@@ -50,8 +50,12 @@ struct DiskChanges {
         var isMain: Bool
         var isFile: Bool
         var uses: Int
+        var marks: PurgeMarks
+        private var marksChecksum: Data
 
-        static let columns = "id, hash, cost, site, queue, file, uses"
+        static let columns = "id, hash, cost, site, queue, file, uses, stale, invalidated, marks"
+        /// The place of what comes behind them.
+        static let columnCount = 10
 
         init?(_ row: Row) {
             guard let id = Int64.fromDatabaseValue(row[0]) else { return nil }
@@ -62,7 +66,12 @@ struct DiskChanges {
             self.isMain = Int.fromDatabaseValue(row[4]) == 1
             self.isFile = Int.fromDatabaseValue(row[5]) != 0
             self.uses = min(max(Int.fromDatabaseValue(row[6]) ?? 0, 0), 3)
+            self.marks = PurgeMarks(
+                staleAt: Int64.fromDatabaseValue(row[7]), isInvalidated: Int.fromDatabaseValue(row[8]) != 0)
+            self.marksChecksum = Data.fromDatabaseValue(row[9]) ?? Data()
         }
+
+        var hasRightMarks: Bool { self.marksChecksum == DiskIndex.checksum(id: self.id, self.marks) }
     }
 
     // MARK: rows
@@ -92,12 +101,12 @@ struct DiskChanges {
         try database.cachedStatement(
             sql: """
                 INSERT INTO entry
-                (id, hash, site, uri, variant, metadata, sums, length, cost, file, turn, checksum)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                (id, hash, site, uri, variant, metadata, sums, length, cost, file, turn, marks, checksum)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
         ).execute(arguments: [
             row.id, hash, row.key.site, row.key.uri, row.variant, row.metadata, row.sums, row.length, row.cost,
-            row.body == nil ? 1 : 0, self.takeTurn(), checksum,
+            row.body == nil ? 1 : 0, self.takeTurn(), DiskIndex.checksum(id: row.id, PurgeMarks()), checksum,
         ])
         if let body = row.body {
             try database.cachedStatement(sql: "INSERT INTO body (id, bytes) VALUES (?, ?)")
@@ -123,9 +132,12 @@ struct DiskChanges {
         else { return }
         let checksum: Data = DiskIndex.checksum(id: id, key: key, metadata: metadata, sums: sums, length: length)
         try database.cachedStatement(
-            sql: "UPDATE entry SET variant = ?, metadata = ?, stale = NULL, invalidated = 0, checksum = ? WHERE id = ?"
+            sql: """
+                UPDATE entry SET variant = ?, metadata = ?, stale = NULL, invalidated = 0, marks = ?, checksum = ?
+                WHERE id = ?
+                """
         )
-        .execute(arguments: [variant, metadata, checksum, id])
+        .execute(arguments: [variant, metadata, DiskIndex.checksum(id: id, PurgeMarks()), checksum, id])
         try database.cachedStatement(sql: "DELETE FROM tag WHERE entry = ?").execute(arguments: [id])
         try self.writeTags(tags, id: id, database)
     }
@@ -211,7 +223,8 @@ struct DiskChanges {
             guard let end = rows.last.flatMap({ Int64.fromDatabaseValue($0[0]) }) else { return count }
             let meant: [Row] = rows.filter { row in
                 let key = CacheKey(
-                    site: String.fromDatabaseValue(row[3]) ?? "", uri: String.fromDatabaseValue(row[7]) ?? "")
+                    site: String.fromDatabaseValue(row[3]) ?? "",
+                    uri: String.fromDatabaseValue(row[Place.columnCount]) ?? "")
                 return scope.covers(key) == true
             }
             count += try self.apply(kind, meant, database)
@@ -220,18 +233,17 @@ struct DiskChanges {
     }
 
     private mutating func apply(_ kind: PurgeKind, _ rows: [Row], _ database: Database) throws -> Int {
-        switch kind {
-        case .remove: try self.delete(rows, database)
-        case .invalidate:
-            for id in rows.compactMap({ Int64.fromDatabaseValue($0[0]) }) {
-                try database.cachedStatement(sql: "UPDATE entry SET invalidated = 1 WHERE id = ?")
-                    .execute(arguments: [id])
+        for place in rows.compactMap({ Place($0) }) {
+            var marks: PurgeMarks = place.marks
+            // Damaged marks would get a checksum of their own: the row goes.
+            guard marks.add(kind), place.hasRightMarks else {
+                try self.delete(place, database)
+                continue
             }
-        case .markStale(let time):
-            for id in rows.compactMap({ Int64.fromDatabaseValue($0[0]) }) {
-                try database.cachedStatement(sql: "UPDATE entry SET stale = min(ifnull(stale, ?), ?) WHERE id = ?")
-                    .execute(arguments: [time, time, id])
-            }
+            try database.cachedStatement(sql: "UPDATE entry SET stale = ?, invalidated = ?, marks = ? WHERE id = ?")
+                .execute(arguments: [
+                    marks.staleAt, marks.isInvalidated ? 1 : 0, DiskIndex.checksum(id: place.id, marks), place.id,
+                ])
         }
         return rows.count
     }

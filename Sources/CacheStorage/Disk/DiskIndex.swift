@@ -8,7 +8,7 @@ internal import NIOCore
 /// A row bears a checksum over everything that is served from it, so that SQLite's own pages need no trust.
 enum DiskIndex {
     /// Raised with every change of the tables or of what the columns mean: an index of another version is made anew.
-    static let version = 1
+    static let version = 2
 
     /// Opens the index, and makes it if it is not there.
     ///
@@ -41,12 +41,13 @@ enum DiskIndex {
     }
 
     // entry: `id` is also the body file's name; `hash` is KeyFilter's; `variant` a hash of what Vary selected by; `stale`
-    // and `invalidated` what purges left; `queue` 0 small, 1 main; `turn` the order within it; `file` 0 if the body is in `body`.
+    // and `invalidated` what purges left, `marks` their checksum; `queue` 0 small, 1 main; `turn` the order within it; `file` 0 if the body is in `body`.
     private static let schema = """
         CREATE TABLE entry (
             id INTEGER PRIMARY KEY, hash INTEGER NOT NULL, site TEXT NOT NULL, uri TEXT NOT NULL,
             variant BLOB NOT NULL, metadata BLOB NOT NULL, sums BLOB NOT NULL, length INTEGER NOT NULL,
             cost INTEGER NOT NULL, file INTEGER NOT NULL, stale INTEGER, invalidated INTEGER NOT NULL DEFAULT 0,
+            marks BLOB NOT NULL,
             queue INTEGER NOT NULL DEFAULT 0, turn INTEGER NOT NULL, uses INTEGER NOT NULL DEFAULT 0,
             checksum BLOB NOT NULL
         );
@@ -70,6 +71,8 @@ enum DiskIndex {
         var cost: Int
         var isFile: Bool
         var marks: PurgeMarks
+        /// Of `marks`.
+        var marksChecksum: Data
         var isMain: Bool
         var uses: Int
         var checksum: Data
@@ -85,6 +88,9 @@ enum DiskIndex {
             guard expected == self.checksum, self.length >= 0 else {
                 throw DiskBody.Damage(description: "the row does not have its checksum")
             }
+            guard self.marksChecksum == DiskIndex.checksum(id: self.id, self.marks) else {
+                throw DiskBody.Damage(description: "what purges left on the row does not have its checksum")
+            }
             return self.marks.applied(to: try StoredResponse(decoding: ByteBuffer(bytes: self.metadata)))
         }
     }
@@ -94,7 +100,7 @@ enum DiskIndex {
         let statement: Statement = try database.cachedStatement(
             sql: """
                 SELECT entry.id, metadata, sums, length, cost, file, stale, invalidated, queue, uses, checksum,
-                body.bytes
+                body.bytes, marks
                 FROM entry LEFT JOIN body ON body.id = entry.id
                 WHERE hash = ? AND site = ? AND uri = ? ORDER BY entry.id DESC LIMIT \(DiskLimits.variantsPerKey)
                 """)
@@ -104,13 +110,14 @@ enum DiskIndex {
             // A corrupted page may hold anything in any column.
             guard let id = Int64.fromDatabaseValue(row[0]), let metadata = Data.fromDatabaseValue(row[1]),
                 let sums = Data.fromDatabaseValue(row[2]), let length = Int.fromDatabaseValue(row[3]),
-                let checksum = Data.fromDatabaseValue(row[10])
+                let checksum = Data.fromDatabaseValue(row[10]), let marksChecksum = Data.fromDatabaseValue(row[12])
             else { return nil }
             return StoredRow(
                 id: id, key: key, metadata: metadata, sums: sums, length: length,
                 cost: Int.fromDatabaseValue(row[4]) ?? 0, isFile: Int.fromDatabaseValue(row[5]) != 0,
                 marks: PurgeMarks(
                     staleAt: Int64.fromDatabaseValue(row[6]), isInvalidated: Int.fromDatabaseValue(row[7]) != 0),
+                marksChecksum: marksChecksum,
                 isMain: Int.fromDatabaseValue(row[8]) == 1, uses: Int.fromDatabaseValue(row[9]) ?? 0,
                 checksum: checksum, body: Data.fromDatabaseValue(row[11]))
         }
@@ -124,6 +131,15 @@ enum DiskIndex {
         for part in [Data(key.site.utf8), Data(key.uri.utf8), metadata, sums] {
             withUnsafeBytes(of: UInt32(truncatingIfNeeded: part.count).bigEndian) { content.append(contentsOf: $0) }
             content.append(part)
+        }
+        return BlockSums.sum(of: content)
+    }
+
+    /// Of what purges left on a row. Apart from the row's own, so that a purge needs to read no metadata.
+    static func checksum(id: Int64, _ marks: PurgeMarks) -> Data {
+        var content = Data("marks".utf8)
+        for number in [id, marks.staleAt ?? 0, marks.staleAt == nil ? 0 : 1, marks.isInvalidated ? 1 : 0] {
+            withUnsafeBytes(of: number.bigEndian) { content.append(contentsOf: $0) }
         }
         return BlockSums.sum(of: content)
     }
