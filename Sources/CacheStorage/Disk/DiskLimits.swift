@@ -34,6 +34,9 @@ public struct DiskLimits: Sendable {
     /// How long a look-up may take, in milliseconds. After that it counts as a miss.
     public var deadline: Int64
 
+    /// Purges waiting to be written at most; if there are more, the whole store is emptied instead.
+    var pendingPurges = 32_768
+
     public init(
         path: String, bytes: Int = 10 << 30, objectBytes: Int = 1 << 30, entries: Int = 1_000_000,
         minimumLifetime: Int64 = 10_000, shares: SiteShares = SiteShares(), pendingBytes: Int = 32 << 20,

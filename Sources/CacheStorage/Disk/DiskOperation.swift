@@ -15,6 +15,8 @@ enum DiskOperation: Sendable {
     case check(reason: String)
     /// `done` is told how many rows were meant, or that the purge is not on disk.
     case purge(PurgeScope, PurgeKind, generation: UInt64, done: (@Sendable (Result<Int, DiskStoreError>) -> Void)?)
+    /// Empties the store in the place of everything that waited, for there were too many purges among it.
+    case wipe(replacing: [DiskOperation])
     /// `done` is run when everything before is on disk, or has been given up.
     case barrier(@Sendable () -> Void)
 
@@ -22,6 +24,7 @@ enum DiskOperation: Sendable {
     var weight: Int {
         switch self {
         case .insert(let entry, _): entry.body.length
+        case .wipe(let replaced): replaced.reduce(0) { $0 + $1.weight }
         case .adopt, .refresh, .forget, .check, .purge, .barrier: 0
         }
     }
@@ -29,8 +32,17 @@ enum DiskOperation: Sendable {
     /// Whether it must not be given up when there are too many.
     var isVital: Bool {
         switch self {
-        case .purge, .barrier, .forget, .check: true
-        case .insert, .adopt, .refresh: false
+        case .purge, .barrier, .check, .wipe: true
+        case .insert, .adopt, .refresh, .forget: false
+        }
+    }
+
+    /// The key of a row that this writes or changes.
+    var rowKey: CacheKey? {
+        switch self {
+        case .insert(let entry, _), .refresh(let entry, _): entry.key
+        case .adopt(let row): row.key
+        case .forget, .check, .purge, .wipe, .barrier: nil
         }
     }
 }

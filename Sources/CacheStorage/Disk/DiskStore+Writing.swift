@@ -48,16 +48,6 @@ extension DiskStore {
         return !memory.isUntouched(entry.key, tags: entry.response.tags, since: generation)
     }
 
-    /// Carries a purge over to the disk.
-    func purge(
-        _ scope: PurgeScope, _ kind: PurgeKind, generation: UInt64,
-        done: (@Sendable (Result<Int, DiskStoreError>) -> Void)? = nil
-    ) {
-        if !self.enqueue(.purge(scope, kind, generation: generation, done: done)) {
-            done?(.failure(DiskStoreError(path: self.limits.path, reason: "the store is closed")))
-        }
-    }
-
     // MARK: the writing job
 
     /// Works until nothing waits any more. There is one at a time.
@@ -70,6 +60,7 @@ extension DiskStore {
                     let operation = state.queue.popFirst()
                 {
                     bytes += operation.weight
+                    state.waiting.began(operation)
                     batch.append(operation)
                 }
                 state.pendingBytes -= bytes
@@ -78,6 +69,11 @@ extension DiskStore {
             }
             if batch.isEmpty { return }
             self.write(batch)
+            // Not before: the filter knows of the rows now.
+            let rows: [UInt64] = Self.rows(of: batch)
+            self.state.withLockedValue { state in
+                for hash in rows { state.waiting.hasWritten(hash) }
+            }
         }
     }
 
@@ -122,6 +118,7 @@ extension DiskStore {
                             tags: entry.response.tags, database)
                     case .forget(let id): try changes.forget(id, database)
                     case .purge(let scope, let kind, _, _): purged.append(try changes.purge(scope, kind, database))
+                    case .wipe: _ = try changes.purge(.everything, .remove, database)
                     case .check, .barrier: break
                     }
                 }
@@ -198,6 +195,7 @@ extension DiskStore {
             case .purge(_, _, let generation, let done):
                 self.memory?.purgeIsOnDisk(generation)
                 done?(.success(purges.popFirst() ?? 0))
+            case .wipe(let replaced): self.giveUp(replaced, isWiped: true)
             case .barrier(let done): done()
             case .refresh, .forget, .check: break
             }
@@ -207,7 +205,12 @@ extension DiskStore {
     // MARK: failures
 
     private func failed(_ batch: [DiskOperation], _ error: any Error) {
-        let hasPurge: Bool = batch.contains { if case .purge = $0 { true } else { false } }
+        let hasPurge: Bool = batch.contains { operation in
+            switch operation {
+            case .purge, .wipe: true
+            case .insert, .adopt, .refresh, .forget, .check, .barrier: false
+            }
+        }
         if Self.isCorruption(error) {
             self.rebuild("the index is damaged", error)
         } else if hasPurge {
@@ -235,6 +238,7 @@ extension DiskStore {
                 if isWiped { self.memory?.purgeIsOnDisk(generation) }
                 let failure = DiskStoreError(path: self.limits.path, reason: "the purge can't be written")
                 done?(isWiped ? .success(0) : .failure(failure))
+            case .wipe(let replaced): self.giveUp(replaced, isWiped: isWiped)
             case .barrier(let done): done()
             case .refresh, .forget, .check: break
             }

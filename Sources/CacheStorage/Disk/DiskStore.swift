@@ -17,6 +17,7 @@ final class DiskStore: Sendable {
         var index: DatabasePool?
         var queue: Deque<DiskOperation> = []
         var pendingBytes = 0
+        var waiting = WaitingWork()
         var isWriting = false
         var nextID: Int64
         /// Milliseconds until which nothing is written, or 0.
@@ -137,11 +138,13 @@ final class DiskStore: Sendable {
     /// - Returns: false if too much is waiting.
     @discardableResult
     func enqueue(_ operation: DiskOperation, isLast: Bool = false, unless judge: () -> Bool = { false }) -> Bool {
+        let row: (key: CacheKey, hash: UInt64)? = operation.rowKey.map { ($0, KeyFilter.hash($0)) }
         let (accepted, starts): (Bool, Bool) = self.state.withLockedValue { state in
             guard !state.isClosed else { return (false, false) }
             state.isClosed = isLast
             if !operation.isVital {
-                guard state.pendingBytes + operation.weight <= self.limits.pendingBytes, state.queue.count < 65_536,
+                guard !state.waiting.isWiping, state.pendingBytes + operation.weight <= self.limits.pendingBytes,
+                    state.queue.count < 65_536,
                     !judge()
                 else {
                     state.figures.skippedWrites += 1
@@ -150,12 +153,17 @@ final class DiskStore: Sendable {
             }
             state.queue.append(operation)
             state.pendingBytes += operation.weight
+            if let row { state.waiting.willWrite(row.key, row.hash) }
             let starts: Bool = !state.isWriting
             state.isWriting = true
             return (true, starts)
         }
-        if starts { self.writers.submit { _ in self.writeAll() } }
+        if starts { self.startWriting() }
         return accepted
+    }
+
+    func startWriting() {
+        self.writers.submit { _ in self.writeAll() }
     }
 
     func takeID() -> Int64 {

@@ -38,7 +38,7 @@ struct PurgeLog {
     private var forgotten: UInt64 = 0
     /// The number of purges so far.
     private(set) var generation: UInt64 = 0
-    /// Purges that the disk's index doesn't have yet, in order.
+    /// Purges that wait to be written to the disk's index, in order. No more than the disk's queue takes.
     private var outstanding: Deque<UInt64> = []
 
     /// The number of the last purge before which the disk's index has them all.
@@ -77,8 +77,16 @@ struct PurgeLog {
         self.forgotten = max(self.forgotten, limit)
     }
 
+    /// They come in order, and those that need no writing right after they were numbered: so it is one of the first or of
+    /// the last as a rule, and the others are seldom many.
     mutating func isOnDisk(_ generation: UInt64) {
-        if let index = self.outstanding.firstIndex(of: generation) { self.outstanding.remove(at: index) }
+        var low = 0
+        var high: Int = self.outstanding.count
+        while low < high {
+            let middle: Int = (low + high) / 2
+            if self.outstanding[middle] < generation { low = middle + 1 } else { high = middle }
+        }
+        if low < self.outstanding.count, self.outstanding[low] == generation { self.outstanding.remove(at: low) }
     }
 
     /// What the purges after the first `generation` mean for a response.
