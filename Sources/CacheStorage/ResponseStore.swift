@@ -148,6 +148,27 @@ public final class ResponseStore: Sendable {
         self.memory.update(entry, with: response, since: generation)
     }
 
+    /// What the purges after the first `generation` have left of an entry that was looked up before them: itself, the same
+    /// with their marks, or nil. For those who keep an entry while they wait.
+    public func current(_ entry: CachedResponse, since generation: UInt64) -> CachedResponse? {
+        self.memory.current(entry, since: generation)
+    }
+
+    /// Whether no purge after the first `generation` means a response.
+    public func isUntouched(_ key: CacheKey, tags: [String], since generation: UInt64) -> Bool {
+        self.memory.isUntouched(key, tags: tags, since: generation)
+    }
+
+    /// Forgets one entry, and nothing else of its key. Not a purge: fills under way are not affected.
+    public func remove(_ entry: CachedResponse) {
+        // It may stand there under marks of a purge by now.
+        let present: [CachedResponse] = self.memory.find(entry.key, counts: false).filter {
+            $0.response.variant == entry.response.variant && $0.response.responseTime <= entry.response.responseTime
+        }
+        _ = self.memory.apply(.remove, to: present)
+        self.disk?.forget(entry)
+    }
+
     // MARK: purging
 
     /// Purges: from memory, from fills under way and from disk, for all event loops before it returns. `prefix`, `host`,

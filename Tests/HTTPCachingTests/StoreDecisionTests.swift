@@ -167,6 +167,38 @@ struct StoreDecisionTests {
         #expect(refusal([range, ("Cache-Control", "max-age=60")], status: 206, length: 5) == .partial)
     }
 
+    @Test func aPartIsAnAnswerOnlyWhereARangeWasSent() {
+        let part = response(
+            [("Cache-Control", "max-age=60"), ("Content-Range", "bytes 4-8/10")], status: 206, length: 5)
+        let filling = request([("Range", "bytes=4-8")])
+        #expect(!filling.originRequest().sendsRange)
+        guard case .refuse(.partial) = filling.decideStoring(part, key: key()) else {
+            Issue.record("stored")
+            return
+        }
+    }
+
+    @Test(
+        "What answers a range with an error",
+        arguments: [(200, nil), (416, .partial), (404, .partial), (301, .partial)] as [(Int, StoreRefusal?)])
+    func rangesThatFail(status: Int, reason: StoreRefusal?) {
+        let fresh = [("Cache-Control", "max-age=60")]
+        #expect(refusal(fresh, status: status, to: request([("Range", "bytes=-5")])) == reason)
+        #expect(refusal(fresh, status: status, to: request([("Range", "bytes=0-5")])) == nil)
+    }
+
+    @Test func anEndThatNothingVouchesForIsNotOne() {
+        let fields = [("Cache-Control", "max-age=60"), ("Content-Location", "/page")]
+        var cut = response(fields, length: nil)
+        cut.endIsCertain = false
+        for method: HTTPMethod in [.GET, .POST] {
+            guard case .refuse(.endNotCertain) = request(method: method).decideStoring(cut, key: key()) else {
+                Issue.record("\(method): stored")
+                continue
+            }
+        }
+    }
+
     @Test func tagsAreCollected() throws {
         let response = try stored([
             ("Cache-Control", "max-age=60"), ("Surrogate-Key", "one  two\tthree"), ("Cache-Tag", "two, four five,,"),

@@ -30,6 +30,7 @@ func stored(
     _ fields: [(String, String)], status: Int = 200, length: Int64? = 10, to asked: CacheRequest = request(),
     sourceLocation: SourceLocation = #_sourceLocation
 ) throws -> StoredResponse {
+    let asked = forwardingRanges(asked, if: status == 206)
     let decision = asked.decideStoring(response(fields, status: status, length: length), key: key())
     guard case .store(let stored, _) = decision else {
         Issue.record("\(decision)", sourceLocation: sourceLocation)
@@ -38,11 +39,20 @@ func stored(
     return stored
 }
 
+/// The same request at a site that never fetches everything for a range: parts answer nothing else.
+private func forwardingRanges(_ asked: CacheRequest, if isPart: Bool) -> CacheRequest {
+    guard isPart else { return asked }
+    var rule = asked.rule
+    rule.fillsRangesBefore = -1
+    return CacheRequest(method: asked.method, fields: asked.fields, rule: rule)
+}
+
 struct NotStored: Error {}
 
 func refusal(
     _ fields: [(String, String)], status: Int = 200, length: Int64? = 10, to asked: CacheRequest = request()
 ) -> StoreRefusal? {
+    let asked = forwardingRanges(asked, if: status == 206)
     let decision = asked.decideStoring(response(fields, status: status, length: length), key: key())
     if case .refuse(let reason) = decision { return reason }
     return nil

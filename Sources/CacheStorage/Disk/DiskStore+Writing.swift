@@ -41,6 +41,12 @@ extension DiskStore {
         self.enqueue(.refresh(entry, id: id)) { self.isTouched(entry, since: generation) }
     }
 
+    /// Removes a response, if the disk has it or is about to.
+    func forget(_ entry: CachedResponse) {
+        let id: Int64 = entry.diskRowID
+        if id != 0 { self.enqueue(.forget(id: id)) }
+    }
+
     /// Whether a purge came since an entry was compared with those before. It may be ahead of the entry in the queue, and
     /// would not find it; so the entry stays out.
     private func isTouched(_ entry: CachedResponse, since generation: UInt64) -> Bool {

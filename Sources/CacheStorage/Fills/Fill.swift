@@ -126,8 +126,9 @@ public final class Fill: Sendable {
         return result
     }
 
-    func validated(_ old: CachedResponse, response: StoredResponse) -> CachedResponse {
-        let entry: CachedResponse = self.store.update(old, with: response, since: self.generation)
+    func validated(_ old: CachedResponse, response: StoredResponse, since generation: UInt64) -> CachedResponse {
+        let entry: CachedResponse = self.store.update(
+            old, with: response, since: min(self.generation, generation))
         self.store.detach(self)
         self.wake(self.state.withLockedValue { $0.validated(entry) })
         return entry

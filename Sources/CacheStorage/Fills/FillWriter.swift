@@ -55,10 +55,14 @@ public final class FillWriter: Sendable {
     /// The origin confirmed `old` (304): `response` is its metadata brought up to date. Replaces it in the store, unless
     /// a purge came in between, and hands the result to those who joined. Ends the fill.
     ///
+    /// - Parameter generation: the store's `generation` from before `old` was looked up. Purges count from there, or from
+    ///   the fill's beginning if that was earlier.
     /// - Returns: what to serve the leader's own request from.
     @discardableResult
-    public func validated(_ old: CachedResponse, response: StoredResponse) -> CachedResponse {
-        self.fill.validated(old, response: response)
+    public func validated(
+        _ old: CachedResponse, response: StoredResponse, since generation: UInt64 = .max
+    ) -> CachedResponse {
+        self.fill.validated(old, response: response, since: generation)
     }
 
     /// The rest will not come. Nothing is stored; followers are told that what they have is truncated.

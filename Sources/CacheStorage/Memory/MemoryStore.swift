@@ -108,7 +108,8 @@ final class MemoryStore: Sendable {
         var judged: UInt64?
         let result: CachedResponse = self.ledger.withLockedValue { ledger in
             var entry: CachedResponse = fresh
-            switch ledger.log.verdict(since: generation, key: old.key, tags: response.tags) {
+            let tags: [String] = old.response.tags + response.tags
+            switch ledger.log.verdict(since: generation, key: old.key, tags: tags) {
             case .untouched: break
             case .removed: return entry
             case .marked(let marks): entry = entry.marked(marks)
@@ -139,6 +140,19 @@ final class MemoryStore: Sendable {
     /// Whether no purge after the first `generation` means a response.
     func isUntouched(_ key: CacheKey, tags: [String], since generation: UInt64) -> Bool {
         self.ledger.withLockedValue { $0.log.verdict(since: generation, key: key, tags: tags) == .untouched }
+    }
+
+    /// What the purges after the first `generation` have left of an entry: itself, the same with their marks, or nil.
+    func current(_ entry: CachedResponse, since generation: UInt64) -> CachedResponse? {
+        guard self.generation.load(ordering: .acquiring) > generation else { return entry }
+        let verdict: PurgeLog.Verdict = self.ledger.withLockedValue {
+            $0.log.verdict(since: generation, key: entry.key, tags: entry.response.tags)
+        }
+        switch verdict {
+        case .untouched: return entry
+        case .removed: return nil
+        case .marked(let marks): return entry.marked(marks)
+        }
     }
 
     func takeDiskUses() -> [Int64] { self.ledger.withLockedValue { $0.takeDiskUses() } }

@@ -2,6 +2,14 @@ import HTTPCaching
 import HTTPForwarding
 import NIOHTTP1
 
+extension OriginClient {
+    /// Whether a body that arrives so is whole when it ends without an error. Where the end of the connection is the end
+    /// of the body, one that broke off looks whole, unless TLS tells them apart.
+    func vouchesForEnd(of framing: BodyFraming) -> Bool {
+        framing != .untilClose || self.configuration.scheme == .https
+    }
+}
+
 extension ForwardedResponse {
     /// A response of the cache's in the form that the client's protocol version has.
     ///

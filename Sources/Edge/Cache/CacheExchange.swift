@@ -36,8 +36,18 @@ final class CacheExchange {
     private var fallback: CachedResponse?
     /// How often a request that this one waited for has failed.
     private var failures = 0
-    private var wasCollapsed = false
+    /// How often it has gone on for itself, or for others, after it had waited for another.
+    private var departures = 0
+    /// Whom it has waited for; only while it waits.
+    private var followed: [Fill] = []
+    /// The purges that had taken place when `fallback` was looked up.
+    private(set) var generation: UInt64 = 0
+    private var isPumping = false
+    private var pumpsAgain = false
     private var requestTime: Int64 = 0
+
+    /// Beyond that, a request that finds nothing for itself in what it waited for asks the origin alone.
+    private static let maximumDepartures = 2
 
     init(_ forwarded: ForwardedRequest, exchange: ProxyExchange, cache: SiteCache, client: OriginClient) {
         self.forwarded = forwarded
@@ -62,6 +72,7 @@ final class CacheExchange {
     func begin() {
         let now = self.cache.clock()
         self.requestTime = now
+        self.generation = self.cache.store.generation
         if self.forwarded.body != .none || self.forwarded.upgrades { return self.goDirectly(.method, now: now) }
         self.decide(self.cache.store.lookup(self.key), asksDisk: true, now: now)
     }
@@ -96,7 +107,7 @@ final class CacheExchange {
             CacheFetch.revalidate(entry, for: self, client: self.client)
             self.serve(entry, hit, now: now)
         case .validate(let index, let reason):
-            self.goToOrigin(reason, validating: variants[index], fallback: variants[index], variants, now: now)
+            self.goToOrigin(reason, validates: true, fallback: variants[index], variants, now: now)
         case .fetch(let reason, let superseded):
             switch reason {
             case .bypass, .method: return self.goDirectly(reason, now: now)
@@ -104,7 +115,7 @@ final class CacheExchange {
             }
             if asksDisk, self.cache.store.mayBeOnDisk(self.key, besides: variants) { return self.askDisk() }
             self.goToOrigin(
-                reason, validating: nil, fallback: superseded.map { variants[$0] }, variants, now: now)
+                reason, validates: false, fallback: superseded.map { variants[$0] }, variants, now: now)
         case .unavailable:
             if asksDisk, self.cache.store.mayBeOnDisk(self.key, besides: variants) { return self.askDisk() }
             self.state = .over
@@ -117,6 +128,7 @@ final class CacheExchange {
 
     private func askDisk() {
         self.state = .loading
+        self.generation = self.cache.store.generation
         self.cache.store.load(self.key, on: self.client.eventLoop).assumeIsolated().whenComplete { result in
             guard case .loading = self.state else { return }
             self.state = .idle
@@ -205,6 +217,7 @@ final class CacheExchange {
     private func send(_ answer: Answer, body: CachedBody?, status: String?, fetch: CacheFetch?) {
         let response = ForwardedResponse(
             answer, to: self.forwarded, closing: self.exchange.isLastRequest, status: status)
+        self.followed = []
         self.exchange.cacheHead(response)
         guard let body else {
             self.state = .over
@@ -215,11 +228,24 @@ final class CacheExchange {
         self.pump()
     }
 
+    /// A flush may say from within that the client takes more, and so lead here again: then it is done after that.
     private func pump() {
+        guard !self.isPumping else { return self.pumpsAgain = true }
+        self.isPumping = true
+        defer { self.isPumping = false }
+        repeat {
+            self.pumpsAgain = false
+            self.sendMore()
+        } while self.pumpsAgain
+    }
+
+    private func sendMore() {
         guard case .sending(let body, let fetch) = self.state else { return }
         let exchange = self.exchange
         let progress = body.pump(
             isWritable: { exchange.isWritable }, send: { exchange.originBody($0) }, flush: { exchange.flush() })
+        // The client may have gone at a flush.
+        guard case .sending = self.state else { return }
         switch progress {
         case .blocked, .pending:
             exchange.originReadComplete()
@@ -262,25 +288,27 @@ final class CacheExchange {
     // MARK: Going to the origin
 
     private func goToOrigin(
-        _ reason: ForwardReason, validating: CachedResponse?, fallback: CachedResponse?, _ variants: [CachedResponse],
-        now: Int64
+        _ reason: ForwardReason, validates: Bool, fallback: CachedResponse?, _ variants: [CachedResponse], now: Int64
     ) {
         self.reason = reason
         self.fallback = fallback
         // HEAD brings no body to store, and may tell that a stored one is out of date.
         guard self.request.method == .GET else { return self.goDirectly(reason, now: now) }
         let selectors = variants.first?.response.variant.selectors ?? []
-        self.takeOff(selectors: selectors, validating: validating, now: now)
+        self.takeOff(selectors: selectors, validates: validates, now: now)
     }
 
-    private func takeOff(selectors: [VariantKey.Selector], validating: CachedResponse?, now: Int64) {
-        guard self.request.mayWait(self.reason) else { return self.lead(nil, validating: validating) }
+    /// - Parameter validates: whether the origin is asked about `fallback`.
+    private func takeOff(selectors: [VariantKey.Selector], validates: Bool, now: Int64) {
+        guard self.request.mayWait(self.reason) else { return self.lead(nil, validates: validates) }
         let variant = SiteCache.flightVariant(of: self.request, selectors: selectors)
         switch self.cache.store.flight(for: self.key, variant: variant, now: now) {
-        case .lead(let writer): self.lead(writer, validating: validating)
-        case .alone: self.lead(nil, validating: validating)
+        case .lead(let writer): self.lead(writer, validates: validates)
+        case .alone: self.lead(nil, validates: validates)
         case .join(let fill):
-            self.wasCollapsed = true
+            // It has shown what it brings, and that was nothing for this request.
+            if self.followed.contains(where: { $0 === fill }) { return self.lead(nil, validates: validates) }
+            self.followed.append(fill)
             let follower = fill.follow(on: self.client.eventLoop, wake: self.wake)
             self.state = .waiting(follower, nil)
             self.followerHasNews(follower)
@@ -288,14 +316,17 @@ final class CacheExchange {
     }
 
     /// - Parameter writer: nil: nobody can join.
-    private func lead(_ writer: FillWriter?, validating: CachedResponse?) {
+    private func lead(_ writer: FillWriter?, validates: Bool) {
         let isShared = writer != nil
         let writer = writer ?? self.cache.store.soloFill(for: self.key)
+        self.followed = []
+        // Now that there is the fill, since later purges find that.
+        self.noticePurges()
         let follower = writer.fill.follow(on: self.client.eventLoop, wake: self.wake)
         let fetch = CacheFetch(
             .init(
-                request: self.request, forwarded: self.forwarded, key: self.key, validating: validating,
-                fallback: self.fallback, isShared: isShared),
+                request: self.request, forwarded: self.forwarded, key: self.key,
+                validating: validates ? self.fallback : nil, generation: self.generation, isShared: isShared),
             writer: writer, cache: self.cache, client: self.client, leader: self)
         self.state = .waiting(follower, fetch)
         fetch.begin()
@@ -361,6 +392,7 @@ final class CacheExchange {
     ///
     /// - Returns: false if the failure has to be passed on.
     func fetchMayUseStale(status: Int?, now: Int64) -> Bool {
+        self.noticePurges()
         guard case .waiting(let follower, _) = self.state, let fallback,
             self.request.staleIfError(fallback.response, at: 0, status: status, now: now) != nil
         else { return false }
@@ -419,10 +451,14 @@ final class CacheExchange {
         case .serve:
             break
         case .lead:
-            self.takeOff(selectors: selectors, validating: self.validatable, now: now)
+            self.departures += 1
+            self.noticePurges()
+            guard self.departures <= Self.maximumDepartures else { return self.lead(nil, validates: self.mayValidate) }
+            self.takeOff(selectors: selectors, validates: self.mayValidate, now: now)
         case .goAlone:
-            self.lead(nil, validating: self.validatable)
+            self.lead(nil, validates: self.mayValidate)
         case .fail:
+            self.noticePurges()
             if self.serveStale(self.fallback, origin: nil, now: now) { return }
             self.state = .over
             self.outcome = CacheOutcome(word: .failed, reason: "collapsed")
@@ -430,11 +466,19 @@ final class CacheExchange {
         }
     }
 
-    private var validatable: CachedResponse? {
+    private var mayValidate: Bool {
         guard case .stale = self.reason, let fallback, fallback.response.hasValidator,
             case .complete = fallback.response.extent
-        else { return nil }
-        return fallback
+        else { return false }
+        return true
+    }
+
+    /// Purges that came since the look-up hold for what it found, too.
+    private func noticePurges() {
+        guard let fallback else { return }
+        let generation = self.cache.store.generation
+        self.fallback = self.cache.store.current(fallback, since: self.generation)
+        self.generation = generation
     }
 
     // MARK: The direct way
@@ -450,7 +494,9 @@ final class CacheExchange {
             ? response.head.headers.first(name: "Content-Length").flatMap { Int64($0) } : response.originBody.length
         let arrived = OriginResponse(
             status: status, fields: response.head.headers, bodyLength: length, requestTime: self.requestTime,
-            responseTime: now)
+            responseTime: now, endIsCertain: self.client.vouchesForEnd(of: response.originBody))
+        var storable: StoredResponse?
+        if case .direct = self.state, self.request.method == .POST { storable = self.storable(arrived) }
         for key in Invalidation.keys(
             method: self.request.method, status: status, fields: arrived.fields, key: self.key,
             query: self.cache.policy.query)
@@ -458,8 +504,7 @@ final class CacheExchange {
             self.cache.store.purge(.key(key), .invalidate)
         }
         if self.request.method == .HEAD { self.updateByHEAD(arrived, now: now) }
-        var stored: StoredResponse?
-        if case .direct = self.state, self.request.method == .POST { stored = self.storeFromPOST(arrived) }
+        let stored: StoredResponse? = storable.flatMap { self.store($0) }
         self.request.rule.responseFields.apply(to: &response.head.headers)
         if let writer = self.cache.status {
             let event = CacheStatus.Event.forwarded(
@@ -469,22 +514,29 @@ final class CacheExchange {
     }
 
     private func updateByHEAD(_ response: OriginResponse, now: Int64) {
-        let generation = self.cache.store.generation
         for entry in self.cache.store.lookup(self.key) {
             switch self.request.update(entry.response, withHEAD: response) {
             case .unaffected: break
             case .renewed(let renewed), .invalidated(let renewed):
-                self.cache.store.update(entry, with: renewed, since: generation)
+                self.cache.store.update(entry, with: renewed, since: self.generation)
             }
         }
     }
 
     /// A response to POST that says that it is what GET would bring, and for how long it is fresh (RFC 9110 §9.3.3).
-    private func storeFromPOST(_ response: OriginResponse) -> StoredResponse? {
+    /// Asked before the store hears of what the request itself makes invalid.
+    private func storable(_ response: OriginResponse) -> StoredResponse? {
         let decision = self.request.decideStoring(response, key: self.key, query: self.cache.policy.query)
-        guard case .store(let stored, _) = decision else { return nil }
+        guard case .store(let stored, _) = decision,
+            self.cache.store.isUntouched(self.key, tags: stored.tags, since: self.generation)
+        else { return nil }
+        return stored
+    }
+
+    private func store(_ stored: StoredResponse) -> StoredResponse? {
         let writer = self.cache.store.soloFill(for: self.key)
-        guard writer.begin(stored) == .store else {
+        let maximum = Int(clamping: self.request.rule.maximumObjectBytes)
+        guard writer.begin(stored, maximumBytes: maximum) == .store else {
             writer.fail(.abandoned)
             return nil
         }
@@ -494,7 +546,13 @@ final class CacheExchange {
 
     func passing(_ bytes: ByteBuffer) {
         guard case .direct(let writer?) = self.state else { return }
-        _ = writer.append(bytes)
+        switch writer.append(bytes) {
+        case .proceed: break
+        case .pause, .unwanted:
+            // It goes at the client's pace. Where that is too fast for the store, or the body too long, it goes without.
+            self.state = .direct(nil)
+            writer.fail(.cutOff)
+        }
     }
 
     func passedWhole() {

@@ -19,8 +19,8 @@ final class CacheFetch: OriginReceiver {
         var forwarded: ForwardedRequest
         var key: CacheKey
         var validating: CachedResponse?
-        /// What may be served if the origin fails.
-        var fallback: CachedResponse?
+        /// The purges that had taken place when `validating` was looked up.
+        var generation: UInt64
         /// Others may wait for it.
         var isShared: Bool
     }
@@ -79,15 +79,19 @@ final class CacheFetch: OriginReceiver {
         case .lead(let leading): writer = leading
         case .alone: writer = cache.store.soloFill(for: exchange.key)
         }
+        // Now that there is the fill, since later purges find that.
+        let generation = cache.store.generation
+        guard let entry = cache.store.current(entry, since: exchange.generation) else { return }
         guard cache.enterUnattended() else { return }
         cache.metrics.revalidatesInBackground()
         var forwarded = exchange.forwarded
         forwarded.head.method = .GET
+        forwarded.head.headers = request.fields
         forwarded.clientPersists = true
         let fetch = CacheFetch(
             Job(
-                request: request, forwarded: forwarded, key: exchange.key, validating: entry, fallback: nil,
-                isShared: true),
+                request: request, forwarded: forwarded, key: exchange.key, validating: entry,
+                generation: generation, isShared: true),
             writer: writer, cache: cache, client: client, leader: nil)
         fetch.isUnattended = true
         fetch.giveUpAt = .now() + Self.unattendedTime
@@ -154,16 +158,17 @@ final class CacheFetch: OriginReceiver {
             origin.connectionPersists = response.originPersists
             let arrived = OriginResponse(
                 status: head.status, fields: response.head.headers, bodyLength: response.originBody.length,
-                requestTime: self.requestTime, responseTime: self.cache.clock())
+                requestTime: self.requestTime, responseTime: self.cache.clock(),
+                endIsCertain: self.client.vouchesForEnd(of: response.originBody))
             if head.status == .notModified, question.validates, let old = self.job.validating {
                 self.confirmed(old, by: arrived)
             } else {
-                self.answered(arrived, head, framing: response.originBody)
+                self.answered(arrived, head, to: question)
             }
         }
     }
 
-    private func answered(_ arrived: OriginResponse, _ head: HTTPResponseHead, framing: BodyFraming) {
+    private func answered(_ arrived: OriginResponse, _ head: HTTPResponseHead, to question: OriginRequest) {
         let now = arrived.responseTime
         if let leader, leader.fetchMayUseStale(status: Int(head.status.code), now: now) {
             self.leader = nil
@@ -172,9 +177,8 @@ final class CacheFetch: OriginReceiver {
             self.cache.metrics.fill(.failed)
             return self.drain()
         }
-        var decision = self.job.request.decideStoring(arrived, key: self.job.key, query: self.cache.policy.query)
-        // Where the end of the connection is the end of the body, one that broke off looks whole.
-        if framing == .untilClose, self.client.configuration.scheme == .http { decision = .refuse(.endNotCertain) }
+        let decision = self.job.request.decideStoring(
+            arrived, to: question, key: self.job.key, query: self.cache.policy.query)
         switch decision {
         case .store(let stored, let withheld):
             let plan = self.writer.begin(
@@ -191,15 +195,7 @@ final class CacheFetch: OriginReceiver {
 
     /// The response is for the leader alone.
     private func isOurs(_ arrived: OriginResponse, _ head: HTTPResponseHead, refusal: StoreRefusal) {
-        self.writer.beginUnshared(
-            StoredResponse(
-                status: head.status, fields: [:], requestTime: arrived.requestTime, responseTime: arrived.responseTime,
-                variant: .invariant, extent: .complete(length: nil),
-                freshness: Freshness(initialAge: 0, lifetime: 0, source: .none), tags: []))
-        // An error says nothing about later responses.
-        if self.job.isShared, head.status.code < 500 {
-            self.cache.store.markUnshared(self.job.key, until: arrived.responseTime + Collapsing.memory)
-        }
+        self.tellUnshared(arrived, refusal)
         let origin = self.origin
         self.origin = nil
         self.state = .over
@@ -212,23 +208,43 @@ final class CacheFetch: OriginReceiver {
         self.finished()
     }
 
+    /// Those who wait go on by themselves.
+    private func tellUnshared(_ arrived: OriginResponse, _ refusal: StoreRefusal) {
+        self.writer.beginUnshared(
+            StoredResponse(
+                status: arrived.status, fields: [:], requestTime: arrived.requestTime,
+                responseTime: arrived.responseTime, variant: .invariant, extent: .complete(length: nil),
+                freshness: Freshness(initialAge: 0, lifetime: 0, source: .none), tags: []))
+        // An error says nothing about later responses, and what a request forbids says nothing about other requests.
+        switch refusal {
+        case .authorization, .requestNoStore, .bypass: return
+        default: break
+        }
+        if self.job.isShared, arrived.status.code < 500 {
+            self.cache.store.markUnshared(self.job.key, until: arrived.responseTime + Collapsing.memory)
+        }
+    }
+
     private func confirmed(_ old: CachedResponse, by arrived: OriginResponse) {
         let now = arrived.responseTime
         switch self.job.request.freshen(old.response, with: arrived) {
         case .renewed(let renewed, let withheld):
-            let entry = self.writer.validated(old, response: renewed)
+            let entry = self.writer.validated(old, response: renewed, since: self.job.generation)
             let leader = self.leader
             self.drain()
             leader?.fetchValidated(entry, as: renewed, withheld: withheld, refusal: nil, now: now)
         case .onlyOnce(let renewed, let withheld, let refusal):
-            self.cache.store.purge(.key(self.job.key), .remove)
-            self.writer.fail(.originFailed(refusal.rawValue))
+            // Not by a purge of the key: that would hold for other variants, and for fills that know better.
+            self.cache.store.remove(old)
+            self.tellUnshared(arrived, refusal)
+            self.writer.fail(.abandoned)
             let leader = self.leader
             self.drain()
             leader?.fetchValidated(old, as: renewed, withheld: withheld, refusal: refusal, now: now)
         case .mismatch:
             // The origin speaks of something else than what was asked about.
-            self.cache.store.purge(.key(self.job.key), .remove)
+            // A purge of the key would keep this fill's own response out.
+            self.cache.store.remove(old)
             self.job.validating = nil
             self.origin?.cancel()
             self.begin()

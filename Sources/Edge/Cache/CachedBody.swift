@@ -49,11 +49,13 @@ final class CachedBody {
     /// - Parameter flush: TLS takes whatever is written, and says only at a flush that it was too much.
     func pump(isWritable: () -> Bool, send: (ByteBuffer) -> Void, flush: () -> Void) -> Progress {
         var unflushed = 0
-        while let piece = self.pieces.first {
+        while true {
             if unflushed >= Self.step {
                 flush()
                 unflushed = 0
             }
+            // Looked for after the flush, from within which the client may go away.
+            guard let piece = self.pieces.first else { return .end }
             guard isWritable() else { return .blocked }
             switch piece {
             case .bytes(let bytes):
@@ -73,7 +75,6 @@ final class CachedBody {
                 }
             }
         }
-        return .end
     }
 
     func cancel() {

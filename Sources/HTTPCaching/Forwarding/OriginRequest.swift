@@ -10,6 +10,8 @@ public struct OriginRequest: Sendable {
     public var fillsRange: Bool
     /// A 304 answers the cache's own question: see `CacheRequest.freshen`. Otherwise it is for the client.
     public var validates: Bool
+    /// It goes out with a `Range` of the client's: only then is a part of a response an answer to it.
+    public var sendsRange: Bool
 
     public func apply(to fields: inout HTTPHeaders) {
         for name in self.removed { fields.remove(name: name) }
@@ -33,20 +35,28 @@ extension CacheRequest {
             }
             return OriginRequest(
                 removed: Self.conditions + Self.rangeFields, added: added, fillsRange: self.ranges != nil,
-                validates: true)
+                validates: true, sendsRange: false)
         }
         // What won't be stored goes through as the client sent it.
         guard self.bypass == nil, self.method == .GET, !self.directives.noStore, !self.hasAuthorization else {
-            return .untouched
+            return self.untouched
         }
         guard let ranges else {
             // The client's conditions would bring a 304 that says nothing to others; they are judged here instead.
             return OriginRequest(
-                removed: Self.conditions + Self.rangeFields, added: [], fillsRange: false, validates: false)
+                removed: Self.conditions + Self.rangeFields, added: [], fillsRange: false, validates: false,
+                sendsRange: false)
         }
-        guard self.rule.fills(ranges) else { return .untouched }
+        guard self.rule.fills(ranges) else { return self.untouched }
         return OriginRequest(
-            removed: Self.conditions + Self.rangeFields, added: [], fillsRange: true, validates: false)
+            removed: Self.conditions + Self.rangeFields, added: [], fillsRange: true, validates: false,
+            sendsRange: false)
+    }
+
+    private var untouched: OriginRequest {
+        OriginRequest(
+            removed: [], added: [], fillsRange: false, validates: false,
+            sendsRange: self.fields.contains(name: "Range"))
     }
 
     private static let conditions = ["if-none-match", "if-modified-since"]
@@ -62,10 +72,6 @@ extension CacheRequest {
         for name in Self.conditions + Self.rangeFields { fields.remove(name: name) }
         return CacheRequest(method: .GET, fields: fields, rule: self.rule)
     }
-}
-
-extension OriginRequest {
-    static let untouched = OriginRequest(removed: [], added: [], fillsRange: false, validates: false)
 }
 
 extension CacheRule {

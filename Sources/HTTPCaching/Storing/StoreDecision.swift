@@ -28,9 +28,10 @@ public enum StoreRefusal: String, Error, Sendable, CaseIterable {
     case tooLarge = "too-large"
     /// More fields, or larger ones, than the store keeps.
     case tooManyFields = "too-many-fields"
-    /// A 206 that is none of the kind that is kept (docs/caching.md).
+    /// A 206 that is none of the kind that is kept (docs/caching.md) or that nobody asked for, and whatever else than 200
+    /// answers a request for a range.
     case partial = "partial"
-    /// The body ends where the connection does, and nothing vouches for that being its end: for the caller to find out.
+    /// The body ends where the connection does, and nothing vouches for that being its end.
     case endNotCertain = "end-not-certain"
 }
 
@@ -44,15 +45,20 @@ public struct OriginResponse: Sendable {
     /// Milliseconds since 1970 UTC: when the request was sent, when the head arrived.
     public var requestTime: Int64
     public var responseTime: Int64
+    /// Whether a body that breaks off can be told from one that ends. Not so where the end of a connection without TLS is
+    /// the end of the body.
+    public var endIsCertain: Bool
 
     public init(
-        status: HTTPResponseStatus, fields: HTTPHeaders, bodyLength: Int64?, requestTime: Int64, responseTime: Int64
+        status: HTTPResponseStatus, fields: HTTPHeaders, bodyLength: Int64?, requestTime: Int64, responseTime: Int64,
+        endIsCertain: Bool = true
     ) {
         self.status = status
         self.fields = fields
         self.bodyLength = bodyLength
         self.requestTime = requestTime
         self.responseTime = responseTime
+        self.endIsCertain = endIsCertain
     }
 }
 
@@ -61,20 +67,21 @@ extension CacheRequest {
     /// key.
     ///
     /// - Parameters:
+    ///   - sent: how it was forwarded; nil: as `originRequest()` has it.
     ///   - key: the request's.
     ///   - query: the site's rules, to compare `Content-Location` with the key where the request was a POST.
     public func decideStoring(
-        _ response: OriginResponse, key: CacheKey, query: QueryRules = QueryRules()
+        _ response: OriginResponse, to sent: OriginRequest? = nil, key: CacheKey, query: QueryRules = QueryRules()
     ) -> StoreDecision {
         do throws(StoreRefusal) {
-            return try self.storing(response, key: key, query: query)
+            return try self.storing(response, to: sent ?? self.originRequest(), key: key, query: query)
         } catch {
             return .refuse(error)
         }
     }
 
     private func storing(
-        _ response: OriginResponse, key: CacheKey, query: QueryRules
+        _ response: OriginResponse, to sent: OriginRequest, key: CacheKey, query: QueryRules
     ) throws(StoreRefusal) -> StoreDecision {
         guard self.bypass == nil else { throw .bypass }
         let code = Int(response.status.code)
@@ -92,7 +99,10 @@ extension CacheRequest {
         default: throw .method
         }
         try self.check(code, facts)
-        let extent = try self.extent(of: response, facts: facts)
+        // What an error says about a range, it doesn't say about the whole.
+        if sent.sendsRange, self.method == .GET, code != 200, code != 206 { throw .partial }
+        let extent = try self.extent(of: response, isAskedFor: sent.sendsRange, facts: facts)
+        guard response.endIsCertain else { throw .endNotCertain }
         guard let variant = VariantKey(response: response.fields, request: self.fields) else { throw .varyStar }
 
         let freshness = FreshnessDecision.decide(
@@ -144,8 +154,10 @@ extension CacheRequest {
         }
     }
 
-    private func extent(of response: OriginResponse, facts: ResponseFacts) throws(StoreRefusal) -> StoredResponse.Extent
-    {
+    /// - Parameter isAskedFor: whether a range was.
+    private func extent(
+        of response: OriginResponse, isAskedFor: Bool, facts: ResponseFacts
+    ) throws(StoreRefusal) -> StoredResponse.Extent {
         if let length = response.bodyLength, length > self.rule.maximumObjectBytes { throw .tooLarge }
         guard response.status.code == 206 else {
             if response.status.code == 204 { return .complete(length: 0) }
@@ -154,7 +166,8 @@ extension CacheRequest {
         // Kept: one part, with a length that agrees, in answer to a plain range, and fresh because the origin says so.
         // Parts are never combined, so that no validator is needed to tell whether they fit.
         let ranges = response.fields["Content-Range"]
-        guard self.ranges?.count == 1, facts.hasExplicitLifetime, !facts.directives.noCache, ranges.count == 1,
+        guard isAskedFor, self.ranges?.count == 1, facts.hasExplicitLifetime, !facts.directives.noCache,
+            ranges.count == 1,
             let range = ContentRange(ranges[0]), let length = response.bodyLength,
             length == range.last - range.first + 1
         else { throw .partial }

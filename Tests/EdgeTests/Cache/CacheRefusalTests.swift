@@ -81,6 +81,50 @@ import Testing
         }
     }
 
+    @Test func anErrorThatAnswersARangeIsNotTheWhole() async throws {
+        let bench = CacheBench()
+        try await bench.run { head, _ in
+            Wire.field("range", in: head) == nil
+                ? CacheBench.response("Cache-Control: max-age=60")
+                : CacheBench.response(
+                    "Cache-Control: max-age=60", "Content-Range: bytes */5", status: "416 No", body: "none")
+        } test: { (proxy: ProxyBench) async throws -> Void in
+            #expect(try await proxy.get("/a", "Range: bytes=2000000-").status == 416)
+            #expect(bench.store.lookup(bench.key("/a")).isEmpty)
+            #expect(try await proxy.get("/a").text == "hello")
+        }
+    }
+
+    /// Responses to POST that say that GET would bring the same.
+    @Test func aPostIsStoredOnlyIfItIsWhole() async throws {
+        let bench = CacheBench()
+        var configuration = SiteCacheConfiguration()
+        configuration.policy.defaults.maximumObjectBytes = 1000
+        let body = String(repeating: "x", count: 5000)
+        try await bench.runWire(configuration) { wire, head in
+            let target = String(head.split(separator: " ")[1])
+            let fields = "Cache-Control: max-age=60\r\nContent-Location: \(target)\r\n"
+            switch (head.hasPrefix("POST"), target) {
+            case (false, _): try await wire.send(CacheBench.response("Cache-Control: max-age=60", body: "got"))
+            case (_, "/whole"): try await wire.send("HTTP/1.1 200 OK\r\n\(fields)Content-Length: 5\r\n\r\nhello")
+            case (_, "/large"):
+                try await wire.send(
+                    "HTTP/1.1 200 OK\r\n\(fields)Transfer-Encoding: chunked\r\n\r\n1388\r\n\(body)\r\n0\r\n\r\n")
+            default:
+                try await wire.send("HTTP/1.1 200 OK\r\n\(fields)\r\nfirst half")
+                return false
+            }
+            return true
+        } test: { (proxy: ProxyBench) async throws -> Void in
+            for (target, posted, got) in [
+                ("/whole", "hello", "hello"), ("/large", body, "got"), ("/cut", "first half", "got"),
+            ] {
+                #expect(try await proxy.get(target, "Content-Length: 0", method: "POST").text == posted)
+                #expect(try await proxy.get(target).text == got, "\(target)")
+            }
+        }
+    }
+
     @Test func whatIsLargerThanTheSiteAllowsIsPassedOn() async throws {
         let bench = CacheBench()
         var configuration = SiteCacheConfiguration()

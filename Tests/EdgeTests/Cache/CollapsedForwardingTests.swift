@@ -175,6 +175,33 @@ import Testing
         }
     }
 
+    /// The edge asked for everything; what came is a part.
+    @Test func aPartThatNobodyAskedForIsForItsOwnClientOnly() async throws {
+        let bench = CacheBench()
+        let gate = Gate()
+        let numbers = Counter()
+        try await self.run(bench) { wire, _ in
+            if numbers.next() > 1 {
+                try await wire.send(CacheBench.response("Cache-Control: max-age=60", body: "the whole"))
+                return true
+            }
+            try await wire.send(
+                "HTTP/1.1 206 Partial Content\r\nCache-Control: max-age=600\r\nContent-Range: bytes 0-9/20\r\n"
+                    + "Content-Length: 10\r\n\r\nhello")
+            try await gate.pass()
+            try await wire.send("world")
+            return true
+        } test: { (proxy: ProxyBench) async throws -> Void in
+            let client = try await proxy.client()
+            try await client.send(ProxyBench.request("GET /a HTTP/1.1", "Range: bytes=0-4"))
+            #expect(try await client.readHead().hasPrefix("HTTP/1.1 206"))
+            for _ in 1...2 { #expect(try await proxy.get("/a").text == "the whole") }
+            gate.open()
+            #expect(try await client.readText(10) == "helloworld")
+            #expect(Wire.field("range", in: bench.requests("/a")[0]) == nil)
+        }
+    }
+
     @Test func aClientThatReadsNothingHoldsUpNobody() async throws {
         let bench = CacheBench()
         let gate = Gate()
