@@ -63,9 +63,34 @@ import Testing
 
             for reader in readers { reader.cancel() }
             #expect(store.statistics.fillBytes == 0)
+            #expect(writers.allSatisfy { $0.flow() == .unwanted })
             for writer in writers { writer.fail(.abandoned) }
         }.get()
         #expect(store.statistics.fillBytes == 0)
+    }
+
+    /// Readers that hold large bodies don't keep small ones from being stored.
+    @Test func smallBodiesAreStoredBesideLargeOnesThatNobodyReads() async throws {
+        let store: ResponseStore = self.store()
+        let loop: any EventLoop = InertLoop.loop
+        try await loop.submit {
+            var writers: [FillWriter] = []
+            var readers: [BodyReader] = []
+            for number in 0..<6 {
+                let writer: FillWriter = try self.lead(store, "\(number)")
+                let follower: FillFollower = writer.fill.follow(on: loop, wake: {})
+                writer.begin(Sample.response(length: nil))
+                readers.append(follower.body())
+                writers.append(writer)
+                for _ in 0..<30 where writer.flow() == .proceed { _ = writer.append(Sample.body(60_000, seed: 1)) }
+            }
+            #expect(store.statistics.fillBytes > Self.budget / 4 * 3 - 200_000)
+            guard case .stored? = store.fill("small", bytes: 50_000) else {
+                Issue.record("not stored")
+                return
+            }
+            for reader in readers { reader.cancel() }
+        }.get()
     }
 
     /// What a failed fill still holds for its readers counts until they have it.

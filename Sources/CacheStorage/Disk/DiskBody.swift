@@ -185,7 +185,7 @@ final class DiskStream: DiskBodyStream {
     /// Booked block by block: a reader that takes its time takes no room before.
     private func keep(_ block: ByteBuffer) {
         let size: Int = block.storageCapacity + MemoryCosts.buffer
-        guard let budget = self.body.budget, budget.reserve(size) else { return self.keepNone() }
+        guard let budget = self.body.budget, budget.reserve(size, isSmall: false) else { return self.keepNone() }
         self.reserved += size
         self.kept?.append(block)
         guard self.nextBlock == self.endBlock, let chunks = self.kept else { return }

@@ -272,7 +272,7 @@ struct FillState {
     mutating func reserve() -> Bool {
         let more: Int = self.chunks.footprint - self.booked
         guard more > 0 else { return true }
-        guard self.budget.reserve(more) else { return false }
+        guard self.budget.reserve(more, isSmall: self.chunks.end <= Self.narrowWindow) else { return false }
         self.booked += more
         return true
     }

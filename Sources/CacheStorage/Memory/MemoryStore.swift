@@ -234,7 +234,8 @@ final class MemoryStore: Sendable {
     func mayHold(bodyLength: Int?) -> Bool {
         guard let bodyLength else { return true }
         return bodyLength <= self.limits.memoryObjectBytes
-            && self.fillBudget.bytes + bodyLength <= self.limits.fillBytes
+            && (bodyLength <= FillState.narrowWindow
+                || self.fillBudget.bytes + bodyLength <= self.fillBudget.limitForLarge)
     }
 }
 
