@@ -70,8 +70,7 @@ extension RequestForwarding {
         }
         crumbs.finish(in: &fields)
 
-        let host = try Self.host(request.authority, fields)
-        try self.checkHost(host)
+        let host = try self.servedHost(Self.host(request.authority, fields))
         let body: BodyFraming
         switch try Self.body(fields.framing, minorVersion: 1) {
         case .length(let length): body = .length(length)

@@ -199,8 +199,7 @@ public struct RequestForwarding: Sendable {
             // The target's host wins over the field (RFC 9112 §3.2.2). The field still has to be there, and valid.
             if let host = fields.host, !host.isEmpty, Authority(host) == nil { throw .badHost }
             guard FieldText.lowercased(scheme) == self.policy.scheme else { throw .schemeNotServed }
-            let host = String(authority)
-            try self.checkHost(host)
+            let host = try self.servedHost(String(authority))
             let path: String
             if rest.isEmpty {
                 path = head.method == .OPTIONS ? "*" : "/"
@@ -210,14 +209,18 @@ public struct RequestForwarding: Sendable {
             return (path, host)
         }
         guard let host = fields.host else { return (head.uri, self.serverName.rawValue) }
-        try self.checkHost(host)
-        return (head.uri, host)
+        return (head.uri, try self.servedHost(host))
     }
 
-    func checkHost(_ text: String) throws(RequestRefusal) {
-        if self.serverNameIsServed, text == self.serverName.rawValue { return }
+    /// A host of the site, as the origin gets it: in lower case, without a trailing dot, an empty port or the scheme's own
+    /// (RFC 9110 §4.2.3). A cache takes all spellings for one, so that the origin must not answer them differently.
+    func servedHost(_ text: String) throws(RequestRefusal) -> String {
+        if self.serverNameIsServed, text == self.serverName.rawValue { return self.serverName.rawValue }
         guard let authority = Authority(text) else { throw text.isEmpty ? .missingHost : .badHost }
         guard case .name(let name) = authority.host, self.policy.serves(name) else { throw .hostNotServed }
+        let ownPort = self.policy.scheme == "http" ? 80 : 443
+        guard let port = authority.port, port != ownPort else { return name.rawValue }
+        return "\(name.rawValue):\(port)"
     }
 
     private func appendClientAddress(to out: inout [(String, String)], fields: RequestFields, host: String) {

@@ -8,8 +8,8 @@ enum RequestTarget: Equatable {
     /// Only for CONNECT.
     case authority
 
-    /// `nil` where the text has none of these forms, or has a byte that no target may have: controls, space, or the
-    /// start of a fragment.
+    /// `nil` where the text has none of these forms, or has a byte that no target may have: controls, space, the
+    /// start of a fragment, or anything outside ASCII (RFC 3986 §2): decoded texts may be equivalent where bytes are not.
     init?(_ text: String, isConnect: Bool) {
         guard Self.hasOnlyVisibleBytes(text) else { return nil }
         let view = text.utf8
@@ -36,7 +36,7 @@ enum RequestTarget: Equatable {
     }
 
     private static func hasOnlyVisibleBytes(_ text: String) -> Bool {
-        for byte in text.utf8 where byte <= 0x20 || byte == 0x7F || byte == UInt8(ascii: "#") { return false }
+        for byte in text.utf8 where byte <= 0x20 || byte >= 0x7F || byte == UInt8(ascii: "#") { return false }
         return true
     }
 

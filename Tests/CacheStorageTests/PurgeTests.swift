@@ -48,6 +48,23 @@ import Testing
         }
     }
 
+    @Test func aPrefixEndsWhereItsBytesEnd() {
+        let store = ResponseStore()
+        // A combining mark joins the slash before it to one character.
+        let key = CacheKey(site: "example", uri: "https://www.example.test/a/\u{301}b")
+        store.fill(key, Sample.response(length: 1), Sample.body(1, seed: 1))
+        #expect(store.purge(.prefix(site: "example", uri: "https://www.example.test/a/"), .remove).memoryEntries == 1)
+        store.fill(key, Sample.response(length: 1), Sample.body(1, seed: 1))
+        #expect(store.purge(.host("www.example.test"), .remove).memoryEntries == 1)
+    }
+
+    @Test func requestsForEquivalentTextsAreNotTakenForOne() {
+        let key = Sample.key("a")
+        #expect(
+            MemoryShard.FlightKey(key: key, variant: "foo==K\n")
+                != MemoryShard.FlightKey(key: key, variant: "foo==\u{212A}\n"))
+    }
+
     @Test func allVariantsOfAKeyGo() {
         let store = ResponseStore()
         for language in ["de", "fr"] {

@@ -30,6 +30,27 @@ struct CacheKeyTests {
     }
 
     @Test(
+        "Texts that Unicode takes for one are two",
+        arguments: [
+            ("/\u{212A}ey.js", "/Key.js"), ("/m\u{37E}v=1", "/m;v=1"), ("/\u{E9}", "/e\u{301}"),
+            ("/a?x=\u{1FEF}", "/a?x=`"),
+        ])
+    func equivalents(one: String, other: String) {
+        #expect(Self.key(one) != Self.key(other))
+        #expect(Set([Self.key(one), Self.key(other)]).count == 2)
+        #expect(CacheKey(site: one, uri: "x") != CacheKey(site: other, uri: "x"))
+        #expect(Self.key(one) == Self.key(one) && Self.key(one).hashValue == Self.key(one).hashValue)
+    }
+
+    @Test func combiningMarksHideNoDelimiters() {
+        #expect(Self.key("/p?\u{301}q").path == "/p")
+        let rules = QueryRules(parameters: .except(["utm_*"]), sorts: true)
+        #expect(Self.key("/p?b=1&\u{301}c=2&utm_x=\u{301}&a=3", rules).target == "/p?a=3&b=1&\u{301}c=2")
+        #expect(Self.key("/p").resolving("/x/../y?\u{301}/../z", query: QueryRules())?.target == "/y?\u{301}/../z")
+        #expect(Self.key("/d/p").resolving("../\u{301}x", query: QueryRules())?.target == "/\u{301}x")
+    }
+
+    @Test(
         "Targets without rules",
         arguments: [
             ("/", "/"), ("/a?b=2&a=1", "/a?b=2&a=1"), ("/a?", "/a?"), ("/%c3%a9", "/%C3%A9"), ("/%61", "/%61"),

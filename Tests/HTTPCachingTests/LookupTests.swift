@@ -149,7 +149,13 @@ struct LookupTests {
             ([("If-Match", "\"x\"")], .precondition), ([("If-Unmodified-Since", arrivalDate)], .precondition),
             ([("Range", "bytes=0-1"), ("Range", "bytes=0-2")], .ambiguous), ([("Content-Length", "3")], .requestBody),
             ([("Transfer-Encoding", "chunked")], .requestBody), ([("X-HTTP-Method-Override", "DELETE")], .override),
-            ([("X-Original-URL", "/admin")], .override), ([("Cookie", "a=b; session_id=1")], .siteCookie),
+            ([("X-Original-URL", "/admin")], .override), ([("X_HTTP_METHOD_OVERRIDE", "DELETE")], .override),
+            ([("X_Original_URL", "/admin")], .override), ([("x-rewrite_url", "/admin")], .override),
+            ([("X_Http_Method", "DELETE")], .override), ([("x_method_override", "DELETE")], .override),
+            ([("X-Host", "evil.test")], .override), ([("x_host", "evil.test")], .override),
+            ([("X-HTTP-Host-Override", "evil.test")], .override), ([("X_HTTP_HOST_OVERRIDE", "e.test")], .override),
+            ([("Cookie", "session=\u{301}")], .siteCookie), ([("Cookie", "a=\u{301};session=1")], .siteCookie),
+            ([("Cookie", "a=b; session_id=1")], .siteCookie),
             ([("X-Debug", "1")], .siteField), ([("Content-Length", "0"), ("Cookie", "a=session")], nil),
         ] as [([(String, String)], BypassReason?)])
     func bypasses(fields: [(String, String)], reason: BypassReason?) throws {

@@ -36,6 +36,21 @@ struct VariantKeyTests {
         #expect(!present.matches(["Foo": "2"]))
     }
 
+    @Test func valuesAreComparedByteByByte() throws {
+        let plain = try #require(VariantKey(response: ["Vary": "Foo"], request: ["Foo": "K"]))
+        let kelvin = try #require(VariantKey(response: ["Vary": "Foo"], request: ["Foo": "\u{212A}"]))
+        #expect(plain != kelvin && Set([plain, kelvin]).count == 2)
+        #expect(!plain.matches(["Foo": "\u{212A}"]) && !kelvin.matches(["Foo": "K"]))
+        #expect(plain.matches(["Foo": "K"]) && kelvin.matches(["Foo": "\u{212A}"]))
+    }
+
+    @Test func entityTagsAreComparedByteByByte() throws {
+        let plain = EntityTag(opaque: "K")
+        let kelvin = EntityTag(opaque: "\u{212A}")
+        #expect(plain != kelvin && !plain.matchesStrongly(kelvin) && !plain.matchesWeakly(kelvin))
+        #expect(plain.matchesStrongly(EntityTag(opaque: "K")))
+    }
+
     @Test(
         "What doesn't count",
         arguments: [

@@ -109,12 +109,25 @@ import Testing
         #expect(try self.refusal(Self.replacing(":scheme", "http")) == .schemeNotServed)
     }
 
+    @Test func theHostIsTheSameHoweverItIsSpelled() throws {
+        for authority in ["WWW.Example.TEST", "www.example.test:443", "www.example.test:", "www.example.test."] {
+            let fields = try self.forwarded(Self.replacing(":authority", authority)).head.headers
+            #expect(fields["host"] == ["www.example.test"] && fields["x-forwarded-host"] == ["www.example.test"])
+        }
+        let request = try self.forwarded(Self.replacing(":authority", "A.shop.example.test.:08443"))
+        #expect(request.head.headers["host"] == ["a.shop.example.test:8443"])
+    }
+
     @Test func refusesWhatIsNotForwarded() throws {
         #expect(
             try self.refusal([(":method", "CONNECT"), (":authority", "www.example.test:443")]) == .connectNotSupported)
         #expect(try self.refusal(Self.replacing(":path", "*")) == .asteriskNotOptions)
         #expect(try self.refusal(Self.replacing(":path", "https://www.example.test/")) == .badTarget)
         #expect(try self.refusal(Self.replacing(":path", "/a b")) == .badTarget)
+        // Equivalent to "/Key.js" and "/a;b" for whoever compares texts by Unicode's rules.
+        for path in ["/\u{212A}ey.js", "/a\u{37E}b", "/a?\u{301}", "/\u{80}"] {
+            #expect(try self.refusal(Self.replacing(":path", path)) == .badTarget, "\(path)")
+        }
         #expect(
             try self.refusal(Self.replacing(":path", "/" + String(repeating: "a", count: 16_384))) == .targetTooLong)
         #expect(try self.refusal(Self.plain + [("expect", "miracles")]) == .unknownExpectation)

@@ -79,12 +79,21 @@ import Testing
     }
 
     @Test func hosts() throws {
-        for host in [
-            "www.example.test", "WWW.Example.TEST", "www.example.test:8443", "www.example.test:", "www.example.test.",
-            "a.shop.example.test", "a.shop.example.test:1",
+        // A cache takes all spellings of a host for one: the origin gets only one of them.
+        for (host, forwarded) in [
+            ("www.example.test", "www.example.test"), ("WWW.Example.TEST", "www.example.test"),
+            ("www.example.test:8443", "www.example.test:8443"), ("www.example.test:", "www.example.test"),
+            ("www.example.test.", "www.example.test"), ("WWW.example.test.:443", "www.example.test"),
+            ("www.example.test.:", "www.example.test"), ("www.example.test:080", "www.example.test:80"),
+            ("a.shop.example.test", "a.shop.example.test"), ("A.Shop.example.test:1", "a.shop.example.test:1"),
         ] {
-            let request = try self.builder.forwarded(.GET, "/", host: host)
-            #expect(request.head.headers["host"] == [host])
+            for request in [
+                try self.builder.forwarded(.GET, "/", host: host),
+                try self.builder.forwarded(.GET, "https://\(host)/", host: "www.example.test"),
+            ] {
+                #expect(request.head.headers["host"] == [forwarded])
+                #expect(request.head.headers["x-forwarded-host"] == [forwarded])
+            }
         }
         for host in ["example.test", "other.test", "a.b.shop.example.test", "192.0.2.1", "[::1]", "[2001:db8::1]:443"] {
             #expect(self.builder.refusal(.GET, "/", host: host) == .hostNotServed, "\(host)")
@@ -212,7 +221,10 @@ import Testing
         #expect(try self.builder.forwarded(.GET, "//two//slashes").head.uri == "//two//slashes")
         #expect(self.builder.refusal(.GET, "*") == .asteriskNotOptions)
         #expect(self.builder.refusal(.CONNECT, "www.example.test:443") == .connectNotSupported)
-        for uri in ["", "relative", "/a b", "/a\u{0}b", "/a\r\nb", "/a#f", "mailto:x", "://x", "/\u{7F}"] {
+        for uri in [
+            "", "relative", "/a b", "/a\u{0}b", "/a\r\nb", "/a#f", "mailto:x", "://x", "/\u{7F}", "/\u{212A}ey",
+            "/\u{37E}",
+        ] {
             #expect(self.builder.refusal(.GET, uri) == .badTarget, "\(uri)")
         }
         #expect(self.builder.refusal(.GET, "/" + String(repeating: "a", count: 16384)) == .targetTooLong)

@@ -6,6 +6,16 @@ final class MemoryShard: Sendable {
     struct FlightKey: Hashable {
         let key: CacheKey
         let variant: String
+
+        /// Byte by byte: texts that are only canonically equivalent select different responses.
+        static func == (one: FlightKey, other: FlightKey) -> Bool {
+            one.key == other.key && one.variant.utf8.elementsEqual(other.variant.utf8)
+        }
+
+        func hash(into hasher: inout Hasher) {
+            hasher.combine(self.key)
+            for byte in self.variant.utf8 { hasher.combine(byte) }
+        }
     }
 
     struct State {

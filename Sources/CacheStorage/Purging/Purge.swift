@@ -28,7 +28,7 @@ public enum PurgeScope: Equatable, Sendable {
     func covers(_ key: CacheKey) -> Bool? {
         switch self {
         case .key(let other): key == other
-        case .prefix(let site, let prefix): key.site == site && key.uri.hasPrefix(prefix)
+        case .prefix(let site, let prefix): key.site == site && key.uri.utf8.starts(with: prefix.utf8)
         case .host(let host): Self.host(of: key.uri).map { $0 == host } ?? false
         case .site(let site): key.site == site
         case .tag(_, let site): site == nil || site == key.site ? nil : false
@@ -39,9 +39,9 @@ public enum PurgeScope: Equatable, Sendable {
     /// `host[:port]` of `scheme://host[:port]/…`.
     private static func host(of uri: String) -> Substring? {
         guard let colon = uri.utf8.firstIndex(of: UInt8(ascii: ":")) else { return nil }
-        let rest: Substring = uri[colon...].dropFirst()
-        guard rest.hasPrefix("//") else { return nil }
-        let authority: Substring = rest.dropFirst(2)
+        let rest: Substring = uri[uri.utf8.index(after: colon)...]
+        guard rest.utf8.starts(with: "//".utf8) else { return nil }
+        let authority = Substring(rest.utf8.dropFirst(2))
         let end: Substring.Index = authority.utf8.firstIndex(of: UInt8(ascii: "/")) ?? authority.endIndex
         return authority[..<end]
     }

@@ -20,14 +20,24 @@ public struct EntityTag: Hashable, Sendable {
         self.opaque = String(decoding: opaque, as: UTF8.self)
     }
 
+    /// Byte by byte (RFC 9110 §8.8.3.2).
+    public static func == (one: EntityTag, other: EntityTag) -> Bool {
+        one.isWeak == other.isWeak && TextBytes.same(one.opaque, other.opaque)
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(self.isWeak)
+        TextBytes.hash(self.opaque, into: &hasher)
+    }
+
     /// Both strong and the same: the bodies are equal byte by byte.
     public func matchesStrongly(_ other: EntityTag) -> Bool {
-        !self.isWeak && !other.isWeak && self.opaque == other.opaque
+        !self.isWeak && !other.isWeak && TextBytes.same(self.opaque, other.opaque)
     }
 
     /// The same, weak or not: one will do for the other.
     public func matchesWeakly(_ other: EntityTag) -> Bool {
-        self.opaque == other.opaque
+        TextBytes.same(self.opaque, other.opaque)
     }
 }
 

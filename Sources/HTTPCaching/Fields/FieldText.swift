@@ -13,6 +13,20 @@ enum FieldText {
         return true
     }
 
+    /// The same, with underscores in place of dashes too: servers that pass fields on as environment variables (CGI,
+    /// WSGI, Rack, FastCGI) don't tell them apart.
+    static func equalFolded(_ text: some StringProtocol, _ lowered: StaticString) -> Bool {
+        let view = text.utf8
+        guard view.count == lowered.utf8CodeUnitCount else { return false }
+        var expected = lowered.utf8Start
+        for byte in view {
+            let folded = byte == UInt8(ascii: "_") ? UInt8(ascii: "-") : Self.lowercase(byte)
+            if folded != expected.pointee { return false }
+            expected += 1
+        }
+        return true
+    }
+
     /// Whether two names are the same apart from ASCII case.
     static func sameName(_ one: some StringProtocol, _ other: some StringProtocol) -> Bool {
         guard one.utf8.count == other.utf8.count else { return false }

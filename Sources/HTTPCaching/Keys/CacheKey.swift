@@ -1,5 +1,8 @@
 /// What a stored response answers: a URI of a site (RFC 9111 §2). The method GET is implied. `Vary` decides among the
 /// responses of one key.
+///
+/// Keys are the same if they are byte by byte: `String` would take canonically equivalent texts for one, so that a
+/// response to `/\u{212A}ey` were served for `/Key`.
 public struct CacheKey: Hashable, Sendable {
     /// The site as the configuration names it. Two sites never share a stored response.
     public let site: String
@@ -28,10 +31,19 @@ public struct CacheKey: Hashable, Sendable {
     public var target: Substring { self.uri[self.targetStart...] }
 
     /// The path as it stands in the key. Path patterns are compared with it.
-    public var path: Substring { self.target.prefix { $0 != "?" } }
+    public var path: Substring { Substring(self.target.utf8.prefix { $0 != UInt8(ascii: "?") }) }
 
     /// `scheme://host[:port]`.
     public var origin: Substring { self.uri[..<self.targetStart] }
+
+    public static func == (one: CacheKey, other: CacheKey) -> Bool {
+        TextBytes.same(one.uri, other.uri) && TextBytes.same(one.site, other.site)
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        TextBytes.hash(self.site, into: &hasher)
+        TextBytes.hash(self.uri, into: &hasher)
+    }
 
     private var targetStart: String.Index {
         let view = self.uri.utf8

@@ -34,8 +34,9 @@ public struct QueryRules: Hashable, Sendable {
     func normalised(_ query: Substring) -> String? {
         guard self.takesApart else { return String(query) }
         var parts: [(name: Substring, text: Substring)] = []
-        for text in query.split(separator: "&", omittingEmptySubsequences: true) {
-            let name = text.prefix { $0 != "=" }
+        for bytes in query.utf8.split(separator: UInt8(ascii: "&"), omittingEmptySubsequences: true) {
+            let text = Substring(bytes)
+            let name = Substring(bytes.prefix { $0 != UInt8(ascii: "=") })
             switch self.parameters {
             case .all: parts.append((name, text))
             case .except(let patterns):
@@ -49,7 +50,8 @@ public struct QueryRules: Hashable, Sendable {
             // By name only, and stably: the order among parameters of one name often has a meaning.
             let order = parts.indices.sorted { one, other in
                 let names = (parts[one].name, parts[other].name)
-                return names.0 == names.1 ? one < other : names.0.utf8.lexicographicallyPrecedes(names.1.utf8)
+                if names.0.utf8.elementsEqual(names.1.utf8) { return one < other }
+                return names.0.utf8.lexicographicallyPrecedes(names.1.utf8)
             }
             parts = order.map { parts[$0] }
         }

@@ -41,12 +41,12 @@ enum URIReference {
 
     /// Path and query with the segments `.` and `..` resolved (RFC 3986 §5.2.4).
     private static func withoutDots(_ target: String) -> String {
-        let path = target.prefix { $0 != "?" }
+        let path = Substring(target.utf8.prefix { $0 != UInt8(ascii: "?") })
         let query = target[path.endIndex...]
-        guard path.contains("/.") else { return target }
         var kept: [Substring] = []
-        let segments = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
-        for (index, segment) in segments.enumerated() {
+        let segments = path.utf8.dropFirst().split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        for (index, bytes) in segments.enumerated() {
+            let segment = Substring(bytes)
             let isLast = index == segments.count - 1
             switch segment {
             case ".":

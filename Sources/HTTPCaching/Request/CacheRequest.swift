@@ -78,8 +78,8 @@ public struct CacheRequest: Sendable {
         for name in rule.bypassFields where fields.contains(name: name) { return .siteField }
         if !rule.bypassCookies.isEmpty {
             for cookies in facts.cookies {
-                for pair in cookies.split(separator: ";") {
-                    let name = FieldText.trimmed(pair.prefix { $0 != "=" })
+                for pair in cookies.utf8.split(separator: UInt8(ascii: ";")) {
+                    let name = FieldText.trimmed(Substring(pair.prefix { $0 != UInt8(ascii: "=") }))
                     if rule.bypassCookies.contains(where: { $0.matches(name) }) { return .siteCookie }
                 }
             }
@@ -143,9 +143,12 @@ private struct RequestFacts {
             self.directives.add(value)
         case 13 where FieldText.equal(name, "if-none-match"): self.ifNoneMatch.append(value)
         case 13 where FieldText.equal(name, "authorization"): self.hasAuthorization = true
-        case 13 where FieldText.equal(name, "x-http-method"), 14 where FieldText.equal(name, "x-original-url"),
-            13 where FieldText.equal(name, "x-rewrite-url"), 17 where FieldText.equal(name, "x-method-override"),
-            22 where FieldText.equal(name, "x-http-method-override"):
+        case 6 where FieldText.equalFolded(name, "x-host"), 13 where FieldText.equalFolded(name, "x-http-method"),
+            13 where FieldText.equalFolded(name, "x-rewrite-url"),
+            14 where FieldText.equalFolded(name, "x-original-url"),
+            17 where FieldText.equalFolded(name, "x-method-override"),
+            20 where FieldText.equalFolded(name, "x-http-host-override"),
+            22 where FieldText.equalFolded(name, "x-http-method-override"):
             self.hasOverride = true
         case 14 where FieldText.equal(name, "content-length"): if value != "0" { self.hasBodyOfItsOwn = true }
         case 17 where FieldText.equal(name, "if-modified-since"): self.ifModifiedSince.add(value)

@@ -13,6 +13,17 @@ public struct VariantKey: Hashable, Sendable {
             self.name = name
             self.value = value
         }
+
+        /// Byte by byte, as an origin compares them.
+        public static func == (one: Selector, other: Selector) -> Bool {
+            TextBytes.same(one.name, other.name) && TextBytes.same(one.value, other.value)
+        }
+
+        public func hash(into hasher: inout Hasher) {
+            TextBytes.hash(self.name, into: &hasher)
+            hasher.combine(self.value == nil)
+            TextBytes.hash(self.value ?? "", into: &hasher)
+        }
     }
 
     /// In order of their names, each name once. Empty for a response without `Vary`.
@@ -37,7 +48,7 @@ public struct VariantKey: Hashable, Sendable {
     /// Whether a request with these fields selects the response.
     public func matches(_ request: HTTPHeaders) -> Bool {
         for selector in self.selectors
-        where VaryNormalisation.value(of: selector.name, in: request) != selector.value {
+        where !TextBytes.same(VaryNormalisation.value(of: selector.name, in: request), selector.value) {
             return false
         }
         return true
