@@ -28,6 +28,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
     private var streams: [HTTP2StreamID: HTTP2Stream] = [:]
     private var lifecycle: HTTP2Lifecycle
     private var budget: WindowUpdateBudget
+    private var provokedResets: ProvokedResets
     private var window: ReceiveWindow
     /// Bytes of all responses that the library holds back.
     private var bufferedBytes = 0
@@ -60,6 +61,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
                 firstRequest: limits.firstRequestTimeout, idle: limits.idleTimeout,
                 goAwayGrace: limits.http2.goAwayGrace), now: .now())
         self.budget = WindowUpdateBudget(limit: limits.http2.windowUpdates)
+        self.provokedResets = ProvokedResets(limit: limits.http2.streamErrors, window: limits.http2.rateWindow)
         self.window = ReceiveWindow(target: limits.http2.connectionWindow)
     }
 
@@ -108,7 +110,8 @@ final class HTTP2Connection: ChannelDuplexHandler {
     private func received(_ payload: HTTP2Frame.FramePayload.Headers, on id: HTTP2StreamID) {
         if let stream = self.streams[id] {
             if let malformation = TrailerFields.malformation(payload.headers) {
-                return self.refuse(id, .protocolError, malformation.rawValue)
+                self.site.metrics.http2Refused(malformation.rawValue)
+                return self.resetProvoked(id)
             }
             stream.receivedEnd(HTTPHeaders(payload.headers.map { ($0.name, $0.value) }))
             return self.markForReading(stream)
@@ -120,6 +123,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
             id, number: self.lifecycle.requests, on: self, limits: self.limits, requestEnded: payload.endStream)
         self.streams[id] = stream
         self.begin(stream, payload)
+        guard !self.isClosing else { return }
         if admission == .serveLast { self.take(self.lifecycle.leave(now: .now())) }
     }
 
@@ -139,9 +143,16 @@ final class HTTP2Connection: ChannelDuplexHandler {
             self.log.record(
                 Self.head(block), LocalResponse(.badRequest, reason: malformation.rawValue, text: ""),
                 number: stream.number)
-            self.write(.rstStream(.protocolError), on: stream.id)
-            self.setNeedsFlush()
+            self.resetProvoked(stream.id)
         }
+    }
+
+    /// For a malformed message. The client may do that again and again, and each reset frees a stream of those that it may
+    /// have under way: they are counted.
+    private func resetProvoked(_ id: HTTP2StreamID) {
+        guard self.provokedResets.provoked(now: .now()) else { return self.fail("stream-error-flood") }
+        self.write(.rstStream(.protocolError), on: id)
+        self.setNeedsFlush()
     }
 
     private func answer(_ local: LocalResponse, to block: HPACKHeaders, on stream: HTTP2Stream) {

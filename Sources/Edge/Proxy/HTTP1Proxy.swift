@@ -31,7 +31,8 @@ public enum HTTP1Proxy {
         try pipeline.addHandler(HTTPResponseEncoder(configuration: encoding))
         try pipeline.addHandler(
             ByteToMessageHandler(
-                HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: decoding)))
+                RequestDecoder(
+                    HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: decoding))))
         try pipeline.addHandler(ProxyHandler(context, client: client))
         try channel.syncOptions?.setOption(.autoRead, value: true)
     }

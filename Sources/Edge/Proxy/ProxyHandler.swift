@@ -87,8 +87,12 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
 
     private var mustHold: Bool {
         if !self.held.isEmpty { return true }
-        if case .exchanging(let exchange) = self.turn { return exchange.isRequestComplete }
-        return false
+        switch self.turn {
+        case .exchanging(let exchange): return exchange.isRequestComplete
+        // Answers that come at once would pile up for a client that asks and does not read.
+        case .waiting: return !self.isWritable
+        case .skipping, .closing, .closed: return false
+        }
     }
 
     private func take(_ part: HTTPServerRequestPart) {
@@ -143,7 +147,11 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
                 self.held.removeFirst()
                 continue
             }
-            if case .exchanging(let exchange) = self.turn, exchange.isRequestComplete { return }
+            switch self.turn {
+            case .exchanging(let exchange) where exchange.isRequestComplete: return
+            case .waiting where !self.isWritable: return
+            default: break
+            }
             switch self.held.removeFirst() {
             case .part(let part): self.take(part)
             case .failure(let failure): self.inputFailed(failure)
@@ -167,8 +175,12 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
 
     /// While a response is awaited, one further read is let through: it tells when the client goes away.
     private var wantsInput: Bool {
-        guard case .exchanging(let exchange) = self.turn else { return true }
-        return exchange.isRequestComplete ? self.held.isEmpty : exchange.takesBody
+        switch self.turn {
+        case .exchanging(let exchange): exchange.isRequestComplete ? self.held.isEmpty : exchange.takesBody
+        // No further requests while the answers to those before wait for the client.
+        case .waiting, .skipping: self.held.isEmpty && self.isWritable
+        case .closing, .closed: true
+        }
     }
 
     private func readHeldBack() {
@@ -182,6 +194,9 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
             exchange.clientWritabilityChanged(context.channel.isWritable)
             self.rearm()
         }
+        guard context.channel.isWritable else { return }
+        if !self.held.isEmpty { self.takeHeld() }
+        self.readHeldBack()
     }
 
     // MARK: ClientStream

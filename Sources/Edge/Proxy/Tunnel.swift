@@ -28,7 +28,7 @@ final class Tunnel {
                 ]
             }
             try tunnel.ends.client.takeOver(
-                client, decoder: ByteToMessageHandler<HTTPRequestDecoder>.self, tls: { $0.serverTLS }
+                client, decoder: ByteToMessageHandler<RequestDecoder>.self, tls: { $0.serverTLS }
             ) {
                 try [
                     $0.handler(type: ProxyHandler.self), $0.handler(type: HTTPResponseEncoder.self),

@@ -65,6 +65,40 @@ import Testing
         #expect(try await self.ends(limits, after: frames) == Self.calm)
     }
 
+    /// The same with what the library takes for trailers, and the rules don't.
+    @Test(arguments: [("x-a", "v "), ("x-a", "\u{1}"), ("te", "gzip"), (":x", "y")])
+    func provokedResetsByTrailers(name: String, value: String) async throws {
+        let limits = Self.limits { $0.http2.streamErrors = 20 }
+        let get: [UInt8] = RawFrames.get()
+        let trailers: [UInt8] = RawFrames.block([(name, value)])
+        var frames: [ByteBuffer] = []
+        for number in 0..<60 {
+            let id = UInt32(2 * number + 1)
+            frames.append(RawFrames.frame(.headers, flags: RawFrames.endHeaders, stream: id, get))
+            frames.append(
+                RawFrames.frame(.headers, flags: RawFrames.endStream | RawFrames.endHeaders, stream: id, trailers))
+        }
+        #expect(try await self.ends(limits, after: frames) == Self.calm)
+    }
+
+    /// Values that only the rules find malformed.
+    @Test func provokedResetsByFields() async throws {
+        let limits = Self.limits { $0.http2.streamErrors = 20 }
+        let frames = (0..<60).map { number in
+            RawFrames.frame(
+                .headers, flags: RawFrames.endStream | RawFrames.endHeaders, stream: UInt32(2 * number + 1),
+                RawFrames.get("/", [("x-a", "v ")]))
+        }
+        #expect(try await self.ends(limits, after: frames) == Self.calm)
+    }
+
+    @Test func resetsAreCountedInAWindow() {
+        var resets = ProvokedResets(limit: 2, window: .seconds(30))
+        let start = NIODeadline.now()
+        let answers = [0, 29, 29, 30, 31, 32].map { resets.provoked(now: start + .seconds($0)) }
+        #expect(answers == [true, true, false, true, true, false])
+    }
+
     @Test func malformedRequestsWithoutEnd() async throws {
         let limits = Self.limits { $0.http2.streamErrors = 20 }
         let frames = (0..<60).map { number in

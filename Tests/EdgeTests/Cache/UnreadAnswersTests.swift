@@ -1,0 +1,48 @@
+import Edge
+import NIOCore
+import Testing
+
+/// Clients that ask for more than they read: answers from the store come at once, and must not pile up.
+@Suite(.timeLimit(.minutes(2))) struct UnreadAnswersTests {
+    private static let count = 1_000
+    private static let field = String(repeating: "y", count: 6_000)
+
+    @Test(arguments: [false, true]) func pipelinedHitsWaitForTheClient(tls: Bool) async throws {
+        let bench = CacheBench()
+        let children = Children()
+        try await ProxyBench.run(
+            tls: tls, children: children, cache: SiteCacheConfiguration(), store: bench.store, clock: { bench.time }
+        ) { wire, _ in
+            _ = try await wire.readHead()
+            try await wire.send(CacheBench.response("Cache-Control: max-age=60", "X-Big: \(Self.field)"))
+            _ = try? await wire.readHead()
+        } test: { proxy in
+            #expect(try await proxy.get("/a").status == 200)
+            let client = try await proxy.client()
+            try await client.send(ProxyBench.request("HEAD /a HTTP/1.1"))
+            let answer = try await client.readHead()
+            #expect(answer.hasPrefix("HTTP/1.1 200 OK\r\n") && answer.utf8.count > Self.field.utf8.count)
+            let served = try #require(children.all.last)
+            try await client.channel.setOption(.autoRead, value: false).get()
+            let requests = String(repeating: ProxyBench.request("HEAD /a HTTP/1.1"), count: Self.count)
+            client.channel.writeAndFlush(ByteBuffer(string: requests), promise: nil)
+            // The proxy stops taking requests with its output full: what it holds then is bounded.
+            var largest = 0
+            var quiet = 0
+            var last = -1
+            while quiet < 20 {
+                let pending = try await served.getOption(.bufferedWritableBytes).get()
+                largest = max(largest, pending)
+                quiet = pending == last && pending > 0 ? quiet + 1 : 0
+                last = pending
+                try await Task.sleep(for: .milliseconds(10))
+            }
+            #expect(largest < 300_000)
+            // Read at last, all answers come.
+            try await client.channel.setOption(.autoRead, value: true).get()
+            let size = answer.utf8.count
+            let answers = try await client.read(Self.count * size)
+            #expect(answers.getString(at: (Self.count - 1) * size, length: size) == answer)
+        }
+    }
+}
