@@ -40,8 +40,9 @@ extension QueryRules {
 }
 
 extension CacheRule {
-    /// Errors that a site's `errors` is about: those that may be stored without saying so, and the server's own.
-    private static let errorStatuses = [400, 403, 404, 405, 410, 414, 500, 501, 502, 503, 504]
+    /// Errors that a site's `errors` is about: what isn't there, and the server's own. Not 400, 403, 405 or 414: they are
+    /// often about something in one request that is no part of the key, and would be served to everybody.
+    private static let errorStatuses = [404, 410, 500, 501, 502, 503, 504]
 
     init(_ settings: SiteCacheSettings, edge: EdgeCacheSettings) {
         self.init()
