@@ -16,6 +16,8 @@ final class CacheExchange {
         case loading
         /// The head of somebody's response is to come: of our own fetch, or of another exchange's.
         case waiting(FillFollower, CacheFetch?)
+        /// It waited in vain, and goes to the origin when it is its turn.
+        case inLine
         case sending(CachedBody, CacheFetch?)
         /// The proxy exchange does it alone; a response to POST may be stored on its way.
         case direct(FillWriter?)
@@ -42,6 +44,8 @@ final class CacheExchange {
     private var followed: [Fill] = []
     /// The purges that had taken place when `fallback` was looked up.
     private(set) var generation: UInt64 = 0
+    /// Its place among those who waited in vain; until the origin has answered it.
+    private var place: ReleaseGate.Ticket?
     private var isPumping = false
     private var pumpsAgain = false
     private var requestTime: Int64 = 0
@@ -64,7 +68,7 @@ final class CacheExchange {
     /// Whether it waits for something that has a time limit of its own.
     var isWaiting: Bool {
         switch self.state {
-        case .loading, .waiting, .sending: true
+        case .loading, .waiting, .inLine, .sending: true
         case .idle, .direct, .over: false
         }
     }
@@ -81,6 +85,7 @@ final class CacheExchange {
     func cancel() {
         let state = self.state
         self.state = .over
+        self.leaveLine(answered: false)
         switch state {
         case .waiting(let follower, let fetch):
             follower.cancel()
@@ -90,10 +95,12 @@ final class CacheExchange {
             fetch?.leaderLeft()
         case .direct(let writer):
             writer?.fail(.originFailed("the client left"))
-        case .idle, .loading, .over:
+        case .idle, .loading, .inLine, .over:
             break
         }
     }
+
+    deinit { self.leaveLine(answered: false) }
 
     // MARK: Deciding
 
@@ -276,7 +283,7 @@ final class CacheExchange {
         switch self.state {
         case .waiting(let follower, nil): self.followerHasNews(follower)
         case .sending: self.pump()
-        case .waiting, .idle, .loading, .direct, .over: break
+        case .waiting, .idle, .loading, .inLine, .direct, .over: break
         }
     }
 
@@ -355,6 +362,7 @@ final class CacheExchange {
         _ stored: StoredResponse, withheld: [(name: String, value: String)], isStored: Bool, now: Int64
     ) {
         guard case .waiting(let follower, let fetch) = self.state else { return }
+        self.leaveLine(answered: true)
         self.outcome = CacheOutcome(word: .miss, reason: self.reason.text)
         let event = CacheStatus.Event.forwarded(
             self.reason, status: Int(stored.status.code), stored: isStored ? stored : nil)
@@ -369,6 +377,7 @@ final class CacheExchange {
         refusal: StoreRefusal?, now: Int64
     ) {
         guard case .waiting(let follower, _) = self.state else { return }
+        self.leaveLine(answered: true)
         follower.cancel()
         entry.recordUse()
         self.outcome = CacheOutcome(word: .revalidated, reason: self.reason.text)
@@ -379,6 +388,7 @@ final class CacheExchange {
     /// A response that is for this request alone: the proxy exchange goes on with it.
     func fetchIsOurs(_ origin: OriginExchange, _ head: HTTPResponseHead, refusal: StoreRefusal?) {
         guard case .waiting(let follower, _) = self.state else { return origin.cancel() }
+        self.leaveLine(answered: head.status.code < 500)
         follower.cancel()
         self.state = .direct(nil)
         self.outcome = CacheOutcome(word: .miss, reason: refusal.map { $0.rawValue } ?? self.reason.text)
@@ -396,12 +406,14 @@ final class CacheExchange {
         guard case .waiting(let follower, _) = self.state, let fallback,
             self.request.staleIfError(fallback.response, at: 0, status: status, now: now) != nil
         else { return false }
+        self.leaveLine(answered: false)
         follower.cancel()
         return self.serveStale(fallback, origin: status, now: now)
     }
 
     func fetchFailed(_ failure: OriginFailure) {
         guard case .waiting(let follower, _) = self.state else { return }
+        self.leaveLine(answered: false)
         follower.cancel()
         self.state = .over
         self.outcome = CacheOutcome(word: .failed, reason: failure.cause.rawValue)
@@ -456,7 +468,7 @@ final class CacheExchange {
             guard self.departures <= Self.maximumDepartures else { return self.lead(nil, validates: self.mayValidate) }
             self.takeOff(selectors: selectors, validates: self.mayValidate, now: now)
         case .goAlone:
-            self.lead(nil, validates: self.mayValidate)
+            self.standInLine()
         case .fail:
             self.noticePurges()
             if self.serveStale(self.fallback, origin: nil, now: now) { return }
@@ -464,6 +476,25 @@ final class CacheExchange {
             self.outcome = CacheOutcome(word: .failed, reason: "collapsed")
             self.exchange.fail(OriginFailure(.reset, "the request that this one waited for failed"))
         }
+    }
+
+    /// Those who waited in vain don't go all at once.
+    private func standInLine() {
+        let target = NIOLoopBound(WakeTarget(self), eventLoop: self.client.eventLoop)
+        self.state = .inLine
+        let place = self.cache.releases.enter(self.key, on: self.client.eventLoop) {
+            guard let exchange = target.value.exchange, case .inLine = exchange.state else { return }
+            exchange.lead(nil, validates: exchange.mayValidate)
+            exchange.exchange.originWritabilityChanged()
+        }
+        self.place = place
+        if place.mayGo { self.lead(nil, validates: self.mayValidate) }
+    }
+
+    private func leaveLine(answered: Bool) {
+        guard let place else { return }
+        self.place = nil
+        self.cache.releases.leave(place, widens: answered)
     }
 
     private var mayValidate: Bool {

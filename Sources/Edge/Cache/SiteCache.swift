@@ -20,6 +20,8 @@ final class SiteCache: Sendable {
     let logger: Logger
     /// Milliseconds since 1970 UTC.
     let clock: @Sendable () -> Int64
+    /// For requests that waited in vain.
+    let releases = ReleaseGate()
     /// Requests to the origin that no client waits for: see ``CacheFetch``.
     private let unattended = Atomic<Int>(0)
 

@@ -87,6 +87,51 @@ import Testing
         }
     }
 
+    @Test func thoseWhoWaitedInVainDoNotGoAllAtOnce() async throws {
+        let bench = CacheBench()
+        let first = Gate()
+        let second = Gate()
+        let numbers = Counter()
+        try await self.run(bench) { wire, head in
+            if head.contains(" /a ") {
+                let number = numbers.next()
+                if number == 1 { try await first.pass() } else { try await second.pass() }
+            }
+            try await wire.send(CacheBench.response("Cache-Control: private"))
+            return true
+        } test: { (proxy: ProxyBench) async throws -> Void in
+            let clients = try await self.join(proxy, bench, 60)
+            first.open()
+            try await eventually("some going to the origin") { bench.count("/a") == 17 }
+            for _ in 1...5 { _ = try await proxy.get("/b") }
+            #expect(bench.count("/a") == 17)
+            second.open()
+            for client in clients { #expect(try await client.readResponse().text == "hello") }
+            #expect(bench.count("/a") == 60)
+        }
+    }
+
+    @Test func thoseWhoLeaveTheLineMakeWay() async throws {
+        let bench = CacheBench()
+        let first = Gate()
+        let second = Gate()
+        let numbers = Counter()
+        try await self.run(bench) { wire, _ in
+            if numbers.next() == 1 { try await first.pass() } else { try await second.pass() }
+            try await wire.send(CacheBench.response("Cache-Control: private"))
+            return true
+        } test: { (proxy: ProxyBench) async throws -> Void in
+            let clients = try await self.join(proxy, bench, 40)
+            first.open()
+            try await eventually("some going to the origin") { bench.count("/a") == 17 }
+            for client in clients[1..<39] { try await client.channel.close() }
+            // Nobody is in the way of the last one, although the origin has answered none of them.
+            let last = clients[39]
+            second.open()
+            #expect(try await last.readResponse().text == "hello")
+        }
+    }
+
     @Test func theLeaderMayLeave() async throws {
         let bench = CacheBench()
         let gate = Gate()
