@@ -213,8 +213,8 @@ let package = Package(
         .testTarget(
             name: "LatchstringClientTests",
             dependencies: [
-                "Fleet", "LatchstringClient", "NativeChannel", "NativeHandshake", "TLSWire", nioSSL, nioHTTP1, x509,
-                asn1, crypto, cryptoExtras,
+                "Fleet", "LatchstringClient", "NativeChannel", "NativeHandshake", "TLSWire", "TestSockets", nioSSL,
+                nioHTTP1, nioEmbedded, x509, asn1, crypto, cryptoExtras,
             ] + nio,
             swiftSettings: strict),
         .testTarget(

@@ -18,6 +18,9 @@ let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let structuredFields: Target.Dependency = .product(
     name: "RawStructuredFieldValues", package: "swift-http-structured-headers")
+let crypto: [Target.Dependency] = [
+    .product(name: "Crypto", package: "swift-crypto"), .product(name: "CryptoExtras", package: "swift-crypto"),
+]
 
 /// Modules under test, with what they import.
 let modules: [(name: String, imports: [Target.Dependency])] = [
@@ -25,6 +28,7 @@ let modules: [(name: String, imports: [Target.Dependency])] = [
     (name: "KeyProtocol", imports: ["TLSWire", nioCore]),
     (name: "RecordLayer", imports: ["CLibCrypto", "TLSWire", nioCore]),
     (name: "HTTPCaching", imports: [nioCore, nioHTTP1, structuredFields]),
+    (name: "NativeHandshake", imports: ["TLSWire", nioCore] + crypto),
 ]
 
 /// Fuzz targets (Targets/<name>, with seeds in Corpus/<name without Fuzz>) and the modules that they exercise.
@@ -35,6 +39,8 @@ let fuzzers: [(name: String, modules: [Target.Dependency])] = [
     (name: "FuzzHandoffMessages", modules: ["KeyProtocol"]),
     (name: "FuzzHandshakeTranscript", modules: ["RecordLayer"]),
     (name: "FuzzKeyPacket", modules: ["KeyProtocol", "TLSWire"]),
+    (name: "FuzzNativeClient", modules: ["NativeHandshake", "TLSWire", crypto[0]]),
+    (name: "FuzzNativeOrigin", modules: ["NativeHandshake", "TLSWire", crypto[0]]),
     (name: "FuzzRecordLayer", modules: ["RecordLayer", "TLSWire"]),
 ]
 
@@ -42,6 +48,7 @@ let package = Package(
     name: "latchstring-fuzz",
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-structured-headers", from: "1.7.0"),
     ],
     targets: [.target(name: "CLibFuzzer"), .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto")]

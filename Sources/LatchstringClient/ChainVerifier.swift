@@ -42,7 +42,7 @@ struct ChainVerifier: Sendable {
 
     func verify(_ chain: [Certificate]) async -> Outcome {
         guard let leaf: Certificate = chain.first else { return .failed(["the server sent no certificate"]) }
-        if let reason: String = Self.wrongUsage(leaf) { return .failed([reason]) }
+        if let reason: String = Self.wrongUsage(leaf) ?? Self.disorder(chain) { return .failed([reason]) }
 
         let store: CertificateStore
         switch roots {
@@ -80,14 +80,42 @@ struct ChainVerifier: Sendable {
         return reasons
     }
 
-    /// RFC 5280 §4.2.1.12: an extended key usage, where present, must allow TLS servers.
+    /// Intermediates that a server may send; a root it sends as well counts.
+    static let maximumIntermediates = 4
+
+    /// What TLS 1.2 asked of a chain (RFC 5246 §7.4.2): each certificate is issued by the next. And none comes twice.
+    ///
+    /// A path builder tries every order of what it is given: a few certificates with one name and key would keep it busy
+    /// for as long as whoever sent them likes. In a chain like this there is one order.
+    static func disorder(_ chain: [Certificate]) -> String? {
+        guard chain.count - 1 <= Self.maximumIntermediates else {
+            return "the server sent \(chain.count - 1) intermediates; at most \(Self.maximumIntermediates) are accepted"
+        }
+        for (index, certificate) in chain.enumerated().dropFirst() {
+            let subject: DistinguishedName = certificate.subject
+            guard chain[index - 1].issuer == subject else {
+                return "the server's chain is out of order: certificate \(index) is issued by"
+                    + " \"\(chain[index - 1].issuer)\", and the next one is \"\(subject)\""
+            }
+            let isKnown: Bool = chain[..<index].contains {
+                $0.subject == subject && $0.publicKey == certificate.publicKey
+            }
+            if isKnown { return "the server's chain has two certificates for \"\(subject)\" with one key" }
+        }
+        return nil
+    }
+
+    /// RFC 5280 §4.2.1.3, §4.2.1.12: a key usage, where present, must allow signatures, and an extended key usage, where present, must allow TLS servers.
     private static func wrongUsage(_ leaf: Certificate) -> String? {
         do {
+            if let usage: KeyUsage = try leaf.extensions.keyUsage, !usage.digitalSignature {
+                return "the certificate's key usage does not allow signatures"
+            }
             guard let usage: ExtendedKeyUsage = try leaf.extensions.extendedKeyUsage else { return nil }
             return usage.contains(.serverAuth) || usage.contains(.any)
                 ? nil : "the certificate's extended key usage does not allow TLS servers"
         } catch {
-            return "the certificate's extended key usage can't be read"
+            return "the certificate's key usage can't be read"
         }
     }
 }

@@ -7,8 +7,9 @@ public import NativeHandshake
 /// - `write` protects data. `close(mode: .output)` says that there is no more, and completes when all of it is on its
 ///   way, also when it is called again; the other direction goes on. When both directions have ended, the connection
 ///   closes.
-/// - A ``NativeError`` comes as an error, after the alert has been sent where one is due; the connection closes. So does the
-///   end of the connection before the peer's end of data: ``NativeError/truncated``.
+/// - A ``NativeError`` comes as an error, after the alert has been sent where one is due, and before the connection closes.
+///   So does the end of the connection before the peer's end of data: ``NativeError/truncated``.
+/// - An event of an `IdleStateHandler` ends the stream with ``NativeError/timeout(_:)``.
 ///
 /// Back-pressure is the channel's: reads pass through, and so does writability.
 public final class NativeStreamHandler: ChannelDuplexHandler {
@@ -55,6 +56,10 @@ public final class NativeStreamHandler: ChannelDuplexHandler {
     }
 
     public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is IdleStateHandler.IdleStateEvent {
+            if !self.isOver { self.fail(.timeout("the stream was silent for too long"), context) }
+            return
+        }
         // The transport's own end of input is no end of data.
         if let event = event as? ChannelEvent, event == .inputClosed { return self.connectionEnded(context) }
         context.fireUserInboundEventTriggered(event)
@@ -77,13 +82,25 @@ public final class NativeStreamHandler: ChannelDuplexHandler {
     /// Sends the alert that the error calls for, and closes.
     private func fail(_ error: NativeError, _ context: ChannelHandlerContext) {
         self.isOver = true
+        var written: EventLoopFuture<Void>?
         if context.channel.isActive, let alert = error.alert, let record = self.session.fail(alert) {
-            self.close(context, after: record)
-        } else {
-            context.close(promise: nil)
+            let promise: EventLoopPromise<Void> = context.eventLoop.makePromise()
+            written = promise.futureResult
+            context.writeAndFlush(self.wrapOutboundOut(record), promise: promise)
         }
+        // Before the close: whoever reads would take the end of the connection for the end of the data.
         context.fireErrorCaught(error)
+        guard let written else { return context.close(promise: nil) }
+        let channel: any Channel = context.channel
+        let bound: Scheduled<Void> = context.eventLoop.scheduleTask(in: Self.alertTime) { channel.close(promise: nil) }
+        written.whenComplete { _ in
+            bound.cancel()
+            channel.close(promise: nil)
+        }
     }
+
+    /// For an alert to leave, when the peer does not read.
+    private static let alertTime = TimeAmount.seconds(5)
 
     // MARK: To the peer
 

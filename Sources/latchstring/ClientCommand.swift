@@ -60,6 +60,12 @@ struct ClientCommand: AsyncParsableCommand {
             valueName: "url"))
     var keyDirectory: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "With --key-directory: PEM file of the authorities to trust for it; default: the system's.",
+            valueName: "file"))
+    var keyDirectoryRoots: String?
+
     @Flag(help: "With --key-directory: go on where it cannot be asked.")
     var keyDirectoryOptional = false
 
@@ -74,7 +80,9 @@ struct ClientCommand: AsyncParsableCommand {
 
     func run() async throws {
         if let native { return try await fetchNatively(native) }
-        if keyDirectory != nil || keyDirectoryOptional { throw ValidationError("--key-directory is for --native") }
+        if keyDirectory != nil || keyDirectoryOptional || keyDirectoryRoots != nil {
+            throw ValidationError("--key-directory is for --native")
+        }
         let options: DiagnosingClient.Options = try clientOptions()
         let body = BodySink(try bodyHandle())
         let printer = ClientPrinter(colours: isatty(STDERR_FILENO) == 1)
@@ -115,7 +123,8 @@ struct ClientCommand: AsyncParsableCommand {
         options.idleTimeout = common.timeout
         if let keyDirectory {
             var directory = KeyDirectory(url: keyDirectory)
-            directory.roots = common.roots
+            // Whoever vouches for the site should not be who vouches for its certificate.
+            if let keyDirectoryRoots { directory.roots = try Self.roots(path: keyDirectoryRoots) }
             directory.isRequired = !keyDirectoryOptional
             options.keyDirectory = directory
         }

@@ -142,8 +142,11 @@ import Testing
 
     @Test func anApplicationOrKeyHolderThatIsAwayIsUnavailable() async throws {
         let stage = try await NativeStage([("www.test", .p256)], application: TestApplication(.echo))
-        try await stage.application.stop()
+        try await stage.application?.stop()
         #expect(await self.failure(try stage.options("www.test", .originDerived)) == .alert(.unavailable))
+        try stage.waitForAudit("application unavailable") {
+            $0["operation"] == "native" && $0["outcome"] == "unavailable"
+        }
         stage.keyHolder.stop()
         #expect(await self.failure(try stage.options("www.test", .originDerived)) == .alert(.unavailable))
         try stage.edge.process.wait(for: "native connection not forwarded")

@@ -247,6 +247,107 @@ struct KeyStoreTests {
         }
     }
 
+    @Test("OAEP: what the library encrypts comes back; everything else fails in one way")
+    func oaep() throws {
+        for rsa in Self.rsaKeys {
+            let key = try Self.load(rsa.pemRepresentation)
+            let other = try _RSA.Encryption.PublicKey(pemRepresentation: rsa.publicKey.pemRepresentation)
+            for length in [0, 1, 32, 64] {
+                let secret: [UInt8] = (0..<length).map { UInt8($0) }
+                let sealed = Array(try other.encrypt(secret, padding: .PKCS1_OAEP_SHA256))
+                #expect(try Self.perform(key, .decryptOAEP(sealed)) == secret)
+                var changed: [UInt8] = sealed
+                changed[changed.count / 2] ^= 1
+                #expect(throws: KeyOperationError.failed) { try Self.perform(key, .decryptOAEP(changed)) }
+            }
+            // Other hashes, another padding, and no padding at all.
+            let sha1 = Array(try other.encrypt([1, 2, 3], padding: .PKCS1_OAEP))
+            #expect(throws: KeyOperationError.failed) { try Self.perform(key, .decryptOAEP(sha1)) }
+            let size: Int = sha1.count
+            let block: [UInt8] = [0, 2] + [UInt8](repeating: 7, count: size - 5) + [0, 1, 2]
+            let pkcs1: [UInt8] = try KeyFixtures.publicOperation(rsa.publicKey, block)
+            #expect(throws: KeyOperationError.failed) { try Self.perform(key, .decryptOAEP(pkcs1)) }
+            for bytes in [[], [1], [UInt8](repeating: 0xFF, count: size), [UInt8](repeating: 0, count: size - 1)] {
+                #expect(throws: KeyOperationError.self) { try Self.perform(key, .decryptOAEP(bytes)) }
+            }
+        }
+        #expect(throws: KeyOperationError.wrongKeyType) {
+            try SoftwareKey(.p256(PolicyFixtures.p256)).perform(.decryptOAEP([1]))
+        }
+    }
+
+    @Test("OAEP: a block made by hand comes back; a wrong label, hash or first byte fails")
+    func oaepBlocks() throws {
+        let rsa = Self.rsaKeys[0]
+        let key = try Self.load(rsa.pemRepresentation)
+        let size: Int = rsa.keySizeInBits / 8
+        // RFC 8017 section 7.1.1, steps by hand.
+        func mask(_ seed: [UInt8], _ count: Int) -> [UInt8] {
+            var output: [UInt8] = []
+            var counter: UInt32 = 0
+            while output.count < count {
+                output += SHA256.hash(data: seed + withUnsafeBytes(of: counter.bigEndian) { Array($0) })
+                counter += 1
+            }
+            return Array(output.prefix(count))
+        }
+        func sealed(_ message: [UInt8], label: String = "", first: UInt8 = 0, separator: UInt8 = 1) throws -> [UInt8] {
+            let padding = [UInt8](repeating: 0, count: size - message.count - 2 * 32 - 2)
+            let data: [UInt8] = Array(SHA256.hash(data: Array(label.utf8))) + padding + [separator] + message
+            let seed = [UInt8](repeating: 0x5C, count: 32)
+            let maskedData: [UInt8] = zip(data, mask(seed, data.count)).map { $0 ^ $1 }
+            let maskedSeed: [UInt8] = zip(seed, mask(maskedData, 32)).map { $0 ^ $1 }
+            return try KeyFixtures.publicOperation(rsa.publicKey, [first] + maskedSeed + maskedData)
+        }
+        let message: [UInt8] = Array("a secret of any length".utf8)
+        #expect(try Self.perform(key, .decryptOAEP(try sealed(message))) == message)
+        for wrong in [
+            try sealed(message, label: "label"), try sealed(message, separator: 2), try sealed(message, separator: 0),
+        ] {
+            #expect(throws: KeyOperationError.failed) { try Self.perform(key, .decryptOAEP(wrong)) }
+        }
+        let first: [UInt8] = try sealed(message, first: 1)
+        #expect(throws: KeyOperationError.failed) { try Self.perform(key, .decryptOAEP(first)) }
+    }
+
+    @Test("HPKE: what the library seals comes back; everything else fails in one way")
+    func hpke() throws {
+        let secret = PolicyFixtures.p256
+        let key = SoftwareKey(.p256(secret))
+        let recipient = try P256.KeyAgreement.PrivateKey(rawRepresentation: secret.rawRepresentation)
+        let info: [UInt8] = [1, 2, 3]
+        let authenticated: [UInt8] = [4, 5]
+        let message = [UInt8](repeating: 9, count: 64)
+        var sender = try HPKE.Sender(
+            recipientKey: recipient.publicKey, ciphersuite: .P256_SHA256_AES_GCM_256, info: Data(info))
+        let ciphertext = Array(try sender.seal(message, authenticating: authenticated))
+        let point = Array(sender.encapsulatedKey)
+        func open(
+            _ point: [UInt8], _ ciphertext: [UInt8], _ info: [UInt8], _ authenticated: [UInt8]
+        ) throws -> [UInt8] {
+            try key.perform(
+                .openHPKE(encapsulatedKey: point, ciphertext: ciphertext, info: info, authenticated: authenticated))
+        }
+        #expect(try open(point, ciphertext, info, authenticated) == message)
+        var changed: [UInt8] = ciphertext
+        changed[0] ^= 1
+        var offCurve: [UInt8] = point
+        offCurve[64] ^= 1
+        let wrong: [([UInt8], [UInt8], [UInt8], [UInt8])] = [
+            (point, changed, info, authenticated), (point, ciphertext, [1, 2, 4], authenticated),
+            (point, ciphertext, info, [4, 6]), (offCurve, ciphertext, info, authenticated),
+            ([], ciphertext, info, authenticated), (point, [], info, authenticated),
+            (point, Array(ciphertext.prefix(15)), info, authenticated),
+        ]
+        for (point, ciphertext, info, authenticated) in wrong {
+            #expect(throws: KeyOperationError.failed) { try open(point, ciphertext, info, authenticated) }
+        }
+        #expect(throws: KeyOperationError.wrongKeyType) {
+            try SoftwareKey(.p384(PolicyFixtures.p384)).perform(
+                .openHPKE(encapsulatedKey: point, ciphertext: ciphertext, info: info, authenticated: authenticated))
+        }
+    }
+
     @Test("Premaster selection without a branch agrees with the plain rule")
     func premasterSelection() {
         let substitute = [UInt8](repeating: 1, count: 48)

@@ -25,13 +25,16 @@ enum PolicyFixtures {
 
     static func site(
         _ domains: String..., ski: UInt8, key: (any StoredKey)? = nil, notAfter: Int64 = 4_000_000_000,
-        modes: Set<TrustMode> = [.keyless]
+        modes: Set<TrustMode> = [.keyless], application: ApplicationConfiguration? = nil
     ) throws -> Site {
         Site(
             domains: try domains.map { try ServerNamePattern($0) }, chain: [[ski, 1, 2, 3]],
             ski: [UInt8](repeating: ski, count: 20), certificateDigest: [UInt8](repeating: ski, count: 32),
-            key: key ?? SoftwareKey(.p256(self.p256)), modes: modes, notAfter: notAfter,
-            chainName: "\(domains[0]).pem")
+            key: key ?? SoftwareKey(.p256(self.p256)), modes: modes,
+            native: try application.map {
+                try NativeSite($0, chain: [[ski, 1, 2, 3]], key: .p256, chainName: "\(domains[0]).pem")
+            },
+            notAfter: notAfter, chainName: "\(domains[0]).pem")
     }
 
     static func grant(

@@ -2,10 +2,12 @@ import Crypto
 import Fleet
 import Foundation
 import NIOCore
+import NIOEmbedded
 import NIOHTTP1
 import NativeHandshake
 import SwiftASN1
 import TLSWire
+import TestSockets
 import Testing
 import X509
 
@@ -232,6 +234,83 @@ import X509
             await #expect(throws: (any Error).self) { try await task.value }
             try await server.stop()
         }
+    }
+
+    /// What the origin says last must not be lost behind the end of the connection, which looks like an end of data.
+    @Test(arguments: NativeVariant.allCases)
+    func anAlertAfterTheHandshakeIsTold(_ variant: NativeVariant) async throws {
+        let server = try await NativeOriginServer(
+            try self.authority().issueSite(domains: ["www.test"], keyType: .p256), .refusing(.unavailable))
+        var options: NativeOptions = try self.options(server)
+        options.variant = variant
+        for _ in 0..<10 { #expect(await self.refusal(options) == .alert(.unavailable)) }
+        try await server.stop()
+    }
+
+    @Test func aConnectionThatIsGoneBeforeItBeganIsTruncated() throws {
+        let channel = EmbeddedChannel()
+        let outcome: EventLoopPromise<NativeConnection> = channel.eventLoop.makePromise()
+        let options = NativeOptions(serverName: try ServerName("www.test"), host: "127.0.0.1", port: 1)
+        try channel.close().wait()
+        let handler = NativeClientHandler(
+            options: options, deadline: .now() + .seconds(15), journal: NativeJournal { _ in },
+            group: channel.eventLoop,
+            outcome: outcome)
+        try? channel.pipeline.syncOperations.addHandler(handler)
+        #expect(throws: NativeError.truncated) { try outcome.futureResult.wait() }
+    }
+
+    @Test func anOriginThatClosesAtOnceIsTruncated() async throws {
+        let listener = try TestListener()
+        let workers = Workers()
+        workers.run { for _ in 0..<50 { try listener.accept().reset() } }
+        var options = NativeOptions(serverName: try ServerName("www.test"), host: "127.0.0.1", port: Int(listener.port))
+        options.timeout = .seconds(60)
+        for _ in 0..<50 {
+            await #expect(throws: (any Error).self) { try await NativeConnection.with(options) { _ in } }
+        }
+        try await blocking { try workers.wait() }
+    }
+
+    // MARK: Connecting
+
+    @Test func theTimeoutIsForConnectAndHandshakeTogether() async throws {
+        let listener = try TestListener(backlog: 0)
+        let filler = try TestSocket.connect(port: listener.port)
+        var options = NativeOptions(serverName: try ServerName("www.test"), host: "127.0.0.1", port: Int(listener.port))
+        options.timeout = .milliseconds(300)
+        do {
+            try await NativeConnection.with(options) { _ in }
+            #expect(Bool(false), "connected")
+        } catch {
+            #expect((error as? ClientFailure)?.phase == .connect, "\(error)")
+        }
+        withExtendedLifetime(filler) {}
+    }
+
+    @Test func cancellationEndsAConnect() async throws {
+        let listener = try TestListener(backlog: 0)
+        let filler = try TestSocket.connect(port: listener.port)
+        var options = NativeOptions(serverName: try ServerName("www.test"), host: "127.0.0.1", port: Int(listener.port))
+        // More than this suite may take.
+        options.timeout = .minutes(10)
+        let endless: NativeOptions = options
+        let task = Task { try await NativeConnection.with(endless) { _ in } }
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
+        withExtendedLifetime(filler) {}
+    }
+
+    @Test func optionsThatOfferNothingAreAnErrorOfTheirOwn() async throws {
+        let server = try await NativeOriginServer(
+            try self.authority().issueSite(domains: ["www.test"], keyType: .p256))
+        var options: NativeOptions = try self.options(server)
+        options.suites = []
+        guard case .internalFailure? = await self.refusal(options) else { return #expect(Bool(false)) }
+        options = try self.options(server)
+        options.keyKinds = []
+        guard case .internalFailure? = await self.refusal(options) else { return #expect(Bool(false)) }
+        try await server.stop()
     }
 
     // MARK: Back-pressure

@@ -23,6 +23,8 @@ struct NativeOriginServer {
         case flood(Int)
         /// Accepts the stream, sends a little, and closes without an end.
         case truncating
+        /// Gives up as soon as the stream stands.
+        case refusing(NativeAlert)
     }
 
     let channel: any Channel
@@ -36,6 +38,7 @@ struct NativeOriginServer {
         let chain: [[UInt8]] = try PEMDocument.parseMultiple(pemString: chainPEM).map(\.derBytes)
         let key = try P256.Signing.PrivateKey(pemRepresentation: keyPEM)
         self.channel = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
@@ -94,6 +97,14 @@ struct NativeOriginServer {
                 return true
             case .established(let output, let session):
                 if let output { self.send(output, context) }
+                if case .refusing(let alert) = self.behaviour {
+                    var session: NativeSession = session
+                    if let record = session.fail(alert) {
+                        context.writeAndFlush(self.wrapOutboundOut(record), promise: nil)
+                    }
+                    context.close(mode: .output, promise: nil)
+                    return false
+                }
                 let pipeline = context.pipeline.syncOperations
                 try pipeline.addHandlers(
                     [NativeStreamHandler(session: session, role: .origin), Stream(self.behaviour)])

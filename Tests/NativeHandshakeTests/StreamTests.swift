@@ -19,6 +19,18 @@ import Testing
         #expect(try client.send(ByteBuffer()).readableBytes == 0)
     }
 
+    @Test func afterABadRecordTheInputIsTruncatedWhateverComes() throws {
+        var (client, origin) = try self.pair()
+        var bad: NativeFrame = try firstFrame(try client.send(ByteBuffer(string: "one")))
+        bad.record.setInteger(UInt8(0), at: bad.record.writerIndex - 1)
+        bad.record.setInteger(UInt8(0), at: bad.record.writerIndex - 2)
+        #expect(throws: NativeError.badRecord) { try origin.receive(bad) }
+        #expect(throws: NativeError.truncated) { try origin.inputEnded() }
+        let end: ByteBuffer = try #require(try client.end())
+        #expect(throws: NativeError.self) { try origin.receive(try firstFrame(end)) }
+        #expect(throws: NativeError.truncated) { try origin.inputEnded() }
+    }
+
     @Test func replayedReorderedDroppedOrAlteredRecordsDoNotOpen() throws {
         let (client, origin) = try self.pair()
         var sender: NativeSession = client

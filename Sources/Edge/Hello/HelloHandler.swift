@@ -84,7 +84,12 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
     private func start(context: ChannelHandlerContext) {
         guard self.timer == nil else { return }
         self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.limits.timeout) {
-            self.refuse(.timeout, serverName: nil, context: context)
+            // A native client is told; a TLS client that says nothing gets nothing.
+            if case .readingNative = self.phase {
+                self.refuse(.unreadableNative(.timeout("the hello")), serverName: nil, context: context)
+            } else {
+                self.refuse(.timeout, serverName: nil, context: context)
+            }
         }
         context.read()
     }
@@ -179,7 +184,10 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
                 self.phase = .readingNative(reader)
                 return
             }
-            guard let site = self.table.site(for: hello.serverName) else { throw .unknownName }
+            guard let site = self.table.site(for: hello.serverName) else {
+                return self.refuse(
+                    .unreadableNative(.unknownName), serverName: hello.serverName, context: context)
+            }
             guard site.native != nil else {
                 return self.refuse(.nativeNotServed, serverName: hello.serverName, context: context)
             }

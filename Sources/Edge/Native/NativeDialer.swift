@@ -13,6 +13,8 @@ final class NativeDialer {
     private let deadline: NIODeadline
     private var completion: ((Result<any Channel, NativeDialFailure>) -> Void)?
     private var timer: Scheduled<Void>?
+    /// Shaking hands.
+    private var underWay: (any Channel)?
     private var lastFailure = "no address is configured"
 
     init(_ holder: NativeForwarder.Holder, tls: NIOSSLContext, on eventLoop: any EventLoop, now: NIODeadline = .now()) {
@@ -31,11 +33,14 @@ final class NativeDialer {
         self.attempt(self.holder.addresses[...])
     }
 
-    /// Forgets about it: a connection that comes about nevertheless is closed.
+    /// Forgets about it: what is under way is closed, and so is a connection that comes about nevertheless.
     func cancel() {
+        let channel: (any Channel)? = self.underWay
+        self.underWay = nil
         self.timer?.cancel()
         self.timer = nil
         self.completion = nil
+        channel?.close(promise: nil)
     }
 
     private func finish(_ result: Result<any Channel, NativeDialFailure>) {
@@ -70,7 +75,9 @@ final class NativeDialer {
         on channel: any Channel, at address: PeerAddress, until deadline: NIODeadline, rest: ArraySlice<PeerAddress>
     ) {
         guard self.completion != nil else { return channel.close(promise: nil) }
+        self.underWay = channel
         let handler = NativeLinkHandler(expected: self.holder.expected, deadline: deadline) { failure in
+            self.underWay = nil
             if let failure { return self.failed(address, failure, rest) }
             guard self.completion != nil else { return channel.close(promise: nil) }
             self.finish(.success(channel))

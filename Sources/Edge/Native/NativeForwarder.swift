@@ -20,6 +20,8 @@ final class NativeForwarder {
     private let holders: [String: Holder]
     /// Which address of a key holder comes first for the next client.
     private var turn = 0
+    /// Connections to key holders under way.
+    private var dials = DialBound(total: 64, perNetwork: 8)
 
     /// For finding a key holder that answers, all addresses together.
     static let dialTimeout = TimeAmount.seconds(5)
@@ -44,6 +46,12 @@ final class NativeForwarder {
         let holder: Holder? = handOver.site.native.flatMap { self.holders[$0] }
         NativeForwarding(handOver: handOver, holder: holder.map(self.turned), forwarder: self).begin()
     }
+
+    /// A client wants a connection to its key holder. False: it must come again later. What is true ends with
+    /// ``dialEnded(for:)``.
+    func beginDial(for client: SocketAddress?) -> Bool { self.dials.begin(ClientNetwork(client)) }
+
+    func dialEnded(for client: SocketAddress?) { self.dials.end(ClientNetwork(client)) }
 
     /// The same with the addresses in the next order.
     private func turned(_ holder: Holder) -> Holder {

@@ -20,6 +20,9 @@ final class NativeForwarding: RelayParty {
     private var phase = Phase.ended
     private var machine = RelayMachine()
     private var originBroke = false
+    private var isDialing = false
+    /// Whom the dial is counted for: a channel that is closed knows its address no more.
+    private var dialingFor: SocketAddress?
     private var limits: RelayLimits
     private var timer: Scheduled<Void>?
 
@@ -47,9 +50,16 @@ final class NativeForwarding: RelayParty {
         guard let holder = self.holder, let tls = self.forwarder.tls else {
             return self.failed("no key holder", "the key holder has no address for native connections")
         }
+        let address: SocketAddress? = self.clientChannel.remoteAddress
+        guard self.forwarder.beginDial(for: address) else {
+            return self.failed("busy", "too many connections to key holders are under way", .busy)
+        }
         let dialer = NativeDialer(holder, tls: tls, on: self.clientChannel.eventLoop)
         self.phase = .connecting(dialer)
+        self.dialingFor = address
+        self.isDialing = true
         dialer.dial { result in
+            self.dialEnded()
             switch result {
             case .success(let channel): self.connected(channel)
             case .failure(let failure): self.failed("key holder unavailable", failure.reason)
@@ -80,7 +90,13 @@ final class NativeForwarding: RelayParty {
         client.start(to: origin)
     }
 
-    private func failed(_ reason: String, _ detail: String) {
+    private func dialEnded() {
+        guard self.isDialing else { return }
+        self.isDialing = false
+        self.forwarder.dialEnded(for: self.dialingFor)
+    }
+
+    private func failed(_ reason: String, _ detail: String, _ alert: NativeAlert = .unavailable) {
         self.phase = .ended
         guard let client = self.client else { return }
         self.client = nil
@@ -91,7 +107,7 @@ final class NativeForwarding: RelayParty {
         self.forwarder.logger.warning("native connection not forwarded", metadata: metadata)
         client.abandon()
         LingeringCloseHandler.begin(
-            on: self.clientChannel, sending: NativeAlert.unavailable.record, limits: self.forwarder.helloLimits)
+            on: self.clientChannel, sending: alert.record, limits: self.forwarder.helloLimits)
     }
 
     private var metadata: Logger.Metadata {
@@ -127,6 +143,7 @@ final class NativeForwarding: RelayParty {
         switch self.phase {
         case .connecting(let dialer):
             dialer.cancel()
+            self.dialEnded()
             self.client = nil
             self.phase = .ended
         case .relaying:

@@ -28,6 +28,8 @@ public enum AuditOutcome: String, Sendable, CaseIterable {
     case handshakeFailed = "handshake-failed"
     /// A TLS handshake was not done within the limit.
     case stalled
+    /// Of a native handshake: it was done, but the site's application could not be reached.
+    case unavailable
     /// The connection was not accepted.
     case refused
     /// The connection was closed because the edge lost its last grant, its identity expired, or the authority

@@ -27,6 +27,8 @@ final class Grant: Sendable {
     private let operations: Set<KeyProtocol.Operation>
     private let rate: Int
     private let bucket: Mutex<TokenBucket>
+    /// Native handshakes have their own, so that clients of the one cannot starve those of the other.
+    private let nativeBucket: Mutex<TokenBucket>
     /// The answer to ``KeyFunction/certificate``, encoded once.
     let certificateAnswer: ByteBuffer
 
@@ -37,8 +39,10 @@ final class Grant: Sendable {
         self.operations = operations
         self.rate = rate
         // A reload must not hand out a fresh burst.
-        let kept: TokenBucket? = previous.flatMap { $0.rate == rate ? $0.bucket.withLock { $0 } : nil }
-        self.bucket = Mutex(kept ?? TokenBucket(perSecond: rate, burst: 2 * rate, now: now))
+        let kept: Grant? = previous.flatMap { $0.rate == rate ? $0 : nil }
+        let fresh = TokenBucket(perSecond: rate, burst: 2 * rate, now: now)
+        self.bucket = Mutex(kept?.bucket.withLock { $0 } ?? fresh)
+        self.nativeBucket = Mutex(kept?.nativeBucket.withLock { $0 } ?? fresh)
         var modes: Set<TrustMode> = site.modes
         if operations.isDisjoint(with: [.signTLS13, .signTLS12]) { modes.remove(.keyless) }
         if !operations.contains(.handoff) { modes.remove(.handoff) }
@@ -54,5 +58,10 @@ final class Grant: Sendable {
     /// Counts one operation against the rate limit. False: over it.
     func takeToken(now: UInt64) -> Bool {
         self.bucket.withLock { $0.take(now: now) }
+    }
+
+    /// The same for a native handshake.
+    func takeNativeToken(now: UInt64) -> Bool {
+        self.nativeBucket.withLock { $0.take(now: now) }
     }
 }

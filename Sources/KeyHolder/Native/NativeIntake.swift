@@ -38,6 +38,8 @@ final class NativeIntake: ChannelDuplexHandler {
         var site: Site
         var application: ApplicationConfiguration
         var kind: NativeKeyKind
+        /// What the client asked for.
+        var serverName: ServerName
     }
 
     let core: KeyHolderCore
@@ -52,6 +54,10 @@ final class NativeIntake: ChannelDuplexHandler {
     private var reader = NativeFrameReader(from: .client)
     private var machine = NativeOriginMachine()
     private var served: Served?
+    /// The client's stream, from the end of the handshake until it begins.
+    private var session: NativeSession?
+    /// All that a client said that is gone already.
+    private var legacy: ByteBuffer?
     /// The audit line of this handshake, as long as it is owed.
     private var line: AuditDraft?
     private var wantsRead = false
@@ -93,9 +99,10 @@ final class NativeIntake: ChannelDuplexHandler {
         switch self.phase {
         case .shaking: self.refuseConnection("closed before the end of the TLS handshake")
         case .awaitsHeader, .handshake: self.fail(.truncated)
-        case .connecting, .streaming, .closing: self.conclude(.abandoned)
+        case .connecting: self.clientLeft()
+        case .streaming, .closing: self.conclude(.abandoned)
         }
-        self.phase = .closing
+        if self.legacy == nil { self.phase = .closing }
         context.fireChannelInactive()
     }
 
@@ -103,7 +110,8 @@ final class NativeIntake: ChannelDuplexHandler {
         switch self.phase {
         case .shaking: self.refuseConnection("TLS handshake failed: \(String("\(error)".prefix(300)))")
         case .streaming: context.fireErrorCaught(error)
-        case .awaitsHeader, .handshake, .connecting, .closing: self.close()
+        case .connecting: self.clientLeft()
+        case .awaitsHeader, .handshake, .closing: self.close()
         }
     }
 
@@ -114,7 +122,7 @@ final class NativeIntake: ChannelDuplexHandler {
         case let event as IdleStateHandler.IdleStateEvent:
             if event == .all, case .streaming = self.phase {
                 self.logger.debug("native stream idle")
-                self.close()
+                context.fireUserInboundEventTriggered(event)
             }
         case let command as ConnectionCommand: self.perform(command)
         case is NativeService.Reconsider: self.reconsider()
@@ -139,7 +147,7 @@ final class NativeIntake: ChannelDuplexHandler {
         guard let edge = self.edge else { return }
         if !self.isTrusted { return self.cutOff("its authority is not trusted any more") }
         let isGranted: Bool =
-            self.served.map { self.core.policy.stillGrants($0.site, to: edge, [.native]) }
+            self.served.map { self.core.policy.stillServes($0, to: edge) }
             ?? self.core.policy.knows(edge: edge)
         if !isGranted { self.cutOff("the edge has no grant for native connections any more") }
     }
@@ -320,8 +328,8 @@ final class NativeIntake: ChannelDuplexHandler {
         do throws(NativeJudge.Refusal) {
             let verdict: NativeJudge.Verdict = try judge.judge(site)
             self.served = Served(
-                site: verdict.grant.site, application: verdict.service.application, kind: verdict.service.origin.keyKind
-            )
+                site: verdict.grant.site, application: verdict.service.application,
+                kind: verdict.service.origin.keyKind, serverName: hello.serverName)
             do throws(NativeError) {
                 self.perform(try self.machine.serve(verdict.service.origin))
             } catch {
@@ -354,7 +362,6 @@ final class NativeIntake: ChannelDuplexHandler {
             return self.end(.busy)
         }
         let core: KeyHolderCore = self.core
-        let site: Site = served.site
         let eventLoop: any EventLoop = context.eventLoop
         let bound = NIOLoopBound((self, answer), eventLoop: eventLoop)
         let done: @Sendable (Result<[UInt8], KeyOperationError>?) -> Void = { result in
@@ -367,7 +374,7 @@ final class NativeIntake: ChannelDuplexHandler {
         guard case .offload = cost else { return key.perform(operation) { done($0) } }
         core.slow.submit(of: edge) { active in
             // It may have waited for long: look again whether the operation is allowed.
-            guard active, core.policy.stillGrants(site, to: edge, [.native]) else { return done(nil) }
+            guard active, core.policy.stillServes(served, to: edge) else { return done(nil) }
             done(Result { () throws(KeyOperationError) in try key.perform(operation) })
         }
     }
@@ -375,7 +382,7 @@ final class NativeIntake: ChannelDuplexHandler {
     /// A slow operation has come back; without a result if it was not done.
     private func performed(_ result: Result<[UInt8], KeyOperationError>?, _ answer: Answer) {
         guard case .handshake = self.phase, let edge = self.edge, let served = self.served else { return }
-        guard let result, self.core.policy.stillGrants(served.site, to: edge, [.native]) else {
+        guard let result, self.core.policy.stillServes(served, to: edge) else {
             self.conclude(.denied)
             return self.end(.notAllowed)
         }
@@ -399,18 +406,27 @@ final class NativeIntake: ChannelDuplexHandler {
 
     private func established(_ output: ByteBuffer?, _ session: NativeSession) {
         guard let context = self.context, let served = self.served else { return }
-        if let output { self.send(output) }
         self.phase = .connecting
+        self.session = session
         self.timer?.cancel()
+        if let output { self.send(output) }
+        // The client may have been gone when that was sent.
+        guard case .connecting = self.phase else { return }
         ApplicationDialer.dial(
             served.application, timeout: self.limits.connectTimeout, on: context.eventLoop
         ).assumeIsolated().whenComplete { result in
-            guard case .connecting = self.phase else {
-                if case .success(let channel) = result { channel.close(promise: nil) }
+            guard case .connecting = self.phase, let session = self.session else {
+                if case .success(let channel) = result { channel.reset() }
                 return
             }
+            self.session = nil
             switch result {
-            case .success(let channel): self.stream(session, served.application, to: channel)
+            case .success(let channel):
+                if let legacy = self.legacy {
+                    self.deliver(legacy, served.application, to: channel)
+                } else {
+                    self.stream(session, served.application, to: channel)
+                }
             case .failure(let error): self.applicationFailed(session, error)
             }
             self.core.audit.flush()
@@ -423,15 +439,15 @@ final class NativeIntake: ChannelDuplexHandler {
             "the application behind a site cannot be reached",
             metadata: ["site": "\(self.served?.site.name ?? "")", "error": "\(error)"])
         self.line?.detail = "application unavailable"
-        self.conclude(.ok)
+        self.conclude(.unavailable)
         self.phase = .closing
         self.close(after: session.fail(.unavailable) ?? ByteBuffer())
     }
 
     private func stream(_ session: NativeSession, _ application: ApplicationConfiguration, to channel: any Channel) {
-        guard let context = self.context else { return channel.close(promise: nil) }
-        let client = SpliceHandler(resets: false)
-        let server = SpliceHandler(resets: true)
+        guard let context = self.context else { return channel.reset() }
+        let client = SpliceHandler(resets: false, patience: self.limits.idleTimeout)
+        let server = SpliceHandler(resets: true, patience: self.limits.idleTimeout)
         do {
             // From here on reads are the splice's to ask for.
             try context.channel.syncOptions?.setOption(.autoRead, value: false)
@@ -439,21 +455,70 @@ final class NativeIntake: ChannelDuplexHandler {
                 [NativeStreamHandler(session: session, role: .origin), client])
             try channel.pipeline.syncOperations.addHandler(server)
         } catch {
-            channel.close(promise: nil)
+            channel.reset()
             return self.close()
         }
         self.conclude(.ok)
         self.phase = .streaming
-        if application.proxyProtocol, let header = self.header {
-            channel.writeAndFlush(header.bytes, promise: nil)
-        }
+        self.introduce(application, to: channel)
         SpliceHandler.begin(client, server)
-        let rest: ByteBuffer = self.reader.takeRemaining()
+        var rest: ByteBuffer = self.reader.takeRemaining()
+        rest.writeBuffer(&self.input)
+        self.input = ByteBuffer()
         if rest.readableBytes > 0 {
             context.fireChannelRead(self.wrapInboundOut(rest))
             context.fireChannelReadComplete()
         }
         self.resumeReading()
+    }
+
+    private func introduce(_ application: ApplicationConfiguration, to channel: any Channel) {
+        guard application.proxyProtocol, let header = self.header else { return }
+        channel.writeAndFlush(header.bytes, promise: nil)
+    }
+
+    /// The client is gone while the application was dialled: if it had said everything by then, that is delivered.
+    private func clientLeft() {
+        guard case .connecting = self.phase, self.legacy == nil else { return }
+        if let data = self.completeStream() {
+            self.legacy = data
+            self.context?.close(promise: nil)
+        } else {
+            self.close()
+        }
+    }
+
+    /// What the client sent, if all of it, up to its end, has arrived. Reading waits while the application is dialled, so
+    /// this is bounded by what the system and TLS held.
+    private func completeStream() -> ByteBuffer? {
+        guard var session = self.session else { return nil }
+        var reader: NativeFrameReader = self.reader
+        reader.receive(self.input)
+        var data = ByteBuffer()
+        do throws(NativeError) {
+            while let frame = try reader.next() {
+                switch try session.receive(frame) {
+                case .data(let part): data.writeImmutableBuffer(part)
+                case .end: return data
+                }
+            }
+            return nil
+        } catch {
+            return nil
+        }
+    }
+
+    private func deliver(_ data: ByteBuffer, _ application: ApplicationConfiguration, to channel: any Channel) {
+        let server = SpliceHandler(resets: true, patience: self.limits.idleTimeout)
+        do { try channel.pipeline.syncOperations.addHandler(server) } catch {
+            channel.reset()
+            return self.conclude(.abandoned)
+        }
+        self.line?.detail = "the client left before the application was reached"
+        self.conclude(.ok)
+        self.phase = .closing
+        self.introduce(application, to: channel)
+        server.finish(data)
     }
 
     // MARK: Ends

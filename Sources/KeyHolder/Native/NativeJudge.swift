@@ -36,9 +36,20 @@ struct NativeJudge {
         guard let service = site.native else {
             throw Refusal(alert: .notAllowed, outcome: .denied, detail: "the site has no application")
         }
-        guard grant.takeToken(now: self.now) else { throw Refusal(alert: .busy, outcome: .rateLimited) }
+        guard grant.takeNativeToken(now: self.now) else { throw Refusal(alert: .busy, outcome: .rateLimited) }
         guard self.wallSeconds <= site.notAfter else { throw Refusal(alert: .internalError, outcome: .expired) }
         return Verdict(grant: grant, service: service)
+    }
+}
+
+extension Policy {
+    /// Whether the edge may still bring clients to the site that was served, which may be of an earlier policy. Unlike a
+    /// signature, a native handshake is of one site: another with the same key does not stand in for it.
+    func stillServes(_ served: NativeIntake.Served, to edge: String) -> Bool {
+        guard let site = self.index.site(byName: SiteQuery(serverName: served.serverName.rawValue)),
+            let grant = self.grant(to: edge, for: site)
+        else { return false }
+        return grant.allows(.native) && site.native?.application == served.application
     }
 }
 

@@ -14,6 +14,7 @@ final class NativeClientHandler: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundOut = ByteBuffer
 
     private let options: NativeOptions
+    private let deadline: NIODeadline
     private let journal: NativeJournal
     private let group: any EventLoopGroup
     private let outcome: EventLoopPromise<NativeConnection>
@@ -29,10 +30,11 @@ final class NativeClientHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private var path: [CertificateSummary] = []
 
     init(
-        options: NativeOptions, journal: NativeJournal, group: any EventLoopGroup,
+        options: NativeOptions, deadline: NIODeadline, journal: NativeJournal, group: any EventLoopGroup,
         outcome: EventLoopPromise<NativeConnection>
     ) {
         self.options = options
+        self.deadline = deadline
         self.journal = journal
         self.group = group
         self.outcome = outcome
@@ -45,13 +47,15 @@ final class NativeClientHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        if context.channel.isActive { self.start(context) }
+        // It may have been closed in the meantime, and says that to nobody who comes later.
+        if context.channel.isActive { self.start(context) } else { self.fail(.truncated) }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.timer?.cancel()
         self.verification?.cancel()
         self.context = nil
+        self.fail(.truncated)
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -73,7 +77,7 @@ final class NativeClientHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func start(_ context: ChannelHandlerContext) {
         guard self.timer == nil else { return }
-        self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.options.timeout) {
+        self.timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: self.deadline) {
             self.fail(.timeout("the native handshake did not end in time"))
         }
         self.journal.note(.connected(address: context.remoteAddress.map { "\($0)" } ?? "unknown"))
@@ -132,7 +136,7 @@ final class NativeClientHandler: ChannelDuplexHandler, RemovableChannelHandler {
         case .send(let output): self.send(output)
         case .established(let output, let session):
             if let output { self.send(output) }
-            try self.established(session)
+            self.established(session)
         }
     }
 
@@ -177,7 +181,7 @@ final class NativeClientHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     // MARK: Ends
 
-    private func established(_ session: NativeSession) throws(NativeError) {
+    private func established(_ session: NativeSession) {
         guard let context = self.context, let chosen = self.chosen else { return }
         self.isOver = true
         self.timer?.cancel()
@@ -188,7 +192,8 @@ final class NativeClientHandler: ChannelDuplexHandler, RemovableChannelHandler {
                 try pipeline.addHandlers([IdleStateHandler(allTimeout: idle)], position: .before(self))
             }
             try pipeline.addHandler(NativeStreamHandler(session: session, role: .client))
-            try pipeline.addHandler(NativeIdleHandler())
+            let fault = NativeFault()
+            try pipeline.addHandler(NativeStreamEnd(fault: fault))
             let channel = try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
                 wrappingChannelSynchronously: context.channel,
                 configuration: .init(isOutboundHalfClosureEnabled: true))
@@ -200,10 +205,12 @@ final class NativeClientHandler: ChannelDuplexHandler, RemovableChannelHandler {
             pipeline.removeHandler(context: context, promise: nil)
             self.outcome.succeed(
                 NativeConnection(
-                    channel: channel, variant: self.options.variant, suite: chosen.suite, keyKind: chosen.kind,
+                    channel: channel, fault: fault, variant: self.options.variant, suite: chosen.suite,
+                    keyKind: chosen.kind,
                     path: self.path))
         } catch {
-            throw .internalFailure("\(error)")
+            self.outcome.fail(NativeError.internalFailure("\(error)"))
+            context.close(promise: nil)
         }
     }
 
@@ -222,17 +229,6 @@ final class NativeClientHandler: ChannelDuplexHandler, RemovableChannelHandler {
         } else {
             channel.close(promise: nil)
         }
-    }
-}
-
-/// Ends a stream that is silent for too long.
-final class NativeIdleHandler: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        guard event is IdleStateHandler.IdleStateEvent else { return context.fireUserInboundEventTriggered(event) }
-        context.fireErrorCaught(NativeError.timeout("the stream was silent for too long"))
-        context.close(promise: nil)
     }
 }
 

@@ -22,11 +22,15 @@ public import NativeHandshake
 ///
 /// **Back-pressure:** ``send(_:)`` returns when the connection takes more; nothing is read from the network that
 /// ``bytes`` has not been asked for, but for a few parts ahead. **Cancellation** of the task ends the handshake or the
-/// stream at once; the origin sees a stream that broke off. **Timeouts:** ``NativeOptions/timeout`` and
+/// connect, the handshake or the stream at once; the origin sees a stream that broke off. **Timeouts:** ``NativeOptions/timeout`` and
 /// ``NativeOptions/idleTimeout``.
 public struct NativeConnection: Sendable {
     private let channel: NIOAsyncChannel<ByteBuffer, ByteBuffer>
+    private let fault: NativeFault
     private let streams: Streams?
+
+    /// How long the end waits for the origin's, so that what was sent arrives.
+    private static let endTime = TimeAmount.seconds(3)
 
     private struct Streams: Sendable {
         var inbound: NIOAsyncChannelInboundStream<ByteBuffer>
@@ -42,10 +46,11 @@ public struct NativeConnection: Sendable {
     public let path: [CertificateSummary]
 
     init(
-        channel: NIOAsyncChannel<ByteBuffer, ByteBuffer>, variant: NativeVariant, suite: NativeSuite,
-        keyKind: NativeKeyKind, path: [CertificateSummary]
+        channel: NIOAsyncChannel<ByteBuffer, ByteBuffer>, fault: NativeFault, variant: NativeVariant,
+        suite: NativeSuite, keyKind: NativeKeyKind, path: [CertificateSummary]
     ) {
         self.channel = channel
+        self.fault = fault
         self.streams = nil
         self.variant = variant
         self.suite = suite
@@ -55,6 +60,7 @@ public struct NativeConnection: Sendable {
 
     private init(_ connection: NativeConnection, _ streams: Streams) {
         self.channel = connection.channel
+        self.fault = connection.fault
         self.streams = streams
         self.variant = connection.variant
         self.suite = connection.suite
@@ -64,8 +70,8 @@ public struct NativeConnection: Sendable {
 
     /// Connects, shakes hands, runs the body, and closes the connection when the body returns or throws.
     ///
-    /// When the body returns, everything it sent goes out, with the end of its data, before the connection closes; what the
-    /// origin still sends is dropped. When the body throws, the stream breaks off, which the origin can tell from an end.
+    /// When the body returns, everything it sent goes out, with the end of its data; what the origin still sends is dropped,
+    /// until its end or for 3 seconds, and then the connection closes. When the body throws, the stream breaks off, which the origin can tell from an end.
     ///
     /// - Parameters:
     ///   - report: Called for each event on the way, in order. Must not block.
@@ -82,7 +88,7 @@ public struct NativeConnection: Sendable {
             do {
                 let result: Result = try await body(
                     NativeConnection(connection, Streams(inbound: inbound, outbound: outbound)))
-                try? await connection.channel.channel.close(mode: .output).get()
+                try await connection.end()
                 return result
             } catch {
                 // Before an orderly end could be said.
@@ -98,9 +104,15 @@ public struct NativeConnection: Sendable {
     public var bytes: NativeBytes { NativeBytes(stream: self.streams?.inbound) }
 
     /// Sends data. Returns when the connection takes more.
+    ///
+    /// - Throws: ``NativeError`` if the stream has failed, as from ``bytes``; otherwise what the connection says.
     public func send(_ data: ByteBuffer) async throws {
         guard let streams = self.streams, data.readableBytes > 0 else { return }
-        try await streams.outbound.write(data)
+        do {
+            try await streams.outbound.write(data)
+        } catch {
+            throw self.fault.error ?? error
+        }
     }
 
     /// Says that there is no more data; the origin's may go on.
@@ -108,42 +120,80 @@ public struct NativeConnection: Sendable {
         self.streams?.outbound.finish()
     }
 
+    /// Sends the end of the data, and lets the origin take it.
+    private func end() async throws {
+        let channel: any Channel = self.channel.channel
+        try await withTaskCancellationHandler {
+            do { try await channel.close(mode: .output).get() } catch {
+                // Over on both sides, or broken: nothing can be said any more.
+                return
+            }
+            try await channel.eventLoop.flatSubmit {
+                guard let end = try? channel.pipeline.syncOperations.handler(type: NativeStreamEnd.self) else {
+                    return channel.eventLoop.makeSucceededVoidFuture()
+                }
+                return end.drain(for: Self.endTime, on: channel.eventLoop)
+            }.get()
+        } onCancel: {
+            channel.close(promise: nil)
+        }
+    }
+
+    // MARK: Connecting
+
     private static func connect(
         _ options: NativeOptions, _ group: any EventLoopGroup, _ journal: NativeJournal
     ) async throws -> NativeConnection {
+        let deadline: NIODeadline = .now() + options.timeout
         let eventLoop: any EventLoop = group.next()
-        let outcome: EventLoopPromise<NativeConnection> = eventLoop.makePromise()
-        let channel: any Channel
-        do {
-            channel = try await ClientBootstrap(group: eventLoop)
+        let attempt = NativeAttempt(on: eventLoop)
+        return try await withTaskCancellationHandler {
+            let connected: EventLoopFuture<any Channel> = ClientBootstrap(group: eventLoop)
                 .connectTimeout(options.timeout)
                 .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+                .channelInitializer { channel in
+                    attempt.tries(channel)
+                        ? channel.eventLoop.makeSucceededVoidFuture()
+                        : channel.eventLoop.makeFailedFuture(CancellationError())
+                }
                 .connect(host: options.host, port: options.port)
-                .get()
-        } catch {
-            outcome.fail(error)
-            throw ClientFailure(
-                phase: .connect,
-                reason: "cannot connect to \(options.host):\(options.port): \(ConnectError.text(error))",
-                advice: "is something listening there?")
-        }
-        return try await withTaskCancellationHandler {
+            connected.hop(to: eventLoop).whenComplete { result in
+                switch result {
+                case .success(let channel):
+                    // Now only: for a name with several addresses several are tried.
+                    let handler = NativeClientHandler(
+                        options: options, deadline: deadline, journal: journal, group: group, outcome: attempt.outcome)
+                    do {
+                        if attempt.isOver { throw CancellationError() }
+                        try channel.pipeline.syncOperations.addHandler(handler)
+                    } catch {
+                        attempt.outcome.fail(error)
+                        channel.close(promise: nil)
+                    }
+                case .failure(let error):
+                    attempt.end(Self.connectFailure(options, ConnectError.text(error)))
+                }
+            }
+            // The handshake has the same deadline, and says so to the origin; this is for what comes before it.
+            let timer: Scheduled<Void> = eventLoop.scheduleTask(deadline: deadline + .milliseconds(250)) {
+                attempt.end(Self.connectFailure(options, "no connection in time"))
+            }
+            defer { timer.cancel() }
             do {
-                // When the connection is there: for a name with several addresses several are tried.
-                try await eventLoop.submit {
-                    try channel.pipeline.syncOperations.addHandler(
-                        NativeClientHandler(options: options, journal: journal, group: group, outcome: outcome))
-                }.get()
-                return try await outcome.futureResult.get()
+                return try await attempt.outcome.futureResult.get()
             } catch {
-                outcome.fail(error)
-                channel.close(promise: nil)
                 try Task.checkCancellation()
                 throw error
             }
         } onCancel: {
-            channel.close(promise: nil)
+            attempt.end(CancellationError())
         }
+    }
+
+    private static func connectFailure(_ options: NativeOptions, _ reason: String) -> ClientFailure {
+        ClientFailure(
+            phase: .connect, reason: "cannot connect to \(options.host):\(options.port): \(reason)",
+            advice: "is something listening there?")
     }
 }
 

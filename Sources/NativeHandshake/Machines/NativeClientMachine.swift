@@ -96,6 +96,9 @@ public struct NativeClientMachine: Sendable {
     /// The hello to send.
     public mutating func start() throws(NativeError) -> ByteBuffer {
         guard case .idle = self.state else { throw .internalFailure("started twice") }
+        guard !self.suites.isEmpty, !self.keyKinds.isEmpty else {
+            throw .internalFailure("there is no suite, or no kind of key, to offer; name one at least")
+        }
         let hello = NativeHello(
             variant: self.variant, nonce: self.entropy.random(), suites: self.suites, keyKinds: self.keyKinds,
             serverName: self.serverName)

@@ -18,6 +18,8 @@ public struct NativeSession: Sendable {
     private var sealer: NativeSealer
     private var opener: NativeOpener
     private var hasFailed = false
+    /// The peer's side came to a bad end: its data is not complete.
+    private var inputFailed = false
     /// Whether this side has said that it has no more data.
     public private(set) var hasEnded = false
     /// Whether the peer has.
@@ -73,6 +75,7 @@ public struct NativeSession: Sendable {
         } catch {
             // A session that met a bad record opens no other; it may still say so.
             self.peerHasEnded = true
+            self.inputFailed = true
             throw error
         }
     }
@@ -99,8 +102,8 @@ public struct NativeSession: Sendable {
 
     /// The connection's input has ended.
     ///
-    /// - Throws: ``NativeError/truncated`` if the peer had not said that it has no more data.
+    /// - Throws: ``NativeError/truncated`` if the peer had not said that it has no more data, or the stream had failed.
     public func inputEnded() throws(NativeError) {
-        guard self.peerHasEnded else { throw .truncated }
+        guard self.peerHasEnded, !self.inputFailed else { throw .truncated }
     }
 }

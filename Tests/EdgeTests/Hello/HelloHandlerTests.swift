@@ -2,6 +2,7 @@ import Logging
 import MetricsTestKit
 import NIOCore
 import NIOEmbedded
+import NativeHandshake
 import TLSWire
 import TestSockets
 import Testing
@@ -70,6 +71,25 @@ import Testing
         channel.pipeline.fireChannelReadComplete()
         #expect(Array(buffer: try #require(taken.handOver).receivedBytes) == hello + [1, 2, 3])
         _ = try channel.finish()
+    }
+
+    @Test func silenceInANativeHelloIsToldWithAnAlert() throws {
+        let channel = try self.makeChannel(taken: Taken())
+        // The type and version of a native hello, and no more.
+        try channel.writeInbound(ByteBuffer(bytes: [0xC1, 1]))
+        channel.embeddedEventLoop.advanceTime(by: HelloLimits().timeout)
+        #expect(try channel.readOutbound(as: ByteBuffer.self) == NativeAlert.timeout.record)
+        #expect(try self.rejections("native: timeout") == 1)
+        _ = try? channel.finish()
+    }
+
+    @Test func silenceInATLSHelloGetsNothing() throws {
+        let channel = try self.makeChannel(taken: Taken())
+        try channel.writeInbound(ByteBuffer(bytes: [0x16, 3]))
+        channel.embeddedEventLoop.advanceTime(by: HelloLimits().timeout)
+        #expect(try channel.readOutbound(as: ByteBuffer.self) == nil)
+        #expect(try self.rejections("timeout") == 1)
+        _ = try? channel.finish()
     }
 
     @Test func pausesReading() throws {

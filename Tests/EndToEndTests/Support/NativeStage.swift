@@ -12,16 +12,32 @@ final class NativeStage: Sendable {
     let workspace: Workspace
     let keyHolder: TestProcess
     let edge: RunningEdge
-    let application: TestApplication
+    let application: TestApplication?
 
     /// - Parameters:
     ///   - sites: domains and their keys.
     ///   - application: what stands behind all of them.
     ///   - site: what else stands at each of the key holder's sites, as YAML in braces; ADDRESS is the application's.
     ///   - operations: what the edge is granted.
-    init(
+    convenience init(
         _ sites: [(domain: String, key: SiteKeyType)], application: TestApplication,
         site: String = "application: ADDRESS", operations: String = "native", edgeSite: String = "native: home"
+    ) throws {
+        try self.init(
+            sites, application: application, port: application.port, site: site, operations: operations,
+            edgeSite: edgeSite)
+    }
+
+    /// The same with an application that the test plays itself, at this port.
+    convenience init(_ sites: [(domain: String, key: SiteKeyType)], applicationPort: UInt16) throws {
+        try self.init(
+            sites, application: nil, port: applicationPort, site: "application: ADDRESS", operations: "native",
+            edgeSite: "native: home")
+    }
+
+    private init(
+        _ sites: [(domain: String, key: SiteKeyType)], application: TestApplication?, port applicationPort: UInt16,
+        site: String, operations: String, edgeSite: String
     ) throws {
         let workspace = try Workspace()
         self.workspace = workspace
@@ -30,7 +46,7 @@ final class NativeStage: Sendable {
         try workspace.makeIdentity(.keyholder, "home")
         let native = try Workspace.freePort()
         try Self.configure(
-            workspace, sites.map(\.domain), native: native, site: site, application: application.port, operations)
+            workspace, sites.map(\.domain), native: native, site: site, application: applicationPort, operations)
         self.keyHolder = try TestProcess(["keyholder", "--config", "home.yaml"], name: "home", in: workspace)
         let port = try self.keyHolder.listeningPort()
         let entries = sites.map { site in
@@ -92,7 +108,7 @@ final class NativeStage: Sendable {
     func stop() async throws {
         self.edge.stop()
         self.keyHolder.stop()
-        try await self.application.stop()
+        try await self.application?.stop()
     }
 }
 
@@ -169,7 +185,11 @@ final class TestApplication: Sendable {
 
         func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
             guard let event = event as? ChannelEvent, event == .inputClosed else { return }
-            context.close(mode: .output, promise: nil)
+            // A socket whose input has ended closes for good at the end of its output, and drops what waits.
+            let channel: any Channel = context.channel
+            let written: EventLoopPromise<Void> = context.eventLoop.makePromise()
+            written.futureResult.whenComplete { _ in channel.close(mode: .output, promise: nil) }
+            context.writeAndFlush(self.wrapOutboundOut(ByteBuffer()), promise: written)
         }
 
         func errorCaught(context: ChannelHandlerContext, error: any Error) {

@@ -173,8 +173,10 @@ public final class TestListener: Sendable {
     private let descriptor: Int32
     public let port: UInt16
 
-    /// - Parameter receiveBuffer: Bytes of the accepted sockets' receive buffers, if not the system's default.
-    public init(receiveBuffer: Int32? = nil) throws {
+    /// - Parameters:
+    ///   - receiveBuffer: Bytes of the accepted sockets' receive buffers, if not the system's default.
+    ///   - backlog: Connections that the system sets up before one is accepted; others have to wait, and try again.
+    public init(receiveBuffer: Int32? = nil, backlog: Int32 = 64) throws {
         self.descriptor = try makeSocket()
         if var size = receiveBuffer {
             setsockopt(self.descriptor, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
@@ -185,7 +187,7 @@ public final class TestListener: Sendable {
         try withLoopback(port: 0) { address, length in
             if bind(descriptor, address, length) != 0 { throw TestSocketError.last("bind") }
         }
-        guard listen(descriptor, 64) == 0 else { throw TestSocketError.last("listen") }
+        guard listen(descriptor, backlog) == 0 else { throw TestSocketError.last("listen") }
         self.port = try boundPort(descriptor)
     }
 
