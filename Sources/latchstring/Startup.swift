@@ -56,7 +56,9 @@ enum Startup {
     /// Reads the file with the admin port's token.
     static func adminToken(_ path: String) throws -> AdminToken {
         guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
-            complain("error: cannot read the admin token \"\(path)\". Let the user who runs latchstring read it.")
+            let isThere = FileManager.default.fileExists(atPath: path)
+            let reason = isThere ? "Let the user who runs latchstring read it." : "There is no such file."
+            complain("error: cannot read the admin token \"\(path)\". \(reason)")
             throw ExitCode.failure
         }
         do {

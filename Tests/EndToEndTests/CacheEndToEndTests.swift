@@ -67,6 +67,24 @@ import Testing
         let unknown = try Self.command("purge", "--config", "EDGE", "https://else.test/", in: workspace)
         #expect(unknown.status == 1)
         #expect(unknown.errors.contains("no site of this edge that stores responses has the domain \"else.test\""))
+        let typo = try Self.command("purge", "--config", "EDGE", "--host", "ww.test", in: workspace)
+        #expect(typo.status == 1)
+        #expect(typo.errors.contains("has the domain \"ww.test\""), "\(typo.all)")
+        for (option, value) in [
+            ("--host", "https://www.test/"), ("--host", ""), ("--tag", " "), ("--tag", "a b,c"),
+        ] {
+            let wrong = try Self.command("purge", "--config", "EDGE", option, value, in: workspace)
+            #expect(wrong.status == 1)
+            #expect(wrong.errors.contains("\"\(value)\" is not"), "\(wrong.all)")
+        }
+        let soft = try Self.command("purge", "--config", "EDGE", "--host", "WWW.test:443", "--soft", in: workspace)
+        #expect(soft.output.contains("marked as stale: 2 in memory"), "\(soft.all)")
+        let stale = try Self.command("cache", "--config", "EDGE", "https://www.test/kept", in: workspace)
+        #expect(stale.output.contains("stale since a soft purge"), "\(stale.all)")
+        let missed = try Self.command("purge", "--config", "EDGE", "--tag", "none", in: workspace)
+        #expect(missed.status == 0)
+        #expect(missed.output.contains("Nothing stored matched"), "\(missed.all)")
+        #expect(try Self.status("/kept2", first, workspace).hasPrefix("paris; fwd=stale; "))
         let nothing = try Self.command("purge", "--config", "EDGE", in: workspace)
         #expect(nothing.status == 2)
         first.stop()

@@ -226,6 +226,9 @@ struct LookupTests {
                 == .serveAndRevalidate(Self.hit(.staleWhileRevalidate, age: 7, ttl: -2)))
         #expect(Self.lookup([purged], request(), after: 15) == .validate(index: 0, .stale(.expired)))
         #expect(purged.softlyPurged(at: arrival + 50_000) == purged)
+        #expect(purged.freshness.flags == .softlyPurged)
+        // What is stale already stays stale by itself.
+        #expect(response.softlyPurged(at: arrival + 200_000) == response)
     }
 
     @Test(

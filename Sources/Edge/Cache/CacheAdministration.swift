@@ -26,6 +26,10 @@ public final class CacheAdministration: Sendable {
         case badURL(String)
         /// No site that stores anything has the host.
         case unknownHost(String)
+        /// What was given is no `host[:port]`.
+        case badHost(String)
+        /// No response can have this tag.
+        case badTag(String)
     }
 
     private let state = NIOLockedValueBox(State())
@@ -77,6 +81,31 @@ public final class CacheAdministration: Sendable {
         return .prefix(
             site: site.name,
             uri: CacheKey(site: site.name, scheme: "https", authority: authority, target: target).uri)
+    }
+
+    /// What a host means, with the port that clients name, if they do.
+    ///
+    /// - Parameter text: `host[:port]`, as in URLs: in any letter case, the port 443 written or not.
+    public func host(_ text: String) throws(Failure) -> PurgeScope {
+        guard !text.contains(where: { "/?#".contains($0) }) else { throw .badHost(text) }
+        let prefix: String
+        do throws(Failure) {
+            prefix = try self.key("https://\(text)").uri
+        } catch .badURL {
+            throw .badHost(text)
+        }
+        return .host(String(prefix.dropFirst("https://".count).prefix { $0 != "/" }))
+    }
+
+    /// What a tag means: as it stands in `Surrogate-Key` or `Cache-Tag`, without spaces around it.
+    public func tag(_ text: String) throws(Failure) -> PurgeScope {
+        func isSpace(_ character: Character) -> Bool { character == " " || character == "\t" }
+        var tag: Substring = text.drop(while: isSpace)
+        while let last = tag.last, isSpace(last) { tag.removeLast() }
+        // One of them splits at spaces, the other at commas.
+        let isOne = !(tag.contains(",") && tag.contains(where: isSpace))
+        guard !tag.isEmpty, isOne, tag.utf8.count <= StoredResponse.maximumTagBytes else { throw .badTag(text) }
+        return .tag(String(tag), site: nil)
     }
 
     private func resolve(_ url: String) throws(Failure) -> (Site, authority: String, target: String) {

@@ -8,7 +8,9 @@ enum TagFields {
         var tags: [String] = []
         var seen: Set<String> = []
         func add(_ tag: Substring) {
-            guard !tag.isEmpty, tag.utf8.count <= 1024, tags.count < StoredResponse.maximumTags else { return }
+            guard !tag.isEmpty, tag.utf8.count <= StoredResponse.maximumTagBytes,
+                tags.count < StoredResponse.maximumTags
+            else { return }
             let tag = String(tag)
             if seen.insert(tag).inserted { tags.append(tag) }
         }

@@ -19,7 +19,11 @@ extension StoredResponse {
     /// be before, and those windows begin now.
     public func softlyPurged(at now: Int64) -> StoredResponse {
         var purged = self
-        purged.freshness.lifetime = min(self.freshness.lifetime, self.currentAge(at: now))
+        let age = self.currentAge(at: now)
+        if age < self.freshness.lifetime {
+            purged.freshness.lifetime = age
+            purged.freshness.flags.insert(.softlyPurged)
+        }
         return purged
     }
 

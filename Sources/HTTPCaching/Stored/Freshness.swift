@@ -50,6 +50,8 @@ public struct Freshness: Hashable, Sendable {
         /// Invalidated by an unsafe request (RFC 9111 §4.4): validated before it is used again, whatever else allows
         /// stale use.
         public static let invalidated = Flags(rawValue: 8)
+        /// A soft purge ended its lifetime.
+        public static let softlyPurged = Flags(rawValue: 16)
     }
 
     /// `current_age` when the response arrived: `corrected_initial_age` of RFC 9111 §4.2.3. Never negative.

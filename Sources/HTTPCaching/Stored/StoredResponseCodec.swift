@@ -27,6 +27,8 @@ extension StoredResponse {
     /// Counts and lengths beyond these are refused by both directions.
     public static let maximumFields = 1024
     public static let maximumTags = 1024
+    /// Bytes of one tag.
+    public static let maximumTagBytes = 1024
     public static let maximumEncodedBytes = 1 << 20
 
     private static let version: UInt8 = 1

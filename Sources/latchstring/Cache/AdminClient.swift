@@ -26,6 +26,7 @@ struct AdminOptions: ParsableArguments {
         if (self.config == nil) == (self.admin == nil) {
             throw ValidationError("Name the edge: either --config FILE or --admin HOST:PORT.")
         }
+        if let admin { _ = try Self.endpoint(admin) }
     }
 
     func client() throws -> AdminClient {
@@ -43,13 +44,17 @@ struct AdminOptions: ParsableArguments {
             if endpoint.host == "0.0.0.0" { endpoint.host = "127.0.0.1" }
             if endpoint.host == "::" { endpoint.host = "::1" }
         } else {
-            do throws(SocketEndpoint.ParsingError) {
-                endpoint = try SocketEndpoint.parse(self.admin ?? "", allowPortZero: false)
-            } catch {
-                throw ValidationError("--admin: \(error.message). \(error.remedy ?? "")")
-            }
+            endpoint = try Self.endpoint(self.admin ?? "")
         }
         return try AdminClient(endpoint: endpoint, token: tokenFile.map { try Startup.adminToken($0) })
+    }
+
+    private static func endpoint(_ text: String) throws -> SocketEndpoint {
+        do throws(SocketEndpoint.ParsingError) {
+            return try SocketEndpoint.parse(text, allowPortZero: false)
+        } catch {
+            throw ValidationError("--admin: \(error.message). Write HOST:PORT, such as 127.0.0.1:9435.")
+        }
     }
 }
 
@@ -68,7 +73,7 @@ struct AdminClient: Sendable {
             answer = try await self.exchange(method, path, body: body)
         } catch {
             Startup.complain(
-                "error: the admin port \(self.endpoint) does not answer: \(error). Is the edge running, and is this its port?"
+                "error: the admin port \(self.endpoint) does not answer: \(ConnectionReason.text(error)). Is the edge running, and is this its port?"
             )
             throw ExitCode.failure
         }
@@ -86,7 +91,7 @@ struct AdminClient: Sendable {
             return failure.error + "." + (failure.remedy.map { " \($0)" } ?? "")
         }
         if status == 404 { return "this admin port has no cache. Is it an edge's?" }
-        return "the admin port answered with status \(status)."
+        return "what listens there answered with status \(status). Is it an edge's admin port?"
     }
 
     private func exchange(_ method: HTTPMethod, _ path: String, body: Data?) async throws -> (UInt, ByteBuffer) {

@@ -46,7 +46,9 @@ struct CacheCommand: AsyncParsableCommand {
 /// Reports for people.
 enum CacheText {
     static func entries(_ report: EntriesReport) -> String {
-        guard !report.entries.isEmpty else { return "\(report.key)\n  nothing is stored\n" }
+        guard !report.entries.isEmpty else {
+            return "\(report.key)\n  nothing is stored; Cache-Status in the response to a request says why\n"
+        }
         return "\(report.key)\n" + report.entries.map(self.entry).joined()
     }
 
@@ -73,6 +75,8 @@ enum CacheText {
         case "invalidated":
             return "confirmed by the origin before it is used: an unsafe request changed it; \(lifetime)"
         case "validated-on-use": return "confirmed by the origin before each use (no-cache); \(lifetime)"
+        case "softly-purged":
+            return "stale since a soft purge \(-entry.timeToLive) s ago; \(self.windows(entry)); age \(entry.age) s"
         default: return "stale for \(-entry.timeToLive) s; \(self.windows(entry)); \(lifetime)"
         }
     }

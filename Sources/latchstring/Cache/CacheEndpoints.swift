@@ -59,8 +59,8 @@ struct CacheEndpoints: Sendable {
         var scopes: [PurgeScope] = []
         for url in order.urls ?? [] { scopes.append(.key(try self.administration.key(url))) }
         for url in order.prefixes ?? [] { scopes.append(try self.administration.prefix(url)) }
-        for host in order.hosts ?? [] { scopes.append(.host(host.lowercased())) }
-        for tag in order.tags ?? [] { scopes.append(.tag(tag, site: nil)) }
+        for host in order.hosts ?? [] { scopes.append(try self.administration.host(host)) }
+        for tag in order.tags ?? [] { scopes.append(try self.administration.tag(tag)) }
         if order.everything == true { scopes.append(.everything) }
         return scopes
     }
@@ -123,6 +123,13 @@ struct CacheEndpoints: Sendable {
             .failure(
                 404, "no site of this edge that stores responses has the domain \"\(host)\"",
                 remedy: "Compare it with \"domains\" in the edge's configuration.")
+        case .badHost(let host):
+            .failure(
+                400, "\"\(host)\" is not a host", remedy: "Write HOST, or HOST:PORT where clients' URLs have a port.")
+        case .badTag(let tag):
+            .failure(
+                400, "\"\(tag)\" is not one tag",
+                remedy: "Name each tag by itself, as it stands in Surrogate-Key or Cache-Tag.")
         }
     }
 }
@@ -138,7 +145,7 @@ extension EntryReport {
             } else if freshness.flags.contains(.noCache) {
                 "validated-on-use"
             } else {
-                timeToLive > 0 ? "fresh" : "stale"
+                timeToLive > 0 ? "fresh" : freshness.flags.contains(.softlyPurged) ? "softly-purged" : "stale"
             }
         let extent: String
         switch response.extent {

@@ -45,7 +45,7 @@ struct EntryReport: Codable, Equatable {
     var age: Int64
     /// Seconds that it stays fresh, negative if it is stale.
     var timeToLive: Int64
-    /// `fresh`, `stale` (also by a soft purge), `validated-on-use` or `invalidated`.
+    /// `fresh`, `stale`, `softly-purged` (stale since then), `validated-on-use` or `invalidated`.
     var state: String
     /// Where its lifetime comes from.
     var lifetimeFrom: String

@@ -67,6 +67,10 @@ struct PurgeCommand: AsyncParsableCommand {
         }
         let done = report.soft ? "marked as stale" : "removed"
         StandardOutput.write("\(done): \(report.memory) in memory, \(report.disk) on disk\n")
+        if report.memory + report.disk + report.fetches == 0 {
+            StandardOutput.write(
+                "Nothing stored matched. URLs and hosts are compared as clients write them, with query and port.\n")
+        }
         if report.fetches > 0 {
             StandardOutput.write("on their way from the origin, and not stored as fresh: \(report.fetches)\n")
         }

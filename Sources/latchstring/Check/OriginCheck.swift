@@ -5,12 +5,6 @@ import NIOTLS
 import Settings
 import TLSWire
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
-
 /// Connects to a site's origin, with TLS where the site asks for it, and closes again.
 struct OriginCheck {
     struct Failure: Error {
@@ -84,19 +78,9 @@ struct OriginCheck {
         ClientBootstrap(group: self.loop).connectTimeout(TimeAmount(limit))
     }
 
-    /// What the system said, without the library's wrapping.
-    private static func reason(_ error: any Error) -> String {
-        guard let error = error as? NIOConnectionError else { return "\(error)" }
-        if error.dnsAError != nil, error.connectionErrors.isEmpty { return "the name cannot be resolved" }
-        guard let last = error.connectionErrors.last?.error else { return "\(error)" }
-        if case ChannelError.connectTimeout? = last as? ChannelError { return "no answer in time" }
-        guard let code = (last as? IOError)?.errnoCode else { return "\(last)" }
-        return String(cString: strerror(code))
-    }
-
     private func unreachable(_ endpoint: SocketEndpoint, _ error: any Error) -> Failure {
         Failure(
-            text: "cannot connect to the origin \(endpoint): \(Self.reason(error))",
+            text: "cannot connect to the origin \(endpoint): \(ConnectionReason.text(error))",
             remedy: "Is it up, and does it listen on that address?")
     }
 }
