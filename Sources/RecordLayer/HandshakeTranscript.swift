@@ -8,9 +8,9 @@ public import TLSWire
 /// order and any split; records that have no part in the transcript are skipped. In TLS 1.2, whose Finished the TLS
 /// library checks itself, nothing is kept after the ServerHello.
 ///
-/// Whatever is thrown means that the handshake cannot be exported. The client's bytes were accepted by the TLS library
-/// before its answer came out, so ``HandshakeTranscriptError`` is never the client's fault alone, except for
-/// ``HandshakeTranscriptError/tooLong``.
+/// Whatever is thrown means that the handshake cannot be exported. What ``receive(_:)`` throws is the client's fault, though a
+/// TLS library would refuse most of it first. An alert between the client's hellos is the library's to judge: some, such as
+/// user_canceled, end nothing.
 public struct HandshakeTranscript: Sendable {
     /// The random of the (first) ClientHello: 32 bytes, by which key log lines are told apart.
     public private(set) var clientRandom: [UInt8]?
@@ -35,11 +35,17 @@ public struct HandshakeTranscript: Sendable {
         var kept: Int { records.readableBytes + message.readableBytes }
 
         /// Moves the content of the next record in the clear to the messages; false if there is no whole one.
-        mutating func readHandshakeRecord() throws(HandshakeTranscriptError) -> Bool {
-            guard try HandshakeTranscript.skipChangeCipherSpec(&records),
-                let header = RecordHeader(in: records, at: records.readerIndex),
-                records.readableBytes >= RecordHeader.length + header.payloadLength
-            else { return false }
+        mutating func readHandshakeRecord(skippingAlerts: Bool) throws(HandshakeTranscriptError) -> Bool {
+            var header: RecordHeader
+            repeat {
+                guard try HandshakeTranscript.skipChangeCipherSpec(&records),
+                    let next = RecordHeader(in: records, at: records.readerIndex),
+                    records.readableBytes >= RecordHeader.length + next.payloadLength
+                else { return false }
+                header = next
+                guard skippingAlerts, header.contentType == ContentType.alert.rawValue else { break }
+                records.moveReaderIndex(forwardBy: RecordHeader.length + header.payloadLength)
+            } while true
             guard header.contentType == ContentType.handshake.rawValue else { throw .unexpectedRecord }
             records.moveReaderIndex(forwardBy: RecordHeader.length)
             if let content: ByteBuffer = records.readSlice(length: header.payloadLength) {
@@ -59,7 +65,7 @@ public struct HandshakeTranscript: Sendable {
         guard serverHello == nil else { return }
         guard messages.readableBytes + client.kept + bytes.readableBytes <= maximumBytes else { throw .tooLong }
         client.records.writeImmutableBuffer(bytes)
-        while try client.readHandshakeRecord() {
+        while try client.readHandshakeRecord(skippingAlerts: true) {
             while let message: ByteBuffer = Self.takeMessage(&client.message) {
                 try receiveClientMessage(message)
             }
@@ -71,7 +77,7 @@ public struct HandshakeTranscript: Sendable {
         if let serverHello, serverHello.version != TLSVersion.tls13 { return }
         guard messages.readableBytes + server.kept + bytes.readableBytes <= maximumBytes else { throw .tooLong }
         server.records.writeImmutableBuffer(bytes)
-        while serverHello == nil, try server.readHandshakeRecord() {
+        while serverHello == nil, try server.readHandshakeRecord(skippingAlerts: false) {
             while serverHello == nil, let message: ByteBuffer = Self.takeMessage(&server.message) {
                 try receiveServerMessage(message)
             }
@@ -236,7 +242,7 @@ public enum HandshakeTranscriptError: Error, Equatable, Sendable {
     case noServerHello
     /// A suite without AEAD, or of another version than the one negotiated.
     case unsupportedSuite(UInt16)
-    /// A record or message that has no place in the handshake, such as an alert.
+    /// A record or message that has no place in the handshake, such as an alert of the server's.
     case unexpectedRecord
     /// The secrets do not open the flight, or do not give its Finished: they are another handshake's, or bytes are
     /// missing.

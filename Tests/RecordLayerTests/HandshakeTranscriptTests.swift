@@ -72,6 +72,21 @@ import Testing
         #expect(try handshake.accepts(finished, suite: #require(transcript.suite)))
     }
 
+    /// Alerts of the client's have no part in the transcript, whole or in pieces; the TLS library says what they end.
+    @Test(arguments: [1, Int.max])
+    func alertsBetweenTheHellos(piece: Int) throws {
+        let handshake = try Handshake(serverCurves: [.secp384r1])
+        var transcript = HandshakeTranscript()
+        try transcript.receive(handshake.clientBytes[0])
+        try transcript.send(handshake.serverBytes[0])
+        for part in ByteBuffer(bytes: [21, 3, 3, 0, 2, 1, 90]).pieces(piece) { try transcript.receive(part) }
+        try transcript.receive(handshake.clientBytes[1])
+        try transcript.send(handshake.serverBytes[1])
+        let finished = try transcript.clientFinished(
+            clientSecret: handshake.clientSecret, serverSecret: handshake.serverSecret)
+        #expect(try handshake.accepts(finished, suite: #require(transcript.suite)))
+    }
+
     @Test func beforeTheFlight() throws {
         let handshake = try Handshake(serverCurves: [.secp384r1])
         var transcript = HandshakeTranscript()
