@@ -57,8 +57,11 @@ public struct KeyHolderLimits: Hashable, Sendable {
     public var idleTimeout: TimeAmount = .minutes(5)
     /// For requests under way when shutting down.
     public var drainTimeout: TimeAmount = .seconds(5)
-    /// Refused requests per second on one connection, with bursts of twice as many, before it is read more slowly.
+    /// Refused requests per second on one connection, with bursts of twice as many, before it is read more slowly. What the
+    /// edge's clients bring about does not count. As many audit lines are written about requests over a grant's rate.
     public var refusals: Int = 500
+    /// How long a connection is not read from then.
+    var refusalPause: TimeAmount = .milliseconds(200)
     /// Audit lines reserved or waiting to be written.
     public var auditQueue: Int = 65_536
     /// Threads for slow key operations; nil: one per core.

@@ -1,8 +1,7 @@
 import NIOCore
 import TLSWire
 
-/// What an edge may hand over of a client's bytes at each turn. Whatever else it hands over is the edge's violation: a
-/// client's own are the TLS library's to answer.
+/// What an edge may hand over of a client's bytes at each turn. ``ClientRecordsError`` says whose violation anything else is.
 enum ClientRecords {
     /// The ClientHello in exactly these bytes: records of one whole message, and nothing else.
     static func hello(in bytes: ByteBuffer) throws(ClientRecordsError) -> ClientHello {
@@ -34,7 +33,10 @@ enum ClientRecords {
                 guard !self.isComplete, let type = ContentType(rawValue: header.contentType), type != .applicationData
                 else { return false }
                 guard isTLS12 else { return true }
-                if self.hasChangedCipherSpec { self.isComplete = true }
+                if self.hasChangedCipherSpec {
+                    guard type != .changeCipherSpec else { return false }
+                    self.isComplete = true
+                }
                 if type == .changeCipherSpec { self.hasChangedCipherSpec = true }
                 return true
             }
@@ -71,9 +73,10 @@ enum ClientRecords {
         while index < bytes.writerIndex {
             guard let header = RecordHeader(in: bytes, at: index) else { throw .partialRecord }
             let start: Int = index + RecordHeader.length
-            guard header.payloadLength <= RecordHeader.maximumCiphertextLength,
-                start + header.payloadLength <= bytes.writerIndex
-            else { throw .partialRecord }
+            guard header.payloadLength <= RecordHeader.maximumCiphertextLength else {
+                throw .recordTooLong(header.payloadLength)
+            }
+            guard start + header.payloadLength <= bytes.writerIndex else { throw .partialRecord }
             guard body(header, start) else { throw .unexpectedRecord(header.contentType) }
             index = start + header.payloadLength
         }
@@ -82,15 +85,29 @@ enum ClientRecords {
 
 /// What is wrong with the bytes that an edge handed over.
 enum ClientRecordsError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The edge's: it has read the hello before.
     case notOneHello
+    /// The edge's: it cuts the records.
     case partialRecord
+    /// The client's: an edge hands on records in the order in which they come.
+    case recordTooLong(Int)
     case unexpectedRecord(UInt8)
+
+    /// What the client is told of it; nil where it is the edge's.
+    var alert: Alert.Description? {
+        switch self {
+        case .notOneHello, .partialRecord: nil
+        case .recordTooLong: .recordOverflow
+        case .unexpectedRecord: .unexpectedMessage
+        }
+    }
 
     var description: String {
         switch self {
         case .notOneHello: "not one whole ClientHello"
         case .partialRecord: "not whole records"
-        case .unexpectedRecord(let type): "a record of type \(type)"
+        case .recordTooLong(let length): "a record of \(length) bytes"
+        case .unexpectedRecord(let type): "a record of type \(type) where none belongs"
         }
     }
 }

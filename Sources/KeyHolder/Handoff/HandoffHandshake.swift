@@ -30,6 +30,8 @@ final class HandoffHandshake: HandshakeKeyUser {
 
     let clientRandom: ClientRandom
     private let context: HandoffContext
+    /// Of the key log; kept until ``end()``.
+    private let reservation: KeyLog.Reservation
     private let key: any StoredKey
     private let slowKey: SlowKey
     private let channel: VirtualChannel
@@ -48,12 +50,15 @@ final class HandoffHandshake: HandshakeKeyUser {
     private var exportedProtocol: [UInt8]?
     private var hasEnded: Bool = false
 
-    /// - Throws: if the TLS library cannot make a connection.
+    /// - Parameter reservation: Of the random in the context's key log. ``end()`` gives it up.
+    /// - Throws: if the TLS library cannot make a connection; then the reservation is still the caller's.
     init(
-        _ random: ClientRandom, context: HandoffContext, key: any StoredKey, parent: any Channel,
+        _ random: ClientRandom, _ reservation: KeyLog.Reservation, context: HandoffContext, key: any StoredKey,
+        parent: any Channel,
         slowKey: @escaping SlowKey
     ) throws {
         self.clientRandom = random
+        self.reservation = reservation
         self.context = context
         self.key = key
         self.slowKey = slowKey
@@ -94,11 +99,20 @@ final class HandoffHandshake: HandshakeKeyUser {
         do throws(HandshakeTranscriptError) {
             try self.transcript.receive(bytes)
         } catch {
-            // The library judges the client's bytes. What it takes and we don't, we could not export.
+            // The library judges the client's bytes first. What it takes and we don't, we could not export.
             self.transcriptError = self.transcriptError ?? error
         }
         self.channel.receive(bytes)
         self.step()
+    }
+
+    /// The alert for a client whose bytes are not given to the library. ``end()`` must follow.
+    func reject(_ alert: Alert.Description) -> ByteBuffer {
+        // Only the first flight of a resumed TLS 1.2 handshake has changed the server's cipher, of all that waits for more.
+        guard self.transcript.serverHello != nil, self.resumed else { return Alert(alert).record() }
+        // Alerts are protected by now. The library makes one when it gets what never belongs here.
+        self.channel.receive(ByteBuffer(bytes: [ContentType.applicationData.rawValue, 3, 3, 0, 1, 0]))
+        return self.channel.takeOutbound()
     }
 
     /// Looks at what the library did, once it waits for nothing but the client.
@@ -125,7 +139,11 @@ final class HandoffHandshake: HandshakeKeyUser {
         if let failure = self.observer.failure { return .failed(failure, bytes) }
         guard self.channel.isActive else { return .failed(.export("the library closed the connection"), bytes) }
         do {
-            if let transcriptError { throw transcriptError }
+            if let transcriptError {
+                // The client has seen no ServerHello, so it reads alerts in the clear.
+                let failure = HandoffFailure.tls("the client's messages do not make a handshake: \(transcriptError)")
+                return .failed(failure, Alert(.unexpectedMessage).record())
+            }
             if self.transcript.serverHello == nil { self.noteResumption(bytes) }
             try self.transcript.send(bytes)
             guard let hello = self.transcript.serverHello else { return .needsMore(bytes) }
@@ -142,8 +160,8 @@ final class HandoffHandshake: HandshakeKeyUser {
     }
 
     private func export(isTLS13: Bool) throws(HandoffFailure) -> SessionExport {
-        let secrets: LoggedSecrets = self.context.log.take(self.clientRandom)
-        self.context.log.close(self.clientRandom)
+        // The random stays reserved: the library may log more, and no other handshake may get that.
+        let secrets: LoggedSecrets = self.context.log.take(self.reservation)
         guard isTLS13 else {
             return try .tls12(
                 self.transcript, secrets, resumed: self.resumed, libraryVersion: self.tls.tlsVersion,
@@ -202,9 +220,10 @@ final class HandoffHandshake: HandshakeKeyUser {
         self.hasEnded = true
         self.turn = nil
         self.tickets = nil
-        self.context.log.close(self.clientRandom)
         self.channel.keyUser = nil
         self.channel.end()
+        // The library does nothing more on a closed channel, whatever a key still has to say.
+        self.context.log.close(self.reservation)
     }
 
     // MARK: The key

@@ -23,10 +23,15 @@ protocol HandshakeDeskHost: AnyObject {
 /// The TLS handshakes with clients that are under way on one edge's connection.
 ///
 /// Lives on the connection's event loop. Which inputs are whose:
-/// - the edge's violations, refused with ``KeyErrorCode/formatError``: an id that is not under way, a continue or finish at the
-///   wrong time, records that don't belong there, more turns or bytes than a handshake needs. They end the handshake,
-///   except where it is at work: then they leave it alone;
-/// - the client's, answered as progress that failed: whatever the TLS library says.
+/// - the edge's violations, refused with ``KeyErrorCode/formatError`` and counted: an id that was never given out, a continue
+///   or finish at the wrong time, bytes that are not whole records. They end the handshake, except where it is at work: then
+///   they leave it alone;
+/// - the client's, answered as progress that failed, with an alert: whatever the TLS library says, records that don't belong
+///   there, more turns or bytes than a handshake needs;
+/// - nobody's, refused and not counted: a continue or finish for a handshake that has ended here. Whoever sent it could not
+///   know.
+///
+/// A client's violation is never the edge's: else a few clients could have the edge read more slowly for all of its sites.
 ///
 /// Each handshake leaves one audit line: when its session is exported, or when it ends before that.
 final class HandshakeDesk {
@@ -71,7 +76,9 @@ final class HandshakeDesk {
 
     /// - Parameter line: Reserved.
     func begin(_ request: HandshakeBegin, _ hello: ClientHello, _ site: Site, _ id: UInt32, _ line: AuditDraft) {
-        guard let random = ClientRandom(hello.random) else { return self.refuse(id, .formatError, line, .formatError) }
+        guard let random = ClientRandom(hello.random) else {
+            return self.refuse(id, .internalError, line, .handshakeFailed)
+        }
         guard self.turnsUnderWay < self.core.limits.inFlight, let count = self.makeRoom() else {
             return self.refuse(id, .internalError, line, .overloaded)
         }
@@ -109,15 +116,15 @@ final class HandshakeDesk {
         _ random: ClientRandom, _ protocols: [String], _ site: Site
     ) throws -> HandoffHandshake {
         let context: HandoffContext = try site.handoff.context(for: protocols)
-        guard context.log.open(random) else { throw HandshakeDeskError.randomInUse }
+        guard let reservation = context.log.open(random) else { throw HandshakeDeskError.randomInUse }
         do {
             return try HandoffHandshake(
-                random, context: context, key: site.handoff.key, parent: self.channel
+                random, reservation, context: context, key: site.handoff.key, parent: self.channel
             ) { [weak host = self.host] operation, done in
                 host?.performSlowly(operation, for: site, done) ?? false
             }
         } catch {
-            context.log.close(random)
+            context.log.close(reservation)
             throw error
         }
     }
@@ -125,7 +132,7 @@ final class HandshakeDesk {
     /// - Returns: Why the request is to be refused, if it has no effect on any handshake; else it is answered from here.
     func proceed(_ request: HandshakeContinue, _ id: UInt32) -> String? {
         let own: UInt64 = request.handshake
-        guard var entry = self.entries[own] else { return Self.unknown }
+        guard var entry = self.entries[own] else { return self.refuseLate(own, id) }
         guard entry.pending == nil else { return Self.turning }
         entry.turns += 1
         entry.bytes += request.clientBytes.readableBytes
@@ -134,9 +141,14 @@ final class HandshakeDesk {
             self.end(own, .denied)
             return nil
         }
-        if let violation = Self.violation(of: entry, request.clientBytes) {
-            self.host?.refuse(id, .formatError, isViolation: true)
-            self.end(own, .formatError, violation)
+        do throws(Violation) { try Self.check(entry, request.clientBytes) } catch {
+            if let alert = error.alert {
+                self.answer(own, id, .failed(reason: error.reason), entry.handshake.reject(alert))
+                self.end(own, .handshakeFailed, error.reason)
+            } else {
+                self.host?.refuse(id, .formatError, isViolation: true)
+                self.end(own, .formatError, error.reason)
+            }
             return nil
         }
         entry.pending = id
@@ -149,27 +161,54 @@ final class HandshakeDesk {
     private static let unknown: String = "no such handshake on this connection"
     private static let turning: String = "the handshake's last request is not answered yet"
 
-    private static func violation(of entry: Entry, _ bytes: ByteBuffer) -> String? {
-        if entry.expectsFinish { return "continue after the session was exported" }
-        if entry.turns > Self.maximumTurns { return "more turns than a handshake needs" }
-        if entry.bytes > Self.maximumBytes { return "more bytes than a handshake needs" }
-        do throws(ClientRecordsError) { try entry.handshake.check(bytes) } catch { return "client bytes: \(error)" }
+    /// For a handshake that is not here. One that was may have run out of time, or given way: it has left its audit line, and
+    /// the request needs none.
+    private func refuseLate(_ own: UInt64, _ id: UInt32) -> String? {
+        guard own > 0, own <= self.lastID else { return Self.unknown }
+        self.host?.refuse(id, .formatError, isViolation: false)
         return nil
+    }
+
+    private struct Violation: Error {
+        var reason: String
+        /// For the client, whose violation it is; nil: the edge's.
+        var alert: Alert.Description?
+    }
+
+    private static func check(_ entry: Entry, _ bytes: ByteBuffer) throws(Violation) {
+        guard !entry.expectsFinish else {
+            throw Violation(reason: "continue after the session was exported", alert: nil)
+        }
+        // An edge passes on what comes, when it comes.
+        guard entry.turns <= Self.maximumTurns else {
+            throw Violation(reason: "more turns than a handshake needs", alert: .decodeError)
+        }
+        guard entry.bytes <= Self.maximumBytes else {
+            throw Violation(reason: "more bytes than a handshake needs", alert: .decodeError)
+        }
+        do throws(ClientRecordsError) { try entry.handshake.check(bytes) } catch {
+            throw Violation(reason: "client bytes: \(error)", alert: error.alert)
+        }
     }
 
     /// - Returns: As ``proceed(_:_:)``.
     func finish(_ request: HandshakeFinish, _ id: UInt32) -> String? {
         let own: UInt64 = request.handshake
-        guard let entry = self.entries[own] else { return Self.unknown }
+        guard let entry = self.entries[own] else { return self.refuseLate(own, id) }
         guard request.clientBytes.readableBytes > 0 else {
             self.host?.reply(to: id, ByteBuffer())
             self.end(own, .abandoned, "the client is gone")
             return nil
         }
         guard entry.pending == nil else { return Self.turning }
-        guard entry.expectsFinish, entry.bytes + request.clientBytes.readableBytes <= Self.maximumBytes else {
+        guard entry.expectsFinish else {
             self.host?.refuse(id, .formatError, isViolation: true)
-            self.end(own, .formatError, "finish at the wrong time, or with too many bytes")
+            self.end(own, .formatError, "finish at the wrong time")
+            return nil
+        }
+        guard entry.bytes + request.clientBytes.readableBytes <= Self.maximumBytes else {
+            self.host?.refuse(id, .formatError, isViolation: false)
+            self.end(own, .formatError, "more bytes than a handshake needs")
             return nil
         }
         guard self.host?.stillGrantsHandoff(entry.site) ?? false else {
@@ -257,7 +296,7 @@ final class HandshakeDesk {
 
     private func refuse(_ id: UInt32, _ code: KeyErrorCode, _ line: AuditDraft, _ outcome: AuditOutcome) {
         self.host?.conclude(line, outcome)
-        self.host?.refuse(id, code, isViolation: code == .formatError)
+        self.host?.refuse(id, code, isViolation: false)
     }
 
     /// Ends a handshake by other means than success. What is known of it goes in its audit line, if that is still to be written.

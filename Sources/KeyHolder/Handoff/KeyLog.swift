@@ -1,3 +1,4 @@
+import CLibCrypto
 import NIOCore
 import RecordLayer
 import Synchronization
@@ -19,36 +20,62 @@ struct LoggedSecrets: Equatable, Sendable {
 /// Only handshakes that asked for theirs get any, and two with one random cannot be told apart: the second is refused.
 /// Lines about others and lines of no use are dropped. Shared by event loops.
 final class KeyLog: Sendable {
-    private let table = Mutex<[ClientRandom: LoggedSecrets]>([:])
+    /// Says who has a random reserved: nobody else can take its secrets or give it up.
+    struct Reservation: Sendable {
+        fileprivate let random: ClientRandom
+        fileprivate let serial: UInt64
+    }
+
+    private struct Entry {
+        let serial: UInt64
+        /// Nil once they were taken: the random stays reserved, and lines with it are dropped.
+        var secrets: LoggedSecrets?
+    }
+
+    private struct State {
+        var entries: [ClientRandom: Entry] = [:]
+        var lastSerial: UInt64 = 0
+    }
+
+    private let state = Mutex(State())
 
     init() {}
 
-    /// False: a handshake with this random is under way already.
-    func open(_ random: ClientRandom) -> Bool {
-        self.table.withLock { table in
-            guard table[random] == nil else { return false }
-            table[random] = LoggedSecrets()
-            return true
+    /// Reserves a random until ``close(_:)``. Nil: a handshake with this random is under way already.
+    func open(_ random: ClientRandom) -> Reservation? {
+        self.state.withLock { state in
+            guard state.entries[random] == nil else { return nil }
+            state.lastSerial += 1
+            state.entries[random] = Entry(serial: state.lastSerial, secrets: LoggedSecrets())
+            return Reservation(random: random, serial: state.lastSerial)
         }
     }
 
-    /// What was logged since the last call; none of it is kept.
-    func take(_ random: ClientRandom) -> LoggedSecrets {
-        self.table.withLock { table in
-            guard let secrets = table[random] else { return LoggedSecrets() }
-            table[random] = LoggedSecrets()
-            return secrets
+    /// What was logged so far; once. Later lines are dropped.
+    func take(_ reservation: Reservation) -> LoggedSecrets {
+        self.state.withLock { state in
+            guard let entry = state.entries[reservation.random], entry.serial == reservation.serial else {
+                return LoggedSecrets()
+            }
+            state.entries[reservation.random]?.secrets = nil
+            return entry.secrets ?? LoggedSecrets()
         }
     }
 
-    /// Lines with this random are dropped from now on.
-    func close(_ random: ClientRandom) {
-        self.table.withLock { $0[random] = nil }
+    /// The handshake is over, and the library will log nothing more of it. Without effect if it was closed before.
+    func close(_ reservation: Reservation) {
+        self.state.withLock { state in
+            guard state.entries[reservation.random]?.serial == reservation.serial else { return }
+            state.entries[reservation.random] = nil
+        }
     }
 
-    /// One line: label, space, client random, space, secret, the latter two in hexadecimal.
+    /// One line: label, space, client random, space, secret, the latter two in hexadecimal. Its bytes are overwritten, so it
+    /// must be nobody else's: the TLS library makes a buffer for each line, and frees it when this returns.
     func log(_ line: ByteBuffer) {
         line.withUnsafeReadableBytes { bytes in
+            // The memory is the heap's, and is read by nobody after this.
+            defer { OPENSSL_cleanse(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count) }
             guard let end = bytes.firstIndex(of: UInt8(ascii: " ")), let label = Self.label(bytes[..<end]) else {
                 return
             }
@@ -57,13 +84,13 @@ final class KeyLog: Sendable {
                 let random = ClientRandom(hexadecimal: digits.prefix(64)),
                 let secret = Self.secret(digits.dropFirst(65).prefix { $0 != UInt8(ascii: "\n") })
             else { return }
-            self.table.withLock { table in
+            self.state.withLock { state in
                 switch label {
-                case .clientHandshake: table[random]?.clientHandshake = secret
-                case .serverHandshake: table[random]?.serverHandshake = secret
-                case .clientApplication: table[random]?.clientApplication = secret
-                case .serverApplication: table[random]?.serverApplication = secret
-                case .master: table[random]?.master = secret
+                case .clientHandshake: state.entries[random]?.secrets?.clientHandshake = secret
+                case .serverHandshake: state.entries[random]?.secrets?.serverHandshake = secret
+                case .clientApplication: state.entries[random]?.secrets?.clientApplication = secret
+                case .serverApplication: state.entries[random]?.secrets?.serverApplication = secret
+                case .master: state.entries[random]?.secrets?.master = secret
                 }
             }
         }

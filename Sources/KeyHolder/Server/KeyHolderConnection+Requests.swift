@@ -155,16 +155,25 @@ extension KeyHolderConnection {
     }
 
     private func refuse(_ id: UInt32, _ code: KeyErrorCode, _ outcome: AuditOutcome, _ line: AuditDraft) {
-        self.conclude(line, outcome)
         self.send(.failure(id: id, code))
-        self.countRefusal()
+        guard outcome.isOfClients else {
+            self.conclude(line, outcome)
+            return self.countRefusal()
+        }
+        // Nothing else bounds the lines about what is over a rate.
+        guard outcome != .rateLimited || self.overRateLines.take(now: Clock.monotonic()) else {
+            self.core.metrics.operation(line.operation, outcome, nanoseconds: 0)
+            return self.core.audit.cancel()
+        }
+        self.conclude(line, outcome)
     }
 
-    /// Refusals cost the key holder audit lines, so a peer that collects them is slowed down.
+    /// Refusals cost the key holder audit lines, so a peer that collects them is slowed down. Not for what its clients do, or a
+    /// site's many clients would slow down the edge's other sites.
     func countRefusal() {
         guard !self.paused, !self.refusals.take(now: Clock.monotonic()), let context = self.context else { return }
         self.paused = true
-        context.eventLoop.assumeIsolated().scheduleTask(in: Self.pause) {
+        context.eventLoop.assumeIsolated().scheduleTask(in: self.core.limits.refusalPause) {
             self.paused = false
             self.serve()
         }
@@ -176,6 +185,17 @@ extension KeyHolderConnection {
         self.core.metrics.operation(line.operation, outcome, nanoseconds: nanoseconds)
         self.core.audit.record(
             line.record(time: Clock.wallMilliseconds(), outcome: outcome, microseconds: nanoseconds / 1000))
+    }
+}
+
+extension AuditOutcome {
+    /// Whether an edge's clients bring it about by being many, or coming at the wrong time. All but the first count against
+    /// the grant's rate.
+    var isOfClients: Bool {
+        switch self {
+        case .rateLimited, .overloaded, .expired, .staleCertificate: true
+        default: false
+        }
     }
 }
 

@@ -15,7 +15,7 @@ import Synchronization
 /// - the peer's violations that are answered: malformed bodies, bad opcodes, whatever ``RequestJudge`` refuses;
 /// - silently dropped: whatever arrives once the connection is closing.
 ///
-/// A peer that does not read its answers, or is refused too often, is not read from for a while.
+/// A peer that does not read its answers, or is refused too often by its own fault, is not read from for a while.
 final class KeyHolderConnection: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = Never
@@ -54,6 +54,8 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     /// Refused too often: reading goes on at a later time.
     var paused: Bool = false
     var refusals: TokenBucket
+    /// Audit lines about requests over a grant's rate.
+    var overRateLines: TokenBucket
     private var timer: Scheduled<Void>?
     private(set) var context: ChannelHandlerContext?
     private var logger: Logger
@@ -62,7 +64,6 @@ final class KeyHolderConnection: ChannelDuplexHandler {
 
     /// Answers are handed on when this many bytes have gathered, or no request is left.
     private static let flushSize: Int = 64 * 1024
-    static let pause: TimeAmount = .milliseconds(200)
 
     init(core: KeyHolderCore, trustGeneration: Int, now: UInt64) {
         self.core = core
@@ -71,6 +72,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         self.logger = core.logger
         self.refusals = TokenBucket(
             perSecond: core.limits.refusals, burst: 2 * core.limits.refusals, now: now)
+        self.overRateLines = self.refusals
     }
 
     // MARK: Life

@@ -80,9 +80,22 @@ struct ClientRecordsTests {
         let change: [UInt8] = Self.record(20, [1])
         let finished: [UInt8] = Self.record(22, [9])
         try Self.check([change, finished], isTLS12: true)
-        for turns in [[change + finished + finished], [change + finished, finished], [change, finished, change]] {
-            #expect(throws: ClientRecordsError.self) { try Self.check(turns, isTLS12: true) }
+        for turns in [[change + finished + finished], [change + finished, finished]] {
+            #expect(throws: ClientRecordsError.unexpectedRecord(22)) { try Self.check(turns, isTLS12: true) }
         }
+        for turns in [[change, finished, change], [change + change], [change, change + finished]] {
+            #expect(throws: ClientRecordsError.unexpectedRecord(20)) { try Self.check(turns, isTLS12: true) }
+        }
+    }
+
+    @Test("What a client can get wrong has an alert, and what only an edge can has none")
+    func alerts() throws {
+        #expect(throws: ClientRecordsError.recordTooLong(0x4801)) {
+            try Self.check([[22, 3, 3, 0x48, 1]], isTLS12: true)
+        }
+        #expect(ClientRecordsError.recordTooLong(0x4801).alert == .recordOverflow)
+        #expect(ClientRecordsError.unexpectedRecord(20).alert == .unexpectedMessage)
+        #expect(ClientRecordsError.partialRecord.alert == nil && ClientRecordsError.notOneHello.alert == nil)
     }
 
     @Test("Records behind a ChangeCipherSpec are counted")

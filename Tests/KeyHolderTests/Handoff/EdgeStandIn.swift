@@ -12,10 +12,13 @@ final class EdgeStandIn: Sendable {
     private let listener: NIOAsyncChannel<NIOAsyncChannel<ByteBuffer, ByteBuffer>, Never>
     private let edge: TestEdge
     private let name: String
+    /// Whether the client seems to send its ChangeCipherSpec twice.
+    private let doublesChangeCipherSpec: Bool
 
-    init(_ edge: TestEdge, name: String) async throws {
+    init(_ edge: TestEdge, name: String, doublesChangeCipherSpec: Bool) async throws {
         self.edge = edge
         self.name = name
+        self.doublesChangeCipherSpec = doublesChangeCipherSpec
         self.listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .bind(host: "127.0.0.1", port: 0) { channel in
                 channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel(wrappingChannelSynchronously: channel) }
@@ -61,7 +64,10 @@ final class EdgeStandIn: Sendable {
                 while !isOver, let record = ClientRecords.next(&pending) {
                     turn.writeImmutableBuffer(record)
                     isOver = hasChangedCipherSpec
-                    if record.getInteger(at: record.readerIndex, as: UInt8.self) == 20 { hasChangedCipherSpec = true }
+                    if record.getInteger(at: record.readerIndex, as: UInt8.self) == 20 {
+                        hasChangedCipherSpec = true
+                        if self.doublesChangeCipherSpec { turn.writeImmutableBuffer(record) }
+                    }
                 }
             }
             progress = try await self.edge.proceed(progress.handshake, turn)
@@ -98,8 +104,10 @@ final class EdgeStandIn: Sendable {
     }
 
     /// What `openssl s_client` has to say after it sent a request with these arguments.
-    static func client(_ arguments: String, through edge: TestEdge, name: String) async throws -> String {
-        let standIn = try await EdgeStandIn(edge, name: name)
+    static func client(
+        _ arguments: String, through edge: TestEdge, name: String, doublesChangeCipherSpec: Bool = false
+    ) async throws -> String {
+        let standIn = try await EdgeStandIn(edge, name: name, doublesChangeCipherSpec: doublesChangeCipherSpec)
         return try await withThrowingTaskGroup(of: String.self) { group in
             group.addTask {
                 try await standIn.serve()

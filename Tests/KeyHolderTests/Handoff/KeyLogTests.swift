@@ -16,45 +16,75 @@ struct KeyLogTests {
     }
 
     @Test("Each label has its place, and the exporter's has none")
-    func labels() {
+    func labels() throws {
         let log = KeyLog()
-        #expect(log.open(Self.random))
+        let unused: KeyLog.Reservation = try #require(log.open(Self.random))
         log.log(Self.line("EXPORTER_SECRET"))
         log.log(Self.line("CLIENT_EARLY_TRAFFIC_SECRET"))
-        #expect(log.take(Self.random) == LoggedSecrets())
+        #expect(log.take(unused) == LoggedSecrets())
+        log.close(unused)
+        let own: KeyLog.Reservation = try #require(log.open(Self.random))
         log.log(Self.line("CLIENT_HANDSHAKE_TRAFFIC_SECRET"))
         log.log(Self.line("SERVER_HANDSHAKE_TRAFFIC_SECRET"))
         log.log(Self.line("CLIENT_TRAFFIC_SECRET_0"))
         log.log(Self.line("SERVER_TRAFFIC_SECRET_0"))
         log.log(Self.line("CLIENT_RANDOM"))
-        let secrets: LoggedSecrets = log.take(Self.random)
+        let secrets: LoggedSecrets = log.take(own)
         #expect(secrets.clientHandshake == Self.secret && secrets.serverHandshake == Self.secret)
         #expect(secrets.clientApplication == Self.secret && secrets.serverApplication == Self.secret)
         #expect(secrets.master == Self.secret)
-        // Taken once.
-        #expect(log.take(Self.random) == LoggedSecrets())
+        // Taken once, and what comes later is dropped.
+        #expect(log.take(own) == LoggedSecrets())
+        log.log(Self.line("CLIENT_RANDOM"))
+        #expect(log.take(own) == LoggedSecrets())
     }
 
     @Test("Nothing is kept for handshakes that are not under way")
-    func strangers() {
+    func strangers() throws {
         let log = KeyLog()
         log.log(Self.line("CLIENT_RANDOM"))
-        #expect(log.open(Self.random))
-        #expect(log.take(Self.random) == LoggedSecrets())
-        log.close(Self.random)
+        let first: KeyLog.Reservation = try #require(log.open(Self.random))
+        #expect(log.take(first) == LoggedSecrets())
+        log.close(first)
         log.log(Self.line("CLIENT_RANDOM"))
-        #expect(log.take(Self.random) == LoggedSecrets())
-        #expect(log.open(Self.random))
-        #expect(log.take(Self.random) == LoggedSecrets())
+        #expect(log.take(first) == LoggedSecrets())
+        let second: KeyLog.Reservation = try #require(log.open(Self.random))
+        #expect(log.take(second) == LoggedSecrets())
     }
 
     @Test("Two handshakes with one random are not told apart: the second is refused until the first is over")
-    func duplicates() {
+    func duplicates() throws {
         let log = KeyLog()
-        #expect(log.open(Self.random))
-        #expect(!log.open(Self.random))
-        log.close(Self.random)
-        #expect(log.open(Self.random))
+        let first: KeyLog.Reservation = try #require(log.open(Self.random))
+        #expect(log.open(Self.random) == nil)
+        // Whoever has taken its secrets still has the random.
+        _ = log.take(first)
+        #expect(log.open(Self.random) == nil)
+        log.close(first)
+        #expect(log.open(Self.random) != nil)
+    }
+
+    @Test("Whoever gave up a random can neither take the next one's secrets nor give it up")
+    func owners() throws {
+        let log = KeyLog()
+        let first: KeyLog.Reservation = try #require(log.open(Self.random))
+        log.close(first)
+        let second: KeyLog.Reservation = try #require(log.open(Self.random))
+        log.close(first)
+        #expect(log.open(Self.random) == nil)
+        log.log(Self.line("CLIENT_RANDOM"))
+        #expect(log.take(first) == LoggedSecrets())
+        #expect(log.take(second).master == Self.secret)
+    }
+
+    @Test("A line is erased once it was read, of use or not", arguments: ["CLIENT_RANDOM", "EXPORTER_SECRET", "X"])
+    func erased(label: String) {
+        let log = KeyLog()
+        let reservation: KeyLog.Reservation? = log.open(Self.random)
+        let line: ByteBuffer = Self.line(label)
+        log.log(line)
+        #expect(line.readableBytes > 100 && line.readableBytesView.allSatisfy { $0 == 0 })
+        if let reservation { #expect((log.take(reservation).master != nil) == (label == "CLIENT_RANDOM")) }
     }
 
     @Test(
@@ -68,11 +98,11 @@ struct KeyLogTests {
             "CLIENT_RANDOM " + randomText + " " + String(repeating: "ab", count: 65) + "\n",
             " " + randomText + " ab\n",
         ])
-    func malformed(line: String) {
+    func malformed(line: String) throws {
         let log = KeyLog()
-        #expect(log.open(Self.random))
+        let reservation: KeyLog.Reservation = try #require(log.open(Self.random))
         log.log(ByteBuffer(string: line))
-        #expect(log.take(Self.random) == LoggedSecrets())
+        #expect(log.take(reservation) == LoggedSecrets())
     }
 
     @Test("Every character is a digit's value or none")

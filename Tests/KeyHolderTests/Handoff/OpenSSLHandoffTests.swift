@@ -70,6 +70,26 @@ struct OpenSSLHandoffTests {
         #expect(lines.allSatisfy { $0["operation"] == "handoff" && $0["detail"]?.contains("TLS handshake") == true })
     }
 
+    @Test("A second ChangeCipherSpec in TLS 1.2 is answered with unexpected_message, protected if the client resumes")
+    func secondChangeCipherSpec() async throws {
+        let holder = try await TestHolder()
+        let ticket: String = AuditTests.temporaryFile()
+        defer { try? FileManager.default.removeItem(atPath: ticket) }
+        let first: String = try await Self.client("-tls1_2 -sess_out \(ticket)", holder)
+        #expect(first.contains(Self.served))
+        let edge = try await holder.edge("paris")
+        for resumes in [false, true] {
+            let output: String = try await EdgeStandIn.client(
+                "-tls1_2 " + (resumes ? "-sess_in \(ticket)" : ""), through: edge, name: "p256.test",
+                doublesChangeCipherSpec: true)
+            #expect(!output.contains(Self.served))
+            #expect(output.contains("unexpected message"), "\(output)")
+        }
+        await edge.close()
+        let lines = try await holder.stop()
+        #expect(lines.map { $0["outcome"] } == ["ok", "handshake-failed", "handshake-failed"])
+    }
+
     @Test("RSA key exchange only where the site asks for it")
     func rsaKeyExchange() async throws {
         let holder = try await TestHolder()
