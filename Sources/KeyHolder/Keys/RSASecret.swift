@@ -124,7 +124,8 @@ struct RSASecret: Sendable {
             var isDone = false
             let result: [UInt8] = [UInt8](unsafeUninitializedCapacity: length) { output, count in
                 var written: Int = length
-                isDone = body(context, output.baseAddress, &written) && (isExact ? written == length : written <= length)
+                isDone =
+                    body(context, output.baseAddress, &written) && (isExact ? written == length : written <= length)
                 count = isDone ? written : 0
             }
             guard isDone else {
