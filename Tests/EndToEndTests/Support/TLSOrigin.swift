@@ -5,11 +5,22 @@ import NIOSSL
 
 /// A small HTTPS site of its own, in the tests' process: what relay sites lead to.
 final class TLSOrigin: Sendable {
+    struct Page: Sendable {
+        var body: String
+        var type: String = "text/plain"
+        var cacheControl: String?
+    }
+
     let port: UInt16
     private let listener: any Channel
 
     /// Serves the text, for every request, with a certificate of the workspace's (`DOMAIN.pem`, `DOMAIN.key`).
-    init(domain: String, text: String, in workspace: Workspace) async throws {
+    convenience init(domain: String, text: String, in workspace: Workspace) async throws {
+        try await self.init(domain: domain, in: workspace) { _ in Page(body: text) }
+    }
+
+    /// - Parameter page: what is at a path.
+    init(domain: String, in workspace: Workspace, page: @escaping @Sendable (String) -> Page) async throws {
         let chain = try NIOSSLCertificate.fromPEMFile(workspace.path("\(domain).pem")).map {
             NIOSSLCertificateSource.certificate($0)
         }
@@ -25,7 +36,7 @@ final class TLSOrigin: Sendable {
                     let pipeline = channel.pipeline.syncOperations
                     try pipeline.addHandler(NIOSSLServerHandler(context: context))
                     try pipeline.configureHTTPServerPipeline()
-                    try pipeline.addHandler(Answer(text: text))
+                    try pipeline.addHandler(Answer(page: page))
                 }
             }
             .bind(host: "127.0.0.1", port: 0).get()
@@ -40,18 +51,28 @@ final class TLSOrigin: Sendable {
         typealias InboundIn = HTTPServerRequestPart
         typealias OutboundOut = HTTPServerResponsePart
 
-        private let text: String
+        private let page: @Sendable (String) -> Page
+        private var path = "/"
 
-        init(text: String) {
-            self.text = text
+        init(page: @escaping @Sendable (String) -> Page) {
+            self.page = page
         }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-            guard case .end = self.unwrapInboundIn(data) else { return }
-            let headers: HTTPHeaders = ["content-length": "\(self.text.utf8.count)", "content-type": "text/plain"]
+            switch self.unwrapInboundIn(data) {
+            case .head(let head): self.path = head.uri
+            case .body: break
+            case .end: self.answer(context)
+            }
+        }
+
+        private func answer(_ context: ChannelHandlerContext) {
+            let page = self.page(self.path)
+            var headers: HTTPHeaders = ["content-length": "\(page.body.utf8.count)", "content-type": page.type]
+            if let cacheControl = page.cacheControl { headers.add(name: "cache-control", value: cacheControl) }
             let head = HTTPResponseHead(version: .http1_1, status: .ok, headers: headers)
             context.write(self.wrapOutboundOut(.head(head)), promise: nil)
-            context.write(self.wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: self.text)))), promise: nil)
+            context.write(self.wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: page.body)))), promise: nil)
             context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
         }
 
