@@ -155,6 +155,16 @@ let package = Package(
             ] + nio,
             swiftSettings: strict),
 
+        // A load tool of Benchmarks/run: the one that needs our own client library.
+        .executableTarget(
+            name: "nativeload",
+            dependencies: [
+                "LatchstringClient", "NativeHandshake", "TLSWire",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ] + nio,
+            path: "Benchmarks/nativeload",
+            swiftSettings: strict),
+
         // Tests: one target per module, and one that drives the real binary with real clients.
         .testTarget(name: "TLSWireTests", dependencies: ["TLSWire"] + [nio[0]], swiftSettings: strict),
         .testTarget(

@@ -1,5 +1,7 @@
 """What is measured: for each case its contenders, the rows of its table and the goals of the design, section 8."""
 
+import os
+
 from . import certificates, loads, opensslspeed
 from .measure import Case, Contender, Goal, Row, under_load
 
@@ -7,7 +9,7 @@ MEBIBYTE = 1 << 20
 
 NAMES = ("handshake-p256", "handshake-rsa", "connection-p256", "connection-rsa", "request", "body", "cached-1k",
          "cached-100k", "cached-1m", "http2-1k", "http2-100k", "http2-1m", "latency-handshake", "latency-resumed",
-         "latency-tls12", "relay-bulk", "relay-connection", "keys-p256", "keys-rsa")
+         "latency-tls12", "native-p256", "native-rsa", "native-body", "relay-bulk", "relay-connection", "keys-p256", "keys-rsa")
 
 _KEY_NAMES = {"p256": "P-256", "rsa-2048": "RSA-2048"}
 _SHORT = {"p256": "p256", "rsa-2048": "rsa"}
@@ -51,7 +53,7 @@ class Bench:
     def case(self, name):
         """One of NAMES."""
         makers = {"request": self.requests, "body": self.bodies, "relay-bulk": self.relayed_bulk,
-                  "relay-connection": self.relayed_connections}
+                  "relay-connection": self.relayed_connections, "native-body": self.native_bodies}
         if name in makers:
             return makers[name]()
         kind, _, rest = name.partition("-")
@@ -59,7 +61,8 @@ class Bench:
         if kind in makers:
             return makers[kind](rest)
         key_type = next(key_type for key_type, known in _SHORT.items() if known == rest)
-        makers = {"handshake": self.handshakes, "connection": self.connections, "keys": self.key_operations}
+        makers = {"handshake": self.handshakes, "connection": self.connections, "native": self.native_connections,
+                  "keys": self.key_operations}
         return makers[kind](key_type)
 
     # The terminating modes against nginx with the key on disk
@@ -160,6 +163,39 @@ class Bench:
         return Case(f"latency-{kind}",
                     f"New connection and cached GET, {titles[kind]}, P-256; key holder {DELAY_MILLISECONDS} ms away, "
                     "each way", "connection", contenders, rows, rows[0].label, figure="µs taken")
+
+    # The native handshake against TLS in both modes
+
+    def _native(self, key_type, options, tls_options, work):
+        ours = {"edge": self.latchstring.edge, "key holder": self.latchstring.keyholder}
+        contenders, rows = [], []
+
+        def add(label, load):
+            contenders.append(Contender(label, under_load(load, ours, work)))
+            rows.extend([Row(f"{label}: edge", label, ("edge",)), Row(f"{label}: edge and key holder", label)])
+
+        for label, names in (("TLS, keyless", certificates.SITES), ("TLS, handoff", certificates.HANDOFF_SITES)):
+            add(label, self._https(self.latchstring.port, names[key_type], *tls_options))
+        roots = os.path.join(self.latchstring.certificates, certificates.SITE_AUTHORITY)
+        for variant in ("origin-derived", "client-derived"):
+            add(f"native, {variant}", self.load(
+                self.tools["nativeload"], "--port", self.latchstring.port, "--name", certificates.SITES[key_type],
+                "--roots", roots, "--variant", variant, *options))
+        return contenders, rows
+
+    def native_connections(self, key_type):
+        contenders, rows = self._native(
+            key_type, ("--path", "/1024", "--body", 1024),
+            ("--requests", 1, "--path", "/1024", "--body", 1024, "--connections", 8), lambda report: report["done"])
+        return Case(f"native-{_SHORT[key_type]}",
+                    f"New connection and one GET of 1 KiB from the origin, {_KEY_NAMES[key_type]}", "connection",
+                    contenders, rows, rows[1].label)
+
+    def native_bodies(self):
+        options = ("--requests", 10**9, "--path", f"/{MEBIBYTE}", "--body", MEBIBYTE, "--connections", 8)
+        contenders, rows = self._native("p256", options, options, lambda report: report["done"])
+        return Case("native-body", "MiB from the origin on a kept connection, in bodies of 1 MiB", "MiB", contenders,
+                    rows, rows[1].label)
 
     # Relay against nginx stream and HAProxy in TCP mode
 

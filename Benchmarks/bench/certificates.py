@@ -8,6 +8,7 @@ from .processes import output_of
 SITES = {"p256": "p256.bench.test", "rsa-2048": "rsa.bench.test"}
 HANDOFF_SITES = {"p256": "p256-handoff.bench.test", "rsa-2048": "rsa-handoff.bench.test"}
 RELAY_NAME = "relay.bench.test"
+SITE_AUTHORITY = "test-site-authority.pem"
 EDGE, KEYHOLDER = "bench", "home"
 
 

@@ -9,6 +9,7 @@ from .processes import Server, free_port
 _KEYHOLDER = """\
 role: keyholder
 listen: 127.0.0.1:{port}
+native: 127.0.0.1:{native_port}
 identity:
   certificate: {certificates}/keyholder-{keyholder}.pem
   key: {certificates}/keyholder-{keyholder}.key
@@ -17,7 +18,7 @@ sites:
 {sites}grants:
   - edge: {edge}
     sites: [{keyless_names}]
-    operations: [keyless]
+    operations: [keyless, native]
     rate: 1000000
   - edge: {edge}
     sites: [{handoff_names}]
@@ -31,6 +32,7 @@ threads: 1
 _KEYHOLDER_SITE = """\
   - certificate: {chain}
     key: {key}
+    application: 127.0.0.1:{origin_http}
 """
 
 _EDGE = """\
@@ -43,11 +45,13 @@ identity:
 keyholders:
   {keyholder}:
     addresses: [127.0.0.1:{keyholder_port}]
+    native: 127.0.0.1:{native_port}
     deadline: 2s
 sites:
   - domains: [{keyless_names}]
     mode: keyless
     keyholder: {keyholder}
+    native: {keyholder}
     origin:
       url: http://127.0.0.1:{origin_http}
   - domains: [{handoff_names}]
@@ -70,6 +74,7 @@ class Latchstring:
     keyholder: Server
     port: int  # where clients reach the edge
     keyholder_port: int
+    native_port: int  # where edges reach the key holder for native clients
     certificates: str  # the directory
 
     def stop(self):
@@ -78,26 +83,28 @@ class Latchstring:
 
 
 def start(binary, core, directory, certificate_directory, origin):
-    keyholder_port, port = free_port(), free_port()
+    keyholder_port, native_port, port = free_port(), free_port(), free_port()
     sites = ""
     for names in (certificates.SITES, certificates.HANDOFF_SITES):
         for name in names.values():
             chain, key = certificates.site_paths(certificate_directory, name)
-            sites += _KEYHOLDER_SITE.format(chain=chain, key=key)
+            sites += _KEYHOLDER_SITE.format(chain=chain, key=key, origin_http=origin.http)
     keyholder = _serve(binary, "keyholder", "keyholder", core, directory, keyholder_port,
-                       _KEYHOLDER.format(port=keyholder_port, sites=sites, **_common(certificate_directory)))
+                       _KEYHOLDER.format(port=keyholder_port, native_port=native_port, sites=sites,
+                                         **_common(certificate_directory)))
     try:
-        edge = start_edge(binary, "edge", core, directory, certificate_directory, origin, port, keyholder_port)
+        edge = start_edge(binary, "edge", core, directory, certificate_directory, origin, port, keyholder_port,
+                          native_port)
     except BaseException:
         keyholder.stop()
         raise
-    return Latchstring(edge, keyholder, port, keyholder_port, certificate_directory)
+    return Latchstring(edge, keyholder, port, keyholder_port, native_port, certificate_directory)
 
 
-def start_edge(binary, name, core, directory, certificate_directory, origin, port, keyholder_port):
+def start_edge(binary, name, core, directory, certificate_directory, origin, port, keyholder_port, native_port):
     """One more edge, whose key holder is reached at this port."""
     return _serve(binary, "edge", name, core, directory, port, _EDGE.format(
-        port=port, keyholder_port=keyholder_port, origin_http=origin.http, origin_raw=origin.raw,
+        port=port, keyholder_port=keyholder_port, native_port=native_port, origin_http=origin.http, origin_raw=origin.raw,
         relay_name=certificates.RELAY_NAME, **_common(certificate_directory)))
 
 

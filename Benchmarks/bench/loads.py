@@ -12,9 +12,9 @@ SOURCES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 TOOLS = ("https", "relay", "keyload", "origin", "delay")
 
 
-def build(directory):
-    """Compiles all tools into the directory. Returns name -> path."""
-    built = {}
+def build(directory, binary):
+    """Compiles all tools into the directory, but for `nativeload`, which stands beside our own binary. Returns name -> path."""
+    built = {"nativeload": os.path.join(os.path.dirname(binary), "nativeload")}
     for tool in TOOLS:
         built[tool] = os.path.join(directory, tool)
         output_of(["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-o", built[tool],
