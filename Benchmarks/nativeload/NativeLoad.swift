@@ -28,6 +28,10 @@ struct NativeLoad: AsyncParsableCommand {
         var firstFailure: String?
     }
 
+    private final class Counts: Sendable {
+        let tally = Mutex(Tally())
+    }
+
     private struct Report: Encodable {
         var done: Int
         var failed: Int
@@ -50,15 +54,15 @@ struct NativeLoad: AsyncParsableCommand {
         options.roots = try .init(pem: String(contentsOfFile: self.roots, encoding: .utf8))
         options.suites = [.aes128GCMSHA256]
         let fixed = options
-        let tally = Mutex(Tally())
+        let counts = Counts()
         let began = ContinuousClock.now
         let end = began + .seconds(self.seconds)
         await withTaskGroup(of: Void.self) { group in
             for _ in 0..<self.connections {
                 group.addTask {
                     while ContinuousClock.now < end {
-                        do { try await self.connection(fixed, until: end, tally) } catch {
-                            tally.withLock {
+                        do { try await self.connection(fixed, until: end, counts) } catch {
+                            counts.tally.withLock {
                                 $0.failed += 1
                                 $0.firstFailure = $0.firstFailure ?? "\(error)"
                             }
@@ -68,7 +72,7 @@ struct NativeLoad: AsyncParsableCommand {
             }
         }
         let taken = ContinuousClock.now - began
-        let sum = tally.withLock { $0 }
+        let sum = counts.tally.withLock { $0 }
         let report = Report(
             done: sum.done, failed: sum.failed, seconds: taken / .seconds(1), firstFailure: sum.firstFailure,
             negotiated: "native \(self.variant)")
@@ -77,7 +81,7 @@ struct NativeLoad: AsyncParsableCommand {
 
     /// One connection and its GETs.
     private func connection(
-        _ options: NativeOptions, until end: ContinuousClock.Instant, _ tally: borrowing Mutex<Tally>
+        _ options: NativeOptions, until end: ContinuousClock.Instant, _ counts: Counts
     ) async throws {
         try await NativeConnection.with(options) { connection in
             var parts = connection.bytes.makeAsyncIterator()
@@ -98,7 +102,7 @@ struct NativeLoad: AsyncParsableCommand {
                     throw LoadFailure.status(String(buffer: received.getSlice(at: 0, length: 12) ?? ByteBuffer()))
                 }
                 received.clear()
-                tally.withLock { $0.done += 1 }
+                counts.tally.withLock { $0.done += 1 }
                 if isLast { break }
             }
         }
