@@ -299,9 +299,15 @@ import Testing
 final class HeldThread: Sendable {
     private let gate = DispatchSemaphore(value: 0)
 
+    /// Returns when it holds a thread, which may have to end its work first.
     init(_ pool: NIOThreadPool) {
         let gate: DispatchSemaphore = self.gate
-        pool.submit { _ in gate.wait() }
+        let holds = DispatchSemaphore(value: 0)
+        pool.submit { _ in
+            holds.signal()
+            gate.wait()
+        }
+        holds.wait()
     }
 
     func release() {
