@@ -232,7 +232,8 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "latchstring", "Fleet", "HTTPCaching", "KeyHolder", "KeyProtocol", "LatchstringClient", "NativeHandshake", "PeerLink",
+                "latchstring", "Fleet", "HTTPCaching", "KeyHolder", "KeyProtocol", "LatchstringClient",
+                "NativeHandshake", "PeerLink",
                 "Settings",
                 "TLSWire", nioSSL, nioHTTP1, crypto, logging, x509, asn1, "TestSockets",
             ] + nio,
