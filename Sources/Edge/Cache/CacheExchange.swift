@@ -10,7 +10,7 @@ import NIOHTTP1
 /// Whatever goes wrong in here ends in a request to the origin or in the error that the client would have got without a
 /// cache; a stored response that is not certainly right is not sent.
 final class CacheExchange {
-    private enum State {
+    enum State {
         case idle
         /// The disk is asked for more variants.
         case loading
@@ -28,30 +28,30 @@ final class CacheExchange {
     let request: CacheRequest
     let forwarded: ForwardedRequest
     let key: CacheKey
-    private unowned let exchange: ProxyExchange
-    private let client: OriginClient
-    private var state = State.idle
-    private(set) var outcome = CacheOutcome(word: .bypass, reason: "")
+    unowned let exchange: ProxyExchange
+    let client: OriginClient
+    var state = State.idle
+    var outcome = CacheOutcome(word: .bypass, reason: "")
     /// Why the request goes to the origin.
-    private var reason = ForwardReason.uriMiss
+    var reason = ForwardReason.uriMiss
     /// What may be served if the origin fails.
-    private var fallback: CachedResponse?
+    var fallback: CachedResponse?
     /// How often a request that this one waited for has failed.
-    private var failures = 0
+    var failures = 0
     /// How often it has gone on for itself, or for others, after it had waited for another.
-    private var departures = 0
+    var departures = 0
     /// Whom it has waited for; only while it waits.
-    private var followed: [Fill] = []
+    var followed: [Fill] = []
     /// The purges that had taken place when `fallback` was looked up.
-    private(set) var generation: UInt64 = 0
+    var generation: UInt64 = 0
     /// Its place among those who waited in vain; until the origin has answered it.
-    private var place: ReleaseGate.Ticket?
-    private var isPumping = false
-    private var pumpsAgain = false
-    private var requestTime: Int64 = 0
+    var place: ReleaseGate.Ticket?
+    var isPumping = false
+    var pumpsAgain = false
+    var requestTime: Int64 = 0
 
     /// Beyond that, a request that finds nothing for itself in what it waited for asks the origin alone.
-    private static let maximumDepartures = 2
+    static let maximumDepartures = 2
 
     init(_ forwarded: ForwardedRequest, exchange: ProxyExchange, cache: SiteCache, client: OriginClient) {
         self.forwarded = forwarded
@@ -104,7 +104,7 @@ final class CacheExchange {
 
     // MARK: Deciding
 
-    private func decide(_ variants: [CachedResponse], asksDisk: Bool, now: Int64) {
+    func decide(_ variants: [CachedResponse], asksDisk: Bool, now: Int64) {
         let lookup = self.request.lookup(variants.map(\.response), now: now)
         switch lookup {
         case .serve(let hit):
@@ -133,7 +133,7 @@ final class CacheExchange {
         }
     }
 
-    private func askDisk() {
+    func askDisk() {
         self.state = .loading
         self.generation = self.cache.store.generation
         self.cache.store.load(self.key, on: self.client.eventLoop).assumeIsolated().whenComplete { result in
@@ -145,156 +145,9 @@ final class CacheExchange {
         }
     }
 
-    // MARK: Answering from the store
-
-    private func serve(_ entry: CachedResponse, _ hit: Hit, now: Int64) {
-        entry.recordUse()
-        let word: CacheOutcome.Word =
-            switch hit.allowance {
-            case .fresh: .hit
-            case .staleWhileRevalidate, .maxStale: .stale
-            case .staleIfError: .staleIfError
-            }
-        self.outcome = CacheOutcome(word: word, reason: hit.allowance.rawValue)
-        self.send(entry, status: self.cache.status?.value(.hit(hit), now: now), now: now)
-    }
-
-    /// Serves a stale response in the place of the origin's failure, if one may be.
-    ///
-    /// - Parameter status: what the origin answered; nil if nothing.
-    /// - Returns: whether it did.
-    private func serveStale(_ entry: CachedResponse?, origin status: Int?, now: Int64) -> Bool {
-        guard let entry, let hit = self.request.staleIfError(entry.response, at: 0, status: status, now: now) else {
-            return false
-        }
-        entry.recordUse()
-        self.outcome = CacheOutcome(word: .staleIfError, reason: status.map { "origin-\($0)" } ?? "origin-failed")
-        let text = self.cache.status?.value(.staleIfError(self.reason, hit, status: status), now: now)
-        self.send(entry, status: text, now: now)
-        return true
-    }
-
-    private func send(
-        _ entry: CachedResponse, as response: StoredResponse? = nil, withheld: [(name: String, value: String)] = [],
-        status: String?, now: Int64
-    ) {
-        let answer = Answer(
-            from: response ?? entry.response, to: self.request, now: now, source: .store, withheld: withheld,
-            boundary: Self.boundary)
-        let eventLoop = self.client.eventLoop
-        func reader(_ range: Range<Int>?) -> BodyReader {
-            entry.body.reader(range: range, on: eventLoop, wake: self.wake)
-        }
-        switch answer.body {
-        case .none:
-            self.send(answer, body: nil, status: status, fetch: nil)
-        case .whole:
-            let body = entry.body.chunks.map { CachedBody($0, of: entry.body) } ?? CachedBody(reader(nil))
-            self.send(answer, body: body, status: status, fetch: nil)
-        case .range(let range):
-            let body = CachedBody(reader(Int(range.lowerBound)..<Int(range.upperBound) + 1))
-            self.send(answer, body: body, status: status, fetch: nil)
-        case .multipart(let multipart):
-            self.send(answer, body: CachedBody(multipart) { reader($0) }, status: status, fetch: nil)
-        }
-    }
-
-    /// From a response that is still on its way.
-    private func send(
-        _ stored: StoredResponse, from follower: FillFollower, withheld: [(name: String, value: String)],
-        status: String?, fetch: CacheFetch?, now: Int64
-    ) {
-        var response = stored
-        // What comes piece by piece can't be read twice: several ranges are answered with the whole.
-        if self.request.asksForSeveralRanges { response.extent = .complete(length: nil) }
-        let answer = Answer(
-            from: response, to: self.request, now: now, source: .origin, withheld: withheld, boundary: Self.boundary)
-        switch answer.body {
-        case .none, .multipart:
-            follower.cancel()
-            self.send(answer, body: nil, status: status, fetch: fetch)
-        case .whole:
-            self.send(answer, body: CachedBody(follower.body()), status: status, fetch: fetch)
-        case .range(let range):
-            let body = CachedBody(follower.body(range: Int(range.lowerBound)..<Int(range.upperBound) + 1))
-            self.send(answer, body: body, status: status, fetch: fetch)
-        }
-    }
-
-    private func send(_ answer: Answer, body: CachedBody?, status: String?, fetch: CacheFetch?) {
-        let response = ForwardedResponse(
-            answer, to: self.forwarded, closing: self.exchange.isLastRequest, status: status)
-        self.followed = []
-        self.exchange.cacheHead(response)
-        guard let body else {
-            self.state = .over
-            fetch?.leaderLeft()
-            return self.exchange.originEnd(nil)
-        }
-        self.state = .sending(body, fetch)
-        self.pump()
-    }
-
-    /// A flush may say from within that the client takes more, and so lead here again: then it is done after that.
-    private func pump() {
-        guard !self.isPumping else { return self.pumpsAgain = true }
-        self.isPumping = true
-        defer { self.isPumping = false }
-        repeat {
-            self.pumpsAgain = false
-            self.sendMore()
-        } while self.pumpsAgain
-    }
-
-    private func sendMore() {
-        guard case .sending(let body, let fetch) = self.state else { return }
-        let exchange = self.exchange
-        let progress = body.pump(
-            isWritable: { exchange.isWritable }, send: { exchange.originBody($0) }, flush: { exchange.flush() })
-        // The client may have gone at a flush.
-        guard case .sending = self.state else { return }
-        switch progress {
-        case .blocked, .pending:
-            exchange.originReadComplete()
-        case .end:
-            self.state = .over
-            let trailers = fetch?.trailers
-            fetch?.leaderLeft()
-            exchange.originEnd(trailers)
-        case .truncated(let failure):
-            self.state = .over
-            let cause = fetch?.failure
-            fetch?.leaderLeft()
-            exchange.fail(cause ?? OriginFailure(.reset, "\(failure)"))
-        }
-    }
-
-    func clientWritabilityChanged(_ isWritable: Bool) {
-        if isWritable { self.pump() }
-    }
-
-    /// Run on this event loop when a reader or a follower has news.
-    private var wake: @Sendable () -> Void {
-        let target = NIOLoopBound(WakeTarget(self), eventLoop: self.client.eventLoop)
-        return { target.value.exchange?.woken() }
-    }
-
-    private func woken() {
-        switch self.state {
-        case .waiting(let follower, nil): self.followerHasNews(follower)
-        case .sending: self.pump()
-        case .waiting, .idle, .loading, .inLine, .direct, .over: break
-        }
-    }
-
-    private static func boundary() -> String {
-        var generator = SystemRandomNumberGenerator()
-        return (0..<3).map { _ in String(generator.next(), radix: 36) }.joined()
-    }
-
     // MARK: Going to the origin
 
-    private func goToOrigin(
+    func goToOrigin(
         _ reason: ForwardReason, validates: Bool, fallback: CachedResponse?, _ variants: [CachedResponse], now: Int64
     ) {
         self.reason = reason
@@ -306,7 +159,7 @@ final class CacheExchange {
     }
 
     /// - Parameter validates: whether the origin is asked about `fallback`.
-    private func takeOff(selectors: [VariantKey.Selector], validates: Bool, now: Int64) {
+    func takeOff(selectors: [VariantKey.Selector], validates: Bool, now: Int64) {
         guard self.request.mayWait(self.reason) else { return self.lead(nil, validates: validates) }
         let variant = SiteCache.flightVariant(of: self.request, selectors: selectors)
         switch self.cache.store.flight(for: self.key, variant: variant, now: now) {
@@ -323,7 +176,7 @@ final class CacheExchange {
     }
 
     /// - Parameter writer: nil: nobody can join.
-    private func lead(_ writer: FillWriter?, validates: Bool) {
+    func lead(_ writer: FillWriter?, validates: Bool) {
         let isShared = writer != nil
         let writer = writer ?? self.cache.store.soloFill(for: self.key)
         self.followed = []
@@ -340,7 +193,7 @@ final class CacheExchange {
     }
 
     /// Without the store; only what the response means for it is looked at.
-    private func goDirectly(_ reason: ForwardReason, now: Int64) {
+    func goDirectly(_ reason: ForwardReason, now: Int64) {
         self.reason = reason
         self.requestTime = now
         self.state = .direct(nil)
@@ -396,7 +249,7 @@ final class CacheExchange {
         self.exchange.adopt(origin, head)
     }
 
-    private var refusal: StoreRefusal?
+    var refusal: StoreRefusal?
 
     /// The origin failed: it sent `status`, or nothing. Serves a stale response if one may be.
     ///
@@ -419,182 +272,10 @@ final class CacheExchange {
         self.outcome = CacheOutcome(word: .failed, reason: failure.cause.rawValue)
         self.exchange.fail(failure)
     }
-
-    // MARK: What another's fetch found
-
-    private func followerHasNews(_ follower: FillFollower) {
-        let now = self.cache.clock()
-        switch follower.head() {
-        case .pending:
-            return
-        case .shared(let stored):
-            self.follow(.stored(stored), stored.variant.selectors, follower, now: now) {
-                self.outcome = CacheOutcome(word: .collapsed, reason: self.reason.text)
-                let event = CacheStatus.Event.forwarded(
-                    self.reason, status: Int(stored.status.code), stored: nil, collapsed: true)
-                self.send(
-                    stored, from: follower, withheld: [], status: self.cache.status?.value(event, now: now),
-                    fetch: nil, now: now)
-            }
-        case .validated(let entry):
-            self.follow(.stored(entry.response), entry.response.variant.selectors, follower, now: now) {
-                follower.cancel()
-                self.outcome = CacheOutcome(word: .collapsed, reason: self.reason.text)
-                let event = CacheStatus.Event.forwarded(self.reason, status: 304, stored: nil, collapsed: true)
-                self.send(entry, status: self.cache.status?.value(event, now: now), now: now)
-            }
-        case .unshared:
-            self.follow(.notStored, [], follower, now: now) {}
-        case .failed:
-            self.failures += 1
-            self.follow(.failed, [], follower, now: now) {}
-        }
-    }
-
-    private func follow(
-        _ outcome: Collapsing.Outcome, _ selectors: [VariantKey.Selector], _ follower: FillFollower, now: Int64,
-        serve: () -> Void
-    ) {
-        let verdict = self.request.verdict(on: outcome, failures: self.failures, now: now)
-        if verdict == .serve { return serve() }
-        follower.cancel()
-        self.state = .idle
-        switch verdict {
-        case .serve:
-            break
-        case .lead:
-            self.departures += 1
-            self.noticePurges()
-            guard self.departures <= Self.maximumDepartures else { return self.lead(nil, validates: self.mayValidate) }
-            self.takeOff(selectors: selectors, validates: self.mayValidate, now: now)
-        case .goAlone:
-            self.standInLine()
-        case .fail:
-            self.noticePurges()
-            if self.serveStale(self.fallback, origin: nil, now: now) { return }
-            self.state = .over
-            self.outcome = CacheOutcome(word: .failed, reason: "collapsed")
-            self.exchange.fail(OriginFailure(.reset, "the request that this one waited for failed"))
-        }
-    }
-
-    /// Those who waited in vain don't go all at once.
-    private func standInLine() {
-        let target = NIOLoopBound(WakeTarget(self), eventLoop: self.client.eventLoop)
-        self.state = .inLine
-        let place = self.cache.releases.enter(self.key, on: self.client.eventLoop) {
-            guard let exchange = target.value.exchange, case .inLine = exchange.state else { return }
-            exchange.lead(nil, validates: exchange.mayValidate)
-            exchange.exchange.originWritabilityChanged()
-        }
-        self.place = place
-        if place.mayGo { self.lead(nil, validates: self.mayValidate) }
-    }
-
-    private func leaveLine(answered: Bool) {
-        guard let place else { return }
-        self.place = nil
-        self.cache.releases.leave(place, widens: answered)
-    }
-
-    private var mayValidate: Bool {
-        guard case .stale = self.reason, let fallback, fallback.response.hasValidator,
-            case .complete = fallback.response.extent
-        else { return false }
-        return true
-    }
-
-    /// Purges that came since the look-up hold for what it found, too.
-    private func noticePurges() {
-        guard let fallback else { return }
-        let generation = self.cache.store.generation
-        self.fallback = self.cache.store.current(fallback, since: self.generation)
-        self.generation = generation
-    }
-
-    // MARK: The direct way
-
-    /// The origin's response on the direct way: says what happened, and does to the store what the response demands.
-    func passing(_ response: inout ForwardedResponse) {
-        let now = self.cache.clock()
-        let status = response.head.status
-        guard status != .switchingProtocols else { return }
-        // A response to HEAD says how long the body would be.
-        let length =
-            self.request.method == .HEAD
-            ? response.head.headers.first(name: "Content-Length").flatMap { Int64($0) } : response.originBody.length
-        let arrived = OriginResponse(
-            status: status, fields: response.head.headers, bodyLength: length, requestTime: self.requestTime,
-            responseTime: now, endIsCertain: self.client.vouchesForEnd(of: response.originBody))
-        var storable: StoredResponse?
-        if case .direct = self.state, self.request.method == .POST { storable = self.storable(arrived) }
-        for key in Invalidation.keys(
-            method: self.request.method, status: status, fields: arrived.fields, key: self.key,
-            query: self.cache.policy.query)
-        {
-            self.cache.store.purge(.key(key), .invalidate)
-        }
-        if self.request.method == .HEAD { self.updateByHEAD(arrived, now: now) }
-        let stored: StoredResponse? = storable.flatMap { self.store($0) }
-        self.request.rule.responseFields.apply(to: &response.head.headers)
-        if let writer = self.cache.status {
-            let event = CacheStatus.Event.forwarded(
-                self.reason, status: Int(status.code), stored: stored, refusal: self.refusal)
-            response.head.headers.add(name: "Cache-Status", value: writer.value(event, now: now))
-        }
-    }
-
-    private func updateByHEAD(_ response: OriginResponse, now: Int64) {
-        for entry in self.cache.store.lookup(self.key) {
-            switch self.request.update(entry.response, withHEAD: response) {
-            case .unaffected: break
-            case .renewed(let renewed), .invalidated(let renewed):
-                self.cache.store.update(entry, with: renewed, since: self.generation)
-            }
-        }
-    }
-
-    /// A response to POST that says that it is what GET would bring, and for how long it is fresh (RFC 9110 §9.3.3).
-    /// Asked before the store hears of what the request itself makes invalid.
-    private func storable(_ response: OriginResponse) -> StoredResponse? {
-        let decision = self.request.decideStoring(response, key: self.key, query: self.cache.policy.query)
-        guard case .store(let stored, _) = decision,
-            self.cache.store.isUntouched(self.key, tags: stored.tags, since: self.generation)
-        else { return nil }
-        return stored
-    }
-
-    private func store(_ stored: StoredResponse) -> StoredResponse? {
-        let writer = self.cache.store.soloFill(for: self.key)
-        let maximum = Int(clamping: self.request.rule.maximumObjectBytes)
-        guard writer.begin(stored, maximumBytes: maximum) == .store else {
-            writer.fail(.abandoned)
-            return nil
-        }
-        self.state = .direct(writer)
-        return stored
-    }
-
-    func passing(_ bytes: ByteBuffer) {
-        guard case .direct(let writer?) = self.state else { return }
-        switch writer.append(bytes) {
-        case .proceed: break
-        case .pause, .unwanted:
-            // It goes at the client's pace. Where that is too fast for the store, or the body too long, it goes without.
-            self.state = .direct(nil)
-            writer.fail(.cutOff)
-        }
-    }
-
-    func passedWhole() {
-        guard case .direct(let writer) = self.state else { return }
-        self.state = .over
-        writer?.finish()
-    }
 }
 
 /// Wakes what is still there.
-private final class WakeTarget {
+final class WakeTarget {
     weak var exchange: CacheExchange?
 
     init(_ exchange: CacheExchange) {

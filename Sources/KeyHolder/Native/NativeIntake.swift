@@ -3,7 +3,6 @@ import Logging
 import NIOCore
 import NIOSSL
 import NIOTLS
-import NativeChannel
 import NativeHandshake
 import PeerLink
 import Synchronization
@@ -22,7 +21,7 @@ final class NativeIntake: ChannelDuplexHandler {
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    private enum Phase {
+    enum Phase {
         /// TLS with the edge.
         case shaking
         case awaitsHeader
@@ -43,29 +42,29 @@ final class NativeIntake: ChannelDuplexHandler {
     }
 
     let core: KeyHolderCore
-    private let limits: NativeLimits
-    private let registry: ConnectionRegistry
-    private let connectedAt: UInt64
-    private let trustGeneration: Int
-    private var phase = Phase.shaking
-    private var edge: String?
-    private var input = ByteBuffer()
-    private var header: ProxyHeaderReader.Header?
-    private var reader = NativeFrameReader(from: .client)
-    private var machine = NativeOriginMachine()
-    private var served: Served?
+    let limits: NativeLimits
+    let registry: ConnectionRegistry
+    let connectedAt: UInt64
+    let trustGeneration: Int
+    var phase = Phase.shaking
+    var edge: String?
+    var input = ByteBuffer()
+    var header: ProxyHeaderReader.Header?
+    var reader = NativeFrameReader(from: .client)
+    var machine = NativeOriginMachine()
+    var served: Served?
     /// The client's stream, from the end of the handshake until it begins.
-    private var session: NativeSession?
+    var session: NativeSession?
     /// All that a client said that is gone already.
-    private var legacy: ByteBuffer?
+    var legacy: ByteBuffer?
     /// The audit line of this handshake, as long as it is owed.
-    private var line: AuditDraft?
-    private var wantsRead = false
-    private var timer: Scheduled<Void>?
-    private var expiryTimer: Scheduled<Void>?
-    private var context: ChannelHandlerContext?
-    private var address: String?
-    private var logger: Logger
+    var line: AuditDraft?
+    var wantsRead = false
+    var timer: Scheduled<Void>?
+    var expiryTimer: Scheduled<Void>?
+    var context: ChannelHandlerContext?
+    var address: String?
+    var logger: Logger
 
     init(
         core: KeyHolderCore, limits: NativeLimits, registry: ConnectionRegistry, trustGeneration: Int, now: UInt64
@@ -130,7 +129,7 @@ final class NativeIntake: ChannelDuplexHandler {
         }
     }
 
-    private func perform(_ command: ConnectionCommand) {
+    func perform(_ command: ConnectionCommand) {
         switch command {
         case .cutOff: self.cutOff("the edge has no grant any more, or its authority is not trusted any more")
         case .evict:
@@ -143,7 +142,7 @@ final class NativeIntake: ChannelDuplexHandler {
     }
 
     /// A reload may have taken the grant away.
-    private func reconsider() {
+    func reconsider() {
         guard let edge = self.edge else { return }
         if !self.isTrusted { return self.cutOff("its authority is not trusted any more") }
         let isGranted: Bool =
@@ -152,13 +151,13 @@ final class NativeIntake: ChannelDuplexHandler {
         if !isGranted { self.cutOff("the edge has no grant for native connections any more") }
     }
 
-    private var isTrusted: Bool {
+    var isTrusted: Bool {
         self.core.trustGeneration.load(ordering: .sequentiallyConsistent) == self.trustGeneration
     }
 
     // MARK: Who the edge is
 
-    private func edgeIdentified(_ context: ChannelHandlerContext) {
+    func edgeIdentified(_ context: ChannelHandlerContext) {
         guard case .shaking = self.phase else { return }
         do throws(PeerIdentityError) {
             guard let handler = try? context.pipeline.syncOperations.handler(type: NIOSSLServerHandler.self) else {
@@ -195,14 +194,14 @@ final class NativeIntake: ChannelDuplexHandler {
         self.advance()
     }
 
-    private func refuseConnection(_ reason: String, edge: String? = nil) {
+    func refuseConnection(_ reason: String, edge: String? = nil) {
         guard case .shaking = self.phase else { return }
         self.core.auditConnection(
             edge: edge, address: self.address, outcome: .refused, detail: reason, since: self.connectedAt)
         self.close()
     }
 
-    private func cutOff(_ reason: String) {
+    func cutOff(_ reason: String) {
         if case .closing = self.phase { return }
         guard let edge = self.edge else { return }
         self.conclude(.cutOff)
@@ -212,7 +211,7 @@ final class NativeIntake: ChannelDuplexHandler {
         self.close()
     }
 
-    private func close() {
+    func close() {
         if case .closing = self.phase { return }
         self.conclude(.abandoned)
         self.phase = .closing
@@ -247,7 +246,7 @@ final class NativeIntake: ChannelDuplexHandler {
     }
 
     /// During the handshake no more is read than the machine takes, so that nobody can make this process hold bytes.
-    private var takesInput: Bool {
+    var takesInput: Bool {
         switch self.phase {
         case .shaking, .awaitsHeader, .streaming, .closing: true
         case .handshake: self.machine.wantsFrame
@@ -255,13 +254,13 @@ final class NativeIntake: ChannelDuplexHandler {
         }
     }
 
-    private func resumeReading() {
+    func resumeReading() {
         guard self.wantsRead, self.takesInput else { return }
         self.wantsRead = false
         self.context?.read()
     }
 
-    private func advance() {
+    func advance() {
         if case .awaitsHeader = self.phase {
             do throws(ProxyHeaderReader.Malformed) {
                 guard let header = try ProxyHeaderReader.read(&self.input) else { return }
@@ -278,7 +277,7 @@ final class NativeIntake: ChannelDuplexHandler {
     }
 
     /// Hands the machine what it takes.
-    private func pump() {
+    func pump() {
         do throws(NativeError) {
             while case .handshake = self.phase, self.machine.wantsFrame, let frame = try self.reader.next() {
                 self.perform(try self.machine.receive(frame))
@@ -290,240 +289,9 @@ final class NativeIntake: ChannelDuplexHandler {
         self.resumeReading()
     }
 
-    // MARK: The handshake
-
-    private func perform(_ action: NativeOriginMachine.Action) {
-        switch action {
-        case .wait: break
-        case .chooseSite(let hello): self.choose(hello)
-        case .sign(let content):
-            let scheme: SignatureScheme = self.served?.kind == .rsa ? .rsaPSSSHA256 : .ecdsaP256SHA256
-            self.ask(.sign(scheme, content: content)) { (machine, result) throws(NativeError) in
-                guard case .success(let signature) = result else { throw .internalFailure("signature") }
-                return try machine.signed(signature)
-            }
-        case .decrypt(let sealed):
-            self.ask(sealed.operation) { (machine, result) throws(NativeError) in
-                // A failure is not told apart from a wrong secret.
-                try machine.decrypted(try? result.get())
-            }
-        case .send(let output): self.send(output)
-        case .established(let output, let session): self.established(output, session)
-        }
-    }
-
-    private func choose(_ hello: NativeHello) {
-        guard let edge = self.edge else { return }
-        let now: UInt64 = Clock.monotonic()
-        guard self.core.audit.reserve() else {
-            self.core.metrics.operation(KeyProtocol.Operation.native.rawValue, .overloaded, nanoseconds: 0)
-            return self.end(.busy)
-        }
-        let judge = NativeJudge(
-            edge: edge, policy: self.core.policy, now: now, wallSeconds: self.core.wallClock() / 1000)
-        let site: Site? = judge.site(hello)
-        self.line = AuditDraft(
-            edge: edge, site: site?.name, serverName: hello.serverName.rawValue, clientIP: self.header?.source,
-            operation: KeyProtocol.Operation.native.rawValue, arrival: now, detail: "\(hello.variant)")
-        do throws(NativeJudge.Refusal) {
-            let verdict: NativeJudge.Verdict = try judge.judge(site)
-            self.served = Served(
-                site: verdict.grant.site, application: verdict.service.application,
-                kind: verdict.service.origin.keyKind, serverName: hello.serverName)
-            do throws(NativeError) {
-                self.perform(try self.machine.serve(verdict.service.origin))
-            } catch {
-                self.fail(error)
-            }
-        } catch {
-            if let detail = error.detail { self.line?.detail = detail }
-            self.conclude(error.outcome)
-            self.end(error.alert)
-        }
-    }
-
-    private typealias Answer =
-        (inout NativeOriginMachine, Result<[UInt8], KeyOperationError>) throws(NativeError) ->
-        NativeOriginMachine.Action
-
-    /// Has the site's key do something, here or on another thread, and goes on with the result.
-    private func ask(_ operation: KeyOperation, then answer: @escaping Answer) {
-        guard let served = self.served, let edge = self.edge, let context = self.context else { return }
-        let key: any StoredKey = served.site.key
-        let cost: KeyOperationCost = key.cost(of: operation)
-        if case .inPlace = cost {
-            let result: Result<[UInt8], KeyOperationError> = Result { () throws(KeyOperationError) in
-                try key.perform(operation)
-            }
-            return self.answered(result, answer)
-        }
-        guard self.core.slow.begin(edge) else {
-            self.conclude(.overloaded)
-            return self.end(.busy)
-        }
-        let core: KeyHolderCore = self.core
-        let eventLoop: any EventLoop = context.eventLoop
-        let bound = NIOLoopBound((self, answer), eventLoop: eventLoop)
-        let done: @Sendable (Result<[UInt8], KeyOperationError>?) -> Void = { result in
-            eventLoop.execute {
-                core.slow.end(edge)
-                let (intake, answer) = bound.value
-                intake.performed(result, answer)
-            }
-        }
-        guard case .offload = cost else { return key.perform(operation) { done($0) } }
-        core.slow.submit(of: edge) { active in
-            // It may have waited for long: look again whether the operation is allowed.
-            guard active, core.policy.stillServes(served, to: edge) else { return done(nil) }
-            done(Result { () throws(KeyOperationError) in try key.perform(operation) })
-        }
-    }
-
-    /// A slow operation has come back; without a result if it was not done.
-    private func performed(_ result: Result<[UInt8], KeyOperationError>?, _ answer: Answer) {
-        guard case .handshake = self.phase, let edge = self.edge, let served = self.served else { return }
-        guard let result, self.core.policy.stillServes(served, to: edge) else {
-            self.conclude(.denied)
-            return self.end(.notAllowed)
-        }
-        self.answered(result, answer)
-        self.pump()
-    }
-
-    private func answered(_ result: Result<[UInt8], KeyOperationError>, _ answer: Answer) {
-        do throws(NativeError) {
-            self.perform(try answer(&self.machine, result))
-        } catch {
-            self.fail(error)
-        }
-    }
-
-    private func send(_ output: ByteBuffer) {
-        self.context?.writeAndFlush(self.wrapOutboundOut(output), promise: nil)
-    }
-
-    // MARK: The application
-
-    private func established(_ output: ByteBuffer?, _ session: NativeSession) {
-        guard let context = self.context, let served = self.served else { return }
-        self.phase = .connecting
-        self.session = session
-        self.timer?.cancel()
-        if let output { self.send(output) }
-        // The client may have been gone when that was sent.
-        guard case .connecting = self.phase else { return }
-        ApplicationDialer.dial(
-            served.application, timeout: self.limits.connectTimeout, on: context.eventLoop
-        ).assumeIsolated().whenComplete { result in
-            guard case .connecting = self.phase, let session = self.session else {
-                if case .success(let channel) = result { channel.reset() }
-                return
-            }
-            self.session = nil
-            switch result {
-            case .success(let channel):
-                if let legacy = self.legacy {
-                    self.deliver(legacy, served.application, to: channel)
-                } else {
-                    self.stream(session, served.application, to: channel)
-                }
-            case .failure(let error): self.applicationFailed(session, error)
-            }
-            self.core.audit.flush()
-        }
-    }
-
-    private func applicationFailed(_ session: NativeSession, _ error: any Error) {
-        var session: NativeSession = session
-        self.logger.warning(
-            "the application behind a site cannot be reached",
-            metadata: ["site": "\(self.served?.site.name ?? "")", "error": "\(error)"])
-        self.line?.detail = "application unavailable"
-        self.conclude(.unavailable)
-        self.phase = .closing
-        self.close(after: session.fail(.unavailable) ?? ByteBuffer())
-    }
-
-    private func stream(_ session: NativeSession, _ application: ApplicationConfiguration, to channel: any Channel) {
-        guard let context = self.context else { return channel.reset() }
-        let client = SpliceHandler(resets: false, patience: self.limits.idleTimeout)
-        let server = SpliceHandler(resets: true, patience: self.limits.idleTimeout)
-        do {
-            // From here on reads are the splice's to ask for.
-            try context.channel.syncOptions?.setOption(.autoRead, value: false)
-            try context.pipeline.syncOperations.addHandlers(
-                [NativeStreamHandler(session: session, role: .origin), client])
-            try channel.pipeline.syncOperations.addHandler(server)
-        } catch {
-            channel.reset()
-            return self.close()
-        }
-        self.conclude(.ok)
-        self.phase = .streaming
-        self.introduce(application, to: channel)
-        SpliceHandler.begin(client, server)
-        var rest: ByteBuffer = self.reader.takeRemaining()
-        rest.writeBuffer(&self.input)
-        self.input = ByteBuffer()
-        if rest.readableBytes > 0 {
-            context.fireChannelRead(self.wrapInboundOut(rest))
-            context.fireChannelReadComplete()
-        }
-        self.resumeReading()
-    }
-
-    private func introduce(_ application: ApplicationConfiguration, to channel: any Channel) {
-        guard application.proxyProtocol, let header = self.header else { return }
-        channel.writeAndFlush(header.bytes, promise: nil)
-    }
-
-    /// The client is gone while the application was dialled: if it had said everything by then, that is delivered.
-    private func clientLeft() {
-        guard case .connecting = self.phase, self.legacy == nil else { return }
-        if let data = self.completeStream() {
-            self.legacy = data
-            self.context?.close(promise: nil)
-        } else {
-            self.close()
-        }
-    }
-
-    /// What the client sent, if all of it, up to its end, has arrived. Reading waits while the application is dialled, so
-    /// this is bounded by what the system and TLS held.
-    private func completeStream() -> ByteBuffer? {
-        guard var session = self.session else { return nil }
-        var reader: NativeFrameReader = self.reader
-        reader.receive(self.input)
-        var data = ByteBuffer()
-        do throws(NativeError) {
-            while let frame = try reader.next() {
-                switch try session.receive(frame) {
-                case .data(let part): data.writeImmutableBuffer(part)
-                case .end: return data
-                }
-            }
-            return nil
-        } catch {
-            return nil
-        }
-    }
-
-    private func deliver(_ data: ByteBuffer, _ application: ApplicationConfiguration, to channel: any Channel) {
-        let server = SpliceHandler(resets: true, patience: self.limits.idleTimeout)
-        do { try channel.pipeline.syncOperations.addHandler(server) } catch {
-            channel.reset()
-            return self.conclude(.abandoned)
-        }
-        self.line?.detail = "the client left before the application was reached"
-        self.conclude(.ok)
-        self.phase = .closing
-        self.introduce(application, to: channel)
-        server.finish(data)
-    }
-
     // MARK: Ends
 
-    private func fail(_ error: NativeError) {
+    func fail(_ error: NativeError) {
         switch self.phase {
         case .awaitsHeader, .handshake: break
         case .shaking, .connecting, .streaming, .closing: return
@@ -544,7 +312,7 @@ final class NativeIntake: ChannelDuplexHandler {
     }
 
     /// Tells the client, and closes.
-    private func end(_ alert: NativeAlert) {
+    func end(_ alert: NativeAlert) {
         if case .closing = self.phase { return }
         self.logger.info("native handshake failed", metadata: ["alert": "\(alert)"])
         self.phase = .closing
@@ -552,7 +320,7 @@ final class NativeIntake: ChannelDuplexHandler {
         self.close(after: alert.record)
     }
 
-    private func close(after last: ByteBuffer) {
+    func close(after last: ByteBuffer) {
         guard let context = self.context else { return }
         let channel: any Channel = context.channel
         let written: EventLoopPromise<Void> = context.eventLoop.makePromise()
@@ -562,7 +330,7 @@ final class NativeIntake: ChannelDuplexHandler {
     }
 
     /// Writes the audit line, if it is still owed.
-    private func conclude(_ outcome: AuditOutcome) {
+    func conclude(_ outcome: AuditOutcome) {
         guard let line = self.line else { return }
         self.line = nil
         let nanoseconds = Int64(Clock.monotonic() - line.arrival)

@@ -1,0 +1,124 @@
+import Logging
+import NIOCore
+import NativeChannel
+import NativeHandshake
+
+/// From the end of the handshake: the connection to the application, and what is passed to it.
+extension NativeIntake {
+    func established(_ output: ByteBuffer?, _ session: NativeSession) {
+        guard let context = self.context, let served = self.served else { return }
+        self.phase = .connecting
+        self.session = session
+        self.timer?.cancel()
+        if let output { self.send(output) }
+        // The client may have been gone when that was sent.
+        guard case .connecting = self.phase else { return }
+        ApplicationDialer.dial(
+            served.application, timeout: self.limits.connectTimeout, on: context.eventLoop
+        ).assumeIsolated().whenComplete { result in
+            guard case .connecting = self.phase, let session = self.session else {
+                if case .success(let channel) = result { channel.reset() }
+                return
+            }
+            self.session = nil
+            switch result {
+            case .success(let channel):
+                if let legacy = self.legacy {
+                    self.deliver(legacy, served.application, to: channel)
+                } else {
+                    self.stream(session, served.application, to: channel)
+                }
+            case .failure(let error): self.applicationFailed(session, error)
+            }
+            self.core.audit.flush()
+        }
+    }
+
+    func applicationFailed(_ session: NativeSession, _ error: any Error) {
+        var session: NativeSession = session
+        self.logger.warning(
+            "the application behind a site cannot be reached",
+            metadata: ["site": "\(self.served?.site.name ?? "")", "error": "\(error)"])
+        self.line?.detail = "application unavailable"
+        self.conclude(.unavailable)
+        self.phase = .closing
+        self.close(after: session.fail(.unavailable) ?? ByteBuffer())
+    }
+
+    func stream(_ session: NativeSession, _ application: ApplicationConfiguration, to channel: any Channel) {
+        guard let context = self.context else { return channel.reset() }
+        let client = SpliceHandler(resets: false, patience: self.limits.idleTimeout)
+        let server = SpliceHandler(resets: true, patience: self.limits.idleTimeout)
+        do {
+            // From here on reads are the splice's to ask for.
+            try context.channel.syncOptions?.setOption(.autoRead, value: false)
+            try context.pipeline.syncOperations.addHandlers(
+                [NativeStreamHandler(session: session, role: .origin), client])
+            try channel.pipeline.syncOperations.addHandler(server)
+        } catch {
+            channel.reset()
+            return self.close()
+        }
+        self.conclude(.ok)
+        self.phase = .streaming
+        self.introduce(application, to: channel)
+        SpliceHandler.begin(client, server)
+        var rest: ByteBuffer = self.reader.takeRemaining()
+        rest.writeBuffer(&self.input)
+        self.input = ByteBuffer()
+        if rest.readableBytes > 0 {
+            context.fireChannelRead(self.wrapInboundOut(rest))
+            context.fireChannelReadComplete()
+        }
+        self.resumeReading()
+    }
+
+    func introduce(_ application: ApplicationConfiguration, to channel: any Channel) {
+        guard application.proxyProtocol, let header = self.header else { return }
+        channel.writeAndFlush(header.bytes, promise: nil)
+    }
+
+    /// The client is gone while the application was dialled: if it had said everything by then, that is delivered.
+    func clientLeft() {
+        guard case .connecting = self.phase, self.legacy == nil else { return }
+        if let data = self.completeStream() {
+            self.legacy = data
+            self.context?.close(promise: nil)
+        } else {
+            self.close()
+        }
+    }
+
+    /// What the client sent, if all of it, up to its end, has arrived. Reading waits while the application is dialled, so
+    /// this is bounded by what the system and TLS held.
+    func completeStream() -> ByteBuffer? {
+        guard var session = self.session else { return nil }
+        var reader: NativeFrameReader = self.reader
+        reader.receive(self.input)
+        var data = ByteBuffer()
+        do throws(NativeError) {
+            while let frame = try reader.next() {
+                switch try session.receive(frame) {
+                case .data(let part): data.writeImmutableBuffer(part)
+                case .end: return data
+                }
+            }
+            return nil
+        } catch {
+            return nil
+        }
+    }
+
+    func deliver(_ data: ByteBuffer, _ application: ApplicationConfiguration, to channel: any Channel) {
+        let server = SpliceHandler(resets: true, patience: self.limits.idleTimeout)
+        do { try channel.pipeline.syncOperations.addHandler(server) } catch {
+            channel.reset()
+            return self.conclude(.abandoned)
+        }
+        self.line?.detail = "the client left before the application was reached"
+        self.conclude(.ok)
+        self.phase = .closing
+        self.introduce(application, to: channel)
+        server.finish(data)
+    }
+}

@@ -1,0 +1,117 @@
+import KeyProtocol
+import NIOCore
+import NativeHandshake
+import TLSWire
+
+/// What the machine asks for: the site, and the operations of its key.
+extension NativeIntake {
+    func perform(_ action: NativeOriginMachine.Action) {
+        switch action {
+        case .wait: break
+        case .chooseSite(let hello): self.choose(hello)
+        case .sign(let content):
+            let scheme: SignatureScheme = self.served?.kind == .rsa ? .rsaPSSSHA256 : .ecdsaP256SHA256
+            self.ask(.sign(scheme, content: content)) { (machine, result) throws(NativeError) in
+                guard case .success(let signature) = result else { throw .internalFailure("signature") }
+                return try machine.signed(signature)
+            }
+        case .decrypt(let sealed):
+            self.ask(sealed.operation) { (machine, result) throws(NativeError) in
+                // A failure is not told apart from a wrong secret.
+                try machine.decrypted(try? result.get())
+            }
+        case .send(let output): self.send(output)
+        case .established(let output, let session): self.established(output, session)
+        }
+    }
+
+    func choose(_ hello: NativeHello) {
+        guard let edge = self.edge else { return }
+        let now: UInt64 = Clock.monotonic()
+        guard self.core.audit.reserve() else {
+            self.core.metrics.operation(KeyProtocol.Operation.native.rawValue, .overloaded, nanoseconds: 0)
+            return self.end(.busy)
+        }
+        let judge = NativeJudge(
+            edge: edge, policy: self.core.policy, now: now, wallSeconds: self.core.wallClock() / 1000)
+        let site: Site? = judge.site(hello)
+        self.line = AuditDraft(
+            edge: edge, site: site?.name, serverName: hello.serverName.rawValue, clientIP: self.header?.source,
+            operation: KeyProtocol.Operation.native.rawValue, arrival: now, detail: "\(hello.variant)")
+        do throws(NativeJudge.Refusal) {
+            let verdict: NativeJudge.Verdict = try judge.judge(site)
+            self.served = Served(
+                site: verdict.grant.site, application: verdict.service.application,
+                kind: verdict.service.origin.keyKind, serverName: hello.serverName)
+            do throws(NativeError) {
+                self.perform(try self.machine.serve(verdict.service.origin))
+            } catch {
+                self.fail(error)
+            }
+        } catch {
+            if let detail = error.detail { self.line?.detail = detail }
+            self.conclude(error.outcome)
+            self.end(error.alert)
+        }
+    }
+
+    typealias Answer =
+        (inout NativeOriginMachine, Result<[UInt8], KeyOperationError>) throws(NativeError) ->
+        NativeOriginMachine.Action
+
+    /// Has the site's key do something, here or on another thread, and goes on with the result.
+    func ask(_ operation: KeyOperation, then answer: @escaping Answer) {
+        guard let served = self.served, let edge = self.edge, let context = self.context else { return }
+        let key: any StoredKey = served.site.key
+        let cost: KeyOperationCost = key.cost(of: operation)
+        if case .inPlace = cost {
+            let result: Result<[UInt8], KeyOperationError> = Result { () throws(KeyOperationError) in
+                try key.perform(operation)
+            }
+            return self.answered(result, answer)
+        }
+        guard self.core.slow.begin(edge) else {
+            self.conclude(.overloaded)
+            return self.end(.busy)
+        }
+        let core: KeyHolderCore = self.core
+        let eventLoop: any EventLoop = context.eventLoop
+        let bound = NIOLoopBound((self, answer), eventLoop: eventLoop)
+        let done: @Sendable (Result<[UInt8], KeyOperationError>?) -> Void = { result in
+            eventLoop.execute {
+                core.slow.end(edge)
+                let (intake, answer) = bound.value
+                intake.performed(result, answer)
+            }
+        }
+        guard case .offload = cost else { return key.perform(operation) { done($0) } }
+        core.slow.submit(of: edge) { active in
+            // It may have waited for long: look again whether the operation is allowed.
+            guard active, core.policy.stillServes(served, to: edge) else { return done(nil) }
+            done(Result { () throws(KeyOperationError) in try key.perform(operation) })
+        }
+    }
+
+    /// A slow operation has come back; without a result if it was not done.
+    func performed(_ result: Result<[UInt8], KeyOperationError>?, _ answer: Answer) {
+        guard case .handshake = self.phase, let edge = self.edge, let served = self.served else { return }
+        guard let result, self.core.policy.stillServes(served, to: edge) else {
+            self.conclude(.denied)
+            return self.end(.notAllowed)
+        }
+        self.answered(result, answer)
+        self.pump()
+    }
+
+    func answered(_ result: Result<[UInt8], KeyOperationError>, _ answer: Answer) {
+        do throws(NativeError) {
+            self.perform(try answer(&self.machine, result))
+        } catch {
+            self.fail(error)
+        }
+    }
+
+    func send(_ output: ByteBuffer) {
+        self.context?.writeAndFlush(self.wrapOutboundOut(output), promise: nil)
+    }
+}
