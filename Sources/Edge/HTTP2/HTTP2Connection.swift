@@ -35,6 +35,8 @@ final class HTTP2Connection: ChannelDuplexHandler {
     private var timer: ProxyTimer?
     private var nextWakeUp = NIODeadline.distantFuture
     private var isReading = false
+    /// Requests that the current read brought.
+    private var begunInRead = 0
     private var flushIsDue = false
     private var readHeld = false
     private var marked: [HTTP2Stream] = []
@@ -116,6 +118,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
             stream.receivedEnd(HTTPHeaders(payload.headers.map { ($0.name, $0.value) }))
             return self.markForReading(stream)
         }
+        guard self.takesAnother() else { return self.refuse(id, .refusedStream, "unread-answers") }
         let admission = self.lifecycle.opened(id)
         if admission == .refuse { return self.refuse(id, .refusedStream, "too-many-streams") }
         self.budget.opened()
@@ -126,6 +129,17 @@ final class HTTP2Connection: ChannelDuplexHandler {
         guard !self.isClosing else { return }
         if admission == .serveLast { self.take(self.lifecycle.leave(now: .now())) }
     }
+
+    /// One read may bring hundreds of requests that are answered at once. What they get is sent in between, and when the
+    /// client does not take it the rest is refused: it may ask again (RFC 9113 §8.7).
+    private func takesAnother() -> Bool {
+        self.begunInRead += 1
+        guard self.begunInRead > Self.requestsBetweenFlushes else { return true }
+        if self.begunInRead.isMultiple(of: Self.requestsBetweenFlushes) { self.context?.flush() }
+        return self.isWritable
+    }
+
+    private static let requestsBetweenFlushes = 32
 
     private func begin(_ stream: HTTP2Stream, _ payload: HTTP2Frame.FramePayload.Headers) {
         let block = payload.headers
@@ -217,6 +231,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
             stream.readComplete()
         }
         self.isReading = false
+        self.begunInRead = 0
         self.lookAfterMarked()
         self.flushIfDue()
     }

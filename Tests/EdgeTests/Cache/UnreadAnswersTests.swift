@@ -1,5 +1,7 @@
 import Edge
 import NIOCore
+import NIOHPACK
+import NIOPosix
 import Testing
 
 /// Clients that ask for more than they read: answers from the store come at once, and must not pile up.
@@ -44,5 +46,67 @@ import Testing
             let answers = try await client.read(Self.count * size)
             #expect(answers.getString(at: (Self.count - 1) * size, length: size) == answer)
         }
+    }
+
+    /// All requests may come in one read, and their answers' heads obey no flow control.
+    @Test func manyRequestsInOneReadWaitForTheClient() async throws {
+        let bench = CacheBench()
+        let children = Children()
+        try await ProxyBench.run(
+            http2: true, children: children, cache: SiteCacheConfiguration(), store: bench.store,
+            clock: { bench.time }
+        ) { wire, _ in
+            _ = try await wire.readHead()
+            try await wire.send(CacheBench.response("Cache-Control: max-age=60", "X-Big: \(Self.field)"))
+            _ = try? await wire.readHead()
+        } test: { proxy in
+            let polite = try await FrameClient.connect(proxy)
+            #expect(try await polite.get("/a").status == 200)
+            let client = try await Self.rawClient(proxy)
+            let served = try #require(children.all.last)
+            try await client.setOption(.autoRead, value: false).get()
+            client.writeAndFlush(try Self.heads(3_000), promise: nil)
+            var largest = 0
+            var quiet = 0
+            var last = -1
+            while quiet < 20 {
+                let pending = try await served.getOption(.bufferedWritableBytes).get()
+                largest = max(largest, pending)
+                quiet = pending == last && pending > 0 ? quiet + 1 : 0
+                last = pending
+                try await Task.sleep(for: .milliseconds(10))
+            }
+            // Without a bound it would be 18 MB.
+            #expect(largest < 1_000_000)
+            try await client.close()
+            #expect(try await polite.get("/a").status == 200)
+        }
+    }
+
+    /// A client without a library that would keep it from asking for too much.
+    private static func rawClient(_ proxy: ProxyBench) async throws -> any Channel {
+        let address = try #require(proxy.proxy.localAddress)
+        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connect(to: address).get()
+        let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        try await channel.writeAndFlush(ByteBuffer(bytes: Array(preface.utf8) + [0, 0, 0, 4, 0, 0, 0, 0, 0])).get()
+        return channel
+    }
+
+    /// So many HEADERS frames, each a HEAD request on a stream of its own.
+    private static func heads(_ count: Int) throws -> ByteBuffer {
+        var encoder = HPACKEncoder(allocator: ByteBufferAllocator())
+        var frames = ByteBuffer()
+        for number in 0..<count {
+            var block = ByteBuffer()
+            try encoder.encode(
+                headers: [
+                    ":method": "HEAD", ":scheme": "https", ":authority": ProxyBench.host, ":path": "/a",
+                ], to: &block)
+            frames.writeInteger(UInt32(block.readableBytes) << 8 | 1)
+            frames.writeInteger(UInt8(0x5))
+            frames.writeInteger(UInt32(2 * number + 1))
+            frames.writeBuffer(&block)
+        }
+        return frames
     }
 }
