@@ -26,7 +26,8 @@ def measure(name, bench):
     if name == "memory-objects":
         # Both modes have the same cache.
         contenders = contenders[:3]
-        options, count = ["--connections", 8, "--requests", OBJECTS // 8, "--paths", OBJECTS], OBJECTS
+        # The edge ends a connection after 10,000 requests.
+        options, count = ["--connections", 32, "--requests", OBJECTS // 32, "--paths", OBJECTS], OBJECTS
     else:
         options, count = ["--connections", IDLE, "--requests", 1], IDLE
     results = []

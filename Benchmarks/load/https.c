@@ -44,6 +44,7 @@ struct connection {
     SSL_SESSION *session;  // with --resume: the last one that the server gave
     int counts;            // with --resume: not the first connection
     uint64_t began;      // when the unit of work began
+    uint64_t answered;   // when the last response was whole
     long requests_left;
     long body_left;
     size_t head_length;
@@ -98,7 +99,8 @@ static void unit_done(struct connection *c) {
     uint64_t now = monotonic_nanoseconds();
     if (options.resume && !c->counts) return;
     report.done++;
-    report_latency(&report, now - c->began);
+    // What follows the response (session tickets, the close) is waited for, and not counted as time taken.
+    report_latency(&report, (options.requests == 1 ? c->answered : now) - c->began);
     c->began = now;
 }
 
@@ -281,6 +283,7 @@ static void step(struct connection *c) {
             }
             case READ_BODY:
                 if (c->body_left == 0) {
+                    c->answered = monotonic_nanoseconds();
                     if (options.requests > 1) unit_done(c);
                     next_request(c);
                     break;
