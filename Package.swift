@@ -25,6 +25,8 @@ let x509: Target.Dependency = .product(name: "X509", package: "swift-certificate
 let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
+let coreMetrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
+let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let atomics: Target.Dependency = .product(name: "Atomics", package: "swift-atomics")
 let collections: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let nioHTTP2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
@@ -92,7 +94,7 @@ let package = Package(
         // Links between our own parties.
         .target(
             name: "PeerLink",
-            dependencies: ["KeyProtocol", "TLSWire", nioSSL, x509, asn1, logging, metrics, collections] + nio,
+            dependencies: ["KeyProtocol", "TLSWire", nioSSL, nioTLS, x509, asn1, logging, metrics, collections] + nio,
             swiftSettings: strict),
 
         // The stream after a native handshake, for both of its ends.
@@ -103,11 +105,7 @@ let package = Package(
             name: "KeyHolder",
             dependencies: [
                 "CLibCrypto", "KeyProtocol", "NativeChannel", "NativeHandshake", "PeerLink", "RecordLayer", "TLSWire",
-                nioSSL, x509,
-                asn1, crypto,
-                cryptoExtras,
-                logging, metrics, lifecycle, collections,
-                .product(name: "NIOTLS", package: "swift-nio"),
+                nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
         .target(
@@ -115,15 +113,13 @@ let package = Package(
             dependencies: [
                 "CacheStorage", "HTTPCaching", "HTTPForwarding", "KeyProtocol", "NativeHandshake", "PeerLink",
                 "RecordLayer", "TLSWire",
-                nioSSL, nioHTTP1, nioHTTP2, nioHPACK, nioHelpers, logging, metrics, lifecycle, collections,
-                .product(name: "NIOTLS", package: "swift-nio"),
+                nioSSL, nioTLS, nioHTTP1, nioHTTP2, nioHPACK, nioHelpers, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
         .target(
             name: "LatchstringClient",
             dependencies: [
-                "NativeChannel", "NativeHandshake", "TLSWire", nioSSL, nioHTTP1, x509, asn1, crypto,
-                .product(name: "NIOTLS", package: "swift-nio"),
+                "NativeChannel", "NativeHandshake", "TLSWire", nioSSL, nioTLS, nioHTTP1, x509, asn1, crypto,
             ] + nio,
             swiftSettings: strict),
 
@@ -136,7 +132,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "Admin",
-            dependencies: [nioHTTP1, nioHelpers, logging, metrics, atomics, lifecycle] + nio,
+            dependencies: [nioHTTP1, nioHelpers, logging, coreMetrics, atomics, lifecycle] + nio,
             swiftSettings: strict),
         .target(
             name: "Fleet",
@@ -147,10 +143,9 @@ let package = Package(
             dependencies: [
                 "Admin", "CacheStorage", "Edge", "Fleet", "HTTPCaching", "KeyHolder", "KeyProtocol",
                 "LatchstringClient", "NativeHandshake", "PeerLink", "Settings",
-                "TLSWire", nioHTTP1, nioHelpers, nioEmbedded, nioSSL, x509, asn1, crypto, cryptoExtras, logging,
+                "TLSWire", nioHTTP1, nioHelpers, nioEmbedded, nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras, logging,
                 metrics, lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
-                .product(name: "NIOTLS", package: "swift-nio"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ] + nio,
             swiftSettings: strict),
@@ -171,7 +166,7 @@ let package = Package(
             name: "KeyProtocolTests", dependencies: ["KeyProtocol", "TLSWire"] + [nio[0]], swiftSettings: strict),
         .testTarget(
             name: "RecordLayerTests",
-            dependencies: ["RecordLayer", "TLSWire", "Fleet", nioSSL, nioEmbedded, nioHelpers, crypto] + nio,
+            dependencies: ["RecordLayer", "TLSWire", "Fleet", nio[0], nioSSL, nioEmbedded, nioHelpers, crypto],
             swiftSettings: strict),
         .testTarget(
             name: "NativeHandshakeTests",
@@ -194,18 +189,16 @@ let package = Package(
         .testTarget(
             name: "SettingsTests", dependencies: ["Settings", "TLSWire", "KeyProtocol"], swiftSettings: strict),
         .testTarget(
-            name: "FleetTests", dependencies: ["Fleet", x509, asn1, crypto, cryptoExtras], swiftSettings: strict),
+            name: "FleetTests", dependencies: ["Fleet", x509, asn1, crypto], swiftSettings: strict),
         .testTarget(
             name: "PeerLinkTests",
-            dependencies: ["Fleet", "KeyProtocol", "PeerLink", "TLSWire", nioSSL, nioEmbedded, logging, x509] + nio,
+            dependencies: ["Fleet", "KeyProtocol", "PeerLink", "TLSWire", nioSSL, nioHelpers, logging] + nio,
             swiftSettings: strict),
         .testTarget(
             name: "KeyHolderTests",
             dependencies: [
                 "Fleet", "KeyHolder", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "TLSWire", nioSSL,
-                nioEmbedded, x509,
-                crypto,
-                cryptoExtras, logging,
+                nioEmbedded, x509, asn1, crypto, cryptoExtras, logging,
             ] + nio,
             swiftSettings: strict),
         .target(name: "TestSockets", path: "Tests/Support/TestSockets", swiftSettings: strict),
@@ -215,7 +208,8 @@ let package = Package(
                 "CacheStorage", "Edge", "Fleet", "HTTPCaching", "HTTPForwarding", "KeyHolder", "KeyProtocol",
                 "NativeHandshake",
                 "PeerLink",
-                "RecordLayer", "TLSWire", nioSSL, nioHTTP1, nioHTTP2, nioHPACK, nioEmbedded, x509, crypto, logging,
+                "RecordLayer", "TLSWire", nioSSL, nioTLS, nioHTTP1, nioHTTP2, nioHPACK, nioEmbedded, nioHelpers, crypto,
+                logging,
                 "TestSockets",
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
             ] + nio,
@@ -228,14 +222,15 @@ let package = Package(
             ] + nio,
             swiftSettings: strict),
         .testTarget(
-            name: "AdminTests", dependencies: ["Admin", metrics, logging, nioHTTP1] + nio, swiftSettings: strict),
+            name: "AdminTests", dependencies: ["Admin", metrics, coreMetrics, logging, nioHTTP1, nioHelpers] + nio,
+            swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
                 "latchstring", "Fleet", "HTTPCaching", "KeyHolder", "KeyProtocol", "LatchstringClient",
                 "NativeHandshake", "PeerLink",
                 "Settings",
-                "TLSWire", nioSSL, nioHTTP1, crypto, logging, x509, asn1, "TestSockets",
+                "TLSWire", nioSSL, nioHTTP1, crypto, x509, asn1, "TestSockets",
             ] + nio,
             swiftSettings: strict),
     ]
