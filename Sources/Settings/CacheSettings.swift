@@ -32,6 +32,14 @@ public struct SiteCacheSettings: Hashable, Sendable {
         case strip
     }
 
+    /// Which responses to requests with a cookie are stored.
+    public enum CookieRequests: String, CaseIterable, Sendable {
+        /// Those whose lifetime the origin or a rule gives, that are `public`, or that vary by `Cookie`.
+        case explicit
+        /// As if there were no cookie.
+        case any
+    }
+
     /// What `Cache-Control` in a request can do.
     public enum RequestDirectives: String, CaseIterable, Sendable {
         /// As RFC 9111 says: any client can have the origin asked.
@@ -90,7 +98,10 @@ public struct SiteCacheSettings: Hashable, Sendable {
     /// In the order of the file.
     public var rules: [Rule] = []
     public var query = Query()
-    public var setCookie: SetCookie = .refuseUnlessShared
+    public var setCookie: SetCookie = .refuse
+    public var cookieRequests: CookieRequests = .explicit
+    /// The content codings that the origin is offered, in lower case; nil: what clients send goes to the origin.
+    public var codings: [String]? = ["br", "gzip"]
     public var requestDirectives: RequestDirectives = .honour
     /// Patterns; requests with a cookie of such a name go to the origin.
     public var bypassCookies: [String] = []

@@ -87,8 +87,35 @@ struct StoreDecisionTests {
     }
 
     @Test func cookiesWithATargetedLifetimeAreMeantForSharing() {
-        #expect(refusal([("CDN-Cache-Control", "max-age=60"), ("Set-Cookie", "a=b")]) == nil)
-        #expect(refusal([("CDN-Cache-Control", "foo"), ("ETag", "\"x\""), ("Set-Cookie", "a=b")]) == .setCookie)
+        let asked = request(rule: rule { $0.setCookie = .refuseUnlessShared })
+        #expect(refusal([("CDN-Cache-Control", "max-age=60"), ("Set-Cookie", "a=b")], to: asked) == nil)
+        #expect(
+            refusal([("CDN-Cache-Control", "foo"), ("ETag", "\"x\""), ("Set-Cookie", "a=b")], to: asked) == .setCookie)
+    }
+
+    @Test(
+        "A response that sets a cookie hands one visitor's session to the next: not stored, unless the site asks for it",
+        arguments: ["public, max-age=60", "s-maxage=60", "max-age=60"])
+    func setCookieByDefault(text: String) {
+        #expect(refusal([("Cache-Control", text), ("Set-Cookie", "session=1")]) == .setCookie)
+    }
+
+    @Test(
+        "What a request with a cookie gets is stored only if the origin or a rule of the site says how long",
+        arguments: [
+            ([("Last-Modified", "Sun, 06 Nov 1994 07:49:37 GMT")], .cookie), ([("Cache-Control", "max-age=60")], nil),
+            ([("Expires", "Sun, 06 Nov 1994 09:49:37 GMT")], nil),
+            ([("Cache-Control", "public"), ("ETag", "\"x\"")], nil),
+            ([("Last-Modified", "Sun, 06 Nov 1994 07:49:37 GMT"), ("Vary", "Cookie")], nil),
+            ([("ETag", "\"x\"")], .cookie),
+        ] as [([(String, String)], StoreRefusal?)])
+    func cookieInTheRequest(fields: [(String, String)], reason: StoreRefusal?) {
+        let cookie = [("Cookie", "session=1")]
+        #expect(refusal(fields, to: request(cookie)) == reason)
+        #expect(refusal(fields) == nil)
+        #expect(refusal(fields, to: request(cookie, rule: rule { $0.cookieRequests = .any })) == nil)
+        #expect(refusal(fields, to: request(cookie, rule: rule { $0.defaultLifetime = 1000 })) == reason)
+        #expect(refusal(fields, to: request(cookie, rule: rule { $0.overrideLifetime = 1000 })) == nil)
     }
 
     @Test func fieldsForOneHopAndNamedOnesAreNotStored() throws {

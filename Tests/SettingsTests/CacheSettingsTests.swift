@@ -51,6 +51,8 @@ struct CacheSettingsTests {
                         - {path: "*.css", lifetime: 1h, default: 2h}
                       query: {ignore: ["utm_*", fbclid], sort: true}
                       set-cookie: strip
+                      cookie-requests: any
+                      codings: [zstd, GZIP]
                       stale-while-revalidate: 30s
                       stale-if-error: 24h
                       status: false
@@ -76,6 +78,8 @@ struct CacheSettingsTests {
         #expect(site.query.parameters == .except(["utm_*", "fbclid"]))
         #expect(site.query.sorts)
         #expect(site.setCookie == .strip)
+        #expect(site.cookieRequests == .any)
+        #expect(site.codings == ["zstd", "gzip"])
         #expect(site.staleWhileRevalidate == .seconds(30))
         #expect(site.staleIfError == .seconds(86400))
         #expect(!site.status)

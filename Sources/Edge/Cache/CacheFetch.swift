@@ -177,6 +177,13 @@ final class CacheFetch: OriginReceiver {
             self.cache.metrics.fill(.failed)
             return self.drain()
         }
+        if self.leader == nil, let old = self.job.validating,
+            self.job.request.keeps(old.response, despite: Int(head.status.code), now: now)
+        {
+            self.writer.fail(.originFailed("status \(head.status.code)"))
+            self.cache.metrics.fill(.failed)
+            return self.drain()
+        }
         let decision = self.job.request.decideStoring(
             arrived, to: question, key: self.job.key, query: self.cache.policy.query)
         switch decision {

@@ -25,6 +25,16 @@ extension CacheRequest {
     /// - Parameter validating: the stored response that a lookup said to validate (`validate`, `serveAndRevalidate`);
     ///   nil to fetch a whole one. One without a validator is fetched.
     public func originRequest(validating stored: StoredResponse? = nil) -> OriginRequest {
+        var request = self.conditionedRequest(validating: stored)
+        // What may be stored must be what the codings in its key stand for.
+        if let acceptEncoding {
+            request.removed.append("accept-encoding")
+            request.added.append(("Accept-Encoding", acceptEncoding))
+        }
+        return request
+    }
+
+    private func conditionedRequest(validating stored: StoredResponse?) -> OriginRequest {
         if let stored, stored.hasValidator {
             var added: [(name: String, value: String)] = []
             if stored.entityTag != nil, let tag = stored.fields.first(name: "ETag") {

@@ -151,13 +151,26 @@ extension CacheRequest {
         }
     }
 
+    /// Whether an error of the origin leaves the stored response where it is, although it could be stored itself: as long
+    /// as the stored one may be served, for whatever reason, it is worth more (RFC 5861 §3 and §4).
+    public func keeps(_ stored: StoredResponse, despite status: Int, now: Int64) -> Bool {
+        guard Self.isFailure(status), stored.freshness.flags.isDisjoint(with: [.noCache, .invalidated]) else {
+            return false
+        }
+        let window = max(stored.freshness.staleIfError, stored.freshness.staleWhileRevalidate)
+        return stored.timeToLive(at: now).saturatingAdd(window) > 0
+    }
+
+    /// Statuses that say that the origin could not do its work (RFC 5861 §4).
+    private static func isFailure(_ status: Int) -> Bool { status == 500 || (502...504).contains(status) }
+
     /// Whether a stale response may answer because the origin can't (RFC 9111 §4.2.4, RFC 5861 §4): it sent `status`,
     /// or nothing (`nil`).
     ///
     /// - Parameter index: of `stored` among the variants; it is copied into the hit.
     /// - Returns: `nil` if the failure has to be passed on.
     public func staleIfError(_ stored: StoredResponse, at index: Int, status: Int?, now: Int64) -> Hit? {
-        if let status, status != 500, !(502...504).contains(status) { return nil }
+        if let status, !Self.isFailure(status) { return nil }
         let flags = stored.freshness.flags
         guard flags.isDisjoint(with: [.noCache, .invalidated]), !self.directives.noCache else { return nil }
         let age = stored.currentAge(at: now)

@@ -7,7 +7,8 @@ public struct CachePolicy: Hashable, Sendable {
     /// Of those whose pattern matches the path, the first that sets something decides it.
     public var paths: [PathRule]
 
-    /// What is different for the paths that match a pattern (`/static/*`, `*.css`), compared with `CacheKey.path`. `nil`
+    /// What is different for the paths that match a pattern (`/static/*`, `*.css`), compared with ``PathForms`` of
+    /// `CacheKey.path`. `nil`
     /// leaves a setting alone; the settings are those of `CacheRule`.
     public struct PathRule: Hashable, Sendable {
         public var pattern: GlobPattern
@@ -32,13 +33,20 @@ public struct CachePolicy: Hashable, Sendable {
     }
 
     /// The rule for one key.
+    ///
+    /// The origin may take the path for another one (``PathForms``), so that what keeps responses out of the store holds
+    /// if any form of the path matches, and what puts them in or keeps them longer only if all of them do.
     public func rule(for key: CacheKey) -> CacheRule {
         if self.paths.isEmpty { return self.defaults }
-        let path = key.path
+        let forms = PathForms(key.path)
         var rule = self.defaults
         // Backwards, so that the first has the last word.
-        for other in self.paths.reversed() where other.pattern.matches(path) {
-            if let bypass = other.bypass { rule.bypass = bypass }
+        for other in self.paths.reversed() {
+            if other.bypass == true, forms.some(match: other.pattern) { rule.bypass = true }
+            guard other.bypass == false || other.defaultLifetime != nil || other.overrideLifetime != nil,
+                forms.all(match: other.pattern)
+            else { continue }
+            if other.bypass == false { rule.bypass = false }
             if let lifetime = other.defaultLifetime { rule.defaultLifetime = lifetime }
             if let lifetime = other.overrideLifetime { rule.overrideLifetime = lifetime }
         }
@@ -59,6 +67,16 @@ public struct CacheRule: Hashable, Sendable {
         case store
         /// Stored without its cookies. Only the client that the origin answered gets them.
         case strip
+    }
+
+    /// Which responses to requests with a `Cookie` are stored. What such a request gets may be its visitor's own, also where
+    /// the origin does not say so.
+    public enum CookieRequestPolicy: String, Hashable, Sendable, CaseIterable {
+        /// Those that the origin gives a lifetime, calls `public`, or says to vary by `Cookie`, and those that a site's
+        /// rule gives a lifetime whatever the origin says. A site's default or the heuristic alone is not enough.
+        case explicit
+        /// As if there were no cookie.
+        case any
     }
 
     /// What requests' `Cache-Control` and `Pragma` can do.
@@ -104,6 +122,10 @@ public struct CacheRule: Hashable, Sendable {
     public var fillsRangesBefore: Int64
 
     public var setCookie: SetCookiePolicy
+    public var cookieRequests: CookieRequestPolicy
+    /// The content codings that the origin is offered, in lower case, preferred first: of those that a client accepts,
+    /// these remain (`AcceptedCodings`). `nil`: what clients send goes to the origin as it is.
+    public var codings: [String]?
     public var requestDirectives: RequestDirectives
     /// Bytes of body. What is known to be larger isn't stored; what turns out to be larger is dropped.
     public var maximumObjectBytes: Int64
@@ -112,8 +134,9 @@ public struct CacheRule: Hashable, Sendable {
 
     /// By default: nothing bypassed; lifetimes as the origin says, at most 366 days; a tenth of the time since
     /// `Last-Modified` where it says nothing, at most a day; 404 and 410 like any other status; stale responses served
-    /// for a minute while the origin fails; `CDN-Cache-Control` obeyed; ranges in the first MiB fetched as a whole; responses with cookies not stored unless meant for shared caches; requests'
-    /// directives honoured; bodies of up to 1 GiB.
+    /// for a minute while the origin fails; `CDN-Cache-Control` obeyed; ranges in the first MiB fetched as a whole;
+    /// responses that set cookies not stored, those to requests with cookies only if the origin says something of their
+    /// lifetime; `br` and `gzip` offered to the origin; requests' directives honoured; bodies of up to 1 GiB.
     public init() {
         self.bypass = false
         self.bypassCookies = []
@@ -128,7 +151,9 @@ public struct CacheRule: Hashable, Sendable {
         self.staleIfError = 60_000
         self.targetedFields = ["cdn-cache-control"]
         self.fillsRangesBefore = 1 << 20
-        self.setCookie = .refuseUnlessShared
+        self.setCookie = .refuse
+        self.cookieRequests = .explicit
+        self.codings = ["br", "gzip"]
         self.requestDirectives = .honour
         self.maximumObjectBytes = 1 << 30
         self.responseFields = FieldEdits()

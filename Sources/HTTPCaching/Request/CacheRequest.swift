@@ -6,7 +6,8 @@ public import NIOHTTP1
 /// bypasses the cache.
 public struct CacheRequest: Sendable {
     public let method: HTTPMethod
-    /// As given, but for what `Connection` lists: the origin doesn't see that, so that it may not select a variant.
+    /// As given, but for what `Connection` lists: the origin doesn't see that, so that it may not select a variant. And
+    /// with the codings that the site wants (`CacheRule.codings`) where a stored response may answer.
     public let fields: HTTPHeaders
     public let rule: CacheRule
     /// The store is not asked, and the response not kept.
@@ -14,6 +15,9 @@ public struct CacheRequest: Sendable {
 
     let directives: RequestDirectives
     let hasAuthorization: Bool
+    let hasCookie: Bool
+    /// What the origin is offered in the place of the client's `Accept-Encoding`; nil: that, or none.
+    let acceptEncoding: String?
     let ifNoneMatch: EntityTagCondition?
     /// The text; read when a response to compare with is at hand.
     let ifModifiedSince: String?
@@ -40,7 +44,6 @@ public struct CacheRequest: Sendable {
             facts = RequestFacts()
             for (name, value) in fields { facts.add(name, value) }
         }
-        self.fields = fields
         if hasBody { facts.hasBodyOfItsOwn = true }
 
         var directives = facts.directives
@@ -63,7 +66,13 @@ public struct CacheRequest: Sendable {
         self.ifModifiedSince = isRead ? facts.ifModifiedSince.value : nil
         self.ranges = method == .GET ? facts.range.value.flatMap { RangeField.parse($0) } : nil
         self.ifRange = facts.ifRange.value
+        self.hasCookie = !facts.cookies.isEmpty
         self.bypass = Self.bypass(method: method, facts: facts, fields: fields, rule: rule)
+        self.acceptEncoding =
+            isRead && self.bypass == nil
+            ? rule.codings.flatMap { AcceptedCodings.reduced(facts.acceptEncoding, to: $0) } : nil
+        if let acceptEncoding { fields.replaceOrAdd(name: "Accept-Encoding", value: acceptEncoding) }
+        self.fields = fields
     }
 
     private static func bypass(
@@ -125,6 +134,7 @@ private struct RequestFacts {
     var range = SingleValue()
     var ifRange = SingleValue()
     var cookies: [String] = []
+    var acceptEncoding: [String] = []
 
     mutating func add(_ name: String, _ value: String) {
         switch name.utf8.count {
@@ -151,6 +161,7 @@ private struct RequestFacts {
             22 where FieldText.equalFolded(name, "x-http-method-override"):
             self.hasOverride = true
         case 14 where FieldText.equal(name, "content-length"): if value != "0" { self.hasBodyOfItsOwn = true }
+        case 15 where FieldText.equal(name, "accept-encoding"): self.acceptEncoding.append(value)
         case 17 where FieldText.equal(name, "if-modified-since"): self.ifModifiedSince.add(value)
         case 17 where FieldText.equal(name, "transfer-encoding"): self.hasBodyOfItsOwn = true
         case 19 where FieldText.equal(name, "if-unmodified-since"): self.hasPrecondition = true

@@ -4,10 +4,13 @@ public import NIOHTTP1
 ///
 /// | field | what doesn't count |
 /// | --- | --- |
-/// | any | how it is split into lines, spaces around commas |
+/// | those that are defined as lists (``listFields``) | how it is split into lines, spaces around commas |
 /// | `Accept`, `Accept-Charset`, `Accept-Encoding`, `Accept-Language` | order of members, spaces, `q=1`, zeros at the end of a `q` |
 /// | the last three | letter case |
 /// | `Accept-Encoding` | the `x-` of `x-gzip`, members with `q=0` where nothing else would allow them |
+///
+/// Of all other fields each byte counts: a comma in free text separates nothing (RFC 9110 §5.6.1 is for fields that are
+/// defined as lists).
 public enum VaryNormalisation {
     /// - Parameter name: in lower case.
     /// - Returns: `nil` if the request has no such field.
@@ -31,9 +34,19 @@ public enum VaryNormalisation {
         case "accept-encoding": return Self.encodings(lines)
         case "accept-language", "accept-charset": return Self.preferences(lines, foldsCase: true).joined(separator: ",")
         case "accept": return Self.preferences(lines, foldsCase: false).joined(separator: ",")
-        default: return Self.list(lines)
+        case let name where Self.listFields.contains(name): return Self.list(lines)
+        // A line break can't be part of a value.
+        default: return lines.joined(separator: "\n")
         }
     }
+
+    /// Request fields whose definition is a list (RFC 9110, 9111, 7239, 7240, 8941), in lower case.
+    static let listFields: Set<String> = [
+        "accept", "accept-charset", "accept-datetime", "accept-encoding", "accept-language", "cache-control",
+        "connection", "content-language", "expect", "forwarded", "if-match", "if-none-match", "pragma", "prefer",
+        "sec-ch-ua", "sec-ch-ua-form-factors", "sec-ch-ua-full-version-list", "te", "trailer", "upgrade", "via",
+        "x-forwarded-for",
+    ]
 
     /// What browsers and common clients send, without taking it apart: every hit on a varying response asks.
     private static func usualEncodings(_ line: String) -> String? {

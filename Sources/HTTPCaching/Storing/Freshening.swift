@@ -43,7 +43,7 @@ extension CacheRequest {
     /// What a response to this HEAD request means for one of the stored variants of its key. Call it for each.
     public func update(_ stored: StoredResponse, withHEAD response: OriginResponse) -> HeadUpdate {
         guard self.method == .HEAD, self.bypass == nil, response.status == .ok, stored.status == .ok,
-            stored.variant.matches(self.fields), self.mayRenew(stored)
+            stored.variant.matches(self.fields), self.mayRenew(stored), !self.wasAskedOtherwise(than: stored)
         else { return .unaffected }
         var agrees = true
         for tag in response.fields["ETag"] where tag != stored.fields.first(name: "ETag") { agrees = false }
@@ -65,6 +65,12 @@ extension CacheRequest {
         } catch {
             return .invalidated(stored.invalidated())
         }
+    }
+
+    /// A HEAD request goes to the origin with its client's own codings, which may bring another variant's fields than
+    /// those of the codings that the store goes by.
+    private func wasAskedOtherwise(than stored: StoredResponse) -> Bool {
+        self.acceptEncoding != nil && stored.variant.selectors.contains { $0.name == "accept-encoding" }
     }
 
     private func renewed(

@@ -20,6 +20,8 @@ public enum StoreRefusal: String, Error, Sendable, CaseIterable {
     case notUnderstood = "status-not-understood"
     case authorization = "authorization"
     case setCookie = "set-cookie"
+    /// The request had a cookie, and nothing but the heuristic or the site's default speaks for storing.
+    case cookie = "cookie"
     case varyStar = "vary-star"
     /// The status says nothing about caching, and neither does the origin.
     case notExplicit = "no-explicit-freshness"
@@ -104,6 +106,12 @@ extension CacheRequest {
         let extent = try self.extent(of: response, isAskedFor: sent.sendsRange, facts: facts)
         guard response.endIsCertain else { throw .endNotCertain }
         guard let variant = VariantKey(response: response.fields, request: self.fields) else { throw .varyStar }
+        if self.hasCookie, self.rule.cookieRequests == .explicit, !facts.hasExplicitLifetime,
+            !facts.directives.isPublic, self.rule.overrideLifetime == nil,
+            !variant.selectors.contains(where: { $0.name == "cookie" })
+        {
+            throw .cookie
+        }
 
         let freshness = FreshnessDecision.decide(
             status: code, facts: facts, age: AgeField.seconds(response.fields), rule: self.rule,

@@ -1,7 +1,8 @@
 /// Reads `cache` of a site.
 struct SiteCacheReader {
     static let keys = [
-        "enabled", "share", "object", "default", "errors", "rules", "query", "set-cookie", "request-directives",
+        "enabled", "share", "object", "default", "errors", "rules", "query", "set-cookie", "cookie-requests", "codings",
+        "request-directives",
         "bypass-cookies", "bypass-fields", "stale-while-revalidate",
         "stale-if-error", "status", "add-fields", "remove-fields",
     ]
@@ -40,6 +41,12 @@ struct SiteCacheReader {
         if let value = reader.optional("set-cookie", { values.word($0, as: SiteCacheSettings.SetCookie.self) }) {
             settings.setCookie = value
         }
+        if let value = reader.optional(
+            "cookie-requests", { values.word($0, as: SiteCacheSettings.CookieRequests.self) })
+        {
+            settings.cookieRequests = value
+        }
+        if let codings = reader.optional("codings", { self.codings($0) }) { settings.codings = codings }
         if let value = reader.optional(
             "request-directives", { values.word($0, as: SiteCacheSettings.RequestDirectives.self) })
         {
@@ -156,6 +163,34 @@ struct SiteCacheReader {
     }
 
     // MARK: Query and fields
+
+    /// `as-sent` (nil), or content codings (RFC 9110 §8.4.1).
+    private func codings(_ node: ConfigurationNode) -> [String]?? {
+        if case .scalar("as-sent", _) = node.kind { return .some(nil) }
+        let names = self.values.list(node, of: "content coding") { node -> String? in
+            guard let text = self.values.text(node, "a content coding such as gzip, or as-sent") else { return nil }
+            let name = text.lowercased()
+            guard name != "identity", !name.isEmpty, name.utf8.allSatisfy(Self.isCodingByte), name.utf8.count <= 32
+            else {
+                self.report.error(
+                    at: node.position, "\"\(text)\" is no content coding that an origin could be offered",
+                    remedy: "Name codings such as br, gzip and zstd, or write as-sent.")
+                return nil
+            }
+            return name
+        }
+        if names.count > 8 {
+            self.report.error(at: node.position, "there are more than 8 codings", remedy: "Name those that matter.")
+        }
+        return names
+    }
+
+    private static func isCodingByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"): true
+        default: false
+        }
+    }
 
     private func query(_ node: ConfigurationNode) -> SiteCacheSettings.Query? {
         var query = SiteCacheSettings.Query()

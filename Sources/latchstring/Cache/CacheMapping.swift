@@ -54,7 +54,9 @@ extension CacheRule {
         }
         self.staleWhileRevalidate = settings.staleWhileRevalidate?.inMilliseconds ?? 0
         self.staleIfError = settings.staleIfError.inMilliseconds
-        self.setCookie = SetCookiePolicy(rawValue: settings.setCookie.rawValue) ?? .refuseUnlessShared
+        self.setCookie = SetCookiePolicy(rawValue: settings.setCookie.rawValue) ?? .refuse
+        self.cookieRequests = CookieRequestPolicy(rawValue: settings.cookieRequests.rawValue) ?? .explicit
+        self.codings = settings.codings
         self.requestDirectives = RequestDirectives(rawValue: settings.requestDirectives.rawValue) ?? .honour
         self.maximumObjectBytes = Int64(min(settings.object ?? edge.object, edge.object))
         self.responseFields = FieldEdits(

@@ -79,6 +79,29 @@ import Testing
         }
     }
 
+    @Test("An error that a background refresh finds does not take the good page's place, whatever lifetime it has")
+    func aBackgroundErrorLeavesThePage() async throws {
+        let bench = CacheBench()
+        try await bench.run { head, number in
+            number == 1
+                ? CacheBench.response("Cache-Control: max-age=10, stale-while-revalidate=60", "ETag: \"v1\"")
+                : CacheBench.response("Cache-Control: max-age=600", status: "503 Service Unavailable", body: "no")
+        } test: { (proxy: ProxyBench) async throws -> Void in
+            _ = try await proxy.get("/a")
+            bench.advance(seconds: 12)
+            #expect(try await proxy.get("/a").text == "hello")
+            try await eventually("the origin being asked") { bench.count("/a") == 2 }
+            for _ in 1...3 {
+                let stale = try await proxy.get("/a")
+                #expect(stale.status == 200)
+                #expect(stale.text == "hello")
+            }
+            // When its time is over, the error is the answer.
+            bench.advance(seconds: 600)
+            #expect(try await proxy.get("/a").status == 503)
+        }
+    }
+
     @Test func aRequestWithAuthorizationRenewsTheWholeBehindItsBack() async throws {
         let bench = CacheBench()
         try await bench.run { _, number in

@@ -1,0 +1,78 @@
+import HTTPCaching
+import NIOHTTP1
+import Testing
+
+@Suite("Accept-Encoding is reduced to the codings that matter")
+struct AcceptedCodingsTests {
+    /// Chromium, Firefox, Safari.
+    private static let browsers = ["gzip, deflate, br, zstd", "gzip, deflate, br, zstd", "gzip, deflate, br"]
+
+    private func asked(_ value: String?, _ rule: CacheRule = CacheRule(), method: HTTPMethod = .GET) -> CacheRequest {
+        request(
+            value.map { [("Accept-Encoding", $0), ("Other", "1")] } ?? [("Other", "1")], method: method, rule: rule)
+    }
+
+    private func sent(_ request: CacheRequest, to stored: StoredResponse? = nil) -> [String] {
+        var fields = request.fields
+        request.originRequest(validating: stored).apply(to: &fields)
+        return fields["Accept-Encoding"]
+    }
+
+    @Test("Three browsers share a variant, and the origin gets what all of them accept")
+    func browsers() throws {
+        let fields = [("Cache-Control", "max-age=60"), ("Vary", "Accept-Encoding"), ("Content-Encoding", "br")]
+        let stored = try stored(fields, to: self.asked(Self.browsers[0]))
+        for browser in Self.browsers {
+            #expect(stored.variant.matches(self.asked(browser).fields))
+            #expect(self.sent(self.asked(browser)) == ["br, gzip"])
+        }
+        #expect(!stored.variant.matches(self.asked("gzip").fields))
+        #expect(!stored.variant.matches(self.asked(nil).fields))
+    }
+
+    @Test(
+        "What remains",
+        arguments: [
+            ("gzip", "gzip"), ("gzip, deflate", "gzip"), ("x-gzip", "gzip"), ("BR;q=0.1, GZIP;q=1.000", "br, gzip"),
+            ("deflate", "identity"), ("identity", "identity"), ("", "identity"), ("br;q=0, gzip", "gzip"),
+            ("*", "br, gzip"),
+            ("*;q=0.5, br;q=0.000", "gzip"), ("gzip;q=0", "identity"),
+            // The client's own words where the plain form is refused, or what it says can't be read.
+            ("identity;q=0, gzip", "identity;q=0, gzip"), ("*;q=0, gzip", "*;q=0, gzip"), ("gzip;x=1", "gzip;x=1"),
+            ("gzip;q=2", "gzip;q=2"), ("g zip", "g zip"), ("gzip;q=0.0001", "gzip;q=0.0001"),
+        ])
+    func reduced(value: String, expected: String) {
+        #expect(self.sent(self.asked(value)) == [expected])
+        #expect(self.asked(value).fields["Accept-Encoding"] == [expected])
+    }
+
+    @Test("No field stays no field, and several lines are one list")
+    func lines() {
+        #expect(self.sent(self.asked(nil)) == [])
+        let several = request([("Accept-Encoding", "br"), ("Accept-Encoding", "gzip")])
+        #expect(self.sent(several) == ["br, gzip"])
+    }
+
+    @Test("A site names its own codings, or none")
+    func settings() {
+        #expect(self.sent(self.asked(Self.browsers[0], rule { $0.codings = ["zstd", "br"] })) == ["zstd, br"])
+        #expect(self.sent(self.asked(Self.browsers[0], rule { $0.codings = nil })) == [Self.browsers[0]])
+    }
+
+    @Test("Requests that have nothing to do with the store keep their own words")
+    func bypassed() {
+        #expect(self.sent(self.asked(Self.browsers[0], rule { $0.bypass = true })) == [Self.browsers[0]])
+        #expect(self.sent(self.asked(Self.browsers[0], method: .POST)) == [Self.browsers[0]])
+    }
+
+    @Test("A HEAD that went out with its client's own codings says nothing about the stored variant")
+    func head() throws {
+        let fields = [("Cache-Control", "max-age=60"), ("Vary", "Accept-Encoding"), ("ETag", "\"br\"")]
+        let stored = try stored(fields, to: self.asked(Self.browsers[0]))
+        let asked = self.asked(Self.browsers[0], method: .HEAD)
+        guard case .unaffected = asked.update(stored, withHEAD: response([("ETag", "\"zstd\"")])) else {
+            Issue.record("affected")
+            return
+        }
+    }
+}
