@@ -9,6 +9,8 @@ public struct KeyHolderConfiguration: Sendable {
     public var credentials: PeerCredentials
     public var sites: [SiteConfiguration]
     public var grants: [GrantConfiguration]
+    /// How long an edge may go on serving under its grants when it does not hear from this key holder; a second to a week.
+    public var lease: TimeAmount = .minutes(10)
     public var audit: AuditDestination
     public var limits: KeyHolderLimits
     public var keyStore: any KeyStore
@@ -51,6 +53,8 @@ public struct KeyHolderLimits: Hashable, Sendable {
     public var clientHandshakesPerEdge: Int = 4096
     /// For a TLS handshake with a client, from begin to finish.
     public var clientHandshakeTimeout: TimeAmount = .seconds(15)
+    /// For what an edge without a grant asks first, so that it can be told.
+    var turnAwayTimeout: TimeAmount = .seconds(2)
     /// For the TLS handshake with an edge.
     public var handshakeTimeout: TimeAmount = .seconds(10)
     /// Without a byte from the edge. Edges of this project send pings.

@@ -14,12 +14,32 @@ public enum KeyErrorCode: UInt8, Error, Hashable, Sendable, CaseIterable {
     case unexpectedOpcode = 6
     /// The packet, an item or the payload is malformed.
     case formatError = 7
-    /// Overloaded, over the rate limit, or a fault of the key holder's.
+    /// A fault of the key holder's; to stock requests also over the rate limit, and overloaded.
     case internalError = 8
     /// The certificate that the request names is not the one that is in use now.
     case certificateNotFound = 9
     /// The site's certificate has expired.
     case expired = 10
+
+    // Our own codes: for `latchstring.*` functions, and for connections of edges.
+
+    /// The edge has no grant at all, or none any more: nothing that it asks is answered. It stops serving what it served
+    /// under this key holder's grants.
+    case noGrant = 0x80
+    /// Over the grant's rate.
+    case rateLimited = 0x81
+    /// Too many requests are under way, of the edge or of all edges together.
+    case overloaded = 0x82
+    /// The request's own deadline has passed; nothing was done.
+    case pastDeadline = 0x83
+
+    /// The same for a stock peer, which knows codes 1 to 10 only.
+    public var stock: KeyErrorCode {
+        switch self {
+        case .rateLimited, .overloaded, .pastDeadline: .internalError
+        default: self
+        }
+    }
 
     /// A short name for logs, metrics and audit lines.
     public var name: String {
@@ -34,6 +54,10 @@ public enum KeyErrorCode: UInt8, Error, Hashable, Sendable, CaseIterable {
         case .internalError: "internal-error"
         case .certificateNotFound: "certificate-not-found"
         case .expired: "expired"
+        case .noGrant: "no-grant"
+        case .rateLimited: "rate-limited"
+        case .overloaded: "overloaded"
+        case .pastDeadline: "past-deadline"
         }
     }
 }

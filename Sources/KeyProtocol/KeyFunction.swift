@@ -4,7 +4,10 @@
 /// name (`02`), the client's address where known (`03`) and the payload (`12`).
 public enum KeyFunction: String, Sendable, CaseIterable {
     /// No payload; the answer is a ``CertificateAnswer``.
-    case certificate = "latchstring.certificate/1"
+    case certificate = "latchstring.certificate/2"
+    /// The payload is a ``LeaseRequest``, without a server name; the answer is a ``LeaseAnswer``, which may take as long as
+    /// half of the lease. What an edge asks first on each connection.
+    case lease = "latchstring.lease/1"
     /// The payload is a ``SignTLS13Request``; the answer is the bare signature.
     case signTLS13 = "latchstring.sign-tls13/1"
     /// The payload is a ``SignTLS12Request``; the answer is the bare signature.
@@ -37,6 +40,14 @@ public enum Operation: String, Sendable, Hashable, CaseIterable {
     case ecdsaSign = "ecdsa-sign"
     case ed25519Sign = "ed25519-sign"
     case rsaDecrypt = "rsa-decrypt"
+
+    /// Whether it is done on digests or ciphertexts, by stock opcodes.
+    public var isStock: Bool {
+        switch self {
+        case .rsaSign, .ecdsaSign, .ed25519Sign, .rsaDecrypt: true
+        default: false
+        }
+    }
 
     /// What an edge needs to serve a site in ``TrustMode/keyless`` mode.
     public static let keyless: Set<Operation> = [.certificate, .signTLS13, .signTLS12]

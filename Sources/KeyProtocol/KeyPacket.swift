@@ -43,11 +43,14 @@ public struct KeyMessage: Equatable, Sendable {
     public var certificateID: String?
     /// Item `14`: opaque.
     public var extra: ByteBuffer?
+    /// Item `15`: milliseconds for which the asking side waits for the answer, from when it sent the request. An answer
+    /// that comes later is of no use to it.
+    public var deadline: UInt32?
 
     public init(
         opcode: Opcode, payload: ByteBuffer = ByteBuffer(), function: String? = nil, serverName: String? = nil,
         clientIP: [UInt8]? = nil, serverIP: [UInt8]? = nil, ski: [UInt8]? = nil, certificateDigest: [UInt8]? = nil,
-        certificateID: String? = nil, extra: ByteBuffer? = nil
+        certificateID: String? = nil, extra: ByteBuffer? = nil, deadline: UInt32? = nil
     ) {
         self.opcode = opcode
         self.payload = payload
@@ -59,6 +62,7 @@ public struct KeyMessage: Equatable, Sendable {
         self.certificateDigest = certificateDigest
         self.certificateID = certificateID
         self.extra = extra
+        self.deadline = deadline
     }
 
     /// Why the request failed, if this is an ``Opcode/error`` answer.

@@ -20,8 +20,8 @@ public enum KeyFramingError: Error, Equatable, Sendable {
 /// - the peer's violation that ends the stream: another major version (``KeyFramingError``, repeated on every later
 ///   call);
 /// - the peer's violation within one packet (``KeyPacketEvent/malformed(id:_:)``): items that don't fill the body
-///   exactly, a known tag twice, a wrong length for an opcode (1), digest (32), key identifier (20), address (4 or 16)
-///   or text (1 to 255 visible ASCII characters), no opcode;
+///   exactly, a known tag twice, a wrong length for an opcode (1), deadline (4), digest (32), key identifier (20), address
+///   (4 or 16) or text (1 to 255 visible ASCII characters), no opcode;
 /// - silently dropped: items with unknown tags, padding, the minor version.
 ///
 /// It never holds more than one unfinished packet (65,543 bytes) beyond what one call of ``receive(_:)`` gave it, and
@@ -106,6 +106,7 @@ extension KeyMessage {
             case .certificateDigest: message.certificateDigest = Array(value.readableBytesView)
             case .certificateID: message.certificateID = try value.visibleText()
             case .extra: message.extra = value
+            case .deadline: message.deadline = value.getInteger(at: value.readerIndex)
             case .padding: break
             }
         }

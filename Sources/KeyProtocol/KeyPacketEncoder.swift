@@ -52,6 +52,9 @@ extension KeyMessage {
         if let function = self.function { try buffer.writeText(.function, function) }
         if self.payload.readableBytes > 0 { try buffer.writeItem(.payload, self.payload.readableBytesView) }
         if let extra = self.extra { try buffer.writeItem(.extra, extra.readableBytesView) }
+        if let deadline = self.deadline {
+            buffer.writeMultipleIntegers(KeyItemTag.deadline.rawValue, UInt16(4), deadline)
+        }
     }
 }
 

@@ -27,6 +27,7 @@ enum KeyItemTag: UInt8 {
     case payload = 0x12
     case function = 0x13
     case extra = 0x14
+    case deadline = 0x15
     case padding = 0x20
 
     /// Whether a value of this length can be right.
@@ -37,6 +38,7 @@ enum KeyItemTag: UInt8 {
         case .clientIP, .serverIP: length == 4 || length == 16
         case .serverName, .certificateID, .function: (1...KeyPacketLayout.maximumTextSize).contains(length)
         case .opcode: length == 1
+        case .deadline: length == 4
         case .payload, .extra, .padding: length >= 0
         }
     }

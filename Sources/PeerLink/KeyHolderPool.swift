@@ -207,9 +207,10 @@ public final class KeyHolderPool {
             request.completion(.success((answer, PinnedConnection(index: index, handler: handler))))
         case .failure(.refused(let code)):
             // An internal error may be this key holder's alone; every other refusal would be the same elsewhere.
-            if code == .internalError {
+            switch code {
+            case .internalError, .overloaded, .rateLimited, .pastDeadline:
                 self.retry(request, after: .refused(code))
-            } else {
+            default:
                 self.fail(request, .refused(code))
             }
         case .failure(let failure):

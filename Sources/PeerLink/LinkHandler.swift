@@ -75,6 +75,8 @@ final class LinkHandler: ChannelInboundHandler {
             return waiter(.failure(.overloaded), 0)
         }
         var buffer = context.channel.allocator.buffer(capacity: 1024)
+        var message: KeyMessage = message
+        message.deadline = UInt32(clamping: max(0, due - now) / 1_000_000)
         do {
             try KeyPacket(id: id, body: message).encode(into: &buffer)
         } catch {

@@ -13,6 +13,8 @@ public struct KeyHolderSettings: Hashable, Sendable {
     public var sites: [Site]
     /// Who may do what; whatever is not here is denied.
     public var grants: [Grant]
+    /// How long an edge may go on under its grants without hearing from this key holder. Default: 10 minutes.
+    public var lease: Duration = .seconds(600)
     public var audit: Audit
     /// Health and metrics; always a loopback address. nil: none.
     public var admin: SocketEndpoint?

@@ -21,6 +21,8 @@ enum SettingsRanges {
     static let cacheRules = 256
     static let rate: ClosedRange<Int> = 1...10_000_000
     static let defaultRate = 1000
+    static let lease: ClosedRange<Duration> = .seconds(2) ... .seconds(7 * 24 * 3600)
+    static let defaultLease: Duration = .seconds(600)
     static let keyHolderConnections: ClosedRange<Int> = 1...1_000_000
     static let clientHandshakes: ClosedRange<Int> = 1...16_384
 }

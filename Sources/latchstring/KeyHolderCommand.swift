@@ -18,8 +18,8 @@ struct KeyHolderCommand: AsyncParsableCommand {
         abstract: "Own the private keys of your sites, and use them for the edges you grant.",
         discussion: """
             Reads a YAML file such as Examples/keyholder.yaml; `latchstring check --config FILE` says what is wrong with it.
-            Logs to standard error: JSON lines, or readable text on a terminal. SIGHUP reads sites, grants and identity \
-            again, cuts off edges that lost their last grant, and opens the audit file again. Ends on SIGTERM or SIGINT, \
+            Logs to standard error: JSON lines, or readable text on a terminal. SIGHUP reads sites, grants, lease \
+            and identity again, cuts off edges that lost their last grant, and opens the audit file again. Ends on SIGTERM or SIGINT, \
             after requests under way had up to 5 seconds to finish.
             """)
 
@@ -127,6 +127,7 @@ extension KeyHolderConfiguration {
                     edge: grant.edge, sites: grant.sites, operations: grant.operations, rate: grant.rate)
             },
             audit: Self.destination(settings.audit))
+        self.lease = TimeAmount(settings.lease)
         self.limits.connections = settings.limits.connections
         self.limits.inFlight = settings.limits.inFlight
         self.limits.clientHandshakesPerEdge = settings.limits.clientHandshakes

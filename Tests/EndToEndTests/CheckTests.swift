@@ -33,10 +33,11 @@ import X509
             switch KeyFunction(rawValue: function) {
             case .certificate:
                 let chain = try CertificateChecks.chain(pem: self.issued.chainPEM)
-                var answer = CertificateAnswer(
-                    chain: try chain.map { try $0.serializeAsPEM().derBytes }, ski: CertificateChecks.ski(of: chain[0]),
-                    modes: [.keyless], schemes: key.type.schemes,
+                let shown = CertificateChain(
+                    certificates: try chain.map { try $0.serializeAsPEM().derBytes },
+                    ski: CertificateChecks.ski(of: chain[0]), schemes: key.type.schemes,
                     notAfter: Int64(chain[0].notValidAfter.timeIntervalSince1970))
+                var answer = CertificateAnswer(modes: [.keyless], rate: 1000, chains: [shown])
                 self.spoilAnswer(&answer)
                 return KeyMessage(opcode: .success, payload: try answer.encoded())
             case .signTLS13:
@@ -89,8 +90,8 @@ import X509
         var swapped = Holder(issued: holder.issued)
         let der = try other.map { try $0.serializeAsPEM().derBytes }
         swapped.spoilAnswer = { answer in
-            answer.chain = der
-            answer.ski = CertificateChecks.ski(of: other[0])
+            answer.chains[0].certificates = der
+            answer.chains[0].ski = CertificateChecks.ski(of: other[0])
         }
         #expect(try await swapped.prove()?.hasPrefix("the key holder's signature does not verify") == true)
     }
@@ -99,7 +100,7 @@ import X509
     func wrongAnswers() async throws {
         let issued = try Self.issue()
         var ski = Holder(issued: issued)
-        ski.spoilAnswer = { $0.ski = [UInt8](repeating: 1, count: 20) }
+        ski.spoilAnswer = { $0.chains[0].ski = [UInt8](repeating: 1, count: 20) }
         #expect(try await ski.prove()?.hasPrefix("the key identifier") == true)
 
         let name = Holder(issued: try Self.issue(["other.test"]))
@@ -113,15 +114,15 @@ import X509
         #expect(try await mode.prove() == "its key holder does not lend it for keyless")
 
         var scheme = Holder(issued: issued)
-        scheme.spoilAnswer = { $0.schemes = [.rsaPKCS1SHA256] }
+        scheme.spoilAnswer = { $0.chains[0].schemes = [.rsaPKCS1SHA256] }
         #expect(try await scheme.prove() == "its key can sign nothing that TLS 1.3 takes")
 
         var wrongScheme = Holder(issued: issued)
-        wrongScheme.spoilAnswer = { $0.schemes = [.ed25519] }
+        wrongScheme.spoilAnswer = { $0.chains[0].schemes = [.ed25519] }
         await #expect(throws: Never.self) { try await wrongScheme.prove() != nil }
 
         var garbage = Holder(issued: issued)
-        garbage.spoilAnswer = { $0.chain = [[1, 2, 3]] }
+        garbage.spoilAnswer = { $0.chains[0].certificates = [[1, 2, 3]] }
         #expect(try await garbage.prove()?.hasPrefix("its certificate cannot be used") == true)
 
         var noGrant = Holder(issued: issued)

@@ -204,7 +204,7 @@ struct AbuseTests {
         let rome = try await holder.edge("rome")
         try await Self.queue(2, 1, one)
         try two.send((1...2).map { KeyPacket(id: $0, body: Self.rsaSign(1)) })
-        #expect(await two.next() == .packet(.failure(id: 2, .internalError)))
+        #expect(await two.next() == .packet(.failure(id: 2, .overloaded)))
         try rome.send([KeyPacket(id: 1, body: Self.rsaSign(2))])
         await store.gate.arrived(4)
         await store.gate.open()

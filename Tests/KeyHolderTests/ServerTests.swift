@@ -32,9 +32,12 @@ struct ServerTests {
         ] {
             let certificate = try #require(try await edge.ask(PolicyFixtures.certificateRequest(name)))
             let answer = try CertificateAnswer(decoding: certificate.payload)
-            #expect(answer.chain == (try issued.chainDER))
-            #expect(answer.ski == issued.subjectKeyIdentifier)
-            #expect(answer.schemes.contains(scheme))
+            #expect(answer.rate == 1_000_000)
+            let chain = try #require(answer.chains.first)
+            #expect(answer.chains.count == 1)
+            #expect(chain.certificates == (try issued.chainDER))
+            #expect(chain.ski == issued.subjectKeyIdentifier)
+            #expect(chain.schemes.contains(scheme))
             let tls13 = try #require(try await edge.ask(PolicyFixtures.signRequest(name, scheme)))
             #expect(tls13.opcode == .success)
             #expect(Self.isValid(tls13.payload, over: Self.content, scheme, issued.certificate.publicKey))
@@ -298,7 +301,7 @@ struct ServerTests {
         let holder = try await TestHolder(limits: limits, keyStore: store)
         let edge = try await holder.edge("paris")
         try edge.send((1...4).map { KeyPacket(id: $0, body: Self.rsaSign) })
-        #expect(await edge.next() == .packet(.failure(id: 4, .internalError)))
+        #expect(await edge.next() == .packet(.failure(id: 4, .overloaded)))
         // In place, so not counted.
         #expect(try await edge.ask(Self.p256Sign, id: 5)?.opcode == .success)
         // Another connection has a limit of its own.

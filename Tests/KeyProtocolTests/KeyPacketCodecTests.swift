@@ -21,11 +21,14 @@ struct KeyPacketCodecTests {
             KeyMessage(opcode: .ecdsaSignSHA256, certificateID: "site-17"),
             KeyMessage(opcode: .ecdsaSignSHA256, extra: ByteBuffer(bytes: [1, 2, 3])),
             KeyMessage(opcode: .ecdsaSignSHA256, extra: ByteBuffer()),
+            KeyMessage(opcode: .ecdsaSignSHA256, deadline: 0),
+            KeyMessage(opcode: .ecdsaSignSHA256, deadline: .max),
             KeyMessage(opcode: Opcode(rawValue: 0x99)),
             KeyMessage(
-                opcode: .custom, payload: payload, function: "latchstring.certificate/1", serverName: "a.example",
+                opcode: .custom, payload: payload, function: "latchstring.certificate/2", serverName: "a.example",
                 clientIP: [10, 0, 0, 1], serverIP: [10, 0, 0, 2], ski: [UInt8](repeating: 1, count: 20),
-                certificateDigest: [UInt8](repeating: 2, count: 32), certificateID: "id", extra: payload),
+                certificateDigest: [UInt8](repeating: 2, count: 32), certificateID: "id", extra: payload, deadline: 1500
+            ),
         ]
         return bodies.enumerated().map { KeyPacket(id: 0xFFFF_FF00 + UInt32($0.offset), body: $0.element) }
     }()

@@ -78,6 +78,8 @@ struct KeyPacketDecoderTests {
             MalformedBody(name: "control character in a name", body: opcode + [0x02, 0, 2, 0x61, 0x0A]),
             MalformedBody(name: "no ASCII in a name", body: opcode + [0x02, 0, 2, 0xC3, 0xA9]),
             MalformedBody(name: "space in a function", body: opcode + [0x13, 0, 1, 0x20]),
+            MalformedBody(name: "deadline of three bytes", body: opcode + [0x15, 0, 3, 0, 0, 1]),
+            MalformedBody(name: "two deadlines", body: opcode + item(0x15, 4) + item(0x15, 4)),
         ]
         for tag: UInt8 in [0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x12, 0x13, 0x14] {
             let length: Int =

@@ -85,6 +85,12 @@ private func checkPayload(_ payload: ByteBuffer) {
     if let request = try? SignTLS12Request(decoding: payload) {
         precondition(request.encoded() == payload)
     }
+    if let request = try? LeaseRequest(decoding: payload) {
+        precondition(request.encoded() == payload)
+    }
+    if let answer = try? LeaseAnswer(decoding: payload) {
+        precondition(answer.encoded() == payload)
+    }
     if let answer = try? CertificateAnswer(decoding: payload) {
         precondition((try? answer.encoded()) == payload)
     }

@@ -3,11 +3,11 @@ import NIOCore
 import NIOSSL
 import TLSWire
 
-/// What the edge shows clients for one domain: the chain as the key holder gave it, and a TLS context made of it.
+/// What the edge shows clients for one domain: a chain as the key holder gave it, and a TLS context made of it.
 ///
 /// Shared by all event loops, so that a session ticket made on one is good on every other.
 struct SiteCertificate: Sendable {
-    let answer: CertificateAnswer
+    let chain: CertificateChain
     let context: NIOSSLContext
 
     /// The TLS 1.2 suites offered: ECDHE with an AEAD. TLS 1.3's are the library's own.
@@ -21,19 +21,22 @@ struct SiteCertificate: Sendable {
     /// - Throws: if the chain is no chain, or the key holder does not let this edge use it in keyless mode.
     init(_ answer: CertificateAnswer, applicationProtocols: [String]) throws {
         guard answer.modes.contains(.keyless) else { throw SiteCertificateError.modeNotGranted(.keyless) }
-        let schemes = answer.schemes.filter(Self.isUsable)
-        guard !schemes.isEmpty else { throw SiteCertificateError.noScheme }
-        let chain = try answer.chain.map { try NIOSSLCertificate(bytes: $0, format: .der) }
-        guard !chain.isEmpty else { throw SiteCertificateError.emptyChain }
-        let key = NIOSSLPrivateKey(customPrivateKey: RemotePrivateKey(ski: answer.ski, schemes: schemes))
+        // One for all clients, as the TLS library takes one: the first that it can use.
+        guard let chain = answer.chains.first(where: { $0.schemes.contains(where: Self.isUsable) }) else {
+            throw SiteCertificateError.noScheme
+        }
+        let schemes = chain.schemes.filter(Self.isUsable)
+        let certificates = try chain.certificates.map { try NIOSSLCertificate(bytes: $0, format: .der) }
+        guard !certificates.isEmpty else { throw SiteCertificateError.emptyChain }
+        let key = NIOSSLPrivateKey(customPrivateKey: RemotePrivateKey(ski: chain.ski, schemes: schemes))
         var configuration = TLSConfiguration.makeServerConfiguration(
-            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
+            certificateChain: certificates.map { .certificate($0) }, privateKey: .privateKey(key))
         configuration.minimumTLSVersion = .tlsv12
         configuration.cipherSuiteValues = Self.tls12Suites
         configuration.applicationProtocols = applicationProtocols
         // Groups stay the library's default, which begins with X25519MLKEM768.
         self.context = try NIOSSLContext(configuration: configuration)
-        self.answer = answer
+        self.chain = chain
     }
 
     /// SHA-1 signatures are of no use to any client worth serving.

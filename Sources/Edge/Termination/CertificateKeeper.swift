@@ -106,15 +106,19 @@ final class CertificateKeeper {
     /// Each of the two answers how long until the next fetch.
     private func received(_ answer: CertificateAnswer) -> TimeAmount {
         if self.current == answer { return self.refreshInterval }
+        let notAfter = answer.chains.map(\.notAfter).min() ?? 0
         do {
             let news = try self.news(answer)
             let level: Logger.Level = self.current == nil ? .info : .notice
             self.logger.log(
                 level: level, self.current == nil ? "certificate fetched" : "certificate replaced",
-                metadata: ["not_after": "\(answer.notAfter)", "chain_length": "\(answer.chain.count)"])
+                metadata: [
+                    "not_after": "\(notAfter)",
+                    "chain_lengths": "\(answer.chains.map { "\($0.certificates.count)" }.joined(separator: ","))",
+                ])
             self.current = answer
             self.lastProblem = nil
-            self.expiry.record(answer.notAfter)
+            self.expiry.record(notAfter)
             self.publish(news)
         } catch {
             self.refuse("\(error)")

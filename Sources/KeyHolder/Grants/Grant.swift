@@ -46,13 +46,20 @@ final class Grant: Sendable {
         var modes: Set<TrustMode> = site.modes
         if operations.isDisjoint(with: [.signTLS13, .signTLS12]) { modes.remove(.keyless) }
         if !operations.contains(.handoff) { modes.remove(.handoff) }
-        let answer = CertificateAnswer(
-            chain: site.chain, ski: site.ski, modes: modes, schemes: site.key.type.schemes, notAfter: site.notAfter)
+        let chain = CertificateChain(
+            certificates: site.chain, ski: site.ski, schemes: site.key.type.schemes, notAfter: site.notAfter)
+        let answer = CertificateAnswer(modes: modes, rate: UInt32(clamping: rate), chains: [chain])
         do { self.certificateAnswer = try answer.encoded() } catch { throw .chainTooLong(site.chainName) }
     }
 
     func allows(_ operation: KeyProtocol.Operation) -> Bool {
         self.operations.contains(operation) && (operation != .handoff || self.site.modes.contains(.handoff))
+    }
+
+    /// Whether an edge that knows the other grant need not ask again.
+    func isSame(as other: Grant) -> Bool {
+        self.operations == other.operations && self.site.domains == other.site.domains
+            && self.certificateAnswer == other.certificateAnswer
     }
 
     /// Counts one operation against the rate limit. False: over it.

@@ -1,4 +1,5 @@
 import KeyProtocol
+import NIOCore
 import TLSWire
 
 /// All sites and grants at one time. Immutable; a reload makes a new one.
@@ -6,12 +7,19 @@ final class Policy: Sendable {
     let sites: [Site]
     let index: SiteIndex
     private let grants: [String: [ObjectIdentifier: Grant]]
+    /// How long an edge may go on under its grants without hearing from this key holder.
+    let lease: TimeAmount
+    /// By edge: the serial number of the policy since which its grants are as they are.
+    private let generations: [String: UInt64]
+    /// 1 for the first policy, one more for each reload.
+    private let serial: UInt64
 
     /// - Parameters:
     ///   - previous: Whose rate limits go on where edge, domain and rate are the same.
     ///   - now: Monotonic nanoseconds.
     init(
-        sites: [Site], grants: [GrantConfiguration], previous: Policy?, now: UInt64
+        sites: [Site], grants: [GrantConfiguration], lease: TimeAmount = .minutes(10), previous: Policy?,
+        now: UInt64
     ) throws(SiteLoadError) {
         var index = SiteIndex()
         for site in sites { try index.insert(site) }
@@ -42,11 +50,32 @@ final class Policy: Sendable {
         self.sites = sites
         self.index = index
         self.grants = table
+        self.lease = lease
+        let serial: UInt64 = (previous?.serial ?? 0) + 1
+        self.serial = serial
+        self.generations = table.reduce(into: [:]) { generations, entry in
+            let kept: UInt64? = previous.flatMap {
+                $0.lease == lease && $0.hasSame(entry.value.values, of: entry.key) ? $0.generations[entry.key] : nil
+            }
+            generations[entry.key] = kept ?? serial
+        }
     }
 
     /// Whether the edge has any grant. Without one it may not even stay connected.
     func knows(edge: String) -> Bool {
         self.grants[edge] != nil
+    }
+
+    /// Another number whenever a grant of the edge's came, went or changed, or the certificate of a site that it was granted.
+    /// Nil: the edge has no grant.
+    func generation(of edge: String) -> UInt64? {
+        self.generations[edge]
+    }
+
+    /// Whether the edge's grants were the same here, each for a site with the same domains and certificate.
+    private func hasSame(_ grants: some Collection<Grant>, of edge: String) -> Bool {
+        guard let own = self.grants[edge]?.values, own.count == grants.count else { return false }
+        return grants.allSatisfy { grant in own.contains { $0.isSame(as: grant) } }
     }
 
     func grant(to edge: String, for site: Site) -> Grant? {

@@ -31,7 +31,8 @@ enum HandoffFailure: Error, Equatable, Sendable, CustomStringConvertible {
         switch self {
         case .tls: nil
         case .keyFailed, .unexpectedKeyUse: .cryptographyFailed
-        case .keyUseOutsideHandshake, .overloaded, .keyNotUsed, .export: .internalError
+        case .overloaded: .overloaded
+        case .keyUseOutsideHandshake, .keyNotUsed, .export: .internalError
         }
     }
 

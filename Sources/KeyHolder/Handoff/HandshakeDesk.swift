@@ -80,7 +80,7 @@ final class HandshakeDesk {
             return self.refuse(id, .internalError, line, .handshakeFailed)
         }
         guard self.turnsUnderWay < self.core.limits.inFlight, let count = self.makeRoom() else {
-            return self.refuse(id, .internalError, line, .overloaded)
+            return self.refuse(id, .overloaded, line, .overloaded)
         }
         let handshake: HandoffHandshake
         do {

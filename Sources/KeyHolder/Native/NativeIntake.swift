@@ -124,7 +124,6 @@ final class NativeIntake: ChannelDuplexHandler {
                 context.fireUserInboundEventTriggered(event)
             }
         case let command as ConnectionCommand: self.perform(command)
-        case is NativeService.Reconsider: self.reconsider()
         default: context.fireUserInboundEventTriggered(event)
         }
     }
@@ -134,6 +133,7 @@ final class NativeIntake: ChannelDuplexHandler {
         case .cutOff: self.cutOff("the edge has no grant any more, or its authority is not trusted any more")
         case .evict:
             if case .shaking = self.phase { self.refuseConnection("gave way to a newer connection") }
+        case .reconsider: self.reconsider()
         case .drain:
             // Streams get until the deadline.
             if case .streaming = self.phase { return }

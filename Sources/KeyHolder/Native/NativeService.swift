@@ -7,9 +7,6 @@ import Synchronization
 
 /// The key holder's listener for native connections.
 final class NativeService: Sendable {
-    /// Tells a connection to look again whether it is still allowed.
-    struct Reconsider: Sendable {}
-
     private let configuration: NativeConfiguration
     private let core: KeyHolderCore
     private let registry: ConnectionRegistry
@@ -90,7 +87,7 @@ final class NativeService: Sendable {
     /// After a reload: connections that are not allowed any more end at once.
     func reconsider() {
         for channel in self.registry.channels(ofEdgesNot: { _ in false }) {
-            channel.pipeline.fireUserInboundEventTriggered(Reconsider())
+            channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.reconsider)
         }
     }
 

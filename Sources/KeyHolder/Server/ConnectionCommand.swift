@@ -1,7 +1,9 @@
 /// What the server tells a connection, as a user event.
 enum ConnectionCommand: Sendable {
-    /// Answer nothing more, close now: the edge or its authority was struck off.
+    /// Serve nothing more and close: the edge or its authority was struck off.
     case cutOff
+    /// Grants of the edge, or what they are for, have changed.
+    case reconsider
     /// Give way to a newer connection, if the handshake is still under way.
     case evict
     /// Take no more requests, finish those under way, then close.

@@ -1,11 +1,12 @@
 import KeyProtocol
+import Logging
 import NIOCore
 import Synchronization
 
 /// What becomes of requests: verdicts of ``RequestJudge`` carried out.
 extension KeyHolderConnection {
     func handle(_ event: KeyPacketEvent) {
-        guard let edge = self.edge else { return }
+        guard let edge = self.edge else { return self.answerNoGrant(event) }
         let arrival: UInt64 = Clock.monotonic()
         switch event {
         case .malformed(let id, let code):
@@ -18,6 +19,15 @@ extension KeyHolderConnection {
             guard self.reserve(packet.id) else { return }
             self.handle(packet, of: edge, arrival)
         }
+    }
+
+    /// The one answer that an edge without a grant gets.
+    private func answerNoGrant(_ event: KeyPacketEvent) {
+        switch event {
+        case .malformed(let id, _): self.send(.failure(id: id, .noGrant))
+        case .packet(let packet): self.send(.failure(id: packet.id, .noGrant))
+        }
+        self.close("the edge has no grant")
     }
 
     /// Without room for an audit line there is no operation.
@@ -49,8 +59,13 @@ extension KeyHolderConnection {
         case .answer(let payload):
             self.conclude(line, .ok)
             self.send(.success(id: packet.id, payload: payload))
+        case .lease(let request):
+            self.lease(request, of: edge, packet.id, line)
         case .refuse(let code, let outcome):
-            self.refuse(packet.id, code, outcome, line)
+            self.warnOfOtherRevision(packet.body)
+            // The last grant may have gone a moment ago, and the connection is about to hear of it.
+            let isKnown: Bool = self.core.policy.knows(edge: edge)
+            self.refuse(packet.id, code == .keyNotFound && !isKnown ? .noGrant : code, outcome, line)
         case .perform(let operation, let grant, let needs):
             self.perform(operation, grant, needs, packet.id, line)
         case .begin(let request, let hello, let grant):
@@ -60,6 +75,17 @@ extension KeyHolderConnection {
         case .finish(let request):
             self.refuseIfNeeded(self.desk?.finish(request, packet.id), packet.id, line)
         }
+    }
+
+    /// Says once for each connection that the edge speaks another revision of the protocol.
+    private func warnOfOtherRevision(_ message: KeyMessage) {
+        guard !self.hasWarnedOfRevision, case .unknown = RequestKind(message), let function = message.function,
+            let remedy = OtherRevision.remedy(function)
+        else { return }
+        self.hasWarnedOfRevision = true
+        self.logger.warning(
+            "edge and key holder do not speak the same revision of the key protocol",
+            metadata: ["function": "\(function)", "remedy": "\(remedy)"])
     }
 
     /// A handshake has an audit line of its own.
@@ -84,7 +110,10 @@ extension KeyHolderConnection {
         let isUnderWay: Bool = self.performSlowly(operation, key, site, needs, of: line.edge) { result in
             self.performed(result, site, needs, id, line)
         }
-        if !isUnderWay { self.refuse(id, .internalError, .overloaded, line) }
+        if !isUnderWay {
+            let code: KeyErrorCode = needs.contains(where: \.isStock) ? KeyErrorCode.overloaded.stock : .overloaded
+            self.refuse(id, code, .overloaded, line)
+        }
     }
 
     /// Has an operation done that takes long, and calls back on the event loop; without a result if it was not done. False:
@@ -129,7 +158,8 @@ extension KeyHolderConnection {
         _ line: AuditDraft
     ) {
         if !self.core.policy.stillGrants(site, to: line.edge, needs) {
-            self.refuse(id, .keyNotFound, .denied, line)
+            let code: KeyErrorCode = self.core.policy.knows(edge: line.edge) ? .keyNotFound : .noGrant
+            self.refuse(id, code, .denied, line)
         } else if let result, !self.hasEnded.value.load(ordering: .relaxed) {
             self.answer(result, id, line)
         } else {
@@ -154,7 +184,7 @@ extension KeyHolderConnection {
         }
     }
 
-    private func refuse(_ id: UInt32, _ code: KeyErrorCode, _ outcome: AuditOutcome, _ line: AuditDraft) {
+    func refuse(_ id: UInt32, _ code: KeyErrorCode, _ outcome: AuditOutcome, _ line: AuditDraft) {
         self.send(.failure(id: id, code))
         guard outcome.isOfClients else {
             self.conclude(line, outcome)

@@ -27,6 +27,9 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         case serving(edge: String)
         /// No more requests; closes when none is under way.
         case draining(edge: String)
+        /// The edge has no grant. What it asks next is answered with that, and the connection ends; after a while it ends
+        /// without.
+        case turningAway
         case closing
     }
 
@@ -56,9 +59,13 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     var refusals: TokenBucket
     /// Audit lines about requests over a grant's rate.
     var overRateLines: TokenBucket
+    var heldLease = HeldLease()
+    var leaseTimer: Scheduled<Void>?
+    var leaseRequests: TokenBucket
+    var hasWarnedOfRevision: Bool = false
     private var timer: Scheduled<Void>?
     private(set) var context: ChannelHandlerContext?
-    private var logger: Logger
+    private(set) var logger: Logger
     private var address: String?
     private var closeReason: String?
 
@@ -73,6 +80,8 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         self.refusals = TokenBucket(
             perSecond: core.limits.refusals, burst: 2 * core.limits.refusals, now: now)
         self.overRateLines = self.refusals
+        self.leaseRequests = TokenBucket(
+            perSecond: Self.leaseRate.perSecond, burst: Self.leaseRate.burst, now: now)
     }
 
     // MARK: Life
@@ -88,6 +97,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.timer?.cancel()
+        self.leaseTimer?.cancel()
         self.context = nil
     }
 
@@ -108,10 +118,14 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         case let command as ConnectionCommand:
             switch command {
             case .cutOff:
-                self.cutOff(
-                    self.isTrusted ? "the edge has no grant any more" : "its authority is not trusted any more")
+                if self.isTrusted { self.withdraw() } else { self.cutOff("its authority is not trusted any more") }
+            case .reconsider: self.reconsiderLease()
             case .evict:
-                if case .shaking = self.phase { self.refuse("gave way to a newer connection during the handshake") }
+                switch self.phase {
+                case .shaking: self.refuse("gave way to a newer connection during the handshake")
+                case .turningAway: self.close("gave way to a newer connection")
+                case .serving, .draining, .closing: break
+                }
             case .drain: self.drain()
             }
         default:
@@ -144,6 +158,11 @@ final class KeyHolderConnection: ChannelDuplexHandler {
             guard peer.isValid(at: self.core.wallClock() / 1000) else {
                 return self.refuse("the edge's identity has expired, or is not valid yet", edge: peer.name)
             }
+            // Without a grant it is still one of those whose handshake is under way, which give way to newer ones.
+            guard self.core.policy.knows(edge: peer.name) else {
+                self.auditRefusal("the edge has no grant", edge: peer.name)
+                return self.turnAway()
+            }
             if let refusal = self.core.registry.identified(context.channel, as: peer.name) {
                 return self.refuse("limit of connections: \(refusal)", edge: peer.name)
             }
@@ -152,7 +171,8 @@ final class KeyHolderConnection: ChannelDuplexHandler {
                 return self.refuse("its authority is not trusted any more", edge: peer.name)
             }
             guard self.core.policy.knows(edge: peer.name) else {
-                return self.refuse("the edge has no grant", edge: peer.name)
+                self.auditRefusal("the edge has no grant", edge: peer.name)
+                return self.turnAway()
             }
             self.phase = .serving(edge: peer.name)
             self.desk = HandshakeDesk(edge: peer.name, core: self.core, channel: context.channel, host: self)
@@ -181,12 +201,42 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     // MARK: Ends
 
     private func refuse(_ reason: String, edge: String? = nil) {
+        self.auditRefusal(reason, edge: edge)
+        self.close(reason)
+    }
+
+    private func auditRefusal(_ reason: String, edge: String?) {
         let isWithinLimit: Bool = self.core.auditConnection(
             edge: edge, address: self.address, outcome: .refused, detail: reason, since: self.connectedAt)
         if isWithinLimit {
             self.logger.notice(
                 "connection refused", metadata: ["reason": "\(reason)", "edge": "\(edge ?? "unknown")"])
         }
+    }
+
+    /// Waits for one packet of an edge without a grant, so that the edge hears why the connection ends. Bounded: by that
+    /// packet, which the decoder bounds to 64 KiB, and in time.
+    private func turnAway() {
+        self.phase = .turningAway
+        self.timer?.cancel()
+        self.timer = self.context?.eventLoop.assumeIsolated().scheduleTask(in: self.core.limits.turnAwayTimeout) {
+            self.close("the edge has no grant")
+        }
+        self.serve()
+    }
+
+    /// The edge's last grant is gone. It hears so before the connection ends: at once if it has asked for a lease, else with
+    /// its next request.
+    private func withdraw() {
+        guard let edge = self.edge else { return }
+        let reason = "the edge has no grant any more"
+        self.core.auditConnection(
+            edge: edge, address: self.address, outcome: .cutOff, detail: reason, since: self.connectedAt)
+        self.logger.notice("edge cut off", metadata: ["reason": "\(reason)"])
+        self.desk?.endAll(reason)
+        self.leaseTimer?.cancel()
+        guard let id = self.heldLease.release() else { return self.turnAway() }
+        self.send(.failure(id: id, .noGrant))
         self.close(reason)
     }
 
@@ -204,6 +254,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         case .serving(let edge):
             self.phase = .draining(edge: edge)
             self.closeIfDrained()
+        case .turningAway: self.close("shutting down")
         case .draining, .closing: break
         }
     }
@@ -217,7 +268,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     }
 
     /// Answers given so far still go out.
-    private func close(_ reason: String) {
+    func close(_ reason: String) {
         if case .closing = self.phase { return }
         self.phase = .closing
         self.closeReason = reason
@@ -231,14 +282,17 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     var edge: String? {
         switch self.phase {
         case .serving(let edge), .draining(let edge): edge
-        case .shaking, .closing: nil
+        case .shaking, .turningAway, .closing: nil
         }
     }
 
     // MARK: Reading
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard case .serving = self.phase else { return }
+        switch self.phase {
+        case .serving, .turningAway: break
+        case .shaking, .draining, .closing: return
+        }
         self.decoder.receive(self.unwrapInboundIn(data))
         self.serve()
     }
@@ -257,8 +311,12 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     }
 
     private var takesRequests: Bool {
-        guard case .serving = self.phase, let context = self.context else { return false }
-        return !self.paused && context.channel.isWritable
+        guard let context = self.context else { return false }
+        return switch self.phase {
+        case .serving: !self.paused && context.channel.isWritable
+        case .turningAway: true
+        case .shaking, .draining, .closing: false
+        }
     }
 
     /// Answers every packet that has arrived, as far as the peer reads the answers.
@@ -284,7 +342,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     }
 
     private func framingFailed(_ error: KeyFramingError) {
-        guard let edge = self.edge else { return }
+        guard let edge = self.edge else { return self.close("major version of the key protocol") }
         switch error {
         case .versionMismatch(let major, let id):
             let arrival: UInt64 = Clock.monotonic()

@@ -128,7 +128,8 @@ public final class KeyHolderServer: Service {
 
     /// Puts the configuration's sites, grants and credentials in the place of the present ones, all at once.
     ///
-    /// Edges that have no grant any more are cut off at once, connections included. Requests under way are judged again by
+    /// Edges that have no grant any more are told so and cut off at once, connections included; edges whose grants have changed
+    /// are told that as well. Requests under way are judged again by
     /// the new grants before their results leave. Addresses, limits and the audit log's place stay as they were until a
     /// restart. A new identity of the key holder applies to new connections. If an authority is not trusted any more, all
     /// connections are cut off: edges whose identities still hold come back at once.
@@ -136,7 +137,8 @@ public final class KeyHolderServer: Service {
     /// - Throws: ``SiteLoadError`` or ``KeyHolderError``; everything stays as it was then.
     public func reload(_ configuration: KeyHolderConfiguration) throws {
         try Self.checkCredentials(of: configuration)
-        let policy = try Self.policy(configuration, previous: self.core.policy, self.logger)
+        let previous: Policy = self.core.policy
+        let policy = try Self.policy(configuration, previous: previous, self.logger)
         let keepsTrust: Bool = self.trust.withLock { trust in
             let keeps: Bool = configuration.credentials.trustsAll(of: trust.credentials)
             if !keeps { trust.generation += 1 }
@@ -147,6 +149,11 @@ public final class KeyHolderServer: Service {
         self.core.policy = policy
         let dropped: [any Channel] = self.core.registry.channels { keepsTrust && policy.knows(edge: $0) }
         for channel in dropped { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.cutOff) }
+        // Where grants have changed, or what they are for, an edge that waits for news of its lease gets them.
+        let concerned: [any Channel] = self.core.registry.channels {
+            policy.generation(of: $0) == previous.generation(of: $0)
+        }
+        for channel in concerned { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.reconsider) }
         self.native?.reconsider()
         self.logger.notice(
             "reloaded", metadata: ["sites": "\(policy.sites.count)", "connections-cut-off": "\(dropped.count)"])
@@ -226,7 +233,8 @@ public final class KeyHolderServer: Service {
             sites.append(try loader.load(site))
         }
         let policy = try Policy(
-            sites: sites, grants: configuration.grants, previous: previous, now: Clock.monotonic())
+            sites: sites, grants: configuration.grants, lease: configuration.lease, previous: previous,
+            now: Clock.monotonic())
         let now: Int64 = Clock.wallMilliseconds() / 1000
         for site in sites {
             logger.info("site loaded", metadata: ["site": "\(site.name)", "key": "\(site.key.type)"])

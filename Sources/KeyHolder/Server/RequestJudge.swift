@@ -26,6 +26,8 @@ struct RequestJudge {
         /// For a handshake under way on the connection, if it is; what may be done with it is judged there.
         case proceed(HandshakeContinue)
         case finish(HandshakeFinish)
+        /// To be answered when the edge's grants are others than it knows, at half of the lease at the latest.
+        case lease(LeaseRequest)
     }
 
     var edge: String
@@ -42,7 +44,7 @@ struct RequestJudge {
         case .unexpected:
             return Verdict(action: .refuse(.unexpectedOpcode, .unexpectedOpcode), operation: "unknown")
         case .unknown:
-            let detail: String = message.function.map { "function \($0)" } ?? "opcode \(message.opcode)"
+            let detail: String = message.function.map(OtherRevision.text) ?? "opcode \(message.opcode)"
             return Verdict(action: .refuse(.badOpcode, .badOpcode), operation: "unknown", detail: detail)
         case .function(let function):
             return self.judge(function, message)
@@ -53,8 +55,11 @@ struct RequestJudge {
 
     // MARK: Our own functions
 
+    /// How metrics and audit lines call a request for a lease.
+    static let lease: String = "lease"
+
     private func judge(_ function: KeyFunction, _ message: KeyMessage) -> Verdict {
-        var verdict = Verdict(action: .pong, operation: function.operation.rawValue)
+        var verdict = Verdict(action: .pong, operation: function.operation?.rawValue ?? Self.lease)
         do throws(KeyPayloadError) {
             // These say which handshake they are about; its site is known.
             switch function {
@@ -64,6 +69,10 @@ struct RequestJudge {
             case .handshakeFinish:
                 verdict.action = .finish(try HandshakeFinish(decoding: message.payload))
                 return verdict
+            case .lease:
+                // Asks for nothing of a site; that there is a grant at all is looked at where it is answered.
+                verdict.action = .lease(try LeaseRequest(decoding: message.payload))
+                return verdict
             case .certificate, .signTLS13, .signTLS12, .handshakeBegin: break
             }
         } catch {
@@ -71,7 +80,7 @@ struct RequestJudge {
             verdict.detail = "\(error)"
             return verdict
         }
-        guard message.serverName != nil else {
+        guard message.serverName != nil, let operation = function.operation else {
             verdict.action = .refuse(.formatError, .formatError)
             verdict.detail = "no server name"
             return verdict
@@ -79,7 +88,7 @@ struct RequestJudge {
         verdict.site = self.policy.index.site(byName: SiteQuery(message))
         let grant: Grant
         do throws(Refusal) {
-            grant = try self.admit(verdict.site.map { [$0] } ?? [], [function.operation])
+            grant = try self.admit(verdict.site.map { [$0] } ?? [], [operation])
         } catch {
             verdict.action = .refuse(error.code, error.outcome)
             return verdict
@@ -123,7 +132,7 @@ struct RequestJudge {
         case .handshakeBegin:
             let begin = try HandshakeBegin(decoding: payload)
             return .begin(begin, try Self.hello(in: begin.clientBytes, for: message.serverName), grant)
-        case .handshakeContinue, .handshakeFinish:
+        case .lease, .handshakeContinue, .handshakeFinish:
             return .refuse(.badOpcode, .badOpcode)
         }
     }
@@ -153,7 +162,7 @@ struct RequestJudge {
         do throws(Refusal) {
             grant = try self.admit(sites, request.needed)
         } catch {
-            verdict.action = .refuse(error.code, error.outcome)
+            verdict.action = .refuse(error.code.stock, error.outcome)
             return verdict
         }
         verdict.site = grant.site
@@ -188,7 +197,7 @@ struct RequestJudge {
             throw Refusal(code: .keyNotFound, outcome: sites.isEmpty ? .unknownSite : .denied)
         }
         guard grant.takeToken(now: self.now) else {
-            throw Refusal(code: .internalError, outcome: .rateLimited)
+            throw Refusal(code: .rateLimited, outcome: .rateLimited)
         }
         guard self.wallSeconds <= grant.site.notAfter else {
             throw Refusal(code: .expired, outcome: .expired)
@@ -204,8 +213,10 @@ extension SiteQuery {
 }
 
 extension KeyFunction {
-    var operation: KeyProtocol.Operation {
+    /// What a grant must allow; nil: nothing.
+    var operation: KeyProtocol.Operation? {
         switch self {
+        case .lease: nil
         case .certificate: .certificate
         case .signTLS13: .signTLS13
         case .signTLS12: .signTLS12

@@ -4,7 +4,8 @@ internal import TLSWire
 /// Reads `role: keyholder`.
 struct KeyHolderReader {
     static let keys = [
-        "role", "listen", "native", "identity", "sites", "grants", "audit", "admin", "log", "limits", "threads",
+        "role", "listen", "native", "identity", "sites", "grants", "lease", "audit", "admin", "log", "limits",
+        "threads",
     ]
 
     let report: DiagnosticCollector
@@ -33,6 +34,7 @@ struct KeyHolderReader {
         }
         let sites = reader.required("sites", remedy: "Write at least one site.") { self.sites($0) } ?? []
         let grants = reader.optional("grants") { self.grants($0) } ?? []
+        let lease = reader.optional("lease") { self.values.duration($0, in: SettingsRanges.lease) }
         let audit = reader.optional("audit") { self.audit($0) }
         let admin = reader.optional("admin") { self.values.loopbackListener($0) }
         let log = reader.optional("log") { self.common.log($0) }
@@ -63,7 +65,7 @@ struct KeyHolderReader {
         guard let listen, let identity, !self.report.hasErrors else { return nil }
         return KeyHolderSettings(
             listen: listen, native: native, identity: identity, sites: sites, grants: grants,
-            audit: audit ?? .standardOutput,
+            lease: lease ?? SettingsRanges.defaultLease, audit: audit ?? .standardOutput,
             admin: admin, log: log ?? LogSettings(), limits: limits ?? KeyHolderSettings.Limits(), threads: threads)
     }
 

@@ -35,8 +35,10 @@ struct SiteProof {
         // Any name that the wildcard stands for finds the site.
         let name = domain.isWildcard ? "latchstring-check.\(domain.base.rawValue)" : domain.base.rawValue
         let answer = try await self.certificate(name, domain: domain, mode: mode, ask: ask)
+        // The one that an edge shows.
+        let shown = answer.chains[0]
         let chain: [Certificate]
-        do { chain = try CertificateChecks.chain(der: answer.chain) } catch {
+        do { chain = try CertificateChecks.chain(der: shown.certificates) } catch {
             throw Failure(text: "its certificate cannot be used: \(error.reason)", remedy: nil)
         }
         let leaf = chain[0]
@@ -54,7 +56,7 @@ struct SiteProof {
         if validity.outcome == .fail {
             throw Failure(text: "its certificate is \(validity.text)", remedy: "Have the certificate renewed.")
         }
-        guard answer.ski == CertificateChecks.ski(of: leaf) else {
+        guard shown.ski == CertificateChecks.ski(of: leaf) else {
             throw Failure(
                 text: "the key identifier that the key holder names is not that of the certificate's key",
                 remedy: "Restart the key holder, and check its file.")
@@ -66,10 +68,10 @@ struct SiteProof {
         }
         let evidence: String
         if mode == .handoff {
-            try await self.shakeHands(name, leaf: answer.chain[0], ask: ask)
+            try await self.shakeHands(name, leaf: shown.certificates[0], ask: ask)
             evidence = "a TLS 1.3 handshake"
         } else {
-            guard let scheme = answer.schemes.first(where: { SignatureProof.isForTLS13($0) }) else {
+            guard let scheme = shown.schemes.first(where: { SignatureProof.isForTLS13($0) }) else {
                 throw Failure(
                     text: "its key can sign nothing that TLS 1.3 takes",
                     remedy: "Use a P-256, P-384, P-521, Ed25519 or RSA key of 2048 bits or more.")

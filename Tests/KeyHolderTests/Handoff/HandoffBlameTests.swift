@@ -205,7 +205,7 @@ struct HandoffBlameTests {
                 id: UInt32(index), body: TestEdge.message(.handshakeBegin, "rsa.test", try begin.encoded()))
         }
         try edge.send(packets)
-        #expect(await edge.answers(20).filter { $0.body.errorCode == .internalError }.count >= 10)
+        #expect(await edge.answers(20).filter { $0.body.errorCode == .rateLimited }.count >= 10)
         #expect(try await Self.isServed(edge))
         await client.end()
         // Here the limit of lines is none at all.
