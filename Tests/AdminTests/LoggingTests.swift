@@ -75,11 +75,13 @@ struct LoggingTests {
     func handler() async throws {
         let pipe = Pipe()
         let output = LogOutput(descriptor: pipe.fileHandleForWriting.fileDescriptor)
+        let formatter = LatchstringLogHandler.Formatter(.auto, for: output)
+        let writer = LatchstringLogHandler.writer(output, formatter)
         await withTaskGroup(of: Void.self) { group in
             for number in 0..<4 {
                 group.addTask {
                     var logger = Logger(label: "l\(number)") { label in
-                        LatchstringLogHandler(label: label, level: .info, format: .auto, output: output)
+                        LatchstringLogHandler(label: label, level: .info, formatter: formatter, writer: writer)
                     }
                     logger[metadataKey: "connection"] = "\(number)"
                     logger.debug("not written")
@@ -87,6 +89,7 @@ struct LoggingTests {
                 }
             }
         }
+        writer.shutdown()
         try pipe.fileHandleForWriting.close()
         let lines = try #require(try pipe.fileHandleForReading.readToEnd()).split(separator: 0x0A)
         #expect(lines.count == 200)
@@ -95,5 +98,42 @@ struct LoggingTests {
             #expect(object["message"] == "line")
             #expect(object["label"] == "l\(object["connection"] ?? "")")
         }
+    }
+
+    @Test("A reader that does not read stops nobody, and learns how much it missed", .timeLimit(.minutes(1)))
+    func blockedReader() throws {
+        let pipe = Pipe()
+        let output = LogOutput(descriptor: pipe.fileHandleForWriting.fileDescriptor)
+        let formatter = LatchstringLogHandler.Formatter(.json, for: output)
+        let writer = LatchstringLogHandler.writer(output, formatter)
+        let logger = Logger(label: "l") { label in
+            LatchstringLogHandler(label: label, level: .info, formatter: formatter, writer: writer)
+        }
+        // The pipe takes 64 KiB: with a write to it in the way, this would never come to its end.
+        let text = String(repeating: "x", count: 1000)
+        let count = 3 * LogWriter.capacity / 1000
+        for number in 0..<count { logger.info("line", metadata: ["n": "\(number)", "text": "\(text)"]) }
+        let reader = pipe.fileHandleForReading
+        let collected = NIOLockedValueBox(Data())
+        let done = DispatchSemaphore(value: 0)
+        Thread.detachNewThread {
+            while let part = try? reader.read(upToCount: 65_536), !part.isEmpty {
+                collected.withLockedValue { $0.append(part) }
+            }
+            done.signal()
+        }
+        writer.shutdown()
+        try pipe.fileHandleForWriting.close()
+        done.wait()
+        let lines = try collected.withLockedValue { data in
+            try data.split(separator: 0x0A).map {
+                try #require(try JSONSerialization.jsonObject(with: Data($0)) as? [String: String])
+            }
+        }
+        let written = lines.filter { $0["message"] == "line" }
+        let missed = lines.compactMap { $0["left_out"].flatMap(Int.init) }.reduce(0, +)
+        #expect(missed > 0)
+        #expect(written.count + missed == count)
+        #expect(written.map { $0["n"] }.prefix(3) == ["0", "1", "2"])
     }
 }

@@ -8,8 +8,8 @@
 
 /// Writes whole lines to a file descriptor, each with one write(2), so that lines of several threads do not mix.
 ///
-/// No lock is held: a reader that does not read stops the threads that write, not those that do not. A line that the
-/// system takes in parts (only pipes beyond PIPE_BUF do that) goes on with the rest.
+/// A reader that does not read stops the thread that writes, so ``LogWriter`` has one for it. A line that the system takes in
+/// parts (only pipes beyond PIPE_BUF do that) goes on with the rest.
 struct LogOutput: Sendable {
     /// Longer lines are cut, in bytes.
     static let maximumLineBytes = 65_536
@@ -42,6 +42,8 @@ struct LogOutput: Sendable {
             }
         }
     }
+
+    static func sleepMillisecond() { usleep(1000) }
 
     /// Whether the descriptor is a terminal.
     var isTerminal: Bool { isatty(self.descriptor) == 1 }
