@@ -2,9 +2,9 @@
 //
 // Layers, lowest first. Imports point downwards only:
 //
-//   pure    TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPForwarding, HTTPCaching
+//   pure    Admission, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPForwarding, HTTPCaching
 //                                                     bytes and decisions; no sockets, clocks, files or logging
-//   links   PeerLink, NativeChannel                   mutual TLS links to key holders, failover; native streams
+//   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
 //   stores  CacheStorage                              responses in memory and on disk
 //   parties Edge, KeyHolder, LatchstringClient        the three parties
 //   outside Settings, Admin, Fleet                    YAML in, diagnostics out; health and metrics; certificates
@@ -74,6 +74,9 @@ let package = Package(
         .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
         // Pure: bytes in, bytes and decisions out.
+        .target(name: "Admission", dependencies: [nio[0], collections], swiftSettings: strict),
+        // What the channels of both parties have in common.
+        .target(name: "Channels", dependencies: ["Admission", logging, metrics, nio[0]], swiftSettings: strict),
         .target(name: "TLSWire", dependencies: [nio[0]], swiftSettings: strict),
         .target(name: "KeyProtocol", dependencies: ["TLSWire", nio[0]], swiftSettings: strict),
         .target(name: "RecordLayer", dependencies: ["CLibCrypto", "TLSWire", nio[0]], swiftSettings: strict),
@@ -104,14 +107,16 @@ let package = Package(
         .target(
             name: "KeyHolder",
             dependencies: [
-                "CLibCrypto", "KeyProtocol", "NativeChannel", "NativeHandshake", "PeerLink", "RecordLayer", "TLSWire",
-                nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras, logging, metrics, lifecycle,
+                "Admission", "CLibCrypto", "Channels", "KeyProtocol", "NativeChannel", "NativeHandshake", "PeerLink",
+                "RecordLayer", "TLSWire", nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
         .target(
             name: "Edge",
             dependencies: [
-                "CacheStorage", "HTTPCaching", "HTTPForwarding", "KeyProtocol", "NativeHandshake", "PeerLink",
+                "Admission", "CacheStorage", "Channels", "HTTPCaching", "HTTPForwarding", "KeyProtocol",
+                "NativeHandshake",
+                "PeerLink",
                 "RecordLayer", "TLSWire",
                 nioSSL, nioTLS, nioHTTP1, nioHTTP2, nioHPACK, nioHelpers, logging, metrics, lifecycle,
             ] + nio,
@@ -127,7 +132,7 @@ let package = Package(
         .target(
             name: "Settings",
             dependencies: [
-                "TLSWire", "KeyProtocol", nio[0], .product(name: "Yams", package: "Yams"),
+                "Admission", "TLSWire", "KeyProtocol", nio[0], .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict),
         .target(
@@ -141,7 +146,8 @@ let package = Package(
         .executableTarget(
             name: "latchstring",
             dependencies: [
-                "Admin", "CacheStorage", "Edge", "Fleet", "HTTPCaching", "KeyHolder", "KeyProtocol",
+                "Admin", "Admission", "CacheStorage", "Channels", "Edge", "Fleet", "HTTPCaching", "KeyHolder",
+                "KeyProtocol",
                 "LatchstringClient", "NativeHandshake", "PeerLink", "Settings",
                 "TLSWire", nioHTTP1, nioHelpers, nioEmbedded, nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras, logging,
                 metrics, lifecycle,
@@ -161,6 +167,9 @@ let package = Package(
             swiftSettings: strict),
 
         // Tests: one target per module, and one that drives the real binary with real clients.
+        .testTarget(
+            name: "ChannelsTests", dependencies: ["Channels", nioEmbedded, logging, nio[0]], swiftSettings: strict),
+        .testTarget(name: "AdmissionTests", dependencies: ["Admission"] + [nio[0]], swiftSettings: strict),
         .testTarget(name: "TLSWireTests", dependencies: ["TLSWire"] + [nio[0]], swiftSettings: strict),
         .testTarget(
             name: "KeyProtocolTests", dependencies: ["KeyProtocol", "TLSWire"] + [nio[0]], swiftSettings: strict),
@@ -187,7 +196,8 @@ let package = Package(
                 + nio,
             swiftSettings: strict),
         .testTarget(
-            name: "SettingsTests", dependencies: ["Settings", "TLSWire", "KeyProtocol"], swiftSettings: strict),
+            name: "SettingsTests", dependencies: ["Admission", "Settings", "TLSWire", "KeyProtocol"],
+            swiftSettings: strict),
         .testTarget(
             name: "FleetTests", dependencies: ["Fleet", x509, asn1, crypto], swiftSettings: strict),
         .testTarget(
@@ -197,7 +207,8 @@ let package = Package(
         .testTarget(
             name: "KeyHolderTests",
             dependencies: [
-                "Fleet", "KeyHolder", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "TLSWire", nioSSL,
+                "Admission", "Fleet", "KeyHolder", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer",
+                "TLSWire", nioSSL,
                 nioEmbedded, x509, asn1, crypto, cryptoExtras, logging,
             ] + nio,
             swiftSettings: strict),
@@ -205,7 +216,8 @@ let package = Package(
         .testTarget(
             name: "EdgeTests",
             dependencies: [
-                "CacheStorage", "Edge", "Fleet", "HTTPCaching", "HTTPForwarding", "KeyHolder", "KeyProtocol",
+                "Admission", "CacheStorage", "Channels", "Edge", "Fleet", "HTTPCaching", "HTTPForwarding", "KeyHolder",
+                "KeyProtocol",
                 "NativeHandshake",
                 "PeerLink",
                 "RecordLayer", "TLSWire", nioSSL, nioTLS, nioHTTP1, nioHTTP2, nioHPACK, nioEmbedded, nioHelpers, crypto,

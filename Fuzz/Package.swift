@@ -24,6 +24,7 @@ let crypto: [Target.Dependency] = [
 
 /// Modules under test, with what they import.
 let modules: [(name: String, imports: [Target.Dependency])] = [
+    (name: "Admission", imports: [nioCore, .product(name: "DequeModule", package: "swift-collections")]),
     (name: "TLSWire", imports: [nioCore]),
     (name: "KeyProtocol", imports: ["TLSWire", nioCore]),
     (name: "RecordLayer", imports: ["CLibCrypto", "TLSWire", nioCore]),
@@ -41,6 +42,7 @@ let fuzzers: [(name: String, modules: [Target.Dependency])] = [
     (name: "FuzzKeyPacket", modules: ["KeyProtocol", "TLSWire"]),
     (name: "FuzzNativeClient", modules: ["NativeHandshake", "TLSWire", crypto[0]]),
     (name: "FuzzNativeOrigin", modules: ["NativeHandshake", "TLSWire", crypto[0]]),
+    (name: "FuzzProxyHeader", modules: ["Admission"]),
     (name: "FuzzRecordLayer", modules: ["RecordLayer", "TLSWire"]),
 ]
 
@@ -48,6 +50,7 @@ let package = Package(
     name: "latchstring-fuzz",
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-structured-headers", from: "1.7.0"),
     ],

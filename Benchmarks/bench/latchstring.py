@@ -63,6 +63,8 @@ sites:
     mode: relay
     origin:
       address: 127.0.0.1:{origin_raw}
+# All load comes from one address: what one client may take is not what is measured here.
+limits: {{exempt: [127.0.0.0/8]}}
 log: {{level: warning, format: text}}
 threads: 1
 """

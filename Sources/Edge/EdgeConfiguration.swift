@@ -1,3 +1,4 @@
+public import Admission
 public import NIOCore
 public import PeerLink
 public import TLSWire
@@ -8,10 +9,13 @@ public struct EdgeConfiguration: Sendable {
         public var host: String
         /// 0 takes a free port.
         public var port: Int
+        /// Who may connect.
+        public var policy: ListenerPolicy
 
-        public init(host: String, port: Int) {
+        public init(host: String, port: Int, policy: ListenerPolicy = .clients) {
             self.host = host
             self.port = port
+            self.policy = policy
         }
     }
 
@@ -26,6 +30,15 @@ public struct EdgeConfiguration: Sendable {
         /// Keep-alive connections without a request.
         public var idle = TimeAmount.seconds(60)
         public var requestHeadBytes = 65_536
+        /// Clients connected at once from one network; nil: an eighth of all.
+        public var connectionsPerClient: Int?
+        /// Handshakes per second, in the long run, that key holders are asked for on behalf of one network; four times as
+        /// many at once.
+        public var handshakesPerClient = 50
+        /// Networks without these two bounds.
+        public var exempt: [IPNetwork] = []
+        /// The bits of an IPv6 address that make a network.
+        public var ipv6PrefixLength = ClientNetwork.usualIPv6PrefixLength
 
         public init() {}
     }
@@ -41,10 +54,14 @@ public struct EdgeConfiguration: Sendable {
     /// The site that serves clients which send no server name.
     public var defaultSite: ServerName?
     public var limits: Limits
+    /// Networks of HTTP proxies in front of this edge, whose `Forwarded` and `X-Forwarded-*` are added to.
+    public var trustedProxies: [IPNetwork] = []
     /// Where responses are stored.
     public var cache: EdgeCacheConfiguration
     /// Event loops.
     public var threads: Int
+    /// File descriptors that the process may have; nil: what the system says.
+    public var descriptorLimit: Int?
     /// How often an unchanged certificate is fetched anew.
     public var certificateRefresh: TimeAmount
 

@@ -1,3 +1,5 @@
+import Admission
+import Channels
 import Logging
 import Metrics
 import NIOCore
@@ -14,6 +16,8 @@ final class EdgeLoop {
     let configuration: EdgeConfiguration
     private let table: SiteTable
     private let resources: EdgeResources
+    var clients: ClientConnections { self.resources.clients }
+    var gate: HandshakeGate { self.resources.gate }
     let logger: Logger
     let helloLimits: HelloLimits
     private let pools: [String: KeyHolderPool]
@@ -22,11 +26,11 @@ final class EdgeLoop {
     private(set) var terminatedSites: [String: TerminatedSite] = [:]
     private(set) var keylessDomains = ServerNameTable<KeylessDomain>()
     private var keepers: [ServerNamePattern: CertificateKeeper] = [:]
-    private let connectionLimit: Int
+    /// What grants allow, per second, by the site's name and domain; on the loop of the keepers only.
+    private var rates: [String: [ServerNamePattern: Int]] = [:]
     private var connections: [ObjectIdentifier: any Channel] = [:]
     /// The number of the next connection. Loops count in steps of their count, so that numbers are the process's own.
     private var nextConnection: UInt64
-    private let overLimit = Counter(label: "latchstring_edge_connections_refused_total")
     private let open: Meter
     private var draining = false
     /// Tells the loop that keeps the certificates that one is outdated.
@@ -42,8 +46,6 @@ final class EdgeLoop {
         self.resources = resources
         self.logger = logger
         self.helloLimits = configuration.helloLimits
-        let threads = max(1, configuration.threads)
-        self.connectionLimit = max(1, (configuration.limits.connections + threads - 1) / threads)
         self.nextConnection = UInt64(index + 1)
         self.open = Meter(label: "latchstring_edge_connections", dimensions: [("loop", "\(index)")])
         var pools: [String: KeyHolderPool] = [:]
@@ -55,7 +57,7 @@ final class EdgeLoop {
         }
         self.pools = pools
         self.native = NativeForwarder(
-            eventLoop: eventLoop, configuration: configuration, tls: tls, logger: logger)
+            eventLoop: eventLoop, configuration: configuration, tls: tls, resources: resources)
         for site in configuration.sites {
             guard let termination = site.mode.termination else { continue }
             guard let pool = pools[termination.keyHolder] else {
@@ -64,7 +66,8 @@ final class EdgeLoop {
             guard let proxy = resources.proxies[site.name] else { continue }
             self.terminatedSites[site.name] = TerminatedSite(
                 site: site, configuration: termination, pool: pool,
-                report: HandshakeReport(site: site.name, mode: site.mode.word, logger: logger), proxy: proxy)
+                report: HandshakeReport(site: site.name, mode: site.mode.word, reports: resources.reports), proxy: proxy
+            )
             guard case .keyless = site.mode else { continue }
             for pattern in site.domains {
                 _ = self.keylessDomains.insert(KeylessDomain(pattern: pattern, pool: pool), for: pattern)
@@ -88,11 +91,18 @@ final class EdgeLoop {
                     pattern: pattern, mode: site.site.mode.word,
                     applicationProtocols: site.configuration.applicationProtocols, pool: site.pool,
                     refreshInterval: self.configuration.certificateRefresh,
-                    logger: self.logger, publish: { publish(pattern, $0) })
+                    logger: self.logger, rated: { self.rated(site.site.name, pattern, $0) },
+                    publish: { publish(pattern, $0) })
                 self.keepers[pattern] = keeper
                 keeper.start()
             }
         }
+    }
+
+    /// Where the domains of a site have several grants, the largest counts here: the key holder says when one is used up.
+    private func rated(_ site: String, _ pattern: ServerNamePattern, _ rate: Int) {
+        self.rates[site, default: [:]][pattern] = rate
+        self.gate.setRate(self.rates[site]?.values.max(), for: site, now: .now())
     }
 
     /// A certificate, or the key holder's refusal, for a domain.
@@ -112,36 +122,79 @@ final class EdgeLoop {
 
     // MARK: Connections
 
+    /// How long a listener rests at most when the edge is full. It goes on when a connection closes.
+    private static let fullPause = TimeAmount.milliseconds(250)
+
     /// A new client.
-    func accept(_ channel: any Channel) throws {
-        guard self.connections.count < self.connectionLimit, !self.draining else {
-            self.overLimit.increment()
+    func accept(_ channel: any Channel, _ policy: ListenerPolicy) throws {
+        let client = ClientAddress(source: channel.remoteAddress, destination: channel.localAddress)
+        let start = policy.start(of: client.address)
+        let place = ClientPlace(id: self.nextConnection, channel: channel)
+        self.nextConnection += UInt64(max(1, self.configuration.threads))
+        if self.draining {
+            self.clients.refused(.draining)
+            throw EdgeError.tooManyConnections
+        }
+        let isBalancer = start == .proxyHeader
+        if let refusal = self.clients.accepted(place, from: client, isBalancer: isBalancer, now: .now()) {
+            if refusal == .total { self.pauseListener(of: channel) }
             throw EdgeError.tooManyConnections
         }
         let id = ObjectIdentifier(channel)
         self.connections[id] = channel
         self.open.set(self.connections.count)
         channel.closeFuture.assumeIsolated().whenComplete { _ in
+            self.clients.closed(place)
             self.connections[id] = nil
             self.open.set(self.connections.count)
         }
         try channel.pipeline.syncOperations.addHandler(
             HelloHandler(
-                connection: self.nextConnection, table: self.table, limits: self.helloLimits, logger: self.logger
-            ) {
-                self.serve($0)
-            } handOverNative: {
-                self.native.forward($0)
-            })
-        self.nextConnection += UInt64(max(1, self.configuration.threads))
+                connection: place.id, client: client, start: start, table: self.table, limits: self.helloLimits,
+                reports: self.resources.reports,
+                identified: { self.clients.identified(place, as: $0, now: .now()).map { HelloRefusal.crowded($0) } },
+                handOver: { handOver in
+                    var handOver = handOver
+                    handOver.place = place
+                    self.serve(handOver, place)
+                },
+                handOverNative: { handOver in
+                    var handOver = handOver
+                    handOver.place = place
+                    self.serve(handOver, place)
+                }))
     }
 
-    private func serve(_ handOver: HelloHandOver) {
-        switch handOver.site.mode {
+    private func pauseListener(of channel: any Channel) {
+        guard let gate = try? channel.parent?.pipeline.syncOperations.handler(type: AcceptGate.self) else { return }
+        gate.pauseWhileFull(for: Self.fullPause)
+        let bound = NIOLoopBound(gate, eventLoop: self.eventLoop)
+        let eventLoop = self.eventLoop
+        self.clients.whenOneCloses { eventLoop.execute { bound.value.resume() } }
+    }
+
+    private func serve(_ handOver: HelloHandOver, _ place: ClientPlace) {
+        let site = handOver.site
+        let now = NIODeadline.now()
+        if !site.mode.terminatesTLS { place.rests(since: now) }
+        let stage: ConnectionStage = site.mode.terminatesTLS ? .shaking : .established
+        guard self.clients.routed(place, to: site.name, stage: stage, now: now) == nil else {
+            return self.refuse(handOver.channel, .internalError)
+        }
+        switch site.mode {
         case .relay(let relay): self.resources.relay.relay(handOver, configuration: relay)
         case .keyless: self.serveKeyless(handOver)
         case .handoff: self.serveHandoff(handOver)
         }
+    }
+
+    private func serve(_ handOver: NativeHandOver, _ place: ClientPlace) {
+        let now = NIODeadline.now()
+        place.rests(since: now)
+        guard self.clients.routed(place, to: handOver.site.name, stage: .established, now: now) == nil else {
+            return self.native.refuse(handOver)
+        }
+        self.native.forward(handOver)
     }
 
     // MARK: Shutdown

@@ -1,4 +1,5 @@
 import CacheStorage
+import Channels
 import Logging
 import NIOCore
 
@@ -10,10 +11,23 @@ struct EdgeResources: Sendable {
 
     /// nil where no site stores anything.
     let store: ResponseStore?
+    let clients: ClientConnections
+    let gate: HandshakeGate
+    let reports: ReportLog
 
+    /// - Parameter connections: how many clients may be connected at once; by default what the configuration says.
     init(
-        configuration: EdgeConfiguration, store: ResponseStore? = nil, group: any EventLoopGroup, logger: Logger
+        configuration: EdgeConfiguration, connections: Int? = nil, store: ResponseStore? = nil,
+        group: any EventLoopGroup,
+        logger: Logger
     ) throws {
+        let clock = group.next()
+        self.clients = ClientConnections(
+            configuration.connectionBounds(total: connections ?? configuration.limits.connections))
+        var bounds = HandshakeGate.Bounds()
+        bounds.perClient = configuration.limits.handshakesPerClient
+        self.gate = HandshakeGate(bounds, clock: clock)
+        self.reports = ReportLog(logger, clock: clock)
         var limits = ProxyLimits()
         limits.maximumHeadBytes = configuration.limits.requestHeadBytes
         limits.idleTimeout = configuration.limits.idle
@@ -26,10 +40,11 @@ struct EdgeResources: Sendable {
             proxies[site.name] = try ProxySite(
                 name: site.name, domains: site.domains, namesOfOtherSites: ownership.namesOfOthers(underSite: index),
                 edgeName: configuration.edgeName, origin: termination.origin, limits: limits,
-                cache: termination.cache, store: store, logger: logger, group: group)
+                trustedProxies: configuration.trustedProxies, cache: termination.cache, store: store, logger: logger,
+                group: group)
         }
         self.proxies = proxies
-        self.relay = RelayConnector(limits: configuration.helloLimits, logger: logger)
+        self.relay = RelayConnector(limits: configuration.helloLimits, reports: self.reports)
     }
 
     func shutdown() {

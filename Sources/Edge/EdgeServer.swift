@@ -1,4 +1,5 @@
 import CacheStorage
+import Channels
 public import Logging
 public import NIOCore
 import NIOPosix
@@ -76,7 +77,8 @@ public final class EdgeServer: Service {
         let table = try SiteTable(sites: self.configuration.sites, defaultSite: self.configuration.defaultSite)
         let tls = try self.configuration.credentials?.clientContext()
         let resources = try EdgeResources(
-            configuration: self.configuration, store: store, group: group, logger: self.logger)
+            configuration: self.configuration, connections: self.connectionLimit(), store: store, group: group,
+            logger: self.logger)
         defer { resources.shutdown() }
         var loops: [NIOLoopBound<EdgeLoop>] = []
         for (index, eventLoop) in group.makeIterator().enumerated() {
@@ -113,6 +115,23 @@ public final class EdgeServer: Service {
         for loop in loops { try await loop.eventLoop.flatSubmit { loop.value.drain(for: Self.drainTime) }.get() }
     }
 
+    /// What of `limits.connections` the process has descriptors for.
+    private func connectionLimit() -> Int {
+        let wanted = self.configuration.limits.connections
+        let budget = DescriptorBudget(
+            limit: self.configuration.descriptorLimit ?? DescriptorLimit.current,
+            reserve: self.configuration.descriptorReserve)
+        guard wanted > budget.connections else { return wanted }
+        self.logger.warning(
+            "fewer clients are accepted than limits.connections says: the process may have too few file descriptors",
+            metadata: [
+                "connections": "\(budget.connections)", "wanted": "\(wanted)", "descriptors": "\(budget.limit)",
+                "remedy":
+                    "allow \(budget.limit(for: wanted)) (LimitNOFILE=, ulimit -Hn), or set limits.connections lower",
+            ])
+        return budget.connections
+    }
+
     /// One certificate keeper per domain of a terminated site, on the first loop; what it fetches goes to all of them.
     private func startKeepers(on loops: [NIOLoopBound<EdgeLoop>]) async throws {
         guard let first = loops.first else { return }
@@ -137,7 +156,7 @@ public final class EdgeServer: Service {
         do {
             for address in self.configuration.listen {
                 // SO_REUSEPORT would let a second edge share the port by mistake; a plain bind first finds that out.
-                let probe = try await Self.bootstrap(loops[0], reusePort: false)
+                let probe = try await self.bootstrap(loops[0], address, reusePort: false)
                     .bind(host: address.host, port: address.port).get()
                 let port = probe.localAddress?.port ?? address.port
                 if loops.count == 1 {
@@ -147,7 +166,8 @@ public final class EdgeServer: Service {
                 try await probe.close().get()
                 for loop in loops {
                     channels.append(
-                        try await Self.bootstrap(loop, reusePort: true).bind(host: address.host, port: port).get())
+                        try await self.bootstrap(loop, address, reusePort: true)
+                            .bind(host: address.host, port: port).get())
                 }
             }
         } catch {
@@ -157,14 +177,24 @@ public final class EdgeServer: Service {
         return channels
     }
 
-    private static func bootstrap(_ loop: NIOLoopBound<EdgeLoop>, reusePort: Bool) -> ServerBootstrap {
+    private func bootstrap(
+        _ loop: NIOLoopBound<EdgeLoop>, _ address: EdgeConfiguration.ListenAddress, reusePort: Bool
+    ) -> ServerBootstrap {
+        let policy = address.policy
+        let logger = self.logger
         var bootstrap = ServerBootstrap(group: loop.eventLoop, childGroup: loop.eventLoop)
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelOption(.autoRead, value: false)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let gate = AcceptGate(address: "\(address.host):\(address.port)", logger: logger)
+                    try channel.pipeline.syncOperations.addHandler(gate)
+                }
+            }
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try loop.value.accept(channel) }
+                channel.eventLoop.makeCompletedFuture { try loop.value.accept(channel, policy) }
             }
         if reusePort {
             bootstrap = bootstrap.serverChannelOption(.socketOption(.init(rawValue: SO_REUSEPORT)), value: 1)

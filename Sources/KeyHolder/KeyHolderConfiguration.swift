@@ -1,3 +1,4 @@
+public import Logging
 public import NIOCore
 public import PeerLink
 
@@ -29,6 +30,25 @@ public struct KeyHolderConfiguration: Sendable {
         self.audit = audit
         self.limits = limits
         self.keyStore = keyStore
+    }
+
+    /// Lowers the bounds on connections to what so many file descriptors are enough for, and says so once. A native
+    /// connection takes two: the edge's, and the application's.
+    public mutating func fit(descriptors: Int, logger: Logger) {
+        let reserve = 128 + self.limits.handshakes
+        let native = self.native?.limits.connections ?? 0
+        let wanted = reserve + self.limits.connections + 2 * native
+        guard wanted > descriptors else { return }
+        let left = max(descriptors - reserve, descriptors / 2)
+        self.limits.connections = min(self.limits.connections, max(1, self.native == nil ? left : left / 2))
+        self.native?.limits.connections = min(native, max(1, (left - min(left, self.limits.connections)) / 2))
+        self.limits.handshakes = min(self.limits.handshakes, max(1, descriptors / 8))
+        logger.warning(
+            "fewer connections are accepted than the limits say: the process may have too few file descriptors",
+            metadata: [
+                "connections": "\(self.limits.connections)", "native": "\(self.native?.limits.connections ?? 0)",
+                "descriptors": "\(descriptors)", "remedy": "allow \(wanted) (LimitNOFILE=, ulimit -Hn)",
+            ])
     }
 }
 

@@ -1,9 +1,12 @@
+public import Admission
 public import TLSWire
 
 /// What `Examples/edge.yaml` says, with defaults filled in and paths resolved.
 public struct EdgeSettings: Hashable, Sendable {
-    /// TLS listeners; at least one. Port 0 lets the system choose.
-    public var listen: [SocketEndpoint]
+    /// TLS listeners; at least one.
+    public var listen: [Listener]
+    /// Networks of HTTP proxies in front of this edge.
+    public var trustedProxies: [IPNetwork]
     /// Who this edge is towards key holders; present whenever `keyHolders` is not empty.
     public var identity: IdentitySettings?
     /// In the order of the file; names are unique.
@@ -19,6 +22,22 @@ public struct EdgeSettings: Hashable, Sendable {
     public var limits: Limits
     /// Event loops; nil: one per core.
     public var threads: Int?
+
+    /// Where clients connect.
+    public struct Listener: Hashable, Sendable {
+        /// Port 0 lets the system choose.
+        public var endpoint: SocketEndpoint
+        /// Networks whose connections begin with a PROXY protocol header; nil: none.
+        public var proxyProtocolFrom: [IPNetwork]?
+        /// Whether connections from elsewhere are served, without a header, where `proxyProtocolFrom` is set.
+        public var servesOthers: Bool
+
+        public init(_ endpoint: SocketEndpoint, proxyProtocolFrom: [IPNetwork]? = nil, servesOthers: Bool = false) {
+            self.endpoint = endpoint
+            self.proxyProtocolFrom = proxyProtocolFrom
+            self.servesOthers = servesOthers
+        }
+    }
 
     /// A group of addresses at which one and the same key holder identity, or copies of it, can be reached.
     public struct KeyHolderEntry: Hashable, Sendable {
@@ -50,6 +69,15 @@ public struct EdgeSettings: Hashable, Sendable {
         /// The key holder to which native handshakes go; nil: they are refused. Default: the site's key holder, if it takes
         /// them.
         public var native: String?
+        /// How many of the edge's connections its clients may have at once; nil: three quarters, or all if there is no
+        /// other site.
+        public var connections: ConnectionBound?
+    }
+
+    /// A number of connections, or a percentage of `limits.connections`.
+    public enum ConnectionBound: Hashable, Sendable {
+        case number(Int)
+        case percent(Int)
     }
 
     public enum Mode: Hashable, Sendable {
@@ -114,6 +142,14 @@ public struct EdgeSettings: Hashable, Sendable {
         public var idle: Duration = .seconds(60)
         /// The largest request head, in bytes (keyless, handoff).
         public var requestHeadBytes: Int = 65_536
+        /// Clients connected at once from one network; nil: an eighth of `connections`.
+        public var connectionsPerClient: Int?
+        /// Handshakes per second that key holders are asked for on behalf of one network.
+        public var handshakesPerClient: Int = 50
+        /// Networks without bounds for one client.
+        public var exempt: [IPNetwork] = []
+        /// The bits of an IPv6 address that make one client.
+        public var ipv6Prefix: Int = ClientNetwork.usualIPv6PrefixLength
 
         public init() {}
     }

@@ -8,6 +8,8 @@ enum SettingsRanges {
     static let relayIdle: ClosedRange<Duration> = .seconds(1) ... .seconds(24 * 3600)
     static let lifetime: ClosedRange<Duration> = .seconds(1) ... .seconds(30 * 24 * 3600)
     static let edgeConnections: ClosedRange<Int> = 1...10_000_000
+    static let handshakesPerClient: ClosedRange<Int> = 1...1_000_000
+    static let ipv6Prefix: ClosedRange<Int> = 32...128
     static let helloBytes: ClosedRange<Int> = 1024...262_144
     static let helloTimeout: ClosedRange<Duration> = .milliseconds(100) ... .seconds(300)
     static let handshakeTimeout: ClosedRange<Duration> = .milliseconds(100) ... .seconds(300)

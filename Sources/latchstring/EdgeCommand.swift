@@ -1,5 +1,6 @@
 import Admin
 import ArgumentParser
+import Channels
 import Edge
 import ServiceLifecycle
 import Settings
@@ -22,6 +23,7 @@ struct EdgeCommand: AsyncParsableCommand {
         let path = self.config
         let settings = try Startup.settings { () throws(SettingsError) in try Settings.loadEdge(path: path) }
         let logger = Startup.logger(settings.log, label: "edge")
+        DescriptorLimit.raise()
         let metrics = Startup.metrics()
         let readiness = EdgeReadiness()
         let cache = CacheAdministration()

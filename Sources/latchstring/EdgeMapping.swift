@@ -1,3 +1,4 @@
+import Admission
 import Edge
 import NIOCore
 import PeerLink
@@ -8,7 +9,7 @@ import TLSWire
 extension EdgeConfiguration {
     init(_ settings: EdgeSettings) throws {
         self.init(
-            listen: settings.listen.map { ListenAddress(host: $0.host, port: $0.port) },
+            listen: settings.listen.map { ListenAddress($0) },
             sites: try settings.sites.map { try Self.site($0, cache: settings.cache) })
         self.cache = EdgeCacheConfiguration(settings.cache)
         if let identity = settings.identity {
@@ -23,6 +24,7 @@ extension EdgeConfiguration {
             self.keyHolders[entry.name] = try KeyHolderPool.Configuration(entry)
             self.nativeAddresses[entry.name] = entry.native.map { PeerAddress(host: $0.host, port: $0.port) }
         }
+        self.trustedProxies = settings.trustedProxies
         self.defaultSite = settings.defaultSite
         self.limits.connections = settings.limits.connections
         self.limits.helloBytes = settings.limits.helloBytes
@@ -30,6 +32,10 @@ extension EdgeConfiguration {
         self.limits.handshakeTimeout = TimeAmount(settings.limits.handshakeTimeout)
         self.limits.idle = TimeAmount(settings.limits.idle)
         self.limits.requestHeadBytes = settings.limits.requestHeadBytes
+        self.limits.connectionsPerClient = settings.limits.connectionsPerClient
+        self.limits.handshakesPerClient = settings.limits.handshakesPerClient
+        self.limits.exempt = settings.limits.exempt
+        self.limits.ipv6PrefixLength = settings.limits.ipv6Prefix
         if let threads = settings.threads { self.threads = threads }
     }
 
@@ -47,7 +53,22 @@ extension EdgeConfiguration {
             case .handoff(let keyHolder, let origin): .handoff(termination(keyHolder, origin))
             case .relay(let origin): .relay(RelayConfiguration(origin))
             }
-        return Site(domains: site.domains, mode: mode, native: site.native)
+        var result = Site(domains: site.domains, mode: mode, native: site.native)
+        result.connections = site.connections.map { bound in
+            switch bound {
+            case .number(let number): .number(number)
+            case .percent(let percent): .percent(percent)
+            }
+        }
+        return result
+    }
+}
+
+extension EdgeConfiguration.ListenAddress {
+    init(_ listener: EdgeSettings.Listener) {
+        self.init(
+            host: listener.endpoint.host, port: listener.endpoint.port,
+            policy: listener.proxyProtocolFrom.map { .proxies($0, servesOthers: listener.servesOthers) } ?? .clients)
     }
 }
 

@@ -1,5 +1,6 @@
 import Admin
 import ArgumentParser
+import Channels
 import Foundation
 import KeyHolder
 import Logging
@@ -31,11 +32,14 @@ struct KeyHolderCommand: AsyncParsableCommand {
         let settings = try Startup.settings { () throws(SettingsError) in try Settings.loadKeyHolder(path: path) }
         let logger = Startup.logger(settings.log, label: "keyholder")
         Self.forbidCoreDumps(logger)
+        let descriptors = DescriptorLimit.raise()
         let metrics = Startup.metrics()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: settings.threads ?? System.coreCount)
         let server = try Startup.orExit {
-            try KeyHolderServer(
-                configuration: try KeyHolderConfiguration(settings), group: group, logger: logger
+            var configuration = try KeyHolderConfiguration(settings)
+            configuration.fit(descriptors: descriptors, logger: logger)
+            return try KeyHolderServer(
+                configuration: configuration, group: group, logger: logger
             ) { addresses in
                 for address in addresses {
                     logger.notice("listening", metadata: ["address": "\(Self.text(address))"])

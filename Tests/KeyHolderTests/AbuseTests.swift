@@ -1,3 +1,4 @@
+import Admission
 import Crypto
 import Fleet
 import Foundation
@@ -270,7 +271,7 @@ struct AbuseTests {
         let registry = ConnectionRegistry(limits: limits)
         let channels: [EmbeddedChannel] = (0..<8).map { _ in EmbeddedChannel() }
         func evicted(_ index: Int, from address: String) throws -> Int? {
-            let source = SourceNetwork(try SocketAddress(ipAddress: address, port: 1000 + index))
+            let source = ClientNetwork(try SocketAddress(ipAddress: address, port: 1000 + index))
             guard case .accepted(let other?) = registry.accepted(channels[index], from: source) else { return nil }
             return channels.firstIndex { $0 === other }
         }

@@ -1,3 +1,4 @@
+import Admission
 import Crypto
 import CryptoExtras
 import Fleet
@@ -267,7 +268,8 @@ struct ServerTests {
         let registry = ConnectionRegistry(limits: limits)
         let channels: [EmbeddedChannel] = (0..<8).map { _ in EmbeddedChannel() }
         func accept(_ index: Int) {
-            guard case .accepted(nil) = registry.accepted(channels[index], from: SourceNetwork(nil)) else {
+            guard case .accepted(nil) = registry.accepted(channels[index], from: ClientNetwork(nil as IPAddress?))
+            else {
                 Issue.record("connection \(index) was not accepted")
                 return
             }
@@ -287,7 +289,8 @@ struct ServerTests {
         #expect(registry.identified(channels[3], as: "paris") == nil)
         #expect(registry.channels { $0 == "rome" }.count == 2)
         #expect(registry.shutDown().count == 3)
-        guard case .refused(.shuttingDown) = registry.accepted(channels[4], from: SourceNetwork(nil)) else {
+        guard case .refused(.shuttingDown) = registry.accepted(channels[4], from: ClientNetwork(nil as IPAddress?))
+        else {
             Issue.record("accepted while shutting down")
             return
         }

@@ -63,6 +63,50 @@ private let keyHolder = """
 
 @Suite("Bad configuration files")
 struct BadFileTests {
+    static let listenerFiles: [BadFile] = [
+        BadFile(
+            "others alone", relayEdge.replacing("[127.0.0.1:8443]", with: "[{address: 127.0.0.1:8443, others: serve}]"),
+            "c.yaml:2:36: error: \"others\" says nothing without \"proxy-protocol-from\". "
+                + "Name the networks whose connections begin with a PROXY header, or remove it."),
+        BadFile(
+            "no address",
+            relayEdge.replacing("[127.0.0.1:8443]", with: "[{proxy-protocol-from: [10.0.0.1/8, 10.0.0.0/33, a]}]"),
+            "c.yaml:2:10: error: a listener needs the key \"address\". Write address: 0.0.0.0:443.",
+            "c.yaml:2:33: error: \"10.0.0.1/8\" is an address inside a network. Did you mean 10.0.0.0/8?",
+            "c.yaml:2:45: error: \"10.0.0.0/33\" has no valid prefix length. The range behind the slash is 0 to 32.",
+            "c.yaml:2:58: error: \"a\" is not a network. "
+                + "Write an IP address, or a network such as 10.0.0.0/8 or 2001:db8::/32."),
+        BadFile(
+            "proxy-protocol in a listener",
+            relayEdge.replacing("[127.0.0.1:8443]", with: "[{address: 127.0.0.1:8443, proxy-protocol: v2}]"),
+            "c.yaml:2:36: error: unknown key \"proxy-protocol\" in a listener. Write proxy-protocol-from: "
+                + "[10.0.0.0/8], with the networks of the balancers that send the header."),
+    ]
+
+    static let clientLimitFiles: [BadFile] = [
+        BadFile(
+            "bounds for one client",
+            relayEdge
+                + "limits: {connections: 10, connections-per-client: 11, handshakes-per-client: 0, ipv6-prefix: 16}\n",
+            "c.yaml:7:51: error: one client may not have more connections than all, which is 10. "
+                + "Make it smaller, or \"connections\" larger.",
+            "c.yaml:7:78: error: 0 is out of range. The range is 1 to 1000000.",
+            "c.yaml:7:94: error: 16 is out of range. The range is 32 to 128."),
+        BadFile(
+            "a site's share", relayEdge + "    connections: 101%\n",
+            "c.yaml:7:18: error: \"101%\" is not a percentage. The range is 1% to 100%."),
+    ]
+
+    @Test("Bounds for clients and sites", arguments: clientLimitFiles)
+    func clientLimits(file: BadFile) {
+        #expect(complaints(file.text) == file.complaints)
+    }
+
+    @Test("Listeners and networks", arguments: listenerFiles)
+    func listeners(file: BadFile) {
+        #expect(complaints(file.text) == file.complaints)
+    }
+
     @Test("The files that the others are made from are good")
     func baseFiles() {
         #expect(complaints(relayEdge) == [])

@@ -56,6 +56,9 @@ struct DocumentationTests {
         arguments: [
             ("### `keyholders.NAME`", "in-flight", SettingsRanges.inFlight),
             ("### `limits` of an edge", "connections", SettingsRanges.edgeConnections),
+            ("### `limits` of an edge", "connections-per-client", SettingsRanges.edgeConnections),
+            ("### `limits` of an edge", "handshakes-per-client", SettingsRanges.handshakesPerClient),
+            ("### `limits` of an edge", "ipv6-prefix", SettingsRanges.ipv6Prefix),
             ("### `limits` of an edge", "hello-bytes", SettingsRanges.helloBytes),
             ("### `limits` of an edge", "request-head-bytes", SettingsRanges.requestHeadBytes),
             ("### `grants`", "rate", SettingsRanges.rate),

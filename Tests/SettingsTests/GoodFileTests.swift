@@ -1,3 +1,4 @@
+import Admission
 import Foundation
 import KeyProtocol
 import Settings
@@ -44,7 +45,7 @@ struct GoodFileTests {
         let loaded = try Settings.load(path: path, role: .edge, checkingFiles: false)
         #expect(loaded.warnings == [])
         guard case .edge(let settings) = loaded.party else { throw NotAnEdge() }
-        #expect(settings.listen == [SocketEndpoint(host: "127.0.0.1", port: 8443)])
+        #expect(settings.listen == [.init(SocketEndpoint(host: "127.0.0.1", port: 8443))])
         #expect(settings.identity?.key.hasSuffix("/Examples/certs/edge-paris.key") == true)
         #expect(settings.keyHolders.map(\.name) == ["home"])
         #expect(settings.keyHolders.first?.deadline == .seconds(2))
@@ -75,7 +76,12 @@ struct GoodFileTests {
         #expect(full.defaultSite?.rawValue == "www.example.test")
         #expect(full.threads == 2)
         #expect(full.sites.map(\.http2) == plain.sites.map(\.http2) + [true])
-        #expect(full.limits == plain.limits)
+        var limits = plain.limits
+        limits.connectionsPerClient = limits.connections / 8
+        limits.exempt = [try IPNetwork(parsing: "192.0.2.0/24")]
+        #expect(full.limits == limits)
+        #expect(full.trustedProxies == [try IPNetwork(parsing: "10.0.0.0/8")])
+        #expect(full.sites.first?.connections == .percent(75))
         #expect(full.log == plain.log)
         #expect(full.keyHolders.first?.inFlight == plain.keyHolders.first?.inFlight)
         #expect(full.keyHolders.first?.identityName == "home")
@@ -119,7 +125,7 @@ struct GoodFileTests {
             admin: localhost:0
             limits: {hello-bytes: 64KiB}
             """)
-        #expect(settings.listen == [SocketEndpoint(host: "::1", port: 0)])
+        #expect(settings.listen == [.init(SocketEndpoint(host: "::1", port: 0))])
         #expect(settings.identity == nil)
         #expect(settings.sites[0].domains.map(\.description) == ["*.a.test", "b.test"])
         #expect(settings.sites[0].location == SourceLocation(file: "/etc/l/edge.yaml", line: 4, column: 5))
@@ -128,6 +134,38 @@ struct GoodFileTests {
         #expect(relay.connect == .milliseconds(250))
         #expect(settings.limits.helloBytes == 65536)
         #expect(settings.admin?.endpoint.description == "localhost:0")
+    }
+
+    @Test("Listeners for balancers, and trusted proxies")
+    func balancers() throws {
+        let settings = try Self.edge(
+            """
+            role: edge
+            listen:
+              - 127.0.0.1:8443
+              - {address: "[::1]:8444", proxy-protocol-from: [10.0.0.0/8, "2001:db8::1"]}
+              - {address: 127.0.0.1:8445, proxy-protocol-from: 192.0.2.0/24, others: serve}
+            trusted-proxies: [192.0.2.7]
+            limits: {connections-per-client: 7, handshakes-per-client: 3, exempt: ["2001:db8::/48"], ipv6-prefix: 56}
+            sites:
+              - {domains: a.test, mode: relay, origin: resolve, connections: 25%}
+              - {domains: b.test, mode: relay, origin: resolve, connections: 300}
+            """)
+        #expect(
+            settings.listen == [
+                .init(SocketEndpoint(host: "127.0.0.1", port: 8443)),
+                .init(
+                    SocketEndpoint(host: "::1", port: 8444),
+                    proxyProtocolFrom: [try IPNetwork(parsing: "10.0.0.0/8"), try IPNetwork(parsing: "2001:db8::1")]),
+                .init(
+                    SocketEndpoint(host: "127.0.0.1", port: 8445),
+                    proxyProtocolFrom: [try IPNetwork(parsing: "192.0.2.0/24")], servesOthers: true),
+            ])
+        #expect(settings.limits.connectionsPerClient == 7 && settings.limits.handshakesPerClient == 3)
+        #expect(settings.limits.exempt == [try IPNetwork(parsing: "2001:db8::/48")])
+        #expect(settings.limits.ipv6Prefix == 56)
+        #expect(settings.sites.map(\.connections) == [.percent(25), .number(300)])
+        #expect(settings.trustedProxies == [try IPNetwork(parsing: "192.0.2.7/32")])
     }
 
     @Test("A key holder without grants works, with a warning; an audit dash is standard output")

@@ -27,6 +27,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
     private var context: ChannelHandlerContext?
     private var streams: [HTTP2StreamID: HTTP2Stream] = [:]
     private var lifecycle: HTTP2Lifecycle
+    private let place: ClientPlace?
     private var budget: WindowUpdateBudget
     private var provokedResets: ProvokedResets
     private var window: ReceiveWindow
@@ -49,12 +50,12 @@ final class HTTP2Connection: ChannelDuplexHandler {
     private static let announcement = HTTP2PingData(withInteger: 0x6c61_7463_6873_7472)
 
     init(_ connection: ProxyContext, client: OriginClient, coalescer: FrameCoalescer) {
+        self.place = connection.place
         self.site = connection.site
         self.limits = connection.site.limits
         self.client = client
         self.coalescer = coalescer
-        self.rules = RequestForwarding(
-            policy: connection.site.policy, serverName: connection.serverName, client: connection.clientNode)
+        self.rules = connection.site.rules(for: connection)
         self.log = AccessLog(connection)
         let limits = connection.site.limits
         self.lifecycle = HTTP2Lifecycle(
@@ -121,6 +122,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
         guard self.takesAnother() else { return self.refuse(id, .refusedStream, "unread-answers") }
         let admission = self.lifecycle.opened(id)
         if admission == .refuse { return self.refuse(id, .refusedStream, "too-many-streams") }
+        self.place?.works()
         self.budget.opened()
         let stream = HTTP2Stream(
             id, number: self.lifecycle.requests, on: self, limits: self.limits, requestEnded: payload.endStream)
@@ -222,7 +224,9 @@ final class HTTP2Connection: ChannelDuplexHandler {
     private func closed(_ id: HTTP2StreamID, outcome: String) {
         guard let stream = self.streams.removeValue(forKey: id) else { return }
         stream.closed(outcome)
-        self.take(self.lifecycle.ended(now: .now()))
+        let now = NIODeadline.now()
+        self.take(self.lifecycle.ended(now: now))
+        if self.streams.isEmpty { self.place?.rests(since: now) }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {

@@ -1,24 +1,30 @@
+import Admission
 import NIOCore
 import TLSWire
 
 extension EdgeLoop {
     /// Serves a client of a handoff site.
     func serveHandoff(_ handOver: HelloHandOver) {
-        let channel = handOver.channel
         guard let site = self.terminatedSites[handOver.site.name],
             let name = handOver.serverName ?? self.configuration.defaultSite
-        else { return channel.close(promise: nil) }
+        else { return handOver.channel.close(promise: nil) }
+        self.whenItsTurn(handOver, site) { self.handOff($0, name: name, site: site) }
+    }
+
+    private func handOff(_ handOver: HelloHandOver, name: ServerName, site: TerminatedSite) {
+        let channel = handOver.channel
         let handshake = HandoffHandshakeHandler(
             .init(
-                serverName: name, clientIP: channel.remoteAddress.flatMap(IPAddress.init)?.unmapped.bytes,
+                serverName: name, clientIP: handOver.client.address?.bytes,
                 pool: site.pool, applicationProtocols: site.configuration.applicationProtocols,
                 limits: self.helloLimits,
                 onSessionFault: { site.report.sessionFault($0, of: handOver) }),
             hello: handOver.hello)
         let supervisor = HandshakeSupervisor(
             timeout: self.configuration.limits.handshakeTimeout,
-            outcome: { site.report.record($0, of: handOver) },
+            outcome: { self.record($0, of: handOver, site) },
             established: { channel, applicationProtocol in
+                self.established(handOver)
                 try site.startHTTP(
                     on: channel, applicationProtocol: applicationProtocol, name: name, of: handOver,
                     logger: self.logger)

@@ -1,3 +1,4 @@
+public import Admission
 public import NIOCore
 public import TLSWire
 
@@ -11,6 +12,10 @@ public import TLSWire
 public struct HelloHandOver: Sendable {
     /// The connection's number, for log lines, if it has one.
     public var connection: UInt64?
+    /// Who the client is. The address of the channel may be a balancer's.
+    public var client: ClientAddress
+    /// The connection among the others of this edge, if they are counted.
+    var place: ClientPlace?
     /// The client's connection.
     public var channel: any Channel
     /// Where it goes.

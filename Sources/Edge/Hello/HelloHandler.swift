@@ -1,3 +1,5 @@
+public import Admission
+import Channels
 public import Logging
 public import Metrics
 public import NIOCore
@@ -9,6 +11,8 @@ import TLSWire
 /// What it refuses gets the right alert, or for plain HTTP a short response, and a close that lets the answer arrive; each
 /// refusal is one metric (`latchstring_edge_hello_rejected_total{reason}`) and one log line.
 ///
+/// Where balancers connect, their PROXY header comes before the hello, and may come in any split, or together with it.
+///
 /// - Peer's violation: everything that ``HelloRefusal`` names.
 /// - Silently dropped: bytes after a refusal, up to ``HelloLimits/lingerBytes``.
 /// - Our bug: none; events out of place are passed on.
@@ -16,6 +20,10 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
     public typealias InboundIn = ByteBuffer
 
     private enum Phase {
+        /// The listener is not for this client: it is refused as soon as there is a connection to close.
+        case unwanted
+        /// A balancer's PROXY header comes first; what there is of it.
+        case readingProxyHeader(ByteBuffer)
         /// Bytes go to the reader.
         case reading
         /// It began like a native hello: bytes go to that reader.
@@ -28,14 +36,17 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
     }
 
     private let connection: UInt64?
+    /// Who the client is; nil until the handler is added, unless the maker knew.
+    private var client: ClientAddress?
+    private let identified: (ClientAddress) -> HelloRefusal?
     private let table: SiteTable
     private let limits: HelloLimits
-    private let logger: Logger
+    private let reports: ReportLog
     private let metrics: any MetricsFactory
     private let handOver: (HelloHandOver) -> Void
     private let handOverNative: (NativeHandOver) -> Void
 
-    private var phase = Phase.reading
+    private var phase: Phase
     private var reader: ClientHelloReader
     private var hasBytes = false
     private var timer: Scheduled<Void>?
@@ -44,19 +55,45 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
     ///
     /// - Parameters:
     ///   - connection: The connection's number, for log lines.
+    ///   - client: Who is connected; by default what the channel says.
     ///   - handOver: Takes the connection over; called on the channel's event loop, at most once. See
     ///     ``HelloHandOver`` for what it must do.
     ///   - handOverNative: The same for a native hello; by default there are none to take over.
-    public init(
-        connection: UInt64? = nil, table: SiteTable, limits: HelloLimits, logger: Logger,
+    public convenience init(
+        connection: UInt64? = nil, client: ClientAddress? = nil, table: SiteTable, limits: HelloLimits, logger: Logger,
         metrics: any MetricsFactory = MetricsSystem.factory,
         handOver: @escaping (HelloHandOver) -> Void,
         handOverNative: @escaping (NativeHandOver) -> Void = { $0.channel.close(promise: nil) }
     ) {
+        self.init(
+            connection: connection, client: client, start: .hello, table: table, limits: limits,
+            reports: ReportLog(logger, clock: nil), metrics: metrics, identified: { _ in nil }, handOver: handOver,
+            handOverNative: handOverNative)
+    }
+
+    /// The same for a listener with a policy.
+    ///
+    /// - Parameters:
+    ///   - start: How the connection begins; what is refused gets no answer.
+    ///   - identified: Told who the client is once a PROXY header has been read; may refuse it.
+    init(
+        connection: UInt64?, client: ClientAddress?, start: ListenerPolicy.Start, table: SiteTable,
+        limits: HelloLimits, reports: ReportLog, metrics: any MetricsFactory = MetricsSystem.factory,
+        identified: @escaping (ClientAddress) -> HelloRefusal?,
+        handOver: @escaping (HelloHandOver) -> Void, handOverNative: @escaping (NativeHandOver) -> Void
+    ) {
         self.connection = connection
+        self.client = client
+        self.identified = identified
+        self.phase =
+            switch start {
+            case .hello: .reading
+            case .proxyHeader: .readingProxyHeader(ByteBuffer())
+            case .refused: .unwanted
+            }
         self.table = table
         self.limits = limits
-        self.logger = logger
+        self.reports = reports
         self.metrics = metrics
         self.handOver = handOver
         self.handOverNative = handOverNative
@@ -68,6 +105,9 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
         // a channel that is closed already.
         try? context.channel.syncOptions?.setOption(.autoRead, value: false)
         try? context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+        if self.client == nil {
+            self.client = ClientAddress(source: context.remoteAddress, destination: context.localAddress)
+        }
         if context.channel.isActive { self.start(context: context) }
     }
 
@@ -82,7 +122,8 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
     }
 
     private func start(context: ChannelHandlerContext) {
-        guard self.timer == nil else { return }
+        if case .unwanted = self.phase { return self.refuse(.notFromProxy, serverName: nil, context: context) }
+        guard self.timer == nil, !self.isDone else { return }
         self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.limits.timeout) {
             // A native client is told; a TLS client that says nothing gets nothing.
             if case .readingNative = self.phase {
@@ -97,6 +138,13 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
     public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !self.isDone else { return context.fireChannelRead(data) }
         let bytes = self.unwrapInboundIn(data)
+        if case .readingProxyHeader(let held) = self.phase {
+            return self.readProxyHeader(held, bytes, context: context)
+        }
+        self.take(bytes, context: context)
+    }
+
+    private func take(_ bytes: ByteBuffer, context: ChannelHandlerContext) {
         if !self.hasBytes, NativeHelloReader.recognises(bytes) { self.phase = .readingNative(NativeHelloReader()) }
         self.hasBytes = true
         if case .readingNative(let reader) = self.phase { return self.readNative(bytes, reader, context: context) }
@@ -125,7 +173,8 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
 
     public func channelReadComplete(context: ChannelHandlerContext) {
         switch self.phase {
-        case .reading, .readingNative: context.read()
+        case .unwanted: break
+        case .readingProxyHeader, .reading, .readingNative: context.read()
         case .routedNative(let handOver): self.finish(handOver, context: context)
         case .routed(let hello, let site): self.finish(hello, site, context: context)
         case .done: context.fireChannelReadComplete()
@@ -134,14 +183,16 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
 
     public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if self.isReading, let event = event as? ChannelEvent, event == .inputClosed {
-            self.refuse(self.hasBytes ? .truncated : .silent, serverName: nil, context: context)
+            self.refuse(self.hasBytes || self.isInProxyHeader ? .truncated : .silent, serverName: nil, context: context)
             return
         }
         context.fireUserInboundEventTriggered(event)
     }
 
     public func channelInactive(context: ChannelHandlerContext) {
-        if !self.isDone { self.refuse(self.hasBytes ? .truncated : .silent, serverName: nil, context: context) }
+        if !self.isDone {
+            self.refuse(self.hasBytes || self.isInProxyHeader ? .truncated : .silent, serverName: nil, context: context)
+        }
         context.fireChannelInactive()
     }
 
@@ -156,8 +207,8 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
 
     private var isReading: Bool {
         switch self.phase {
-        case .reading, .readingNative: true
-        case .routed, .routedNative, .done: false
+        case .readingProxyHeader, .reading, .readingNative: true
+        case .unwanted, .routed, .routedNative, .done: false
         }
     }
 
@@ -165,7 +216,7 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
         self.phase = .done
         self.timer?.cancel()
         refusal.report(
-            connection: self.connection, client: context.remoteAddress, serverName: serverName, logger: self.logger,
+            connection: self.connection, client: self.client?.source, serverName: serverName, reports: self.reports,
             metrics: self.metrics)
         _ = self.reader.takeReceivedBytes()
         if let answer = refusal.answer, context.channel.isActive {
@@ -173,6 +224,34 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
         } else {
             context.close(promise: nil)
         }
+    }
+
+    // MARK: PROXY header
+
+    private func readProxyHeader(_ held: ByteBuffer, _ bytes: ByteBuffer, context: ChannelHandlerContext) {
+        var held = held
+        held.writeImmutableBuffer(bytes)
+        do throws(ProxyHeaderError) {
+            guard let outcome = try ProxyHeaderReader.read(&held) else {
+                self.phase = .readingProxyHeader(held)
+                return
+            }
+            if case .proxied(let header) = outcome, let client = self.client {
+                self.client = client.replaced(by: header)
+            }
+            self.phase = .reading
+            if let client = self.client, let refusal = self.identified(client) {
+                return self.refuse(refusal, serverName: nil, context: context)
+            }
+        } catch {
+            return self.refuse(.badProxyHeader(error), serverName: nil, context: context)
+        }
+        // A balancer's own connection may end here.
+        if held.readableBytes > 0 { self.take(held, context: context) }
+    }
+
+    private var isInProxyHeader: Bool {
+        if case .readingProxyHeader(let held) = self.phase { held.readableBytes > 0 } else { false }
     }
 
     // MARK: Native
@@ -193,7 +272,8 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
             }
             self.phase = .routedNative(
                 NativeHandOver(
-                    connection: self.connection, channel: context.channel, site: site, hello: hello,
+                    connection: self.connection, client: self.client ?? ClientAddress(), channel: context.channel,
+                    site: site, hello: hello,
                     receivedBytes: reader.receivedBytes))
         } catch {
             self.refuse(.unreadableNative(error), serverName: nil, context: context)
@@ -212,8 +292,8 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
             try? context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: false)
         }
         let handOver = HelloHandOver(
-            connection: self.connection, channel: context.channel, site: site, hello: hello,
-            serverName: hello.serverName,
+            connection: self.connection, client: self.client ?? ClientAddress(), channel: context.channel, site: site,
+            hello: hello, serverName: hello.serverName,
             receivedBytes: self.reader.takeReceivedBytes())
         context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
         self.handOver(handOver)

@@ -1,3 +1,5 @@
+import Admission
+import Channels
 import Logging
 import Metrics
 import NIOCore
@@ -14,6 +16,12 @@ enum HelloRefusal: Equatable, Sendable {
     case unreadableNative(NativeError)
     /// The site does not serve the native handshake.
     case nativeNotServed
+    /// The listener is for balancers, and this is none of them.
+    case notFromProxy
+    /// A balancer's connection that does not begin with a PROXY header.
+    case badProxyHeader(ProxyHeaderError)
+    /// The client that a balancer names has too many connections, or all have.
+    case crowded(ClientConnections.Refusal)
     /// The ClientHello did not arrive in time.
     case timeout
     /// The client closed, or its connection broke, in the middle of the ClientHello.
@@ -28,6 +36,9 @@ enum HelloRefusal: Equatable, Sendable {
         case .unroutable(let rejection, _): rejection.rawValue
         case .unreadableNative(let error): "native: \(error.reason)"
         case .nativeNotServed: "native: not served"
+        case .notFromProxy: "not from a trusted proxy"
+        case .badProxyHeader: "PROXY header"
+        case .crowded: "too many connections"
         case .timeout: "timeout"
         case .truncated: "truncated"
         case .silent: "silent"
@@ -38,7 +49,9 @@ enum HelloRefusal: Equatable, Sendable {
         switch self {
         case .unreadable(let rejection): rejection.alert
         case .unroutable(_, let alert): alert
-        case .unreadableNative, .nativeNotServed, .timeout, .truncated, .silent: nil
+        case .unreadableNative, .nativeNotServed, .notFromProxy, .badProxyHeader, .crowded, .timeout, .truncated,
+            .silent:
+            nil
         }
     }
 
@@ -50,7 +63,7 @@ enum HelloRefusal: Equatable, Sendable {
         case .unreadableNative(let error): error.alert?.record ?? ByteBuffer()
         case .nativeNotServed: NativeAlert.notAllowed.record
         case .unreadable, .unroutable: self.alert.map { Alert($0).record() } ?? ByteBuffer()
-        case .timeout, .truncated, .silent: nil
+        case .notFromProxy, .badProxyHeader, .crowded, .timeout, .truncated, .silent: nil
         }
     }
 
@@ -69,7 +82,7 @@ enum HelloRefusal: Equatable, Sendable {
 
     /// One metric, one log line.
     func report(
-        connection: UInt64?, client: SocketAddress?, serverName: ServerName?, logger: Logger,
+        connection: UInt64?, client: SocketAddress?, serverName: ServerName?, reports: ReportLog,
         metrics: any MetricsFactory
     ) {
         Counter(
@@ -77,14 +90,15 @@ enum HelloRefusal: Equatable, Sendable {
         ).increment()
         // Connections without a byte come from health checks, all the time.
         let level: Logger.Level = self == .silent ? .debug : .info
-        logger.log(
-            level: level, "client hello refused",
-            metadata: {
+        reports.write(
+            level, "client hello refused",
+            {
                 var metadata: Logger.Metadata = ["reason": "\(self.reason)", "client": "\(PeerText(client))"]
                 if let connection { metadata["connection"] = "\(connection)" }
                 if let serverName { metadata["site"] = "\(serverName)" }
                 if let alert { metadata["alert"] = "\(alert.name)" }
                 if case .unreadableNative(let error) = self { metadata["error"] = "\(error)" }
+                if case .badProxyHeader(let error) = self { metadata["error"] = "\(error)" }
                 if case .unreadable(.malformed(let error)) = self { metadata["error"] = "\(error)" }
                 return metadata
             }())

@@ -1,3 +1,4 @@
+import Admission
 import NIOCore
 import NIOSSL
 import TLSWire
@@ -9,14 +10,27 @@ extension EdgeLoop {
             let name = handOver.serverName ?? self.configuration.defaultSite,
             let domain = self.keylessDomains.value(for: name)
         else { return handOver.channel.close(promise: nil) }
-        if let certificate = domain.current {
-            return self.shakeHands(handOver, name: name, site: site, domain: domain, certificate: certificate)
+        // A client that may resume needs no signature then; whether it does shows when the TLS library asks for one.
+        if handOver.hello.offersPreSharedKey {
+            return self.withCertificate(handOver, name: name, site: site, domain: domain, hasTurn: false)
         }
-        domain.certificate().assumeIsolated().whenComplete { result in
-            guard handOver.channel.isActive else { return }
+        self.whenItsTurn(handOver, site) {
+            self.withCertificate($0, name: name, site: site, domain: domain, hasTurn: true)
+        }
+    }
+
+    private func withCertificate(
+        _ handOver: HelloHandOver, name: ServerName, site: TerminatedSite, domain: KeylessDomain, hasTurn: Bool
+    ) {
+        if let certificate = domain.current {
+            return self.shakeHands(
+                handOver, name: name, site: site, domain: domain, certificate: certificate, hasTurn: hasTurn)
+        }
+        self.wait(for: domain.certificate(), handOver) { result, handOver in
             switch result {
             case .success(let certificate):
-                self.shakeHands(handOver, name: name, site: site, domain: domain, certificate: certificate)
+                self.shakeHands(
+                    handOver, name: name, site: site, domain: domain, certificate: certificate, hasTurn: hasTurn)
             case .failure(let error):
                 site.report.failed(error, of: handOver)
                 LingeringCloseHandler.begin(
@@ -27,17 +41,19 @@ extension EdgeLoop {
 
     private func shakeHands(
         _ handOver: HelloHandOver, name: ServerName, site: TerminatedSite, domain: KeylessDomain,
-        certificate: SiteCertificate
+        certificate: SiteCertificate, hasTurn: Bool
     ) {
         let channel = handOver.channel
         let handshake = KeylessHandshake(
-            serverName: name, clientIP: channel.remoteAddress.flatMap(IPAddress.init)?.unmapped.bytes,
+            serverName: name, clientIP: handOver.client.address?.bytes,
             pool: domain.pool,
+            turn: { hasTurn ? .pass : self.enterGate(handOver, site) },
             onOutdated: { self.onOutdated(domain.pattern) })
         let session = HandshakeSupervisor(
             timeout: self.configuration.limits.handshakeTimeout,
-            outcome: { site.report.record($0, of: handOver) },
+            outcome: { self.record($0, of: handOver, site) },
             established: { channel, applicationProtocol in
+                self.established(handOver)
                 try site.startHTTP(
                     on: channel, applicationProtocol: applicationProtocol, name: name, of: handOver,
                     logger: self.logger)

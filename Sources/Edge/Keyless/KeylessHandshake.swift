@@ -15,14 +15,20 @@ final class KeylessHandshake: ChannelInboundHandler, RemovableChannelHandler {
     private let serverName: ServerName
     private let clientIP: [UInt8]?
     private let pool: KeyHolderPool
+    /// Whether the key holder may be asked now.
+    private let turn: () -> HandshakeGate.Entry
     /// Called when the key holder no longer has the certificate that was shown, so that it is fetched anew.
     private let onOutdated: () -> Void
     private var context: ChannelHandlerContext?
 
-    init(serverName: ServerName, clientIP: [UInt8]?, pool: KeyHolderPool, onOutdated: @escaping () -> Void) {
+    init(
+        serverName: ServerName, clientIP: [UInt8]?, pool: KeyHolderPool, turn: @escaping () -> HandshakeGate.Entry,
+        onOutdated: @escaping () -> Void
+    ) {
         self.serverName = serverName
         self.clientIP = clientIP
         self.pool = pool
+        self.turn = turn
         self.onOutdated = onOutdated
     }
 
@@ -30,6 +36,31 @@ final class KeylessHandshake: ChannelInboundHandler, RemovableChannelHandler {
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
     func sign(_ request: RemotePrivateKey.Request, ski: [UInt8]) -> EventLoopFuture<ByteBuffer> {
+        switch self.turn() {
+        case .pass: return self.signNow(request, ski: ski)
+        case .refused(let refusal):
+            self.sendAlert(.internalError)
+            return self.pool.eventLoop.makeFailedFuture(refusal)
+        case .wait(_, let turn): return self.sign(request, ski: ski, at: turn)
+        }
+    }
+
+    private func sign(
+        _ request: RemotePrivateKey.Request, ski: [UInt8], at turn: EventLoopFuture<Void>
+    ) -> EventLoopFuture<ByteBuffer> {
+        let promise = self.pool.eventLoop.makePromise(of: ByteBuffer.self)
+        turn.assumeIsolated().whenComplete { result in
+            switch result {
+            case .success: self.signNow(request, ski: ski).cascade(to: promise)
+            case .failure(let error):
+                self.sendAlert(.internalError)
+                promise.fail(error)
+            }
+        }
+        return promise.futureResult
+    }
+
+    private func signNow(_ request: RemotePrivateKey.Request, ski: [UInt8]) -> EventLoopFuture<ByteBuffer> {
         let answer: EventLoopFuture<ByteBuffer>
         switch request {
         case .tls13(let request):

@@ -1,55 +1,75 @@
-import NIOCore
+import Admission
 
-/// How many connections to key holders may be under way at once, in all and for the clients of one network. Pure.
+/// How many connections to key holders may be under way at once, in all and for the clients of one network; those for
+/// which there is no room wait, and the networks take turns. Pure.
 ///
 /// Each costs the key holder a TLS handshake, before anything is known of the client but its hello: without a bound, whoever
 /// sends hellos spends the key holder's time.
 ///
 /// Our bug: an end without a beginning; ignored.
 struct DialBound {
+    enum Entry: Equatable {
+        case begin
+        case wait
+        /// It waits in the place of this one.
+        case waitInPlaceOf(UInt64)
+        case refused
+    }
+
     private let total: Int
     private let perNetwork: Int
     private(set) var underWay = 0
     private var networks: [ClientNetwork: Int] = [:]
+    private var line: FairLine<UInt64>
 
-    init(total: Int, perNetwork: Int) {
+    init(total: Int, perNetwork: Int, waiting: Int = 256) {
         self.total = total
         self.perNetwork = perNetwork
+        // Each of them keeps its own time.
+        self.line = FairLine(capacity: waiting, patience: .max / 2)
     }
 
-    mutating func begin(_ network: ClientNetwork) -> Bool {
-        let count: Int = self.networks[network] ?? 0
-        guard self.underWay < self.total, count < self.perNetwork else { return false }
-        self.underWay += 1
-        self.networks[network] = count + 1
-        return true
+    mutating func enter(_ id: UInt64, from network: ClientNetwork) -> Entry {
+        if self.hasRoom(for: network) {
+            self.count(network)
+            return .begin
+        }
+        switch self.line.join(id, from: network, now: 0) {
+        case .waiting: return .wait
+        case .inPlaceOf(let other): return .waitInPlaceOf(other)
+        case .full: return .refused
+        }
     }
 
-    mutating func end(_ network: ClientNetwork) {
-        guard let count = self.networks[network] else { return }
+    /// One that waits is gone.
+    mutating func leave(_ id: UInt64) { self.line.leave(id) }
+
+    /// A connection is there, or failed.
+    ///
+    /// - Returns: who may begin in its place.
+    mutating func end(_ network: ClientNetwork) -> UInt64? {
+        guard let count = self.networks[network] else { return nil }
         self.underWay -= 1
         self.networks[network] = count > 1 ? count - 1 : nil
-    }
-}
-
-/// Where a client comes from, as coarse as one sender can often choose: 24 bits of an IPv4 address, or 64 of an IPv6 address.
-struct ClientNetwork: Hashable, Sendable {
-    /// 3 or 8 bytes; none for what has no IP address.
-    private let bytes: [UInt8]
-
-    init(_ address: SocketAddress?) {
-        switch address {
-        case .v4(let address):
-            // sockaddr_in: the address stands behind family and port.
-            self.bytes = withUnsafeBytes(of: address.address) { Array($0[4..<7]) }
-        case .v6(let address):
-            // sockaddr_in6: behind family, port and flow.
-            let all: [UInt8] = withUnsafeBytes(of: address.address) { Array($0[8..<24]) }
-            // ::ffff:0:0/96, RFC 4291 section 2.5.5.2: IPv4 at a listener for both.
-            let mapped: [UInt8] = [UInt8](repeating: 0, count: 10) + [0xFF, 0xFF]
-            self.bytes = all.starts(with: mapped) ? Array(all[12..<15]) : Array(all.prefix(8))
-        case .unixDomainSocket, nil:
-            self.bytes = []
+        guard self.underWay < self.total else { return nil }
+        var next: ClientNetwork?
+        let networks = self.networks
+        let perNetwork = self.perNetwork
+        let id = self.line.next { candidate in
+            guard networks[candidate] ?? 0 < perNetwork else { return false }
+            next = candidate
+            return true
         }
+        if let next { self.count(next) }
+        return id
+    }
+
+    private func hasRoom(for network: ClientNetwork) -> Bool {
+        self.underWay < self.total && self.networks[network] ?? 0 < self.perNetwork
+    }
+
+    private mutating func count(_ network: ClientNetwork) {
+        self.underWay += 1
+        self.networks[network, default: 0] += 1
     }
 }

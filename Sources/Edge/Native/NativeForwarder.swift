@@ -1,3 +1,5 @@
+import Admission
+import Channels
 import Logging
 import Metrics
 import NIOCore
@@ -14,24 +16,38 @@ final class NativeForwarder {
 
     let eventLoop: any EventLoop
     let helloLimits: HelloLimits
-    let logger: Logger
+    let reports: ReportLog
     let metrics = NativeMetrics()
     let tls: NIOSSLContext?
     private let holders: [String: Holder]
     /// Which address of a key holder comes first for the next client.
     private var turn = 0
+    private let clients: ClientConnections
+    private let gate: HandshakeGate
     /// Connections to key holders under way.
     private var dials = DialBound(total: 64, perNetwork: 8)
+    /// Who waits for one, by number.
+    private var waiting: [UInt64: () -> Void] = [:]
+    private var refusing: [UInt64: () -> Void] = [:]
+    private var nextDial: UInt64 = 0
+
+    /// How long a client waits for its turn.
+    static let patience = TimeAmount.seconds(3)
 
     /// For finding a key holder that answers, all addresses together.
     static let dialTimeout = TimeAmount.seconds(5)
     static let idleTimeout = TimeAmount.minutes(5)
     static let lifetime = TimeAmount.hours(24)
 
-    init(eventLoop: any EventLoop, configuration: EdgeConfiguration, tls: NIOSSLContext?, logger: Logger) {
+    init(
+        eventLoop: any EventLoop, configuration: EdgeConfiguration, tls: NIOSSLContext?,
+        resources: EdgeResources
+    ) {
         self.eventLoop = eventLoop
         self.helloLimits = configuration.helloLimits
-        self.logger = logger
+        self.reports = resources.reports
+        self.clients = resources.clients
+        self.gate = resources.gate
         self.tls = tls
         var holders: [String: Holder] = [:]
         for (name, addresses) in configuration.nativeAddresses {
@@ -47,11 +63,64 @@ final class NativeForwarder {
         NativeForwarding(handOver: handOver, holder: holder.map(self.turned), forwarder: self).begin()
     }
 
-    /// A client wants a connection to its key holder. False: it must come again later. What is true ends with
-    /// ``dialEnded(for:)``.
-    func beginDial(for client: SocketAddress?) -> Bool { self.dials.begin(ClientNetwork(client)) }
+    /// Turns a client away for which there is no connection.
+    func refuse(_ handOver: NativeHandOver) {
+        NativeForwarding(handOver: handOver, holder: nil, forwarder: self).refuse()
+    }
 
-    func dialEnded(for client: SocketAddress?) { self.dials.end(ClientNetwork(client)) }
+    /// Whether the client's network may have one more handshake.
+    func mayBegin(_ client: ClientAddress) -> Bool {
+        self.gate.mayBegin(self.clients.network(of: client), now: .now())
+    }
+
+    /// A client's connection to a key holder that waits for its turn, or is under way.
+    struct Dial {
+        fileprivate let id: UInt64
+        fileprivate let network: ClientNetwork
+    }
+
+    func makeDial(for client: ClientAddress) -> Dial {
+        self.nextDial += 1
+        return Dial(
+            id: self.nextDial, network: self.clients.network(of: client) ?? ClientNetwork(nil as IPAddress?))
+    }
+
+    /// A client wants a connection to its key holder: `begin` is called when it may have one, now or in its turn, or
+    /// `refused`. It ends with ``dialEnded(_:)``, or ``leave(_:)`` before it has begun.
+    func enter(_ dial: Dial, begin: @escaping () -> Void, refused: @escaping () -> Void) {
+        switch self.dials.enter(dial.id, from: dial.network) {
+        case .begin: begin()
+        case .refused: refused()
+        case .wait: self.wait(dial, begin, refused)
+        case .waitInPlaceOf(let other):
+            self.wait(dial, begin, refused)
+            self.waiting[other] = nil
+            self.refusing.removeValue(forKey: other)?()
+        }
+    }
+
+    private func wait(_ dial: Dial, _ begin: @escaping () -> Void, _ refused: @escaping () -> Void) {
+        self.waiting[dial.id] = begin
+        self.refusing[dial.id] = refused
+        self.eventLoop.assumeIsolated().scheduleTask(in: Self.patience) {
+            guard let refused = self.refusing[dial.id] else { return }
+            self.leave(dial)
+            refused()
+        }
+    }
+
+    /// The client is gone before its turn.
+    func leave(_ dial: Dial) {
+        self.dials.leave(dial.id)
+        self.waiting[dial.id] = nil
+        self.refusing[dial.id] = nil
+    }
+
+    func dialEnded(_ dial: Dial) {
+        guard let next = self.dials.end(dial.network) else { return }
+        self.refusing[next] = nil
+        self.waiting.removeValue(forKey: next)?()
+    }
 
     /// The same with the addresses in the next order.
     private func turned(_ holder: Holder) -> Holder {

@@ -1,5 +1,8 @@
+import Admission
+import Channels
 import Logging
 import NIOCore
+import NIOSSL
 import NativeHandshake
 import TLSWire
 
@@ -8,6 +11,8 @@ import TLSWire
 /// The edge forwards handshake and stream alike, by the same handlers as `relay` mode, and keeps no key of either.
 final class NativeForwarding: RelayParty {
     private enum Phase {
+        /// For its turn.
+        case waiting
         case connecting(NativeDialer)
         case relaying(RelayHandler)
         case ended
@@ -21,8 +26,7 @@ final class NativeForwarding: RelayParty {
     private var machine = RelayMachine()
     private var originBroke = false
     private var isDialing = false
-    /// Whom the dial is counted for: a channel that is closed knows its address no more.
-    private var dialingFor: SocketAddress?
+    private var turn: NativeForwarder.Dial?
     private var limits: RelayLimits
     private var timer: Scheduled<Void>?
 
@@ -50,13 +54,34 @@ final class NativeForwarding: RelayParty {
         guard let holder = self.holder, let tls = self.forwarder.tls else {
             return self.failed("no key holder", "the key holder has no address for native connections")
         }
-        let address: SocketAddress? = self.clientChannel.remoteAddress
-        guard self.forwarder.beginDial(for: address) else {
-            return self.failed("busy", "too many connections to key holders are under way", .busy)
+        guard self.forwarder.mayBegin(self.handOver.client) else {
+            return self.failed("client rate", "more handshakes than limits.handshakes-per-client allows", .busy)
         }
+        self.phase = .waiting
+        let turn = self.forwarder.makeDial(for: self.handOver.client)
+        self.turn = turn
+        self.forwarder.enter(turn) {
+            self.dial(holder, tls)
+        } refused: {
+            self.failed("busy", "too many connections to key holders are under way", .busy)
+        }
+    }
+
+    /// Turns the client away.
+    func refuse() {
+        let client = RelayHandler(side: .client, session: self)
+        do {
+            try self.clientChannel.pipeline.syncOperations.addHandler(client)
+        } catch {
+            return self.clientChannel.close(promise: nil)
+        }
+        self.client = client
+        self.failed("busy", "the site has too many connections", .busy)
+    }
+
+    private func dial(_ holder: NativeForwarder.Holder, _ tls: NIOSSLContext) {
         let dialer = NativeDialer(holder, tls: tls, on: self.clientChannel.eventLoop)
         self.phase = .connecting(dialer)
-        self.dialingFor = address
         self.isDialing = true
         dialer.dial { result in
             self.dialEnded()
@@ -79,10 +104,8 @@ final class NativeForwarding: RelayParty {
         }
         self.phase = .relaying(origin)
         self.forwarder.metrics.began()
-        self.forwarder.logger.debug("native connection forwarded", metadata: self.metadata)
-        let header = ProxyHeader(
-            source: self.clientChannel.remoteAddress, destination: self.clientChannel.localAddress)
-        if let header = header.encoded(.v2) { channel.write(header, promise: nil) }
+        self.forwarder.reports.logger.debug("native connection forwarded", metadata: self.metadata)
+        if let header = self.handOver.client.proxyHeader.encoded(.v2) { channel.write(header, promise: nil) }
         channel.writeAndFlush(self.handOver.receivedBytes, promise: nil)
         self.limits.active(now: .now())
         self.scheduleCheck()
@@ -93,7 +116,7 @@ final class NativeForwarding: RelayParty {
     private func dialEnded() {
         guard self.isDialing else { return }
         self.isDialing = false
-        self.forwarder.dialEnded(for: self.dialingFor)
+        if let turn = self.turn { self.forwarder.dialEnded(turn) }
     }
 
     private func failed(_ reason: String, _ detail: String, _ alert: NativeAlert = .unavailable) {
@@ -104,7 +127,7 @@ final class NativeForwarding: RelayParty {
         var metadata: Logger.Metadata = self.metadata
         metadata["reason"] = "\(reason)"
         metadata["error"] = "\(detail)"
-        self.forwarder.logger.warning("native connection not forwarded", metadata: metadata)
+        self.forwarder.reports.write(.warning, "native connection not forwarded", metadata)
         client.abandon()
         LingeringCloseHandler.begin(
             on: self.clientChannel, sending: alert.record, limits: self.forwarder.helloLimits)
@@ -113,7 +136,7 @@ final class NativeForwarding: RelayParty {
     private var metadata: Logger.Metadata {
         var metadata: Logger.Metadata = [
             "site": "\(self.handOver.hello.serverName)", "mode": "native",
-            "client": "\(PeerText(self.clientChannel.remoteAddress))",
+            "client": "\(PeerText(self.handOver.client.source))",
         ]
         if let connection = self.handOver.connection { metadata["connection"] = "\(connection)" }
         if let keyHolder = self.handOver.site.native { metadata["keyholder"] = "\(keyHolder)" }
@@ -123,7 +146,9 @@ final class NativeForwarding: RelayParty {
     // MARK: Forwarding, as the handlers tell it
 
     func active() {
-        self.limits.active(now: .now())
+        let now = NIODeadline.now()
+        self.limits.active(now: now)
+        self.handOver.place?.rests(since: now)
     }
 
     func inputEnded(_ side: RelaySide) {
@@ -141,6 +166,10 @@ final class NativeForwarding: RelayParty {
 
     func closed(_ side: RelaySide) {
         switch self.phase {
+        case .waiting:
+            if let turn = self.turn { self.forwarder.leave(turn) }
+            self.client = nil
+            self.phase = .ended
         case .connecting(let dialer):
             dialer.cancel()
             self.dialEnded()
@@ -199,7 +228,7 @@ final class NativeForwarding: RelayParty {
         self.timer = nil
         let fromClient: Int = client.bytesReceived + self.handOver.receivedBytes.readableBytes
         self.forwarder.metrics.ended(fromClient: fromClient, fromOrigin: origin.bytesReceived)
-        self.forwarder.logger.debug(
+        self.forwarder.reports.logger.debug(
             "native connection ended",
             metadata: self.metadata.merging([
                 "bytes_from_client": "\(fromClient)", "bytes_from_origin": "\(origin.bytesReceived)",

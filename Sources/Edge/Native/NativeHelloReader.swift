@@ -1,3 +1,4 @@
+public import Admission
 public import NIOCore
 public import NativeHandshake
 
@@ -6,6 +7,10 @@ public import NativeHandshake
 public struct NativeHandOver: Sendable {
     /// The connection's number, for log lines, if it has one.
     public var connection: UInt64?
+    /// Who the client is. The address of the channel may be a balancer's.
+    public var client: ClientAddress
+    /// The connection among the others of this edge, if they are counted.
+    var place: ClientPlace?
     public var channel: any Channel
     public var site: Site
     public var hello: NativeHello

@@ -54,8 +54,7 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
         self.connection = connection
         self.site = connection.site
         self.client = client
-        self.rules = RequestForwarding(
-            policy: connection.site.policy, serverName: connection.serverName, client: connection.clientNode)
+        self.rules = connection.site.rules(for: connection)
         self.log = AccessLog(connection)
     }
 
@@ -105,7 +104,7 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
             exchange.clientEnd(trailers)
             self.rearm()
         case (.skipping, .end):
-            self.turn = .waiting
+            self.rest()
             self.rearm()
         default:
             break
@@ -119,6 +118,7 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
         case .forward(let request):
             let exchange = ProxyExchange(request, stream: self, site: self.site, now: now)
             self.turn = .exchanging(exchange)
+            self.connection.place?.works()
             // Before it begins: an answer may come at once.
             if request.body == .none {
                 self.endIsDue = true
@@ -131,6 +131,11 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
         case .refuse(let refusal):
             self.answer(LocalResponse(refusal), to: head, persists: head.isKeepAlive && !refusal.spoilsConnection)
         }
+    }
+
+    private func rest() {
+        self.turn = .waiting
+        self.connection.place?.rests(since: .now())
     }
 
     var isLastRequest: Bool { self.isDraining || self.requests >= self.site.limits.requestsPerConnection }
@@ -222,7 +227,7 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
         if persists, exchange.isRequestComplete {
             self.send(.end(trailers))
             self.flush()
-            self.turn = .waiting
+            self.rest()
             self.rearm()
             self.takeHeld()
             self.readHeldBack()
@@ -240,7 +245,7 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
         if persists {
             self.send(.end(nil))
             self.flush()
-            self.turn = .waiting
+            self.rest()
             self.rearm()
             self.takeHeld()
             self.readHeldBack()

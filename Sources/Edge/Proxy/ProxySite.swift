@@ -1,6 +1,7 @@
+public import Admission
 public import CacheStorage
 import HTTPCaching
-public import HTTPForwarding
+import HTTPForwarding
 public import Logging
 public import Metrics
 public import NIOCore
@@ -17,6 +18,7 @@ public final class ProxySite: Sendable {
     /// The level of the line written for each request; `nil`: none.
     public let accessLogLevel: Logger.Level?
     let policy: ForwardingPolicy
+    private let trustedProxies: [IPNetwork]
     let responses: ResponseForwarding
     let origins: OriginClients
     let metrics: ProxyMetrics
@@ -27,7 +29,7 @@ public final class ProxySite: Sendable {
     ///   - domains: a request for another host gets 421.
     ///   - namesOfOtherSites: names under this site's wildcards that other sites listed exactly; 421 as well.
     ///   - edgeName: what this edge calls itself in `Via`: 1...64 token characters.
-    ///   - clientClaims: what becomes of `Forwarded` and `X-Forwarded-*` from clients.
+    ///   - trustedProxies: whose `Forwarded` and `X-Forwarded-*` are added to; those of others are replaced.
     ///   - cache: what is stored; nil: nothing.
     ///   - store: where; shared by the edge's sites.
     ///   - clock: milliseconds since 1970 UTC, for the caching rules.
@@ -36,7 +38,7 @@ public final class ProxySite: Sendable {
     public init(
         name: String, domains: [ServerNamePattern], namesOfOtherSites: Set<ServerName> = [], edgeName: String,
         origin: OriginConfiguration, limits: ProxyLimits = ProxyLimits(),
-        clientClaims: ForwardingPolicy.ClientClaims = .replace,
+        trustedProxies: [IPNetwork] = [],
         scheme: String = "https", accessLogLevel: Logger.Level? = .debug,
         cache: SiteCacheConfiguration? = nil, store: ResponseStore? = nil,
         clock: (@Sendable () -> Int64)? = nil, logger: Logger = Logger(label: "edge"), group: any EventLoopGroup,
@@ -45,9 +47,10 @@ public final class ProxySite: Sendable {
         self.name = name
         self.limits = limits
         self.accessLogLevel = accessLogLevel
+        self.trustedProxies = trustedProxies
         self.policy = ForwardingPolicy(
             domains: domains, namesOfOtherSites: namesOfOtherSites, pseudonym: edgeName, scheme: scheme,
-            clientClaims: clientClaims, maximumTargetBytes: limits.maximumTargetBytes)
+            maximumTargetBytes: limits.maximumTargetBytes)
         self.responses = ResponseForwarding(pseudonym: edgeName)
         self.origins = try OriginClients(configuration: origin, group: group)
         self.metrics = ProxyMetrics(site: name, factory: metrics)
@@ -60,6 +63,17 @@ public final class ProxySite: Sendable {
         } else {
             self.cache = nil
         }
+    }
+
+    /// The rules for the requests of one connection.
+    func rules(for connection: ProxyContext) -> RequestForwarding {
+        var policy = self.policy
+        if !self.trustedProxies.isEmpty, let address = connection.clientAddress.flatMap(IPAddress.init),
+            self.trustedProxies.contain(address)
+        {
+            policy.clientClaims = .append
+        }
+        return RequestForwarding(policy: policy, serverName: connection.serverName, client: connection.clientNode)
     }
 
     /// Closes idle connections to the origin and keeps none from now on. Requests under way go on.
@@ -77,6 +91,8 @@ public struct ProxyContext: Sendable {
     /// The number of the connection, for log lines.
     public var connection: UInt64?
     public var logger: Logger
+    /// Told when the connection works, and when it rests.
+    var place: ClientPlace?
 
     public init(
         site: ProxySite, serverName: ServerName, clientAddress: SocketAddress?, connection: UInt64? = nil,

@@ -1,3 +1,5 @@
+public import Admission
+
 /// Why the edge does not connect to an address that DNS gave it. The raw value is for log lines.
 public enum AddressRefusal: String, Error, Sendable, CaseIterable {
     case unspecified

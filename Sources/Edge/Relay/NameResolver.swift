@@ -1,3 +1,4 @@
+public import Admission
 import Dispatch
 public import NIOCore
 import NIOPosix

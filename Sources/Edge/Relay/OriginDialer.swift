@@ -1,3 +1,4 @@
+import Admission
 import NIOCore
 import NIOPosix
 import TLSWire

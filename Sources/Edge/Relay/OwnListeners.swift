@@ -1,3 +1,4 @@
+public import Admission
 public import NIOCore
 
 /// The addresses that this edge itself listens on, so that it never relays to itself in a circle.

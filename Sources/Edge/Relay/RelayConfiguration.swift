@@ -1,3 +1,4 @@
+public import Admission
 public import NIOCore
 
 /// How a site in `relay` mode is served.
@@ -33,14 +34,4 @@ public enum RelayOrigin: Sendable, Equatable {
     /// To the requested name as DNS resolves it, at the first of these ports; no other port is ever tried.
     /// Addresses that are not public are refused unless `allowPrivate` is set, see ``AddressPolicy``.
     case resolve(ports: [UInt16], allowPrivate: Bool)
-}
-
-/// The PROXY protocol header in front of a relayed connection's bytes.
-public enum ProxyProtocolVersion: String, Sendable, CaseIterable {
-    /// No header.
-    case none
-    /// The text header.
-    case v1
-    /// The binary header.
-    case v2
 }

@@ -1,3 +1,5 @@
+import Admission
+import Channels
 public import Logging
 public import Metrics
 public import NIOCore
@@ -11,7 +13,7 @@ import Synchronization
 public final class RelayConnector: Sendable {
     /// Bounds for closing refused clients, as for those refused at their hello.
     let helloLimits: HelloLimits
-    let logger: Logger
+    let reports: ReportLog
     let metrics: RelayMetrics
     /// For names in the configuration.
     private let configuredNames: NameResolver
@@ -25,12 +27,19 @@ public final class RelayConnector: Sendable {
     /// - Parameters:
     ///   - limits: For closing clients that could not be connected.
     ///   - lookup: How names are resolved; the system's resolver by default.
-    public init(
+    public convenience init(
         limits: HelloLimits, logger: Logger, metrics: any MetricsFactory = MetricsSystem.factory,
         lookup: @escaping NameResolver.Lookup = NameResolver.systemLookup
     ) {
+        self.init(limits: limits, reports: ReportLog(logger, clock: nil), metrics: metrics, lookup: lookup)
+    }
+
+    init(
+        limits: HelloLimits, reports: ReportLog, metrics: any MetricsFactory = MetricsSystem.factory,
+        lookup: @escaping NameResolver.Lookup = NameResolver.systemLookup
+    ) {
         self.helloLimits = limits
-        self.logger = logger
+        self.reports = reports
         self.metrics = RelayMetrics(factory: metrics)
         self.configuredNames = NameResolver(lookup: lookup)
         self.requestedNames = NameResolver(lookup: lookup)

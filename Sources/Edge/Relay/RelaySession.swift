@@ -1,3 +1,5 @@
+import Admission
+import Channels
 import Logging
 import NIOCore
 import TLSWire
@@ -64,9 +66,9 @@ final class RelaySession: RelayParty {
         }
         self.phase = .relaying(origin)
         self.connector.metrics.began()
-        let header = ProxyHeader(
-            source: self.clientChannel.remoteAddress, destination: self.clientChannel.localAddress)
-        if let header = header.encoded(self.configuration.proxyProtocol) { channel.write(header, promise: nil) }
+        if let header = self.handOver.client.proxyHeader.encoded(self.configuration.proxyProtocol) {
+            channel.write(header, promise: nil)
+        }
         channel.writeAndFlush(self.handOver.receivedBytes, promise: nil)
         self.limits.active(now: .now())
         self.scheduleCheck()
@@ -84,7 +86,7 @@ final class RelaySession: RelayParty {
         metadata["reason"] = "\(failure.reason)"
         metadata["alert"] = "\(alert.name)"
         if let detail = failure.detail { metadata["error"] = "\(detail)" }
-        self.connector.logger.info("relay failed", metadata: metadata)
+        self.connector.reports.write(.info, "relay failed", metadata)
         client.abandon()
         LingeringCloseHandler.begin(
             on: self.clientChannel, sending: Alert(alert).record(), limits: self.connector.helloLimits)
@@ -100,7 +102,7 @@ final class RelaySession: RelayParty {
     private var metadata: Logger.Metadata {
         var metadata: Logger.Metadata = [
             "site": "\(self.handOver.serverName?.rawValue ?? self.handOver.site.name)", "mode": "relay",
-            "client": "\(PeerText(self.clientChannel.remoteAddress))",
+            "client": "\(PeerText(self.handOver.client.source))",
         ]
         if let connection = self.handOver.connection { metadata["connection"] = "\(connection)" }
         if case .fixed(let host, let port) = self.configuration.origin { metadata["address"] = "\(host):\(port)" }
@@ -110,7 +112,10 @@ final class RelaySession: RelayParty {
     // MARK: Relaying, as the handlers tell it
 
     func active() {
-        self.limits.active(now: .now())
+        let now = NIODeadline.now()
+        self.limits.active(now: now)
+        // Whether anything is under way is between the client and the origin.
+        self.handOver.place?.rests(since: now)
     }
 
     func inputEnded(_ side: RelaySide) {
@@ -129,7 +134,7 @@ final class RelaySession: RelayParty {
         switch self.phase {
         case .connecting(let dialer):
             dialer.cancel()
-            self.connector.logger.debug("relay given up by its client", metadata: self.metadata)
+            self.connector.reports.logger.debug("relay given up by its client", metadata: self.metadata)
             self.client = nil
             self.phase = .ended
         case .relaying:
@@ -196,7 +201,7 @@ final class RelaySession: RelayParty {
             client.bytesReceived + self.handOver.receivedBytes.readableBytes, origin.bytesReceived
         )
         self.connector.metrics.ended(self.endReason, fromClient: fromClient, fromOrigin: fromOrigin)
-        self.connector.logger.debug(
+        self.connector.reports.logger.debug(
             "relay ended",
             metadata: self.metadata.merging([
                 "reason": "\(self.endReason.rawValue)", "bytes_from_client": "\(fromClient)",

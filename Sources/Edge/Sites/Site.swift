@@ -11,6 +11,9 @@ public struct Site: Sendable {
     public var mode: SiteMode
     /// The name of the key holder to which native handshakes for this site go; nil: they are refused.
     public var native: String?
+    /// How many of the edge's connections the site's clients may have at once; nil: three quarters where there are other
+    /// sites, all where there are none.
+    public var connections: ConnectionBound?
 
     /// Makes a site named after its first domain.
     public init(domains: [ServerNamePattern], mode: SiteMode, native: String? = nil) {
@@ -18,6 +21,20 @@ public struct Site: Sendable {
         self.domains = domains
         self.mode = mode
         self.native = native
+    }
+}
+
+/// A number of connections, or a part of all.
+public enum ConnectionBound: Hashable, Sendable {
+    case number(Int)
+    /// 1...100.
+    case percent(Int)
+
+    func count(of total: Int) -> Int {
+        switch self {
+        case .number(let number): min(number, total)
+        case .percent(let percent): max(1, total * percent / 100)
+        }
     }
 }
 

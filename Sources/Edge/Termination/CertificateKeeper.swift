@@ -25,6 +25,8 @@ final class CertificateKeeper {
     private let applicationProtocols: [String]
     private let pool: KeyHolderPool
     private let refreshInterval: TimeAmount
+    /// Told what the grant allows, per second.
+    private let rated: (Int) -> Void
     private let publish: (News) -> Void
     private var logger: Logger
     private var current: CertificateAnswer?
@@ -41,7 +43,7 @@ final class CertificateKeeper {
 
     init(
         pattern: ServerNamePattern, mode: TrustMode, applicationProtocols: [String], pool: KeyHolderPool,
-        refreshInterval: TimeAmount, logger: Logger,
+        refreshInterval: TimeAmount, logger: Logger, rated: @escaping (Int) -> Void,
         publish: @escaping (News) -> Void
     ) {
         self.pattern = pattern
@@ -49,6 +51,7 @@ final class CertificateKeeper {
         self.applicationProtocols = applicationProtocols
         self.pool = pool
         self.refreshInterval = refreshInterval
+        self.rated = rated
         self.publish = publish
         self.logger = logger
         self.logger[metadataKey: "site"] = "\(pattern)"
@@ -105,6 +108,7 @@ final class CertificateKeeper {
 
     /// Each of the two answers how long until the next fetch.
     private func received(_ answer: CertificateAnswer) -> TimeAmount {
+        self.rated(Int(answer.rate))
         if self.current == answer { return self.refreshInterval }
         let notAfter = answer.chains.map(\.notAfter).min() ?? 0
         do {

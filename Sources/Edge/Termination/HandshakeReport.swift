@@ -1,3 +1,5 @@
+import Admission
+import Channels
 import KeyProtocol
 import Logging
 import Metrics
@@ -10,10 +12,11 @@ import TLSWire
 final class HandshakeReport {
     private let completed: Counter
     private let abandoned: Counter
+    private let turnedAway: Counter
     private let clientFailures: Counter
     private let keyHolderFailures: Counter
     private let metrics: any MetricsFactory
-    private let logger: Logger
+    private let reports: ReportLog
     private let site: String
     private let mode: TrustMode
     private var nextWarning = NIODeadline.uptimeNanoseconds(0)
@@ -21,7 +24,7 @@ final class HandshakeReport {
     /// While a key holder is away every handshake fails. One warning in this time is enough; the metric counts them all.
     private static let warningInterval = TimeAmount.seconds(10)
 
-    init(site: String, mode: TrustMode, logger: Logger, metrics: any MetricsFactory = MetricsSystem.factory) {
+    init(site: String, mode: TrustMode, reports: ReportLog, metrics: any MetricsFactory = MetricsSystem.factory) {
         let labels = [("site", site), ("mode", mode.rawValue)]
         func counter(_ outcome: String) -> Counter {
             Counter(
@@ -30,10 +33,11 @@ final class HandshakeReport {
         }
         self.completed = counter("completed")
         self.abandoned = counter("abandoned")
+        self.turnedAway = counter("turned-away")
         self.clientFailures = counter("client-error")
         self.keyHolderFailures = counter("key-holder-error")
         self.metrics = metrics
-        self.logger = logger
+        self.reports = reports
         self.site = site
         self.mode = mode
     }
@@ -42,19 +46,32 @@ final class HandshakeReport {
         switch outcome {
         case .completed: self.completed.increment()
         case .abandoned: self.abandoned.increment()
+        case .failed(let refusal as HandshakeGate.Refusal): self.turnedAway(refusal, of: handOver)
         case .failed(let error): self.failed(error, of: handOver)
         }
+    }
+
+    /// The client comes too often, or too many come.
+    func turnedAway(_ refusal: HandshakeGate.Refusal, of handOver: HelloHandOver) {
+        self.turnedAway.increment()
+        self.reports.write(
+            .info, "handshake turned away",
+            [
+                "site": "\(handOver.serverName?.rawValue ?? self.site)", "mode": "\(self.mode.rawValue)",
+                "client": "\(PeerText(handOver.client.source))", "connection": "\(handOver.connection ?? 0)",
+                "reason": "\(refusal.rawValue)",
+            ])
     }
 
     func failed(_ error: any Error, of handOver: HelloHandOver) {
         let ours = Self.isOurs(error)
         (ours ? self.keyHolderFailures : self.clientFailures).increment()
         let level: Logger.Level = ours ? self.levelOfOurs(now: .now()) : .info
-        self.logger.log(
-            level: level, "handshake failed",
-            metadata: [
+        self.reports.write(
+            level, "handshake failed",
+            [
                 "site": "\(handOver.serverName?.rawValue ?? self.site)", "mode": "\(self.mode.rawValue)",
-                "client": "\(PeerText(handOver.channel.remoteAddress))",
+                "client": "\(PeerText(handOver.client.source))",
                 "connection": "\(handOver.connection ?? 0)", "error": "\(error)",
             ])
     }
@@ -65,11 +82,11 @@ final class HandshakeReport {
             label: "latchstring_edge_session_faults_total",
             dimensions: [("site", self.site), ("reason", failure.reason)], factory: self.metrics
         ).increment()
-        self.logger.log(
-            level: failure.isOurs ? .info : .debug, "session fault",
-            metadata: [
+        self.reports.write(
+            failure.isOurs ? .info : .debug, "session fault",
+            [
                 "site": "\(handOver.serverName?.rawValue ?? self.site)", "mode": "\(self.mode.rawValue)",
-                "client": "\(PeerText(handOver.channel.remoteAddress))",
+                "client": "\(PeerText(handOver.client.source))",
                 "connection": "\(handOver.connection ?? 0)", "reason": "\(failure.reason)", "error": "\(failure)",
             ])
     }

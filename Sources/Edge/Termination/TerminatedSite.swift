@@ -1,3 +1,4 @@
+import Admission
 import Logging
 import NIOCore
 import PeerLink
@@ -30,9 +31,10 @@ final class TerminatedSite {
         on channel: any Channel, applicationProtocol: String?, name: ServerName, of handOver: HelloHandOver,
         logger: Logger
     ) throws {
-        let context = ProxyContext(
-            site: self.proxy, serverName: name, clientAddress: channel.remoteAddress,
+        var context = ProxyContext(
+            site: self.proxy, serverName: name, clientAddress: handOver.client.source,
             connection: handOver.connection, logger: logger)
+        context.place = handOver.place
         if applicationProtocol == EdgeProtocols.http2 {
             try HTTP2Proxy.install(on: channel, context: context)
         } else {

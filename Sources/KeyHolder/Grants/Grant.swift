@@ -1,3 +1,4 @@
+import Admission
 public import KeyProtocol
 import NIOCore
 import Synchronization

@@ -1,3 +1,5 @@
+import Admission
+import Channels
 import Logging
 import NIOCore
 import NativeChannel
@@ -36,9 +38,9 @@ extension NativeIntake {
 
     func applicationFailed(_ session: NativeSession, _ error: any Error) {
         var session: NativeSession = session
-        self.logger.warning(
-            "the application behind a site cannot be reached",
-            metadata: ["site": "\(self.served?.site.name ?? "")", "error": "\(error)"])
+        self.core.reports.write(
+            .warning, "the application behind a site cannot be reached", by: self.logger,
+            ["site": "\(self.served?.site.name ?? "")", "error": "\(error)"])
         self.line?.detail = "application unavailable"
         self.conclude(.unavailable)
         self.phase = .closing
@@ -74,8 +76,8 @@ extension NativeIntake {
     }
 
     func introduce(_ application: ApplicationConfiguration, to channel: any Channel) {
-        guard application.proxyProtocol, let header = self.header else { return }
-        channel.writeAndFlush(header.bytes, promise: nil)
+        guard application.proxyProtocol, let header = self.header?.encoded(.v2) else { return }
+        channel.writeAndFlush(header, promise: nil)
     }
 
     /// The client is gone while the application was dialled: if it had said everything by then, that is delivered.

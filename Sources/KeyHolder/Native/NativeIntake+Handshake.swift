@@ -1,3 +1,4 @@
+import Admission
 import KeyProtocol
 import NIOCore
 import NativeHandshake
@@ -36,7 +37,8 @@ extension NativeIntake {
             edge: edge, policy: self.core.policy, now: now, wallSeconds: self.core.wallClock() / 1000)
         let site: Site? = judge.site(hello)
         self.line = AuditDraft(
-            edge: edge, site: site?.name, serverName: hello.serverName.rawValue, clientIP: self.header?.source,
+            edge: edge, site: site?.name, serverName: hello.serverName.rawValue,
+            clientIP: self.header?.source.flatMap(IPAddress.init)?.bytes,
             operation: KeyProtocol.Operation.native.rawValue, arrival: now, detail: "\(hello.variant)")
         do throws(NativeJudge.Refusal) {
             let verdict: NativeJudge.Verdict = try judge.judge(site)

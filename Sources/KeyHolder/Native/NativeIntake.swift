@@ -1,3 +1,5 @@
+import Admission
+import Channels
 import KeyProtocol
 import Logging
 import NIOCore
@@ -49,7 +51,8 @@ final class NativeIntake: ChannelDuplexHandler {
     var phase = Phase.shaking
     var edge: String?
     var input = ByteBuffer()
-    var header: ProxyHeaderReader.Header?
+    /// What the edge says of the client's addresses.
+    var header: ProxyHeader?
     var reader = NativeFrameReader(from: .client)
     var machine = NativeOriginMachine()
     var served: Served?
@@ -262,8 +265,10 @@ final class NativeIntake: ChannelDuplexHandler {
 
     func advance() {
         if case .awaitsHeader = self.phase {
-            do throws(ProxyHeaderReader.Malformed) {
-                guard let header = try ProxyHeaderReader.read(&self.input) else { return }
+            do throws(ProxyHeaderError) {
+                guard let outcome = try ProxyHeaderReader.read(&self.input, versions: [.v2]) else { return }
+                // An edge has no connections of its own here.
+                guard case .proxied(let header) = outcome else { throw .badValue }
                 self.header = header
                 self.phase = .handshake
             } catch {
@@ -314,7 +319,7 @@ final class NativeIntake: ChannelDuplexHandler {
     /// Tells the client, and closes.
     func end(_ alert: NativeAlert) {
         if case .closing = self.phase { return }
-        self.logger.info("native handshake failed", metadata: ["alert": "\(alert)"])
+        self.core.reports.write(.info, "native handshake failed", by: self.logger, ["alert": "\(alert)"])
         self.phase = .closing
         self.timer?.cancel()
         self.close(after: alert.record)

@@ -1,3 +1,5 @@
+import Admission
+import Channels
 import Logging
 import NIOCore
 import NIOPosix
@@ -40,13 +42,21 @@ final class NativeService: Sendable {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let gate = AcceptGate(
+                        address: channel.localAddress.map { "\($0)" } ?? "a listener of the key holder",
+                        logger: core.logger)
+                    try channel.pipeline.syncOperations.addHandler(gate)
+                }
+            }
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(
                 .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 64 << 10, high: 256 << 10)
             )
             .childChannelInitializer { channel in
                 let now: UInt64 = Clock.monotonic()
-                switch registry.accepted(channel, from: SourceNetwork(channel.remoteAddress)) {
+                switch registry.accepted(channel, from: ClientNetwork(channel.remoteAddress)) {
                 case .accepted(let evicted):
                     evicted?.pipeline.fireUserInboundEventTriggered(ConnectionCommand.evict)
                 case .refused(let refusal):

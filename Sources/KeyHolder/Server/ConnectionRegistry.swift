@@ -1,3 +1,4 @@
+import Admission
 import NIOCore
 import Synchronization
 
@@ -8,14 +9,14 @@ import Synchronization
 final class ConnectionRegistry: Sendable {
     private struct Pending {
         var channel: any Channel
-        var source: SourceNetwork
+        var source: ClientNetwork
         /// Rises with each connection.
         var order: UInt64
     }
 
     private struct State {
         var shaking: [ObjectIdentifier: Pending] = [:]
-        var perSource: [SourceNetwork: Int] = [:]
+        var perSource: [ClientNetwork: Int] = [:]
         var accepted: UInt64 = 0
         var serving: [ObjectIdentifier: (edge: String, channel: any Channel)] = [:]
         var perEdge: [String: Int] = [:]
@@ -32,7 +33,7 @@ final class ConnectionRegistry: Sendable {
         }
 
         /// The oldest pending connection of the source, or of any source that has as many pending as none other has more.
-        mutating func evict(from source: SourceNetwork?) -> (any Channel)? {
+        mutating func evict(from source: ClientNetwork?) -> (any Channel)? {
             let most: Int = self.perSource.values.max() ?? 0
             var oldest: (id: ObjectIdentifier, order: UInt64)?
             for (id, pending) in self.shaking {
@@ -65,7 +66,7 @@ final class ConnectionRegistry: Sendable {
     }
 
     /// A connection was accepted.
-    func accepted(_ channel: any Channel, from source: SourceNetwork) -> Admission {
+    func accepted(_ channel: any Channel, from source: ClientNetwork) -> Admission {
         self.state.withLock { state in
             guard !state.closed else { return .refused(.shuttingDown) }
             var evicted: (any Channel)?

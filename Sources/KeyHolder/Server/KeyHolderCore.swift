@@ -1,3 +1,5 @@
+import Admission
+import Channels
 import Logging
 import NIOCore
 import NIOPosix
@@ -21,6 +23,8 @@ final class KeyHolderCore: Sendable {
     let metrics: KeyHolderMetrics
     let registry: ConnectionRegistry
     let logger: Logger
+    /// For lines that clients can cause.
+    let reports: ReportLog
     /// Milliseconds since 1970 UTC, for the validity of identities and certificates.
     let wallClock: @Sendable () -> Int64
     /// Rises when a reload withdraws trust from an authority: identities that were verified before count no more.
@@ -43,6 +47,7 @@ final class KeyHolderCore: Sendable {
             perEdge: limits.clientHandshakesPerEdge, limit: limits.auditQueue / 4)
         self.registry = ConnectionRegistry(limits: limits)
         self.logger = logger
+        self.reports = ReportLog(logger, clock: nil)
         self.current = Mutex(policy)
         self.refusedLines = Mutex(TokenBucket(perSecond: 50, burst: 500, now: Clock.monotonic()))
     }

@@ -1,3 +1,5 @@
+import Admission
+import Channels
 public import Logging
 public import NIOCore
 import NIOPosix
@@ -179,10 +181,18 @@ public final class KeyHolderServer: Service {
         return ServerBootstrap(group: self.group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let gate = AcceptGate(
+                        address: channel.localAddress.map { "\($0)" } ?? "a listener of the key holder",
+                        logger: core.logger)
+                    try channel.pipeline.syncOperations.addHandler(gate)
+                }
+            }
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer { [self] channel in
                 let now: UInt64 = Clock.monotonic()
-                switch core.registry.accepted(channel, from: SourceNetwork(channel.remoteAddress)) {
+                switch core.registry.accepted(channel, from: ClientNetwork(channel.remoteAddress)) {
                 case .accepted(let evicted):
                     evicted?.pipeline.fireUserInboundEventTriggered(ConnectionCommand.evict)
                 case .refused(let refusal):

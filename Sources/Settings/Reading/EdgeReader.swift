@@ -3,7 +3,8 @@ internal import TLSWire
 /// Reads `role: edge`.
 struct EdgeReader {
     static let keys = [
-        "role", "listen", "identity", "keyholders", "sites", "default-site", "admin", "cache", "log", "limits",
+        "role", "listen", "trusted-proxies", "identity", "keyholders", "sites", "default-site", "admin", "cache", "log",
+        "limits",
         "threads",
     ]
 
@@ -12,6 +13,7 @@ struct EdgeReader {
 
     private var values: ValueReaders { ValueReaders(report: self.report) }
     private var common: CommonReaders { CommonReaders(report: self.report, files: self.files) }
+    private var listenerReader: ListenerReader { ListenerReader(report: self.report) }
     private var cacheReader: CacheReader { CacheReader(report: self.report, files: self.files) }
 
     /// nil only where errors were reported.
@@ -30,7 +32,10 @@ struct EdgeReader {
                 root, noun: "an edge's file", keys: Self.keys, misplaced: misplaced, report: self.report)
         else { return nil }
 
-        let listen = reader.required("listen", remedy: "Write listen: [0.0.0.0:443].") { self.listeners($0) }
+        let listen = reader.required("listen", remedy: "Write listen: [0.0.0.0:443].") {
+            self.listenerReader.listeners($0)
+        }
+        let trustedProxies = reader.optional("trusted-proxies") { self.listenerReader.networks($0) } ?? []
         let identity = reader.optional("identity") { self.common.identity($0) }
         let keyHolders = reader.optional("keyholders") { self.keyHolders($0) } ?? []
         let sites =
@@ -51,28 +56,17 @@ struct EdgeReader {
                 remedy: "Add \"identity\"; `latchstring certs` makes one.")
         }
         let defaultSite = reader.optional("default-site") { self.defaultSite($0, sites: sites) }
-        self.checkListeners(listen ?? [], admin: admin?.endpoint, reader: reader)
+        self.checkListeners(listen?.map(\.endpoint) ?? [], admin: admin?.endpoint, reader: reader)
         self.checkObjects(of: sites, cache: cache ?? EdgeCacheSettings())
         self.checkUse(of: keyHolders, sites: sites)
-        self.checkLoops(sites, listen: listen ?? [])
+        self.checkLoops(sites, listen: listen?.map(\.endpoint) ?? [])
 
         guard let listen, !self.report.hasErrors else { return nil }
         return EdgeSettings(
-            listen: listen, identity: identity, keyHolders: keyHolders, sites: sites, defaultSite: defaultSite,
+            listen: listen, trustedProxies: trustedProxies, identity: identity, keyHolders: keyHolders, sites: sites,
+            defaultSite: defaultSite,
             admin: admin, cache: cache ?? EdgeCacheSettings(), log: log ?? LogSettings(),
             limits: limits ?? EdgeSettings.Limits(), threads: threads)
-    }
-
-    private func listeners(_ node: ConfigurationNode) -> [SocketEndpoint] {
-        var seen: Set<SocketEndpoint> = []
-        return self.values.list(node, of: "address") { item in
-            guard let endpoint = self.values.listener(item) else { return nil }
-            if endpoint.port != 0, !seen.insert(endpoint).inserted {
-                self.report.error(
-                    at: item.position, "\(endpoint) stands twice in the list", remedy: "Keep one of them.")
-            }
-            return endpoint
-        }
     }
 
     private func keyHolders(_ node: ConfigurationNode) -> [EdgeSettings.KeyHolderEntry] {
@@ -149,9 +143,10 @@ struct EdgeReader {
     }
 
     private func limits(_ node: ConfigurationNode) -> EdgeSettings.Limits? {
-        let keys = [
-            "connections", "hello-bytes", "hello-timeout", "handshake-timeout", "idle", "request-head-bytes",
-        ]
+        let keys =
+            [
+                "connections", "hello-bytes", "hello-timeout", "handshake-timeout", "idle", "request-head-bytes",
+            ] + ClientLimitsReader.keys
         guard let reader = MappingReader(node, noun: "limits", keys: keys, report: self.report) else { return nil }
         let values = self.values
         var limits = EdgeSettings.Limits()
@@ -175,6 +170,7 @@ struct EdgeReader {
         if let value = reader.optional("request-head-bytes", { values.size($0, in: SettingsRanges.requestHeadBytes) }) {
             limits.requestHeadBytes = value
         }
+        ClientLimitsReader(report: self.report).read(reader, into: &limits)
         return limits
     }
 

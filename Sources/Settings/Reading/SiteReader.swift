@@ -23,7 +23,7 @@ struct SiteReader {
 
     /// nil only where errors were reported.
     func read(_ node: ConfigurationNode, domains register: inout DomainRegister) -> EdgeSettings.Site? {
-        let keys = ["domains", "mode", "keyholder", "origin", "cache", "http2", "native"]
+        let keys = ["domains", "mode", "keyholder", "origin", "cache", "http2", "native", "connections"]
         let misplaced: [String: MappingReader.Misplaced] = [
             "domain": .init(
                 message: "unknown key \"domain\" in a site",
@@ -56,10 +56,11 @@ struct SiteReader {
         let cache = self.cache(reader, isRelay: word == .relay)
         let http2 = self.http2(reader, isRelay: word == .relay)
         let native = self.native(reader)
+        let connections = reader.optional("connections") { ClientLimitsReader(report: self.report).bound($0) }
         guard let mode else { return nil }
         return EdgeSettings.Site(
             location: self.report.location(reader.position), domains: domains, mode: mode, cache: cache, http2: http2,
-            native: native)
+            native: native, connections: connections)
     }
 
     /// `native: NAME`, or `false`; by default the site's own key holder, where it takes native connections.

@@ -156,6 +156,8 @@ struct DemoStage: Sendable {
                 deadline: 5s
             log:
               format: json
+            limits:
+              exempt: [127.0.0.0/8]
             sites:
 
             """

@@ -1,3 +1,4 @@
+import Admission
 import CacheStorage
 import Edge
 import Fleet
@@ -23,7 +24,8 @@ struct ProxyBench {
     static func run(
         limits: ProxyLimits = ProxyLimits(), tls: Bool = false, http2: Bool = false,
         adjust: @escaping (inout OriginConfiguration) -> Void = { _ in },
-        originTLS: NIOSSLContext? = nil, children: Children? = nil, cache: SiteCacheConfiguration? = nil,
+        originTLS: NIOSSLContext? = nil, children: Children? = nil, trustedProxies: [IPNetwork] = [],
+        cache: SiteCacheConfiguration? = nil,
         store: ResponseStore? = nil, clock: (@Sendable () -> Int64)? = nil,
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         origin script: @escaping @Sendable (Wire, Int) async throws -> Void,
@@ -41,7 +43,7 @@ struct ProxyBench {
         adjust(&configuration)
         let site = try ProxySite(
             name: Self.host, domains: [try ServerNamePattern(Self.host)], edgeName: "bench", origin: configuration,
-            limits: limits, cache: cache, store: store, clock: clock, group: group)
+            limits: limits, trustedProxies: trustedProxies, cache: cache, store: store, clock: clock, group: group)
         var serverTLS: NIOSSLContext?
         var clientTLS: NIOSSLContext?
         if tls { (serverTLS, clientTLS) = try Self.tls(for: Self.host) }

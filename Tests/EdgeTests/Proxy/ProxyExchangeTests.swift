@@ -1,3 +1,4 @@
+import Admission
 import Edge
 import NIOCore
 import Testing
@@ -29,6 +30,20 @@ import Testing
                 #expect(Wire.field("connection", in: response.text) == nil)
             }
             #expect(bench.connections.current == 1)
+        }
+    }
+
+    @Test(arguments: [("127.0.0.0/8", "192.0.2.9, 127.0.0.1"), ("10.0.0.0/8", "127.0.0.1")])
+    func onlyTrustedProxiesAreBelieved(network: String, expected: String) async throws {
+        let trusted = [try IPNetwork(parsing: network)]
+        try await ProxyBench.run(trustedProxies: trusted, origin: Self.echoHead) { bench in
+            let client = try await bench.client()
+            try await client.send(
+                ProxyBench.request("GET / HTTP/1.1", "X-Forwarded-For: 192.0.2.9", "Forwarded: for=192.0.2.9"))
+            let response = try await client.readResponse()
+            #expect(Wire.field("x-forwarded-for", in: response.text) == expected)
+            let forwarded = try #require(Wire.field("forwarded", in: response.text))
+            #expect(forwarded.hasPrefix("for=192.0.2.9, by=") == (network == "127.0.0.0/8"))
         }
     }
 

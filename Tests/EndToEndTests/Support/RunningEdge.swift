@@ -13,14 +13,20 @@ final class RunningEdge: Sendable {
     /// - Parameters:
     ///   - sites: The `sites` part of the configuration, and whatever else is to stand in it, as YAML. Listener, admin
     ///     port, identity (`edge-paris`, made if missing) and log settings are added.
-    init(_ yaml: String, name: String = "paris", in workspace: Workspace) throws {
+    ///   - descriptors: how many file descriptors it may have; nil: as many as this process.
+    ///   - logIsRead: whether its log arrives. If not, it fills a pipe, and the port is not learned from it.
+    init(
+        _ yaml: String, name: String = "paris", descriptors: Int? = nil, logIsRead: Bool = true,
+        in workspace: Workspace
+    ) throws {
         let adminPort = try Workspace.freePort()
+        let listenPort = logIsRead ? 0 : try Workspace.freePort()
         if !FileManager.default.fileExists(atPath: workspace.path("edge-\(name).pem")) {
             try workspace.makeIdentity(.edge, name)
         }
         let common = """
             role: edge
-            listen: [127.0.0.1:0]
+            listen: [127.0.0.1:\(listenPort)]
             admin: 127.0.0.1:\(adminPort)
             identity:
               certificate: edge-\(name).pem
@@ -31,10 +37,19 @@ final class RunningEdge: Sendable {
 
             """
         try workspace.write(common + yaml + "\n", to: "\(name).yaml")
-        self.process = try TestProcess(["edge", "--config", "\(name).yaml"], name: name, in: workspace)
+        self.process = try TestProcess(
+            ["edge", "--config", "\(name).yaml"], name: name, descriptors: descriptors, logIsRead: logIsRead,
+            in: workspace)
         self.adminPort = adminPort
-        self.port = try self.process.listeningPort()
+        if logIsRead {
+            self.port = try self.process.listeningPort()
+        } else {
+            self.port = listenPort
+            _ = try eventually("a listener") { try? TestSocket.connect(port: listenPort) }
+        }
     }
+
+    func kill() { self.process.kill9() }
 
     func stop() { self.process.stop() }
 

@@ -9,12 +9,13 @@ final class RunningKeyHolder: Sendable {
     private let workspace: Workspace
     private let sites: [String]
     private let operations: String
+    private let rate: Int
 
     /// - Parameters:
     ///   - sites: names of `Workspace.makeSite`.
     ///   - edges: who is granted the operations on all of them; several are divided by commas.
     init(
-        sites: [String], grantedTo edges: String, operations: String = "keyless", port: UInt16 = 0,
+        sites: [String], grantedTo edges: String, operations: String = "keyless", rate: Int = 1000, port: UInt16 = 0,
         in workspace: Workspace
     ) throws {
         if !FileManager.default.fileExists(atPath: workspace.path("keyholder-home.pem")) {
@@ -23,16 +24,18 @@ final class RunningKeyHolder: Sendable {
         self.workspace = workspace
         self.sites = sites
         self.operations = operations
-        try Self.configure(sites: sites, grantedTo: edges, operations: operations, port: port, in: workspace)
+        self.rate = rate
+        try Self.configure(
+            sites: sites, grantedTo: edges, operations: operations, rate: rate, port: port, in: workspace)
         self.process = try TestProcess(["keyholder", "--config", "home.yaml"], name: "home", in: workspace)
         self.port = try self.process.listeningPort()
     }
 
     private static func configure(
-        sites: [String], grantedTo edges: String, operations: String, port: UInt16, in workspace: Workspace
+        sites: [String], grantedTo edges: String, operations: String, rate: Int, port: UInt16, in workspace: Workspace
     ) throws {
         let grants = edges.split(separator: ",").map { edge in
-            "  - { edge: \(edge), sites: [\(sites.joined(separator: ", "))], operations: [\(operations)] }"
+            "  - { edge: \(edge), sites: [\(sites.joined(separator: ", "))], operations: [\(operations)], rate: \(rate) }"
         }.joined(separator: "\n")
         let entries = sites.map { "  - { certificate: \($0).pem, key: \($0).key }" }.joined(separator: "\n")
         try workspace.write(
@@ -54,7 +57,8 @@ final class RunningKeyHolder: Sendable {
     func reload(grantedTo edges: String, operations: String? = nil) throws {
         let before = self.process.lines("reloaded").count
         try Self.configure(
-            sites: self.sites, grantedTo: edges, operations: operations ?? self.operations, port: self.port,
+            sites: self.sites, grantedTo: edges, operations: operations ?? self.operations, rate: self.rate,
+            port: self.port,
             in: self.workspace)
         kill(self.process.pid, SIGHUP)
         _ = try eventually("the reload") { self.process.lines("reloaded").count > before ? true : nil }

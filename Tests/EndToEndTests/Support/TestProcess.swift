@@ -29,21 +29,34 @@ final class TestProcess: Sendable {
 
     private let process: Process
     private let output: URL
+    private let pipe: Pipe
 
     /// Starts `latchstring ARGUMENTS` in the workspace.
     ///
     /// - Parameter name: What its output file is called.
-    init(_ arguments: [String], name: String, in workspace: Workspace) throws {
+    /// - Parameter descriptors: Its hard and soft limit for open files.
+    /// - Parameter logIsRead: Whether its output goes to the file; otherwise into a pipe that is never read.
+    init(
+        _ arguments: [String], name: String, descriptors: Int? = nil, logIsRead: Bool = true, in workspace: Workspace
+    ) throws {
         self.output = workspace.url.appending(path: "\(name)-\(UUID().uuidString.prefix(8)).log")
         try Data().write(to: self.output)
         let file = try FileHandle(forWritingTo: self.output)
         let process = Process()
-        process.executableURL = Self.executable
-        process.arguments = arguments
+        if let descriptors {
+            process.executableURL = URL(filePath: "/bin/sh")
+            process.arguments =
+                ["-c", "ulimit -n \(descriptors); exec \"$0\" \"$@\"", Self.executable.path] + arguments
+        } else {
+            process.executableURL = Self.executable
+            process.arguments = arguments
+        }
         process.currentDirectoryURL = workspace.url
         process.standardInput = FileHandle.nullDevice
-        process.standardOutput = file
-        process.standardError = file
+        let pipe = Pipe()
+        process.standardOutput = logIsRead ? file as Any : pipe
+        process.standardError = logIsRead ? file as Any : pipe
+        self.pipe = pipe
         try process.run()
         try file.close()
         self.process = process

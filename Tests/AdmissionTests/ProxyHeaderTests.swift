@@ -1,7 +1,7 @@
 import NIOCore
 import Testing
 
-@testable import Edge
+@testable import Admission
 
 /// Layouts from "The PROXY protocol", sections 2.1 and 2.2.
 @Suite struct ProxyHeaderTests {

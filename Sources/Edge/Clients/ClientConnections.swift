@@ -1,0 +1,199 @@
+import Admission
+import Metrics
+import NIOCore
+import Synchronization
+
+/// The connections of all event loops: how many there may be, of one client and for one site, and which gives way.
+///
+/// A lock, held at the steps of a connection: accepted, identified, hello read, handshake done, closed. Not for requests.
+///
+/// Metrics: `latchstring_edge_connections_refused_total{reason}`, `latchstring_edge_connections_gave_way_total{stage}`.
+final class ClientConnections: Sendable {
+    enum Refusal: String, CaseIterable, Sendable {
+        /// The client's network has as many as it may have.
+        case client
+        /// The site has as many as it may have.
+        case site
+        /// The edge has as many as it may have.
+        case total
+        /// The edge is about to end.
+        case draining
+    }
+
+    struct Bounds: Sendable {
+        var total: Int
+        var perClient: Int
+        /// By the site's name; none: no bound of its own.
+        var perSite: [String: Int] = [:]
+        var exempt: [IPNetwork] = []
+        var ipv6PrefixLength = ClientNetwork.usualIPv6PrefixLength
+    }
+
+    private struct State {
+        var all: ConnectionShare
+        var sites: [String: ConnectionShare]
+        var places = Places()
+        /// Called once when a place becomes free.
+        var waiting: [@Sendable () -> Void] = []
+    }
+
+    /// By reference, so that a look at one while another is let in copies nothing.
+    private final class Places {
+        private var records: [UInt64: Record] = [:]
+
+        var count: Int { self.records.count }
+
+        subscript(id: UInt64) -> Record? {
+            get { self.records[id] }
+            set { self.records[id] = newValue }
+        }
+
+        func mayGiveWay(_ id: UInt64, _ now: NIODeadline) -> Bool {
+            self.records[id]?.place.mayGiveWay(now: now) ?? false
+        }
+    }
+
+    private struct Record {
+        var place: ClientPlace
+        var network: ClientNetwork?
+        var site: String?
+    }
+
+    let bounds: Bounds
+    private let state: Mutex<State>
+    private let refusals: [Refusal: Counter]
+    private let gaveWay: [ConnectionStage: Counter]
+
+    init(_ bounds: Bounds, metrics: any MetricsFactory = MetricsSystem.factory) {
+        self.bounds = bounds
+        self.state = Mutex(
+            State(
+                all: ConnectionShare(total: bounds.total, perClient: bounds.perClient),
+                sites: bounds.perSite.mapValues { ConnectionShare(total: $0, perClient: max(1, $0 / 2)) }))
+        self.refusals = Dictionary(
+            uniqueKeysWithValues: Refusal.allCases.map { refusal in
+                let label = "latchstring_edge_connections_refused_total"
+                return (refusal, Counter(label: label, dimensions: [("reason", refusal.rawValue)], factory: metrics))
+            })
+        self.gaveWay = Dictionary(
+            uniqueKeysWithValues: ConnectionStage.allCases.map { stage in
+                let label = "latchstring_edge_connections_gave_way_total"
+                return (stage, Counter(label: label, dimensions: [("stage", "\(stage)")], factory: metrics))
+            })
+    }
+
+    /// The client's network; nil if it is exempt from bounds for one client.
+    func network(of client: ClientAddress) -> ClientNetwork? {
+        let address = client.address
+        if self.bounds.exempt.contain(address) { return nil }
+        return ClientNetwork(address, ipv6PrefixLength: self.bounds.ipv6PrefixLength)
+    }
+
+    /// Open connections.
+    var count: Int { self.state.withLock { $0.places.count } }
+
+    /// A connection was accepted.
+    ///
+    /// - Parameter isBalancer: It is about to say who the client is; until then it counts for no client.
+    func accepted(
+        _ place: ClientPlace, from client: ClientAddress, isBalancer: Bool, now: NIODeadline
+    ) -> Refusal? {
+        let network: ClientNetwork? = isBalancer ? nil : self.network(of: client)
+        return self.enter(place, network, now)
+    }
+
+    /// A balancer has said who the client is.
+    func identified(_ place: ClientPlace, as client: ClientAddress, now: NIODeadline) -> Refusal? {
+        self.state.withLock { state in
+            state.all.leave(place.id)
+            state.places[place.id] = nil
+        }
+        return self.enter(place, self.network(of: client), now)
+    }
+
+    private func enter(_ place: ClientPlace, _ network: ClientNetwork?, _ now: NIODeadline) -> Refusal? {
+        let (refusal, victim) = self.state.withLock { state -> (Refusal?, (place: ClientPlace, ConnectionStage)?) in
+            let places = state.places
+            let entry = state.all.enter(place.id, from: network) { places.mayGiveWay($0, now) }
+            return Self.take(entry, in: &state, full: .total) { state in
+                state.places[place.id] = Record(place: place, network: network)
+            }
+        }
+        return self.conclude(refusal, victim)
+    }
+
+    /// The hello is read: the connection is a site's now.
+    ///
+    /// - Parameter stage: How far it is; what is passed on to others is established.
+    func routed(_ place: ClientPlace, to site: String, stage: ConnectionStage, now: NIODeadline) -> Refusal? {
+        let (refusal, victim) = self.state.withLock { state -> (Refusal?, (place: ClientPlace, ConnectionStage)?) in
+            guard let record = state.places[place.id] else { return (nil, nil) }
+            state.all.move(place.id, to: stage)
+            guard state.sites[site] != nil else { return (nil, nil) }
+            let places = state.places
+            let entry = state.sites[site]?.enter(place.id, from: record.network, stage: stage) {
+                places.mayGiveWay($0, now)
+            }
+            return Self.take(entry ?? .admitted, in: &state, full: .site) { $0.places[place.id]?.site = site }
+        }
+        return self.conclude(refusal, victim)
+    }
+
+    /// The handshake is done.
+    func established(_ place: ClientPlace, now: NIODeadline) {
+        place.rests(since: now)
+        self.state.withLock { state in
+            state.all.move(place.id, to: .established)
+            if let site = state.places[place.id]?.site { state.sites[site]?.move(place.id, to: .established) }
+        }
+    }
+
+    func closed(_ place: ClientPlace) {
+        let waiting = self.state.withLock { state -> [@Sendable () -> Void] in
+            Self.remove(place.id, from: &state)
+            defer { state.waiting.removeAll() }
+            return state.waiting
+        }
+        for callback in waiting { callback() }
+    }
+
+    /// Calls back once, on any thread, when a connection has closed.
+    func whenOneCloses(_ callback: @escaping @Sendable () -> Void) {
+        self.state.withLock { $0.waiting.append(callback) }
+    }
+
+    func refused(_ refusal: Refusal) { self.refusals[refusal]?.increment() }
+
+    private static func take(
+        _ entry: ConnectionShare.Entry, in state: inout State, full: Refusal, admit: (inout State) -> Void
+    ) -> (Refusal?, (place: ClientPlace, ConnectionStage)?) {
+        switch entry {
+        case .admitted:
+            admit(&state)
+            return (nil, nil)
+        case .inPlaceOf(let id, let stage):
+            let victim = state.places[id]?.place
+            Self.remove(id, from: &state)
+            admit(&state)
+            return (nil, victim.map { ($0, stage) })
+        case .refused(.client): return (full == .site ? .site : .client, nil)
+        case .refused(.total): return (full, nil)
+        }
+    }
+
+    private static func remove(_ id: UInt64, from state: inout State) {
+        state.all.leave(id)
+        let record = state.places[id]
+        state.places[id] = nil
+        if let site = record?.site { state.sites[site]?.leave(id) }
+    }
+
+    private func conclude(_ refusal: Refusal?, _ victim: (place: ClientPlace, ConnectionStage)?) -> Refusal? {
+        if let refusal { self.refused(refusal) }
+        if let (place, stage) = victim {
+            self.gaveWay[stage]?.increment()
+            place.channel.close(promise: nil)
+        }
+        return refusal
+    }
+}

@@ -1,0 +1,110 @@
+import Admission
+import KeyProtocol
+import NIOCore
+import PeerLink
+import TLSWire
+
+extension EdgeLoop {
+    /// Goes on with a handshake when its key holder may be asked for it: at once, or when its turn comes. A client that is
+    /// turned away gets `internal_error`.
+    func whenItsTurn(
+        _ handOver: HelloHandOver, _ site: TerminatedSite, _ proceed: @escaping (HelloHandOver) -> Void
+    ) {
+        switch self.enterGate(handOver, site) {
+        case .pass: proceed(handOver)
+        case .refused(let refusal): self.turnAway(handOver, site, refusal)
+        case .wait(_, let turn):
+            self.wait(for: turn, handOver) { result, handOver in
+                switch result {
+                case .success: proceed(handOver)
+                case .failure(let error):
+                    self.turnAway(handOver, site, error as? HandshakeGate.Refusal ?? .waitedInVain)
+                }
+            }
+        }
+    }
+
+    /// Whether the key holder may be asked for a handshake of this client now; a client that leaves leaves the line.
+    func enterGate(_ handOver: HelloHandOver, _ site: TerminatedSite) -> HandshakeGate.Entry {
+        let channel = handOver.channel
+        let network = self.clients.network(of: handOver.client)
+        let entry = self.gate.enter(site.site.name, network, on: channel.eventLoop, now: .now())
+        if case .wait(let id, _) = entry {
+            let gate = self.gate
+            channel.closeFuture.whenComplete { _ in gate.leave(id) }
+        }
+        return entry
+    }
+
+    /// Waits for something before the handshake, without losing what the client sends meanwhile.
+    func wait<Value>(
+        for future: EventLoopFuture<Value>, _ handOver: HelloHandOver,
+        _ proceed: @escaping (Result<Value, any Error>, HelloHandOver) -> Void
+    ) {
+        let channel = handOver.channel
+        let held: HeldInput
+        do { held = try HeldInput.begin(on: channel) } catch { return channel.close(promise: nil) }
+        future.assumeIsolated().whenComplete { result in
+            guard channel.isActive else { return }
+            var handOver = handOver
+            handOver.receivedBytes.writeImmutableBuffer(held.end(on: channel))
+            proceed(result, handOver)
+        }
+    }
+
+    /// How a handshake ended. That the grant is used up is for those who come next, too.
+    func record(_ outcome: HandshakeSupervisor.Outcome, of handOver: HelloHandOver, _ site: TerminatedSite) {
+        if case .failed(let error) = outcome, Self.saysUsedUp(error) {
+            self.gate.usedUp(site.site.name, now: .now())
+        }
+        site.report.record(outcome, of: handOver)
+    }
+
+    private static func saysUsedUp(_ error: any Error) -> Bool {
+        switch error {
+        case LinkFailure.refused(.rateLimited): true
+        case HandoffFailure.keyHolder(.refused(.rateLimited)): true
+        default: false
+        }
+    }
+
+    /// The handshake is done.
+    func established(_ handOver: HelloHandOver) {
+        if let place = handOver.place { self.clients.established(place, now: .now()) }
+    }
+
+    private func turnAway(_ handOver: HelloHandOver, _ site: TerminatedSite, _ refusal: HandshakeGate.Refusal) {
+        site.report.turnedAway(refusal, of: handOver)
+        self.refuse(handOver.channel, .internalError)
+    }
+
+    /// Says no without lingering: who comes too often is not worth a timer and a descriptor for two seconds.
+    func refuse(_ channel: any Channel, _ alert: Alert.Description) {
+        let written = channel.eventLoop.makePromise(of: Void.self)
+        written.futureResult.whenComplete { _ in channel.close(promise: nil) }
+        channel.writeAndFlush(Alert(alert).record(), promise: written)
+    }
+}
+
+extension EdgeConfiguration {
+    /// Descriptors for all that is no client's connection, nor an origin's: the process's own, event loops and listeners,
+    /// links to key holders, connections to them under way, the store's files, the admin port.
+    var descriptorReserve: Int {
+        let links = self.keyHolders.values.reduce(0) { $0 + $1.addresses.count }
+        let native = self.nativeAddresses.values.contains { !$0.isEmpty } ? 64 : 0
+        return 64 + self.threads * (8 + self.listen.count + 2 * links + native) + (self.cache.disk == nil ? 0 : 128)
+    }
+
+    /// What the connections of clients are held to, of `total` in all.
+    func connectionBounds(total: Int) -> ClientConnections.Bounds {
+        var bounds = ClientConnections.Bounds(
+            total: total, perClient: min(total, self.limits.connectionsPerClient ?? max(1, total / 8)))
+        for site in self.sites {
+            guard let share = site.connections ?? (self.sites.count > 1 ? .percent(75) : nil) else { continue }
+            bounds.perSite[site.name] = share.count(of: total)
+        }
+        bounds.exempt = self.limits.exempt
+        bounds.ipv6PrefixLength = self.limits.ipv6PrefixLength
+        return bounds
+    }
+}

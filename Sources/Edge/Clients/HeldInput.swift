@@ -1,0 +1,33 @@
+import NIOCore
+
+/// Keeps what a client sends while it waits for its handshake to begin. Nothing is read then, but what came with the end of
+/// the client's input comes all the same.
+final class HeldInput: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+
+    private static let maximumBytes = 262_144
+
+    private var held = ByteBuffer()
+
+    /// Adds the handler at the end of the pipeline. Throws if the channel is closed.
+    static func begin(on channel: any Channel) throws -> HeldInput {
+        let handler = HeldInput()
+        try channel.pipeline.syncOperations.addHandler(handler)
+        return handler
+    }
+
+    /// Leaves the pipeline.
+    ///
+    /// - Returns: what the client has sent meanwhile.
+    func end(on channel: any Channel) -> ByteBuffer {
+        channel.pipeline.syncOperations.removeHandler(self, promise: nil)
+        return self.held
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        self.held.writeImmutableBuffer(self.unwrapInboundIn(data))
+        if self.held.readableBytes > Self.maximumBytes { context.close(promise: nil) }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {}
+}

@@ -1,0 +1,141 @@
+import Admission
+import Testing
+
+@Suite struct ConnectionShareTests {
+    private func network(_ text: String) -> ClientNetwork { ClientNetwork(IPAddress(text)) }
+
+    /// By reference: an expectation cannot change a value.
+    private final class Share {
+        private var share: ConnectionShare
+        var resting: Set<UInt64> = []
+        init(total: Int, perClient: Int) { self.share = ConnectionShare(total: total, perClient: perClient) }
+        var count: Int { self.share.count }
+        func enter(
+            _ id: UInt64, _ network: ClientNetwork?, _ stage: ConnectionStage = .silent
+        ) -> ConnectionShare.Entry {
+            let resting = self.resting
+            return self.share.enter(id, from: network, stage: stage) { resting.contains($0) }
+        }
+        func move(_ id: UInt64, to stage: ConnectionStage) { self.share.move(id, to: stage) }
+        func leave(_ id: UInt64) { self.share.leave(id) }
+    }
+
+    @Test func oneClientCannotHoldAll() {
+        let share = Share(total: 100, perClient: 10)
+        let greedy = self.network("192.0.2.1")
+        for id in 1...10 { #expect(share.enter(UInt64(id), greedy) == .admitted) }
+        // Its own oldest one gives way to its next.
+        #expect(share.enter(11, greedy) == .inPlaceOf(1, .silent))
+        #expect(share.count == 10)
+        for id in 2...11 { share.move(UInt64(id), to: .established) }
+        #expect(share.enter(12, greedy) == .refused(.client))
+        #expect(share.enter(13, self.network("192.0.2.2")) == .admitted)
+        share.leave(5)
+        #expect(share.enter(14, greedy) == .admitted)
+    }
+
+    @Test func whoHasMostGivesWayFirst() {
+        let share = Share(total: 6, perClient: 6)
+        let one = self.network("192.0.2.1")
+        let other = self.network("192.0.2.2")
+        #expect(share.enter(1, other) == .admitted)
+        for id in 2...6 { #expect(share.enter(UInt64(id), one) == .admitted) }
+        share.move(2, to: .shaking)
+        // The oldest without a hello goes before the older one in its handshake.
+        #expect(share.enter(7, other) == .inPlaceOf(3, .silent))
+        #expect(share.enter(8, self.network("192.0.2.3")) == .inPlaceOf(4, .silent))
+    }
+
+    @Test func stagesGiveWayInOrderAndWorkNever() {
+        let share = Share(total: 3, perClient: 3)
+        let one = self.network("192.0.2.1")
+        let newcomer = self.network("192.0.2.9")
+        for id in 1...3 { _ = share.enter(UInt64(id), one) }
+        share.move(1, to: .established)
+        share.move(2, to: .shaking)
+        share.move(3, to: .established)
+        #expect(share.enter(4, newcomer) == .inPlaceOf(2, .shaking))
+        share.move(4, to: .established)
+        #expect(share.enter(5, self.network("192.0.2.8")) == .refused(.total))
+        share.resting = [3]
+        #expect(share.enter(6, self.network("192.0.2.8")) == .inPlaceOf(3, .established))
+    }
+
+    @Test func aNetworkDoesNotDisplaceOneThatHasNoMore() {
+        let share = Share(total: 4, perClient: 4)
+        let one = self.network("192.0.2.1")
+        let other = self.network("2001:db8::1")
+        _ = share.enter(1, one)
+        _ = share.enter(2, one)
+        _ = share.enter(3, other)
+        _ = share.enter(4, other)
+        // Its own goes, though the other's is older.
+        #expect(share.enter(5, self.network("2001:db8::2")) == .inPlaceOf(3, .silent))
+        share.move(4, to: .established)
+        share.move(5, to: .established)
+        #expect(share.enter(6, other) == .refused(.total))
+    }
+
+    @Test func exemptConnectionsHaveNoBoundAndGiveWayToEachOtherOnly() {
+        let share = Share(total: 4, perClient: 1)
+        for id in 1...3 { #expect(share.enter(UInt64(id), nil) == .admitted) }
+        #expect(share.enter(4, self.network("192.0.2.1")) == .admitted)
+        #expect(share.enter(5, nil) == .inPlaceOf(1, .silent))
+        #expect(share.enter(6, self.network("192.0.2.2")) == .inPlaceOf(4, .silent))
+        share.move(6, to: .established)
+        #expect(share.enter(7, self.network("192.0.2.3")) == .refused(.total))
+    }
+
+    @Test func manyNetworksWithOneEachGiveWayOldestFirst() {
+        let share = Share(total: 10, perClient: 5)
+        for id in 1...10 { _ = share.enter(UInt64(id), self.network("192.0.2.\(id)")) }
+        for id in 1...9 { share.move(UInt64(id), to: .established) }
+        #expect(share.enter(11, self.network("198.51.100.1")) == .inPlaceOf(10, .silent))
+        #expect(share.count == 10)
+    }
+
+    @Test func eventsOfConnectionsThatAreGoneChangeNothing() {
+        let share = Share(total: 2, perClient: 2)
+        share.leave(9)
+        share.move(9, to: .shaking)
+        _ = share.enter(1, nil)
+        share.leave(1)
+        share.leave(1)
+        #expect(share.count == 0)
+    }
+
+    /// Against the simplest possible bookkeeping, over many random events.
+    @Test func countsAreRightAfterAnything() {
+        var random = SystemRandomNumberGenerator()
+        let share = Share(total: 20, perClient: 6)
+        var open: [UInt64: Int] = [:]
+        var next: UInt64 = 0
+        for _ in 0..<20_000 {
+            switch Int.random(in: 0..<4, using: &random) {
+            case 0, 1:
+                next += 1
+                let client = Int.random(in: 0..<6, using: &random)
+                switch share.enter(next, self.network("192.0.2.\(client)")) {
+                case .admitted: open[next] = client
+                case .inPlaceOf(let victim, _):
+                    #expect(open.removeValue(forKey: victim) != nil)
+                    open[next] = client
+                case .refused: break
+                }
+            case 2:
+                if let id = open.keys.randomElement(using: &random) {
+                    share.move(id, to: ConnectionStage.allCases.randomElement(using: &random) ?? .silent)
+                    if Bool.random(using: &random) { share.resting.insert(id) } else { share.resting.remove(id) }
+                }
+            default:
+                if let id = open.keys.randomElement(using: &random) {
+                    share.leave(id)
+                    open[id] = nil
+                }
+            }
+            #expect(share.count == open.count && open.count <= 20)
+            let most = Dictionary(grouping: open.values) { $0 }.values.map(\.count).max() ?? 0
+            #expect(most <= 6)
+        }
+    }
+}
