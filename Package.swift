@@ -4,6 +4,7 @@
 //
 //   pure    Admission, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPForwarding, HTTPCaching
 //                                                     bytes and decisions; no sockets, clocks, files or logging
+//   ground  SecretFiles, CAARecords                   files that hold secrets; who may issue for a name, by DNS
 //   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
 //   stores  CacheStorage                              responses in memory and on disk
 //   parties Edge, KeyHolder, LatchstringClient        the three parties
@@ -88,6 +89,15 @@ let package = Package(
             name: "HTTPCaching", dependencies: [nio[0], nioHTTP1, structuredFields],
             swiftSettings: strict),
 
+        // What of the C library Swift cannot call: macros, bit fields, variable arguments.
+        .systemLibrary(name: "CSystemShims"),
+
+        // Which authorities may issue for a name: the system's resolver, asked.
+        .target(name: "CAARecords", dependencies: ["CSystemShims", "TLSWire"], swiftSettings: strict),
+
+        // Keys and tokens on disk.
+        .target(name: "SecretFiles", swiftSettings: strict),
+
         // What responses are stored in.
         .target(
             name: "CacheStorage",
@@ -97,7 +107,9 @@ let package = Package(
         // Links between our own parties.
         .target(
             name: "PeerLink",
-            dependencies: ["KeyProtocol", "TLSWire", nioSSL, nioTLS, x509, asn1, logging, metrics, collections] + nio,
+            dependencies: [
+                "KeyProtocol", "SecretFiles", "TLSWire", nioSSL, nioTLS, x509, asn1, logging, metrics, collections,
+            ] + nio,
             swiftSettings: strict),
 
         // The stream after a native handshake, for both of its ends.
@@ -108,7 +120,8 @@ let package = Package(
             name: "KeyHolder",
             dependencies: [
                 "Admission", "CLibCrypto", "Channels", "KeyProtocol", "NativeChannel", "NativeHandshake", "PeerLink",
-                "RecordLayer", "TLSWire", nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras, logging, metrics, lifecycle,
+                "RecordLayer", "SecretFiles", "TLSWire", nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras, logging,
+                metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
         .target(
@@ -132,7 +145,7 @@ let package = Package(
         .target(
             name: "Settings",
             dependencies: [
-                "Admission", "TLSWire", "KeyProtocol", nio[0], .product(name: "Yams", package: "Yams"),
+                "Admission", "SecretFiles", "TLSWire", "KeyProtocol", nio[0], .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict),
         .target(
@@ -141,14 +154,15 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "Fleet",
-            dependencies: [x509, asn1, crypto, cryptoExtras],
+            dependencies: ["SecretFiles", x509, asn1, crypto, cryptoExtras],
             swiftSettings: strict),
         .executableTarget(
             name: "latchstring",
             dependencies: [
-                "Admin", "Admission", "CacheStorage", "Channels", "Edge", "Fleet", "HTTPCaching", "KeyHolder",
+                "Admin", "Admission", "CAARecords", "CSystemShims", "CacheStorage", "Channels", "Edge", "Fleet",
+                "HTTPCaching", "KeyHolder",
                 "KeyProtocol",
-                "LatchstringClient", "NativeHandshake", "PeerLink", "Settings",
+                "LatchstringClient", "NativeHandshake", "PeerLink", "SecretFiles", "Settings",
                 "TLSWire", nioHTTP1, nioHelpers, nioEmbedded, nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras, logging,
                 metrics, lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -170,6 +184,9 @@ let package = Package(
         .testTarget(
             name: "ChannelsTests", dependencies: ["Channels", nioEmbedded, logging, nio[0]], swiftSettings: strict),
         .testTarget(name: "AdmissionTests", dependencies: ["Admission"] + [nio[0]], swiftSettings: strict),
+        .testTarget(
+            name: "CAARecordsTests", dependencies: ["CAARecords", "TLSWire", "TestSockets"], swiftSettings: strict),
+        .testTarget(name: "SecretFilesTests", dependencies: ["SecretFiles"], swiftSettings: strict),
         .testTarget(name: "TLSWireTests", dependencies: ["TLSWire"] + [nio[0]], swiftSettings: strict),
         .testTarget(
             name: "KeyProtocolTests", dependencies: ["KeyProtocol", "TLSWire"] + [nio[0]], swiftSettings: strict),
@@ -208,7 +225,7 @@ let package = Package(
             name: "KeyHolderTests",
             dependencies: [
                 "Admission", "Fleet", "KeyHolder", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer",
-                "TLSWire", nioSSL,
+                "SecretFiles", "TLSWire", nioSSL,
                 nioEmbedded, x509, asn1, crypto, cryptoExtras, logging,
             ] + nio,
             swiftSettings: strict),
@@ -243,6 +260,7 @@ let package = Package(
                 "NativeHandshake", "PeerLink",
                 "Settings",
                 "TLSWire", nioSSL, nioHTTP1, crypto, x509, asn1, "TestSockets",
+                .product(name: "Yams", package: "Yams"),
             ] + nio,
             swiftSettings: strict),
     ]

@@ -1,3 +1,4 @@
+import SecretFiles
 import X509
 
 public import struct FoundationEssentials.Date
@@ -38,7 +39,7 @@ public struct CertificateDirectory: Sendable {
     /// Everything is checked and made before the first file is written. Keys can be read by their owner alone (0600), and
     /// so can the directory if it has to be made (0700).
     /// - Parameter replacing: replace identities and sites that exist. Without it, an existing file is an error.
-    /// - Throws: `CertificateOrderError`, `CertificateDirectoryError`, `FleetError`, `FileError`.
+    /// - Throws: `CertificateOrderError`, `CertificateDirectoryError`, `FleetError`, `FileError`, `SecretFileError`.
     public func fulfil(_ order: CertificateOrder, replacing: Bool = false, now: Date = Date()) throws -> [Made] {
         try order.validate()
         try refuseExisting(order, replacing: replacing)
@@ -115,7 +116,7 @@ public struct CertificateDirectory: Sendable {
         case (true, false): throw CertificateDirectoryError.authorityKeyMissing(certificate: certificate, key: key)
         case (false, true):
             throw CertificateDirectoryError.authorityCertificateMissing(certificate: certificate, key: key)
-        case (true, true): return (try PrivateFiles.read(certificate), try PrivateFiles.read(key))
+        case (true, true): return (try PrivateFiles.read(certificate), try SecretFile.read(key))
         }
     }
 

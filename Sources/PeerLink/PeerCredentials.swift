@@ -1,6 +1,7 @@
 import Foundation
 import NIOCore
 public import NIOSSL
+public import SecretFiles
 import SwiftASN1
 import X509
 
@@ -36,11 +37,12 @@ public struct PeerCredentials: Sendable {
         self.notAfter = Int64(leaf.notValidAfter.timeIntervalSince1970)
     }
 
-    /// The same from three files.
+    /// The same from three files. The key's must meet the rule of ``SecretFile``.
     public init(chainFile: String, keyFile: String, authorityFile: String) throws(PeerCredentialsError) {
+        let key: String
+        do throws(SecretFileError) { key = try SecretFile.read(keyFile) } catch { throw .secretFile(error) }
         try self.init(
-            chainPEM: Self.text(of: chainFile), keyPEM: Self.text(of: keyFile),
-            authorityPEM: Self.text(of: authorityFile))
+            chainPEM: Self.text(of: chainFile), keyPEM: key, authorityPEM: Self.text(of: authorityFile))
     }
 
     /// TLS for the end that connects (an edge): TLS 1.3, or 1.2 where the peer is a stock key server.
@@ -98,6 +100,8 @@ public struct PeerCredentials: Sendable {
 
 public enum PeerCredentialsError: Error, Equatable, Sendable, CustomStringConvertible {
     case unreadableFile(String, String)
+    /// The file with the identity's key cannot be read, or other users have access to it.
+    case secretFile(SecretFileError)
     case unreadableCertificate(String)
     case unreadableKey
     case keyMismatch
@@ -106,6 +110,7 @@ public enum PeerCredentialsError: Error, Equatable, Sendable, CustomStringConver
     public var description: String {
         switch self {
         case .unreadableFile(let file, let why): "cannot read \(file): \(why)"
+        case .secretFile(let error): error.description
         case .unreadableCertificate(let what): "identity.\(what) holds no PEM certificate"
         case .unreadableKey: "identity.key holds no PEM private key that can be used"
         case .keyMismatch:

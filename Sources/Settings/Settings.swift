@@ -36,9 +36,9 @@ public enum Settings {
 
     /// `load(path:)` for an edge's file.
     public static func loadEdge(
-        path: String
+        path: String, checkingFiles: Bool = true
     ) throws(SettingsError) -> (settings: EdgeSettings, warnings: [SettingsDiagnostic]) {
-        let loaded = try Self.load(path: path, role: .edge)
+        let loaded = try Self.load(path: path, role: .edge, checkingFiles: checkingFiles)
         guard case .edge(let settings) = loaded.party else { throw Self.failure(path, "it is not an edge's file", nil) }
         return (settings, loaded.warnings)
     }

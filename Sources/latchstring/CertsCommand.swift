@@ -53,6 +53,7 @@ struct CertsCommand: ParsableCommand {
     var force = false
 
     func run() throws {
+        MemoryProtection.forbidDumps()
         let order = CertificateOrder(
             edges: edges, keyHolders: keyHolders, sites: try sites.map { try CertificateOrder.Site(argument: $0) },
             authorityName: authorityName, authorityDays: authorityDays, identityDays: identityDays,

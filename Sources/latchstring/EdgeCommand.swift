@@ -19,10 +19,14 @@ struct EdgeCommand: AsyncParsableCommand {
     @Option(help: "The edge's configuration file.")
     var config: String
 
+    @Flag(help: .hidden)
+    var inspectable = false
+
     func run() async throws {
         let path = self.config
         let settings = try Startup.settings { () throws(SettingsError) in try Settings.loadEdge(path: path) }
         let logger = Startup.logger(settings.log, label: "edge")
+        MemoryProtection.forbidDumps(inspectable: self.inspectable, logger: logger)
         DescriptorLimit.raise()
         let metrics = Startup.metrics()
         let readiness = EdgeReadiness()

@@ -27,11 +27,15 @@ struct KeyHolderCommand: AsyncParsableCommand {
     @Option(help: "The key holder's configuration file.")
     var config: String
 
+    @Flag(help: .hidden)
+    var inspectable = false
+
     func run() async throws {
         let path = self.config
         let settings = try Startup.settings { () throws(SettingsError) in try Settings.loadKeyHolder(path: path) }
         let logger = Startup.logger(settings.log, label: "keyholder")
-        Self.forbidCoreDumps(logger)
+        MemoryProtection.forbidDumps(inspectable: self.inspectable, logger: logger)
+        MemoryProtection.keepFromSwap(logger: logger)
         let descriptors = DescriptorLimit.raise()
         let metrics = Startup.metrics()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: settings.threads ?? System.coreCount)
@@ -61,17 +65,6 @@ struct KeyHolderCommand: AsyncParsableCommand {
 
     private static func text(_ address: SocketAddress) -> String {
         SocketEndpoint(host: address.ipAddress ?? "\(address)", port: address.port ?? 0).description
-    }
-
-    /// A core file would hold every private key.
-    private static func forbidCoreDumps(_ logger: Logger) {
-        var limit = rlimit(rlim_cur: 0, rlim_max: 0)
-        #if canImport(Darwin)
-            let status = setrlimit(RLIMIT_CORE, &limit)
-        #else
-            let status = setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &limit)
-        #endif
-        if status != 0 { logger.warning("core files cannot be forbidden; one would hold the private keys") }
     }
 }
 

@@ -3,6 +3,7 @@ import ArgumentParser
 import Foundation
 import Logging
 import Metrics
+import SecretFiles
 import ServiceLifecycle
 import Settings
 import UnixSignals
@@ -55,10 +56,9 @@ enum Startup {
 
     /// Reads the file with the admin port's token.
     static func adminToken(_ path: String) throws -> AdminToken {
-        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
-            let isThere = FileManager.default.fileExists(atPath: path)
-            let reason = isThere ? "Let the user who runs latchstring read it." : "There is no such file."
-            complain("error: cannot read the admin token \"\(path)\". \(reason)")
+        let text: String
+        do throws(SecretFileError) { text = try SecretFile.read(path) } catch {
+            complain("error: the admin token: \(error)")
             throw ExitCode.failure
         }
         do {

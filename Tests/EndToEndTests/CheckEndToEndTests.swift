@@ -56,9 +56,6 @@ import Testing
         try workspace.makeSite("www.example.test", keyType: .rsa2048)
         try workspace.makeSite("api.example.test")
         try workspace.makeSite("origin.example.test")
-        for file in ["edge-paris.key", "keyholder-home.key"] {
-            try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: workspace.path(file))
-        }
         return workspace
     }
 

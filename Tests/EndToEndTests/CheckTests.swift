@@ -199,7 +199,6 @@ import X509
     @Test("What is wrong in a key holder's files is named with its line")
     func badFiles() throws {
         let folder = try Folder()
-        try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: folder.path + "/a.test.key")
         let lines = try folder.check(
             sites: """
                   - {certificate: a.test.pem, key: a.test.key}
@@ -211,8 +210,6 @@ import X509
                 """)
         #expect(
             lines == [
-                "warn 5: others can read the site's private key a.test.key (mode 0644)",
-                "warn 6: others can read the site's private key a.test.key (mode 0644)",
                 "FAIL 6: the domain b.test belongs to the site in line 5 also",
                 "FAIL 8: the grant for edge paris names x.test, which no site here has",
                 "FAIL 9: edge paris has another grant for the same site",
@@ -227,6 +224,24 @@ import X509
             swapped.first?.hasPrefix("FAIL 5: the private key in c.test.key does not belong to the certificate") == true
         )
         #expect(swapped.last?.hasPrefix("FAIL 6: the certificate in c.test.pem does not cover a.test") == true)
+    }
+
+    @Test("A key that other users can read is an error of its line, of a site as of the identity")
+    func openKeys() throws {
+        for (key, line) in [("a.test.key", 5), ("keyholder-home.key", 3)] {
+            let folder = try Folder()
+            try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: "\(folder.path)/\(key)")
+            let error = try #require(throws: SettingsError.self) {
+                try folder.check(
+                    sites: "  - {certificate: a.test.pem, key: a.test.key}",
+                    grants: "  - {edge: paris, sites: [a.test], operations: [keyless]}")
+            }
+            let diagnostic = try #require(error.diagnostics.first)
+            #expect(error.diagnostics.count == 1)
+            #expect(diagnostic.location.line == line)
+            #expect(diagnostic.message == "other users can read the secret in \"\(folder.path)/\(key)\" (mode 0644)")
+            #expect(diagnostic.remedy == "Run chmod 600 \(folder.path)/\(key)")
+        }
     }
 
     @Test("Certificates near their end, and past it")

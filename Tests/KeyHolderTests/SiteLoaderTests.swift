@@ -1,6 +1,7 @@
 import Crypto
 import Fleet
 import Foundation
+import SecretFiles
 import TLSWire
 import Testing
 import X509
@@ -94,24 +95,26 @@ struct SiteLoaderTests {
         }
     }
 
-    @Test("Keys come from files, too; a file that others can read is noticed")
+    @Test("Keys come from files, too, which no other user can read")
     func files() throws {
         let issued = try Self.p256.get()
         let path = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).key").path
         defer { try? FileManager.default.removeItem(atPath: path) }
-        try issued.keyPEM.write(toFile: path, atomically: true, encoding: .utf8)
-        #expect(try SoftwareKeyStore().key(from: .file(path)).type == .p256)
-        try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
-        #expect(!PEMSource.file(path).isReadableByOthers)
-        for mode in [0o640, 0o604, 0o644] {
-            try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: path)
-            #expect(PEMSource.file(path).isReadableByOthers)
+        func write(_ text: String) {
+            _ = FileManager.default.createFile(
+                atPath: path, contents: Data(text.utf8), attributes: [.posixPermissions: 0o600])
         }
-        #expect(!PEMSource.file(path + ".none").isReadableByOthers)
+        write(issued.keyPEM)
+        #expect(try SoftwareKeyStore().key(from: .file(path)).type == .p256)
+        for mode in [0o640, 0o604, 0o644, 0o620] {
+            try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: path)
+            let error = SiteLoadError.secretFile(SecretFileError(path: path, reason: .open(mode: UInt32(mode))))
+            #expect(throws: error) { try SoftwareKeyStore().key(from: .file(path)) }
+        }
         // Larger than any key, and than the read buffer.
-        try String(repeating: " ", count: 200_000).appending(issued.keyPEM)
-            .write(toFile: path, atomically: true, encoding: .utf8)
-        #expect(throws: Never.self) { try PEMSource.file(path).text() }
+        write(String(repeating: " ", count: 200_000) + issued.keyPEM)
+        #expect(try SoftwareKeyStore().key(from: .file(path)).type == .p256)
+        // A chain is no secret.
         try Data(count: 2 << 20).write(to: URL(fileURLWithPath: path))
         #expect(throws: SiteLoadError.unreadable(path, "larger than 1 MiB")) { try PEMSource.file(path).text() }
     }

@@ -36,20 +36,26 @@ final class FileTests {
             role: keyholder
             listen: 127.0.0.1:4433
             identity: {certificate: e.pem, key: sub, authority: sub/a.pem}
-            sites: [{certificate: e.pem/s.pem, key: e.pem}]
+            sites: [{certificate: e.pem/s.pem, key: open.key}, {certificate: e.pem, key: e.pem/none}]
             grants: []
             audit: missing/audit.jsonl
             """
         _ = try self.write("e.pem", Data("x".utf8))
+        let key = try self.write("open.key", Data("x".utf8))
+        try FileManager.default.setAttributes([.posixPermissions: 0o664], ofItemAtPath: key)
         try FileManager.default.createDirectory(
             at: self.folder.appendingPathComponent("sub"), withIntermediateDirectories: true)
         let path = try self.write("k.yaml", Data(text.utf8))
         #expect(
             self.headlines(path) == [
-                "DIR/k.yaml:3:37: error: cannot read \"DIR/sub\": it is a directory. Name the file.",
+                "DIR/k.yaml:3:37: error: \"DIR/sub\" is not a regular file. Name a file.",
                 "DIR/k.yaml:3:53: error: cannot read \"DIR/sub/a.pem\": there is no such file. "
                     + "Paths are relative to the configuration file; `latchstring certs` makes identities.",
                 "DIR/k.yaml:4:23: error: cannot read \"DIR/e.pem/s.pem\": a part of the path is not a directory. "
+                    + "Paths are relative to the configuration file; `latchstring certs` makes identities.",
+                "DIR/k.yaml:4:41: error: other users can read and write the secret in \"DIR/open.key\" (mode 0664). "
+                    + "Run chmod 600 DIR/open.key",
+                "DIR/k.yaml:4:78: error: cannot read \"DIR/e.pem/none\": a part of the path is not a directory. "
                     + "Paths are relative to the configuration file; `latchstring certs` makes identities.",
                 "DIR/k.yaml:6:8: error: cannot write \"DIR/missing/audit.jsonl\": there is no directory \"DIR/missing\". "
                     + "Make it, or name another.",

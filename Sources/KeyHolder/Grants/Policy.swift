@@ -13,6 +13,8 @@ final class Policy: Sendable {
     private let generations: [String: UInt64]
     /// 1 for the first policy, one more for each reload.
     private let serial: UInt64
+    /// As which names edges could pose without a grant for them.
+    let impersonations: [Impersonation]
 
     /// - Parameters:
     ///   - previous: Whose rate limits go on where edge, domain and rate are the same.
@@ -24,6 +26,8 @@ final class Policy: Sendable {
         var index = SiteIndex()
         for site in sites { try index.insert(site) }
         var table: [String: [ObjectIdentifier: Grant]] = [:]
+        let positions = Dictionary(uniqueKeysWithValues: sites.enumerated().map { (ObjectIdentifier($1), $0) })
+        var granted: [Impersonation.Granted] = []
         for grant in grants {
             guard (1...1_000_000_000).contains(grant.rate) else {
                 throw .badGrant(edge: grant.edge, reason: "the rate is \(grant.rate); use 1 to 1000000000 per second")
@@ -46,6 +50,9 @@ final class Policy: Sendable {
                 table[grant.edge, default: [:]][ObjectIdentifier(site)] = try Grant(
                     site: site, operations: grant.operations, rate: grant.rate, previous: kept, now: now)
             }
+            granted.append(
+                Impersonation.Granted(
+                    edge: grant.edge, sites: named.compactMap { positions[$0] }.sorted(), operations: grant.operations))
         }
         self.sites = sites
         self.index = index
@@ -59,6 +66,7 @@ final class Policy: Sendable {
             }
             generations[entry.key] = kept ?? serial
         }
+        self.impersonations = Impersonation.all(of: granted, sites: sites.map(\.certifiedNames)).map(\.finding)
     }
 
     /// Whether the edge has any grant. Without one it may not even stay connected.

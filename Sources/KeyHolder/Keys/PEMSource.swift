@@ -1,3 +1,5 @@
+import SecretFiles
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -21,7 +23,7 @@ public enum PEMSource: Hashable, Sendable {
         }
     }
 
-    /// Chains and keys are a few KiB.
+    /// Chains are a few KiB.
     static let maximumFileSize: Int = 1 << 20
 
     func text() throws(SiteLoadError) -> String {
@@ -31,12 +33,13 @@ public enum PEMSource: Hashable, Sendable {
         }
     }
 
-    /// Whether the file can be read by others than its owner. False for texts and files that are not there.
-    var isReadableByOthers: Bool {
-        guard case .file(let path) = self else { return false }
-        var status = stat()
-        guard stat(path, &status) == 0 else { return false }
-        return status.st_mode & (S_IRGRP | S_IROTH) != 0
+    /// The text of a private key: a file must meet the rule of ``SecretFile``.
+    func secretText() throws(SiteLoadError) -> String {
+        switch self {
+        case .text(let text, _): return text
+        case .file(let path):
+            do throws(SecretFileError) { return try SecretFile.read(path) } catch { throw .secretFile(error) }
+        }
     }
 
     private static func read(_ path: String) throws(SiteLoadError) -> String {
@@ -45,12 +48,6 @@ public enum PEMSource: Hashable, Sendable {
         defer { close(descriptor) }
         var bytes = [UInt8](repeating: 0, count: 64 * 1024)
         var length: Int = 0
-        // A private key passes through this buffer; what swift-crypto makes of it is wiped by the library when released.
-        defer {
-            bytes.withUnsafeMutableBytes { buffer in
-                _ = buffer.initializeMemory(as: UInt8.self, repeating: 0)
-            }
-        }
         while true {
             if length == bytes.count {
                 guard length < Self.maximumFileSize else { throw .unreadable(path, "larger than 1 MiB") }

@@ -16,7 +16,7 @@ public struct SoftwareKeyStore: KeyStore {
     static let rsaBits: ClosedRange<Int> = 2048...4096
 
     private static func load(from source: PEMSource) throws(SiteLoadError) -> SoftwareKey {
-        let text: String = try source.text()
+        let text: String = try source.secretText()
         guard let documents = try? PEMDocument.parseMultiple(pemString: text), !documents.isEmpty else {
             throw .notPEM(source.name, "private key")
         }

@@ -235,13 +235,7 @@ public final class KeyHolderServer: Service {
     ) throws(SiteLoadError) -> Policy {
         let loader = SiteLoader(store: configuration.keyStore, previous: previous?.index)
         var sites: [Site] = []
-        for site in configuration.sites {
-            if site.key.isReadableByOthers {
-                logger.warning(
-                    "a private key can be read by other users; chmod 600 it", metadata: ["file": "\(site.key.name)"])
-            }
-            sites.append(try loader.load(site))
-        }
+        for site in configuration.sites { sites.append(try loader.load(site)) }
         let policy = try Policy(
             sites: sites, grants: configuration.grants, lease: configuration.lease, previous: previous,
             now: Clock.monotonic())
@@ -257,6 +251,25 @@ public final class KeyHolderServer: Service {
                 "two sites share a private key: a grant for one is as good as a grant for the other",
                 metadata: ["site": "\(one.name)", "other": "\(other.name)"])
         }
+        Self.warn(of: policy.impersonations, logger)
         return policy
+    }
+
+    /// One line for each name, up to a bound, since a wildcard may cover thousands.
+    private static func warn(of impersonations: [Impersonation], _ logger: Logger) {
+        let most = 20
+        for one in impersonations.prefix(most) {
+            logger.warning(
+                "an edge could pose as a site that it was not granted: a certificate that it was granted covers the name",
+                metadata: [
+                    "edge": "\(one.edge)", "granted": "\(one.granted)", "covered-by": "\(one.pattern)",
+                    "name": "\(one.name)", "site": "\(one.owner)",
+                ])
+        }
+        if impersonations.count > most {
+            logger.warning(
+                "more names as which edges could pose; `latchstring check` names them all",
+                metadata: ["names": "\(impersonations.count - most)"])
+        }
     }
 }

@@ -35,6 +35,8 @@ final class Site: Sendable {
     /// The first domain: how logs and audit lines call the site.
     let name: String
     let domains: [ServerNamePattern]
+    /// The DNS names of the certificate, whether the site is served for them or not.
+    let certified: [ServerNamePattern]
     /// DER, leaf first.
     let chain: [[UInt8]]
     /// SHA-1 of the leaf's subjectPublicKey bit string; 20 bytes.
@@ -51,14 +53,18 @@ final class Site: Sendable {
     /// For messages.
     let chainName: String
 
-    /// - Parameter handoff: Where it is not a new one, that of the same certificate and key.
+    /// - Parameters:
+    ///   - certified: the certificate's names, if they are more than `domains`.
+    ///   - handoff: Where it is not a new one, that of the same certificate and key.
     init(
-        domains: [ServerNamePattern], chain: [[UInt8]], ski: [UInt8], certificateDigest: [UInt8],
+        domains: [ServerNamePattern], certified: [ServerNamePattern]? = nil, chain: [[UInt8]], ski: [UInt8],
+        certificateDigest: [UInt8],
         key: any StoredKey, modes: Set<TrustMode>, handoff: SiteHandoff? = nil, native: NativeSite? = nil,
         notAfter: Int64, chainName: String
     ) {
         self.name = domains.first?.description ?? ""
         self.domains = domains
+        self.certified = certified ?? domains
         self.chain = chain
         self.ski = ski
         self.certificateDigest = certificateDigest
@@ -68,5 +74,9 @@ final class Site: Sendable {
         self.native = native
         self.notAfter = notAfter
         self.chainName = chainName
+    }
+
+    var certifiedNames: CertifiedSite {
+        CertifiedSite(name: self.name, domains: self.domains, certified: self.certified, ski: self.ski)
     }
 }

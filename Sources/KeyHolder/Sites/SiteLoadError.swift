@@ -1,6 +1,10 @@
+public import SecretFiles
+
 /// Why a site, or the grants that name sites, cannot be used. The text says which file and what to do.
 public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
     case unreadable(String, String)
+    /// The file with the private key cannot be read, or other users have access to it.
+    case secretFile(SecretFileError)
     case notPEM(String, String)
     case noKey(String)
     case severalKeys(String)
@@ -26,6 +30,7 @@ public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
         switch self {
         case .unreadable(let file, let reason):
             "cannot read \(file): \(reason); check the path and that this user may read it"
+        case .secretFile(let error): error.description
         case .notPEM(let file, let what):
             "\(file) holds no PEM text; a \(what) file begins with a -----BEGIN line"
         case .noKey(let file):

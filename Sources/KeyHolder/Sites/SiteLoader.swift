@@ -27,7 +27,7 @@ struct SiteLoader {
         guard key.publicKey == leaf.publicKey else {
             throw .keyMismatch(certificate: chainName, key: configuration.key.name)
         }
-        let domains: [ServerNamePattern] = try Self.domains(configuration.domains, of: leaf, chainName)
+        let (domains, certified) = try Self.domains(configuration.domains, of: leaf, chainName)
         let der: [[UInt8]]
         do { der = try chain.map(Self.der) } catch { throw .unreadableCertificate(chainName, position: 1) }
         guard key.type.isRSA || !configuration.allowsRSAKeyExchange else { throw .rsaKeyExchangeNeedsRSA(chainName) }
@@ -36,7 +36,8 @@ struct SiteLoader {
             try NativeSite(application, chain: der, key: key.type, chainName: chainName)
         }
         return Site(
-            domains: domains, chain: der, ski: ski, certificateDigest: Array(SHA256.hash(data: der[0])), key: key,
+            domains: domains, certified: certified, chain: der, ski: ski,
+            certificateDigest: Array(SHA256.hash(data: der[0])), key: key,
             modes: configuration.modes,
             handoff: self.handoff(
                 named: domains, ski: ski, chain: der, key: key,
@@ -80,9 +81,10 @@ struct SiteLoader {
         return chain
     }
 
+    /// What the site is served for, and what its certificate covers.
     private static func domains(
         _ configured: [ServerNamePattern]?, of leaf: Certificate, _ chainName: String
-    ) throws(SiteLoadError) -> [ServerNamePattern] {
+    ) throws(SiteLoadError) -> (domains: [ServerNamePattern], certified: [ServerNamePattern]) {
         var covered: [ServerNamePattern] = []
         var firstBad: SiteLoadError?
         let names: SubjectAlternativeNames? = try? leaf.extensions.subjectAlternativeNames
@@ -96,7 +98,7 @@ struct SiteLoader {
         }
         guard let configured else {
             guard !covered.isEmpty else { throw firstBad ?? .noNames(chainName) }
-            return covered
+            return (covered, covered)
         }
         guard !configured.isEmpty else { throw .noNames(chainName) }
         for domain in configured where !covered.contains(domain) {
@@ -104,7 +106,7 @@ struct SiteLoader {
                 throw .nameNotCovered(chainName, name: domain.description)
             }
         }
-        return configured
+        return (configured, covered)
     }
 
     private static func der(_ certificate: Certificate) throws -> [UInt8] {

@@ -63,7 +63,7 @@ struct CacheReader {
         let endpoint = reader.required("listen", remedy: "Write listen: 127.0.0.1:9435.") { node in
             hasToken ? self.values.listener(node) : self.values.loopbackListener(node)
         }
-        let token = reader.optional("token") { self.files.readable($0, self.values) }
+        let token = reader.optional("token") { self.files.secret($0, self.values) }
         guard let endpoint else { return nil }
         if !endpoint.isLoopback {
             self.report.warning(

@@ -12,7 +12,7 @@ struct CommonReaders {
         else { return nil }
         let values = self.values
         let certificate = reader.required("certificate") { self.files.readable($0, values) }
-        let key = reader.required("key") { self.files.readable($0, values) }
+        let key = reader.required("key") { self.files.secret($0, values) }
         let authority = reader.required("authority", remedy: "It is the authority.pem of `latchstring certs`.") {
             self.files.readable($0, values)
         }

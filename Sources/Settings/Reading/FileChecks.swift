@@ -1,3 +1,5 @@
+internal import SecretFiles
+
 #if canImport(Glibc)
     internal import Glibc
 #elseif canImport(Musl)
@@ -38,6 +40,14 @@ struct FileChecks {
             return nil
         }
         return path
+    }
+
+    /// A file with a secret, which must be there and meet the rule of ``SecretFile``.
+    func secret(_ node: ConfigurationNode, _ values: ValueReaders) -> String? {
+        guard let path = values.text(node, "a path").map(self.resolve) else { return nil }
+        guard self.checksExistence, let problem = SecretFile.problem(path) else { return path }
+        values.report.error(at: node.position, problem.message, remedy: problem.remedy)
+        return nil
     }
 
     /// A file that will be made or appended to; its folder must be there.

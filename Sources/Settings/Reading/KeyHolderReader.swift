@@ -86,7 +86,7 @@ struct KeyHolderReader {
             else { return nil }
             let values = self.values
             let certificate = reader.required("certificate") { self.files.readable($0, values) }
-            let key = reader.required("key") { self.files.readable($0, values) }
+            let key = reader.required("key") { self.files.secret($0, values) }
             let domains = reader.optional("domains") { node in
                 values.list(node, of: "domain") { item -> ServerNamePattern? in
                     guard let pattern = values.pattern(item) else { return nil }

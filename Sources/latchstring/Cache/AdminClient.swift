@@ -33,7 +33,10 @@ struct AdminOptions: ParsableArguments {
         var endpoint: SocketEndpoint
         var tokenFile = self.token
         if let path = self.config {
-            let settings = try Startup.settings { () throws(SettingsError) in try Settings.loadEdge(path: path) }
+            // Of the files that it names, only the token is used here; the others are the edge's own.
+            let settings = try Startup.settings { () throws(SettingsError) in
+                try Settings.loadEdge(path: path, checkingFiles: false)
+            }
             guard let admin = settings.admin else {
                 Startup.complain("error: \(path) has no admin port. Add admin: 127.0.0.1:9435 and restart the edge.")
                 throw ExitCode.failure

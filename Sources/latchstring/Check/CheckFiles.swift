@@ -37,14 +37,6 @@ enum CheckFiles {
         }
     }
 
-    /// The file's mode, if others than its owner can read or write it: `0644`; nil if only the owner can.
-    static func looseMode(_ path: String) -> String? {
-        guard let attributes = try? FileManager.default.attributesOfItem(atPath: Self.resolved(path)),
-            let mode = (attributes[.posixPermissions] as? NSNumber)?.intValue, mode & 0o077 != 0
-        else { return nil }
-        return "0" + String(mode & 0o777, radix: 8)
-    }
-
     private static func resolved(_ path: String) -> String {
         URL(fileURLWithPath: path).resolvingSymlinksInPath().path
     }

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import KeyHolder
 import KeyProtocol
 import NIOCore
 import NIOPosix
@@ -6,6 +7,7 @@ import NIOSSL
 import PeerLink
 import Settings
 import TLSWire
+import X509
 
 /// Checks an edge's file: identity, key holders, what they show for each site, origins.
 struct EdgeCheck {
@@ -22,14 +24,22 @@ struct EdgeCheck {
         }
         guard !self.offline else { return }
         if let credentials {
-            for entry in self.settings.keyHolders { await self.check(entry, credentials: credentials) }
+            var shown: [SourceLocation: Set<ServerNamePattern>] = [:]
+            for entry in self.settings.keyHolders {
+                let names = await self.check(entry, credentials: credentials)
+                shown.merge(names) { $0.union($1) }
+            }
+            self.checkRelays(shown, edge: credentials.identity.name)
         }
         for site in self.settings.sites { await self.checkOrigin(site) }
     }
 
     // MARK: Key holders
 
-    private func check(_ entry: EdgeSettings.KeyHolderEntry, credentials: PeerCredentials) async {
+    /// - Returns: the names in the certificates that it shows for each site.
+    private func check(
+        _ entry: EdgeSettings.KeyHolderEntry, credentials: PeerCredentials
+    ) async -> [SourceLocation: Set<ServerNamePattern>] {
         let tls: NIOSSLContext
         let expected: PeerIdentity
         do {
@@ -37,7 +47,7 @@ struct EdgeCheck {
             expected = try PeerIdentity(role: .keyholder, name: entry.identityName)
         } catch {
             self.report.fail(entry.location, "key holder \(entry.name): \(error)", remedy: nil)
-            return
+            return [:]
         }
         var probes: [(address: SocketEndpoint, probe: KeyHolderProbe)] = []
         for address in entry.addresses {
@@ -57,6 +67,7 @@ struct EdgeCheck {
                         + "\(credentials.identity.name) something? Its log says why it refuses a connection.")
             }
         }
+        var shown: [SourceLocation: Set<ServerNamePattern>] = [:]
         for site in self.settings.sites {
             let mode: TrustMode
             switch site.mode {
@@ -65,22 +76,47 @@ struct EdgeCheck {
             default: continue
             }
             for domain in site.domains {
-                await self.prove(
+                let leaf = await self.prove(
                     domain, of: site, in: mode, at: probes, entry: entry, edge: credentials.identity.name)
+                shown[site.location, default: []].formUnion(leaf.map { CertificateChecks.domains(of: $0) } ?? [])
             }
         }
         for (_, probe) in probes { await probe.close() }
+        return shown
+    }
+
+    /// What an edge promises not to see of a relay site, it could see by a certificate of another site that covers the name.
+    private func checkRelays(_ shown: [SourceLocation: Set<ServerNamePattern>], edge: String) {
+        let sites = self.settings.sites.enumerated().map { position, site in
+            CertifiedSite(
+                name: site.domains.first?.description ?? "", domains: site.domains,
+                certified: shown[site.location, default: []].sorted { "\($0)" < "\($1)" },
+                // Which sites share a key is the key holder's to know.
+                ski: Array("\(position)".utf8))
+        }
+        let lent = self.settings.sites.indices.filter { position in
+            if case .relay = self.settings.sites[position].mode { false } else { true }
+        }
+        let granted = Impersonation.Granted(edge: edge, sites: lent, operations: KeyProtocol.Operation.handingOff)
+        for (_, finding) in Impersonation.all(of: [granted], sites: sites) {
+            let place = self.settings.sites.first { $0.domains.first?.description == finding.owner }?.location
+            self.report.warn(
+                place, "\(finding), and that site is relayed so that no edge sees its traffic",
+                remedy: "Give \(finding.granted) a certificate that does not cover \(finding.name).")
+        }
     }
 
     /// Every address must show the same certificate, and sign or shake hands with its key.
+    ///
+    /// - Returns: that certificate, if at least one address proved it.
     private func prove(
         _ domain: ServerNamePattern, of site: EdgeSettings.Site, in mode: TrustMode,
         at probes: [(address: SocketEndpoint, probe: KeyHolderProbe)], entry: EdgeSettings.KeyHolderEntry, edge: String
-    ) async {
+    ) async -> Certificate? {
         guard !probes.isEmpty else {
             self.report.fail(
                 site.location, "site \(domain): not checked, key holder \(entry.name) cannot be reached", remedy: nil)
-            return
+            return nil
         }
         let proof = SiteProof(edge: edge, keyHolder: entry.name, now: self.now)
         var proven: [(address: SocketEndpoint, result: SiteProof.Proven)] = []
@@ -94,7 +130,7 @@ struct EdgeCheck {
                     remedy: error.remedy)
             }
         }
-        guard let first = proven.first else { return }
+        guard let first = proven.first else { return nil }
         if let other = proven.first(where: { $0.result.leaf != first.result.leaf }) {
             self.report.warn(
                 site.location, "site \(domain): \(first.address) and \(other.address) show different certificates",
@@ -108,6 +144,7 @@ struct EdgeCheck {
                     "site \(domain): chain of \(count), key identifier and \(first.result.evidence) of key holder \(entry.name) "
                     + "belong together; certificate \(first.result.validity.text)",
                 remedy: first.result.validity.outcome == .ok ? nil : "Have the certificate renewed."))
+        return first.result.leaf
     }
 
     // MARK: Origins

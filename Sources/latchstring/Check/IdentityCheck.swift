@@ -32,11 +32,6 @@ struct IdentityCheck {
         } else {
             isGood = false
         }
-        if let mode = CheckFiles.looseMode(settings.key) {
-            self.report.warn(
-                place, "others can read the identity's key \(settings.key) (mode \(mode))",
-                remedy: "Run chmod 600 \(settings.key).")
-        }
         return isGood ? credentials : nil
     }
 

@@ -12,17 +12,19 @@ struct KeyHolderCheck {
     let report: CheckReport
     let now: Date
 
-    func run() {
+    /// - Returns: the domains of the sites that can be served, and where each stands.
+    @discardableResult
+    func run() -> [(domain: ServerNamePattern, location: SourceLocation)] {
         _ = IdentityCheck(report: self.report, now: self.now).check(self.settings.identity, role: .keyholder)
         // Which site has which domain, by its place in the file; grants name domains exactly as sites have them.
         var owners: [ServerNamePattern: SourceLocation] = [:]
-        var allKnown = true
+        var sites: [SourceLocation: CertifiedSite] = [:]
+        var all: [(domain: ServerNamePattern, location: SourceLocation)] = []
         for site in self.settings.sites {
-            guard let domains = self.check(site) else {
-                allKnown = false
-                continue
-            }
-            for domain in domains {
+            guard let certified = self.check(site) else { continue }
+            sites[site.location] = certified
+            for domain in certified.domains {
+                all.append((domain, site.location))
                 if let other = owners[domain], other != site.location {
                     self.report.fail(
                         site.location, "the domain \(domain) belongs to the site in line \(other.line) also",
@@ -32,12 +34,14 @@ struct KeyHolderCheck {
                 }
             }
         }
-        self.checkGrants(owners, allKnown: allKnown)
+        self.checkGrants(owners, allKnown: sites.count == self.settings.sites.count)
+        self.checkImpersonations(owners, sites)
         self.checkAudit()
+        return all
     }
 
-    /// The site's domains; nil, and at least one failure, if it cannot be served.
-    private func check(_ site: KeyHolderSettings.Site) -> [ServerNamePattern]? {
+    /// The site's names; nil, and at least one failure, if it cannot be served.
+    private func check(_ site: KeyHolderSettings.Site) -> CertifiedSite? {
         let place = site.location
         let chain: [Certificate]
         do {
@@ -78,11 +82,6 @@ struct KeyHolderCheck {
                 place, "\(SiteLoadError.nameNotCovered(site.certificate, name: domain.description))", remedy: nil)
             return nil
         }
-        if let mode = CheckFiles.looseMode(site.key) {
-            self.report.warn(
-                place, "others can read the site's private key \(site.key) (mode \(mode))",
-                remedy: "Run chmod 600 \(site.key).")
-        }
         let validity = CertificateChecks.validity(of: leaf, now: self.now)
         let names = domains.map(\.description).joined(separator: ", ")
         self.report.add(
@@ -90,7 +89,23 @@ struct KeyHolderCheck {
                 outcome: validity.outcome, location: place,
                 text: "site \(names): \(key.type) key and chain of \(chain.count) belong together, \(validity.text)",
                 remedy: validity.outcome == .ok ? nil : "Have the certificate renewed."))
-        return domains
+        return CertifiedSite(
+            name: domains[0].description, domains: domains, certified: covered, ski: CertificateChecks.ski(of: leaf))
+    }
+
+    /// As which names edges could pose without a grant for them.
+    private func checkImpersonations(
+        _ owners: [ServerNamePattern: SourceLocation], _ sites: [SourceLocation: CertifiedSite]
+    ) {
+        let places = sites.keys.sorted { $0.line < $1.line }
+        let positions = Dictionary(uniqueKeysWithValues: places.enumerated().map { ($1, $0) })
+        let grants = self.settings.grants.map { grant in
+            let named = Set(grant.sites.compactMap { owners[$0] }).compactMap { positions[$0] }
+            return Impersonation.Granted(edge: grant.edge, sites: named.sorted(), operations: grant.operations)
+        }
+        for (grant, finding) in Impersonation.all(of: grants, sites: places.compactMap { sites[$0] }) {
+            self.report.warn(self.settings.grants[grant].location, "\(finding)", remedy: Impersonation.remedy)
+        }
     }
 
     private func checkGrants(_ owners: [ServerNamePattern: SourceLocation], allKnown: Bool) {

@@ -59,7 +59,8 @@ struct DemoPerformance {
         let keyHolder = try await start(
             "keyholder",
             [
-                "keyholder", "--config", try stage.writeKeyHolderConfiguration(application: addresses["native"] ?? ""),
+                "keyholder", "--inspectable", "--config",
+                try stage.writeKeyHolderConfiguration(application: addresses["native"] ?? ""),
             ], in: stage.keyHolder,
             &company)
         let keyHolderAddress = try await keyHolder.address(of: "", deadline: .now + Self.patience)
@@ -68,7 +69,8 @@ struct DemoPerformance {
 
         let configuration = try stage.writeEdgeConfiguration(
             keyHolderAddress: keyHolderAddress, nativeAddress: nativeAddress, originAddresses: addresses)
-        let edge = try await start("edge", ["edge", "--config", configuration], in: stage.edge, &company)
+        let edge = try await start(
+            "edge", ["edge", "--inspectable", "--config", configuration], in: stage.edge, &company)
         let edgeAddress = try await edge.address(of: "", deadline: .now + Self.patience)
         guard let port = edgeAddress.split(separator: ":").last.flatMap({ Int($0) }) else {
             throw DemoFailure.unexpectedOutput("the edge listens on \(edgeAddress), which has no port")

@@ -37,9 +37,10 @@ final class RunningEdge: Sendable {
 
             """
         try workspace.write(common + yaml + "\n", to: "\(name).yaml")
+        // Tests look into its memory and its descriptors.
         self.process = try TestProcess(
-            ["edge", "--config", "\(name).yaml"], name: name, descriptors: descriptors, logIsRead: logIsRead,
-            in: workspace)
+            ["edge", "--inspectable", "--config", "\(name).yaml"], name: name, descriptors: descriptors,
+            logIsRead: logIsRead, in: workspace)
         self.adminPort = adminPort
         if logIsRead {
             self.port = try self.process.listeningPort()

@@ -27,7 +27,8 @@ final class RunningKeyHolder: Sendable {
         self.rate = rate
         try Self.configure(
             sites: sites, grantedTo: edges, operations: operations, rate: rate, port: port, in: workspace)
-        self.process = try TestProcess(["keyholder", "--config", "home.yaml"], name: "home", in: workspace)
+        self.process = try TestProcess(
+            ["keyholder", "--inspectable", "--config", "home.yaml"], name: "home", in: workspace)
         self.port = try self.process.listeningPort()
     }
 

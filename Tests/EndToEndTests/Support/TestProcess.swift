@@ -34,10 +34,12 @@ final class TestProcess: Sendable {
     /// Starts `latchstring ARGUMENTS` in the workspace.
     ///
     /// - Parameter name: What its output file is called.
+    /// - Parameter program: Another program, which runs `latchstring` in its own place.
     /// - Parameter descriptors: Its hard and soft limit for open files.
     /// - Parameter logIsRead: Whether its output goes to the file; otherwise into a pipe that is never read.
     init(
-        _ arguments: [String], name: String, descriptors: Int? = nil, logIsRead: Bool = true, in workspace: Workspace
+        _ arguments: [String], name: String, program: String? = nil, descriptors: Int? = nil, logIsRead: Bool = true,
+        in workspace: Workspace
     ) throws {
         self.output = workspace.url.appending(path: "\(name)-\(UUID().uuidString.prefix(8)).log")
         try Data().write(to: self.output)
@@ -48,7 +50,7 @@ final class TestProcess: Sendable {
             process.arguments =
                 ["-c", "ulimit -n \(descriptors); exec \"$0\" \"$@\"", Self.executable.path] + arguments
         } else {
-            process.executableURL = Self.executable
+            process.executableURL = program.map { URL(filePath: $0) } ?? Self.executable
             process.arguments = arguments
         }
         process.currentDirectoryURL = workspace.url

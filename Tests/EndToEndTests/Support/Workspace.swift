@@ -25,8 +25,13 @@ final class Workspace: Sendable {
 
     func path(_ name: String) -> String { self.url.appending(path: name).path }
 
+    /// Files are their owner's alone, as keys must be.
     func write(_ text: String, to name: String) throws {
-        try Data(text.utf8).write(to: self.url.appending(path: name))
+        let path = self.path(name)
+        guard
+            FileManager.default.createFile(
+                atPath: path, contents: Data(text.utf8), attributes: [.posixPermissions: 0o600])
+        else { throw CocoaError(.fileWriteUnknown, userInfo: [NSFilePathErrorKey: path]) }
     }
 
     func read(_ name: String) throws -> String {

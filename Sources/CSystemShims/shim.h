@@ -1,0 +1,53 @@
+#ifndef LATCHSTRING_CSYSTEM_H
+#define LATCHSTRING_CSYSTEM_H
+
+#include <arpa/nameser.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <resolv.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+/*
+ * Asks one question of class IN of the system's resolver, and waits. The functions of libresolv are macros, and their state
+ * is a struct with bit fields, so that this part is C.
+ *
+ * name: absolute. server: asked instead of those of /etc/resolv.conf, or NULL. seconds, attempts: for each try, and how many.
+ * Returns the bytes of the answer within `capacity`, or -1 with `failure` (a value of h_errno) and `number` (errno) set.
+ */
+static inline int latchstring_resolver_query(
+    const char *name, int type, const struct sockaddr_in *server, int seconds, int attempts, unsigned char *answer,
+    int capacity, int *failure, int *number)
+{
+    struct __res_state state;
+    memset(&state, 0, sizeof state);
+    if (res_ninit(&state) != 0) {
+        *failure = NETDB_INTERNAL;
+        *number = errno;
+        return -1;
+    }
+    state.retrans = seconds;
+    state.retry = attempts;
+    if (server != NULL) {
+        state.nsaddr_list[0] = *server;
+        state.nscount = 1;
+    }
+    errno = 0;
+    int length = res_nquery(&state, name, ns_c_in, type, answer, capacity);
+    *number = errno;
+    *failure = state.res_h_errno;
+    res_nclose(&state);
+    return length > capacity ? capacity : length;
+}
+
+/*
+ * Whether core files, crash collectors and other processes of the same user get this process's memory. prctl(2) takes a
+ * variable number of arguments, which Swift cannot pass. Returns 0, or -1 with errno set.
+ */
+static inline int latchstring_set_dumpable(int dumpable)
+{
+    return prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0);
+}
+
+#endif
