@@ -2,7 +2,7 @@
 //
 // Layers, lowest first. Imports point downwards only:
 //
-//   pure    Admission, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPForwarding, HTTPCaching
+//   pure    Admission, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPWire, HTTPForwarding, HTTPCaching
 //                                                     bytes and decisions; no sockets, clocks, files or logging
 //   ground  SecretFiles, CAARecords                   files that hold secrets; who may issue for a name, by DNS
 //   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
@@ -83,6 +83,7 @@ let package = Package(
         .target(name: "RecordLayer", dependencies: ["CLibCrypto", "TLSWire", nio[0]], swiftSettings: strict),
         .target(
             name: "NativeHandshake", dependencies: ["TLSWire", nio[0], crypto, cryptoExtras], swiftSettings: strict),
+        .target(name: "HTTPWire", dependencies: [nio[0]], swiftSettings: strict),
         .target(name: "HTTPForwarding", dependencies: ["TLSWire", nioHTTP1, nioHPACK], swiftSettings: strict),
 
         .target(
@@ -197,6 +198,9 @@ let package = Package(
         .testTarget(
             name: "NativeHandshakeTests",
             dependencies: ["NativeHandshake", "TLSWire", nio[0], crypto, cryptoExtras], swiftSettings: strict),
+        .testTarget(
+            name: "HTTPWireTests",
+            dependencies: ["HTTPWire", "TestSockets", nio[0], nioHTTP1, nioEmbedded], swiftSettings: strict),
         .testTarget(
             name: "HTTPForwardingTests", dependencies: ["HTTPForwarding", "TLSWire", nioHTTP1, nioHPACK],
             swiftSettings: strict),

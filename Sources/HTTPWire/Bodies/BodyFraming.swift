@@ -1,0 +1,81 @@
+/// How the end of a message's content is found (RFC 9112 §6.3).
+public enum BodyFraming: Hashable, Sendable {
+    /// No content at all.
+    case none
+    /// Exactly so many bytes; 0 if the message says so itself.
+    case length(Int64)
+    /// The chunked coding; trailers may follow.
+    case chunked
+    /// Responses only: everything up to the end of the connection.
+    case untilClose
+
+    /// Bytes, where the framing says how many there are.
+    public var length: Int64? {
+        switch self {
+        case .none: 0
+        case .length(let length): length
+        case .chunked, .untilClose: nil
+        }
+    }
+}
+
+extension BodyFraming {
+    /// What `Content-Length` and `Transfer-Encoding` amount to; `nil` where neither is there. What two parsers could read in two
+    /// ways is a fault, since that is how requests are smuggled.
+    static func announced(
+        _ bytes: borrowing Span<UInt8>, _ table: FieldTable, minorVersion: Int
+    ) throws(WireFault) -> BodyFraming? {
+        let hasLength = table.known.contains(.contentLength)
+        guard table.known.contains(.transferEncoding) else {
+            return hasLength ? .length(try Self.length(bytes, table)) : nil
+        }
+        if minorVersion == 0 { throw .codingInHTTP10 }
+        if hasLength { throw .lengthAndCoding }
+        try Self.checkCoding(bytes, table)
+        return .chunked
+    }
+
+    /// One field with digits and nothing else. RFC 9110 §8.6 lets a recipient refuse a list of equal values, and several fields
+    /// are that list; no sender that can be trusted makes one.
+    private static func length(_ bytes: borrowing Span<UInt8>, _ table: FieldTable) throws(WireFault) -> Int64 {
+        var length: Int64?
+        for field in table.records where field.known == .contentLength {
+            let value = field.value
+            guard !value.isEmpty else { throw .badLength }
+            var number: Int64 = 0
+            for position in value {
+                let byte = bytes[position]
+                if byte == UInt8(ascii: ",") { throw .severalLengths }
+                guard ByteClass.isDigit(byte) else { throw .badLength }
+                let (product, overflow) = number.multipliedReportingOverflow(by: 10)
+                let (sum, carry) = product.addingReportingOverflow(Int64(byte &- UInt8(ascii: "0")))
+                if overflow || carry { throw .badLength }
+                number = sum
+            }
+            if length != nil { throw .severalLengths }
+            length = number
+        }
+        guard let length else { throw .badLength }
+        return length
+    }
+
+    /// Passes where the codings are exactly `chunked`.
+    private static func checkCoding(_ bytes: borrowing Span<UInt8>, _ table: FieldTable) throws(WireFault) {
+        var hasOther = false
+        var hasChunked = false
+        for field in table.records where field.known == .transferEncoding {
+            try TokenList.forEach(bytes, field.value) { element throws(WireFault) in
+                // Parameters make an element more than a token; chunked has none (RFC 9112 §7.1), and no other is decoded.
+                guard TokenList.isToken(bytes, element) else { throw .badCoding }
+                if hasChunked { throw .chunkedNotLast }
+                if TokenList.equals(bytes, element, "chunked") {
+                    hasChunked = true
+                } else {
+                    hasOther = true
+                }
+            }
+        }
+        if !hasChunked { throw .chunkedNotLast }
+        if hasOther { throw .codingNotSupported }
+    }
+}

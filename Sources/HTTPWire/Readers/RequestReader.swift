@@ -1,0 +1,109 @@
+public import NIOCore
+
+/// The requests of one client connection, in their order (RFC 9112).
+///
+/// `receive` takes what the connection received, `next` gives one event after the other. The caller asks for the next one when
+/// it can use it: between two requests as long as the first is not answered, within a body as fast as that is passed on.
+/// ``bufferedBytes`` then tells when to stop reading the connection. After a head that may end HTTP on this connection (CONNECT,
+/// `Upgrade`), wait for the answer: `takeRest` gives what came behind it.
+///
+/// All faults are the client's. Nothing is dropped but an empty line in front of a head, and chunk extensions.
+public struct RequestReader: Sendable {
+    public enum Event: Sendable {
+        case head(RequestHead)
+        /// One or more bytes of the content, without a copy.
+        case body(ByteBuffer)
+        /// Every request ends with this one. `trailers` only behind a chunked body that had some.
+        case end(trailers: FieldSection?)
+    }
+
+    private enum State: Sendable {
+        case head
+        case length(Int64)
+        case chunked(ChunkedParser)
+        case end
+    }
+
+    private let limits: WireLimits
+    private var input = Input()
+    private var heads: RequestHeadParser
+    private var state = State.head
+    private var fault: WireError?
+
+    public init(limits: WireLimits = WireLimits()) {
+        self.limits = limits
+        self.heads = RequestHeadParser(limits: limits)
+    }
+
+    /// Bytes that were received and are in no event yet.
+    public var bufferedBytes: Int { self.input.buffer.readableBytes }
+
+    /// Nothing of a further request has come, and the last one was read to its end.
+    public var isBetweenRequests: Bool {
+        guard case .head = self.state else { return false }
+        return !self.heads.hasBegun && self.input.buffer.readableBytes == 0
+    }
+
+    public mutating func receive(_ bytes: ByteBuffer) {
+        if self.fault == nil { self.input.append(bytes) }
+    }
+
+    /// The next event; `nil` if that needs more bytes. A fault is final: it is thrown by later calls, too.
+    public mutating func next() throws(WireError) -> Event? {
+        if let fault { throw fault }
+        do throws(WireError) {
+            let event = try self.advance()
+            self.input.releaseIfEmpty()
+            return event
+        } catch {
+            self.fault = error
+            self.input = Input()
+            throw error
+        }
+    }
+
+    private mutating func advance() throws(WireError) -> Event? {
+        switch self.state {
+        case .head:
+            guard let head = try self.heads.parse(&self.input.buffer) else { return nil }
+            switch head.framing {
+            case .none, .untilClose, .length(0): self.state = .end
+            case .length(let length): self.state = .length(length)
+            case .chunked: self.state = .chunked(ChunkedParser(from: .client, limits: self.limits))
+            }
+            return .head(head)
+        case .length(let length):
+            guard let part = self.input.take(length) else { return nil }
+            let left = length - Int64(part.readableBytes)
+            self.state = left == 0 ? .end : .length(left)
+            return .body(part)
+        case .chunked(var chunks):
+            self.state = .end
+            switch try chunks.next(&self.input.buffer) {
+            case .data(let data):
+                self.state = .chunked(chunks)
+                return .body(data)
+            case .end(let trailers):
+                self.state = .head
+                return .end(trailers: trailers)
+            case nil:
+                self.state = .chunked(chunks)
+                return nil
+            }
+        case .end:
+            self.state = .head
+            return .end(trailers: nil)
+        }
+    }
+
+    /// The connection brings nothing more. Throws if that cuts a request off, once everything before was asked for.
+    public mutating func receiveEnd() throws(WireError) {
+        if let fault { throw fault }
+        if case .head = self.state, !self.heads.hasBegun { return }
+        if case .end = self.state { return }
+        throw WireError(.incomplete, from: .client)
+    }
+
+    /// What was received and is in no event: it is not HTTP, where a 101 or a 2xx to CONNECT has been sent.
+    public mutating func takeRest() -> ByteBuffer { self.input.takeAll() }
+}

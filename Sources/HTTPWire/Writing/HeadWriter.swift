@@ -1,0 +1,196 @@
+public import NIOCore
+
+/// Why something is not written into a head. Fields that a ``FieldSection`` holds are never refused: they have been judged.
+public enum WriteFault: String, Error, CaseIterable, Sendable {
+    case badMethod = "bad-method"
+    case badTarget = "bad-target"
+    case badStatus = "bad-status"
+    case badReason = "bad-reason"
+    case badFieldName = "bad-field-name"
+    case badFieldValue = "bad-field-value"
+    /// `Content-Length` and `Transfer-Encoding` are written by ``HeadWriter/finish(_:to:)`` alone.
+    case framingField = "framing-field"
+}
+
+/// Writes one head, or a chunked body's last chunk with its trailers, at the end of a buffer (RFC 9112 §3, §4, §5, §7.1).
+///
+/// A first line, fields, `finish`: the order cannot be missed, and a head says exactly once, or not at all, how its content ends.
+/// Everything that does not come from a parsed section is checked, so that no value can begin a line of its own. A head whose
+/// writing failed is taken back by ``cancel(in:)``.
+public struct HeadWriter: ~Copyable {
+    private let start: Int
+
+    /// A request line that is a parsed one's, as `HTTP/1.1`.
+    ///
+    /// - Parameter target: what takes the place of the head's own target.
+    public init(_ head: RequestHead, target: ByteBuffer? = nil, to buffer: inout ByteBuffer) throws(WriteFault) {
+        if let target, !Self.isTarget(target.readableBytesView) { throw .badTarget }
+        self.start = buffer.writerIndex
+        Self.write(head.methodRange, of: head.fields, to: &buffer)
+        buffer.writeInteger(ByteClass.space)
+        if let target {
+            buffer.writeImmutableBuffer(target)
+        } else {
+            Self.write(head.targetRange, of: head.fields, to: &buffer)
+        }
+        buffer.writeStaticString(" HTTP/1.1\r\n")
+    }
+
+    /// A request line, as `HTTP/1.1`.
+    public init(
+        method: some Collection<UInt8>, target: some Collection<UInt8>, to buffer: inout ByteBuffer
+    ) throws(WriteFault) {
+        guard Self.isToken(method) else { throw .badMethod }
+        guard Self.isTarget(target) else { throw .badTarget }
+        self.start = buffer.writerIndex
+        buffer.writeBytes(method)
+        buffer.writeInteger(ByteClass.space)
+        buffer.writeBytes(target)
+        buffer.writeStaticString(" HTTP/1.1\r\n")
+    }
+
+    /// A status line, as `HTTP/1.1`.
+    ///
+    /// - Parameters:
+    ///   - status: 100...999.
+    ///   - reason: may be empty, and has no control characters but HTAB.
+    public init(status: Int, reason: some Collection<UInt8>, to buffer: inout ByteBuffer) throws(WriteFault) {
+        guard 100...999 ~= status else { throw .badStatus }
+        guard Self.isValue(reason) else { throw .badReason }
+        self.start = buffer.writerIndex
+        Self.writeStatus(status, to: &buffer)
+        buffer.writeBytes(reason)
+        buffer.writeStaticString("\r\n")
+    }
+
+    /// A status line that is a parsed one's, as `HTTP/1.1`, with its reason unchanged.
+    public init(_ head: ResponseHead, to buffer: inout ByteBuffer) {
+        self.start = buffer.writerIndex
+        Self.writeStatus(head.status, to: &buffer)
+        Self.write(head.reasonRange, of: head.fields, to: &buffer)
+        buffer.writeStaticString("\r\n")
+    }
+
+    /// The last chunk's line. Trailers may follow; `finish(.none)` ends the content.
+    public init(lastChunkTo buffer: inout ByteBuffer) {
+        self.start = buffer.writerIndex
+        buffer.writeStaticString("0\r\n")
+    }
+
+    /// A parsed field, byte for byte but for the whitespace around its value. Framing fields are dropped silently:
+    /// ``finish(_:to:)`` writes them.
+    public mutating func add(_ field: FieldRecord, of section: FieldSection, to buffer: inout ByteBuffer) {
+        if field.known == .contentLength || field.known == .transferEncoding { return }
+        let name = field.name
+        let value = field.value
+        section.bytes.withUnsafeReadableBytes { source in
+            _ = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: name.count + value.count + 4) { target in
+                target.copyMemory(from: UnsafeRawBufferPointer(rebasing: source[name]))
+                target[name.count] = UInt8(ascii: ":")
+                target[name.count + 1] = ByteClass.space
+                let start = name.count + 2
+                UnsafeMutableRawBufferPointer(rebasing: target[start...]).copyMemory(
+                    from: UnsafeRawBufferPointer(rebasing: source[value]))
+                target[start + value.count] = ByteClass.carriageReturn
+                target[start + value.count + 1] = ByteClass.lineFeed
+                return name.count + value.count + 4
+            }
+        }
+    }
+
+    /// A field whose name has a number, in its usual spelling.
+    public mutating func add(
+        _ name: KnownField, _ value: some Collection<UInt8>, to buffer: inout ByteBuffer
+    ) throws(WriteFault) {
+        if name == .contentLength || name == .transferEncoding { throw .framingField }
+        guard Self.isValue(value) else { throw .badFieldValue }
+        buffer.writeBytes(UnsafeRawBufferPointer(name.name))
+        Self.writeRest(value, to: &buffer)
+    }
+
+    /// Any field.
+    public mutating func add(
+        name: some Collection<UInt8>, value: some Collection<UInt8>, to buffer: inout ByteBuffer
+    ) throws(WriteFault) {
+        guard Self.isToken(name) else { throw .badFieldName }
+        guard Self.isValue(value) else { throw .badFieldValue }
+        switch KnownField(name) {
+        case .contentLength, .transferEncoding: throw .framingField
+        default: break
+        }
+        buffer.writeBytes(name)
+        Self.writeRest(value, to: &buffer)
+    }
+
+    /// The framing field, if there has to be one, and the empty line.
+    ///
+    /// - Parameter framing: `.length` also tells of a content that does not follow, in a response to HEAD or with 304.
+    public consuming func finish(_ framing: BodyFraming, to buffer: inout ByteBuffer) {
+        switch framing {
+        case .none, .untilClose:
+            buffer.writeStaticString("\r\n")
+        case .chunked:
+            buffer.writeStaticString("Transfer-Encoding: chunked\r\n\r\n")
+        case .length(let length):
+            buffer.writeStaticString("Content-Length: ")
+            Self.writeDecimal(UInt64(max(0, length)), to: &buffer)
+            buffer.writeStaticString("\r\n\r\n")
+        }
+    }
+
+    /// Takes back what was written of this head.
+    public consuming func cancel(in buffer: inout ByteBuffer) {
+        buffer.moveWriterIndex(to: self.start)
+    }
+
+    private static func writeStatus(_ status: Int, to buffer: inout ByteBuffer) {
+        buffer.writeStaticString("HTTP/1.1 ")
+        self.writeDecimal(UInt64(status), to: &buffer)
+        buffer.writeInteger(ByteClass.space)
+    }
+
+    private static func write(_ range: Range<Int>, of section: FieldSection, to buffer: inout ByteBuffer) {
+        section.bytes.withUnsafeReadableBytes { source in
+            _ = buffer.writeBytes(UnsafeRawBufferPointer(rebasing: source[range]))
+        }
+    }
+
+    private static func writeRest(_ value: some Collection<UInt8>, to buffer: inout ByteBuffer) {
+        buffer.writeStaticString(": ")
+        buffer.writeBytes(value)
+        buffer.writeStaticString("\r\n")
+    }
+
+    private static func writeDecimal(_ number: UInt64, to buffer: inout ByteBuffer) {
+        // 20 digits hold every 64-bit number.
+        _ = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: 20) { target in
+            var digits = 1
+            var rest = number / 10
+            while rest > 0 {
+                digits += 1
+                rest /= 10
+            }
+            rest = number
+            for index in stride(from: digits - 1, through: 0, by: -1) {
+                target[index] = UInt8(ascii: "0") + UInt8(rest % 10)
+                rest /= 10
+            }
+            return digits
+        }
+    }
+
+    private static func isToken(_ bytes: some Collection<UInt8>) -> Bool {
+        !bytes.isEmpty && bytes.allSatisfy(ByteClass.isToken)
+    }
+
+    private static func isTarget(_ bytes: some Collection<UInt8>) -> Bool {
+        !bytes.isEmpty && bytes.allSatisfy(ByteClass.isTargetByte)
+    }
+
+    private static func isValue(_ bytes: some Collection<UInt8>) -> Bool {
+        if let found = bytes.withContiguousStorageIfAvailable({ ByteClass.firstControl($0.span, from: 0) }) {
+            return found == bytes.count
+        }
+        return bytes.allSatisfy { $0 >= 0x20 && $0 != ByteClass.delete || $0 == ByteClass.horizontalTab }
+    }
+}
