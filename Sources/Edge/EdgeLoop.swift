@@ -24,8 +24,11 @@ final class EdgeLoop {
     private let native: NativeForwarder
     /// By the site's name.
     private(set) var terminatedSites: [String: TerminatedSite] = [:]
-    private(set) var keylessDomains = ServerNameTable<KeylessDomain>()
-    private var keepers: [ServerNamePattern: CertificateKeeper] = [:]
+    /// The domains of those sites, to be found by a client's name, and by themselves.
+    private(set) var domains = ServerNameTable<TerminatedDomain>()
+    private var domainsByPattern: [ServerNamePattern: TerminatedDomain] = [:]
+    /// On one event loop only; by the key holder's name.
+    private var keepers: [String: LeaseKeeper] = [:]
     /// What grants allow, per second, by the site's name and domain; on the loop of the keepers only.
     private var rates: [String: [ServerNamePattern: Int]] = [:]
     private var connections: [ObjectIdentifier: any Channel] = [:]
@@ -68,9 +71,10 @@ final class EdgeLoop {
                 site: site, configuration: termination, pool: pool,
                 report: HandshakeReport(site: site.name, mode: site.mode.word, reports: resources.reports), proxy: proxy
             )
-            guard case .keyless = site.mode else { continue }
             for pattern in site.domains {
-                _ = self.keylessDomains.insert(KeylessDomain(pattern: pattern, pool: pool), for: pattern)
+                let domain = TerminatedDomain(pattern: pattern, pool: pool)
+                _ = self.domains.insert(domain, for: pattern)
+                self.domainsByPattern[pattern] = domain
             }
         }
     }
@@ -81,44 +85,57 @@ final class EdgeLoop {
         for pool in self.pools.values { pool.start() }
     }
 
-    // MARK: Certificates
+    // MARK: Leases
 
-    /// Fetches the certificates of all domains of terminated sites and keeps them fresh; on one loop only.
-    func startKeepers(publish: @escaping (ServerNamePattern, CertificateKeeper.News) -> Void) {
-        for site in self.terminatedSites.values {
-            for pattern in site.site.domains {
-                let keeper = CertificateKeeper(
-                    pattern: pattern, mode: site.site.mode.word,
-                    applicationProtocols: site.configuration.applicationProtocols, pool: site.pool,
-                    refreshInterval: self.configuration.certificateRefresh,
-                    logger: self.logger, rated: { self.rated(site.site.name, pattern, $0) },
-                    publish: { publish(pattern, $0) })
-                self.keepers[pattern] = keeper
-                keeper.start()
+    /// Keeps the leases of all key holders, and the certificates of all domains of terminated sites; on one loop only.
+    ///
+    /// - Parameters:
+    ///   - publish: told what becomes of a domain.
+    ///   - publishStanding: told whether the key holder of this name gives this edge any lease.
+    func startKeepers(
+        publish: @escaping (ServerNamePattern, SiteNews) -> Void,
+        publishStanding: @escaping (_ keyHolder: String, LeaseEnd?) -> Void
+    ) {
+        var names: [ServerNamePattern: String] = [:]
+        for site in self.terminatedSites.values { for pattern in site.site.domains { names[pattern] = site.site.name } }
+        for (keyHolder, pool) in self.pools {
+            let sites = self.terminatedSites.values.filter { $0.pool === pool }
+            let orders = sites.flatMap { site in
+                site.site.domains.map {
+                    LeaseKeeper.Order(
+                        pattern: $0, mode: site.site.mode.word,
+                        applicationProtocols: site.configuration.applicationProtocols)
+                }
             }
+            let keeper = LeaseKeeper(
+                pool: pool, orders: orders, refreshInterval: self.configuration.certificateRefresh,
+                logger: self.logger,
+                publish: { pattern, news in
+                    if let site = names[pattern] { self.rated(site, pattern, news.rate) }
+                    publish(pattern, news)
+                },
+                publishStanding: { publishStanding(keyHolder, $0) })
+            self.keepers[keyHolder] = keeper
+            keeper.start()
         }
     }
 
     /// Where the domains of a site have several grants, the largest counts here: the key holder says when one is used up.
-    private func rated(_ site: String, _ pattern: ServerNamePattern, _ rate: Int) {
+    private func rated(_ site: String, _ pattern: ServerNamePattern, _ rate: Int?) {
         self.rates[site, default: [:]][pattern] = rate
         self.gate.setRate(self.rates[site]?.values.max(), for: site, now: .now())
     }
 
-    /// A certificate, or the key holder's refusal, for a domain.
-    func received(_ news: CertificateKeeper.News, for pattern: ServerNamePattern) {
-        guard let name = CertificateKeeper.representative(of: pattern),
-            let domain = self.keylessDomains.value(for: name)
-        else { return }
-        switch news {
-        case .certificate(let certificate): domain.update(.ready(certificate))
-        case .granted: break
-        case .refused(let why): domain.update(.refused(why))
-        }
-    }
+    /// What became of a domain's lease.
+    func received(_ news: SiteNews, for pattern: ServerNamePattern) { self.domainsByPattern[pattern]?.update(news) }
+
+    /// Whether the key holder of this name gives this edge any lease.
+    func received(_ standing: LeaseEnd?, from keyHolder: String) { self.native.leases(of: keyHolder, ended: standing) }
 
     /// A handshake on some loop found that the key holder no longer signs for the certificate shown.
-    func refreshCertificate(of pattern: ServerNamePattern) { self.keepers[pattern]?.refreshSoon() }
+    func refreshCertificate(of pattern: ServerNamePattern) {
+        for keeper in self.keepers.values { keeper.refreshSoon(pattern) }
+    }
 
     // MARK: Connections
 
@@ -183,8 +200,8 @@ final class EdgeLoop {
         }
         switch site.mode {
         case .relay(let relay): self.resources.relay.relay(handOver, configuration: relay)
-        case .keyless: self.serveKeyless(handOver)
-        case .handoff: self.serveHandoff(handOver)
+        case .keyless: self.serveLeased(handOver) { self.serveKeyless($0) }
+        case .handoff: self.serveLeased(handOver) { self.serveHandoff($0) }
         }
     }
 

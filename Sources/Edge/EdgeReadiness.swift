@@ -1,25 +1,29 @@
 import NIOConcurrencyHelpers
 import TLSWire
 
-/// Which domains of terminated sites have a certificate at the key holder: what the health check of an edge asks.
+/// Which domains of terminated sites are leased by their key holder: what the health check of an edge asks.
 public final class EdgeReadiness: Sendable {
     private let missing = NIOLockedValueBox<[String: String]>([:])
 
     public init() {}
 
-    /// The domains that cannot be served now, each with the reason.
+    /// What cannot be served now, each with the reason: by domain, and `key holder NAME` where this edge has no lease at all.
     public var problems: [String: String] { self.missing.withLockedValue { $0 } }
 
-    func expects(_ pattern: ServerNamePattern) {
-        self.missing.withLockedValue { $0[pattern.description] = "certificate not fetched yet" }
+    func expects(_ pattern: ServerNamePattern) { self.note(pattern.description, "no lease yet") }
+
+    func heard(_ pattern: ServerNamePattern, _ news: SiteNews) {
+        switch news {
+        case .pending: self.note(pattern.description, "no lease yet")
+        case .served: self.note(pattern.description, nil)
+        case .ended(let end): self.note(pattern.description, end.description)
+        }
     }
 
-    func heard(_ pattern: ServerNamePattern, _ news: CertificateKeeper.News) {
-        self.missing.withLockedValue {
-            switch news {
-            case .certificate, .granted: $0[pattern.description] = nil
-            case .refused(let why): $0[pattern.description] = why
-            }
-        }
+    /// Nil: the key holder gives this edge a lease.
+    func heard(_ keyHolder: String, _ end: LeaseEnd?) { self.note("key holder \(keyHolder)", end?.description) }
+
+    private func note(_ what: String, _ problem: String?) {
+        self.missing.withLockedValue { $0[what] = problem }
     }
 }

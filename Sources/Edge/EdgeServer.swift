@@ -102,10 +102,11 @@ public final class EdgeServer: Service {
         let outdated: @Sendable (ServerNamePattern) -> Void = { pattern in
             first.eventLoop.execute { first.value.refreshCertificate(of: pattern) }
         }
+        // Before any link is up, so that no news is missed.
+        try await self.startKeepers(on: loops)
         for loop in loops {
             try await loop.eventLoop.submit { loop.value.start(onOutdated: outdated) }.get()
         }
-        try await self.startKeepers(on: loops)
         for listener in listeners { try await listener.setOption(.autoRead, value: true).get() }
         for address in unique { self.logger.notice("listening", metadata: ["address": "\(PeerText(address))"]) }
         self.started(unique)
@@ -132,7 +133,7 @@ public final class EdgeServer: Service {
         return budget.connections
     }
 
-    /// One certificate keeper per domain of a terminated site, on the first loop; what it fetches goes to all of them.
+    /// The leases are kept on the first loop; what becomes of them goes to all of them.
     private func startKeepers(on loops: [NIOLoopBound<EdgeLoop>]) async throws {
         guard let first = loops.first else { return }
         let readiness = self.readiness
@@ -144,6 +145,11 @@ public final class EdgeServer: Service {
                 readiness.heard(pattern, news)
                 for loop in loops {
                     loop.eventLoop.execute { loop.value.received(news, for: pattern) }
+                }
+            } publishStanding: { keyHolder, end in
+                readiness.heard(keyHolder, end)
+                for loop in loops {
+                    loop.eventLoop.execute { loop.value.received(end, from: keyHolder) }
                 }
             }
         }.get()

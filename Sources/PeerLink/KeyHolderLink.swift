@@ -4,13 +4,15 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 
-/// Keeps one connection to one address of a key holder alive: connects, backs off, probes.
+/// Keeps one connection to one address of a key holder alive: connects, asks for a lease and renews it, backs off, probes.
 ///
-/// Bound to one event loop. Tells its pool when it becomes ready, when it goes down, and what its probes find.
+/// Bound to one event loop. Tells its pool when it becomes ready, which it is once the key holder has given a lease; when it
+/// goes down; what it hears of the lease; and what its probes find.
 final class KeyHolderLink {
     struct Events {
         var ready: () -> Void
         var down: () -> Void
+        var lease: (LeaseNews) -> Void
         var probeAnswered: (_ nanoseconds: Int64) -> Void
         var probeMissed: () -> Void
     }
@@ -21,6 +23,8 @@ final class KeyHolderLink {
         case connecting
         /// TLS is under way.
         case shakingHands(LinkHandler)
+        /// The first lease was asked for.
+        case asking(LinkHandler)
         case up(LinkHandler)
         case waiting(Scheduled<Void>)
     }
@@ -32,14 +36,19 @@ final class KeyHolderLink {
     private let logger: Logger
     private let events: Events
     private var state = State.stopped
-    private var backOff = BackOff()
+    private var backOff = ReconnectPlan()
+    private var lease: Scheduled<Void>?
     private var probe: Scheduled<Void>?
+    private var isProbing = false
     private var probesMissed = 0
-    private var reportedDown = false
+    /// What the log said last of why it is down.
+    private var reported: String?
 
-    /// A link whose probes go unanswered this often in a row is closed and made anew: the peer's machine may be gone
-    /// without a word.
+    /// A link over which nothing comes while this many probes in a row go unanswered is closed and made anew: the peer's machine
+    /// may be gone without a word.
     private static let probesBeforeReconnect = 3
+    /// A lease is not asked for more often, however fast the answers come.
+    private static let leaseInterval = TimeAmount.seconds(1)
 
     init(
         address: PeerAddress, configuration: KeyHolderPool.Configuration, tls: NIOSSLContext, loop: any EventLoop,
@@ -65,8 +74,10 @@ final class KeyHolderLink {
         let old = self.state
         self.state = .stopped
         self.probe?.cancel()
+        self.lease?.cancel()
         switch old {
-        case .up(let handler), .shakingHands(let handler): handler.close()
+        case .up(let handler), .asking(let handler), .shakingHands(let handler):
+            handler.close(because: .closed("the edge is stopping"))
         case .waiting(let timer): timer.cancel()
         case .connecting, .stopped: break
         }
@@ -103,7 +114,7 @@ final class KeyHolderLink {
         let handler = LinkHandler(
             expected: self.configuration.expected, limit: self.configuration.inFlightLimit,
             handshakeLimit: self.configuration.connectTimeout,
-            onReady: { handler in self.becameReady(handler) },
+            onReady: { handler in self.verified(handler) },
             onEnd: { handler, failure in self.ended(handler, failure) })
         self.state = .shakingHands(handler)
         do {
@@ -117,17 +128,26 @@ final class KeyHolderLink {
         }
     }
 
+    /// The peer is who it should be. It is asked for a lease before anything else.
+    private func verified(_ handler: LinkHandler) {
+        guard case .shakingHands(let current) = self.state, current === handler else {
+            return handler.close(because: .closed("the connection is not wanted any more"))
+        }
+        self.state = .asking(handler)
+        self.askForLease(handler, knowing: 0, for: max(self.configuration.deadline, self.configuration.connectTimeout))
+    }
+
     private func becameReady(_ handler: LinkHandler) {
-        guard case .shakingHands(let current) = self.state, current === handler else { return handler.close() }
         self.state = .up(handler)
-        self.backOff.reset()
+        self.backOff.served()
         self.probesMissed = 0
-        if self.reportedDown {
+        self.isProbing = false
+        if self.reported != nil {
             self.logger.notice("key holder is back")
         } else {
             self.logger.info("key holder connected")
         }
-        self.reportedDown = false
+        self.reported = nil
         self.events.ready()
         self.scheduleProbe(in: .milliseconds(0))
     }
@@ -140,20 +160,26 @@ final class KeyHolderLink {
     private func ended(_ handler: LinkHandler, _ failure: LinkFailure) {
         switch self.state {
         case .shakingHands(let current) where current === handler: self.wait(after: failure)
+        case .asking(let current) where current === handler:
+            self.tell(of: failure)
+            self.wait(after: failure)
         case .up(let current) where current === handler:
             self.probe?.cancel()
+            self.lease?.cancel()
             self.events.down()
+            self.tell(of: failure)
             self.wait(after: failure)
         default: break
         }
     }
 
     private func wait(after failure: LinkFailure) {
-        let delay = self.backOff.next(random: Double.random(in: 0...1))
-        let level: Logger.Level = self.reportedDown ? .debug : .warning
+        let delay = self.backOff.next(after: failure, random: Double.random(in: 0...1))
+        let text = "\(failure)"
         self.logger.log(
-            level: level, "key holder is down", metadata: ["error": "\(failure)", "retry_ms": "\(delay)"])
-        self.reportedDown = true
+            level: self.reported == failure.label ? .debug : .warning, "key holder is down",
+            metadata: ["error": "\(text)", "retry_ms": "\(delay)"])
+        self.reported = failure.label
         self.state = .waiting(
             self.loop.assumeIsolated().scheduleTask(in: .milliseconds(delay)) {
                 guard case .waiting = self.state else { return }
@@ -161,33 +187,112 @@ final class KeyHolderLink {
             })
     }
 
+    // MARK: Leases
+
+    /// Asks for a lease, or for what becomes of the one there is.
+    ///
+    /// - Parameters:
+    ///   - generation: That of the last answer; 0 on a new connection.
+    ///   - time: How long an answer may take.
+    private func askForLease(_ handler: LinkHandler, knowing generation: UInt64, for time: TimeAmount) {
+        let request = KeyMessage(
+            opcode: .custom, payload: LeaseRequest(generation: generation).encoded(),
+            function: KeyFunction.lease.rawValue)
+        handler.send(request, deadline: .now() + time, exempt: true) { result, nanoseconds in
+            switch self.state {
+            case .asking(let current) where current === handler: break
+            case .up(let current) where current === handler: break
+            default: return
+            }
+            switch result {
+            case .success(let message):
+                do throws(KeyPayloadError) {
+                    let answer = try LeaseAnswer(decoding: message.payload)
+                    self.leased(answer, handler, knowing: generation, after: .nanoseconds(nanoseconds))
+                } catch {
+                    handler.close(because: .badAnswer("\(error)"))
+                }
+            case .failure(.refused(.badOpcode)), .failure(.refused(.unexpectedOpcode)):
+                handler.close(because: .formerRevision)
+            case .failure(.timedOut):
+                handler.close(because: .closed("no lease within \(time.nanoseconds / 1_000_000) ms"))
+            case .failure(let failure): handler.close(because: failure)
+            }
+        }
+    }
+
+    private func leased(
+        _ answer: LeaseAnswer, _ handler: LinkHandler, knowing generation: UInt64, after time: TimeAmount
+    ) {
+        if case .asking = self.state { self.becameReady(handler) }
+        let lease = TimeAmount.milliseconds(Int64(answer.milliseconds))
+        self.events.lease(.renewed(lease: lease, changed: answer.generation != generation))
+        guard case .up(let current) = self.state, current === handler else { return }
+        // The first answer comes at once. A later one that does so as well is no reason to ask in a circle.
+        guard generation != 0, time < Self.leaseInterval else {
+            return self.askForLease(handler, knowing: answer.generation, for: lease)
+        }
+        self.lease = self.loop.assumeIsolated().scheduleTask(in: Self.leaseInterval) {
+            guard case .up(let current) = self.state, current === handler else { return }
+            self.askForLease(handler, knowing: answer.generation, for: lease)
+        }
+    }
+
+    /// What the end of a link says of leases: silence and broken connections say nothing.
+    private func tell(of failure: LinkFailure) {
+        switch failure {
+        case .refused(.noGrant), .formerRevision: self.events.lease(.ended(failure))
+        default: break
+        }
+    }
+
     // MARK: Probing
 
     private func scheduleProbe(in delay: TimeAmount) {
+        self.probe?.cancel()
         self.probe = self.loop.assumeIsolated().scheduleTask(in: delay) { self.sendProbe() }
     }
 
-    /// One ping. An answer keeps the measured latency fresh and brings a suspect key holder back.
+    /// One ping. An answer keeps the measured latency fresh and brings a suspect key holder back, late as it may be.
     private func sendProbe() {
-        guard case .up(let handler) = self.state else { return }
-        let ping = KeyMessage(opcode: .ping)
-        handler.send(ping, deadline: .now() + self.configuration.deadline, exempt: true) { result, nanoseconds in
+        guard case .up(let handler) = self.state, !self.isProbing else { return }
+        self.isProbing = true
+        let start = NIODeadline.now()
+        let late: LinkHandler.LateWaiter = { answer, handler in
+            guard answer.opcode == .pong, case .up(let current) = self.state, current === handler else { return }
+            self.events.probeAnswered((NIODeadline.now() - start).nanoseconds)
+        }
+        handler.send(
+            KeyMessage(opcode: .ping), deadline: start + self.configuration.deadline, exempt: true, late: late
+        ) { result, nanoseconds in
             guard case .up(let current) = self.state, current === handler else { return }
+            self.isProbing = false
             switch result {
             case .success:
                 self.probesMissed = 0
                 self.events.probeAnswered(nanoseconds)
                 self.scheduleProbe(in: self.configuration.probeInterval)
             case .failure:
-                self.probesMissed += 1
-                self.events.probeMissed()
-                if self.probesMissed >= Self.probesBeforeReconnect {
-                    handler.close()
-                } else {
-                    self.scheduleProbe(in: .milliseconds(100))
-                }
+                self.probeMissed(handler, since: start)
             }
         }
+    }
+
+    /// A link that delivers anything at all is not cut, however late its pongs are: its key holder has much to do.
+    private func probeMissed(_ handler: LinkHandler, since start: NIODeadline) {
+        guard handler.lastReceived < Int64(start.uptimeNanoseconds) else {
+            self.probesMissed = 0
+            return self.scheduleProbe(in: self.configuration.probeInterval)
+        }
+        self.probesMissed += 1
+        self.events.probeMissed()
+        guard self.probesMissed >= Self.probesBeforeReconnect else {
+            return self.scheduleProbe(in: .milliseconds(100))
+        }
+        let silence = Int64(NIODeadline.now().uptimeNanoseconds) - handler.lastReceived
+        handler.close(
+            because: .closed(
+                "nothing came over it for \(silence / 1_000_000) ms, and \(self.probesMissed) pings went unanswered"))
     }
 
     /// Probes at once: a request has just timed out.

@@ -4,10 +4,12 @@ public import TLSWire
 
 /// The `latchstring.*` functions as calls. Each answers on the pool's event loop or fails with a ``LinkFailure``.
 extension KeyHolderPool {
-    /// The chain of a site, with what the key holder lets this edge do with it.
-    public func certificate(for name: ServerName) -> EventLoopFuture<CertificateAnswer> {
+    /// The chains of a site, with what one address of the key holder lets this edge do with them.
+    ///
+    /// - Parameter address: counted from 0; it must be connected.
+    public func certificate(for name: ServerName, at address: Int) -> EventLoopFuture<CertificateAnswer> {
         let message = self.call(.certificate, name: name, clientIP: nil, ski: nil, payload: ByteBuffer())
-        return self.request(message).flatMapThrowing { answer in
+        return self.request(message, at: address).flatMapThrowing { answer in
             do { return try CertificateAnswer(decoding: answer.payload) } catch {
                 throw LinkFailure.badAnswer("\(error)")
             }
@@ -20,19 +22,26 @@ extension KeyHolderPool {
     ///   - clientIP: 4 or 16 bytes, for the key holder's audit.
     ///   - ski: which of the site's certificates the client is shown: a key holder that has changed to another one
     ///     refuses instead of signing with a key that does not fit.
+    ///   - excluded: addresses of the key holder that do not grant the site, counted from 0.
     public func signTLS13(
-        _ request: SignTLS13Request, name: ServerName, clientIP: [UInt8]?, ski: [UInt8]
+        _ request: SignTLS13Request, name: ServerName, clientIP: [UInt8]?, ski: [UInt8],
+        excluding excluded: Set<Int> = []
     ) -> EventLoopFuture<ByteBuffer> {
-        self.request(self.call(.signTLS13, name: name, clientIP: clientIP, ski: ski, payload: request.encoded()))
-            .map(\.payload)
+        self.request(
+            self.call(.signTLS13, name: name, clientIP: clientIP, ski: ski, payload: request.encoded()),
+            excluding: excluded
+        ).map(\.payload)
     }
 
     /// A signature over the ServerKeyExchange of a TLS 1.2 handshake.
     public func signTLS12(
-        _ request: SignTLS12Request, name: ServerName, clientIP: [UInt8]?, ski: [UInt8]
+        _ request: SignTLS12Request, name: ServerName, clientIP: [UInt8]?, ski: [UInt8],
+        excluding excluded: Set<Int> = []
     ) -> EventLoopFuture<ByteBuffer> {
-        self.request(self.call(.signTLS12, name: name, clientIP: clientIP, ski: ski, payload: request.encoded()))
-            .map(\.payload)
+        self.request(
+            self.call(.signTLS12, name: name, clientIP: clientIP, ski: ski, payload: request.encoded()),
+            excluding: excluded
+        ).map(\.payload)
     }
 
     func call(

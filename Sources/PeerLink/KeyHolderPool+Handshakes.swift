@@ -9,10 +9,11 @@ extension KeyHolderPool {
     ///
     /// - Parameters:
     ///   - clientIP: 4 or 16 bytes, for the key holder's audit.
+    ///   - excluded: addresses of the key holder that do not grant the site, counted from 0.
     /// - Returns: how far it came, and the link over which alone it goes on. Fails with a ``LinkFailure``, at the pool's
     ///   deadline at the latest.
     public func beginHandshake(
-        _ begin: HandshakeBegin, name: ServerName, clientIP: [UInt8]?
+        _ begin: HandshakeBegin, name: ServerName, clientIP: [UInt8]?, excluding excluded: Set<Int> = []
     ) -> EventLoopFuture<(HandshakeProgress, HandshakeLink)> {
         let promise = self.eventLoop.makePromise(of: (HandshakeProgress, HandshakeLink).self)
         do {
@@ -20,7 +21,7 @@ extension KeyHolderPool {
             let giveUp: LinkHandler.LateWaiter = { answer, handler in
                 self.giveUp(answer, name: name, clientIP: clientIP, over: handler)
             }
-            self.request(message, late: giveUp) { result in
+            self.request(message, excluding: excluded, late: giveUp) { result in
                 switch result {
                 case .success(let answer):
                     do {

@@ -52,13 +52,17 @@ public final class KeyHolderPool {
         let completion: Completion
         let late: LinkHandler.LateWaiter?
         let deadline: NIODeadline
+        /// Key holders that are not asked: they do not grant what the request is for.
+        let excluded: Set<Int>
         var tried: Set<Int> = []
         var lastFailure: LinkFailure?
 
         init(
-            message: KeyMessage, deadline: NIODeadline, late: LinkHandler.LateWaiter?, completion: @escaping Completion
+            message: KeyMessage, excluding excluded: Set<Int>, deadline: NIODeadline, late: LinkHandler.LateWaiter?,
+            completion: @escaping Completion
         ) {
             self.message = message
+            self.excluded = excluded
             self.completion = completion
             self.late = late
             self.deadline = deadline
@@ -73,6 +77,7 @@ public final class KeyHolderPool {
     private var waiterTimer: Scheduled<Void>?
     private var stopped = false
     private var readyCallbacks: [() -> Void] = []
+    private var leaseCallbacks: [(Int, LeaseNews) -> Void] = []
 
     private let answered: Counter
     private let failed: Counter
@@ -98,6 +103,7 @@ public final class KeyHolderPool {
                     events: .init(
                         ready: { [weak self] in self?.becameReady(index) },
                         down: { [weak self] in self?.wentDown(index) },
+                        lease: { [weak self] in self?.heard($0, from: index) },
                         probeAnswered: { [weak self] in self?.probeAnswered(index, after: $0) },
                         probeMissed: { [weak self] in self?.selection.suspected(index) })))
         }
@@ -118,18 +124,26 @@ public final class KeyHolderPool {
         self.waiters.removeAll()
     }
 
-    /// Calls back whenever a key holder becomes ready, for work that waits for one (fetching certificates).
+    /// Calls back whenever a key holder becomes ready: connected, and with a lease for this edge.
     public func onReady(_ callback: @escaping () -> Void) { self.readyCallbacks.append(callback) }
+
+    /// Calls back whenever an address of the key holder has news of this edge's lease; addresses are counted from 0, in the
+    /// configuration's order.
+    public func onLease(_ callback: @escaping (_ address: Int, LeaseNews) -> Void) {
+        self.leaseCallbacks.append(callback)
+    }
 
     /// Sends a request to the key holder that answers fastest.
     ///
     /// A request that may be repeated safely is asked of another key holder, while time remains, if the first one went
-    /// silent or away. All of the key protocol may, but those that go on with a handshake: see ``HandshakeLink``.
+    /// silent or away, or refused for reasons that may be its own. All of the key protocol may, but those that go on with a
+    /// handshake: see ``HandshakeLink``.
     ///
+    /// - Parameter excluded: addresses that are not asked, counted from 0.
     /// - Returns: the answer, or a ``LinkFailure``, at the deadline at the latest.
-    public func request(_ message: KeyMessage) -> EventLoopFuture<KeyMessage> {
+    public func request(_ message: KeyMessage, excluding excluded: Set<Int> = []) -> EventLoopFuture<KeyMessage> {
         let promise = self.eventLoop.makePromise(of: KeyMessage.self)
-        self.request(message) { result in
+        self.request(message, excluding: excluded) { result in
             switch result {
             case .success(let answer): promise.succeed(answer.message)
             case .failure(let failure): promise.fail(failure)
@@ -141,11 +155,24 @@ public final class KeyHolderPool {
     /// The same, for a caller who must know which connection the answer came over.
     ///
     /// - Parameter late: told of every answer that came too late to be the request's.
-    func request(_ message: KeyMessage, late: LinkHandler.LateWaiter? = nil, completion: @escaping Completion) {
+    func request(
+        _ message: KeyMessage, excluding excluded: Set<Int>, late: LinkHandler.LateWaiter? = nil,
+        completion: @escaping Completion
+    ) {
         self.eventLoop.preconditionInEventLoop()
         self.attempt(
             Request(
-                message: message, deadline: .now() + self.configuration.deadline, late: late, completion: completion))
+                message: message, excluding: excluded, deadline: .now() + self.configuration.deadline, late: late,
+                completion: completion))
+    }
+
+    /// Asks one address of the key holder and no other.
+    func request(_ message: KeyMessage, at index: Int) -> EventLoopFuture<KeyMessage> {
+        guard let handler = self.links[index].connection else {
+            self.failed.increment()
+            return self.eventLoop.makeFailedFuture(LinkFailure.notConnected)
+        }
+        return self.request(message, over: PinnedConnection(index: index, handler: handler))
     }
 
     /// Sends a request over this connection and no other: it is never repeated, and fails at once if the connection has
@@ -157,7 +184,7 @@ public final class KeyHolderPool {
         let promise = self.eventLoop.makePromise(of: KeyMessage.self)
         guard !self.stopped, connection.handler.isUp else {
             self.failed.increment()
-            promise.fail(LinkFailure.lost("the connection on which the handshake began is gone"))
+            promise.fail(LinkFailure.lost("the connection on which it had to be asked is gone"))
             return promise.futureResult
         }
         let index = connection.index
@@ -180,11 +207,11 @@ public final class KeyHolderPool {
 
     private func attempt(_ request: Request) {
         guard !self.stopped else { return self.fail(request, .notConnected) }
-        guard let index = self.selection.choose(excluding: request.tried) else { return self.wait(request) }
+        guard let index = self.other(for: request) else { return self.wait(request) }
         request.tried.insert(index)
         let now = NIODeadline.now()
-        // With another one to turn to, be it down just now, half of what remains is spent on this one.
-        let hasAnother = request.tried.count < self.links.count
+        // If another key holder could be asked, be it down just now, this one gets half of the remaining time.
+        let hasAnother = request.tried.union(request.excluded).count < self.links.count
         let limit =
             hasAnother ? now + .nanoseconds((request.deadline - now).nanoseconds / 2) : request.deadline
         self.selection.sent(index)
@@ -206,9 +233,9 @@ public final class KeyHolderPool {
             guard let handler else { return self.fail(request, .notConnected) }
             request.completion(.success((answer, PinnedConnection(index: index, handler: handler))))
         case .failure(.refused(let code)):
-            // An internal error may be this key holder's alone; every other refusal would be the same elsewhere.
             switch code {
-            case .internalError, .overloaded, .rateLimited, .pastDeadline:
+            // Another key holder may have room, a rate of its own, a grant or a certificate that this one does not have.
+            case .internalError, .overloaded, .rateLimited, .pastDeadline, .noGrant, .keyNotFound, .certificateNotFound:
                 self.retry(request, after: .refused(code))
             default:
                 self.fail(request, .refused(code))
@@ -239,13 +266,16 @@ public final class KeyHolderPool {
         request.lastFailure = failure
         if NIODeadline.now() >= request.deadline { return self.fail(request, failure) }
         if case .lost = failure { request.tried.removeAll() }
-        if case .refused = failure, self.selection.choose(excluding: request.tried) == nil {
-            return self.fail(request, failure)
-        }
-        if case .overloaded = failure, self.selection.choose(excluding: request.tried) == nil {
-            return self.fail(request, failure)
+        switch failure {
+        case .refused, .overloaded: if self.other(for: request) == nil { return self.fail(request, failure) }
+        default: break
         }
         self.attempt(request)
+    }
+
+    /// The key holder to ask next.
+    private func other(for request: Request) -> Int? {
+        self.selection.choose(excluding: request.tried.union(request.excluded))
     }
 
     private func fail(_ request: Request, _ failure: LinkFailure) {
@@ -295,6 +325,11 @@ public final class KeyHolderPool {
     private func wentDown(_ index: Int) {
         self.selection.disconnected(index)
         self.up.decrement()
+        self.heard(.disconnected, from: index)
+    }
+
+    private func heard(_ news: LeaseNews, from index: Int) {
+        for callback in self.leaseCallbacks { callback(index, news) }
     }
 
     private func probeAnswered(_ index: Int, after nanoseconds: Int64) {

@@ -1,4 +1,4 @@
-public import KeyProtocol
+import KeyProtocol
 import NIOCore
 import NIOSSL
 import NIOTLS
@@ -39,6 +39,8 @@ final class LinkHandler: ChannelInboundHandler {
     private var handshakeTimer: Scheduled<Void>?
     private var ended = false
     private var verified = false
+    /// When the last bytes came, whatever they were. Nanoseconds of the monotonic clock.
+    private(set) var lastReceived: Int64 = 0
 
     /// - Parameters:
     ///   - limit: requests under way at once.
@@ -120,15 +122,20 @@ final class LinkHandler: ChannelInboundHandler {
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         self.handshakeTimer = context.eventLoop.assumeIsolated().scheduleTask(in: self.handshakeLimit) {
-            self.failure = .lost("no TLS handshake within \(self.handshakeLimit.nanoseconds / 1_000_000) ms")
-            self.close()
+            self.close(because: .closed("no TLS handshake within \(self.handshakeLimit.nanoseconds / 1_000_000) ms"))
         }
     }
 
-    func close() { self.context?.close(promise: nil) }
+    /// Closes the link. It is over at once, though the connection may take a moment to end.
+    ///
+    /// - Parameter failure: what requests under way fail with, and what the log says.
+    func close(because failure: LinkFailure) {
+        self.end(failure)
+        self.context?.close(promise: nil)
+    }
 
     func handlerRemoved(context: ChannelHandlerContext) {
-        self.end(self.failure ?? .lost("the connection was closed"))
+        self.end(self.failure ?? .lost("the connection ended"))
         self.context = nil
     }
 
@@ -148,18 +155,17 @@ final class LinkHandler: ChannelInboundHandler {
             self.handshakeTimer?.cancel()
             self.onReady(self)
         } catch {
-            self.failure = .wrongPeer(error)
-            context.close(promise: nil)
+            self.close(because: .wrongPeer(error))
         }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        self.lastReceived = Int64(NIODeadline.now().uptimeNanoseconds)
         self.decoder.receive(self.unwrapInboundIn(data))
         do {
             while let event = try self.decoder.next() { self.handle(event) }
         } catch {
-            self.failure = .lost("the key holder broke the protocol: \(error)")
-            context.close(promise: nil)
+            self.close(because: .closed("the key holder broke the protocol: \(error)"))
         }
     }
 
@@ -171,7 +177,10 @@ final class LinkHandler: ChannelInboundHandler {
                 self.late.removeValue(forKey: packet.id)?(packet.body, self)
                 return
             }
-            entry.waiter.waiter(Self.outcome(of: packet.body), now - entry.sentAt)
+            let outcome = Self.outcome(of: packet.body)
+            // Whatever it was that was asked: nothing more will be answered here.
+            if case .failure(.refused(.noGrant)) = outcome { self.close(because: .refused(.noGrant)) }
+            entry.waiter.waiter(outcome, now - entry.sentAt)
         case .malformed(let id, let code):
             guard let entry = self.inFlight.take(id) else { return }
             entry.waiter.waiter(.failure(.refused(code)), now - entry.sentAt)
@@ -209,44 +218,5 @@ final class LinkHandler: ChannelInboundHandler {
         self.onEnd(self, failure)
         self.late.removeAll()
         for waiters in self.inFlight.removeAll() { waiters.waiter(.failure(failure), 0) }
-    }
-}
-
-/// Why a request over a link got no answer.
-public enum LinkFailure: Error, Sendable, CustomStringConvertible {
-    case notConnected
-    case overloaded
-    case timedOut
-    case lost(String)
-    case wrongPeer(PeerIdentityError)
-    case refused(KeyErrorCode)
-    case unencodable(String)
-    case badAnswer(String)
-
-    public var description: String {
-        switch self {
-        case .notConnected: "no key holder is connected"
-        case .overloaded: "too many requests are under way"
-        case .timedOut: "the key holder did not answer in time"
-        case .lost(let why): "the link to the key holder broke: \(why)"
-        case .wrongPeer(let error): "not the key holder that was expected: \(error)"
-        case .refused(let code): "the key holder refused: \(code)"
-        case .unencodable(let why): "the request cannot be encoded: \(why)"
-        case .badAnswer(let why): "the key holder's answer makes no sense: \(why)"
-        }
-    }
-
-    /// A short constant for metric labels.
-    public var label: String {
-        switch self {
-        case .notConnected: "not-connected"
-        case .overloaded: "overloaded"
-        case .timedOut: "timed-out"
-        case .lost: "lost"
-        case .wrongPeer: "wrong-peer"
-        case .refused: "refused"
-        case .unencodable: "unencodable"
-        case .badAnswer: "bad-answer"
-        }
     }
 }

@@ -1,6 +1,7 @@
 import Fleet
 import KeyProtocol
 import Logging
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import NIOSSL
@@ -10,28 +11,44 @@ import PeerLink
 final class FakeKeyHolder: Sendable {
     typealias Behaviour = @Sendable (KeyMessage) -> KeyMessage?
 
+    /// Who answers requests for leases.
+    enum Leases: Sendable {
+        /// This stand-in: it gives one at once, and holds what comes then.
+        case granting
+        /// The behaviour.
+        case decided
+    }
+
     let address: PeerAddress
     private let listener: any Channel
+    private let connections: NIOLockedValueBox<Int>
+
+    /// How many there have been.
+    var connectionCount: Int { self.connections.withLockedValue { $0 } }
 
     static func start(
-        _ credentials: PeerCredentials, on group: any EventLoopGroup, port: Int = 0, behaviour: @escaping Behaviour
+        _ credentials: PeerCredentials, on group: any EventLoopGroup, port: Int = 0, leases: Leases = .granting,
+        behaviour: @escaping Behaviour
     ) async throws -> FakeKeyHolder {
         let tls = try credentials.serverContext()
+        let connections = NIOLockedValueBox(0)
         let listener = try await ServerBootstrap(group: group)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
+                connections.withLockedValue { $0 += 1 }
+                return channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandlers([
-                        NIOSSLServerHandler(context: tls), Answering(behaviour: behaviour),
+                        NIOSSLServerHandler(context: tls), Answering(leases: leases, behaviour: behaviour),
                     ])
                 }
             }
             .bind(host: "127.0.0.1", port: port).get()
-        return FakeKeyHolder(listener)
+        return FakeKeyHolder(listener, connections)
     }
 
-    private init(_ listener: any Channel) {
+    private init(_ listener: any Channel, _ connections: NIOLockedValueBox<Int>) {
         self.listener = listener
+        self.connections = connections
         self.address = PeerAddress(host: "127.0.0.1", port: listener.localAddress?.port ?? 0)
     }
 
@@ -42,15 +59,27 @@ final class FakeKeyHolder: Sendable {
         typealias InboundIn = ByteBuffer
         typealias OutboundOut = ByteBuffer
 
+        let leases: Leases
         let behaviour: Behaviour
         private var decoder = KeyPacketDecoder()
 
-        init(behaviour: @escaping Behaviour) { self.behaviour = behaviour }
+        init(leases: Leases, behaviour: @escaping Behaviour) {
+            self.leases = leases
+            self.behaviour = behaviour
+        }
+
+        private func answer(_ message: KeyMessage) -> KeyMessage? {
+            guard self.leases == .granting, message.function == KeyFunction.lease.rawValue else {
+                return self.behaviour(message)
+            }
+            let known = try? LeaseRequest(decoding: message.payload).generation
+            return known == 0 ? FakeKeyHolder.lease(600_000, 1) : nil
+        }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             self.decoder.receive(self.unwrapInboundIn(data))
             while case .packet(let packet)? = try? self.decoder.next() {
-                guard let answer = self.behaviour(packet.body) else { continue }
+                guard let answer = self.answer(packet.body) else { continue }
                 if answer.opcode == Self.hangUp { return context.close(promise: nil) }
                 var buffer = context.channel.allocator.buffer(capacity: 1024)
                 try? KeyPacket(id: packet.id, body: answer).encode(into: &buffer)
@@ -66,6 +95,11 @@ final class FakeKeyHolder: Sendable {
     /// An answer that closes the connection instead.
     static let hangUp = KeyMessage(opcode: Opcode(rawValue: 0x99))
     static let pong = KeyMessage(opcode: .pong)
+
+    static func lease(_ milliseconds: UInt32, _ generation: UInt64) -> KeyMessage {
+        KeyMessage(
+            opcode: .success, payload: LeaseAnswer(milliseconds: milliseconds, generation: generation).encoded())
+    }
 
     static func success(_ text: String) -> KeyMessage {
         KeyMessage(opcode: .success, payload: ByteBuffer(string: text))

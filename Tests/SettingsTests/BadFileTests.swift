@@ -371,6 +371,8 @@ struct BadFileTests {
             "c.yaml:8:57: error: \"rsa-sgin\" is not an operation. Did you mean \"rsa-sign\"?",
             "c.yaml:8:74: error: 0 is out of range. The range is 1 to 10000000."),
         BadFile(
+            "lease", "lease: 1s\n", "c.yaml:8:8: error: 1s is out of range. The range is 2s to 168h."),
+        BadFile(
             "an edge's key", "keyholders: {}\n",
             "c.yaml:8:1: error: \"keyholders\" belongs to an edge's file. Edges connect to this key holder."),
         BadFile(

@@ -42,6 +42,7 @@ struct DocumentationTests {
             ("### `limits` of an edge", "handshake-timeout", SettingsRanges.handshakeTimeout),
             ("### `limits` of an edge", "idle", SettingsRanges.keepAliveIdle),
             ("### `limits` of a key holder", "client-handshake-timeout", SettingsRanges.handshakeTimeout),
+            ("## A key holder's file", "lease", SettingsRanges.lease),
         ] as [(String, String, ClosedRange<Duration>)])
     func durations(heading: String, key: String, range: ClosedRange<Duration>) {
         let lowest = DurationText.describe(range.lowerBound)

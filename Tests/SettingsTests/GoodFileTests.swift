@@ -104,6 +104,8 @@ struct GoodFileTests {
         let plainHolder = try Self.keyHolder(holderText)
         let fullHolder = try Self.keyHolder(Self.uncommented(holderText))
         #expect(fullHolder.threads == 2)
+        #expect(plainHolder.lease == .seconds(600))
+        #expect(fullHolder.lease == plainHolder.lease)
         #expect(fullHolder.limits == plainHolder.limits)
         #expect(fullHolder.log == plainHolder.log)
     }

@@ -4,19 +4,21 @@ import TLSWire
 
 extension EdgeLoop {
     /// Serves a client of a handoff site.
-    func serveHandoff(_ handOver: HelloHandOver) {
-        guard let site = self.terminatedSites[handOver.site.name],
-            let name = handOver.serverName ?? self.configuration.defaultSite
-        else { return handOver.channel.close(promise: nil) }
-        self.whenItsTurn(handOver, site) { self.handOff($0, name: name, site: site) }
+    func serveHandoff(_ client: LeasedClient) {
+        self.whenItsTurn(client.handOver, client.site) {
+            // The lease may have ended while the client stood in line.
+            self.serveLeased($0) { self.handOff($0) }
+        }
     }
 
-    private func handOff(_ handOver: HelloHandOver, name: ServerName, site: TerminatedSite) {
+    private func handOff(_ client: LeasedClient) {
+        let (handOver, name, site, domain) = (client.handOver, client.name, client.site, client.domain)
         let channel = handOver.channel
         let handshake = HandoffHandshakeHandler(
             .init(
                 serverName: name, clientIP: handOver.client.address?.bytes,
-                pool: site.pool, applicationProtocols: site.configuration.applicationProtocols,
+                pool: site.pool, excluded: client.served.excluded,
+                applicationProtocols: site.configuration.applicationProtocols,
                 limits: self.helloLimits,
                 onSessionFault: { site.report.sessionFault($0, of: handOver) }),
             hello: handOver.hello)
@@ -24,6 +26,7 @@ extension EdgeLoop {
             timeout: self.configuration.limits.handshakeTimeout,
             outcome: { self.record($0, of: handOver, site) },
             established: { channel, applicationProtocol in
+                try domain.established(channel)
                 self.established(handOver)
                 try site.startHTTP(
                     on: channel, applicationProtocol: applicationProtocol, name: name, of: handOver,

@@ -19,6 +19,8 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
         var serverName: ServerName
         var clientIP: [UInt8]?
         var pool: KeyHolderPool
+        /// Addresses of the key holder that are not asked.
+        var excluded: Set<Int> = []
         /// What clients of the site are offered (ALPN), preferred first.
         var applicationProtocols: [String]
         /// How long, and for how many bytes, a refused client is heard out.
@@ -88,15 +90,17 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
     private func begin(_ hello: ByteBuffer) {
         let parties = self.parties
         let begin = HandshakeBegin(applicationProtocols: parties.applicationProtocols, clientBytes: hello)
-        parties.pool.beginHandshake(begin, name: parties.serverName, clientIP: parties.clientIP)
-            .assumeIsolated().whenComplete { result in
-                switch result {
-                case .success((let progress, let link)):
-                    self.link = link
-                    self.answered(progress)
-                case .failure(let error): self.failed(error)
-                }
+        parties.pool.beginHandshake(
+            begin, name: parties.serverName, clientIP: parties.clientIP, excluding: parties.excluded
+        )
+        .assumeIsolated().whenComplete { result in
+            switch result {
+            case .success((let progress, let link)):
+                self.link = link
+                self.answered(progress)
+            case .failure(let error): self.failed(error)
             }
+        }
     }
 
     private func proceed(_ bytes: ByteBuffer) {

@@ -4,55 +4,30 @@ import NIOSSL
 import TLSWire
 
 extension EdgeLoop {
-    /// Serves a client of a keyless site, as soon as the certificate is there.
-    func serveKeyless(_ handOver: HelloHandOver) {
-        guard let site = self.terminatedSites[handOver.site.name],
-            let name = handOver.serverName ?? self.configuration.defaultSite,
-            let domain = self.keylessDomains.value(for: name)
-        else { return handOver.channel.close(promise: nil) }
+    /// Serves a client of a keyless site.
+    func serveKeyless(_ client: LeasedClient) {
         // A client that may resume needs no signature then; whether it does shows when the TLS library asks for one.
-        if handOver.hello.offersPreSharedKey {
-            return self.withCertificate(handOver, name: name, site: site, domain: domain, hasTurn: false)
-        }
-        self.whenItsTurn(handOver, site) {
-            self.withCertificate($0, name: name, site: site, domain: domain, hasTurn: true)
-        }
-    }
-
-    private func withCertificate(
-        _ handOver: HelloHandOver, name: ServerName, site: TerminatedSite, domain: KeylessDomain, hasTurn: Bool
-    ) {
-        if let certificate = domain.current {
-            return self.shakeHands(
-                handOver, name: name, site: site, domain: domain, certificate: certificate, hasTurn: hasTurn)
-        }
-        self.wait(for: domain.certificate(), handOver) { result, handOver in
-            switch result {
-            case .success(let certificate):
-                self.shakeHands(
-                    handOver, name: name, site: site, domain: domain, certificate: certificate, hasTurn: hasTurn)
-            case .failure(let error):
-                site.report.failed(error, of: handOver)
-                LingeringCloseHandler.begin(
-                    on: handOver.channel, sending: Alert(.internalError).record(), limits: self.helloLimits)
-            }
+        if client.handOver.hello.offersPreSharedKey { return self.shakeHands(client, hasTurn: false) }
+        self.whenItsTurn(client.handOver, client.site) {
+            // The lease may have ended while the client stood in line.
+            self.serveLeased($0) { self.shakeHands($0, hasTurn: true) }
         }
     }
 
-    private func shakeHands(
-        _ handOver: HelloHandOver, name: ServerName, site: TerminatedSite, domain: KeylessDomain,
-        certificate: SiteCertificate, hasTurn: Bool
-    ) {
+    private func shakeHands(_ client: LeasedClient, hasTurn: Bool) {
+        let (handOver, name, site, domain) = (client.handOver, client.name, client.site, client.domain)
+        guard let certificate = client.served.certificate else { return handOver.channel.close(promise: nil) }
         let channel = handOver.channel
         let handshake = KeylessHandshake(
             serverName: name, clientIP: handOver.client.address?.bytes,
-            pool: domain.pool,
+            pool: domain.pool, excluded: client.served.excluded,
             turn: { hasTurn ? .pass : self.enterGate(handOver, site) },
             onOutdated: { self.onOutdated(domain.pattern) })
         let session = HandshakeSupervisor(
             timeout: self.configuration.limits.handshakeTimeout,
             outcome: { self.record($0, of: handOver, site) },
             established: { channel, applicationProtocol in
+                try domain.established(channel)
                 self.established(handOver)
                 try site.startHTTP(
                     on: channel, applicationProtocol: applicationProtocol, name: name, of: handOver,

@@ -15,19 +15,22 @@ final class KeylessHandshake: ChannelInboundHandler, RemovableChannelHandler {
     private let serverName: ServerName
     private let clientIP: [UInt8]?
     private let pool: KeyHolderPool
+    private let excluded: Set<Int>
     /// Whether the key holder may be asked now.
     private let turn: () -> HandshakeGate.Entry
     /// Called when the key holder no longer has the certificate that was shown, so that it is fetched anew.
     private let onOutdated: () -> Void
     private var context: ChannelHandlerContext?
 
+    /// - Parameter excluded: addresses of the key holder that are not asked.
     init(
-        serverName: ServerName, clientIP: [UInt8]?, pool: KeyHolderPool, turn: @escaping () -> HandshakeGate.Entry,
-        onOutdated: @escaping () -> Void
+        serverName: ServerName, clientIP: [UInt8]?, pool: KeyHolderPool, excluded: Set<Int>,
+        turn: @escaping () -> HandshakeGate.Entry, onOutdated: @escaping () -> Void
     ) {
         self.serverName = serverName
         self.clientIP = clientIP
         self.pool = pool
+        self.excluded = excluded
         self.turn = turn
         self.onOutdated = onOutdated
     }
@@ -64,9 +67,11 @@ final class KeylessHandshake: ChannelInboundHandler, RemovableChannelHandler {
         let answer: EventLoopFuture<ByteBuffer>
         switch request {
         case .tls13(let request):
-            answer = self.pool.signTLS13(request, name: self.serverName, clientIP: self.clientIP, ski: ski)
+            answer = self.pool.signTLS13(
+                request, name: self.serverName, clientIP: self.clientIP, ski: ski, excluding: self.excluded)
         case .tls12(let request):
-            answer = self.pool.signTLS12(request, name: self.serverName, clientIP: self.clientIP, ski: ski)
+            answer = self.pool.signTLS12(
+                request, name: self.serverName, clientIP: self.clientIP, ski: ski, excluding: self.excluded)
         case .neither:
             answer = self.pool.eventLoop.makeFailedFuture(KeylessError.notAHandshake)
         }

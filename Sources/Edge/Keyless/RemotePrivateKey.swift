@@ -55,13 +55,11 @@ struct RemotePrivateKey: NIOSSLCustomPrivateKey, Hashable {
 enum KeylessError: Error, CustomStringConvertible {
     case notAHandshake
     case nothingToDecrypt
-    case certificateUnavailable(String)
 
     var description: String {
         switch self {
         case .notAHandshake: "the TLS library asked for a signature over something that is no TLS server handshake"
         case .nothingToDecrypt: "the TLS library asked for an RSA decryption, which is never offered"
-        case .certificateUnavailable(let why): "no certificate for this site: \(why)"
         }
     }
 }

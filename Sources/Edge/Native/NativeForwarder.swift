@@ -20,6 +20,8 @@ final class NativeForwarder {
     let metrics = NativeMetrics()
     let tls: NIOSSLContext?
     private let holders: [String: Holder]
+    /// By key holder: why it gives this edge no lease.
+    private var ended: [String: LeaseEnd] = [:]
     /// Which address of a key holder comes first for the next client.
     private var turn = 0
     private let clients: ClientConnections
@@ -56,6 +58,12 @@ final class NativeForwarder {
         }
         self.holders = holders
     }
+
+    /// A key holder gives this edge no lease, or (nil) gives it one again.
+    func leases(of keyHolder: String, ended: LeaseEnd?) { self.ended[keyHolder] = ended }
+
+    /// Why the site's key holder is not dialled: it judges each native handshake by itself, and would refuse all of them.
+    func refusal(_ site: Site) -> LeaseEnd? { site.native.flatMap { self.ended[$0] } }
 
     /// Takes a client over: connects it to its key holder, or refuses it with an alert. Call on the channel's event loop.
     func forward(_ handOver: NativeHandOver) {

@@ -54,6 +54,7 @@ final class NativeForwarding: RelayParty {
         guard let holder = self.holder, let tls = self.forwarder.tls else {
             return self.failed("no key holder", "the key holder has no address for native connections")
         }
+        if let end = self.forwarder.refusal(self.handOver.site) { return self.failed("no lease", "\(end)") }
         guard self.forwarder.mayBegin(self.handOver.client) else {
             return self.failed("client rate", "more handshakes than limits.handshakes-per-client allows", .busy)
         }

@@ -100,7 +100,7 @@ final class HandshakeReport {
     /// Whether the operator should look at it, and not only the client.
     private static func isOurs(_ error: any Error) -> Bool {
         switch error {
-        case is LinkFailure, is KeylessError: true
+        case is LinkFailure, is KeylessError, is SiteNotServed: true
         case let failure as HandoffFailure: failure.isOurs
         default: false
         }

@@ -34,11 +34,9 @@ final class KeyHolderProbe: Sendable {
                 logger: Logger(label: "check") { _ in FailureLogHandler(failure: failure) })
             let bound = NIOLoopBound(pool, eventLoop: loop)
             let probe = KeyHolderProbe(pool: bound, loop: loop)
-            // A key holder refuses an edge only after the handshake (in TLS 1.3 the edge's certificate comes last), so
-            // being connected proves nothing before the first answer.
-            pool.onReady {
-                pool.request(KeyMessage(opcode: .ping)).assumeIsolated().whenSuccess { _ in opened.succeed(probe) }
-            }
+            // Once it has given this edge a lease. Being connected proves nothing: in TLS 1.3 the edge's certificate comes
+            // last, and a key holder refuses an edge after the handshake.
+            pool.onReady { opened.succeed(probe) }
             let timer = loop.scheduleTask(in: limit) { opened.fail(Unreachable(reason: "no connection in time")) }
             opened.futureResult.assumeIsolated().whenComplete { result in
                 timer.cancel()
@@ -92,7 +90,7 @@ private struct FailureLogHandler: LogHandler {
     }
 
     func log(event: LogEvent) {
-        guard let cause = event.metadata?["cause"] else { return }
+        guard let cause = event.metadata?["error"] else { return }
         self.failure.report("\(cause)")
     }
 }

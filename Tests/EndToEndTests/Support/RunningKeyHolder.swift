@@ -10,13 +10,15 @@ final class RunningKeyHolder: Sendable {
     private let sites: [String]
     private let operations: String
     private let rate: Int
+    private let lease: String
 
     /// - Parameters:
     ///   - sites: names of `Workspace.makeSite`.
     ///   - edges: who is granted the operations on all of them; several are divided by commas.
+    ///   - lease: the setting.
     init(
         sites: [String], grantedTo edges: String, operations: String = "keyless", rate: Int = 1000, port: UInt16 = 0,
-        in workspace: Workspace
+        lease: String = "10m", in workspace: Workspace
     ) throws {
         if !FileManager.default.fileExists(atPath: workspace.path("keyholder-home.pem")) {
             try workspace.makeIdentity(.keyholder, "home")
@@ -25,20 +27,24 @@ final class RunningKeyHolder: Sendable {
         self.sites = sites
         self.operations = operations
         self.rate = rate
+        self.lease = lease
         try Self.configure(
-            sites: sites, grantedTo: edges, operations: operations, rate: rate, port: port, in: workspace)
+            sites: sites, granted: sites, to: edges, operations: operations, rate: rate, port: port, lease: lease,
+            in: workspace)
         self.process = try TestProcess(
             ["keyholder", "--inspectable", "--config", "home.yaml"], name: "home", in: workspace)
         self.port = try self.process.listeningPort()
     }
 
     private static func configure(
-        sites: [String], grantedTo edges: String, operations: String, rate: Int, port: UInt16, in workspace: Workspace
+        sites: [String], granted: [String], to edges: String, operations: String, rate: Int, port: UInt16,
+        lease: String, in workspace: Workspace
     ) throws {
+        func list(_ names: [String]) -> String { names.map { "\"\($0)\"" }.joined(separator: ", ") }
         let grants = edges.split(separator: ",").map { edge in
-            "  - { edge: \(edge), sites: [\(sites.joined(separator: ", "))], operations: [\(operations)], rate: \(rate) }"
+            "  - { edge: \(edge), sites: [\(list(granted))], operations: [\(operations)], rate: \(rate) }"
         }.joined(separator: "\n")
-        let entries = sites.map { "  - { certificate: \($0).pem, key: \($0).key }" }.joined(separator: "\n")
+        let entries = sites.map { "  - { certificate: \"\($0).pem\", key: \"\($0).key\" }" }.joined(separator: "\n")
         try workspace.write(
             """
             role: keyholder
@@ -48,19 +54,19 @@ final class RunningKeyHolder: Sendable {
             \(entries)
             grants:
             \(grants)
+            lease: \(lease)
             audit: audit.jsonl
             log: { level: debug, format: json }
 
             """, to: "home.yaml")
     }
 
-    /// Has it read its files again, with all sites granted to these edges alone.
-    func reload(grantedTo edges: String, operations: String? = nil) throws {
+    /// Has it read its files again, with all sites, or these, granted to these edges alone.
+    func reload(grantedTo edges: String, operations: String? = nil, sites granted: [String]? = nil) throws {
         let before = self.process.lines("reloaded").count
         try Self.configure(
-            sites: self.sites, grantedTo: edges, operations: operations ?? self.operations, rate: self.rate,
-            port: self.port,
-            in: self.workspace)
+            sites: self.sites, granted: granted ?? self.sites, to: edges, operations: operations ?? self.operations,
+            rate: self.rate, port: self.port, lease: self.lease, in: self.workspace)
         kill(self.process.pid, SIGHUP)
         _ = try eventually("the reload") { self.process.lines("reloaded").count > before ? true : nil }
     }
