@@ -74,6 +74,9 @@ let package = Package(
         // The system's libcrypto: per-record AEAD without set-up costs, and RSA at OpenSSL's speed.
         .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
+        // A system call that Swift does not see.
+        .target(name: "CFileSpace"),
+
         // Pure: bytes in, bytes and decisions out.
         .target(name: "Admission", dependencies: [nio[0], collections], swiftSettings: strict),
         // What the channels of both parties have in common.
@@ -120,9 +123,9 @@ let package = Package(
         .target(
             name: "KeyHolder",
             dependencies: [
-                "Admission", "CLibCrypto", "Channels", "KeyProtocol", "NativeChannel", "NativeHandshake", "PeerLink",
-                "RecordLayer", "SecretFiles", "TLSWire", nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras, logging,
-                metrics, lifecycle,
+                "Admission", "CFileSpace", "CLibCrypto", "Channels", "KeyProtocol", "NativeChannel", "NativeHandshake",
+                "PeerLink", "RecordLayer", "SecretFiles", "TLSWire", nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras,
+                logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
         .target(

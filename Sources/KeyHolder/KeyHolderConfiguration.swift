@@ -81,11 +81,20 @@ public struct KeyHolderLimits: Hashable, Sendable {
     public var idleTimeout: TimeAmount = .minutes(5)
     /// For requests under way when shutting down.
     public var drainTimeout: TimeAmount = .seconds(5)
-    /// Refused requests per second on one connection, with bursts of twice as many, before it is read more slowly. What the
-    /// edge's clients bring about does not count. As many audit lines are written about requests over a grant's rate.
+    /// Packets per second of one edge, on all its connections, pings included; 8 KiB that are read count as a packet. Beyond
+    /// this, after a burst of a tenth of that, its connections are read more slowly.
+    public var packetsPerEdge: Int = 50_000
+    /// The same for pings, with bursts of twice as many.
+    public var pingsPerEdge: Int = 1000
+    /// Refused requests per second of one edge, on all its connections, with bursts of twice as many, before those on which
+    /// they come are read more slowly. What the edge's clients bring about does not count.
     public var refusals: Int = 500
-    /// How long a connection is not read from then.
-    var refusalPause: TimeAmount = .milliseconds(200)
+    /// The longest time for which a connection is not read from then, before there is another look.
+    var longestPause: TimeAmount = .milliseconds(200)
+    /// For a request that has no deadline of its own, from its arrival.
+    public var requestDeadline: TimeAmount = .seconds(2)
+    /// The most that a request's own deadline counts for.
+    var longestDeadline: TimeAmount = .seconds(30)
     /// Audit lines reserved or waiting to be written.
     public var auditQueue: Int = 65_536
     /// Threads for slow key operations; nil: one per core.

@@ -88,6 +88,8 @@ public struct KeyHolderSettings: Hashable, Sendable {
         public var connections: Int = 1024
         /// Requests under way on one connection.
         public var inFlight: Int = 4096
+        /// Packets per second of one edge, on all its connections, pings included.
+        public var packets: Int = 50_000
         /// TLS handshakes with clients (handoff) under way for one edge, on all its connections.
         public var clientHandshakes: Int = 4096
         /// For each of them, from its first message to its last.

@@ -27,4 +27,5 @@ enum SettingsRanges {
     static let defaultLease: Duration = .seconds(600)
     static let keyHolderConnections: ClosedRange<Int> = 1...1_000_000
     static let clientHandshakes: ClosedRange<Int> = 1...16_384
+    static let packets: ClosedRange<Int> = 1000...10_000_000
 }

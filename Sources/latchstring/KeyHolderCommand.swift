@@ -127,6 +127,7 @@ extension KeyHolderConfiguration {
         self.lease = TimeAmount(settings.lease)
         self.limits.connections = settings.limits.connections
         self.limits.inFlight = settings.limits.inFlight
+        self.limits.packetsPerEdge = settings.limits.packets
         self.limits.clientHandshakesPerEdge = settings.limits.clientHandshakes
         self.limits.clientHandshakeTimeout = TimeAmount(settings.limits.clientHandshakeTimeout)
         self.limits.signingThreads = settings.threads

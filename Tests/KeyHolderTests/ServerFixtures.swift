@@ -58,10 +58,13 @@ final class TestHolder: Sendable {
 
     init(
         edges: [String] = ["paris", "rome"], limits: KeyHolderLimits = KeyHolderLimits(),
-        keyStore: any KeyStore = SoftwareKeyStore(), clock: TestClock = TestClock()
+        keyStore: any KeyStore = SoftwareKeyStore(), clock: TestClock = TestClock(), auditAt target: String? = nil
     ) async throws {
         self.authority = try FleetAuthority(name: "Test fleet")
         self.auditPath = AuditTests.temporaryFile()
+        if let target {
+            try FileManager.default.createSymbolicLink(atPath: self.auditPath, withDestinationPath: target)
+        }
         self.configuration = KeyHolderConfiguration(
             listen: [PeerAddress(host: "127.0.0.1", port: 0)],
             credentials: try Self.credentials(self.authority, .keyholder, "home"),
@@ -79,6 +82,12 @@ final class TestHolder: Sendable {
 
     func edge(_ name: String) async throws -> TestEdge {
         try await TestEdge(Self.credentials(self.authority, .edge, name), self.address)
+    }
+
+    /// Has the audit file's name mean another one, for a key holder that was told of one.
+    func linkAudit(to target: String) throws {
+        try FileManager.default.removeItem(atPath: self.auditPath)
+        try FileManager.default.createSymbolicLink(atPath: self.auditPath, withDestinationPath: target)
     }
 
     /// Stops the key holder and returns its audit lines.

@@ -66,6 +66,7 @@ struct DocumentationTests {
             ("### `limits` of a key holder", "connections", SettingsRanges.keyHolderConnections),
             ("### `limits` of a key holder", "in-flight", SettingsRanges.inFlight),
             ("### `limits` of a key holder", "client-handshakes", SettingsRanges.clientHandshakes),
+            ("### `limits` of a key holder", "packets", SettingsRanges.packets),
             ("## An edge's file", "threads", SettingsRanges.threads),
             ("## A key holder's file", "threads", SettingsRanges.threads),
         ] as [(String, String, ClosedRange<Int>)])

@@ -23,6 +23,16 @@ public struct TokenBucket: Equatable, Sendable {
         return true
     }
 
+    /// Takes tokens for what has happened already, there or not. The debt is one second's tokens at most.
+    ///
+    /// - Returns: Nanoseconds until the debt is paid; 0 where there is none.
+    public mutating func charge(_ count: Int, now: UInt64) -> UInt64 {
+        self.refill(now)
+        guard self.perSecond > 0 else { return .max }
+        self.tokens = max(-self.perSecond, self.tokens - Double(count))
+        return self.tokens < 0 ? UInt64(-self.tokens / self.perSecond * 1_000_000_000) : 0
+    }
+
     /// Takes all tokens away.
     public mutating func drain(now: UInt64) {
         self.refill(now)

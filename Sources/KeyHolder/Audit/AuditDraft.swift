@@ -9,6 +9,8 @@ struct AuditDraft: Sendable {
     /// Monotonic nanoseconds.
     var arrival: UInt64
     var detail: String?
+    /// The site's private key was used. Such lines are never counted only.
+    var usedKey: Bool = false
     var tls: HandshakeFacts?
 
     /// The line, once the outcome is known.

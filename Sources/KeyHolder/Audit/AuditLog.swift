@@ -2,14 +2,6 @@ import Logging
 import NIOPosix
 import Synchronization
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
-
 /// Where audit lines go.
 public enum AuditDestination: Hashable, Sendable {
     /// Appended to; made with mode 0600 if it is not there.
@@ -29,9 +21,13 @@ public struct AuditLogError: Error, Equatable, Sendable, CustomStringConvertible
 
 /// Writes audit lines without ever blocking the caller.
 ///
-/// Lines wait in memory, up to a bound, for a thread of their own. Every operation reserves its line beforehand; when the
-/// disk does not keep up, or is full, there are no more reservations, and operations are refused rather than left
-/// unaudited. A line that could not be written is kept and tried again.
+/// Lines wait in memory, up to a bound, for a thread of their own. Every operation reserves its line beforehand, and its result
+/// waits for the line to be written (``flush(then:)``).
+///
+/// When a write fails, or there is no room left that can be set aside for lines, the log is *closed*: there are no more
+/// reservations, so that no operation begins, and results whose lines are not written do not leave. Lines that could not
+/// be written are kept. They are tried again, at most once a second; when all are written and there is room again, a line
+/// says how many requests were refused meanwhile, and the log is open.
 final class AuditLog: Sendable {
     private struct State {
         /// Lines not handed to the writer yet.
@@ -40,50 +36,73 @@ final class AuditLog: Sendable {
         var pending: Int = 0
         /// Lines within `lines`.
         var waiting: Int = 0
+        /// Who waits for them.
+        var waiters: [@Sendable (Bool) -> Void] = []
         var writing: Bool = false
+        /// Requests that got no reservation since the log was closed.
+        var refused: Int = 0
+        /// When the log was closed, milliseconds since 1970 UTC.
+        var closedAt: Int64 = 0
+        /// When writing was tried last, monotonic nanoseconds.
+        var tried: UInt64 = 0
+        var digest = RefusalDigest()
     }
 
     /// The writer's own; only touched on its one thread.
     private struct Output {
-        var descriptor: CInt
+        var file: any AuditOutput & Sendable
         /// What a failed write left over.
         var unwritten: ArraySlice<UInt8> = []
         var unwrittenLines: Int = 0
-        var failing: Bool = false
     }
+
+    /// Set aside on disk, so that there is room for the lines of operations that are under way when a disk is full. Renewed when half
+    /// of it is used.
+    static let reserve: Int = 4 * 1024 * 1024
+    /// Nanoseconds between attempts at a log that is closed.
+    private static let retryInterval: UInt64 = 1_000_000_000
 
     private let destination: AuditDestination
     private let limit: Int
     private let state = Mutex(State())
     private let output: Mutex<Output>
+    private let closed = Atomic<Bool>(false)
     private let thread: NIOThreadPool
     private let logger: Logger
 
     /// - Parameter limit: How many lines may be reserved or waiting at once.
     /// - Throws: ``AuditLogError``.
-    init(_ destination: AuditDestination, limit: Int, logger: Logger) throws {
+    convenience init(_ destination: AuditDestination, limit: Int, logger: Logger) throws(AuditLogError) {
+        self.init(destination, try AuditFile(destination), limit: limit, logger: logger)
+    }
+
+    /// Writes to `output`, where tests stand.
+    init(_ destination: AuditDestination, _ output: any AuditOutput & Sendable, limit: Int, logger: Logger) {
         self.destination = destination
         self.limit = limit
         self.logger = logger
-        self.output = Mutex(Output(descriptor: try Self.open(destination)))
+        self.output = Mutex(Output(file: output))
         self.thread = NIOThreadPool(numberOfThreads: 1)
         self.thread.start()
+        self.state.withLock { $0.writing = true }
+        self.startWriting()
     }
 
-    /// Makes room for one line. False: the log cannot keep up, so the operation must not happen.
+    /// A line cannot be written now: no private key is to be used.
+    var isClosed: Bool { self.closed.load(ordering: .acquiring) }
+
+    /// Makes room for one line. False: the log cannot keep up, or is closed, so the operation must not happen.
     func reserve() -> Bool {
-        let (granted, retry): (Bool, Bool) = self.state.withLock { state in
-            guard state.pending >= self.limit else {
-                state.pending += 1
-                return (true, false)
-            }
-            // Nothing may be under way any more if the last write failed.
-            let retry: Bool = !state.writing
-            if retry { state.writing = true }
-            return (false, retry)
+        guard !self.isClosed else {
+            self.state.withLock { $0.refused += 1 }
+            self.retry()
+            return false
         }
-        if retry { self.startWriting() }
-        return granted
+        return self.state.withLock { state in
+            guard state.pending < self.limit else { return false }
+            state.pending += 1
+            return true
+        }
     }
 
     /// Takes in a line that was reserved before. ``flush()`` has it written.
@@ -94,15 +113,58 @@ final class AuditLog: Sendable {
         }
     }
 
+    /// Takes in a line that was reserved before, about something that was refused and for which no key was used: repeats are
+    /// counted.
+    ///
+    /// - Returns: Whether it has a line of its own.
+    @discardableResult
+    func refused(_ record: AuditRecord, now: UInt64) -> Bool {
+        self.state.withLock { state in
+            guard state.digest.note(record, now: now) else {
+                state.pending -= 1
+                return false
+            }
+            record.appendLine(to: &state.lines)
+            state.waiting += 1
+            return true
+        }
+    }
+
     /// Starts the writer if lines wait and it isn't writing. Called once for the requests of one read, since waking a
     /// thread costs more than a line.
     func flush() {
+        let start: Bool = self.state.withLock { Self.start(&$0) }
+        if start { self.startWriting() }
+    }
+
+    /// The same, and tells whether all lines up to now are written. `then` is called once, on the writer's thread.
+    func flush(then: @escaping @Sendable (Bool) -> Void) {
         let start: Bool = self.state.withLock { state in
-            guard state.waiting > 0, !state.writing else { return false }
-            state.writing = true
-            return true
+            state.waiters.append(then)
+            return Self.start(&state)
         }
         if start { self.startWriting() }
+    }
+
+    private static func start(_ state: inout State) -> Bool {
+        guard state.waiting > 0 || !state.waiters.isEmpty, !state.writing else { return false }
+        state.writing = true
+        return true
+    }
+
+    /// Once a second: lines for what was counted, and another attempt if the log is closed.
+    func tick(now: UInt64, time: Int64) {
+        self.state.withLock { Self.collect(&$0, now: now, time: time) }
+        if self.isClosed { self.retry() }
+        self.flush()
+    }
+
+    private static func collect(_ state: inout State, now: UInt64, time: Int64, all: Bool = false) {
+        for record in state.digest.collect(now: now, time: time, all: all) {
+            record.appendLine(to: &state.lines)
+            state.waiting += 1
+            state.pending += 1
+        }
     }
 
     /// Lines reserved or not written yet.
@@ -111,7 +173,7 @@ final class AuditLog: Sendable {
     }
 
     var hasRoom: Bool {
-        self.pendingLines < self.limit
+        !self.isClosed && self.pendingLines < self.limit
     }
 
     /// Gives back a reservation that no line came of.
@@ -120,19 +182,26 @@ final class AuditLog: Sendable {
     }
 
     /// Opens the file again, after something else has renamed it. Keeps the old one if that fails.
-    func reopen() throws {
+    func reopen() throws(AuditLogError) {
         guard case .file = self.destination else { return }
-        let fresh: CInt = try Self.open(self.destination)
+        let fresh = try AuditFile(self.destination)
         self.thread.submit { _ in
             self.output.withLock { output in
-                _ = close(output.descriptor)
-                output.descriptor = fresh
+                output.file.close()
+                output.file = fresh
             }
         }
+        // A file elsewhere may have room; and the new one has nothing set aside yet.
+        let start: Bool = self.state.withLock { state in
+            defer { state.writing = true }
+            return !state.writing
+        }
+        if start { self.startWriting() }
     }
 
     /// Writes what is waiting, then closes the file. Call it when nothing records any more.
     func shutDown() async {
+        self.state.withLock { Self.collect(&$0, now: Clock.monotonic(), time: Clock.wallMilliseconds(), all: true) }
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             self.thread.submit { _ in
                 self.writeAll()
@@ -141,13 +210,24 @@ final class AuditLog: Sendable {
         }
         try? await self.thread.shutdownGracefully()
         self.output.withLock { output in
-            if case .file = self.destination { _ = close(output.descriptor) }
+            output.file.close()
             if output.unwrittenLines > 0 {
                 self.logger.error(
                     "audit lines lost: the audit log could not be written",
                     metadata: ["lines": "\(output.unwrittenLines)"])
             }
         }
+    }
+
+    // MARK: Writing
+
+    private func retry() {
+        let start: Bool = self.state.withLock { state in
+            guard !state.writing, Clock.monotonic() >= state.tried + Self.retryInterval else { return false }
+            state.writing = true
+            return true
+        }
+        if start { self.startWriting() }
     }
 
     private func startWriting() {
@@ -157,78 +237,103 @@ final class AuditLog: Sendable {
         }
     }
 
-    /// On the writer's thread. Goes on until nothing waits or a write fails.
+    /// On the writer's thread. Goes on until nothing waits, or a write fails. `writing` is true.
     private func writeAll() {
         self.output.withLock { output in
+            var isFirst: Bool = true
             while true {
-                let batch: (lines: [UInt8], count: Int)? = self.state.withLock { state in
-                    guard state.waiting > 0 || output.unwrittenLines > 0 else {
+                let batch: (lines: [UInt8], count: Int, waiters: [@Sendable (Bool) -> Void])? = self.state.withLock {
+                    state in
+                    guard isFirst || state.waiting > 0 || !state.waiters.isEmpty else {
                         state.writing = false
                         return nil
                     }
-                    let batch = (lines: state.lines, count: state.waiting)
-                    state.lines = []
-                    state.waiting = 0
-                    return batch
+                    state.tried = Clock.monotonic()
+                    defer {
+                        state.lines = []
+                        state.waiting = 0
+                        state.waiters = []
+                    }
+                    return (state.lines, state.waiting, state.waiters)
                 }
                 guard let batch else { return }
-                output.unwritten += batch.lines
-                output.unwrittenLines += batch.count
-                guard self.write(&output) else {
-                    self.state.withLock { $0.writing = false }
+                isFirst = false
+                let isWritten: Bool = self.write(batch.lines, batch.count, &output)
+                for waiter in batch.waiters { waiter(isWritten) }
+                guard isWritten else {
+                    // What has come meanwhile is not written either.
+                    let waiters = self.state.withLock { state in
+                        defer { state.waiters = [] }
+                        state.writing = false
+                        return state.waiters
+                    }
+                    for waiter in waiters { waiter(false) }
                     return
                 }
-                let written: Int = output.unwrittenLines
-                output.unwritten = []
-                output.unwrittenLines = 0
-                self.state.withLock { $0.pending -= written }
             }
         }
     }
 
-    private func write(_ output: inout Output) -> Bool {
-        while !output.unwritten.isEmpty {
-            let descriptor: CInt = output.descriptor
-            let written: Int = output.unwritten.withUnsafeBytes { buffer in
-                guard let base = buffer.baseAddress else { return 0 }
-                return writeBytes(descriptor, base, buffer.count)
-            }
-            if written < 0 && errno == EINTR { continue }
-            guard written > 0 else {
-                if !output.failing {
-                    let reason = String(cString: strerror(errno))
-                    self.logger.critical(
-                        "cannot write the audit log; operations will be refused when the queue is full",
-                        metadata: ["reason": "\(reason)"])
-                }
-                output.failing = true
-                return false
-            }
-            output.unwritten = output.unwritten.dropFirst(written)
-        }
-        if output.failing { self.logger.notice("the audit log can be written again") }
-        output.failing = false
+    /// Writes lines, behind those that are left over. False: not all of them.
+    private func write(_ lines: [UInt8], _ count: Int, _ output: inout Output) -> Bool {
+        output.unwritten += lines
+        output.unwrittenLines += count
+        let shortage: AuditOutputError? = Self.reserve(for: output.unwritten.count, &output)
+        // Before the write: from here on no key is used.
+        if let shortage { self.close(shortage) }
+        guard self.drain(&output) else { return false }
+        if shortage == nil, self.isClosed { self.open(&output) }
         return true
     }
 
-    private static func open(_ destination: AuditDestination) throws -> CInt {
-        switch destination {
-        case .standardOutput:
-            return STDOUT_FILENO
-        case .file(let path):
-            let descriptor: CInt = openForAppending(path)
-            guard descriptor >= 0 else { throw AuditLogError(path: path, reason: String(cString: strerror(errno))) }
-            return descriptor
+    private static func reserve(for count: Int, _ output: inout Output) -> AuditOutputError? {
+        do throws(AuditOutputError) {
+            try output.file.reserve(low: count + Self.reserve / 2, high: count + Self.reserve)
+            return nil
+        } catch {
+            return error
         }
     }
-}
 
-// The system's functions, by names that the methods above do not hide.
+    private func drain(_ output: inout Output) -> Bool {
+        while !output.unwritten.isEmpty {
+            switch output.file.write(output.unwritten) {
+            case .success(let count): output.unwritten = output.unwritten.dropFirst(count)
+            case .failure(let error):
+                self.close(error)
+                return false
+            }
+        }
+        output.unwritten = []
+        let written: Int = output.unwrittenLines
+        output.unwrittenLines = 0
+        self.state.withLock { $0.pending -= written }
+        return true
+    }
 
-private func openForAppending(_ path: String) -> CInt {
-    open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR)
-}
+    private func close(_ error: AuditOutputError) {
+        guard !self.closed.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        self.state.withLock { $0.closedAt = Clock.wallMilliseconds() }
+        self.logger.critical(
+            "cannot write the audit log; operations are refused until it can be written again",
+            metadata: ["reason": "\(error)"])
+    }
 
-private func writeBytes(_ descriptor: CInt, _ base: UnsafeRawPointer, _ count: Int) -> Int {
-    write(descriptor, base, count)
+    /// All is written, and there is room.
+    private func open(_ output: inout Output) {
+        let record: AuditRecord = self.state.withLock { state in
+            defer { state.refused = 0 }
+            state.pending += 1
+            return AuditRecord(
+                time: Clock.wallMilliseconds(), operation: "audit", outcome: .overloaded, duration: 0,
+                detail: "the log could not be written", repeats: .init(count: state.refused, since: state.closedAt))
+        }
+        var line: [UInt8] = []
+        record.appendLine(to: &line)
+        output.unwritten = line[...]
+        output.unwrittenLines = 1
+        guard self.drain(&output) else { return }
+        self.closed.store(false, ordering: .releasing)
+        self.logger.notice("the audit log can be written again", metadata: ["refused": "\(record.repeats?.count ?? 0)"])
+    }
 }

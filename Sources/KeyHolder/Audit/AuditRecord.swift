@@ -8,8 +8,10 @@ public enum AuditOutcome: String, Sendable, CaseIterable {
     /// No site has the name, key identifier or digest.
     case unknownSite = "unknown-site"
     case rateLimited = "rate-limited"
-    /// Too many requests in flight on the connection.
+    /// It could not have been done in time, or too many requests were in flight; nothing was done.
     case overloaded
+    /// Its deadline passed while it waited; nothing was done.
+    case pastDeadline = "past-deadline"
     case formatError = "format-error"
     case badOpcode = "bad-opcode"
     case unexpectedOpcode = "unexpected-opcode"
@@ -69,6 +71,15 @@ struct AuditRecord: Equatable, Sendable {
     var detail: String?
     /// Of a TLS handshake with a client.
     var tls: HandshakeFacts?
+    /// Where the line stands for several.
+    var repeats: Repeats?
+
+    /// How many a line stands for.
+    struct Repeats: Equatable, Sendable {
+        var count: Int
+        /// The first of them; milliseconds since 1970 UTC.
+        var since: Int64
+    }
 
     /// The record as one line of JSON with a newline.
     func appendLine(to bytes: inout [UInt8]) {
@@ -89,6 +100,11 @@ struct AuditRecord: Equatable, Sendable {
             if let resumed = tls.resumed {
                 bytes.append(contentsOf: (resumed ? ",\"resumed\":true" : ",\"resumed\":false").utf8)
             }
+        }
+        if let repeats = self.repeats {
+            bytes.append(contentsOf: ",\"count\":\(repeats.count),\"since\":\"".utf8)
+            Timestamp.append(repeats.since, to: &bytes)
+            bytes.append(UInt8(ascii: "\""))
         }
         bytes.append(contentsOf: ",\"us\":".utf8)
         bytes.append(contentsOf: String(self.duration).utf8)

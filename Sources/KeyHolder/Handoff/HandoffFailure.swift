@@ -10,8 +10,8 @@ enum HandoffFailure: Error, Equatable, Sendable, CustomStringConvertible {
     /// key exchange is allowed.
     case unexpectedKeyUse
     case keyFailed(KeyOperationError)
-    /// Too many slow key operations are under way.
-    case overloaded
+    /// The key operation could not be done in time, or was not.
+    case notInTime(WorkRefusal)
     /// The grant was gone by the time the key was to be used, or the connection was.
     case keyNotUsed
     /// What the TLS library wrote or logged does not make a session.
@@ -31,7 +31,7 @@ enum HandoffFailure: Error, Equatable, Sendable, CustomStringConvertible {
         switch self {
         case .tls: nil
         case .keyFailed, .unexpectedKeyUse: .cryptographyFailed
-        case .overloaded: .overloaded
+        case .notInTime(let refusal): refusal.code
         case .keyUseOutsideHandshake, .keyNotUsed, .export: .internalError
         }
     }
@@ -40,7 +40,7 @@ enum HandoffFailure: Error, Equatable, Sendable, CustomStringConvertible {
         switch self {
         case .tls: .handshakeFailed
         case .keyFailed, .unexpectedKeyUse, .keyUseOutsideHandshake: .cryptographyFailed
-        case .overloaded: .overloaded
+        case .notInTime(let refusal): refusal.outcome
         case .keyNotUsed: .abandoned
         case .export: .handshakeFailed
         }
@@ -52,7 +52,8 @@ enum HandoffFailure: Error, Equatable, Sendable, CustomStringConvertible {
         case .keyUseOutsideHandshake: "the key was asked for outside of a handshake"
         case .unexpectedKeyUse: "the TLS library asked the key for something else than a server's handshake needs"
         case .keyFailed(let error): "the key operation failed: \(error)"
-        case .overloaded: "too many key operations under way"
+        case .notInTime(.overloaded): "too many key operations under way"
+        case .notInTime(.pastDeadline): "the deadline passed while the key operation waited"
         case .keyNotUsed: "the key operation was not done"
         case .export(let reason): "no session to export: \(reason)"
         }

@@ -16,9 +16,8 @@ final class HandoffHandshake: HandshakeKeyUser {
         case failed(HandoffFailure, ByteBuffer)
     }
 
-    /// Has a key operation done that takes long, and calls back on the event loop; without a result if it was not done.
-    /// False: there is no room for it, and nobody will call back.
-    typealias SlowKey = (KeyOperation, @escaping (Result<[UInt8], KeyOperationError>?) -> Void) -> Bool
+    /// Has a key operation done that takes long, and calls back on the event loop, unless it is refused.
+    typealias SlowKey = (KeyOperation, @escaping (SlowOutcome) -> Void) -> WorkRefusal?
 
     private enum KeyUse {
         case none
@@ -41,7 +40,8 @@ final class HandoffHandshake: HandshakeKeyUser {
     private var transcriptError: HandshakeTranscriptError?
     private var turns = ClientRecords.Turns()
     private var keyUse: KeyUse = .none
-    private var hasUsedKey: Bool = false
+    /// The site's key was asked for, and may have been used.
+    private(set) var hasUsedKey: Bool = false
     /// TLS 1.2: the server took up a session of before, as its ChangeCipherSpec in the first flight tells.
     private var resumed: Bool = false
     private var turn: ((Turn) -> Void)?
@@ -244,18 +244,24 @@ final class HandoffHandshake: HandshakeKeyUser {
         }
         let promise: EventLoopPromise<ByteBuffer> = self.channel.eventLoop.makePromise()
         self.keyUse = .waiting
-        let isUnderWay: Bool = self.slowKey(operation) { result in
+        let refusal: WorkRefusal? = self.slowKey(operation) { outcome in
             self.keyUse = .answered
-            switch result {
-            case .success(let bytes): promise.succeed(ByteBuffer(bytes: bytes))
-            case .failure(let error): promise.fail(HandoffFailure(error, of: operation))
-            case nil: promise.fail(HandoffFailure.keyNotUsed)
+            switch outcome {
+            case .done(.success(let bytes)): promise.succeed(ByteBuffer(bytes: bytes))
+            case .done(.failure(let error)): promise.fail(HandoffFailure(error, of: operation))
+            case .notDone:
+                self.hasUsedKey = false
+                promise.fail(HandoffFailure.keyNotUsed)
+            case .pastDeadline:
+                self.hasUsedKey = false
+                promise.fail(HandoffFailure.notInTime(.pastDeadline))
             }
             self.step()
         }
-        if !isUnderWay {
+        if let refusal {
             self.keyUse = .answered
-            promise.fail(HandoffFailure.overloaded)
+            self.hasUsedKey = false
+            promise.fail(HandoffFailure.notInTime(refusal))
         }
         return promise.futureResult
     }

@@ -7,6 +7,8 @@ import TLSWire
 /// Whose connection the handshakes are on: does for the desk what takes a connection.
 protocol HandshakeDeskHost: AnyObject {
     func reply(to id: UInt32, _ payload: ByteBuffer)
+    /// The same, when the audit lines that were concluded before are written.
+    func replyAudited(to id: UInt32, _ payload: ByteBuffer)
     /// - Parameter isViolation: The edge's own doing; it is read more slowly if there is too much of it. Whatever clients can
     ///   bring about is none.
     func refuse(_ id: UInt32, _ code: KeyErrorCode, isViolation: Bool)
@@ -14,8 +16,8 @@ protocol HandshakeDeskHost: AnyObject {
     func conclude(_ line: AuditDraft, _ outcome: AuditOutcome)
     /// As ``HandoffHandshake/SlowKey``.
     func performSlowly(
-        _ operation: KeyOperation, for site: Site, _ done: @escaping (Result<[UInt8], KeyOperationError>?) -> Void
-    ) -> Bool
+        _ operation: KeyOperation, for site: Site, _ owner: WorkOwner, _ done: @escaping (SlowOutcome) -> Void
+    ) -> WorkRefusal?
     /// Whether the edge may still have handshakes made for the site.
     func stillGrantsHandoff(_ site: Site) -> Bool
 }
@@ -38,6 +40,8 @@ final class HandshakeDesk {
     private struct Entry {
         let handshake: HandoffHandshake
         let site: Site
+        /// With the deadline of the request that is at work.
+        var owner: WorkOwner
         /// Until it is written.
         var line: AuditDraft?
         /// The request that is to be answered when the turn ends.
@@ -75,16 +79,21 @@ final class HandshakeDesk {
     // MARK: Requests
 
     /// - Parameter line: Reserved.
-    func begin(_ request: HandshakeBegin, _ hello: ClientHello, _ site: Site, _ id: UInt32, _ line: AuditDraft) {
+    func begin(
+        _ request: HandshakeBegin, _ hello: ClientHello, _ site: Site, _ id: UInt32, _ line: AuditDraft,
+        _ owner: WorkOwner
+    ) {
         guard let random = ClientRandom(hello.random) else {
             return self.refuse(id, .internalError, line, .handshakeFailed)
         }
         guard self.turnsUnderWay < self.core.limits.inFlight, let count = self.makeRoom() else {
             return self.refuse(id, .overloaded, line, .overloaded)
         }
+        self.lastID += 1
+        let own: UInt64 = self.lastID
         let handshake: HandoffHandshake
         do {
-            handshake = try self.makeHandshake(random, request.applicationProtocols, site)
+            handshake = try self.makeHandshake(own, random, request.applicationProtocols, site)
         } catch {
             self.core.metrics.clientHandshakes(self.core.clientHandshakes.end(self.edge))
             var line: AuditDraft = line
@@ -92,10 +101,12 @@ final class HandshakeDesk {
             return self.refuse(id, .internalError, line, .handshakeFailed)
         }
         self.core.metrics.clientHandshakes(count)
-        self.lastID += 1
-        let own: UInt64 = self.lastID
+        // What follows is part of a handshake that was begun.
+        var owner: WorkOwner = owner
+        owner.urgency = .underWay
         self.entries[own] = Entry(
-            handshake: handshake, site: site, line: line, pending: id, bytes: request.clientBytes.readableBytes)
+            handshake: handshake, site: site, owner: owner, line: line, pending: id,
+            bytes: request.clientBytes.readableBytes)
         self.turnsUnderWay += 1
         self.watch(own)
         handshake.begin(request.clientBytes) { turn in self.turned(own, turn) }
@@ -113,15 +124,16 @@ final class HandshakeDesk {
     }
 
     private func makeHandshake(
-        _ random: ClientRandom, _ protocols: [String], _ site: Site
+        _ own: UInt64, _ random: ClientRandom, _ protocols: [String], _ site: Site
     ) throws -> HandoffHandshake {
         let context: HandoffContext = try site.handoff.context(for: protocols)
         guard let reservation = context.log.open(random) else { throw HandshakeDeskError.randomInUse }
         do {
             return try HandoffHandshake(
                 random, reservation, context: context, key: site.handoff.key, parent: self.channel
-            ) { [weak host = self.host] operation, done in
-                host?.performSlowly(operation, for: site, done) ?? false
+            ) { [weak self] operation, done in
+                guard let self, let owner = self.entries[own]?.owner, let host = self.host else { return .overloaded }
+                return host.performSlowly(operation, for: site, owner, done)
             }
         } catch {
             context.log.close(reservation)
@@ -129,8 +141,22 @@ final class HandshakeDesk {
         }
     }
 
+    /// Whose work a request for the handshake is; nil: there is no such handshake.
+    ///
+    /// - Parameter deadline: The request's, monotonic nanoseconds.
+    func owner(of handshake: UInt64, deadline: UInt64) -> WorkOwner? {
+        guard var owner = self.entries[handshake]?.owner else { return nil }
+        owner.deadline = deadline
+        return owner
+    }
+
+    /// A request for the handshake was not looked at in time. Its client has given up, or will.
+    func giveUp(_ handshake: UInt64, _ refusal: WorkRefusal) {
+        self.end(handshake, refusal.outcome)
+    }
+
     /// - Returns: Why the request is to be refused, if it has no effect on any handshake; else it is answered from here.
-    func proceed(_ request: HandshakeContinue, _ id: UInt32) -> String? {
+    func proceed(_ request: HandshakeContinue, _ id: UInt32, deadline: UInt64) -> String? {
         let own: UInt64 = request.handshake
         guard var entry = self.entries[own] else { return self.refuseLate(own, id) }
         guard entry.pending == nil else { return Self.turning }
@@ -152,6 +178,7 @@ final class HandshakeDesk {
             return nil
         }
         entry.pending = id
+        entry.owner.deadline = deadline
         self.entries[own] = entry
         self.turnsUnderWay += 1
         entry.handshake.proceed(request.clientBytes) { turn in self.turned(own, turn) }
@@ -261,26 +288,32 @@ final class HandshakeDesk {
         }
         var session = ByteBuffer()
         export.session.encode(into: &session)
-        guard self.answer(own, id, .exported(session: session, expectsFinish: expectsFinish), bytes) else {
+        let progress = HandshakeProgress(
+            handshake: own, state: .exported(session: session, expectsFinish: expectsFinish), serverBytes: bytes)
+        guard let payload = self.encode(progress, for: id) else {
             return self.end(own, .handshakeFailed, "the flight is too long for a packet of the key protocol")
         }
         self.host?.conclude(line, .ok)
+        self.host?.replyAudited(to: id, payload)
         self.entries[own]?.line = nil
         self.entries[own]?.expectsFinish = expectsFinish
         self.core.metrics.sessionExported(HandshakeFacts(export))
         if !expectsFinish { self.remove(own, nil) }
     }
 
-    @discardableResult
-    private func answer(_ own: UInt64, _ id: UInt32, _ state: HandshakeProgress.State, _ bytes: ByteBuffer) -> Bool {
+    private func answer(_ own: UInt64, _ id: UInt32, _ state: HandshakeProgress.State, _ bytes: ByteBuffer) {
+        let progress = HandshakeProgress(handshake: own, state: state, serverBytes: bytes)
+        if let payload = self.encode(progress, for: id) { self.host?.reply(to: id, payload) }
+    }
+
+    /// nil: the request is answered with an error.
+    private func encode(_ progress: HandshakeProgress, for id: UInt32) -> ByteBuffer? {
         do throws(KeyEncodingError) {
-            self.host?.reply(
-                to: id, try HandshakeProgress(handshake: own, state: state, serverBytes: bytes).encoded())
-            return true
+            return try progress.encoded()
         } catch {
             self.core.logger.error("progress of a handshake could not be encoded", metadata: ["error": "\(error)"])
             self.host?.refuse(id, .internalError, isViolation: false)
-            return false
+            return nil
         }
     }
 
@@ -309,12 +342,13 @@ final class HandshakeDesk {
         }
         if var line = entry.line {
             line.detail = detail
+            line.usedKey = entry.handshake.hasUsedKey
             if line.tls == nil { line.tls = entry.handshake.chosen.map(HandshakeFacts.init) }
             self.host?.conclude(line, outcome)
         }
         let finish: HandshakeFinishOutcome =
             switch outcome {
-            case .stalled: .stalled
+            case .stalled, .overloaded, .pastDeadline: .stalled
             case .abandoned: .abandoned
             default: .failed
             }

@@ -66,7 +66,12 @@ extension NativeIntake {
         guard let served = self.served, let edge = self.edge, let context = self.context else { return }
         let key: any StoredKey = served.site.key
         let cost: KeyOperationCost = key.cost(of: operation)
+        guard !self.core.audit.isClosed else {
+            self.conclude(.overloaded)
+            return self.end(.busy)
+        }
         if case .inPlace = cost {
+            self.line?.usedKey = true
             let result: Result<[UInt8], KeyOperationError> = Result { () throws(KeyOperationError) in
                 try key.perform(operation)
             }
@@ -79,30 +84,49 @@ extension NativeIntake {
         let core: KeyHolderCore = self.core
         let eventLoop: any EventLoop = context.eventLoop
         let bound = NIOLoopBound((self, answer), eventLoop: eventLoop)
-        let done: @Sendable (Result<[UInt8], KeyOperationError>?) -> Void = { result in
+        let done: @Sendable (SlowOutcome) -> Void = { outcome in
             eventLoop.execute {
                 core.slow.end(edge)
                 let (intake, answer) = bound.value
-                intake.performed(result, answer)
+                intake.performed(outcome, answer)
             }
         }
-        guard case .offload = cost else { return key.perform(operation) { done($0) } }
-        core.slow.submit(of: edge) { active in
-            // It may have waited for long: look again whether the operation is allowed.
-            guard active, core.policy.stillServes(served, to: edge) else { return done(nil) }
-            done(Result { () throws(KeyOperationError) in try key.perform(operation) })
+        guard case .offload = cost else { return key.perform(operation) { done(.done($0)) } }
+        let now: UInt64 = Clock.monotonic()
+        let owner = WorkOwner(
+            edge: edge, network: ClientNetwork(self.header?.source), urgency: .underWay,
+            deadline: now + UInt64(self.core.limits.requestDeadline.nanoseconds))
+        let refusal: WorkRefusal? = core.slow.submit(owner, now: now) { turn in
+            switch turn {
+            case .drop: done(.pastDeadline)
+            case .end: done(.notDone)
+            case .perform:
+                // It may have waited for long: look again whether the operation is allowed.
+                guard !core.audit.isClosed, core.policy.stillServes(served, to: edge) else { return done(.notDone) }
+                done(.done(Result { () throws(KeyOperationError) in try key.perform(operation) }))
+            }
         }
+        guard let refusal else { return }
+        core.slow.end(edge)
+        self.conclude(refusal.outcome)
+        self.end(.busy)
     }
 
-    /// A slow operation has come back; without a result if it was not done.
-    func performed(_ result: Result<[UInt8], KeyOperationError>?, _ answer: Answer) {
+    /// A slow operation has come back.
+    func performed(_ outcome: SlowOutcome, _ answer: Answer) {
         guard case .handshake = self.phase, let edge = self.edge, let served = self.served else { return }
-        guard let result, self.core.policy.stillServes(served, to: edge) else {
+        if case .done = outcome { self.line?.usedKey = true }
+        switch outcome {
+        case .done(let result) where self.core.policy.stillServes(served, to: edge):
+            self.answered(result, answer)
+            self.pump()
+        case .pastDeadline:
+            self.conclude(.pastDeadline)
+            self.end(.busy)
+        case .done, .notDone:
             self.conclude(.denied)
-            return self.end(.notAllowed)
+            self.end(.notAllowed)
         }
-        self.answered(result, answer)
-        self.pump()
     }
 
     func answered(_ result: Result<[UInt8], KeyOperationError>, _ answer: Answer) {

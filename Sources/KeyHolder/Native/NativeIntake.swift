@@ -208,9 +208,10 @@ final class NativeIntake: ChannelDuplexHandler {
         if case .closing = self.phase { return }
         guard let edge = self.edge else { return }
         self.conclude(.cutOff)
-        self.core.auditConnection(
+        let isWithinLimit: Bool = self.core.auditConnection(
             edge: edge, address: self.address, outcome: .cutOff, detail: reason, since: self.connectedAt)
-        self.logger.notice("native connection cut off", metadata: ["reason": "\(reason)"])
+        self.logger.log(
+            level: isWithinLimit ? .notice : .debug, "native connection cut off", metadata: ["reason": "\(reason)"])
         self.close()
     }
 
@@ -338,10 +339,7 @@ final class NativeIntake: ChannelDuplexHandler {
     func conclude(_ outcome: AuditOutcome) {
         guard let line = self.line else { return }
         self.line = nil
-        let nanoseconds = Int64(Clock.monotonic() - line.arrival)
-        self.core.metrics.operation(line.operation, outcome, nanoseconds: nanoseconds)
-        self.core.audit.record(
-            line.record(time: Clock.wallMilliseconds(), outcome: outcome, microseconds: nanoseconds / 1000))
+        self.core.conclude(line, outcome)
         self.core.audit.flush()
     }
 }

@@ -69,9 +69,8 @@ final class NativeService: Sendable {
                 let (credentials, generation) = trust()
                 return channel.eventLoop.makeCompletedFuture {
                     // A context of its own for each connection, as for every link: see ``KeyHolderServer``.
-                    let context: NIOSSLContext = try credentials.serverContext()
                     let pipeline = channel.pipeline.syncOperations
-                    try pipeline.addHandler(NIOSSLServerHandler(context: context))
+                    try pipeline.addHandler(HelloGate { try credentials.serverContext() })
                     try pipeline.addHandler(IdleStateHandler(allTimeout: limits.idleTimeout))
                     try pipeline.addHandler(
                         NativeIntake(

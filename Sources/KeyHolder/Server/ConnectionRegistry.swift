@@ -108,6 +108,11 @@ final class ConnectionRegistry: Sendable {
         }
     }
 
+    /// Connections whose handshake is under way.
+    var pending: [any Channel] {
+        self.state.withLock { $0.shaking.values.map(\.channel) }
+    }
+
     /// Connections of identified edges.
     var count: Int {
         self.state.withLock { $0.serving.count }

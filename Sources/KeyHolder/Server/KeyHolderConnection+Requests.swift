@@ -1,8 +1,6 @@
-import Admission
 import KeyProtocol
 import Logging
 import NIOCore
-import Synchronization
 
 /// What becomes of requests: verdicts of ``RequestJudge`` carried out.
 extension KeyHolderConnection {
@@ -15,7 +13,7 @@ extension KeyHolderConnection {
             guard self.reserve(id) else { return }
             self.refuse(id, code, .formatError, line)
         case .packet(let packet) where packet.body.opcode == .ping:
-            self.send(KeyPacket(id: packet.id, body: KeyMessage(opcode: .pong, payload: packet.body.payload)))
+            self.pong(packet)
         case .packet(let packet):
             guard self.reserve(packet.id) else { return }
             self.handle(packet, of: edge, arrival)
@@ -30,6 +28,20 @@ extension KeyHolderConnection {
         }
         self.close("the edge has no grant")
     }
+
+    /// Answered at once, whatever work waits: that is how an edge tells a busy key holder from one that is gone.
+    private func pong(_ ping: KeyPacket) {
+        if let account = self.account { self.pause(account.ping(now: Clock.monotonic())) }
+        guard ping.body.payload.readableBytes <= Self.longestPing else {
+            self.core.metrics.operation("ping", .formatError, nanoseconds: 0)
+            self.send(.failure(id: ping.id, .formatError))
+            return self.countRefusal()
+        }
+        self.send(KeyPacket(id: ping.id, body: KeyMessage(opcode: .pong, payload: ping.body.payload)))
+    }
+
+    /// Bytes of payload that a pong repeats: what a padded packet has room for.
+    static let longestPing: Int = 512
 
     /// Without room for an audit line there is no operation.
     private func reserve(_ id: UInt32) -> Bool {
@@ -59,7 +71,7 @@ extension KeyHolderConnection {
             self.core.audit.cancel()
         case .answer(let payload):
             self.conclude(line, .ok)
-            self.send(.success(id: packet.id, payload: payload))
+            self.sendAudited(.success(id: packet.id, payload: payload))
         case .lease(let request):
             self.lease(request, of: edge, packet.id, line)
         case .refuse(let code, let outcome):
@@ -68,13 +80,19 @@ extension KeyHolderConnection {
             let isKnown: Bool = self.core.policy.knows(edge: edge)
             self.refuse(packet.id, code == .keyNotFound && !isKnown ? .noGrant : code, outcome, line)
         case .perform(let operation, let grant, let needs):
-            self.perform(operation, grant, needs, packet.id, line)
+            let owner: WorkOwner = self.owner(of: packet.body, edge, arrival)
+            self.perform(operation, grant.site, needs, packet.id, line, owner, under: judge.policy)
         case .begin(let request, let hello, let grant):
-            self.desk?.begin(request, hello, grant.site, packet.id, line)
+            let owner: WorkOwner = self.owner(of: packet.body, edge, arrival)
+            self.begin(request, hello, grant.site, packet.id, line, owner)
         case .proceed(let request):
-            self.refuseIfNeeded(self.desk?.proceed(request, packet.id), packet.id, line)
+            let deadline: UInt64 = self.deadline(of: packet.body, arrival)
+            self.turn(request.handshake, deadline, packet.id, line) { desk in
+                desk.proceed(request, packet.id, deadline: deadline)
+            }
         case .finish(let request):
-            self.refuseIfNeeded(self.desk?.finish(request, packet.id), packet.id, line)
+            let deadline: UInt64 = self.deadline(of: packet.body, arrival)
+            self.turn(request.handshake, deadline, packet.id, line) { desk in desk.finish(request, packet.id) }
         }
     }
 
@@ -89,133 +107,44 @@ extension KeyHolderConnection {
             metadata: ["function": "\(function)", "remedy": "\(remedy)"])
     }
 
-    /// A handshake has an audit line of its own.
-    private func refuseIfNeeded(_ reason: String?, _ id: UInt32, _ line: AuditDraft) {
-        guard let reason else { return self.core.audit.cancel() }
-        var line: AuditDraft = line
-        line.detail = reason
-        self.refuse(id, .formatError, .formatError, line)
-    }
-
-    private func perform(
-        _ operation: KeyOperation, _ grant: Grant, _ needs: [KeyProtocol.Operation], _ id: UInt32, _ line: AuditDraft
-    ) {
-        let key: any StoredKey = grant.site.key
-        if case .inPlace = key.cost(of: operation) {
-            let result: Result<[UInt8], KeyOperationError> = Result { () throws(KeyOperationError) in
-                try key.perform(operation)
-            }
-            return self.answer(result, id, line)
-        }
-        let site: Site = grant.site
-        let isUnderWay: Bool = self.performSlowly(operation, key, site, needs, of: line.edge) { result in
-            self.performed(result, site, needs, id, line)
-        }
-        if !isUnderWay {
-            let code: KeyErrorCode = needs.contains(where: \.isStock) ? KeyErrorCode.overloaded.stock : .overloaded
-            self.refuse(id, code, .overloaded, line)
-        }
-    }
-
-    /// Has an operation done that takes long, and calls back on the event loop; without a result if it was not done. False:
-    /// too many are under way, and nobody calls back.
-    func performSlowly(
-        _ operation: KeyOperation, _ key: any StoredKey, _ site: Site, _ needs: [KeyProtocol.Operation],
-        of edge: String, _ done: @escaping (Result<[UInt8], KeyOperationError>?) -> Void
-    ) -> Bool {
-        guard self.inFlight < self.core.limits.inFlight, let eventLoop = self.context?.eventLoop,
-            self.core.slow.begin(edge)
-        else { return false }
-        self.inFlight += 1
-        let ended = NIOLoopBound(
-            { (result: Result<[UInt8], KeyOperationError>?) in
-                self.inFlight -= 1
-                self.core.slow.end(edge)
-                done(result)
-                self.closeIfDrained()
-            }, eventLoop: eventLoop)
-        let deliver: @Sendable (Result<[UInt8], KeyOperationError>?) -> Void = { result in
-            eventLoop.execute { ended.value(result) }
-        }
-        guard case .offload = key.cost(of: operation) else {
-            key.perform(operation) { deliver($0) }
-            return true
-        }
-        let core: KeyHolderCore = self.core
-        let hasEnded: Flag = self.hasEnded
-        core.slow.submit(of: edge) { active in
-            // It may have waited for long: look again whether the operation is wanted and allowed.
-            guard active, !hasEnded.value.load(ordering: .relaxed), core.policy.stillGrants(site, to: edge, needs)
-            else { return deliver(nil) }
-            deliver(Result { () throws(KeyOperationError) in try key.perform(operation) })
-        }
-        return true
-    }
-
-    /// A slow operation has come back; without a result if it was not done. The grant it was begun under may be gone by now;
-    /// then so is its result.
-    private func performed(
-        _ result: Result<[UInt8], KeyOperationError>?, _ site: Site, _ needs: [KeyProtocol.Operation], _ id: UInt32,
-        _ line: AuditDraft
-    ) {
-        if !self.core.policy.stillGrants(site, to: line.edge, needs) {
-            let code: KeyErrorCode = self.core.policy.knows(edge: line.edge) ? .keyNotFound : .noGrant
-            self.refuse(id, code, .denied, line)
-        } else if let result, !self.hasEnded.value.load(ordering: .relaxed) {
-            self.answer(result, id, line)
-        } else {
-            var line: AuditDraft = line
-            line.detail = result == nil ? "not done" : "done, not sent"
-            self.refuse(id, .internalError, .abandoned, line)
-        }
-        self.flushSoon()
-    }
-
-    private func answer(_ result: Result<[UInt8], KeyOperationError>, _ id: UInt32, _ line: AuditDraft) {
+    func answer(_ result: Result<[UInt8], KeyOperationError>, _ id: UInt32, _ line: AuditDraft) {
         switch result {
         case .success(let bytes):
             self.conclude(line, .ok)
-            self.send(.success(id: id, payload: ByteBuffer(bytes: bytes)))
+            self.sendAudited(.success(id: id, payload: ByteBuffer(bytes: bytes)))
         case .failure(.wrongKeyType):
             self.refuse(id, .badOpcode, .wrongKeyType, line)
         case .failure(.badLength):
             self.refuse(id, .formatError, .formatError, line)
         case .failure(.failed):
+            var line: AuditDraft = line
+            line.usedKey = true
             self.refuse(id, .cryptographyFailed, .cryptographyFailed, line)
         }
     }
 
+    func refuse(
+        _ id: UInt32, _ refusal: WorkRefusal, _ line: AuditDraft, _ needs: [KeyProtocol.Operation] = []
+    ) {
+        let code: KeyErrorCode = needs.contains(where: \.isStock) ? refusal.code.stock : refusal.code
+        self.refuse(id, code, refusal.outcome, line)
+    }
+
     func refuse(_ id: UInt32, _ code: KeyErrorCode, _ outcome: AuditOutcome, _ line: AuditDraft) {
         self.send(.failure(id: id, code))
-        guard outcome.isOfClients else {
-            self.conclude(line, outcome)
-            return self.countRefusal()
-        }
-        // Nothing else bounds the lines about what is over a rate.
-        guard outcome != .rateLimited || self.overRateLines.take(now: Clock.monotonic()) else {
-            self.core.metrics.operation(line.operation, outcome, nanoseconds: 0)
-            return self.core.audit.cancel()
-        }
         self.conclude(line, outcome)
+        if !outcome.isOfClients { self.countRefusal() }
     }
 
     /// Refusals cost the key holder audit lines, so a peer that collects them is slowed down. Not for what its clients do, or a
     /// site's many clients would slow down the edge's other sites.
     func countRefusal() {
-        guard !self.paused, !self.refusals.take(now: Clock.monotonic()), let context = self.context else { return }
-        self.paused = true
-        context.eventLoop.assumeIsolated().scheduleTask(in: self.core.limits.refusalPause) {
-            self.paused = false
-            self.serve()
-        }
+        guard let account = self.account else { return }
+        self.pause(account.refusal(now: Clock.monotonic()))
     }
 
-    /// Writes the audit line that was reserved, and counts.
     func conclude(_ line: AuditDraft, _ outcome: AuditOutcome) {
-        let nanoseconds = Int64(Clock.monotonic() - line.arrival)
-        self.core.metrics.operation(line.operation, outcome, nanoseconds: nanoseconds)
-        self.core.audit.record(
-            line.record(time: Clock.wallMilliseconds(), outcome: outcome, microseconds: nanoseconds / 1000))
+        self.core.conclude(line, outcome)
     }
 }
 
@@ -224,7 +153,7 @@ extension AuditOutcome {
     /// the grant's rate.
     var isOfClients: Bool {
         switch self {
-        case .rateLimited, .overloaded, .expired, .staleCertificate: true
+        case .rateLimited, .overloaded, .pastDeadline, .expired, .staleCertificate: true
         default: false
         }
     }
@@ -237,6 +166,11 @@ extension KeyHolderConnection: HandshakeDeskHost {
         self.flushSoon()
     }
 
+    func replyAudited(to id: UInt32, _ payload: ByteBuffer) {
+        self.sendAudited(.success(id: id, payload: payload))
+        self.flushSoon()
+    }
+
     func refuse(_ id: UInt32, _ code: KeyErrorCode, isViolation: Bool) {
         self.send(.failure(id: id, code))
         if isViolation { self.countRefusal() }
@@ -244,10 +178,9 @@ extension KeyHolderConnection: HandshakeDeskHost {
     }
 
     func performSlowly(
-        _ operation: KeyOperation, for site: Site, _ done: @escaping (Result<[UInt8], KeyOperationError>?) -> Void
-    ) -> Bool {
-        guard let edge = self.edge else { return false }
-        return self.performSlowly(operation, site.handoff.key, site, [.handoff], of: edge, done)
+        _ operation: KeyOperation, for site: Site, _ owner: WorkOwner, _ done: @escaping (SlowOutcome) -> Void
+    ) -> WorkRefusal? {
+        self.performSlowly(operation, site.handoff.key, site, [.handoff], owner, done)
     }
 
     func stillGrantsHandoff(_ site: Site) -> Bool {

@@ -23,7 +23,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     typealias OutboundIn = Never
     typealias OutboundOut = ByteBuffer
 
-    private enum Phase {
+    enum Phase {
         case shaking
         case serving(edge: String)
         /// No more requests; closes when none is under way.
@@ -38,7 +38,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     private let connectedAt: UInt64
     /// Under which the peer's certificate is verified.
     private let trustGeneration: Int
-    private var phase: Phase = .shaking {
+    private(set) var phase: Phase = .shaking {
         didSet { if case .closing = self.phase { self.hasEnded.value.store(true, ordering: .relaxed) } }
     }
     /// For threads: nobody waits for this connection's operations any more.
@@ -47,19 +47,29 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     private(set) var expiry: Int64 = .max
     private var decoder = KeyPacketDecoder()
     /// Answers not handed to the channel yet.
-    private var outbound = ByteBuffer()
+    var outbound = ByteBuffer()
+    /// Answers that are to leave when their audit lines are written.
+    var held = HeldAnswers()
+    /// Batches of them that wait for that.
+    var heldBatches: Int = 0
+    /// Slow operations under way.
     var inFlight: Int = 0
+    /// Requests that wait for their turn on the event loop.
+    var queued: Int = 0
     /// TLS handshakes with clients; there from when the edge is known.
     private(set) var desk: HandshakeDesk?
     /// Packets are being answered, and what is sent goes out at the end.
-    private var isServing: Bool = false
-    private var flushIsDue: Bool = false
+    var isServing: Bool = false
+    var flushIsDue: Bool = false
     private var wantsRead: Bool = false
-    /// Refused too often: reading goes on at a later time.
-    var paused: Bool = false
-    var refusals: TokenBucket
-    /// Audit lines about requests over a grant's rate.
-    var overRateLines: TokenBucket
+    /// Over a budget: reading goes on at a later time.
+    private var isPaused: Bool = false
+    /// What the edge may cost; there from when it is known.
+    private(set) var account: EdgeAccount?
+    /// Packets that may be taken in before the account is charged again.
+    private var credit: Int = 0
+    /// Of the event loop, for what takes longer than a packet.
+    private(set) var work: LoopWork?
     var heldLease = HeldLease()
     var leaseTimer: Scheduled<Void>?
     var leaseRequests: TokenBucket
@@ -72,15 +82,18 @@ final class KeyHolderConnection: ChannelDuplexHandler {
 
     /// Answers are handed on when this many bytes have gathered, or no request is left.
     private static let flushSize: Int = 64 * 1024
+    /// Packets that are taken in before other connections have a turn.
+    private static let turnSize: Int = 64
+    /// Packets for which the account is charged at once.
+    private static let creditSize: Int = 32
+    /// So many bytes cost as much as a packet.
+    private static let bytesPerPacket: Int = 8 * 1024
 
     init(core: KeyHolderCore, trustGeneration: Int, now: UInt64) {
         self.core = core
         self.trustGeneration = trustGeneration
         self.connectedAt = now
         self.logger = core.logger
-        self.refusals = TokenBucket(
-            perSecond: core.limits.refusals, burst: 2 * core.limits.refusals, now: now)
-        self.overRateLines = self.refusals
         self.leaseRequests = TokenBucket(
             perSecond: Self.leaseRate.perSecond, burst: Self.leaseRate.burst, now: now)
     }
@@ -89,6 +102,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        self.work = self.core.loops.work(of: context.eventLoop)
         self.address = context.channel.remoteAddress.map { "\($0)" }
         self.logger[metadataKey: "peer"] = "\(self.address ?? "unknown")"
         self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.core.limits.handshakeTimeout) {
@@ -175,10 +189,13 @@ final class KeyHolderConnection: ChannelDuplexHandler {
                 self.auditRefusal("the edge has no grant", edge: peer.name)
                 return self.turnAway()
             }
+            let now: UInt64 = Clock.monotonic()
+            let account: EdgeAccount = self.core.accounts.account(of: peer.name, now: now)
+            self.account = account
             self.phase = .serving(edge: peer.name)
             self.desk = HandshakeDesk(edge: peer.name, core: self.core, channel: context.channel, host: self)
             self.logger[metadataKey: "edge"] = "\(peer.name)"
-            self.logger.info("edge connected")
+            self.logger.log(level: account.takeLine(now: now) ? .info : .debug, "edge connected")
             self.core.metrics.connections(self.core.registry.count)
             self.closeAtExpiry(peer.notAfter, context)
             self.serve()
@@ -231,10 +248,11 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     private func withdraw() {
         guard let edge = self.edge else { return }
         let reason = "the edge has no grant any more"
-        self.core.auditConnection(
+        let isWithinLimit: Bool = self.core.auditConnection(
             edge: edge, address: self.address, outcome: .cutOff, detail: reason, since: self.connectedAt)
-        self.logger.notice("edge cut off", metadata: ["reason": "\(reason)"])
+        self.logger.log(level: isWithinLimit ? .notice : .debug, "edge cut off", metadata: ["reason": "\(reason)"])
         self.desk?.endAll(reason)
+        self.held = HeldAnswers()
         self.leaseTimer?.cancel()
         guard let id = self.heldLease.release() else { return self.turnAway() }
         self.send(.failure(id: id, .noGrant))
@@ -243,9 +261,9 @@ final class KeyHolderConnection: ChannelDuplexHandler {
 
     func cutOff(_ reason: String) {
         guard let edge = self.edge else { return }
-        self.core.auditConnection(
+        let isWithinLimit: Bool = self.core.auditConnection(
             edge: edge, address: self.address, outcome: .cutOff, detail: reason, since: self.connectedAt)
-        self.logger.notice("edge cut off", metadata: ["reason": "\(reason)"])
+        self.logger.log(level: isWithinLimit ? .notice : .debug, "edge cut off", metadata: ["reason": "\(reason)"])
         self.close(reason)
     }
 
@@ -261,20 +279,24 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     }
 
     /// No request is to be answered.
-    private var isIdle: Bool { self.inFlight == 0 && self.desk?.turnsUnderWay ?? 0 == 0 }
+    private var isIdle: Bool {
+        self.inFlight == 0 && self.queued == 0 && self.heldBatches == 0 && self.held.isEmpty
+            && self.desk?.turnsUnderWay ?? 0 == 0
+    }
 
     func closeIfDrained() {
         guard case .draining = self.phase, self.isIdle else { return }
         self.close("shutting down")
     }
 
-    /// Answers given so far still go out.
+    /// Answers given so far still go out, but for those whose audit lines are not written yet.
     func close(_ reason: String) {
         if case .closing = self.phase { return }
         self.phase = .closing
         self.closeReason = reason
         self.desk?.endAll(reason)
         self.decoder = KeyPacketDecoder()
+        self.held = HeldAnswers()
         self.flushOutbound()
         self.context?.close(promise: nil)
     }
@@ -294,7 +316,9 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         case .serving, .turningAway: break
         case .shaking, .draining, .closing: return
         }
-        self.decoder.receive(self.unwrapInboundIn(data))
+        let bytes: ByteBuffer = self.unwrapInboundIn(data)
+        self.credit -= bytes.readableBytes / Self.bytesPerPacket
+        self.decoder.receive(bytes)
         self.serve()
     }
 
@@ -314,17 +338,52 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     private var takesRequests: Bool {
         guard let context = self.context else { return false }
         return switch self.phase {
-        case .serving: !self.paused && context.channel.isWritable
+        case .serving: !self.isPaused && context.channel.isWritable
         case .turningAway: true
         case .shaking, .draining, .closing: false
         }
+    }
+
+    /// The edge is over a budget: nothing is read from here for a while.
+    ///
+    /// - Parameter nanoseconds: Until it is within the budget again; 0: it is.
+    func pause(_ nanoseconds: UInt64) {
+        guard nanoseconds > 0 else { return }
+        let time = TimeAmount.nanoseconds(Int64(clamping: nanoseconds))
+        self.pause(for: min(max(time, .milliseconds(1)), self.core.limits.longestPause))
+    }
+
+    private func pause(for time: TimeAmount) {
+        guard !self.isPaused, let context = self.context else { return }
+        self.isPaused = true
+        context.eventLoop.assumeIsolated().scheduleTask(in: time) {
+            self.isPaused = false
+            self.serve()
+        }
+    }
+
+    /// Each packet counts.
+    private func countPacket() {
+        if self.credit <= 0, let account = self.account {
+            let count: Int = Self.creditSize - self.credit
+            self.pause(account.packets(count, now: Clock.monotonic()))
+            self.credit = Self.creditSize
+        }
+        self.credit -= 1
     }
 
     /// Answers every packet that has arrived, as far as the peer reads the answers.
     func serve() {
         self.isServing = true
         defer { self.isServing = false }
+        var taken: Int = 0
         while self.takesRequests {
+            // Others have a turn: packets may be small, and many come with one read.
+            if taken == Self.turnSize, self.decoder.bufferedBytes > 0 {
+                self.pause(for: LoopWork.pause)
+                break
+            }
+            taken += 1
             let event: KeyPacketEvent?
             do throws(KeyFramingError) {
                 event = try self.decoder.next()
@@ -332,6 +391,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
                 return self.framingFailed(error)
             }
             guard let event else { break }
+            self.countPacket()
             self.handle(event)
             if self.outbound.readableBytes >= Self.flushSize { self.flushOutbound() }
         }
@@ -352,36 +412,6 @@ final class KeyHolderConnection: ChannelDuplexHandler {
             self.send(.failure(id: id, .versionMismatch))
             self.close("major version \(major) of the key protocol")
         }
-    }
-
-    // MARK: Writing
-
-    func send(_ packet: KeyPacket) {
-        if case .closing = self.phase { return }
-        do throws(KeyEncodingError) {
-            try packet.encode(into: &self.outbound)
-        } catch {
-            self.logger.error("an answer could not be encoded", metadata: ["error": "\(error)"])
-        }
-    }
-
-    /// Answers that come one by one leave together: behind those that are ready by now.
-    func flushSoon() {
-        guard !self.isServing, !self.flushIsDue, let context = self.context else { return }
-        self.flushIsDue = true
-        context.eventLoop.assumeIsolated().execute {
-            self.flushIsDue = false
-            self.flushOutbound()
-            self.closeIfDrained()
-        }
-    }
-
-    func flushOutbound() {
-        self.core.audit.flush()
-        guard self.outbound.readableBytes > 0, let context = self.context else { return }
-        let bytes: ByteBuffer = self.outbound
-        self.outbound = ByteBuffer()
-        context.writeAndFlush(self.wrapOutboundOut(bytes), promise: nil)
     }
 }
 

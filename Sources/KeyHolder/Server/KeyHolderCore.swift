@@ -20,6 +20,9 @@ final class KeyHolderCore: Sendable {
     let audit: AuditLog
     let slow: SlowOperations
     let clientHandshakes: HandshakeCensus
+    /// What takes longer than a packet on each event loop.
+    let loops: LoopWorks
+    let accounts: EdgeAccounts
     let metrics: KeyHolderMetrics
     let registry: ConnectionRegistry
     let logger: Logger
@@ -30,10 +33,9 @@ final class KeyHolderCore: Sendable {
     /// Rises when a reload withdraws trust from an authority: identities that were verified before count no more.
     let trustGeneration = Atomic<Int>(0)
     private let current: Mutex<Policy>
-    private let refusedLines: Mutex<TokenBucket>
 
     init(
-        limits: KeyHolderLimits, policy: Policy, audit: AuditLog, logger: Logger,
+        limits: KeyHolderLimits, policy: Policy, audit: AuditLog, loops: LoopWorks, logger: Logger,
         wallClock: @escaping @Sendable () -> Int64
     ) {
         self.limits = limits
@@ -41,6 +43,8 @@ final class KeyHolderCore: Sendable {
         self.slow = SlowOperations(
             perEdge: limits.inFlightPerEdge, limit: limits.auditQueue / 2,
             threads: limits.signingThreads ?? System.coreCount)
+        self.loops = loops
+        self.accounts = EdgeAccounts(limits)
         self.wallClock = wallClock
         self.metrics = KeyHolderMetrics()
         self.clientHandshakes = HandshakeCensus(
@@ -49,7 +53,6 @@ final class KeyHolderCore: Sendable {
         self.logger = logger
         self.reports = ReportLog(logger, clock: nil)
         self.current = Mutex(policy)
-        self.refusedLines = Mutex(TokenBucket(perSecond: 50, burst: 500, now: Clock.monotonic()))
     }
 
     var policy: Policy {
@@ -57,27 +60,37 @@ final class KeyHolderCore: Sendable {
         set { self.current.withLock { $0 = newValue } }
     }
 
-    /// An audit line about a connection rather than an operation.
+    /// Writes the audit line that was reserved, and counts.
+    func conclude(_ line: AuditDraft, _ outcome: AuditOutcome) {
+        let now: UInt64 = Clock.monotonic()
+        let nanoseconds = Int64(now - line.arrival)
+        self.metrics.operation(line.operation, outcome, nanoseconds: nanoseconds)
+        let record: AuditRecord = line.record(
+            time: Clock.wallMilliseconds(), outcome: outcome, microseconds: nanoseconds / 1000)
+        if outcome == .ok || line.usedKey {
+            self.audit.record(record)
+        } else {
+            self.audit.refused(record, now: now)
+        }
+    }
+
+    /// An audit line about a connection rather than an operation. Repeats are counted, as ``RefusalDigest`` says, so that
+    /// what reaches the port cannot fill the disk; the metric counts all refused ones.
     ///
-    /// Lines about refused connections are limited to 50 per second, so that anybody who reaches the port cannot fill the
-    /// disk; the metric counts all of them.
-    ///
-    /// - Returns: Whether it was within that limit, so that the caller may log it as well.
+    /// - Returns: Whether it has a line of its own, so that the caller may log it as well.
     @discardableResult
     func auditConnection(
         edge: String?, address: String?, outcome: AuditOutcome, detail: String, since start: UInt64
     ) -> Bool {
-        if outcome == .refused {
-            self.metrics.connectionRefused()
-            guard self.refusedLines.withLock({ $0.take(now: Clock.monotonic()) }) else { return false }
-        }
-        guard self.audit.reserve() else { return true }
-        self.audit.record(
+        if outcome == .refused { self.metrics.connectionRefused() }
+        guard self.audit.reserve() else { return false }
+        let now: UInt64 = Clock.monotonic()
+        let isOwn: Bool = self.audit.refused(
             AuditRecord(
                 time: Clock.wallMilliseconds(), edge: edge, address: address, operation: "connection",
-                outcome: outcome, duration: Int64((Clock.monotonic() - start) / 1000), detail: detail))
+                outcome: outcome, duration: Int64((now - start) / 1000), detail: detail), now: now)
         self.audit.flush()
-        return true
+        return isOwn
     }
 }
 

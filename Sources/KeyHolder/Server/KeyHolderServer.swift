@@ -15,9 +15,10 @@ import Synchronization
 public final class KeyHolderServer: Service {
     private let configuration: KeyHolderConfiguration
     private let group: any EventLoopGroup
-    private let core: KeyHolderCore
+    let core: KeyHolderCore
     private let trust: Mutex<Trust>
     private let native: NativeService?
+    private let ticker = Mutex<RepeatedTask?>(nil)
     private let nativeListenAddresses = Mutex<[SocketAddress]>([])
     private let listeners = Mutex<[any Channel]>([])
     private let logger: Logger
@@ -57,7 +58,8 @@ public final class KeyHolderServer: Service {
         let policy = try Self.policy(configuration, previous: nil, logger)
         let audit = try AuditLog(configuration.audit, limit: configuration.limits.auditQueue, logger: logger)
         self.core = KeyHolderCore(
-            limits: configuration.limits, policy: policy, audit: audit, logger: logger, wallClock: wallClock)
+            limits: configuration.limits, policy: policy, audit: audit, loops: LoopWorks(group), logger: logger,
+            wallClock: wallClock)
         self.native = configuration.native.map { [core] in NativeService(configuration: $0, core: core) }
     }
 
@@ -76,6 +78,11 @@ public final class KeyHolderServer: Service {
     /// - Throws: ``KeyHolderError/cannotListen(_:_:)``.
     public func start() async throws -> [SocketAddress] {
         self.core.slow.start()
+        let audit: AuditLog = self.core.audit
+        let ticker: RepeatedTask = self.group.any().scheduleRepeatedTask(
+            initialDelay: .seconds(1), delay: .seconds(1)
+        ) { _ in audit.tick(now: Clock.monotonic(), time: Clock.wallMilliseconds()) }
+        self.ticker.withLock { $0 = ticker }
         for address in self.configuration.listen {
             do {
                 let channel: any Channel = try await self.bootstrap().bind(host: address.host, port: address.port).get()
@@ -125,6 +132,7 @@ public final class KeyHolderServer: Service {
         await self.core.slow.shutDown()
         // What the threads handed back to the event loops has yet to leave its audit lines.
         for loop in self.group.makeIterator() { try? await loop.submit {}.get() }
+        self.ticker.withLock { $0 }?.cancel()
         await self.core.audit.shutDown()
     }
 
@@ -149,6 +157,7 @@ public final class KeyHolderServer: Service {
             return keeps
         }
         self.core.policy = policy
+        self.core.accounts.keep(where: policy.knows)
         let dropped: [any Channel] = self.core.registry.channels { keepsTrust && policy.knows(edge: $0) }
         for channel in dropped { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.cutOff) }
         // Where grants have changed, or what they are for, an edge that waits for news of its lease gets them.
@@ -208,10 +217,9 @@ public final class KeyHolderServer: Service {
                 let trust: Trust = self.trust.withLock { $0 }
                 return channel.eventLoop.makeCompletedFuture {
                     // A context of its own for each connection: TLS sessions resume only within one context, and on
-                    // resumption nobody looks at the peer's certificate again.
-                    let context: NIOSSLContext = try trust.credentials.serverContext()
+                    // resumption the peer's certificate is not looked at again.
                     let pipeline = channel.pipeline.syncOperations
-                    try pipeline.addHandler(NIOSSLServerHandler(context: context))
+                    try pipeline.addHandler(HelloGate { try trust.credentials.serverContext() })
                     try pipeline.addHandler(IdleStateHandler(readTimeout: core.limits.idleTimeout))
                     try pipeline.addHandler(
                         KeyHolderConnection(core: core, trustGeneration: trust.generation, now: now))

@@ -2,24 +2,40 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// Operations that are not done in place: bounded for each edge, and taken in turns between edges.
+/// What became of a key operation that was not done in place.
+enum SlowOutcome: Sendable {
+    case done(Result<[UInt8], KeyOperationError>)
+    /// Nobody waits for it any more, it is not allowed any more, or the key holder stops.
+    case notDone
+    /// Its deadline passed while it waited.
+    case pastDeadline
+}
+
+/// Operations that are not done in place: bounded for each edge, and taken in the order of ``WorkQueue``.
 ///
-/// Without the bound one edge could hold all room for audit lines; without the turns, all threads. An operation in place
+/// Without the bound one edge could hold all room for audit lines; without the order, all threads. An operation in place
 /// does not come by here.
 final class SlowOperations: Sendable {
-    /// `active` is false if the threads are shutting down: then there is nothing to be done but to say so.
-    typealias Job = @Sendable (_ active: Bool) -> Void
+    enum Turn: Sendable {
+        case perform
+        /// Past its deadline.
+        case drop
+        /// The threads are shutting down: there is nothing to be done but to say so.
+        case end
+    }
+
+    typealias Job = @Sendable (Turn) -> Void
 
     private struct State {
         var underWay: [String: Int] = [:]
         var total: Int = 0
-        var queue = TurnQueue<Job>()
+        var queue: WorkQueue<Job>
     }
 
     private let perEdge: Int
     private let limit: Int
     private let threads: NIOThreadPool
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     /// - Parameters:
     ///   - perEdge: Operations of one edge under way at once, on all its connections.
@@ -28,6 +44,7 @@ final class SlowOperations: Sendable {
         self.perEdge = perEdge
         self.limit = limit
         self.threads = NIOThreadPool(numberOfThreads: threads)
+        self.state = Mutex(State(queue: WorkQueue(workers: threads, cost: 1_000_000)))
     }
 
     func start() {
@@ -53,42 +70,31 @@ final class SlowOperations: Sendable {
         }
     }
 
-    /// Has a thread do the job when it is the edge's turn.
-    func submit(of edge: String, _ job: @escaping Job) {
-        self.state.withLock { $0.queue.append(job, of: edge) }
-        // One turn for each job, whosever it is then.
+    /// Whether an operation of this owner that came here after `delay` nanoseconds would be refused.
+    func refusal(of owner: WorkOwner, now: UInt64, after delay: UInt64) -> WorkRefusal? {
+        self.state.withLock { $0.queue.refusal(of: owner, now: now + delay) }
+    }
+
+    /// Has a thread do the job when its turn comes. If it is refused, the job is not called.
+    func submit(_ owner: WorkOwner, now: UInt64, _ job: @escaping Job) -> WorkRefusal? {
+        if let refusal = self.state.withLock({ $0.queue.append(job, of: owner, now: now) }) { return refusal }
+        // One turn for each job, whichever it is then.
         self.threads.submit { state in
-            let next: Job? = self.state.withLock { $0.queue.popFirst() }
-            if case .active = state { next?(true) } else { next?(false) }
+            let begin: UInt64 = Clock.monotonic()
+            guard let turn = self.state.withLock({ $0.queue.popFirst(now: begin) }) else { return }
+            switch (turn, state) {
+            case (.perform(let job), .active):
+                job(.perform)
+                let taken: UInt64 = Clock.monotonic() - begin
+                self.state.withLock { $0.queue.measured(taken) }
+            case (.drop(let job), .active): job(.drop)
+            case (.perform(let job), .cancelled), (.drop(let job), .cancelled): job(.end)
+            }
         }
+        return nil
     }
 
     func shutDown() async {
         try? await self.threads.shutdownGracefully()
-    }
-}
-
-/// A queue in which owners take turns: each owner's elements come in their order, but whoever has many waiting delays nobody
-/// else by more than one element for each.
-struct TurnQueue<Element> {
-    private var waiting: [String: CircularBuffer<Element>] = [:]
-    /// Who has something waiting, in the order of turns.
-    private var turns = CircularBuffer<String>()
-
-    init() {}
-
-    mutating func append(_ element: Element, of owner: String) {
-        if self.waiting[owner] == nil { self.turns.append(owner) }
-        self.waiting[owner, default: CircularBuffer()].append(element)
-    }
-
-    mutating func popFirst() -> Element? {
-        guard let owner = self.turns.popFirst(), let element = self.waiting[owner]?.popFirst() else { return nil }
-        if self.waiting[owner]?.isEmpty ?? true {
-            self.waiting[owner] = nil
-        } else {
-            self.turns.append(owner)
-        }
-        return element
     }
 }

@@ -177,7 +177,7 @@ struct KeyHolderReader {
         guard
             let reader = MappingReader(
                 node, noun: "limits",
-                keys: ["connections", "in-flight", "client-handshakes", "client-handshake-timeout"],
+                keys: ["connections", "in-flight", "packets", "client-handshakes", "client-handshake-timeout"],
                 report: self.report)
         else { return nil }
         var limits = KeyHolderSettings.Limits()
@@ -188,6 +188,9 @@ struct KeyHolderReader {
         }
         if let value = reader.optional("in-flight", { self.values.integer($0, in: SettingsRanges.inFlight) }) {
             limits.inFlight = value
+        }
+        if let value = reader.optional("packets", { self.values.integer($0, in: SettingsRanges.packets) }) {
+            limits.packets = value
         }
         if let value = reader.optional(
             "client-handshakes", { self.values.integer($0, in: SettingsRanges.clientHandshakes) })

@@ -12,7 +12,7 @@ struct HandoffBlameTests {
     private static func holder(_ change: (inout KeyHolderLimits) -> Void = { _ in }) async throws -> TestHolder {
         var limits = KeyHolderLimits()
         limits.refusals = 0
-        limits.refusalPause = .hours(1)
+        limits.longestPause = .hours(1)
         change(&limits)
         return try await TestHolder(limits: limits)
     }
@@ -199,17 +199,19 @@ struct HandoffBlameTests {
         let edge = try await holder.edge("paris")
         let client = try await HandoffClient("rsa.test")
         let hello: ByteBuffer = try await client.bytes()
-        let packets: [KeyPacket] = try (0..<20).map { index in
+        let packets: [KeyPacket] = try (0..<40).map { index in
             let begin = HandshakeBegin(applicationProtocols: ["h2"], clientBytes: hello)
             return KeyPacket(
                 id: UInt32(index), body: TestEdge.message(.handshakeBegin, "rsa.test", try begin.encoded()))
         }
         try edge.send(packets)
-        #expect(await edge.answers(20).filter { $0.body.errorCode == .rateLimited }.count >= 10)
+        let refused: Int = await edge.answers(40).filter { $0.body.errorCode == .rateLimited }.count
+        #expect(refused >= 30)
         #expect(try await Self.isServed(edge))
         await client.end()
-        // Here the limit of lines is none at all.
-        #expect(try await holder.stop().filter { $0["outcome"] == "rate-limited" }.isEmpty)
+        let lines = try await holder.stop().filter { $0["outcome"] == "rate-limited" }
+        #expect(lines.count == RefusalDigest.linesPerKind + 1)
+        #expect(lines.map { Int($0["count"] ?? "1") ?? 0 }.reduce(0, +) >= 30)
     }
 
     @Test("What only an edge can do wrong is counted", arguments: 0..<5)
