@@ -39,6 +39,9 @@ public struct EdgeConfiguration: Sendable {
         public var exempt: [IPNetwork] = []
         /// The bits of an IPv6 address that make a network.
         public var ipv6PrefixLength = ClientNetwork.usualIPv6PrefixLength
+        /// Bytes per second that clients and origins have to move while the edge waits for them, measured over a window; 0: any.
+        public var minimumRate = 1024
+        public var minimumRateWindow = TimeAmount.seconds(30)
 
         public init() {}
     }

@@ -31,15 +31,20 @@ struct EdgeResources: Sendable {
         var limits = ProxyLimits()
         limits.maximumHeadBytes = configuration.limits.requestHeadBytes
         limits.idleTimeout = configuration.limits.idle
+        limits.minimumRate = configuration.limits.minimumRate
+        limits.rateWindow = configuration.limits.minimumRateWindow
         self.store = store
         var proxies: [String: ProxySite] = [:]
         let ownership = NameOwnership(configuration.sites)
         for (index, site) in configuration.sites.enumerated() {
             guard let termination = site.mode.termination else { continue }
             guard configuration.credentials != nil else { throw EdgeError.noCredentials(site: site.name) }
+            var origin = termination.origin
+            origin.minimumRate = configuration.limits.minimumRate
+            origin.rateWindow = configuration.limits.minimumRateWindow
             proxies[site.name] = try ProxySite(
                 name: site.name, domains: site.domains, namesOfOtherSites: ownership.namesOfOthers(underSite: index),
-                edgeName: configuration.edgeName, origin: termination.origin, limits: limits,
+                edgeName: configuration.edgeName, origin: origin, limits: limits,
                 trustedProxies: configuration.trustedProxies, cache: termination.cache, store: store, logger: logger,
                 group: group)
         }

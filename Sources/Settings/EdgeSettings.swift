@@ -150,6 +150,10 @@ public struct EdgeSettings: Hashable, Sendable {
         public var exempt: [IPNetwork] = []
         /// The bits of an IPv6 address that make one client.
         public var ipv6Prefix: Int = ClientNetwork.usualIPv6PrefixLength
+        /// Bytes per second that clients and origins have to move while the edge waits for them (keyless, handoff); 0: any.
+        public var minimumRate: Int = 1024
+        /// What the rate is measured over, again and again.
+        public var minimumRateWindow: Duration = .seconds(30)
 
         public init() {}
     }

@@ -15,6 +15,8 @@ enum SettingsRanges {
     static let handshakeTimeout: ClosedRange<Duration> = .milliseconds(100) ... .seconds(300)
     static let keepAliveIdle: ClosedRange<Duration> = .milliseconds(100) ... .seconds(24 * 3600)
     static let requestHeadBytes: ClosedRange<Int> = 1024...1_048_576
+    static let minimumRate: ClosedRange<Int> = 0...1_048_576
+    static let minimumRateWindow: ClosedRange<Duration> = .seconds(1) ... .seconds(600)
     static let cacheMemory: ClosedRange<Int> = 1_048_576...1_099_511_627_776
     static let cacheDisk: ClosedRange<Int> = 16_777_216...1_125_899_906_842_624
     static let cacheObject: ClosedRange<Int> = 1024...1_099_511_627_776

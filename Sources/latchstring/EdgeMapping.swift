@@ -36,6 +36,8 @@ extension EdgeConfiguration {
         self.limits.handshakesPerClient = settings.limits.handshakesPerClient
         self.limits.exempt = settings.limits.exempt
         self.limits.ipv6PrefixLength = settings.limits.ipv6Prefix
+        self.limits.minimumRate = settings.limits.minimumRate
+        self.limits.minimumRateWindow = TimeAmount(settings.limits.minimumRateWindow)
         if let threads = settings.threads { self.threads = threads }
     }
 

@@ -230,6 +230,10 @@ struct BadFileTests {
             "c.yaml:12:22: error: 24h is out of range. The range is 100ms to 5m.",
             "c.yaml:13:3: error: unknown key \"request_head_bytes\" in limits. Did you mean \"request-head-bytes\"?"),
         BadFile(
+            "lowest rate", "limits: {minimum-rate: -1, minimum-rate-window: 500ms}\n",
+            "c.yaml:7:24: error: \"-1\" where bytes (65536) or a size with a unit (64KiB, 1MiB, 10GiB) is expected",
+            "c.yaml:7:49: error: 500ms is out of range. The range is 1s to 10m."),
+        BadFile(
             "key holders without an identity", "keyholders: {home: {addresses: [\"h.test:1\"]}}\n",
             "c.yaml:7:1: error: key holders are named, and this edge has no identity for them. "
                 + "Add \"identity\"; `latchstring certs` makes one."),

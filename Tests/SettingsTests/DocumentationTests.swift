@@ -41,6 +41,7 @@ struct DocumentationTests {
             ("### `limits` of an edge", "hello-timeout", SettingsRanges.helloTimeout),
             ("### `limits` of an edge", "handshake-timeout", SettingsRanges.handshakeTimeout),
             ("### `limits` of an edge", "idle", SettingsRanges.keepAliveIdle),
+            ("### `limits` of an edge", "minimum-rate-window", SettingsRanges.minimumRateWindow),
             ("### `limits` of a key holder", "client-handshake-timeout", SettingsRanges.handshakeTimeout),
             ("## A key holder's file", "lease", SettingsRanges.lease),
         ] as [(String, String, ClosedRange<Duration>)])
@@ -62,6 +63,7 @@ struct DocumentationTests {
             ("### `limits` of an edge", "ipv6-prefix", SettingsRanges.ipv6Prefix),
             ("### `limits` of an edge", "hello-bytes", SettingsRanges.helloBytes),
             ("### `limits` of an edge", "request-head-bytes", SettingsRanges.requestHeadBytes),
+            ("### `limits` of an edge", "minimum-rate", SettingsRanges.minimumRate),
             ("### `grants`", "rate", SettingsRanges.rate),
             ("### `limits` of a key holder", "connections", SettingsRanges.keyHolderConnections),
             ("### `limits` of a key holder", "in-flight", SettingsRanges.inFlight),

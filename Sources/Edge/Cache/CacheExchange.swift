@@ -65,6 +65,14 @@ final class CacheExchange {
             hasBody: forwarded.body != .none)
     }
 
+    /// The request to the origin that was begun for this one.
+    var fetch: CacheFetch? {
+        switch self.state {
+        case .waiting(_, let fetch), .sending(_, let fetch): fetch
+        case .idle, .loading, .inLine, .direct, .over: nil
+        }
+    }
+
     /// Whether it waits for something that has a time limit of its own.
     var isWaiting: Bool {
         switch self.state {

@@ -25,7 +25,7 @@ final class CacheFetch: OriginReceiver {
         var isShared: Bool
     }
 
-    private enum State {
+    enum State {
         case fetching
         /// The body goes into the store.
         case filling
@@ -35,28 +35,34 @@ final class CacheFetch: OriginReceiver {
     }
 
     private var job: Job
-    private var writer: FillWriter
-    private let cache: SiteCache
-    private let client: OriginClient
+    var writer: FillWriter
+    let cache: SiteCache
+    let client: OriginClient
     private weak var leader: CacheExchange?
     private var isUnattended = false
-    private var state = State.fetching
-    private var origin: OriginExchange?
+    var state = State.fetching
+    var origin: OriginExchange?
     private var question: OriginRequest?
     private var requestTime: Int64 = 0
-    private var timer: ProxyTimer?
-    private var isPaused = false
+    var timer: ProxyTimer?
+    var pace: TransferPace
+    /// The origin has said how much it sends.
+    var lengthIsKnown = false
+    private var whenOver: (() -> Void)?
+    /// What was given up; a connection may still be being set up for it.
+    private var remainder: OriginExchange?
+    var isPaused = false
     /// When to stop, whatever still comes, if nobody reads it.
-    private var giveUpAt = NIODeadline.distantFuture
+    var giveUpAt = NIODeadline.distantFuture
     /// It lives as long as the origin's response takes, whoever else remembers it.
     private var itself: CacheFetch?
     private(set) var trailers: HTTPHeaders?
     private(set) var failure: OriginFailure?
 
     /// How long a fetch may go on for nobody but the store.
-    private static let unattendedTime = TimeAmount.seconds(60)
+    static let unattendedTime = TimeAmount.seconds(60)
     /// How long readers that hold up others are waited for.
-    private static let patience = TimeAmount.seconds(5)
+    static let patience = TimeAmount.seconds(5)
 
     init(_ job: Job, writer: FillWriter, cache: SiteCache, client: OriginClient, leader: CacheExchange?) {
         self.job = job
@@ -64,6 +70,7 @@ final class CacheFetch: OriginReceiver {
         self.cache = cache
         self.client = client
         self.leader = leader
+        self.pace = TransferPace(client.configuration.pace)
     }
 
     /// Has a stored response confirmed behind the back of the client that gets it now; if nobody does it yet, and there
@@ -110,6 +117,7 @@ final class CacheFetch: OriginReceiver {
         question.apply(to: &head.headers)
         let origin = self.client.exchange(head, hasBody: false, receiver: self)
         self.origin = origin
+        self.pace = TransferPace(self.client.configuration.pace)
         self.rearm()
         origin.begin()
     }
@@ -126,10 +134,24 @@ final class CacheFetch: OriginReceiver {
         self.isUnattended = true
         self.giveUpAt = .now() + Self.unattendedTime
         if case .filling = self.state, self.writer.flow() == .unwanted { return self.giveUp() }
-        self.rearm()
+        self.waitOn(.now())
     }
 
-    private func giveUp() {
+    var isOver: Bool {
+        if case .over = self.state { return true }
+        return false
+    }
+
+    /// Calls `action` when the request to the origin has come to its end.
+    ///
+    /// - Returns: false if it has already.
+    func whenWorkEnds(_ action: @escaping () -> Void) -> Bool {
+        if self.isOver { return self.remainder?.whenWorkEnds(action) ?? false }
+        self.whenOver = action
+        return true
+    }
+
+    func giveUp() {
         guard self.endWriting() else { return }
         self.writer.fail(.originFailed("nobody waits for it any more"))
         self.origin?.cancel()
@@ -150,12 +172,14 @@ final class CacheFetch: OriginReceiver {
 
     func originHead(_ head: HTTPResponseHead) {
         guard case .fetching = self.state, let origin = self.origin, let question = self.question else { return }
+        self.pace = TransferPace(self.client.configuration.pace)
         self.rearm()
         switch self.cache.responses.decide(head, to: self.job.forwarded, closing: false) {
         case .failure(let refusal):
             self.failed(OriginFailure(.badResponse, refusal.rawValue))
         case .success(let response):
             origin.connectionPersists = response.originPersists
+            self.lengthIsKnown = response.originBody.length != nil
             let arrived = OriginResponse(
                 status: head.status, fields: response.head.headers, bodyLength: response.originBody.length,
                 requestTime: self.requestTime, responseTime: self.cache.clock(),
@@ -260,7 +284,7 @@ final class CacheFetch: OriginReceiver {
 
     func originBody(_ bytes: ByteBuffer) {
         guard case .filling = self.state else { return }
-        self.rearm()
+        self.rearm(moved: bytes.readableBytes)
         self.obey(self.writer.append(bytes))
     }
 
@@ -269,13 +293,14 @@ final class CacheFetch: OriginReceiver {
         case .proceed: break
         case .pause:
             self.isPaused = true
+            self.pace.rests(now: .now())
             self.origin?.pause()
             self.timer?.move(to: .now() + Self.patience)
         case .unwanted: self.giveUp()
         }
     }
 
-    private func mayGoOn() {
+    func mayGoOn() {
         guard case .filling = self.state, self.isPaused else { return }
         switch self.writer.flow() {
         case .pause: return
@@ -314,7 +339,7 @@ final class CacheFetch: OriginReceiver {
         self.failed(failure)
     }
 
-    private func failed(_ failure: OriginFailure) {
+    func failed(_ failure: OriginFailure) {
         switch self.state {
         case .fetching:
             self.state = .over
@@ -360,7 +385,7 @@ final class CacheFetch: OriginReceiver {
         self.state = .draining
         self.leader = nil
         self.giveUpAt = .now() + Self.patience
-        self.rearm()
+        self.waitOn(.now())
     }
 
     private func endWriting() -> Bool {
@@ -373,43 +398,19 @@ final class CacheFetch: OriginReceiver {
         }
     }
 
-    private func finished() {
+    func finished() {
         self.state = .over
         self.timer?.cancel()
         self.timer = nil
+        self.remainder = self.origin
         self.origin = nil
+        let whenOver = self.whenOver
+        self.whenOver = nil
+        if let whenOver, self.remainder?.whenWorkEnds(whenOver) != true { whenOver() }
         if self.isUnattended {
             self.isUnattended = false
             self.cache.leaveUnattended()
         }
         self.itself = nil
-    }
-
-    // MARK: Time
-
-    private func rearm() {
-        guard !self.isPaused else { return }
-        let silence = NIODeadline.now() + self.client.configuration.responseTimeout
-        self.timer?.move(to: min(silence, self.giveUpAt))
-    }
-
-    private func timedOut() {
-        if self.isPaused, case .filling = self.state {
-            self.writer.cutOffSlowest()
-            self.timer?.move(to: .now() + Self.patience)
-            self.mayGoOn()
-        } else if NIODeadline.now() >= self.giveUpAt {
-            if case .draining = self.state {
-                self.origin?.cancel()
-                self.finished()
-            } else if self.writer.fill.followerCount > 0 {
-                self.giveUpAt = .now() + Self.unattendedTime
-                self.rearm()
-            } else {
-                self.giveUp()
-            }
-        } else {
-            self.failed(OriginFailure(.responseTimeout))
-        }
     }
 }

@@ -4,9 +4,7 @@ import NIOCore
 ///
 /// Each frame's header is a write of its own, and so is each response's head; TLS would make a record of each, with 22 bytes
 /// and an encryption of its own. Large bodies go through without being copied.
-final class FrameCoalescer: ChannelDuplexHandler {
-    typealias InboundIn = ByteBuffer
-    typealias InboundOut = ByteBuffer
+final class FrameCoalescer: ChannelOutboundHandler {
     typealias OutboundIn = IOData
     typealias OutboundOut = ByteBuffer
 
@@ -18,8 +16,6 @@ final class FrameCoalescer: ChannelDuplexHandler {
     private var pending = ByteBuffer()
     private var hasPending = false
     private let keepsBuffer: Bool
-    /// The connection is at an end: what the client still sends is of no interest.
-    var dropsInput = false
 
     /// - Parameter keepsBuffer: the same memory is used again and again, until ``releaseBuffer()``.
     init(keepsBuffer: Bool = true) {
@@ -29,10 +25,6 @@ final class FrameCoalescer: ChannelDuplexHandler {
     /// Nothing is under way: idle connections are to be small.
     func releaseBuffer() {
         if !self.hasPending { self.pending = ByteBuffer() }
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        if !self.dropsInput { context.fireChannelRead(data) }
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {

@@ -11,49 +11,54 @@ import NIOHTTP2
 /// everything else that the edge does for a small response.
 ///
 /// The peer's violations: those that concern framing, flow control and state are the library's to find; it sends GOAWAY or
-/// RST_STREAM and tells us. Found here: malformed requests, too many streams, window floods. Silently dropped: frames for
-/// streams that are gone. Our bug: none that input could cause.
+/// RST_STREAM and tells us. Found here: malformed requests, too many streams, floods of frames that bring nothing. Silently
+/// dropped: frames for streams that are gone. Our bug: none that input could cause.
 final class HTTP2Connection: ChannelDuplexHandler {
     typealias InboundIn = HTTP2Frame
     typealias OutboundIn = Never
     typealias OutboundOut = HTTP2Frame
 
-    private let site: ProxySite
-    private let limits: ProxyLimits
+    let site: ProxySite
+    let limits: ProxyLimits
     private let rules: RequestForwarding
     private let client: OriginClient
     let log: AccessLog
+    let input: ClientInput
     private let coalescer: FrameCoalescer
-    private var context: ChannelHandlerContext?
-    private var streams: [HTTP2StreamID: HTTP2Stream] = [:]
-    private var lifecycle: HTTP2Lifecycle
+    var context: ChannelHandlerContext?
+    var streams: [HTTP2StreamID: HTTP2Stream] = [:]
+    var lifecycle: HTTP2Lifecycle
     private let place: ClientPlace?
-    private var budget: WindowUpdateBudget
+    var frames = FrameHeaders()
+    var budget: FrameBudget
+    var places: OriginPlaces
     private var provokedResets: ProvokedResets
     private var window: ReceiveWindow
     /// Bytes of all responses that the library holds back.
     private var bufferedBytes = 0
-    private var timer: ProxyTimer?
-    private var nextWakeUp = NIODeadline.distantFuture
+    var timer: ProxyTimer?
+    var nextWakeUp = NIODeadline.distantFuture
     private var isReading = false
-    /// Requests that the current read brought.
+    /// Requests that the current read brought, and those of them that are to begin when it has ended.
     private var begunInRead = 0
+    var starting = CircularBuffer<HTTP2Stream>()
     private var flushIsDue = false
     private var readHeld = false
     private var marked: [HTTP2Stream] = []
     private var markedForReading: [HTTP2Stream] = []
     /// The library has sent GOAWAY with an error, or we have.
-    private var hasFailed = false
-    private var isClosing = false
+    var hasFailed = false
+    var isClosing = false
 
     /// The data of the PING behind a GOAWAY.
-    private static let announcement = HTTP2PingData(withInteger: 0x6c61_7463_6873_7472)
+    static let announcement = HTTP2PingData(withInteger: 0x6c61_7463_6873_7472)
 
-    init(_ connection: ProxyContext, client: OriginClient, coalescer: FrameCoalescer) {
+    init(_ connection: ProxyContext, client: OriginClient, input: ClientInput, coalescer: FrameCoalescer) {
         self.place = connection.place
         self.site = connection.site
         self.limits = connection.site.limits
         self.client = client
+        self.input = input
         self.coalescer = coalescer
         self.rules = connection.site.rules(for: connection)
         self.log = AccessLog(connection)
@@ -63,7 +68,8 @@ final class HTTP2Connection: ChannelDuplexHandler {
                 concurrentStreams: limits.http2.concurrentStreams, requests: limits.requestsPerConnection,
                 firstRequest: limits.firstRequestTimeout, idle: limits.idleTimeout,
                 goAwayGrace: limits.http2.goAwayGrace), now: .now())
-        self.budget = WindowUpdateBudget(limit: limits.http2.windowUpdates)
+        self.budget = FrameBudget(limit: limits.http2.idleFrames, window: limits.http2.rateWindow, now: .now())
+        self.places = OriginPlaces(cooling: limits.http2.resetCooling)
         self.provokedResets = ProvokedResets(limit: limits.http2.streamErrors, window: limits.http2.rateWindow)
         self.window = ReceiveWindow(target: limits.http2.connectionWindow)
     }
@@ -103,7 +109,6 @@ final class HTTP2Connection: ChannelDuplexHandler {
         switch frame.payload {
         case .headers(let payload): self.received(payload, on: frame.streamID)
         case .data(let payload): self.received(payload, on: frame.streamID)
-        case .windowUpdate: if !self.budget.received() { self.fail("window-update-flood") }
         case .settings(.ack): self.lifecycle.settingsAcknowledged()
         case .ping(Self.announcement, ack: true): self.take(self.lifecycle.announcementIsKnown())
         default: break
@@ -120,7 +125,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
             return self.markForReading(stream)
         }
         guard self.takesAnother() else { return self.refuse(id, .refusedStream, "unread-answers") }
-        let admission = self.lifecycle.opened(id)
+        let admission = self.lifecycle.opened(id, kept: self.places.taken(now: .now()))
         if admission == .refuse { return self.refuse(id, .refusedStream, "too-many-streams") }
         self.place?.works()
         self.budget.opened()
@@ -143,6 +148,22 @@ final class HTTP2Connection: ChannelDuplexHandler {
 
     private static let requestsBetweenFlushes = 32
 
+    /// Begins what the read brought, but for requests that it has also taken back. Many may be answered at once: what they get
+    /// is sent in between, and the rest waits for a client that takes it.
+    private func startRequests() {
+        var started = 0
+        while let stream = self.starting.first {
+            if started > 0, started.isMultiple(of: Self.requestsBetweenFlushes) { self.context?.flush() }
+            guard started < Self.requestsBetweenFlushes || self.isWritable else { break }
+            self.starting.removeFirst()
+            guard self.streams[stream.id] === stream else { continue }
+            started += 1
+            stream.start(on: self.client)
+        }
+        // Their time runs.
+        for stream in self.starting where self.streams[stream.id] === stream { stream.lookAfter() }
+    }
+
     private func begin(_ stream: HTTP2Stream, _ payload: HTTP2Frame.FramePayload.Headers) {
         let block = payload.headers
         guard block.count <= self.limits.maximumFields else {
@@ -150,7 +171,8 @@ final class HTTP2Connection: ChannelDuplexHandler {
         }
         switch self.rules.decide(block, endsStream: payload.endStream) {
         case .decided(.forward(let request)):
-            stream.begin(request, site: self.site, client: self.client)
+            stream.prepare(request, site: self.site)
+            self.starting.append(stream)
         case .decided(.answerOptions):
             self.answer(.options, to: block, on: stream)
         case .decided(.refuse(let refusal)):
@@ -192,6 +214,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
 
     private func received(_ payload: HTTP2Frame.FramePayload.Data, on id: HTTP2StreamID) {
         guard case .byteBuffer(let bytes) = payload.data, let stream = self.streams[id] else { return }
+        if bytes.readableBytes > 0, stream.takesRequest { self.budget.dataTaken() }
         self.window.received(bytes.readableBytes)
         stream.received(bytes, endsStream: payload.endStream)
         self.markForReading(stream)
@@ -230,6 +253,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
+        self.startRequests()
         while let stream = self.markedForReading.popLast() {
             stream.isMarkedForReading = false
             stream.readComplete()
@@ -280,6 +304,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         for stream in self.streams.values { stream.lookAfter() }
         self.lookAfterMarked()
+        if context.channel.isWritable, !self.isReading { self.startRequests() }
         if self.readHeld, context.channel.isWritable {
             self.readHeld = false
             context.read()
@@ -347,76 +372,6 @@ final class HTTP2Connection: ChannelDuplexHandler {
             failure, afterHead: afterHead, isNews: self.client.isNews(failure.cause, now: .now()))
     }
 
-    // MARK: Ends
-
-    private func take(_ step: HTTP2Lifecycle.Step) {
-        switch step {
-        case .none:
-            self.wake(at: self.lifecycle.deadline)
-        case .announce:
-            self.write(.goAway(lastStreamID: .maxID, errorCode: .noError, opaqueData: nil), on: .rootStream)
-            self.write(.ping(Self.announcement, ack: false), on: .rootStream)
-            self.setNeedsFlush()
-            self.wake(at: self.lifecycle.deadline)
-        case .goAway(let last, let code):
-            self.write(.goAway(lastStreamID: last, errorCode: code, opaqueData: nil), on: .rootStream)
-            self.setNeedsFlush()
-        case .goAwayAndClose(let last, let code):
-            self.write(.goAway(lastStreamID: last, errorCode: code, opaqueData: nil), on: .rootStream)
-            self.close()
-        case .close:
-            self.close()
-        }
-    }
-
-    /// The client does what no honest client does.
-    private func fail(_ reason: String) {
-        guard !self.isClosing else { return }
-        self.site.metrics.http2Refused(reason)
-        self.write(.goAway(lastStreamID: .rootStream, errorCode: .enhanceYourCalm, opaqueData: nil), on: .rootStream)
-        self.close()
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard self.hasFailed else {
-            if let error = error as? NIOHTTP2Errors.StreamError {
-                self.streams[error.streamID]?.failed()
-            } else if !(error is any NIOHTTP2Error) {
-                // Otherwise streams are reset by the library, and the event that they are closed follows.
-                context.close(promise: nil)
-            }
-            return
-        }
-        guard !self.isClosing else { return }
-        self.site.metrics.http2Refused(HTTP2Fault.reason(error))
-        self.close()
-    }
-
-    /// Ends our side, hears the client out for a moment so that it gets to see why, then closes.
-    private func close() {
-        guard let context, !self.isClosing else { return }
-        self.isClosing = true
-        self.lifecycle.closed()
-        self.coalescer.dropsInput = true
-        let streams = self.streams
-        self.streams = [:]
-        for stream in streams.values { stream.closed("connection-closed") }
-        context.flush()
-        context.close(mode: .output, promise: nil)
-        self.nextWakeUp = .now() + self.limits.lingerTime
-        self.timer?.move(to: self.nextWakeUp)
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        self.isClosing = true
-        self.lifecycle.closed()
-        let streams = self.streams
-        self.streams = [:]
-        for stream in streams.values { stream.closed("client-closed") }
-        self.timer?.cancel()
-        context.fireChannelInactive()
-    }
-
     // MARK: Time
 
     /// The timer is one for all streams; it is only ever moved nearer, and looks at all of them when its time comes.
@@ -431,7 +386,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
         if self.isClosing { return context.close(promise: nil) }
         self.nextWakeUp = .distantFuture
         let now = NIODeadline.now()
-        for stream in self.streams.values where stream.deadline <= now { stream.timedOut() }
+        for stream in self.streams.values where stream.deadline <= now { stream.timedOut(now) }
         self.take(self.lifecycle.timedOut(now: now))
         guard !self.isClosing else { return }
         self.wake(at: self.lifecycle.deadline)

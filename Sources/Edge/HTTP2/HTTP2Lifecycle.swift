@@ -66,8 +66,10 @@ struct HTTP2Lifecycle {
     }
 
     /// A client has begun a request.
-    mutating func opened(_ id: HTTP2StreamID) -> Admission {
-        guard self.streams < self.limits.concurrentStreams else { return .refuse }
+    ///
+    /// - Parameter kept: places of requests that are gone, see ``OriginPlaces``.
+    mutating func opened(_ id: HTTP2StreamID, kept: Int = 0) -> Admission {
+        guard self.streams + kept < self.limits.concurrentStreams else { return .refuse }
         self.streams += 1
         self.requests += 1
         self.lastStream = id

@@ -26,8 +26,12 @@ public struct HTTP2Limits: Sendable {
     public var emptyDataFrames: Int = 4
     /// CONTINUATION frames of one header block. Default 8.
     public var continuationFrames: Int = 8
-    /// WINDOW_UPDATE frames that a connection has at the start, see ``WindowUpdateBudget``. Default 1,000.
-    public var windowUpdates: Int = 1_000
+    /// Frames that bring nothing, unknown ones included: so many at the start and again in each ``rateWindow``, and more for
+    /// what is asked and read, see ``FrameBudget``. Default 1,000.
+    public var idleFrames: Int = 1_000
+    /// How long a request that the client has reset keeps its place among ``concurrentStreams`` when its work at the
+    /// origin has ended. Default 1 s.
+    public var resetCooling: TimeAmount = .seconds(1)
     /// What the rates above are counted in. Default 30 s.
     public var rateWindow: TimeAmount = .seconds(30)
     /// How long requests are still taken after the client was told to make no more. Default 1 s, or as soon as the client has

@@ -11,14 +11,15 @@ public enum HTTP2Proxy {
             throw HTTP1ProxyError.foreignEventLoop
         }
         let limits = context.site.limits
-        let coalescer = FrameCoalescer()
-        let connection = HTTP2Connection(context, client: client, coalescer: coalescer)
+        let (input, coalescer) = (ClientInput(), FrameCoalescer())
+        let connection = HTTP2Connection(context, client: client, input: input, coalescer: coalescer)
+        input.observer = connection
         let library = NIOHTTP2Handler(
             mode: .server, frameDelegate: HTTP2Connection.Delegate(connection: connection),
             connectionConfiguration: limits.http2.connection(maximumHeadBytes: limits.maximumHeadBytes),
             streamConfiguration: limits.http2.stream)
         let pipeline = channel.pipeline.syncOperations
-        try pipeline.addHandlers([coalescer, library, connection])
+        try pipeline.addHandlers([input, coalescer, library, connection])
         try channel.syncOptions?.setOption(.autoRead, value: true)
     }
 }

@@ -38,6 +38,10 @@ final class HTTP2Stream: ClientStream {
     /// Bytes of the response that the library holds back.
     private var buffered = 0
     private var isPaused = false
+    /// The exchange has begun: not before the read that brought it has ended.
+    private var hasStarted = false
+    /// How fast the client takes the response.
+    private var reading: TransferPace
     private var resetWhenWritten = false
     private var wait = ProxyWait.origin
     /// When ``timedOut()`` is due.
@@ -55,18 +59,31 @@ final class HTTP2Stream: ClientStream {
         self.limits = limits
         self.requestEnded = requestEnded
         self.window = ReceiveWindow(target: limits.http2.streamWindow)
+        self.reading = TransferPace(limits.reading)
     }
 
     // MARK: Request
 
-    func begin(_ request: ForwardedRequest, site: ProxySite, client: OriginClient) {
-        let exchange = ProxyExchange(request, stream: self, site: site, now: .now())
-        self.state = .exchanging(exchange)
+    /// The request is one. What follows in the same read may take it back: until ``start(on:)`` it costs next to nothing.
+    func prepare(_ request: ForwardedRequest, site: ProxySite) {
+        self.state = .exchanging(ProxyExchange(request, stream: self, site: site, now: .now()))
+        if self.requestEnded, request.body != .none { self.held.append(.end(nil)) }
+    }
+
+    func start(on client: OriginClient) {
+        guard case .exchanging(let exchange) = self.state else { return }
+        self.hasStarted = true
         // Before it begins: an answer may come at once.
-        if request.body == .none { exchange.clientEnd(nil) }
+        if exchange.request.body == .none { exchange.clientEnd(nil) }
         exchange.begin(on: client)
-        if self.requestEnded, request.body != .none { self.take(.end(nil)) }
+        self.takeHeld()
         self.rearm()
+    }
+
+    /// Whether bytes of the request's body are of any use.
+    var takesRequest: Bool {
+        if case .exchanging = self.state { return true }
+        return false
     }
 
     func received(_ bytes: ByteBuffer, endsStream: Bool) {
@@ -81,7 +98,8 @@ final class HTTP2Stream: ClientStream {
     }
 
     private func receive(_ part: Held) {
-        if self.held.isEmpty { self.take(part) } else { self.held.append(part) }
+        let waits = self.takesRequest && !self.hasStarted
+        if self.held.isEmpty, !waits { self.take(part) } else { self.held.append(part) }
     }
 
     private func take(_ part: Held) {
@@ -137,6 +155,8 @@ final class HTTP2Stream: ClientStream {
     var isWritable: Bool { self.buffered < self.connection.responseAllowance && self.connection.isWritable }
 
     var isLastRequest: Bool { false }
+
+    var minimumRate: Int { self.connection.minimumRate }
 
     func send(_ part: HTTPServerResponsePart) {
         switch part {
@@ -262,6 +282,7 @@ final class HTTP2Stream: ClientStream {
     /// The library has put bytes of the response on their way.
     func wrote(_ count: Int, endsStream: Bool) {
         self.buffered -= count
+        if count > 0, !endsStream { self.reading.moved(count, now: .now()) }
         if endsStream {
             if self.resetWhenWritten { self.connection.mark(self) }
         } else if self.isPaused, self.buffered < self.connection.responseAllowance / 2 {
@@ -298,7 +319,8 @@ final class HTTP2Stream: ClientStream {
         for case .body(let bytes) in self.held { self.taken(bytes.readableBytes) }
         self.held.removeAll()
         if case .exchanging(let exchange) = state {
-            exchange.cancel()
+            let remainder = exchange.leave { [weak connection] in connection?.workEnded() }
+            self.connection.left(remainder)
             self.connection.log.record(exchange, number: self.number, outcome: outcome)
         }
     }
@@ -310,26 +332,43 @@ final class HTTP2Stream: ClientStream {
         case .exchanging(let exchange):
             let isWritable = self.isWritable
             self.isPaused = !isWritable
-            (self.wait, self.deadline) = exchange.wait(now: now, clientIsWritable: isWritable)
+            if isWritable || exchange.response == nil {
+                self.reading.rests(now: now)
+                (self.wait, self.deadline) = exchange.wait(now: now)
+            } else {
+                exchange.rests(now: now)
+                self.awaitReading(now)
+            }
         case .ending:
-            (self.wait, self.deadline) = (.clientReads, now + self.limits.writeTimeout)
+            self.awaitReading(now)
         case .over:
             self.deadline = .distantFuture
         }
         self.connection.wake(at: self.deadline)
     }
 
-    func timedOut() {
+    private func awaitReading(_ now: NIODeadline) {
+        self.reading.waits(now: now)
+        (self.wait, self.deadline) = (.clientReads, self.reading.deadline(rate: self.minimumRate))
+    }
+
+    func timedOut(_ now: NIODeadline) {
+        if case .over = self.state { return }
         switch (self.wait, self.state) {
-        case (.origin, .exchanging(let exchange)):
-            exchange.fail(OriginFailure(.responseTimeout))
-        case (.requestBody, .exchanging(let exchange)):
-            exchange.answer(.bodyTimeout)
+        case (.clientReads, _) where self.reading.look(now: now, rate: self.minimumRate) == .goesOn:
+            break
         case (.clientReads, .exchanging(let exchange)):
+            self.connection.clientTooSlow()
             exchange.cancel()
             self.abort(exchange, outcome: "client-too-slow")
+        case (.clientReads, _):
+            self.connection.clientTooSlow()
+            self.reset(.cancel)
+        case (_, .exchanging(let exchange)):
+            exchange.timedOut(self.wait, now: now)
         default:
             self.reset(.cancel)
         }
+        self.rearm(now)
     }
 }

@@ -10,6 +10,8 @@ protocol ClientStream: AnyObject {
     var isWritable: Bool { get }
     /// Whether the connection takes no further request after this one.
     var isLastRequest: Bool { get }
+    /// Bytes per second that the client has to keep up on this stream; 0: any.
+    var minimumRate: Int { get }
 
     /// Informational responses, the final head, parts of the body; never the end.
     func send(_ part: HTTPServerResponsePart)

@@ -36,8 +36,12 @@ struct ConnectionLimit<Waiter: AnyObject> {
         return .wait
     }
 
-    mutating func remove(_ waiter: Waiter) {
-        if let index = self.waiters.firstIndex(where: { $0 === waiter }) { self.waiters.remove(at: index) }
+    /// - Returns: whether it waited.
+    @discardableResult
+    mutating func remove(_ waiter: Waiter) -> Bool {
+        guard let index = self.waiters.firstIndex(where: { $0 === waiter }) else { return false }
+        self.waiters.remove(at: index)
+        return true
     }
 
     /// Who gets a connection that is free again.

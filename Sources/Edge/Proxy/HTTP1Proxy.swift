@@ -26,6 +26,8 @@ public enum HTTP1Proxy {
         encoding.automaticallySetFramingHeaders = false
 
         let pipeline = channel.pipeline.syncOperations
+        let input = ClientInput()
+        try pipeline.addHandler(input)
         // Head and body in one TLS record. Idle connections are to be small.
         try pipeline.addHandler(FrameCoalescer(keepsBuffer: false))
         try pipeline.addHandler(HTTPResponseEncoder(configuration: encoding))
@@ -33,7 +35,7 @@ public enum HTTP1Proxy {
             ByteToMessageHandler(
                 RequestDecoder(
                     HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: decoding))))
-        try pipeline.addHandler(ProxyHandler(context, client: client))
+        try pipeline.addHandler(ProxyHandler(context, client: client, input: input))
         try channel.syncOptions?.setOption(.autoRead, value: true)
     }
 }

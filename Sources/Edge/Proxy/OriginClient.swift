@@ -121,7 +121,10 @@ final class OriginClient {
     }
 
     /// A request that waits for a connection wants none any more.
-    func leave(_ waiter: Waiter) {
+    ///
+    /// - Returns: false if it did not wait any more: a connection is being set up for it.
+    @discardableResult
+    func leave(_ waiter: Waiter) -> Bool {
         self.limit.remove(waiter)
     }
 
@@ -197,6 +200,7 @@ final class OriginClient {
         // The heads that get here say how they are framed.
         var encoding = HTTPRequestEncoder.Configuration()
         encoding.automaticallySetFramingHeaders = false
+        try pipeline.addHandler(OriginInput(connection))
         try pipeline.addHandler(HTTPRequestEncoder(configuration: encoding))
         try pipeline.addHandler(
             ByteToMessageHandler(

@@ -25,6 +25,11 @@ public struct OriginConfiguration: Sendable {
     /// How long the origin may stay silent when it is its turn: before the response's head, between parts of its body,
     /// and while it takes no more of the request's body. Default 60 s.
     public var responseTimeout: TimeAmount
+    /// Bytes per second that the origin takes of a request's body, or sends of a response whose length it has announced, while it is
+    /// what the edge waits for. Others may have nothing to send for a while. 0 turns it off. Default 1 KiB.
+    public var minimumRate: Int = 1024
+    /// What ``minimumRate`` is measured over, again and again. Default 30 s.
+    public var rateWindow: TimeAmount = .seconds(30)
     /// Connections in use at once, for each event loop; those that changed their protocol don't count. Default 1024.
     public var maximumConnections: Int
     /// Requests that wait for a connection while all are in use, for each event loop; they wait no longer than
@@ -57,6 +62,12 @@ public struct OriginConfiguration: Sendable {
         self.idleTimeout = idleTimeout
         self.maximumHeadBytes = maximumHeadBytes
     }
+
+    /// From the end of the request to the head of the final response: 1xx responses extend the time for it so far and no
+    /// further.
+    var finalHeadTimeout: TimeAmount { self.responseTimeout * 5 }
+
+    var pace: TransferPace.Limits { .init(silence: self.responseTimeout, window: self.rateWindow) }
 
     /// For logs: scheme, host and port.
     var text: String {

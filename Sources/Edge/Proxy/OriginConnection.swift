@@ -5,7 +5,8 @@ import NIOTLS
 /// The last handler of a connection to an origin: one exchange at a time.
 ///
 /// Our bug: `begin` while an exchange runs. The origin's violations: anything sent while no exchange runs, or after the end
-/// of a response; the connection is closed then, so that it can't be taken for an answer to the next request.
+/// of a response; the connection is closed then, so that it can't be taken for an answer to the next request. More beside
+/// a body than ``ResponseBudget`` allows.
 final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPClientResponsePart
     typealias OutboundIn = Never
@@ -28,6 +29,8 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
     private var isPaused = false
     private var readHeld = false
     private var countsInLimit = true
+    private let maximumHeadBytes: Int
+    private var budget: ResponseBudget
     /// When it became idle; the client's clock.
     var idleSince = NIODeadline.uptimeNanoseconds(0)
 
@@ -37,6 +40,8 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
     ) {
         self.client = client
         self.usesTLS = usesTLS
+        self.maximumHeadBytes = client.configuration.maximumHeadBytes
+        self.budget = ResponseBudget(headBytes: self.maximumHeadBytes)
         self.state = .connecting(ready)
     }
 
@@ -55,6 +60,7 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
             return
         }
         self.state = .busy(exchange)
+        self.budget = ResponseBudget(headBytes: self.maximumHeadBytes)
     }
 
     func write(_ part: HTTPClientRequestPart) {
@@ -139,14 +145,49 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
         context.fireUserInboundEventTriggered(event)
     }
 
+    /// So many bytes have come, and the decoder is about to take them.
+    ///
+    /// - Returns: whether it may.
+    func receives(_ count: Int) -> Bool {
+        switch self.state {
+        case .busy, .ending:
+            self.budget.received(count)
+            return true
+        case .idle, .connecting:
+            self.broke(OriginFailure(.badResponse, "bytes without a request"))
+            return false
+        case .closed:
+            // Of no interest, unless it has left HTTP.
+            return self.context == nil
+        }
+    }
+
+    /// The decoder has told of what it took.
+    func hasTaken() {
+        if case .busy = self.state { self.enforceBudget() }
+    }
+
+    private func enforceBudget() {
+        if let violation = self.budget.violation { self.broke(OriginFailure(.badResponse, violation.rawValue)) }
+    }
+
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let part = self.unwrapInboundIn(data)
         switch self.state {
         case .busy(let exchange):
-            if case .end(let trailers) = part {
-                self.state = .ending(exchange, trailers)
-            } else {
+            switch part {
+            case .head(let head) where head.isInformational:
+                // At once: one read may bring thousands of them.
+                self.budget.tookInformational()
+                self.enforceBudget()
+                if case .busy = self.state { exchange.received(part) }
+            case .head:
                 exchange.received(part)
+            case .body(let bytes):
+                self.budget.took(bytes.readableBytes)
+                exchange.received(part)
+            case .end(let trailers):
+                self.state = .ending(exchange, trailers)
             }
         case .ending, .idle, .connecting:
             self.broke(OriginFailure(.badResponse, "bytes after the end of the response"))
@@ -227,4 +268,9 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
         case .connecting, .closed: break
         }
     }
+}
+
+extension HTTPResponseHead {
+    /// 1xx, and not the 101 that ends HTTP: another head follows.
+    var isInformational: Bool { (100..<200).contains(self.status.code) && self.status != .switchingProtocols }
 }

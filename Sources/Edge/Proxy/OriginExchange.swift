@@ -36,11 +36,17 @@ final class OriginExchange {
     weak var receiver: (any OriginReceiver)?
     private var state = State.connecting
     private var isReused = false
+    /// A connection is being set up for it.
+    private var isDialling = false
+    private var whenWorkEnds: (() -> Void)?
+    /// By when the final head has to be there, whatever comes before it; not yet, or not any more, if that is never.
+    private(set) var headDeadline = NIODeadline.distantFuture
     /// The request went out before, and no answer came.
     private var isRetry = false
     /// While all connections are in use.
     private var waiter: OriginClient.Waiter?
     private var sawResponse = false
+    private var sawHead = false
     /// What was written before there was a connection.
     private var held: [ByteBuffer] = []
     private var endHeld: HTTPHeaders?
@@ -68,8 +74,10 @@ final class OriginExchange {
 
     private func connect() {
         self.state = .connecting
+        self.isDialling = true
         self.waiter = self.client.connect { result in
             self.waiter = nil
+            self.dialEnded()
             switch (result, self.state) {
             case (.success((let connection, let isReused)), .connecting):
                 self.isReused = isReused && !self.isRetry
@@ -86,8 +94,16 @@ final class OriginExchange {
         }
     }
 
+    private func dialEnded() {
+        self.isDialling = false
+        let whenWorkEnds = self.whenWorkEnds
+        self.whenWorkEnds = nil
+        whenWorkEnds?()
+    }
+
     private func run(on connection: OriginConnection) {
         self.state = .running(connection)
+        if self.requestEnded { self.awaitHead() }
         connection.begin(self)
         if self.isPaused { connection.pause() }
         connection.write(.head(self.head))
@@ -119,6 +135,7 @@ final class OriginExchange {
         switch self.state {
         case .connecting: self.endHeld = trailers
         case .running(let connection):
+            self.awaitHead()
             connection.write(.end(trailers))
             connection.flush()
         case .over: break
@@ -129,14 +146,27 @@ final class OriginExchange {
         if case .running(let connection) = self.state { connection.flush() }
     }
 
+    private func awaitHead() {
+        if !self.sawHead { self.headDeadline = .now() + self.client.configuration.finalHeadTimeout }
+    }
+
     /// Gives up: the connection is closed, and the receiver hears nothing more.
     func cancel() {
         let state = self.state
         self.state = .over
         self.receiver = nil
-        if let waiter = self.waiter { self.client.leave(waiter) }
+        if let waiter = self.waiter, self.client.leave(waiter) { self.isDialling = false }
         self.waiter = nil
         if case .running(let connection) = state { connection.abandon() }
+    }
+
+    /// After ``cancel()``: calls `action` when what was begun for it has come to its end.
+    ///
+    /// - Returns: false if it has already.
+    func whenWorkEnds(_ action: @escaping () -> Void) -> Bool {
+        guard self.isDialling else { return false }
+        self.whenWorkEnds = action
+        return true
     }
 
     // MARK: Response
@@ -167,9 +197,11 @@ final class OriginExchange {
         self.sawResponse = true
         switch part {
         case .head(let head):
-            if (100..<200).contains(head.status.code), head.status != .switchingProtocols {
+            if head.isInformational {
                 self.receiver?.originInformational(head)
             } else {
+                self.sawHead = true
+                self.headDeadline = .distantFuture
                 self.receiver?.originHead(head)
             }
         case .body(let bytes): self.receiver?.originBody(bytes)

@@ -16,6 +16,8 @@ struct OriginFailure: Error, Sendable {
         case closed
         case badResponse = "bad-response"
         case responseTimeout = "response-timeout"
+        /// Less than the lowest rate.
+        case tooSlow = "too-slow"
         /// The edge's own limit of connections to the origin.
         case overloaded
     }
@@ -28,7 +30,7 @@ struct OriginFailure: Error, Sendable {
     /// §15.6.5).
     var status: HTTPResponseStatus {
         switch self.cause {
-        case .connectTimeout, .responseTimeout: .gatewayTimeout
+        case .connectTimeout, .responseTimeout, .tooSlow: .gatewayTimeout
         case .overloaded: .serviceUnavailable
         default: .badGateway
         }
@@ -42,7 +44,7 @@ struct OriginFailure: Error, Sendable {
         case .reset, .closed: "The site's origin closed the connection without an answer."
         case .badResponse: "The site's origin gave an answer that can't be passed on."
         case .overloaded: "The site is busy. Try again in a moment."
-        case .responseTimeout: "The site's origin did not answer in time."
+        case .responseTimeout, .tooSlow: "The site's origin did not answer in time."
         }
     }
 

@@ -19,8 +19,11 @@ final class ProxyExchange: OriginReceiver {
     private(set) var response: ForwardedResponse?
     private(set) var status: UInt = 0
     private(set) var responseBytes = 0
-    private var pace: RequestPace
-    private var originWasWaitedFor = false
+    /// Of the client, sending its body.
+    private var sends: TransferPace
+    /// Of the origin: taking the body, and sending the response.
+    private var originPace: TransferPace
+    private var sawContinue = false
     private var isOver = false
 
     init(_ request: ForwardedRequest, stream: any ClientStream, site: ProxySite, now: NIODeadline) {
@@ -29,8 +32,8 @@ final class ProxyExchange: OriginReceiver {
         self.site = site
         self.started = now
         self.isRequestComplete = false
-        self.pace = RequestPace(
-            timeout: site.limits.bodyTimeout, minimumRate: site.limits.minimumBodyRate, now: now)
+        self.sends = TransferPace(site.limits.sending)
+        self.originPace = TransferPace(site.origins.configuration.pace)
     }
 
     func begin(on client: OriginClient) {
@@ -72,7 +75,10 @@ final class ProxyExchange: OriginReceiver {
     var takesBody: Bool { self.origin?.isWritable ?? false }
 
     func clientBody(_ bytes: ByteBuffer) {
-        self.pace.received(bytes.readableBytes)
+        let now = NIODeadline.now()
+        self.sends.moved(bytes.readableBytes, now: now)
+        // It took what was written before.
+        self.originPace.moved(bytes.readableBytes, now: now)
         self.origin?.write(bytes)
     }
 
@@ -94,41 +100,100 @@ final class ProxyExchange: OriginReceiver {
         self.cache?.cancel()
     }
 
+    /// What is at the origin for an exchange that its client has left.
+    enum Remainder {
+        case nothing
+        /// It got there, and is over.
+        case over
+        case goesOn
+    }
+
+    /// ``cancel()``, for the client's own doing. `action` is called when the origin is at rest, if it is not yet.
+    func leave(whenWorkEnds action: @escaping () -> Void) -> Remainder {
+        let origin = self.origin
+        let fetch = self.cache?.fetch.flatMap { $0.isOver ? nil : $0 }
+        self.cancel()
+        if let origin { return origin.whenWorkEnds(action) ? .goesOn : .over }
+        if let fetch { return fetch.whenWorkEnds(action) ? .goesOn : .over }
+        return .nothing
+    }
+
     func clientWritabilityChanged(_ isWritable: Bool) {
         if isWritable { self.origin?.resume() }
         self.cache?.clientWritabilityChanged(isWritable)
     }
 
-    /// What the exchange waits for now, and until when.
-    func wait(now: NIODeadline, clientIsWritable: Bool) -> (ProxyWait, NIODeadline) {
-        let limits = self.site.limits
-        if self.response != nil, !clientIsWritable { return (.clientReads, now + limits.writeTimeout) }
+    /// What the exchange waits for now, and until when, unless it is for the client to read.
+    func wait(now: NIODeadline) -> (ProxyWait, NIODeadline) {
+        let configuration = self.site.origins.configuration
         // The cache's own requests keep the origin's times; this is only for the case that something is wrong with them.
         if self.cache?.isWaiting == true {
-            let origin = self.site.origins.configuration
-            return (.origin, now + origin.connectTimeout + origin.responseTimeout + origin.responseTimeout)
+            self.rests(now: now)
+            let time = configuration.connectTimeout + configuration.finalHeadTimeout + configuration.responseTimeout
+            return (.cache, now + time)
         }
         if self.isRequestComplete || !self.takesBody {
-            self.originWasWaitedFor = !self.isRequestComplete
-            return (.origin, now + self.site.origins.configuration.responseTimeout)
+            self.sends.rests(now: now)
+            self.originPace.waits(now: now)
+            let headDeadline = self.origin?.headDeadline ?? .distantFuture
+            return (.origin, min(headDeadline, self.originPace.deadline(rate: self.originRate)))
         }
         // Also when the response has begun: it is no licence to keep the connection with a byte now and then.
-        if self.originWasWaitedFor {
-            // The client is not to blame for that time.
-            self.originWasWaitedFor = false
-            self.pace = RequestPace(timeout: limits.bodyTimeout, minimumRate: limits.minimumBodyRate, now: now)
+        self.originPace.rests(now: now)
+        self.sends.waits(now: now)
+        return (.requestBody, self.sends.deadline(rate: self.stream.minimumRate))
+    }
+
+    /// It is the client's turn to read.
+    func rests(now: NIODeadline) {
+        self.sends.rests(now: now)
+        self.originPace.rests(now: now)
+    }
+
+    private var originRate: Int {
+        // An origin that has not announced how much it sends may have nothing to send for a while.
+        if let response { guard case .length = response.originBody else { return 0 } }
+        if self.origin == nil || self.response == nil && self.isRequestComplete { return 0 }
+        return self.site.origins.configuration.minimumRate
+    }
+
+    /// The deadline of ``wait(now:)`` has come. The exchange is over after it, or waits on.
+    func timedOut(_ wait: ProxyWait, now: NIODeadline) {
+        switch wait {
+        case .origin:
+            if let origin, origin.headDeadline <= now {
+                return self.fail(OriginFailure(.responseTimeout, "no final head in time"))
+            }
+            switch self.originPace.look(now: now, rate: self.originRate) {
+            case .goesOn: break
+            case .silent: self.fail(OriginFailure(.responseTimeout))
+            case .tooSlow: self.fail(OriginFailure(.tooSlow))
+            }
+        case .cache:
+            self.fail(OriginFailure(.responseTimeout))
+        case .requestBody:
+            guard self.sends.look(now: now, rate: self.stream.minimumRate) != .goesOn else { return }
+            self.site.metrics.clientTooSlow(reading: false)
+            self.answer(.bodyTimeout)
+        case .request, .clientReads, .lingering:
+            break
         }
-        return (.requestBody, self.pace.deadline(now: now))
     }
 
     // MARK: What the origin does
 
     func originWritabilityChanged() {
+        self.originPace.moved(0, now: .now())
         self.stream.exchangeMoved()
     }
 
     func originInformational(_ head: HTTPResponseHead) {
         guard !self.isOver, self.response == nil else { return }
+        self.originPace.moved(0, now: .now())
+        // No flow control holds them back. A client that does not read misses hints, but not what it waits for.
+        let isAwaited = head.status == .continue && !self.sawContinue
+        if isAwaited { self.sawContinue = true }
+        guard isAwaited || self.stream.isWritable else { return }
         if let head = self.site.responses.informational(head, to: self.request) {
             self.stream.send(.head(head))
             self.stream.flush()
@@ -145,6 +210,7 @@ final class ProxyExchange: OriginReceiver {
                 return self.fail(OriginFailure(.badResponse, "101 before the end of the request"))
             }
             self.response = response
+            self.originPace = TransferPace(self.site.origins.configuration.pace)
             self.status = head.status.code
             self.origin?.connectionPersists = response.originPersists
             self.cache?.passing(&response)
@@ -165,6 +231,7 @@ final class ProxyExchange: OriginReceiver {
 
     func originBody(_ bytes: ByteBuffer) {
         guard !self.isOver, let response, response.clientBody != .none else { return }
+        if self.origin != nil { self.originPace.moved(bytes.readableBytes, now: .now()) }
         self.cache?.passing(bytes)
         self.responseBytes += bytes.readableBytes
         self.stream.send(.body(.byteBuffer(bytes)))
@@ -226,5 +293,5 @@ final class ProxyExchange: OriginReceiver {
 
 /// Whom a connection waits for.
 enum ProxyWait {
-    case request, requestBody, origin, clientReads, lingering
+    case request, requestBody, origin, cache, clientReads, lingering
 }

@@ -15,7 +15,7 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
     typealias OutboundIn = Never
     typealias OutboundOut = HTTPServerResponsePart
 
-    private enum Turn {
+    enum Turn {
         /// No request is under way.
         case waiting
         case exchanging(ProxyExchange)
@@ -33,12 +33,13 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
     }
 
     private let connection: ProxyContext
-    private let site: ProxySite
+    let site: ProxySite
     private let rules: RequestForwarding
     private let client: OriginClient
     private let log: AccessLog
-    private var context: ChannelHandlerContext?
-    private var turn = Turn.waiting
+    private let input: ClientInput
+    var context: ChannelHandlerContext?
+    var turn = Turn.waiting
     private var held = CircularBuffer<Held>()
     private var readHeld = false
     /// The request was known to have no body, and was taken for complete; its end is still to come.
@@ -47,13 +48,18 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
     private var requests = 0
     /// The edge is to stop: no request after the one under way.
     private var isDraining = false
-    private var timer: ProxyTimer?
-    private var wait = ProxyWait.request
+    var timer: ProxyTimer?
+    var wait = ProxyWait.request
+    var reading: ReadingProgress
+    /// Reads that have ended since the request was complete.
+    private var readsBehindRequest = 0
 
-    init(_ connection: ProxyContext, client: OriginClient) {
+    init(_ connection: ProxyContext, client: OriginClient, input: ClientInput) {
         self.connection = connection
         self.site = connection.site
         self.client = client
+        self.input = input
+        self.reading = ReadingProgress(connection.site.limits.reading)
         self.rules = connection.site.rules(for: connection)
         self.log = AccessLog(connection)
     }
@@ -113,6 +119,7 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
 
     private func begin(_ head: HTTPRequestHead) {
         self.requests += 1
+        self.readsBehindRequest = 0
         let now = NIODeadline.now()
         switch self.rules.decide(head) {
         case .forward(let request):
@@ -166,7 +173,10 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        if case .exchanging(let exchange) = self.turn, !exchange.isRequestComplete {
+        guard case .exchanging(let exchange) = self.turn else { return }
+        if exchange.isRequestComplete {
+            self.readsBehindRequest += 1
+        } else {
             exchange.clientReadComplete()
             self.rearm()
         }
@@ -181,7 +191,10 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
     /// While a response is awaited, one further read is let through: it tells when the client goes away.
     private var wantsInput: Bool {
         switch self.turn {
-        case .exchanging(let exchange): exchange.isRequestComplete ? self.held.isEmpty : exchange.takesBody
+        case .exchanging(let exchange) where exchange.isRequestComplete:
+            // The decoder keeps to itself what follows a request for an upgrade. The first of the two is the request's own.
+            self.held.isEmpty && (!exchange.request.stopsDecoder || self.readsBehindRequest < 2)
+        case .exchanging(let exchange): exchange.takesBody
         // No further requests while the answers to those before wait for the client.
         case .waiting, .skipping: self.held.isEmpty && self.isWritable
         case .closing, .closed: true
@@ -208,7 +221,10 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
 
     var isWritable: Bool { self.context?.channel.isWritable ?? false }
 
+    var minimumRate: Int { self.site.limits.minimumRate }
+
     func send(_ part: HTTPServerResponsePart) {
+        if case .body(let body) = part { self.reading.wrote(body.readableBytes) }
         self.context?.write(self.wrapOutboundOut(part), promise: nil)
     }
 
@@ -290,15 +306,15 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
         guard let context else { return }
         self.turn = .closing
         self.held.removeAll()
+        self.input.drop(upTo: self.site.limits.lingerBytes)
         let written = context.eventLoop.makePromise(of: Void.self)
         let channel = context.channel
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
         written.futureResult.whenComplete { _ in
             if lingering { bound.value.linger() } else { channel.close(promise: nil) }
         }
-        self.wait = .clientReads
-        self.timer?.move(to: .now() + self.site.limits.writeTimeout)
         context.writeAndFlush(self.wrapOutboundOut(.end(trailers)), promise: written)
+        if self.wait != .lingering { self.awaitReading(.now()) }
         self.readHeldBack()
     }
 
@@ -373,39 +389,6 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
             self.context?.close(promise: nil)
         case .closing, .closed:
             break
-        }
-    }
-
-    // MARK: Time
-
-    private func rearm(_ now: NIODeadline = .now()) {
-        switch self.turn {
-        case .waiting, .skipping:
-            self.wait = .request
-            self.timer?.move(to: now + self.site.limits.idleTimeout)
-        case .exchanging(let exchange):
-            let (wait, deadline) = exchange.wait(now: now, clientIsWritable: self.isWritable)
-            self.wait = wait
-            self.timer?.move(to: deadline)
-        case .closing, .closed:
-            break
-        }
-    }
-
-    private func timedOut() {
-        guard let context else { return }
-        switch (self.wait, self.turn) {
-        case (.origin, .exchanging(let exchange)):
-            exchange.fail(OriginFailure(.responseTimeout))
-        case (.requestBody, .exchanging(let exchange)):
-            exchange.answer(.bodyTimeout)
-        case (.clientReads, .exchanging(let exchange)):
-            exchange.cancel()
-            self.abort(exchange, outcome: "client-too-slow")
-        case (.clientReads, .closing):
-            AbruptClose.close(context)
-        default:
-            context.close(promise: nil)
         }
     }
 }

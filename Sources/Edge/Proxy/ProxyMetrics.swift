@@ -34,6 +34,16 @@ final class ProxyMetrics: Sendable {
         ).increment()
     }
 
+    /// A request was given up because its client was too slow.
+    ///
+    /// - Parameter reading: it took too little of the response; otherwise it sent too little of its body.
+    func clientTooSlow(reading: Bool) {
+        Counter(
+            label: "latchstring_edge_slow_clients_total",
+            dimensions: [("site", self.site), ("direction", reading ? "response" : "request")], factory: self.factory
+        ).increment()
+    }
+
     func originFailed(_ cause: String) {
         Counter(
             label: "latchstring_edge_origin_failures_total", dimensions: [("site", self.site), ("cause", cause)],

@@ -25,6 +25,7 @@ final class Tunnel {
             ) {
                 try [
                     $0.handler(type: OriginConnection.self), $0.handler(type: HTTPRequestEncoder.self),
+                    $0.handler(type: OriginInput.self),
                 ]
             }
             try tunnel.ends.client.takeOver(

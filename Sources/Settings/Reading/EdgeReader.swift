@@ -146,6 +146,7 @@ struct EdgeReader {
         let keys =
             [
                 "connections", "hello-bytes", "hello-timeout", "handshake-timeout", "idle", "request-head-bytes",
+                "minimum-rate", "minimum-rate-window",
             ] + ClientLimitsReader.keys
         guard let reader = MappingReader(node, noun: "limits", keys: keys, report: self.report) else { return nil }
         let values = self.values
@@ -169,6 +170,14 @@ struct EdgeReader {
         }
         if let value = reader.optional("request-head-bytes", { values.size($0, in: SettingsRanges.requestHeadBytes) }) {
             limits.requestHeadBytes = value
+        }
+        if let value = reader.optional("minimum-rate", { values.size($0, in: SettingsRanges.minimumRate) }) {
+            limits.minimumRate = value
+        }
+        if let value = reader.optional(
+            "minimum-rate-window", { values.duration($0, in: SettingsRanges.minimumRateWindow) })
+        {
+            limits.minimumRateWindow = value
         }
         ClientLimitsReader(report: self.report).read(reader, into: &limits)
         return limits

@@ -77,23 +77,6 @@ import Testing
         #expect(window.grant() == nil)
     }
 
-    @Test func windowUpdatesCostWhatReadingEarns() {
-        var budget = WindowUpdateBudget(limit: 10)
-        #expect((0..<10).allSatisfy { _ in budget.received() })
-        #expect(Self.refuses(&budget))
-        budget.opened()
-        #expect((0..<7).allSatisfy { _ in budget.received() })
-        budget.sent(300)
-        budget.sent(300)
-        #expect(!Self.refuses(&budget))
-        #expect(Self.refuses(&budget))
-        budget.sent(1 << 30)
-        #expect((0..<10).allSatisfy { _ in budget.received() })
-        #expect(Self.refuses(&budget))
-    }
-
-    private static func refuses(_ budget: inout WindowUpdateBudget) -> Bool { !budget.received() }
-
     @Test func smallWritesOfOneFlushGoTogether() throws {
         let channel = EmbeddedChannel(handler: FrameCoalescer())
         for text in ["a", "b", "c"] { channel.write(IOData.byteBuffer(ByteBuffer(string: text)), promise: nil) }

@@ -202,8 +202,8 @@ import Testing
 
     @Test func bodyThatTricklesAfterTheResponseHasBegun() async throws {
         var limits = ProxyLimits()
-        limits.bodyTimeout = .milliseconds(200)
-        limits.minimumBodyRate = 1_000_000_000
+        limits.rateWindow = .milliseconds(200)
+        limits.minimumRate = 1_000_000
         try await ProxyBench.run(limits: limits) { wire, _ in
             _ = try await wire.readHead()
             try await wire.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")

@@ -1,0 +1,76 @@
+import NIOCore
+import NIOHTTP2
+
+/// How a connection ends, and what ends it: the client's floods, the library's findings, the edge's own wish.
+extension HTTP2Connection {
+    func take(_ step: HTTP2Lifecycle.Step) {
+        switch step {
+        case .none:
+            self.wake(at: self.lifecycle.deadline)
+        case .announce:
+            self.write(.goAway(lastStreamID: .maxID, errorCode: .noError, opaqueData: nil), on: .rootStream)
+            self.write(.ping(Self.announcement, ack: false), on: .rootStream)
+            self.setNeedsFlush()
+            self.wake(at: self.lifecycle.deadline)
+        case .goAway(let last, let code):
+            self.write(.goAway(lastStreamID: last, errorCode: code, opaqueData: nil), on: .rootStream)
+            self.setNeedsFlush()
+        case .goAwayAndClose(let last, let code):
+            self.write(.goAway(lastStreamID: last, errorCode: code, opaqueData: nil), on: .rootStream)
+            self.close()
+        case .close:
+            self.close()
+        }
+    }
+
+    /// The client does what no honest client does.
+    func fail(_ reason: String) {
+        guard !self.isClosing else { return }
+        self.site.metrics.http2Refused(reason)
+        self.write(.goAway(lastStreamID: .rootStream, errorCode: .enhanceYourCalm, opaqueData: nil), on: .rootStream)
+        self.close()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard self.hasFailed else {
+            if let error = error as? NIOHTTP2Errors.StreamError {
+                self.streams[error.streamID]?.failed()
+            } else if !(error is any NIOHTTP2Error) {
+                // Otherwise streams are reset by the library, and the event that they are closed follows.
+                context.close(promise: nil)
+            }
+            return
+        }
+        guard !self.isClosing else { return }
+        self.site.metrics.http2Refused(HTTP2Fault.reason(error))
+        self.close()
+    }
+
+    /// Ends our side, hears the client out for a moment so that it gets to see why, then closes.
+    func close() {
+        guard let context, !self.isClosing else { return }
+        self.isClosing = true
+        self.lifecycle.closed()
+        self.input.drop(upTo: self.limits.lingerBytes)
+        self.endStreams("connection-closed")
+        context.flush()
+        context.close(mode: .output, promise: nil)
+        self.nextWakeUp = .now() + self.limits.lingerTime
+        self.timer?.move(to: self.nextWakeUp)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.isClosing = true
+        self.lifecycle.closed()
+        self.endStreams("client-closed")
+        self.timer?.cancel()
+        context.fireChannelInactive()
+    }
+
+    func endStreams(_ outcome: String) {
+        let streams = self.streams
+        self.streams = [:]
+        self.starting.removeAll()
+        for stream in streams.values { stream.closed(outcome) }
+    }
+}

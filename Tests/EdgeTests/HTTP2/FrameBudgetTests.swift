@@ -1,0 +1,114 @@
+import NIOCore
+import Testing
+
+@testable import Edge
+
+@Suite struct FrameBudgetTests {
+    private static func at(_ seconds: Double) -> NIODeadline {
+        .uptimeNanoseconds(UInt64(1_000_000_000_000 + seconds * 1_000_000_000))
+    }
+
+    private func budget(_ limit: Int = 10) -> FrameBudget {
+        FrameBudget(limit: limit, window: .seconds(30), now: Self.at(0))
+    }
+
+    /// How many frames of a kind the client may still send, each read by itself.
+    private static func left(_ budget: FrameBudget, _ kind: FrameHeaders.Kind = .other) -> Int {
+        var budget = budget
+        var count = 0
+        while count < 1_000 {
+            budget.received(kind)
+            guard budget.settle(unfinished: nil, now: at(0)) else { break }
+            count += 1
+        }
+        return count
+    }
+
+    @Test func framesCostWhatRequestsAndReadingEarn() {
+        var budget = self.budget()
+        #expect(Self.left(budget) == 10)
+        #expect(Self.left(budget, .continuation) == 1_000)
+        for _ in 0..<10 { budget.received(.other) }
+        #expect(Self.left(budget) == 0)
+        // A request pays for its HEADERS and eight more.
+        budget.received(.other)
+        budget.opened()
+        #expect(Self.left(budget) == 8)
+        for _ in 0..<8 { budget.received(.other) }
+        budget.sent(300)
+        #expect(Self.left(budget) == 0)
+        budget.sent(300)
+        #expect(Self.left(budget) == 1)
+        budget.sent(1 << 30)
+        #expect(Self.left(budget) == 10)
+    }
+
+    @Test func dataPaysForItselfOnceAFrame() {
+        var budget = self.budget()
+        for _ in 0..<100 {
+            budget.received(.data)
+            budget.dataTaken()
+            budget.dataTaken()
+            budget.dataTaken()
+        }
+        #expect(Self.left(budget) == 10)
+        // Not for frames that came before it and brought nothing.
+        for _ in 0..<5 { budget.received(.data) }
+        #expect(budget.settle(unfinished: nil, now: Self.at(0)) == true)
+        for _ in 0..<5 { budget.dataTaken() }
+        #expect(Self.left(budget) == 5)
+        // The last one may still come to something.
+        for _ in 0..<3 { budget.received(.data) }
+        #expect(budget.settle(unfinished: .data, now: Self.at(0)) == true)
+        for _ in 0..<5 { budget.dataTaken() }
+        #expect(Self.left(budget) == 3)
+    }
+
+    @Test func timePaysALittle() {
+        var budget = self.budget(30)
+        for _ in 0..<35 { budget.received(.other) }
+        let early = budget.settle(unfinished: nil, now: Self.at(3))
+        #expect(!early)
+        var patient = self.budget(30)
+        for _ in 0..<35 { patient.received(.other) }
+        let late = patient.settle(unfinished: nil, now: Self.at(10))
+        #expect(late)
+        #expect(Self.left(patient) == 5)
+    }
+
+    @Test func framesAreFoundHoweverTheyAreCut() {
+        var stream = RawFrames.preface
+        stream.writeImmutableBuffer(RawFrames.frame(.settings, [0, 4, 0, 0, 0, 1]))
+        stream.writeImmutableBuffer(RawFrames.frame(.headers, stream: 1, [UInt8](repeating: 0, count: 300)))
+        stream.writeImmutableBuffer(RawFrames.frame(.continuation, stream: 1, [1, 2]))
+        stream.writeImmutableBuffer(RawFrames.frame(.data, stream: 1))
+        stream.writeImmutableBuffer(RawFrames.frame(.data, stream: 1, [UInt8](repeating: 9, count: 70_000)))
+        stream.writeImmutableBuffer(RawFrames.frame(.ping, [UInt8](repeating: 0, count: 8)))
+        for size in [1, 2, 8, 9, 10, 100, 100_000] {
+            var frames = FrameHeaders()
+            var found: [FrameHeaders.Kind] = []
+            var rest = stream
+            while let part = rest.readSlice(length: min(size, rest.readableBytes)), part.readableBytes > 0 {
+                frames.read(part) { found.append($0) }
+            }
+            #expect(found == [.other, .other, .continuation, .data, .data, .other])
+            #expect(frames.current == nil)
+        }
+        var frames = FrameHeaders()
+        frames.read(stream.getSlice(at: 0, length: 400) ?? ByteBuffer()) { _ in }
+        #expect(frames.current == .data)
+    }
+
+    @Test func placesAreKeptWhileThereIsWorkAndAWhileLonger() {
+        var places = OriginPlaces(cooling: .seconds(1))
+        #expect(places.taken(now: Self.at(0)) == 0)
+        places.reset(now: Self.at(0))
+        places.resetAtWork()
+        #expect(places.taken(now: Self.at(0.9)) == 2)
+        #expect(places.taken(now: Self.at(1)) == 1)
+        places.workEnded(now: Self.at(5))
+        places.workEnded(now: Self.at(5))
+        #expect(places.taken(now: Self.at(5.9)) == 1)
+        #expect(places.taken(now: Self.at(6)) == 0)
+    }
+}
