@@ -57,7 +57,8 @@ public struct EdgeConfiguration: Sendable {
     /// The site that serves clients which send no server name.
     public var defaultSite: ServerName?
     public var limits: Limits
-    /// Networks of HTTP proxies in front of this edge, whose `Forwarded` and `X-Forwarded-*` are added to.
+    /// Networks of HTTP proxies in front of this edge, whose `Forwarded` and `X-Forwarded-*` are added to. They have no bounds
+    /// for one client, as if they stood in ``Limits/exempt``.
     public var trustedProxies: [IPNetwork] = []
     /// Where responses are stored.
     public var cache: EdgeCacheConfiguration

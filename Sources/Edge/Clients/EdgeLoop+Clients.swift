@@ -103,7 +103,8 @@ extension EdgeConfiguration {
             guard let share = site.connections ?? (self.sites.count > 1 ? .percent(75) : nil) else { continue }
             bounds.perSite[site.name] = share.count(of: total)
         }
-        bounds.exempt = self.limits.exempt
+        // Behind a proxy there are many clients.
+        bounds.exempt = self.limits.exempt + self.trustedProxies
         bounds.ipv6PrefixLength = self.limits.ipv6PrefixLength
         return bounds
     }

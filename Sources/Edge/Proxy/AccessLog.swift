@@ -10,11 +10,13 @@ final class AccessLog {
     private let level: Logger.Level?
     /// The connection's number in the log; 0 where nobody counts.
     private let connection: UInt64
+    private let client: SocketAddress?
 
     init(_ connection: ProxyContext) {
         self.site = connection.site
         self.logger = connection.logger
         self.connection = connection.connection ?? 0
+        self.client = connection.clientAddress
         let level = connection.site.accessLogLevel
         self.level = level.flatMap { connection.logger.logLevel <= $0 ? $0 : nil }
     }
@@ -65,7 +67,8 @@ final class AccessLog {
         // Queries may hold secrets.
         let path = target.prefix { $0 != "?" }.prefix(256)
         var metadata: Logger.Metadata = [
-            "site": "\(self.site.name)", "protocol": "\(version.text)", "method": "\(method)", "path": "\(path)",
+            "site": "\(self.site.name)", "client": "\(PeerText(self.client))", "protocol": "\(version.text)",
+            "method": "\(method)", "path": "\(path)",
             "status": "\(status)",
             "bytes": "\(bytes)", "ms": "\(duration.nanoseconds / 1_000_000)",
             "connection": "\(self.connection)", "number": "\(number)", "outcome": "\(outcome)",

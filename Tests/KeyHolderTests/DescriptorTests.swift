@@ -1,0 +1,37 @@
+import Fleet
+import Logging
+import PeerLink
+import Testing
+
+@testable import KeyHolder
+
+@Suite struct DescriptorTests {
+    private static func configuration() throws -> KeyHolderConfiguration {
+        let authority = try FleetAuthority(name: "Test fleet")
+        var configuration = KeyHolderConfiguration(
+            listen: [PeerAddress(host: "127.0.0.1", port: 0)],
+            credentials: try TestHolder.credentials(authority, .keyholder, "home"), sites: [], grants: [],
+            audit: .standardOutput)
+        configuration.native = NativeConfiguration(listen: [PeerAddress(host: "127.0.0.1", port: 0)])
+        return configuration
+    }
+
+    private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+    @Test func enoughDescriptorsChangeNothing() throws {
+        var configuration = try Self.configuration()
+        configuration.fit(descriptors: 1_000_000, logger: self.logger)
+        #expect(configuration.limits == KeyHolderLimits())
+        #expect(configuration.native?.limits.connections == NativeLimits().connections)
+    }
+
+    @Test(arguments: [64, 1024, 4096, 20_000])
+    func boundsFitTheDescriptors(descriptors: Int) throws {
+        var configuration = try Self.configuration()
+        configuration.fit(descriptors: descriptors, logger: self.logger)
+        let native = try #require(configuration.native?.limits.connections)
+        let limits = configuration.limits
+        #expect(limits.connections + 2 * native + limits.handshakes <= descriptors)
+        #expect(limits.connections >= 1 && native >= 1 && limits.handshakes >= 1)
+    }
+}
