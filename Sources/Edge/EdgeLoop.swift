@@ -183,7 +183,9 @@ final class EdgeLoop {
         }
         switch site.mode {
         case .relay(let relay): self.resources.relay.relay(handOver, configuration: relay)
-        case .keyless: self.serveKeyless(handOver)
+        // What a TLS 1.2 server signs is signed only where it is made: at the key holder.
+        case .keyless where handOver.hello.offersTLS13: self.serveKeyless(handOver)
+        case .keyless: self.serveHandoff(handOver)
         case .handoff: self.serveHandoff(handOver)
         }
     }

@@ -23,6 +23,9 @@ public struct ClientHello: Equatable, Sendable {
     public var offersEarlyData = false
     public var offersPreSharedKey = false
 
+    /// Whether the client can do TLS 1.3.
+    public var offersTLS13: Bool { supportedVersions.contains(TLSVersion.tls13) }
+
     /// Whether the client can do TLS 1.2 or 1.3. If it can't, `protocol_version` is the answer.
     public var offersTLS12OrLater: Bool {
         supportedVersions.contains(TLSVersion.tls12) || supportedVersions.contains(TLSVersion.tls13)

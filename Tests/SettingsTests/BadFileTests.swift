@@ -313,6 +313,18 @@ struct BadFileTests {
             "c.yaml:14:5: error: a relay site's protocols are between the client and the origin. "
                 + "Remove \"http2\", or use mode: handoff or mode: keyless."),
         BadFile(
+            "TLS in relay",
+            "  - domains: [b.test]\n    mode: relay\n    tls: {minimum-version: 1.3}\n    origin: {address: \"b.test:443\"}\n",
+            "c.yaml:14:5: error: a relay site's TLS is between the client and the origin. "
+                + "Remove \"tls\", or use mode: handoff or mode: keyless."),
+        BadFile(
+            "TLS of the site",
+            "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n    origin: {url: \"http://b.test\"}\n"
+                + "    tls: {minimum-version: tls13, rsa-key-exchange: true}\n",
+            "c.yaml:16:28: error: \"tls13\" is not known here. Known words: 1.2, 1.3.",
+            "c.yaml:16:35: error: \"rsa-key-exchange\" belongs to the sites of a key holder's file. "
+                + "The key holder decides how it shakes hands."),
+        BadFile(
             "TLS options for http",
             "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n    origin:\n      url: http://b.test\n"
                 + "      name: b.test\n      roots: r.pem\n",
@@ -371,12 +383,38 @@ struct BadFileTests {
             "c.yaml:8:57: error: \"rsa-sgin\" is not an operation. Did you mean \"rsa-sign\"?",
             "c.yaml:8:74: error: 0 is out of range. The range is 1 to 10000000."),
         BadFile(
+            "an operation that is gone", "  - {edge: rome, sites: [a.test], operations: [certificate, sign-tls12]}\n",
+            "c.yaml:8:58: error: \"sign-tls12\" is gone: an edge could have a document of its choice signed with it. "
+                + "Write keyless, which serves TLS 1.2 clients through the handshake functions, or handshake-tls12, "
+                + "its part for them."),
+        BadFile(
             "an edge's key", "keyholders: {}\n",
             "c.yaml:8:1: error: \"keyholders\" belongs to an edge's file. Edges connect to this key holder."),
         BadFile(
             "admin takes the port", "admin: 127.0.0.1:4433\n",
             "c.yaml:8:8: error: 127.0.0.1:4433 is also where edges connect. Use another port."),
     ]
+
+    static let keyHolderSites: [BadFile] = [
+        BadFile(
+            "TLS 1.2 alone", "{minimum-version: 1.3, rsa-key-exchange: true}",
+            "c.yaml:5:62: error: \"rsa-key-exchange\" is for TLS 1.2 clients, and the site takes none. "
+                + "Remove it, or write minimum-version: 1.2."),
+        BadFile(
+            "a version", "{minimum-version: 1.1}",
+            "c.yaml:5:56: error: \"1.1\" is not known here. Did you mean \"1.2\"?"),
+        BadFile(
+            "an edge's key", "{ticket-lifetime: 24h}",
+            "c.yaml:5:39: error: \"ticket-lifetime\" belongs to the sites of an edge's file. "
+                + "Tickets that the key holder makes are its TLS library's."),
+    ]
+
+    @Test("TLS at a key holder", arguments: Self.keyHolderSites)
+    func keyHolderSite(_ file: BadFile) {
+        let text = keyHolder.replacing(
+            "{certificate: s.pem, key: s.key}", with: "{certificate: s.pem, key: s.key, tls: \(file.text)}")
+        #expect(complaints(text) == file.complaints)
+    }
 
     @Test("Below a good key holder", arguments: Self.keyHolderTail)
     func belowKeyHolder(_ file: BadFile) {

@@ -3,7 +3,7 @@ import NIOCore
 import TLSWire
 
 extension EdgeLoop {
-    /// Serves a client of a handoff site.
+    /// Serves a client of a handoff site, or one of a keyless site that offers no TLS 1.3.
     func serveHandoff(_ handOver: HelloHandOver) {
         guard let site = self.terminatedSites[handOver.site.name],
             let name = handOver.serverName ?? self.configuration.defaultSite
@@ -13,11 +13,12 @@ extension EdgeLoop {
 
     private func handOff(_ handOver: HelloHandOver, name: ServerName, site: TerminatedSite) {
         let channel = handOver.channel
+        let isKeyless = if case .keyless = handOver.site.mode { true } else { false }
         let handshake = HandoffHandshakeHandler(
             .init(
                 serverName: name, clientIP: handOver.client.address?.bytes,
                 pool: site.pool, applicationProtocols: site.configuration.applicationProtocols,
-                limits: self.helloLimits,
+                needsForwardSecrecy: isKeyless, limits: self.helloLimits,
                 onSessionFault: { site.report.sessionFault($0, of: handOver) }),
             hello: handOver.hello)
         let supervisor = HandshakeSupervisor(

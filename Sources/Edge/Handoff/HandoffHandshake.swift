@@ -58,6 +58,7 @@ struct HandoffHandshake: ~Copyable {
 
     private let protocols: [String]
     private let earlyDataOffered: Bool
+    private let needsForwardSecrecy: Bool
     private var state = State.starting
     /// What the client sent and nobody has taken yet.
     private var input = ByteBuffer()
@@ -78,9 +79,11 @@ struct HandoffHandshake: ~Copyable {
     /// - Parameters:
     ///   - protocols: what the edge can serve (ALPN), preferred first.
     ///   - earlyDataOffered: whether the ClientHello offered early data.
-    init(protocols: [String], earlyDataOffered: Bool) {
+    ///   - needsForwardSecrecy: whether a key exchange by RSA is refused.
+    init(protocols: [String], earlyDataOffered: Bool, needsForwardSecrecy: Bool = false) {
         self.protocols = protocols
         self.earlyDataOffered = earlyDataOffered
+        self.needsForwardSecrecy = needsForwardSecrecy
     }
 
     /// Whether it still waits for something.
@@ -183,6 +186,7 @@ struct HandoffHandshake: ~Copyable {
             guard let flight = ServerFlight(write, earlyDataOffered: self.earlyDataOffered && !self.retried) else {
                 return self.fail(.badAnswer("neither a HelloRetryRequest nor TLS 1.2"))
             }
+            if self.needsForwardSecrecy, !flight.hasForwardSecrecy { return self.fail(.noForwardSecrecy) }
             if case .secondHello = flight.answer {
                 guard !self.retried else { return self.fail(.badAnswer("a second HelloRetryRequest")) }
                 self.retried = true

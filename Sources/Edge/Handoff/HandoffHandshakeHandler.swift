@@ -21,6 +21,8 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
         var pool: KeyHolderPool
         /// What clients of the site are offered (ALPN), preferred first.
         var applicationProtocols: [String]
+        /// Whether a key exchange by RSA is refused, whatever the key holder offers.
+        var needsForwardSecrecy: Bool
         /// How long, and for how many bytes, a refused client is heard out.
         var limits: HelloLimits
         /// Told what goes wrong after the handshake.
@@ -35,7 +37,8 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
     init(_ parties: Parties, hello: ClientHello) {
         self.parties = parties
         self.handshake = HandoffHandshake(
-            protocols: parties.applicationProtocols, earlyDataOffered: hello.offersEarlyData)
+            protocols: parties.applicationProtocols, earlyDataOffered: hello.offersEarlyData,
+            needsForwardSecrecy: parties.needsForwardSecrecy)
     }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }

@@ -10,13 +10,6 @@ struct SiteCertificate: Sendable {
     let chain: CertificateChain
     let context: NIOSSLContext
 
-    /// The TLS 1.2 suites offered: ECDHE with an AEAD. TLS 1.3's are the library's own.
-    private static let tls12Suites: [NIOTLSCipher] = [
-        .TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, .TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-        .TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, .TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-        .TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, .TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-    ]
-
     /// - Parameter applicationProtocols: what clients are offered (ALPN), preferred first.
     /// - Throws: if the chain is no chain, or the key holder does not let this edge use it in keyless mode.
     init(_ answer: CertificateAnswer, applicationProtocols: [String]) throws {
@@ -31,8 +24,8 @@ struct SiteCertificate: Sendable {
         let key = NIOSSLPrivateKey(customPrivateKey: RemotePrivateKey(ski: chain.ski, schemes: schemes))
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: certificates.map { .certificate($0) }, privateKey: .privateKey(key))
-        configuration.minimumTLSVersion = .tlsv12
-        configuration.cipherSuiteValues = Self.tls12Suites
+        // Clients without TLS 1.3 are shaken hands with by the key holder.
+        configuration.minimumTLSVersion = .tlsv13
         configuration.applicationProtocols = applicationProtocols
         // Groups stay the library's default, which begins with X25519MLKEM768.
         self.context = try NIOSSLContext(configuration: configuration)

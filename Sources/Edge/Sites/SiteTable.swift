@@ -35,7 +35,7 @@ public enum RouteRejection: String, Sendable, CaseIterable {
     case noServerName = "no server name"
     /// No site has this name.
     case unknownServerName = "unknown server name"
-    /// The site's TLS ends here, and the client offers neither TLS 1.2 nor TLS 1.3.
+    /// The site's TLS ends here, and the client offers no version that the site takes: TLS 1.2 or 1.3, or 1.3 alone.
     case versionTooOld = "version too old"
 }
 
@@ -81,14 +81,16 @@ public struct SiteTable: Sendable {
     /// RFC 8446 §9.2 has a server that needs a name answer its absence with `missing_extension`; before TLS 1.3 there was
     /// no such alert, so older clients get `unrecognized_name` (RFC 6066 §3).
     public func route(serverName: ServerName?, supportedVersions: [UInt16]) -> Route {
-        let offersTLS13 = supportedVersions.contains(0x0304)
+        let offersTLS13 = supportedVersions.contains(TLSVersion.tls13)
         guard let site = self.site(for: serverName) else {
             guard serverName == nil else { return .reject(alert: .unrecognizedName, reason: .unknownServerName) }
             return .reject(alert: offersTLS13 ? .missingExtension : .unrecognizedName, reason: .noServerName)
         }
         // A relayed client's versions are the origin's business.
-        if site.mode.terminatesTLS && !offersTLS13 && !supportedVersions.contains(0x0303) {
-            return .reject(alert: .protocolVersion, reason: .versionTooOld)
+        if let termination = site.mode.termination, !offersTLS13 {
+            guard termination.minimumTLSVersion <= TLSVersion.tls12, supportedVersions.contains(TLSVersion.tls12) else {
+                return .reject(alert: .protocolVersion, reason: .versionTooOld)
+            }
         }
         return .site(site)
     }

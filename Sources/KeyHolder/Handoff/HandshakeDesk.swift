@@ -14,10 +14,11 @@ protocol HandshakeDeskHost: AnyObject {
     func conclude(_ line: AuditDraft, _ outcome: AuditOutcome)
     /// As ``HandoffHandshake/SlowKey``.
     func performSlowly(
-        _ operation: KeyOperation, for site: Site, _ done: @escaping (Result<[UInt8], KeyOperationError>?) -> Void
+        _ operation: KeyOperation, for site: Site, needs needed: KeyProtocol.Operation,
+        _ done: @escaping (Result<[UInt8], KeyOperationError>?) -> Void
     ) -> Bool
-    /// Whether the edge may still have handshakes made for the site.
-    func stillGrantsHandoff(_ site: Site) -> Bool
+    /// Whether the edge may still do this for the site.
+    func stillGrants(_ needed: KeyProtocol.Operation, for site: Site) -> Bool
 }
 
 /// The TLS handshakes with clients that are under way on one edge's connection.
@@ -38,6 +39,9 @@ final class HandshakeDesk {
     private struct Entry {
         let handshake: HandoffHandshake
         let site: Site
+        /// Under which operation it was begun: ``KeyProtocol/Operation/handoff`` or
+        /// ``KeyProtocol/Operation/handshakeTLS12``. The edge must hold it to the end.
+        let needed: KeyProtocol.Operation
         /// Until it is written.
         var line: AuditDraft?
         /// The request that is to be answered when the turn ends.
@@ -75,7 +79,10 @@ final class HandshakeDesk {
     // MARK: Requests
 
     /// - Parameter line: Reserved.
-    func begin(_ request: HandshakeBegin, _ hello: ClientHello, _ site: Site, _ id: UInt32, _ line: AuditDraft) {
+    func begin(
+        _ request: HandshakeBegin, _ hello: ClientHello, _ site: Site, _ needed: KeyProtocol.Operation, _ id: UInt32,
+        _ line: AuditDraft
+    ) {
         guard let random = ClientRandom(hello.random) else {
             return self.refuse(id, .internalError, line, .handshakeFailed)
         }
@@ -84,7 +91,7 @@ final class HandshakeDesk {
         }
         let handshake: HandoffHandshake
         do {
-            handshake = try self.makeHandshake(random, request.applicationProtocols, site)
+            handshake = try self.makeHandshake(random, request.applicationProtocols, site, needed)
         } catch {
             self.core.metrics.clientHandshakes(self.core.clientHandshakes.end(self.edge))
             var line: AuditDraft = line
@@ -95,7 +102,8 @@ final class HandshakeDesk {
         self.lastID += 1
         let own: UInt64 = self.lastID
         self.entries[own] = Entry(
-            handshake: handshake, site: site, line: line, pending: id, bytes: request.clientBytes.readableBytes)
+            handshake: handshake, site: site, needed: needed, line: line, pending: id,
+            bytes: request.clientBytes.readableBytes)
         self.turnsUnderWay += 1
         self.watch(own)
         handshake.begin(request.clientBytes) { turn in self.turned(own, turn) }
@@ -113,15 +121,16 @@ final class HandshakeDesk {
     }
 
     private func makeHandshake(
-        _ random: ClientRandom, _ protocols: [String], _ site: Site
+        _ random: ClientRandom, _ protocols: [String], _ site: Site, _ needed: KeyProtocol.Operation
     ) throws -> HandoffHandshake {
-        let context: HandoffContext = try site.handoff.context(for: protocols)
+        let context: HandoffContext = try site.handoff.context(
+            for: protocols, allowsRSAKeyExchange: needed == .handoff)
         guard let reservation = context.log.open(random) else { throw HandshakeDeskError.randomInUse }
         do {
             return try HandoffHandshake(
                 random, reservation, context: context, key: site.handoff.key, parent: self.channel
             ) { [weak host = self.host] operation, done in
-                host?.performSlowly(operation, for: site, done) ?? false
+                host?.performSlowly(operation, for: site, needs: needed, done) ?? false
             }
         } catch {
             context.log.close(reservation)
@@ -136,7 +145,7 @@ final class HandshakeDesk {
         guard entry.pending == nil else { return Self.turning }
         entry.turns += 1
         entry.bytes += request.clientBytes.readableBytes
-        guard self.host?.stillGrantsHandoff(entry.site) ?? false else {
+        guard self.stillGrants(entry) else {
             self.host?.refuse(id, .keyNotFound, isViolation: false)
             self.end(own, .denied)
             return nil
@@ -211,7 +220,7 @@ final class HandshakeDesk {
             self.end(own, .formatError, "more bytes than a handshake needs")
             return nil
         }
-        guard self.host?.stillGrantsHandoff(entry.site) ?? false else {
+        guard self.stillGrants(entry) else {
             self.host?.refuse(id, .keyNotFound, isViolation: false)
             self.end(own, .denied)
             return nil
@@ -225,6 +234,10 @@ final class HandshakeDesk {
             self.remove(own, .failed)
         }
         return nil
+    }
+
+    private func stillGrants(_ entry: Entry) -> Bool {
+        self.host?.stillGrants(entry.needed, for: entry.site) ?? false
     }
 
     // MARK: Turns
@@ -254,8 +267,13 @@ final class HandshakeDesk {
         guard let entry = self.entries[own], var line = entry.line else { return }
         line.tls = HandshakeFacts(export)
         self.entries[own]?.line = line
+        // The library read the hello as the judge did; this is for the day on which it does not.
+        guard entry.needed == .handoff || export.session.suite.version == .tls12 else {
+            self.host?.refuse(id, .internalError, isViolation: false)
+            return self.end(own, .handshakeFailed, "a version that the grant does not allow")
+        }
         // The grant may have gone while the key was at work.
-        guard self.host?.stillGrantsHandoff(entry.site) ?? false else {
+        guard self.stillGrants(entry) else {
             self.host?.refuse(id, .keyNotFound, isViolation: false)
             return self.end(own, .denied)
         }

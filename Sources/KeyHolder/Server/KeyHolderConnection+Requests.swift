@@ -69,8 +69,8 @@ extension KeyHolderConnection {
             self.refuse(packet.id, code == .keyNotFound && !isKnown ? .noGrant : code, outcome, line)
         case .perform(let operation, let grant, let needs):
             self.perform(operation, grant, needs, packet.id, line)
-        case .begin(let request, let hello, let grant):
-            self.desk?.begin(request, hello, grant.site, packet.id, line)
+        case .begin(let request, let hello, let grant, let needed):
+            self.desk?.begin(request, hello, grant.site, needed, packet.id, line)
         case .proceed(let request):
             self.refuseIfNeeded(self.desk?.proceed(request, packet.id), packet.id, line)
         case .finish(let request):
@@ -244,14 +244,15 @@ extension KeyHolderConnection: HandshakeDeskHost {
     }
 
     func performSlowly(
-        _ operation: KeyOperation, for site: Site, _ done: @escaping (Result<[UInt8], KeyOperationError>?) -> Void
+        _ operation: KeyOperation, for site: Site, needs needed: KeyProtocol.Operation,
+        _ done: @escaping (Result<[UInt8], KeyOperationError>?) -> Void
     ) -> Bool {
         guard let edge = self.edge else { return false }
-        return self.performSlowly(operation, site.handoff.key, site, [.handoff], of: edge, done)
+        return self.performSlowly(operation, site.handoff.key, site, [needed], of: edge, done)
     }
 
-    func stillGrantsHandoff(_ site: Site) -> Bool {
+    func stillGrants(_ needed: KeyProtocol.Operation, for site: Site) -> Bool {
         guard let edge = self.edge else { return false }
-        return self.core.policy.stillGrants(site, to: edge, [.handoff])
+        return self.core.policy.stillGrants(site, to: edge, [needed])
     }
 }

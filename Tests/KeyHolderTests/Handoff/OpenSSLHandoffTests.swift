@@ -1,5 +1,6 @@
 import Foundation
 import KeyProtocol
+import TLSWire
 import Testing
 
 @testable import KeyHolder
@@ -98,7 +99,7 @@ struct OpenSSLHandoffTests {
         var configuration = holder.configuration
         configuration.sites = configuration.sites.enumerated().map { index, site in
             var site = site
-            site.allowsRSAKeyExchange = index == 1
+            site.handshakes.allowsRSAKeyExchange = index == 1
             return site
         }
         try holder.server.reload(configuration)
@@ -107,9 +108,38 @@ struct OpenSSLHandoffTests {
             #expect(output.contains(Self.served), "\(output)")
             #expect(output.contains("Cipher is \(cipher)"))
         }
+        // Whatever the site asks for, it is for handoff: the grant of a keyless site has no such handshakes.
+        configuration.grants = [
+            try PolicyFixtures.grant("paris", "rsa.test", operations: KeyProtocol.Operation.keyless)
+        ]
+        try holder.server.reload(configuration)
+        let keyless: String = try await Self.client("-tls1_2 -cipher AES128-GCM-SHA256", name: "rsa.test", holder)
+        #expect(!keyless.contains(Self.served) && keyless.contains("alert handshake failure"), "\(keyless)")
+        let ecdhe: String = try await Self.client("-tls1_2", name: "rsa.test", holder)
+        #expect(ecdhe.contains(Self.served) && ecdhe.contains("Cipher is ECDHE-RSA"), "\(ecdhe)")
         let lines = try await holder.stop()
-        #expect(lines.map { $0["outcome"] } == ["handshake-failed", "ok", "ok"])
-        #expect(lines.last?["cipher_suite"] == "TLS_RSA_WITH_AES_256_GCM_SHA384")
+        #expect(lines.map { $0["outcome"] } == ["handshake-failed", "ok", "ok", "handshake-failed", "ok"])
+        #expect(lines[2]["cipher_suite"] == "TLS_RSA_WITH_AES_256_GCM_SHA384")
+    }
+
+    @Test("A site may refuse TLS 1.2, whoever asks")
+    func minimumVersion() async throws {
+        let holder = try await TestHolder()
+        var configuration = holder.configuration
+        configuration.sites[0].handshakes.minimumVersion = TLSVersion.tls13
+        configuration.grants = [
+            try PolicyFixtures.grant("paris", "p256.test", operations: KeyProtocol.Operation.keyless),
+            try PolicyFixtures.grant("rome", "p256.test", operations: KeyProtocol.Operation.handingOff),
+        ]
+        try holder.server.reload(configuration)
+        for edge in ["paris", "rome"] {
+            let refused: String = try await Self.client("-tls1_2", holder, edge: edge)
+            #expect(!refused.contains(Self.served) && refused.contains("alert protocol version"), "\(refused)")
+        }
+        let served: String = try await Self.client("-tls1_3", holder, edge: "rome")
+        #expect(served.contains(Self.served))
+        let lines = try await holder.stop()
+        #expect(lines.map { $0["outcome"] } == ["handshake-failed", "handshake-failed", "ok"])
     }
 
     @Test(
