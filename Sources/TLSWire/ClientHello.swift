@@ -31,6 +31,13 @@ public struct ClientHello: Equatable, Sendable {
         supportedVersions.contains(TLSVersion.tls12) || supportedVersions.contains(TLSVersion.tls13)
     }
 
+    /// Whether a server that speaks these protocols can serve the client: it names one of them, or none at all (ALPN). If not,
+    /// `no_application_protocol` is the answer (RFC 7301 §3.2).
+    public func accepts(anyOf protocols: [String]) -> Bool {
+        applicationProtocols.isEmpty
+            || protocols.contains { name in applicationProtocols.contains { name.utf8.elementsEqual($0) } }
+    }
+
     /// Parses a whole handshake message, its 4-byte header included, with nothing after it.
     public init(parsing message: ByteBuffer) throws(ClientHelloError) {
         var reader = WireReader(message)

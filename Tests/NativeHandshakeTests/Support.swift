@@ -3,6 +3,7 @@ import CryptoExtras
 import Foundation
 import NIOCore
 import TLSWire
+import Testing
 
 @testable import NativeHandshake
 

@@ -58,6 +58,7 @@ struct HandoffHandshake: ~Copyable {
 
     private let protocols: [String]
     private let earlyDataOffered: Bool
+    private let offersProtocols: Bool
     private let needsForwardSecrecy: Bool
     private var state = State.starting
     /// What the client sent and nobody has taken yet.
@@ -79,10 +80,14 @@ struct HandoffHandshake: ~Copyable {
     /// - Parameters:
     ///   - protocols: what the edge can serve (ALPN), preferred first.
     ///   - earlyDataOffered: whether the ClientHello offered early data.
+    ///   - offersProtocols: whether the ClientHello has the extension for ALPN; then a session without a protocol is none.
     ///   - needsForwardSecrecy: whether a key exchange by RSA is refused.
-    init(protocols: [String], earlyDataOffered: Bool, needsForwardSecrecy: Bool = false) {
+    init(
+        protocols: [String], earlyDataOffered: Bool, offersProtocols: Bool = false, needsForwardSecrecy: Bool = false
+    ) {
         self.protocols = protocols
         self.earlyDataOffered = earlyDataOffered
+        self.offersProtocols = offersProtocols
         self.needsForwardSecrecy = needsForwardSecrecy
     }
 
@@ -216,6 +221,8 @@ struct HandoffHandshake: ~Copyable {
             guard self.protocols.contains(where: { $0.utf8.elementsEqual(name) }) else {
                 return .badAnswer("an application protocol that was not offered")
             }
+        } else if self.offersProtocols {
+            return .badAnswer("no application protocol, for a client that offers some")
         }
         return nil
     }

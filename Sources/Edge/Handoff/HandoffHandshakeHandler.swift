@@ -38,7 +38,7 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
         self.parties = parties
         self.handshake = HandoffHandshake(
             protocols: parties.applicationProtocols, earlyDataOffered: hello.offersEarlyData,
-            needsForwardSecrecy: parties.needsForwardSecrecy)
+            offersProtocols: !hello.applicationProtocols.isEmpty, needsForwardSecrecy: parties.needsForwardSecrecy)
     }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }

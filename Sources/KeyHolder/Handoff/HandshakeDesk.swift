@@ -86,6 +86,10 @@ final class HandshakeDesk {
         guard let random = ClientRandom(hello.random) else {
             return self.refuse(id, .internalError, line, .handshakeFailed)
         }
+        // Before the key is used: a client of another protocol must not get a session (RFC 7301 section 3.2).
+        guard hello.accepts(anyOf: request.applicationProtocols) else {
+            return self.reject(id, line, .noApplicationProtocol, "the client offers no application protocol of ours")
+        }
         guard self.turnsUnderWay < self.core.limits.inFlight, let count = self.makeRoom() else {
             return self.refuse(id, .overloaded, line, .overloaded)
         }
@@ -107,6 +111,15 @@ final class HandshakeDesk {
         self.turnsUnderWay += 1
         self.watch(own)
         handshake.begin(request.clientBytes) { turn in self.turned(own, turn) }
+    }
+
+    /// Answers a begin with an alert for the client. The handshake gets a number, and is forgotten.
+    private func reject(_ id: UInt32, _ line: AuditDraft, _ alert: Alert.Description, _ reason: String) {
+        var line: AuditDraft = line
+        line.detail = reason
+        self.lastID += 1
+        self.host?.conclude(line, .handshakeFailed)
+        self.answer(self.lastID, id, .failed(reason: reason), Alert(alert).record())
     }
 
     /// Counts a handshake more. If there are too many, the oldest one here that waits for its client gives way: most clients

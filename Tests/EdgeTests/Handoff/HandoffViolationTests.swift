@@ -71,6 +71,25 @@ import Testing
         }
     }
 
+    /// What the client speaks is not HTTP then.
+    @Test func aSessionWithoutAProtocolForAClientThatOffersSome() throws {
+        let session = try MadeUpSession(applicationProtocol: nil)
+        for offers in [true, false] {
+            var machine = HandoffHandshake(protocols: ["http/1.1"], earlyDataOffered: false, offersProtocols: offers)
+            _ = machine.start(Self.hello)
+            let step = machine.answered(session.progress())
+            if offers {
+                guard case .badAnswer = Self.failure(step) else {
+                    Issue.record("unexpected \(step)")
+                    continue
+                }
+                #expect(step.write == Alert(.internalError).record())
+            } else {
+                #expect(step.next == .read)
+            }
+        }
+    }
+
     @Test func helloInManyRecordsGoesAsItIs() {
         let records = ByteBuffer(bytes: TestHello(padding: 30_000).records(of: 100))
         var machine = HandoffHandshake(protocols: ["http/1.1"], earlyDataOffered: false)

@@ -122,6 +122,26 @@ struct OpenSSLHandoffTests {
         #expect(lines[2]["cipher_suite"] == "TLS_RSA_WITH_AES_256_GCM_SHA384")
     }
 
+    /// As for an edge that passes every hello on.
+    @Test("A client that names other protocols only gets an alert, and no use of the key", arguments: [2, 3])
+    func applicationProtocols(version: Int) async throws {
+        let store = RecordingKeyStore()
+        let holder = try await TestHolder(keyStore: store)
+        for offered in ["imap", "acme-tls/1", "http/1.0,h2c"] {
+            let output: String = try await Self.client("-tls1_\(version) -alpn \(offered)", holder)
+            #expect(!output.contains(Self.served) && output.contains("alert number 120"), "\(output)")
+        }
+        #expect(store.operations.withLock { $0.isEmpty })
+        for arguments in ["-alpn imap,http/1.1", ""] {
+            let output: String = try await Self.client("-tls1_\(version) \(arguments)", holder)
+            #expect(output.contains(Self.served), "\(output)")
+        }
+        let lines = try await holder.stop()
+        #expect(
+            lines.map { $0["outcome"] } == ["handshake-failed", "handshake-failed", "handshake-failed", "ok", "ok"])
+        #expect(lines[0]["detail"] == "the client offers no application protocol of ours")
+    }
+
     @Test("A site may refuse TLS 1.2, whoever asks")
     func minimumVersion() async throws {
         let holder = try await TestHolder()
