@@ -89,7 +89,7 @@ final class EdgeLoop {
             for pattern in site.site.domains {
                 let keeper = CertificateKeeper(
                     pattern: pattern, mode: site.site.mode.word,
-                    applicationProtocols: site.configuration.applicationProtocols, pool: site.pool,
+                    configuration: site.configuration, pool: site.pool,
                     refreshInterval: self.configuration.certificateRefresh,
                     logger: self.logger, rated: { self.rated(site.site.name, pattern, $0) },
                     publish: { publish(pattern, $0) })

@@ -86,6 +86,8 @@ public struct EdgeSettings: Hashable, Sendable {
     public struct SiteTLS: Hashable, Sendable {
         /// What clients must offer. Default: 1.2.
         public var minimumVersion: MinimumTLSVersion = .tls12
+        /// The age that a session ticket of this edge may have (keyless); zero: none is good for anything. Default: 24 h.
+        public var ticketLifetime: Duration = .seconds(24 * 3600)
 
         public init() {}
     }

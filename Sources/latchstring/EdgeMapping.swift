@@ -46,6 +46,7 @@ extension EdgeConfiguration {
                 cache: site.cache.flatMap { SiteCacheConfiguration($0, edge: cache) })
             termination.http2 = site.http2
             termination.minimumTLSVersion = site.tls.minimumVersion.number
+            termination.ticketLifetime = TimeAmount(site.tls.ticketLifetime)
             return termination
         }
         let mode: SiteMode =

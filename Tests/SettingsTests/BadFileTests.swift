@@ -318,6 +318,17 @@ struct BadFileTests {
             "c.yaml:14:5: error: a relay site's TLS is between the client and the origin. "
                 + "Remove \"tls\", or use mode: handoff or mode: keyless."),
         BadFile(
+            "tickets in handoff",
+            "  - domains: [b.test]\n    mode: handoff\n    keyholder: home\n    origin: {url: \"http://b.test\"}\n"
+                + "    tls: {ticket-lifetime: 24h}\n",
+            "c.yaml:16:11: error: a handoff site's tickets are the key holder's. "
+                + "Remove \"ticket-lifetime\": each resumption asks the key holder."),
+        BadFile(
+            "a ticket's lifetime",
+            "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n    origin: {url: \"http://b.test\"}\n"
+                + "    tls: {ticket-lifetime: 49h}\n",
+            "c.yaml:16:28: error: 49h is out of range. The range is 0ms to 48h."),
+        BadFile(
             "TLS of the site",
             "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n    origin: {url: \"http://b.test\"}\n"
                 + "    tls: {minimum-version: tls13, rsa-key-exchange: true}\n",
@@ -384,7 +395,7 @@ struct BadFileTests {
             "c.yaml:8:74: error: 0 is out of range. The range is 1 to 10000000."),
         BadFile(
             "an operation that is gone", "  - {edge: rome, sites: [a.test], operations: [certificate, sign-tls12]}\n",
-            "c.yaml:8:58: error: \"sign-tls12\" is gone: an edge could have a document of its choice signed with it. "
+            "c.yaml:8:61: error: \"sign-tls12\" is gone: an edge could have a document of its choice signed with it. "
                 + "Write keyless, which serves TLS 1.2 clients through the handshake functions, or handshake-tls12, "
                 + "its part for them."),
         BadFile(
@@ -398,14 +409,14 @@ struct BadFileTests {
     static let keyHolderSites: [BadFile] = [
         BadFile(
             "TLS 1.2 alone", "{minimum-version: 1.3, rsa-key-exchange: true}",
-            "c.yaml:5:62: error: \"rsa-key-exchange\" is for TLS 1.2 clients, and the site takes none. "
+            "c.yaml:5:66: error: \"rsa-key-exchange\" is for TLS 1.2 clients, and the site takes none. "
                 + "Remove it, or write minimum-version: 1.2."),
         BadFile(
             "a version", "{minimum-version: 1.1}",
-            "c.yaml:5:56: error: \"1.1\" is not known here. Did you mean \"1.2\"?"),
+            "c.yaml:5:61: error: \"1.1\" is not known here. Did you mean \"1.2\"?"),
         BadFile(
             "an edge's key", "{ticket-lifetime: 24h}",
-            "c.yaml:5:39: error: \"ticket-lifetime\" belongs to the sites of an edge's file. "
+            "c.yaml:5:44: error: \"ticket-lifetime\" belongs to the sites of an edge's file. "
                 + "Tickets that the key holder makes are its TLS library's."),
     ]
 

@@ -8,7 +8,7 @@ import TLSWire
 /// Fetches the certificate of one domain from the key holder, keeps it fresh, and hands it to every event loop.
 ///
 /// Runs on one event loop only; the others get the result. A certificate that has not changed keeps its TLS context, and
-/// so the session tickets made with it. In `handoff` mode the edge shows no certificate; what is fetched only tells
+/// so the session tickets made with it, for the tickets' lifetime; then the same certificate gets a new one. In `handoff` mode the edge shows no certificate; what is fetched only tells
 /// whether the site can be served, and until when.
 final class CertificateKeeper {
     /// What the loops are told.
@@ -22,7 +22,7 @@ final class CertificateKeeper {
 
     private let pattern: ServerNamePattern
     private let mode: TrustMode
-    private let applicationProtocols: [String]
+    private let configuration: TerminationConfiguration
     private let pool: KeyHolderPool
     private let refreshInterval: TimeAmount
     /// Told what the grant allows, per second.
@@ -33,6 +33,8 @@ final class CertificateKeeper {
     private var lastProblem: String?
     private var timer: Scheduled<Void>?
     private var plan = RefreshPlan()
+    private var ticketKeys: TicketKeys
+    private var ticketTimer: Scheduled<Void>?
     private var stopped = false
     private let expiry: Gauge
 
@@ -42,13 +44,14 @@ final class CertificateKeeper {
     private static let urgentInterval = TimeAmount.milliseconds(250)
 
     init(
-        pattern: ServerNamePattern, mode: TrustMode, applicationProtocols: [String], pool: KeyHolderPool,
+        pattern: ServerNamePattern, mode: TrustMode, configuration: TerminationConfiguration, pool: KeyHolderPool,
         refreshInterval: TimeAmount, logger: Logger, rated: @escaping (Int) -> Void,
         publish: @escaping (News) -> Void
     ) {
         self.pattern = pattern
         self.mode = mode
-        self.applicationProtocols = applicationProtocols
+        self.configuration = configuration
+        self.ticketKeys = TicketKeys(lifetime: configuration.ticketLifetime.nanoseconds)
         self.pool = pool
         self.refreshInterval = refreshInterval
         self.rated = rated
@@ -68,6 +71,7 @@ final class CertificateKeeper {
     func stop() {
         self.stopped = true
         self.timer?.cancel()
+        self.ticketTimer?.cancel()
     }
 
     /// Fetches the certificate again shortly: the key holder refused one that we showed.
@@ -124,15 +128,43 @@ final class CertificateKeeper {
             self.lastProblem = nil
             self.expiry.record(notAfter)
             self.publish(news)
+            self.watchTicketKeys(of: news)
         } catch {
             self.refuse("\(error)")
         }
         return self.refreshInterval
     }
 
+    /// Puts the same certificate with new ticket keys in the place of the present one when those have served their time. That
+    /// needs no key holder, so it holds while there is none to reach, too.
+    private func watchTicketKeys(of news: News) {
+        self.ticketTimer?.cancel()
+        guard case .certificate = news, self.resumes, !self.stopped else { return self.ticketKeys.dropped() }
+        self.ticketKeys.made(at: Self.time(after: .zero))
+        let due = NIODeadline.uptimeNanoseconds(UInt64(max(0, self.ticketKeys.due)))
+        self.ticketTimer = self.pool.eventLoop.assumeIsolated().scheduleTask(deadline: due) { self.replaceTicketKeys() }
+    }
+
+    private var resumes: Bool { self.configuration.ticketLifetime > .zero }
+
+    private func replaceTicketKeys() {
+        guard let answer = self.current, self.ticketKeys.areOver(at: Self.time(after: .zero)) else { return }
+        do {
+            let news = try self.news(answer)
+            self.publish(news)
+            self.watchTicketKeys(of: news)
+            self.logger.debug("ticket keys replaced")
+        } catch {
+            // The same was made of the same before.
+            self.refuse("\(error)")
+        }
+    }
+
     private func news(_ answer: CertificateAnswer) throws -> News {
         guard self.mode == .handoff else {
-            return .certificate(try SiteCertificate(answer, applicationProtocols: self.applicationProtocols))
+            return .certificate(
+                try SiteCertificate(
+                    answer, applicationProtocols: self.configuration.applicationProtocols, resumes: self.resumes))
         }
         guard answer.modes.contains(.handoff) else { throw SiteCertificateError.modeNotGranted(.handoff) }
         return .granted
@@ -151,6 +183,8 @@ final class CertificateKeeper {
 
     private func refuse(_ why: String) {
         self.current = nil
+        self.ticketTimer?.cancel()
+        self.ticketKeys.dropped()
         self.report("certificate refused", why)
         self.publish(.refused(why))
     }

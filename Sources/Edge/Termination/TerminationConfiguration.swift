@@ -1,3 +1,4 @@
+public import NIOCore
 import TLSWire
 
 /// How a site whose TLS ends at this edge is served: the same in `keyless` and `handoff` mode, so that a site changes
@@ -14,6 +15,10 @@ public struct TerminationConfiguration: Sendable {
 
     /// What clients must offer: ``TLSWire/TLSVersion/tls12``, the default, or ``TLSWire/TLSVersion/tls13``.
     public var minimumTLSVersion: UInt16 = TLSVersion.tls12
+
+    /// The age that a session ticket of this edge may have at most, and a chain of renewed ones; zero: clients of keyless sites
+    /// do not resume. At most two days, since the TLS library makes none that are good for longer. Default 24 hours.
+    public var ticketLifetime = TimeAmount.hours(24)
 
     /// What clients are offered (ALPN), preferred first.
     var applicationProtocols: [String] { EdgeProtocols.offered(http2: self.http2) }

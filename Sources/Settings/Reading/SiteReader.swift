@@ -109,10 +109,10 @@ struct SiteReader {
                 at: reader.position(of: "tls"), "a relay site's TLS is between the client and the origin",
                 remedy: "Remove \"tls\", or use mode: handoff or mode: keyless.")
         }
-        return reader.optional("tls") { self.tls($0) } ?? EdgeSettings.SiteTLS()
+        return reader.optional("tls") { self.tls($0, mode: mode) } ?? EdgeSettings.SiteTLS()
     }
 
-    private func tls(_ node: ConfigurationNode) -> EdgeSettings.SiteTLS? {
+    private func tls(_ node: ConfigurationNode, mode: ModeWord?) -> EdgeSettings.SiteTLS? {
         let misplaced: [String: MappingReader.Misplaced] = [
             "rsa-key-exchange": .init(
                 message: "\"rsa-key-exchange\" belongs to the sites of a key holder's file",
@@ -120,13 +120,24 @@ struct SiteReader {
         ]
         guard
             let reader = MappingReader(
-                node, noun: "tls", keys: ["minimum-version"], misplaced: misplaced, report: self.report)
+                node, noun: "tls", keys: ["minimum-version", "ticket-lifetime"], misplaced: misplaced,
+                report: self.report)
         else { return nil }
         var tls = EdgeSettings.SiteTLS()
         if let version = reader.optional(
             "minimum-version", { self.values.word($0, as: MinimumTLSVersion.self) })
         {
             tls.minimumVersion = version
+        }
+        if let lifetime = reader.optional(
+            "ticket-lifetime", { self.values.duration($0, in: SettingsRanges.ticketLifetime) })
+        {
+            tls.ticketLifetime = lifetime
+        }
+        if mode == .handoff, reader.has("ticket-lifetime") {
+            self.report.error(
+                at: reader.position(of: "ticket-lifetime"), "a handoff site's tickets are the key holder's",
+                remedy: "Remove \"ticket-lifetime\": each resumption asks the key holder.")
         }
         return tls
     }

@@ -33,6 +33,7 @@ final class HandoffBench: Sendable {
     let port: UInt16
     let log: LogRecorder
     let keyHolder: KeyHolderServer
+    let keyHolderConfiguration: KeyHolderConfiguration
     let rootsFile: String
     private let directory: URL
     private let edge: Task<Void, any Error>
@@ -81,6 +82,7 @@ final class HandoffBench: Sendable {
                 GrantConfiguration(edge: "paris", sites: patterns, operations: operations, rate: 1_000_000)
             ], audit: .file(self.directory.appending(path: "audit.jsonl").path))
         adjustKeyHolder(&home)
+        self.keyHolderConfiguration = home
         self.keyHolder = try KeyHolderServer(
             configuration: home, group: MultiThreadedEventLoopGroup.singleton, logger: logger)
         let address = try await self.keyHolder.start()[0]

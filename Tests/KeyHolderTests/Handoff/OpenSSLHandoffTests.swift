@@ -1,5 +1,6 @@
 import Foundation
 import KeyProtocol
+import Synchronization
 import TLSWire
 import Testing
 
