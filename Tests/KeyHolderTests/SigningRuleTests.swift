@@ -67,7 +67,9 @@ struct SigningRuleTests {
         let lines = try await holder.stop()
         #expect(lines.count == 3)
         #expect(lines.allSatisfy { $0["outcome"] == "bad-opcode" && $0["edge"] == "paris" })
-        #expect(lines.allSatisfy { $0["detail"]?.hasPrefix("function latchstring.sign-tls12/1: the edge is older") == true })
+        #expect(
+            lines.allSatisfy { $0["detail"]?.hasPrefix("function latchstring.sign-tls12/1: the edge is older") == true }
+        )
     }
 
     // MARK: All else
