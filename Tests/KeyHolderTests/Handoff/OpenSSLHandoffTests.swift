@@ -143,6 +143,19 @@ struct OpenSSLHandoffTests {
         #expect(lines[0]["detail"] == "the client offers no application protocol of ours")
     }
 
+    /// `docs/handoff.md` says so: such a session's master secret stays in the library's cache.
+    @Test("A TLS 1.2 client that takes no tickets resumes by its session id")
+    func sessionIDs() async throws {
+        let holder = try await TestHolder()
+        let session: String = AuditTests.temporaryFile()
+        defer { try? FileManager.default.removeItem(atPath: session) }
+        let first: String = try await Self.client("-tls1_2 -no_ticket -sess_out \(session)", holder)
+        #expect(first.contains("New, TLSv1.2") && first.contains(Self.served))
+        let second: String = try await Self.client("-tls1_2 -no_ticket -sess_in \(session)", holder, edge: "rome")
+        #expect(second.contains("Reused, TLSv1.2") && second.contains(Self.served), "\(second)")
+        #expect(try await holder.stop().map { $0["resumed"] } == ["0", "1"])
+    }
+
     @Test("A site may refuse TLS 1.2, whoever asks")
     func minimumVersion() async throws {
         let holder = try await TestHolder()
