@@ -103,8 +103,7 @@ final class EdgeLoop {
             let orders = sites.flatMap { site in
                 site.site.domains.map {
                     LeaseKeeper.Order(
-                        pattern: $0, mode: site.site.mode.word,
-                        applicationProtocols: site.configuration.applicationProtocols)
+                        pattern: $0, mode: site.site.mode.word, configuration: site.configuration)
                 }
             }
             let keeper = LeaseKeeper(
@@ -200,8 +199,9 @@ final class EdgeLoop {
         }
         switch site.mode {
         case .relay(let relay): self.resources.relay.relay(handOver, configuration: relay)
-        case .keyless: self.serveLeased(handOver) { self.serveKeyless($0) }
-        case .handoff: self.serveLeased(handOver) { self.serveHandoff($0) }
+        // What a TLS 1.2 server signs is signed only where it is made: at the key holder.
+        case .keyless where handOver.hello.offersTLS13: self.serveLeased(handOver) { self.serveKeyless($0) }
+        case .keyless, .handoff: self.serveLeased(handOver) { self.serveHandoff($0) }
         }
     }
 

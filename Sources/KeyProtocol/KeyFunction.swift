@@ -10,8 +10,6 @@ public enum KeyFunction: String, Sendable, CaseIterable {
     case lease = "latchstring.lease/1"
     /// The payload is a ``SignTLS13Request``; the answer is the bare signature.
     case signTLS13 = "latchstring.sign-tls13/1"
-    /// The payload is a ``SignTLS12Request``; the answer is the bare signature.
-    case signTLS12 = "latchstring.sign-tls12/1"
     /// The payload is a ``HandshakeBegin``; the answer is a ``HandshakeProgress``.
     case handshakeBegin = "latchstring.handshake-begin/1"
     /// The payload is a ``HandshakeContinue``; the answer is a ``HandshakeProgress``.
@@ -31,8 +29,10 @@ public enum TrustMode: String, Sendable, Hashable, CaseIterable {
 public enum Operation: String, Sendable, Hashable, CaseIterable {
     case certificate
     case signTLS13 = "sign-tls13"
-    case signTLS12 = "sign-tls12"
-    /// Having the key holder run whole handshakes, and being lent their sessions.
+    /// Having the key holder run whole handshakes of clients that offer no TLS 1.3, and being lent their sessions. For what a
+    /// TLS 1.2 server signs there is no other way: it has no context string, so it is signed only where it is made.
+    case handshakeTLS12 = "handshake-tls12"
+    /// The same for every client.
     case handoff
     /// Bringing native handshakes of clients (docs/native-handshake.md), and forwarding the streams that follow.
     case native
@@ -49,8 +49,10 @@ public enum Operation: String, Sendable, Hashable, CaseIterable {
         }
     }
 
+    /// What stock peers use: each signs or decrypts whatever it is given.
+    public static let stock: Set<Operation> = Set(Self.allCases.filter(\.isStock))
     /// What an edge needs to serve a site in ``TrustMode/keyless`` mode.
-    public static let keyless: Set<Operation> = [.certificate, .signTLS13, .signTLS12]
+    public static let keyless: Set<Operation> = [.certificate, .signTLS13, .handshakeTLS12]
     /// What an edge needs to serve a site in ``TrustMode/handoff`` mode.
     public static let handingOff: Set<Operation> = [.certificate, .handoff]
 }

@@ -33,17 +33,6 @@ extension KeyHolderPool {
         ).map(\.payload)
     }
 
-    /// A signature over the ServerKeyExchange of a TLS 1.2 handshake.
-    public func signTLS12(
-        _ request: SignTLS12Request, name: ServerName, clientIP: [UInt8]?, ski: [UInt8],
-        excluding excluded: Set<Int> = []
-    ) -> EventLoopFuture<ByteBuffer> {
-        self.request(
-            self.call(.signTLS12, name: name, clientIP: clientIP, ski: ski, payload: request.encoded()),
-            excluding: excluded
-        ).map(\.payload)
-    }
-
     func call(
         _ function: KeyFunction, name: ServerName, clientIP: [UInt8]?, ski: [UInt8]? = nil, payload: ByteBuffer
     ) -> KeyMessage {

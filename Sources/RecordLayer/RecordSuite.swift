@@ -19,6 +19,9 @@ public enum RecordSuite: UInt16, CaseIterable, Sendable {
         rawValue >> 8 == 0x13 ? .tls13 : .tls12
     }
 
+    /// Whether the keys do not follow from the certificate's private key: false for RSA key exchange.
+    public var hasForwardSecrecy: Bool { self != .rsaAES128GCMSHA256 && self != .rsaAES256GCMSHA384 }
+
     /// The bulk cipher.
     public var cipher: RecordCipher {
         switch self {

@@ -9,6 +9,12 @@ public struct IdentitySettings: Hashable, Sendable {
     public var authority: String
 }
 
+/// The oldest version of TLS that clients of a site may offer at best.
+public enum MinimumTLSVersion: String, CaseIterable, Sendable {
+    case tls12 = "1.2"
+    case tls13 = "1.3"
+}
+
 public struct LogSettings: Hashable, Sendable {
     public enum Level: String, CaseIterable, Sendable {
         case trace, debug, info, notice, warning, error

@@ -66,6 +66,8 @@ public struct EdgeSettings: Hashable, Sendable {
         public var cache: SiteCacheSettings?
         /// Whether clients are offered HTTP/2 beside HTTP/1.1. Default: true. Says nothing in relay.
         public var http2: Bool
+        /// How TLS is spoken to clients. Says nothing in relay.
+        public var tls: SiteTLS
         /// The key holder to which native handshakes go; nil: they are refused. Default: the site's key holder, if it takes
         /// them.
         public var native: String?
@@ -78,6 +80,16 @@ public struct EdgeSettings: Hashable, Sendable {
     public enum ConnectionBound: Hashable, Sendable {
         case number(Int)
         case percent(Int)
+    }
+
+    /// What a keyless or handoff site says of the TLS that its clients get.
+    public struct SiteTLS: Hashable, Sendable {
+        /// What clients must offer. Default: 1.2.
+        public var minimumVersion: MinimumTLSVersion = .tls12
+        /// The age that a session ticket of this edge may have (keyless); zero: none is good for anything. Default: 24 h.
+        public var ticketLifetime: Duration = .seconds(24 * 3600)
+
+        public init() {}
     }
 
     public enum Mode: Hashable, Sendable {

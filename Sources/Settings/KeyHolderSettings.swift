@@ -32,6 +32,8 @@ public struct KeyHolderSettings: Hashable, Sendable {
         public var key: String
         /// nil: the DNS names of the certificate.
         public var domains: [ServerNamePattern]?
+        /// What clients must offer when the key holder shakes hands with them. Default: 1.2.
+        public var minimumTLSVersion: MinimumTLSVersion = .tls12
         /// Whether handoff takes TLS 1.2 clients that encrypt their secret to the certificate's key: no forward secrecy.
         public var allowsRSAKeyExchange: Bool = false
         /// What native clients reach; nil: the site does not serve them.

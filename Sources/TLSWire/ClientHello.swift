@@ -23,9 +23,19 @@ public struct ClientHello: Equatable, Sendable {
     public var offersEarlyData = false
     public var offersPreSharedKey = false
 
+    /// Whether the client can do TLS 1.3.
+    public var offersTLS13: Bool { supportedVersions.contains(TLSVersion.tls13) }
+
     /// Whether the client can do TLS 1.2 or 1.3. If it can't, `protocol_version` is the answer.
     public var offersTLS12OrLater: Bool {
         supportedVersions.contains(TLSVersion.tls12) || supportedVersions.contains(TLSVersion.tls13)
+    }
+
+    /// Whether a server that speaks these protocols can serve the client: it names one of them, or none at all (ALPN). If not,
+    /// `no_application_protocol` is the answer (RFC 7301 §3.2).
+    public func accepts(anyOf protocols: [String]) -> Bool {
+        applicationProtocols.isEmpty
+            || protocols.contains { name in applicationProtocols.contains { name.utf8.elementsEqual($0) } }
     }
 
     /// Parses a whole handshake message, its 4-byte header included, with nothing after it.

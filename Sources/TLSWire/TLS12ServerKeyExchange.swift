@@ -1,17 +1,12 @@
 /// What a TLS 1.2 server signs in an ECDHE ServerKeyExchange (RFC 8422 §5.4): both randoms and the parameters.
 ///
-/// The groups are those that the edges' TLS library offers by itself: x25519, P-256 and P-384. Whether a point lies on its
-/// curve is not checked here; a key holder does.
+/// The groups are those that the TLS library offers by itself: x25519, P-256 and P-384. Whether a point lies on its curve
+/// is not checked.
 ///
-/// A value of this type has been checked, so that a key holder that signs only its content is no oracle for other
-/// things. It can't be taken for
-/// - TLS 1.3 content: that has the letter T where the parameters begin with 3; and randoms of 64 spaces are refused
-///   besides;
-/// - finite-field DHE parameters: they begin with the length of a prime, 0x0300 bytes or more here, which is longer than
-///   the longest content of this type (165 bytes);
-/// - a TLS 1.2 client's CertificateVerify, which signs a transcript that has the client's certificate in it, and is
-///   longer than that too.
-/// An edge chooses the client random itself if it likes: TLS 1.2 has no more to bind. That is why grants name operations.
+/// The content has no context string. A value of this type has the form of such a content, and that is all it tells: with
+/// x25519, 96 bytes are anything at all, which is enough for a signed document. So a key may sign one only where the
+/// randoms and parameters were made, never for a peer that brings them. It can't be taken for TLS 1.3 content, which has
+/// the letter T where the parameters begin with 3; randoms of 64 spaces are refused besides.
 public struct TLS12ServerKeyExchange: Equatable, Sendable {
     /// 32 bytes.
     public let clientRandom: [UInt8]

@@ -47,6 +47,8 @@ extension EdgeConfiguration {
                 keyHolder: keyHolder, origin: OriginConfiguration(origin),
                 cache: site.cache.flatMap { SiteCacheConfiguration($0, edge: cache) })
             termination.http2 = site.http2
+            termination.minimumTLSVersion = site.tls.minimumVersion.number
+            termination.ticketLifetime = TimeAmount(site.tls.ticketLifetime)
             return termination
         }
         let mode: SiteMode =

@@ -10,6 +10,7 @@ import NativeHandshake
 import PeerLink
 import ServiceLifecycle
 import Settings
+import TLSWire
 import UnixSignals
 
 /// `latchstring keyholder`: the key holder as a process.
@@ -116,7 +117,8 @@ extension KeyHolderConfiguration {
             sites: settings.sites.map { site in
                 SiteConfiguration(
                     chain: .file(site.certificate), key: .file(site.key), domains: site.domains,
-                    allowsRSAKeyExchange: site.allowsRSAKeyExchange,
+                    handshakes: HandshakeSettings(
+                        minimumVersion: site.minimumTLSVersion.number, allowsRSAKeyExchange: site.allowsRSAKeyExchange),
                     application: site.application.map { ApplicationConfiguration($0) })
             },
             grants: settings.grants.map { grant in
@@ -140,6 +142,16 @@ extension KeyHolderConfiguration {
         switch audit {
         case .standardOutput: .standardOutput
         case .file(let path): .file(path)
+        }
+    }
+}
+
+extension MinimumTLSVersion {
+    /// As it is on the wire.
+    var number: UInt16 {
+        switch self {
+        case .tls12: TLSVersion.tls12
+        case .tls13: TLSVersion.tls13
         }
     }
 }

@@ -42,7 +42,7 @@ import X509
                 return KeyMessage(opcode: .success, payload: try answer.encoded())
             case .signTLS13:
                 let request = try SignTLS13Request(decoding: message.payload)
-                let content = TLS13ServerSignature.content(transcriptHash: request.transcriptHash)
+                let content = SignedContent.tls13Server(transcriptHash: request.transcriptHash)
                 let signature: [UInt8] = try await withCheckedThrowingContinuation { continuation in
                     key.perform(.sign(request.scheme, content: content)) { continuation.resume(with: $0) }
                 }
@@ -207,6 +207,7 @@ import X509
             grants: """
                   - {edge: paris, sites: [a.test, x.test], operations: [keyless]}
                   - {edge: paris, sites: [b.test], operations: [rsa-sign]}
+                  - {edge: rome, sites: [b.test], operations: [certificate, sign-tls13]}
                 """)
         #expect(
             lines == [
@@ -214,6 +215,7 @@ import X509
                 "FAIL 8: the grant for edge paris names x.test, which no site here has",
                 "FAIL 9: edge paris has another grant for the same site",
                 "warn 9: edge paris may use rsa-sign, which works on whatever it is given",
+                "warn 10: edge rome may sign-tls13 and not handshake-tls12: its keyless sites take no TLS 1.2 clients",
             ])
         let swapped = try folder.check(
             sites:

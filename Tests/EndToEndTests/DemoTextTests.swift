@@ -33,7 +33,7 @@ import Testing
         let path = "\(directory)/audit.jsonl"
         let lines = [
             #"{"time":"t","edge":"demo","site":"a.test","operation":"sign-tls13","outcome":"ok","us":1}"#,
-            #"{"time":"t","edge":"demo","site":"a.test","operation":"sign-tls12","outcome":"ok","us":1}"#,
+            #"{"time":"t","edge":"demo","site":"a.test","operation":"handoff","outcome":"ok","us":1}"#,
             #"{"time":"t","edge":"demo","site":"a.test","operation":"sign-tls13","outcome":"denied","us":1}"#,
             #"{"time":"t","edge":"demo","site":"a.test","operation":"certificate","outcome":"ok","us":1}"#,
             #"{"time":"t","edge":"demo","site":"b.test","operation":"sign-tls13","outcome":"ok","us":1}"#,

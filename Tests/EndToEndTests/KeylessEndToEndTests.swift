@@ -55,10 +55,12 @@ import Testing
                     edge.port, workspace, "-servername", name, "-verify_hostname", name, flag)
                 #expect(shaken.all.contains("Verify return code: 0 (ok)"), "\(name) over TLS \(version)")
                 #expect(shaken.all.contains("TLSv\(version)"))
-                let operation = version == "1.2" ? "sign-tls12" : "sign-tls13"
+                // A client without TLS 1.3 is shaken hands with by the key holder.
+                let operation = version == "1.2" ? "handoff" : "sign-tls13"
                 try keyHolder.waitForAudit("\(operation) for \(name)") {
                     $0["operation"] == operation && $0["site"] == name && $0["outcome"] == "ok"
                         && $0["client"] == "127.0.0.1" && $0["edge"] == "paris"
+                        && $0["tls_version"] == (version == "1.2" ? "TLS 1.2" : nil)
                 }
             }
         }
@@ -129,6 +131,18 @@ import Testing
         edge.stop()
         second.stop()
         try await origin.stop()
+    }
+
+    @Test func stockGrantsAreNamedAtTheStart() throws {
+        let workspace = try Workspace()
+        try workspace.makeSite("www.test")
+        let keyHolder = try RunningKeyHolder(
+            sites: ["www.test"], grantedTo: "paris", operations: "keyless, ecdsa-sign", in: workspace)
+        let line = try keyHolder.process.wait(
+            for: "a grant has stock operations: with them an edge has whatever it likes signed or decrypted")
+        #expect(line["level"] == "warning" && line["edge"] == "paris")
+        #expect(line["operations"] == "ecdsa-sign" && line["sites"] == "www.test")
+        keyHolder.stop()
     }
 
     @Test func aKeyHolderThatHangsEndsHandshakesAtTheirDeadline() async throws {

@@ -309,28 +309,4 @@ struct AbuseTests {
         #expect(lines.count == reported + 1)
         #expect(lines.last?.contains("\"count\":\(count - reported),") == true)
     }
-
-    // MARK: Parameters
-
-    @Test("TLS 1.2 parameters are signed only with a point on the curve")
-    func pointsOnCurve() throws {
-        let policy = try RequestJudgeTests.policy([try PolicyFixtures.grant("paris", "bank.test")])
-        func outcome(_ group: UInt8, _ point: [UInt8]) throws -> AuditOutcome? {
-            let content: [UInt8] =
-                [UInt8](repeating: 1, count: 64) + [3, 0, group, UInt8(point.count)] + point
-            let request = try PolicyFixtures.signTLS12Request("bank.test", .ecdsaP256SHA256, content: content)
-            return RequestJudgeTests.judge(request, policy).action.outcome
-        }
-        let p256: [UInt8] = Array(P256.KeyAgreement.PrivateKey().publicKey.x963Representation)
-        let p384: [UInt8] = Array(P384.KeyAgreement.PrivateKey().publicKey.x963Representation)
-        #expect(try outcome(23, p256) == nil)
-        #expect(try outcome(24, p384) == nil)
-        #expect(try outcome(29, [UInt8](repeating: 9, count: 32)) == nil)
-        for (group, point) in [(23, p256), (24, p384)] as [(UInt8, [UInt8])] {
-            var changed: [UInt8] = point
-            changed[point.count - 1] ^= 1
-            #expect(try outcome(group, changed) == .formatError)
-            #expect(try outcome(group, [4] + [UInt8](repeating: 9, count: point.count - 1)) == .formatError)
-        }
-    }
 }

@@ -49,7 +49,7 @@ final class BlockedKeyStore: KeyStore {
         func cost(of operation: KeyOperation) -> KeyOperationCost { self.key.cost(of: operation) }
 
         func perform(_ operation: KeyOperation) throws(KeyOperationError) -> [UInt8] {
-            if self.type.isRSA, case .sign(_, let content) = operation { self.store.pass(content.last ?? 0) }
+            if self.type.isRSA, case .sign(_, let content) = operation { self.store.pass(content.bytes.last ?? 0) }
             return try self.key.perform(operation)
         }
     }

@@ -64,29 +64,30 @@ struct KeyStoreTests {
         #expect(throws: SiteLoadError.self) { try SoftwareKeyStore().key(from: .file("/nonexistent/x.key")) }
     }
 
-    static let content: [UInt8] = [UInt8](0..<200)
+    static let signed = SignedContent.tls13Server(transcriptHash: [UInt8](0..<48))
+    static let content: [UInt8] = signed.bytes
 
     @Test("ECDSA signs with its own scheme and no other")
     func ecdsa() throws {
         let p256 = P256.Signing.PrivateKey()
         let key = try Self.load(p256.pemRepresentation)
         let signature = try P256.Signing.ECDSASignature(
-            derRepresentation: try Self.perform(key, .sign(.ecdsaP256SHA256, content: Self.content)))
+            derRepresentation: try Self.perform(key, .sign(.ecdsaP256SHA256, content: Self.signed)))
         #expect(p256.publicKey.isValidSignature(signature, for: SHA256.hash(data: Self.content)))
         for scheme: SignatureScheme in [.ecdsaP384SHA384, .rsaPSSSHA256, .ed25519, .ecdsaSHA1] {
             #expect(throws: KeyOperationError.wrongKeyType) {
-                try Self.perform(key, .sign(scheme, content: Self.content))
+                try Self.perform(key, .sign(scheme, content: Self.signed))
             }
         }
         let p384 = P384.Signing.PrivateKey()
         let signature384 = try P384.Signing.ECDSASignature(
             derRepresentation: try Self.perform(
-                try Self.load(p384.pemRepresentation), .sign(.ecdsaP384SHA384, content: Self.content)))
+                try Self.load(p384.pemRepresentation), .sign(.ecdsaP384SHA384, content: Self.signed)))
         #expect(p384.publicKey.isValidSignature(signature384, for: SHA384.hash(data: Self.content)))
         let p521 = P521.Signing.PrivateKey()
         let signature521 = try P521.Signing.ECDSASignature(
             derRepresentation: try Self.perform(
-                try Self.load(p521.pemRepresentation), .sign(.ecdsaP521SHA512, content: Self.content)))
+                try Self.load(p521.pemRepresentation), .sign(.ecdsaP521SHA512, content: Self.signed)))
         #expect(p521.publicKey.isValidSignature(signature521, for: SHA512.hash(data: Self.content)))
     }
 
@@ -116,7 +117,7 @@ struct KeyStoreTests {
     func edwards() throws {
         let edwards = Curve25519.Signing.PrivateKey()
         let key = try Self.load(try Certificate.PrivateKey(edwards).serializeAsPEM().pemString)
-        for operation: KeyOperation in [.sign(.ed25519, content: Self.content), .signMessage(Self.content)] {
+        for operation: KeyOperation in [.sign(.ed25519, content: Self.signed), .signMessage(Self.content)] {
             let signature = try Self.perform(key, operation)
             #expect(edwards.publicKey.isValidSignature(signature, for: Self.content))
         }
@@ -134,7 +135,7 @@ struct KeyStoreTests {
     func rsaContent(scheme: SignatureScheme) throws {
         let rsa = Self.rsaKeys[0]
         let key = try Self.load(rsa.pemRepresentation)
-        let bytes = try Self.perform(key, .sign(scheme, content: Self.content))
+        let bytes = try Self.perform(key, .sign(scheme, content: Self.signed))
         let signature = _RSA.Signing.RSASignature(rawRepresentation: bytes)
         let padding: _RSA.Signing.Padding = scheme.name.contains("pss") ? .PSS : .insecurePKCS1v1_5
         let valid: Bool =
@@ -184,7 +185,7 @@ struct KeyStoreTests {
         let signatures = Mutex<[[UInt8]]>([])
         DispatchQueue.concurrentPerform(iterations: 40) { index in
             let scheme: SignatureScheme = index % 2 == 0 ? .rsaPSSSHA256 : .rsaPKCS1SHA256
-            guard let signature = try? key.perform(.sign(scheme, content: Self.content)) else { return }
+            guard let signature = try? key.perform(.sign(scheme, content: Self.signed)) else { return }
             signatures.withLock { $0.append(signature) }
         }
         let digest = SHA256.hash(data: Self.content)

@@ -59,18 +59,24 @@ enum PolicyFixtures {
             ski: ski)
     }
 
-    /// Randoms and x25519 parameters.
-    static let exchangeContent: [UInt8] =
-        [UInt8](repeating: 1, count: 32) + [UInt8](repeating: 2, count: 32) + [3, 0, 29, 32]
-        + [UInt8](repeating: 9, count: 32)
+    /// The record of a hello without a name, whose client offers these versions.
+    private static func hello(versions: [UInt16]) -> ByteBuffer {
+        var body: [UInt8] = [3, 3] + [UInt8](repeating: 7, count: 32) + [0, 0, 4, 0x13, 0x01, 0xC0, 0x2B, 1, 0]
+        let list: [UInt8] = versions.flatMap { [UInt8($0 >> 8), UInt8($0 & 0xFF)] }
+        let versions: [UInt8] = [0, 43, 0, UInt8(list.count + 1), UInt8(list.count)] + list
+        body += [0, UInt8(versions.count)] + versions
+        return ByteBuffer(
+            bytes: [22, 3, 1, 0, UInt8(body.count + 4), 1, 0, 0, UInt8(body.count)] + body)
+    }
 
-    static func signTLS12Request(
-        _ name: String, _ scheme: SignatureScheme, content: [UInt8] = exchangeContent
-    ) throws -> KeyMessage {
-        let exchange = try TLS12ServerKeyExchange(signedContent: content)
-        return KeyMessage(
-            opcode: .custom, payload: SignTLS12Request(scheme: scheme, exchange: exchange).encoded(),
-            function: KeyFunction.signTLS12.rawValue, serverName: name)
+    static let tls12Hello: ByteBuffer = hello(versions: [0x0303])
+    static let tls13Hello: ByteBuffer = hello(versions: [0x0304, 0x0303])
+
+    static func beginRequest(_ name: String, _ hello: ByteBuffer) throws -> KeyMessage {
+        KeyMessage(
+            opcode: .custom,
+            payload: try HandshakeBegin(applicationProtocols: ["http/1.1"], clientBytes: hello).encoded(),
+            function: KeyFunction.handshakeBegin.rawValue, serverName: name)
     }
 }
 

@@ -29,7 +29,7 @@ struct RequestJudgeTests {
         let policy = try Self.policy([])
         for message in [
             PolicyFixtures.certificateRequest("www.example.test"), PolicyFixtures.signRequest("www.example.test"),
-            try PolicyFixtures.signTLS12Request("www.example.test", .ecdsaP256SHA256),
+            try PolicyFixtures.beginRequest("www.example.test", PolicyFixtures.tls12Hello),
             KeyMessage(
                 opcode: .ecdsaSignSHA256, payload: ByteBuffer(repeating: 1, count: 32),
                 ski: [UInt8](repeating: 1, count: 20)),
@@ -59,8 +59,48 @@ struct RequestJudgeTests {
         #expect(outcome(PolicyFixtures.signRequest("www.example.test"), "rome") == .denied)
         #expect(outcome(PolicyFixtures.signRequest("www.example.test"), "berlin") == .denied)
         #expect(outcome(PolicyFixtures.signRequest("nowhere.test"), "paris") == .unknownSite)
-        let tls12 = try PolicyFixtures.signTLS12Request("www.example.test", .ecdsaP256SHA256)
-        #expect(outcome(tls12, "paris") == .denied)
+        let begin = try PolicyFixtures.beginRequest("www.example.test", PolicyFixtures.tls12Hello)
+        #expect(outcome(begin, "paris") == .denied)
+    }
+
+    @Test("Without handoff, handshakes are made for clients that offer no TLS 1.3, and for no others")
+    func handshakes() throws {
+        let keyless: Set<TrustMode> = [.keyless]
+        for (operations, modes, tls12, tls13) in [
+            (KeyProtocol.Operation.keyless, keyless, .handshakeTLS12, nil),
+            (KeyProtocol.Operation.keyless, [.handoff, .keyless], .handshakeTLS12, nil),
+            ([.handshakeTLS12], keyless, .handshakeTLS12, nil),
+            (KeyProtocol.Operation.keyless, [.handoff], nil, nil),
+            (KeyProtocol.Operation.handingOff, keyless, nil, nil),
+            (KeyProtocol.Operation.handingOff, [.handoff, .keyless], .handoff, .handoff),
+            (KeyProtocol.Operation.keyless.union([.handoff]), [.handoff, .keyless], .handoff, .handoff),
+            (KeyProtocol.Operation.keyless.union([.handoff]), keyless, .handshakeTLS12, nil),
+            ([.certificate, .signTLS13], [.handoff, .keyless], nil, nil),
+        ] as [(Set<KeyProtocol.Operation>, Set<TrustMode>, KeyProtocol.Operation?, KeyProtocol.Operation?)] {
+            let policy = try Policy(
+                sites: [try PolicyFixtures.site("a.test", ski: 1, modes: modes)],
+                grants: [try PolicyFixtures.grant("paris", "a.test", operations: operations)], previous: nil, now: 0)
+            for (hello, expected) in [(PolicyFixtures.tls12Hello, tls12), (PolicyFixtures.tls13Hello, tls13)] {
+                let verdict = Self.judge(try PolicyFixtures.beginRequest("a.test", hello), policy)
+                #expect(verdict.operation == "handoff")
+                if case .begin(_, _, _, let needed) = verdict.action {
+                    #expect(needed == expected, "\(operations) \(modes)")
+                } else {
+                    #expect(expected == nil, "\(operations) \(modes)")
+                    #expect(verdict.action.code == .keyNotFound && verdict.action.outcome == .denied)
+                }
+            }
+        }
+    }
+
+    @Test("A site that is not for keyless gets no signature of TLS 1.3, whatever the grant says")
+    func siteModes() throws {
+        let policy = try Policy(
+            sites: [try PolicyFixtures.site("a.test", ski: 1, modes: [.handoff])],
+            grants: [try PolicyFixtures.grant("paris", "a.test")], previous: nil, now: 0)
+        #expect(Self.judge(PolicyFixtures.signRequest("a.test"), policy).action.outcome == .denied)
+        let answer = try #require(Self.judge(PolicyFixtures.certificateRequest("a.test"), policy).action.answer)
+        #expect(try CertificateAnswer(decoding: answer).modes == [])
     }
 
     @Test("An edge cannot tell a site it was not granted from one that does not exist")
@@ -174,22 +214,13 @@ struct RequestJudgeTests {
                     let request = PolicyFixtures.signRequest("a.test", scheme, hashLength: length)
                     let verdict = Self.judge(request, policy)
                     if key.type.schemes.contains(scheme), !pkcs1 {
-                        let content = TLS13ServerSignature.content(
+                        let content = SignedContent.tls13Server(
                             transcriptHash: [UInt8](repeating: 0xAB, count: length))
                         #expect(verdict.action.operation == .sign(scheme, content: content))
                     } else {
                         #expect(verdict.action.outcome == .wrongKeyType)
                         #expect(verdict.action.code == .badOpcode)
                     }
-                }
-                let request = try PolicyFixtures.signTLS12Request("a.test", scheme)
-                let verdict = Self.judge(request, policy)
-                if key.type.schemes.contains(scheme) {
-                    let operation = KeyOperation.sign(scheme, content: PolicyFixtures.exchangeContent)
-                    #expect(verdict.action.operation == operation)
-                    #expect(throws: Never.self) { try key.perform(operation) }
-                } else {
-                    #expect(verdict.action.outcome == .wrongKeyType)
                 }
             }
         }
@@ -307,7 +338,7 @@ struct RequestJudgeTests {
     @Test("A malformed payload is a format error, but only for who was granted the site")
     func payloads() throws {
         let policy = try Self.policy([try PolicyFixtures.grant("paris", "bank.test")])
-        for function in [KeyFunction.signTLS13, .signTLS12] {
+        for function in [KeyFunction.signTLS13, .handshakeBegin] {
             var message = KeyMessage(
                 opcode: .custom, payload: ByteBuffer(repeating: 4, count: 31), function: function.rawValue,
                 serverName: "bank.test")

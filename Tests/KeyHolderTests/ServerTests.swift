@@ -42,16 +42,12 @@ struct ServerTests {
             let tls13 = try #require(try await edge.ask(PolicyFixtures.signRequest(name, scheme)))
             #expect(tls13.opcode == .success)
             #expect(Self.isValid(tls13.payload, over: Self.content, scheme, issued.certificate.publicKey))
-            let tls12 = try #require(try await edge.ask(try PolicyFixtures.signTLS12Request(name, scheme)))
-            #expect(
-                Self.isValid(
-                    tls12.payload, over: PolicyFixtures.exchangeContent, scheme, issued.certificate.publicKey))
         }
         await edge.close()
         let lines = try await holder.stop()
-        #expect(lines.count == 9)
+        #expect(lines.count == 6)
         #expect(lines.allSatisfy { $0["outcome"] == "ok" && $0["edge"] == "paris" })
-        #expect(lines.map { $0["operation"] }.prefix(3) == ["certificate", "sign-tls13", "sign-tls12"])
+        #expect(lines.map { $0["operation"] }.prefix(2) == ["certificate", "sign-tls13"])
         #expect(lines[0]["site"] == "p256.test" && lines[0]["name"] == "www.p256.test")
     }
 

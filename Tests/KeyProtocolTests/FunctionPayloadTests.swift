@@ -162,23 +162,4 @@ struct FunctionPayloadTests {
         }
         #expect(throws: KeyPayloadError.truncated) { try SignTLS13Request(decoding: ByteBuffer(bytes: [4])) }
     }
-
-    /// Two randoms and x25519 parameters.
-    static let exchange: [UInt8] =
-        [UInt8](repeating: 1, count: 32) + [UInt8](repeating: 2, count: 32) + [3, 0, 29, 32]
-        + [UInt8](repeating: 9, count: 32)
-
-    @Test("A TLS 1.2 request carries checked parameters")
-    func signTLS12() throws {
-        let exchange = try TLS12ServerKeyExchange(signedContent: Self.exchange)
-        let request = SignTLS12Request(scheme: .rsaPSSSHA256, exchange: exchange)
-        #expect(try SignTLS12Request(decoding: request.encoded()) == request)
-        for length in 0..<(2 + Self.exchange.count) {
-            let cut: ByteBuffer = try #require(request.encoded().getSlice(at: 0, length: length))
-            #expect(throws: KeyPayloadError.self) { try SignTLS12Request(decoding: cut) }
-        }
-        var longer: ByteBuffer = request.encoded()
-        longer.writeInteger(UInt8(0))
-        #expect(throws: KeyPayloadError.self) { try SignTLS12Request(decoding: longer) }
-    }
 }

@@ -3,6 +3,7 @@ import CryptoExtras
 import Foundation
 import NIOCore
 import TLSWire
+import Testing
 
 @testable import NativeHandshake
 
@@ -168,6 +169,7 @@ struct Wire {
                                     chain: self.chain, keyKind: self.key.kind, suites: self.originSuites,
                                     variants: self.variants))
                         case .sign(let content):
+                            #expect(content.starts(with: NativeSignature.prefix))
                             let signature: [UInt8] = try self.sign?(content, signatures) ?? self.key.sign(content)
                             signatures += 1
                             action = try origin.signed(signature)

@@ -317,6 +317,29 @@ struct BadFileTests {
             "c.yaml:14:5: error: a relay site's protocols are between the client and the origin. "
                 + "Remove \"http2\", or use mode: handoff or mode: keyless."),
         BadFile(
+            "TLS in relay",
+            "  - domains: [b.test]\n    mode: relay\n    tls: {minimum-version: 1.3}\n    origin: {address: \"b.test:443\"}\n",
+            "c.yaml:14:5: error: a relay site's TLS is between the client and the origin. "
+                + "Remove \"tls\", or use mode: handoff or mode: keyless."),
+        BadFile(
+            "tickets in handoff",
+            "  - domains: [b.test]\n    mode: handoff\n    keyholder: home\n    origin: {url: \"http://b.test\"}\n"
+                + "    tls: {ticket-lifetime: 24h}\n",
+            "c.yaml:16:11: error: a handoff site's tickets are the key holder's. "
+                + "Remove \"ticket-lifetime\": each resumption asks the key holder."),
+        BadFile(
+            "a ticket's lifetime",
+            "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n    origin: {url: \"http://b.test\"}\n"
+                + "    tls: {ticket-lifetime: 49h}\n",
+            "c.yaml:16:28: error: 49h is out of range. The range is 0ms to 48h."),
+        BadFile(
+            "TLS of the site",
+            "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n    origin: {url: \"http://b.test\"}\n"
+                + "    tls: {minimum-version: tls13, rsa-key-exchange: true}\n",
+            "c.yaml:16:28: error: \"tls13\" is not known here. Known words: 1.2, 1.3.",
+            "c.yaml:16:35: error: \"rsa-key-exchange\" belongs to the sites of a key holder's file. "
+                + "The key holder decides how it shakes hands."),
+        BadFile(
             "TLS options for http",
             "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n    origin:\n      url: http://b.test\n"
                 + "      name: b.test\n      roots: r.pem\n",
@@ -377,12 +400,38 @@ struct BadFileTests {
         BadFile(
             "lease", "lease: 1s\n", "c.yaml:8:8: error: 1s is out of range. The range is 2s to 168h."),
         BadFile(
+            "an operation that is gone", "  - {edge: rome, sites: [a.test], operations: [certificate, sign-tls12]}\n",
+            "c.yaml:8:61: error: \"sign-tls12\" is gone: an edge could have a document of its choice signed with it. "
+                + "Write keyless, which serves TLS 1.2 clients through the handshake functions, or handshake-tls12, "
+                + "its part for them."),
+        BadFile(
             "an edge's key", "keyholders: {}\n",
             "c.yaml:8:1: error: \"keyholders\" belongs to an edge's file. Edges connect to this key holder."),
         BadFile(
             "admin takes the port", "admin: 127.0.0.1:4433\n",
             "c.yaml:8:8: error: 127.0.0.1:4433 is also where edges connect. Use another port."),
     ]
+
+    static let keyHolderSites: [BadFile] = [
+        BadFile(
+            "TLS 1.2 alone", "{minimum-version: 1.3, rsa-key-exchange: true}",
+            "c.yaml:5:66: error: \"rsa-key-exchange\" is for TLS 1.2 clients, and the site takes none. "
+                + "Remove it, or write minimum-version: 1.2."),
+        BadFile(
+            "a version", "{minimum-version: 1.1}",
+            "c.yaml:5:61: error: \"1.1\" is not known here. Did you mean \"1.2\"?"),
+        BadFile(
+            "an edge's key", "{ticket-lifetime: 24h}",
+            "c.yaml:5:44: error: \"ticket-lifetime\" belongs to the sites of an edge's file. "
+                + "Tickets that the key holder makes are its TLS library's."),
+    ]
+
+    @Test("TLS at a key holder", arguments: Self.keyHolderSites)
+    func keyHolderSite(_ file: BadFile) {
+        let text = keyHolder.replacing(
+            "{certificate: s.pem, key: s.key}", with: "{certificate: s.pem, key: s.key, tls: \(file.text)}")
+        #expect(complaints(text) == file.complaints)
+    }
 
     @Test("Below a good key holder", arguments: Self.keyHolderTail)
     func belowKeyHolder(_ file: BadFile) {

@@ -35,6 +35,7 @@ struct DocumentationTests {
         arguments: [
             ("### `keyholders.NAME`", "deadline", SettingsRanges.deadline),
             ("### `sites` of an edge", "connect", SettingsRanges.connect),
+            ("### `sites` of an edge", "ticket-lifetime", SettingsRanges.ticketLifetime),
             ("### `sites` of an edge", "response", SettingsRanges.response),
             ("### `sites` of an edge", "idle", SettingsRanges.relayIdle),
             ("### `sites` of an edge", "lifetime", SettingsRanges.lifetime),

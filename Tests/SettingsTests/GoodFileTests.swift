@@ -60,7 +60,7 @@ struct GoodFileTests {
         #expect(loaded.warnings == [])
         guard case .keyHolder(let settings) = loaded.party else { throw NotAnEdge() }
         #expect(settings.listen == SocketEndpoint(host: "127.0.0.1", port: 4433))
-        #expect(settings.grants.first?.operations == [.certificate, .handoff, .signTLS13, .signTLS12])
+        #expect(settings.grants.first?.operations == [.certificate, .handoff, .signTLS13, .handshakeTLS12])
         #expect(settings.grants.first?.rate == 2000)
         #expect(settings.limits == KeyHolderSettings.Limits())
     }

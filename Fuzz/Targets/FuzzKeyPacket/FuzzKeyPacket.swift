@@ -82,9 +82,6 @@ private func checkPayload(_ payload: ByteBuffer) {
     if let request = try? SignTLS13Request(decoding: payload) {
         precondition(request.encoded() == payload)
     }
-    if let request = try? SignTLS12Request(decoding: payload) {
-        precondition(request.encoded() == payload)
-    }
     if let request = try? LeaseRequest(decoding: payload) {
         precondition(request.encoded() == payload)
     }

@@ -3,7 +3,7 @@ import NIOCore
 import TLSWire
 
 extension EdgeLoop {
-    /// Serves a client of a handoff site.
+    /// Serves a client of a handoff site, or one of a keyless site that offers no TLS 1.3.
     func serveHandoff(_ client: LeasedClient) {
         self.whenItsTurn(client.handOver, client.site) {
             // The lease may have ended while the client stood in line.
@@ -14,11 +14,12 @@ extension EdgeLoop {
     private func handOff(_ client: LeasedClient) {
         let (handOver, name, site, domain) = (client.handOver, client.name, client.site, client.domain)
         let channel = handOver.channel
+        let isKeyless = if case .keyless = handOver.site.mode { true } else { false }
         let handshake = HandoffHandshakeHandler(
             .init(
                 serverName: name, clientIP: handOver.client.address?.bytes,
                 pool: site.pool, excluded: client.served.excluded,
-                applicationProtocols: site.configuration.applicationProtocols,
+                applicationProtocols: site.configuration.applicationProtocols, needsForwardSecrecy: isKeyless,
                 limits: self.helloLimits,
                 onSessionFault: { site.report.sessionFault($0, of: handOver) }),
             hello: handOver.hello)

@@ -17,6 +17,8 @@ enum HandoffFailure: Error, Equatable, CustomStringConvertible {
     case tooMuchEarlyData
     /// More turns than any handshake takes.
     case tooManyTurns
+    /// The client can do nothing better than a key exchange by RSA, which the site's mode excludes.
+    case noForwardSecrecy
     /// The key holder's TLS library refused the client, and said this.
     case refused(String)
     /// A record that breaks the protocol.
@@ -43,6 +45,7 @@ enum HandoffFailure: Error, Equatable, CustomStringConvertible {
         case .flightTooLarge: .decodeError
         case .unexpectedRecord, .tooMuchEarlyData, .tooManyTurns: .unexpectedMessage
         case .recordTooLong: .recordOverflow
+        case .noForwardSecrecy: .handshakeFailure
         case .records(let error): error.alert
         case .finishRejected: .decryptError
         case .keyHolder, .badAnswer: .internalError
@@ -66,6 +69,7 @@ enum HandoffFailure: Error, Equatable, CustomStringConvertible {
         case .recordTooLong: "record overflow"
         case .tooMuchEarlyData: "too much early data"
         case .tooManyTurns: "too many turns"
+        case .noForwardSecrecy: "no forward secrecy"
         case .refused: "refused"
         case .records(let error): error.reason
         case .alert: "alert from client"
@@ -85,6 +89,7 @@ enum HandoffFailure: Error, Equatable, CustomStringConvertible {
         case .recordTooLong(let length): "a record of \(length) bytes"
         case .tooMuchEarlyData: "too much early data after a HelloRetryRequest"
         case .tooManyTurns: "the handshake took more than \(HandoffLimits.turns) turns"
+        case .noForwardSecrecy: "the client offers nothing better than a key exchange by RSA"
         case .refused(let reason): "the key holder refused the client: \(reason)"
         case .records(let error): error.reason
         case .alert(let code): "the client sent the alert \(TLSNames.alert(code))"

@@ -58,6 +58,8 @@ struct HandoffHandshake: ~Copyable {
 
     private let protocols: [String]
     private let earlyDataOffered: Bool
+    private let offersProtocols: Bool
+    private let needsForwardSecrecy: Bool
     private var state = State.starting
     /// What the client sent and nobody has taken yet.
     private var input = ByteBuffer()
@@ -78,9 +80,15 @@ struct HandoffHandshake: ~Copyable {
     /// - Parameters:
     ///   - protocols: what the edge can serve (ALPN), preferred first.
     ///   - earlyDataOffered: whether the ClientHello offered early data.
-    init(protocols: [String], earlyDataOffered: Bool) {
+    ///   - offersProtocols: whether the ClientHello has the extension for ALPN; then a session without a protocol is none.
+    ///   - needsForwardSecrecy: whether a key exchange by RSA is refused.
+    init(
+        protocols: [String], earlyDataOffered: Bool, offersProtocols: Bool = false, needsForwardSecrecy: Bool = false
+    ) {
         self.protocols = protocols
         self.earlyDataOffered = earlyDataOffered
+        self.offersProtocols = offersProtocols
+        self.needsForwardSecrecy = needsForwardSecrecy
     }
 
     /// Whether it still waits for something.
@@ -183,6 +191,7 @@ struct HandoffHandshake: ~Copyable {
             guard let flight = ServerFlight(write, earlyDataOffered: self.earlyDataOffered && !self.retried) else {
                 return self.fail(.badAnswer("neither a HelloRetryRequest nor TLS 1.2"))
             }
+            if self.needsForwardSecrecy, !flight.hasForwardSecrecy { return self.fail(.noForwardSecrecy) }
             if case .secondHello = flight.answer {
                 guard !self.retried else { return self.fail(.badAnswer("a second HelloRetryRequest")) }
                 self.retried = true
@@ -212,6 +221,8 @@ struct HandoffHandshake: ~Copyable {
             guard self.protocols.contains(where: { $0.utf8.elementsEqual(name) }) else {
                 return .badAnswer("an application protocol that was not offered")
             }
+        } else if self.offersProtocols {
+            return .badAnswer("no application protocol, for a client that offers some")
         }
         return nil
     }

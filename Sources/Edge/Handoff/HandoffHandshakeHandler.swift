@@ -23,6 +23,8 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
         var excluded: Set<Int> = []
         /// What clients of the site are offered (ALPN), preferred first.
         var applicationProtocols: [String]
+        /// Whether a key exchange by RSA is refused, whatever the key holder offers.
+        var needsForwardSecrecy: Bool
         /// How long, and for how many bytes, a refused client is heard out.
         var limits: HelloLimits
         /// Told what goes wrong after the handshake.
@@ -37,7 +39,8 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
     init(_ parties: Parties, hello: ClientHello) {
         self.parties = parties
         self.handshake = HandoffHandshake(
-            protocols: parties.applicationProtocols, earlyDataOffered: hello.offersEarlyData)
+            protocols: parties.applicationProtocols, earlyDataOffered: hello.offersEarlyData,
+            offersProtocols: !hello.applicationProtocols.isEmpty, needsForwardSecrecy: parties.needsForwardSecrecy)
     }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }

@@ -1,4 +1,5 @@
 import NIOCore
+import RecordLayer
 import TLSWire
 
 /// What the key holder's bytes for the client say of how the handshake goes on.
@@ -7,6 +8,8 @@ struct ServerFlight: Equatable {
     var answer: ClientFlight.Kind
     /// Whether the server's next records are protected, so that an alert in the clear would be noise.
     var isProtected: Bool
+    /// False if the client is to encrypt its secret to the certificate's key.
+    var hasForwardSecrecy: Bool
 
     /// - Returns: nil if the bytes do not begin with a ServerHello that leaves the client something to say before the
     ///   session can be exported.
@@ -19,6 +22,7 @@ struct ServerFlight: Equatable {
             message.readableBytes <= header.payloadLength,
             let hello = try? ServerHello(parsing: message)
         else { return nil }
+        self.hasForwardSecrecy = RecordSuite(rawValue: hello.cipherSuite)?.hasForwardSecrecy ?? true
         if hello.isHelloRetryRequest {
             self.answer = .secondHello(skippingEarlyData: earlyDataOffered)
             self.isProtected = false

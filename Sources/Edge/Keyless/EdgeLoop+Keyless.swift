@@ -36,7 +36,7 @@ extension EdgeLoop {
             })
         do {
             let pipeline = channel.pipeline.syncOperations
-            try pipeline.addHandlers([handshake, NIOSSLServerHandler(context: certificate.context), session])
+            try pipeline.addHandlers([handshake, NIOSSLServerHandler(context: try certificate.context()), session])
             channel.pipeline.fireChannelRead(handOver.receivedBytes)
             channel.pipeline.fireChannelReadComplete()
             try channel.syncOptions?.setOption(.autoRead, value: true)

@@ -38,7 +38,8 @@ final class KeylessHandshake: ChannelInboundHandler, RemovableChannelHandler {
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
-    func sign(_ request: RemotePrivateKey.Request, ski: [UInt8]) -> EventLoopFuture<ByteBuffer> {
+    /// - Parameter request: nil for what no TLS 1.3 server signs; refused.
+    func sign(_ request: SignTLS13Request?, ski: [UInt8]) -> EventLoopFuture<ByteBuffer> {
         switch self.turn() {
         case .pass: return self.signNow(request, ski: ski)
         case .refused(let refusal):
@@ -49,7 +50,7 @@ final class KeylessHandshake: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func sign(
-        _ request: RemotePrivateKey.Request, ski: [UInt8], at turn: EventLoopFuture<Void>
+        _ request: SignTLS13Request?, ski: [UInt8], at turn: EventLoopFuture<Void>
     ) -> EventLoopFuture<ByteBuffer> {
         let promise = self.pool.eventLoop.makePromise(of: ByteBuffer.self)
         turn.assumeIsolated().whenComplete { result in
@@ -63,18 +64,14 @@ final class KeylessHandshake: ChannelInboundHandler, RemovableChannelHandler {
         return promise.futureResult
     }
 
-    private func signNow(_ request: RemotePrivateKey.Request, ski: [UInt8]) -> EventLoopFuture<ByteBuffer> {
-        let answer: EventLoopFuture<ByteBuffer>
-        switch request {
-        case .tls13(let request):
-            answer = self.pool.signTLS13(
-                request, name: self.serverName, clientIP: self.clientIP, ski: ski, excluding: self.excluded)
-        case .tls12(let request):
-            answer = self.pool.signTLS12(
-                request, name: self.serverName, clientIP: self.clientIP, ski: ski, excluding: self.excluded)
-        case .neither:
-            answer = self.pool.eventLoop.makeFailedFuture(KeylessError.notAHandshake)
-        }
+    private func signNow(_ request: SignTLS13Request?, ski: [UInt8]) -> EventLoopFuture<ByteBuffer> {
+        let answer: EventLoopFuture<ByteBuffer> =
+            if let request {
+                self.pool.signTLS13(
+                    request, name: self.serverName, clientIP: self.clientIP, ski: ski, excluding: self.excluded)
+            } else {
+                self.pool.eventLoop.makeFailedFuture(KeylessError.notAHandshake)
+            }
         answer.assumeIsolated().whenFailure { error in
             if case .refused(let code) = error as? LinkFailure, code == .certificateNotFound || code == .keyNotFound {
                 self.onOutdated()

@@ -5,21 +5,19 @@ import TLSWire
 
 /// What the edge shows clients for one domain: a chain as the key holder gave it, and a TLS context made of it.
 ///
-/// Shared by all event loops, so that a session ticket made on one is good on every other.
+/// Shared by all event loops, so that a session ticket made on one is good on every other. How long that is so is the
+/// ``LeaseKeeper``'s to see to.
 struct SiteCertificate: Sendable {
     let chain: CertificateChain
-    let context: NIOSSLContext
+    private let configuration: TLSConfiguration
+    private let shared: NIOSSLContext
+    private let resumes: Bool
 
-    /// The TLS 1.2 suites offered: ECDHE with an AEAD. TLS 1.3's are the library's own.
-    private static let tls12Suites: [NIOTLSCipher] = [
-        .TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, .TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-        .TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, .TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-        .TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, .TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-    ]
-
-    /// - Parameter applicationProtocols: what clients are offered (ALPN), preferred first.
+    /// - Parameters:
+    ///   - applicationProtocols: what clients are offered (ALPN), preferred first.
+    ///   - resumes: whether session tickets are good for anything.
     /// - Throws: if the chain is no chain, or the key holder does not let this edge use it in keyless mode.
-    init(_ answer: CertificateAnswer, applicationProtocols: [String]) throws {
+    init(_ answer: CertificateAnswer, applicationProtocols: [String], resumes: Bool = true) throws {
         guard answer.modes.contains(.keyless) else { throw SiteCertificateError.modeNotGranted(.keyless) }
         // One for all clients, as the TLS library takes one: the first that it can use.
         guard let chain = answer.chains.first(where: { $0.schemes.contains(where: Self.isUsable) }) else {
@@ -31,12 +29,20 @@ struct SiteCertificate: Sendable {
         let key = NIOSSLPrivateKey(customPrivateKey: RemotePrivateKey(ski: chain.ski, schemes: schemes))
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: certificates.map { .certificate($0) }, privateKey: .privateKey(key))
-        configuration.minimumTLSVersion = .tlsv12
-        configuration.cipherSuiteValues = Self.tls12Suites
+        // Clients without TLS 1.3 are shaken hands with by the key holder.
+        configuration.minimumTLSVersion = .tlsv13
         configuration.applicationProtocols = applicationProtocols
         // Groups stay the library's default, which begins with X25519MLKEM768.
-        self.context = try NIOSSLContext(configuration: configuration)
+        self.shared = try NIOSSLContext(configuration: configuration)
+        self.configuration = configuration
         self.chain = chain
+        self.resumes = resumes
+    }
+
+    /// The context for one handshake. Without resumption it is a new one, whose ticket keys end with it: the TLS library makes
+    /// tickets in any case.
+    func context() throws -> NIOSSLContext {
+        self.resumes ? self.shared : try NIOSSLContext(configuration: self.configuration)
     }
 
     /// SHA-1 signatures are of no use to any client worth serving.

@@ -28,14 +28,18 @@ struct ServedDomain: Sendable {
 /// Keeps the leases of the domains that belong to one key holder: hears of them over the links of one event loop, asks each
 /// address for each domain's certificate, and tells all event loops what may be served, and when that ends.
 ///
-/// A certificate that has not changed keeps its TLS context, and so the session tickets made with it; a lease that has ended
-/// takes the context along, and no ticket made with it is good for anything again.
+/// A certificate that has not changed keeps its TLS context, and so the session tickets made with it, for the tickets'
+/// lifetime; then the same certificate gets a new one. A lease that has ended takes the context along, and no ticket made with
+/// it is good for anything again.
 final class LeaseKeeper {
     /// One domain of a site.
     struct Order {
         var pattern: ServerNamePattern
         var mode: TrustMode
-        var applicationProtocols: [String]
+        var configuration: TerminationConfiguration
+
+        /// Whether session tickets of this edge's own are good for anything.
+        var resumes: Bool { self.mode == .keyless && self.configuration.ticketLifetime > .zero }
     }
 
     private struct Domain {
@@ -47,6 +51,8 @@ final class LeaseKeeper {
         var told = LeaseLedger<CertificateAnswer>.Verdict.pending
         /// What is shown, and the answer that it was made of.
         var shown: (answer: CertificateAnswer, certificate: SiteCertificate?)?
+        var ticketKeys: TicketKeys
+        var ticketTimer: Scheduled<Void>?
         var lastProblem: String?
         let report: LeaseReport
     }
@@ -80,6 +86,7 @@ final class LeaseKeeper {
         self.domains = orders.map {
             Domain(
                 order: $0, name: Self.representative(of: $0.pattern),
+                ticketKeys: TicketKeys(lifetime: $0.configuration.ticketLifetime.nanoseconds),
                 report: LeaseReport($0.pattern, keyHolder: pool.configuration.expected.name, logger: logger))
         }
     }
@@ -100,7 +107,10 @@ final class LeaseKeeper {
     func stop() {
         self.stopped = true
         self.tick?.cancel()
-        for domain in self.domains { domain.timer?.cancel() }
+        for domain in self.domains {
+            domain.timer?.cancel()
+            domain.ticketTimer?.cancel()
+        }
     }
 
     /// A name to ask for. For a wildcard any one-label name stands for all of them: the key holder's own wildcard matches it.
@@ -155,15 +165,13 @@ final class LeaseKeeper {
         case .pending: self.publish(pattern, .pending)
         case .ended(let end):
             self.domains[index].shown = nil
+            self.dropTicketKeys(index)
             self.domains[index].report.ended(end)
             self.publish(pattern, .ended(end))
         case .served(let answer, let addresses):
             do {
                 let certificate = try self.certificate(answer, index)
-                let all = Set(0..<self.pool.configuration.addresses.count)
-                let served = ServedDomain(
-                    certificate: certificate, excluded: all.subtracting(addresses), rate: Int(answer.rate))
-                self.publish(pattern, .served(served))
+                self.publish(pattern, .served(self.served(certificate, answer, by: addresses)))
             } catch {
                 // Of no use to this edge, whichever address it is from.
                 for address in addresses {
@@ -175,17 +183,66 @@ final class LeaseKeeper {
         }
     }
 
-    /// What clients are shown; nil in `handoff` mode. Made once for each answer.
+    private func served(
+        _ certificate: SiteCertificate?, _ answer: CertificateAnswer, by addresses: Set<Int>
+    ) -> ServedDomain {
+        let all = Set(0..<self.pool.configuration.addresses.count)
+        return ServedDomain(certificate: certificate, excluded: all.subtracting(addresses), rate: Int(answer.rate))
+    }
+
+    /// What clients are shown; nil in `handoff` mode. Made once for each answer, until its ticket keys have served their time.
     private func certificate(_ answer: CertificateAnswer, _ index: Int) throws -> SiteCertificate? {
         if let shown = self.domains[index].shown, shown.answer == answer { return shown.certificate }
-        let order = self.domains[index].order
-        let certificate =
-            order.mode == .keyless
-            ? try SiteCertificate(answer, applicationProtocols: order.applicationProtocols) : nil
-        self.domains[index].shown = (answer, certificate)
+        let certificate = try self.newCertificate(answer, index)
         self.domains[index].lastProblem = nil
         self.domains[index].report.served(answer)
         return certificate
+    }
+
+    private func newCertificate(_ answer: CertificateAnswer, _ index: Int) throws -> SiteCertificate? {
+        let order = self.domains[index].order
+        let certificate =
+            order.mode == .keyless
+            ? try SiteCertificate(
+                answer, applicationProtocols: order.configuration.applicationProtocols, resumes: order.resumes) : nil
+        self.domains[index].shown = (answer, certificate)
+        self.watchTicketKeys(index)
+        return certificate
+    }
+
+    // MARK: Ticket keys
+
+    private func watchTicketKeys(_ index: Int) {
+        self.dropTicketKeys(index)
+        guard self.domains[index].order.resumes, !self.stopped else { return }
+        self.domains[index].ticketKeys.made(at: Self.time())
+        let due = NIODeadline.uptimeNanoseconds(UInt64(max(0, self.domains[index].ticketKeys.due)))
+        self.domains[index].ticketTimer = self.pool.eventLoop.assumeIsolated().scheduleTask(deadline: due) {
+            [weak self] in self?.replaceTicketKeys(index)
+        }
+    }
+
+    private func dropTicketKeys(_ index: Int) {
+        self.domains[index].ticketTimer?.cancel()
+        self.domains[index].ticketTimer = nil
+        self.domains[index].ticketKeys.dropped()
+    }
+
+    /// Puts the same certificate with new ticket keys in the place of the present one when those have served their time. That
+    /// needs no key holder, so it holds while there is none to reach, too.
+    private func replaceTicketKeys(_ index: Int) {
+        guard !self.stopped, self.domains[index].ticketKeys.areOver(at: Self.time()),
+            case .served(let answer, let addresses) = self.domains[index].told
+        else { return }
+        let pattern = self.domains[index].order.pattern
+        do {
+            let certificate = try self.newCertificate(answer, index)
+            self.publish(pattern, .served(self.served(certificate, answer, by: addresses)))
+        } catch {
+            // The same was made of the same before. Without new keys the domain is not served, until it is asked for again.
+            for address in addresses { self.ledger.refused(index, by: address, LeaseEnd(.refused, "\(error)")) }
+            self.tell(index)
+        }
     }
 
     // MARK: Certificates

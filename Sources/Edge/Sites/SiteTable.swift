@@ -35,8 +35,10 @@ public enum RouteRejection: String, Sendable, CaseIterable {
     case noServerName = "no server name"
     /// No site has this name.
     case unknownServerName = "unknown server name"
-    /// The site's TLS ends here, and the client offers neither TLS 1.2 nor TLS 1.3.
+    /// The site's TLS ends here, and the client offers no version that the site takes: TLS 1.2 or 1.3, or 1.3 alone.
     case versionTooOld = "version too old"
+    /// The site's TLS ends here, and the client offers only protocols that are not spoken here (ALPN).
+    case noApplicationProtocol = "no application protocol"
 }
 
 /// Finds the site for a server name: an exact domain beats a wildcard, and a client without a name gets the default site.
@@ -73,22 +75,35 @@ public struct SiteTable: Sendable {
 
     /// Where a connection with this ClientHello goes.
     public func route(_ hello: ClientHello) -> Route {
-        self.route(serverName: hello.serverName, supportedVersions: hello.supportedVersions)
+        let route = self.route(serverName: hello.serverName, supportedVersions: hello.supportedVersions)
+        guard case .site(let site) = route, let termination = site.mode.termination,
+            !hello.accepts(anyOf: termination.applicationProtocols), !Self.isForTheKeyHolder(hello, of: site)
+        else { return route }
+        return .reject(alert: .noApplicationProtocol, reason: .noApplicationProtocol)
     }
 
-    /// Where a connection goes that asks for this name and offers these TLS versions.
+    /// A certificate authority that validates the name by TLS-ALPN (RFC 8737) offers one protocol, and speaks with the party
+    /// that shakes hands. What comes of it is that party's business; no HTTP does.
+    private static func isForTheKeyHolder(_ hello: ClientHello, of site: Site) -> Bool {
+        guard case .handoff = site.mode, hello.applicationProtocols.count == 1 else { return false }
+        return hello.applicationProtocols[0] == Array(EdgeProtocols.acmeTLS.utf8)
+    }
+
+    /// Where a connection goes that asks for this name and offers these TLS versions, whatever it is to carry.
     ///
     /// RFC 8446 §9.2 has a server that needs a name answer its absence with `missing_extension`; before TLS 1.3 there was
     /// no such alert, so older clients get `unrecognized_name` (RFC 6066 §3).
     public func route(serverName: ServerName?, supportedVersions: [UInt16]) -> Route {
-        let offersTLS13 = supportedVersions.contains(0x0304)
+        let offersTLS13 = supportedVersions.contains(TLSVersion.tls13)
         guard let site = self.site(for: serverName) else {
             guard serverName == nil else { return .reject(alert: .unrecognizedName, reason: .unknownServerName) }
             return .reject(alert: offersTLS13 ? .missingExtension : .unrecognizedName, reason: .noServerName)
         }
         // A relayed client's versions are the origin's business.
-        if site.mode.terminatesTLS && !offersTLS13 && !supportedVersions.contains(0x0303) {
-            return .reject(alert: .protocolVersion, reason: .versionTooOld)
+        if let termination = site.mode.termination, !offersTLS13 {
+            guard termination.minimumTLSVersion <= TLSVersion.tls12, supportedVersions.contains(TLSVersion.tls12) else {
+                return .reject(alert: .protocolVersion, reason: .versionTooOld)
+            }
         }
         return .site(site)
     }

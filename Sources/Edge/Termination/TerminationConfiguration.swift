@@ -1,3 +1,6 @@
+public import NIOCore
+import TLSWire
+
 /// How a site whose TLS ends at this edge is served: the same in `keyless` and `handoff` mode, so that a site changes
 /// from one to the other by one word.
 public struct TerminationConfiguration: Sendable {
@@ -9,6 +12,13 @@ public struct TerminationConfiguration: Sendable {
     public var cache: SiteCacheConfiguration?
     /// Whether clients are offered HTTP/2. Default true.
     public var http2 = true
+
+    /// What clients must offer: ``TLSWire/TLSVersion/tls12``, the default, or ``TLSWire/TLSVersion/tls13``.
+    public var minimumTLSVersion: UInt16 = TLSVersion.tls12
+
+    /// The age that a session ticket of this edge may have at most, and a chain of renewed ones; zero: clients of keyless sites
+    /// do not resume. At most two days, since the TLS library makes none that are good for longer. Default 24 hours.
+    public var ticketLifetime = TimeAmount.hours(24)
 
     /// What clients are offered (ALPN), preferred first.
     var applicationProtocols: [String] { EdgeProtocols.offered(http2: self.http2) }

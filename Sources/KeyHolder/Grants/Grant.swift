@@ -44,9 +44,13 @@ final class Grant: Sendable {
         let fresh = TokenBucket(perSecond: rate, burst: 2 * rate, now: now)
         self.bucket = Mutex(kept?.bucket.withLock { $0 } ?? fresh)
         self.nativeBucket = Mutex(kept?.nativeBucket.withLock { $0 } ?? fresh)
-        var modes: Set<TrustMode> = site.modes
-        if operations.isDisjoint(with: [.signTLS13, .signTLS12]) { modes.remove(.keyless) }
-        if !operations.contains(.handoff) { modes.remove(.handoff) }
+        let modes: Set<TrustMode> = site.modes.filter { mode in
+            switch mode {
+            case .relay: true
+            case .handoff: operations.contains(.handoff)
+            case .keyless: operations.contains(.signTLS13)
+            }
+        }
         let chain = CertificateChain(
             certificates: site.chain, ski: site.ski, schemes: site.key.type.schemes, notAfter: site.notAfter)
         let answer = CertificateAnswer(modes: modes, rate: UInt32(clamping: rate), chains: [chain])
@@ -54,7 +58,23 @@ final class Grant: Sendable {
     }
 
     func allows(_ operation: KeyProtocol.Operation) -> Bool {
-        self.operations.contains(operation) && (operation != .handoff || self.site.modes.contains(.handoff))
+        switch operation {
+        case .signTLS13: self.operations.contains(.signTLS13) && self.site.modes.contains(.keyless)
+        case .handoff: self.operations.contains(.handoff) && self.site.modes.contains(.handoff)
+        case .handshakeTLS12:
+            self.allows(.handoff)
+                || self.operations.contains(.handshakeTLS12) && self.site.modes.contains(.keyless)
+        case .certificate, .native, .rsaSign, .ecdsaSign, .ed25519Sign, .rsaDecrypt:
+            self.operations.contains(operation)
+        }
+    }
+
+    /// Under which operation a handshake with this client is made; nil: it is not. What the operation allows is not only
+    /// which clients: an RSA key exchange is for ``KeyProtocol/Operation/handoff`` alone.
+    func operation(forHandshakeWith hello: ClientHello) -> KeyProtocol.Operation? {
+        if self.allows(.handoff) { return .handoff }
+        guard self.allows(.handshakeTLS12), !hello.offersTLS13 else { return nil }
+        return .handshakeTLS12
     }
 
     /// Whether an edge that knows the other grant need not ask again.

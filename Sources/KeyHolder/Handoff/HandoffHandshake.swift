@@ -228,8 +228,19 @@ final class HandoffHandshake: HandshakeKeyUser {
 
     // MARK: The key
 
-    func perform(_ operation: KeyOperation) -> EventLoopFuture<ByteBuffer> {
-        guard self.turn != nil, !self.hasUsedKey, self.isOwn(operation) else {
+    /// The library asks for nothing but what a server's handshake with this client needs; that nothing else can ever come of
+    /// it is what ``SignedContent`` makes sure.
+    func sign(_ scheme: SignatureScheme, _ content: [UInt8]) -> EventLoopFuture<ByteBuffer> {
+        self.perform(
+            SignedContent(handshake: content, of: self.clientRandom).map { .sign(scheme, content: $0) })
+    }
+
+    func decrypt(_ block: [UInt8]) -> EventLoopFuture<ByteBuffer> {
+        self.perform(self.context.allowsRSAKeyExchange ? .rawRSA(block) : nil)
+    }
+
+    private func perform(_ operation: KeyOperation?) -> EventLoopFuture<ByteBuffer> {
+        guard let operation, self.turn != nil, !self.hasUsedKey else {
             self.keyUse = .answered
             return self.channel.eventLoop.makeFailedFuture(HandoffFailure.unexpectedKeyUse)
         }
@@ -264,20 +275,5 @@ final class HandoffHandshake: HandshakeKeyUser {
             promise.fail(HandoffFailure.notInTime(refusal))
         }
         return promise.futureResult
-    }
-
-    /// Whether this is what a server's handshake with this client needs. The library asks for nothing else; this makes sure
-    /// that nothing else can ever come of it.
-    private func isOwn(_ operation: KeyOperation) -> Bool {
-        switch operation {
-        case .sign(_, let content):
-            if TLS13ServerSignature.transcriptHash(fromContent: content) != nil { return true }
-            guard let exchange = try? TLS12ServerKeyExchange(signedContent: content) else { return false }
-            return ClientRandom(exchange.clientRandom) == self.clientRandom
-        case .rawRSA:
-            return self.context.allowsRSAKeyExchange
-        case .signDigest, .signMessage, .decryptPremasterSecret, .decryptOAEP, .openHPKE:
-            return false
-        }
     }
 }

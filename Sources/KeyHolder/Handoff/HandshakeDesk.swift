@@ -16,10 +16,11 @@ protocol HandshakeDeskHost: AnyObject {
     func conclude(_ line: AuditDraft, _ outcome: AuditOutcome)
     /// As ``HandoffHandshake/SlowKey``.
     func performSlowly(
-        _ operation: KeyOperation, for site: Site, _ owner: WorkOwner, _ done: @escaping (SlowOutcome) -> Void
+        _ operation: KeyOperation, for site: Site, needs needed: KeyProtocol.Operation, _ owner: WorkOwner,
+        _ done: @escaping (SlowOutcome) -> Void
     ) -> WorkRefusal?
-    /// Whether the edge may still have handshakes made for the site.
-    func stillGrantsHandoff(_ site: Site) -> Bool
+    /// Whether the edge may still do this for the site.
+    func stillGrants(_ needed: KeyProtocol.Operation, for site: Site) -> Bool
 }
 
 /// The TLS handshakes with clients that are under way on one edge's connection.
@@ -40,6 +41,9 @@ final class HandshakeDesk {
     private struct Entry {
         let handshake: HandoffHandshake
         let site: Site
+        /// Under which operation it was begun: ``KeyProtocol/Operation/handoff`` or
+        /// ``KeyProtocol/Operation/handshakeTLS12``. The edge must hold it to the end.
+        let needed: KeyProtocol.Operation
         /// With the deadline of the request that is at work.
         var owner: WorkOwner
         /// Until it is written.
@@ -80,11 +84,15 @@ final class HandshakeDesk {
 
     /// - Parameter line: Reserved.
     func begin(
-        _ request: HandshakeBegin, _ hello: ClientHello, _ site: Site, _ id: UInt32, _ line: AuditDraft,
-        _ owner: WorkOwner
+        _ request: HandshakeBegin, _ hello: ClientHello, _ site: Site, _ needed: KeyProtocol.Operation, _ id: UInt32,
+        _ line: AuditDraft, _ owner: WorkOwner
     ) {
         guard let random = ClientRandom(hello.random) else {
             return self.refuse(id, .internalError, line, .handshakeFailed)
+        }
+        // Before the key is used: a client of another protocol must not get a session (RFC 7301 section 3.2).
+        guard hello.accepts(anyOf: request.applicationProtocols) else {
+            return self.reject(id, line, .noApplicationProtocol, "the client offers no application protocol of ours")
         }
         guard self.turnsUnderWay < self.core.limits.inFlight, let count = self.makeRoom() else {
             return self.refuse(id, .overloaded, line, .overloaded)
@@ -93,7 +101,7 @@ final class HandshakeDesk {
         let own: UInt64 = self.lastID
         let handshake: HandoffHandshake
         do {
-            handshake = try self.makeHandshake(own, random, request.applicationProtocols, site)
+            handshake = try self.makeHandshake(own, random, request.applicationProtocols, site, needed)
         } catch {
             self.core.metrics.clientHandshakes(self.core.clientHandshakes.end(self.edge))
             var line: AuditDraft = line
@@ -105,11 +113,20 @@ final class HandshakeDesk {
         var owner: WorkOwner = owner
         owner.urgency = .underWay
         self.entries[own] = Entry(
-            handshake: handshake, site: site, owner: owner, line: line, pending: id,
+            handshake: handshake, site: site, needed: needed, owner: owner, line: line, pending: id,
             bytes: request.clientBytes.readableBytes)
         self.turnsUnderWay += 1
         self.watch(own)
         handshake.begin(request.clientBytes) { turn in self.turned(own, turn) }
+    }
+
+    /// Answers a begin with an alert for the client. The handshake gets a number, and is forgotten.
+    private func reject(_ id: UInt32, _ line: AuditDraft, _ alert: Alert.Description, _ reason: String) {
+        var line: AuditDraft = line
+        line.detail = reason
+        self.lastID += 1
+        self.host?.conclude(line, .handshakeFailed)
+        self.answer(self.lastID, id, .failed(reason: reason), Alert(alert).record())
     }
 
     /// Counts a handshake more. If there are too many, the oldest one here that waits for its client gives way: most clients
@@ -124,16 +141,17 @@ final class HandshakeDesk {
     }
 
     private func makeHandshake(
-        _ own: UInt64, _ random: ClientRandom, _ protocols: [String], _ site: Site
+        _ own: UInt64, _ random: ClientRandom, _ protocols: [String], _ site: Site, _ needed: KeyProtocol.Operation
     ) throws -> HandoffHandshake {
-        let context: HandoffContext = try site.handoff.context(for: protocols)
+        let context: HandoffContext = try site.handoff.context(
+            for: protocols, allowsRSAKeyExchange: needed == .handoff)
         guard let reservation = context.log.open(random) else { throw HandshakeDeskError.randomInUse }
         do {
             return try HandoffHandshake(
                 random, reservation, context: context, key: site.handoff.key, parent: self.channel
             ) { [weak self] operation, done in
                 guard let self, let owner = self.entries[own]?.owner, let host = self.host else { return .overloaded }
-                return host.performSlowly(operation, for: site, owner, done)
+                return host.performSlowly(operation, for: site, needs: needed, owner, done)
             }
         } catch {
             context.log.close(reservation)
@@ -162,7 +180,7 @@ final class HandshakeDesk {
         guard entry.pending == nil else { return Self.turning }
         entry.turns += 1
         entry.bytes += request.clientBytes.readableBytes
-        guard self.host?.stillGrantsHandoff(entry.site) ?? false else {
+        guard self.stillGrants(entry) else {
             self.host?.refuse(id, .keyNotFound, isViolation: false)
             self.end(own, .denied)
             return nil
@@ -238,7 +256,7 @@ final class HandshakeDesk {
             self.end(own, .formatError, "more bytes than a handshake needs")
             return nil
         }
-        guard self.host?.stillGrantsHandoff(entry.site) ?? false else {
+        guard self.stillGrants(entry) else {
             self.host?.refuse(id, .keyNotFound, isViolation: false)
             self.end(own, .denied)
             return nil
@@ -252,6 +270,10 @@ final class HandshakeDesk {
             self.remove(own, .failed)
         }
         return nil
+    }
+
+    private func stillGrants(_ entry: Entry) -> Bool {
+        self.host?.stillGrants(entry.needed, for: entry.site) ?? false
     }
 
     // MARK: Turns
@@ -281,8 +303,13 @@ final class HandshakeDesk {
         guard let entry = self.entries[own], var line = entry.line else { return }
         line.tls = HandshakeFacts(export)
         self.entries[own]?.line = line
+        // The library read the hello as the judge did; this is for the day on which it does not.
+        guard entry.needed == .handoff || export.session.suite.version == .tls12 else {
+            self.host?.refuse(id, .internalError, isViolation: false)
+            return self.end(own, .handshakeFailed, "a version that the grant does not allow")
+        }
         // The grant may have gone while the key was at work.
-        guard self.host?.stillGrantsHandoff(entry.site) ?? false else {
+        guard self.stillGrants(entry) else {
             self.host?.refuse(id, .keyNotFound, isViolation: false)
             return self.end(own, .denied)
         }

@@ -13,19 +13,21 @@ final class SiteTLSKey: NIOSSLCustomPrivateKey, Hashable {
 
     func sign(channel: any Channel, algorithm: SignatureAlgorithm, data: ByteBuffer) -> EventLoopFuture<ByteBuffer> {
         let scheme = SignatureScheme(rawValue: algorithm.rawValue)
-        return Self.perform(.sign(scheme, content: Array(data.readableBytesView)), on: channel)
+        return Self.use(on: channel) { $0.sign(scheme, Array(data.readableBytesView)) }
     }
 
     /// Without unpadding: that is the library's, which does it in constant time.
     func decrypt(channel: any Channel, data: ByteBuffer) -> EventLoopFuture<ByteBuffer> {
-        Self.perform(.rawRSA(Array(data.readableBytesView)), on: channel)
+        Self.use(on: channel) { $0.decrypt(Array(data.readableBytesView)) }
     }
 
-    private static func perform(_ operation: KeyOperation, on channel: any Channel) -> EventLoopFuture<ByteBuffer> {
+    private static func use(
+        on channel: any Channel, _ perform: (any HandshakeKeyUser) -> EventLoopFuture<ByteBuffer>
+    ) -> EventLoopFuture<ByteBuffer> {
         guard let user = (channel as? VirtualChannel)?.keyUser else {
             return channel.eventLoop.makeFailedFuture(HandoffFailure.keyUseOutsideHandshake)
         }
-        return user.perform(operation)
+        return perform(user)
     }
 
     static func == (one: SiteTLSKey, other: SiteTLSKey) -> Bool { one === other }
@@ -35,5 +37,7 @@ final class SiteTLSKey: NIOSSLCustomPrivateKey, Hashable {
 
 /// A handshake, to the TLS library that runs it.
 protocol HandshakeKeyUser: AnyObject {
-    func perform(_ operation: KeyOperation) -> EventLoopFuture<ByteBuffer>
+    func sign(_ scheme: SignatureScheme, _ content: [UInt8]) -> EventLoopFuture<ByteBuffer>
+    /// The block of a client's encrypted secret, to be decrypted without unpadding.
+    func decrypt(_ block: [UInt8]) -> EventLoopFuture<ByteBuffer>
 }

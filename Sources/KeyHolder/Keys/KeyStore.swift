@@ -89,10 +89,10 @@ public enum KeyType: Hashable, Sendable, CustomStringConvertible {
 /// What a stored key is asked to do.
 public enum KeyOperation: Equatable, Sendable {
     /// Hash and sign `content` as the scheme says. ECDSA signatures are DER; RSA ones as long as the modulus.
-    case sign(SignatureScheme, content: [UInt8])
-    /// Sign a digest that somebody else made.
+    case sign(SignatureScheme, content: SignedContent)
+    /// Sign a digest that a stock peer made.
     case signDigest(DigestAlgorithm, SignaturePadding, digest: [UInt8])
-    /// Ed25519: sign the message.
+    /// Ed25519: sign a stock peer's message.
     case signMessage([UInt8])
     /// Undo RSA encryption with PKCS #1 v1.5 padding of a TLS premaster secret. The result is always 48 bytes: where the
     /// padding is wrong, 48 bytes that nobody can predict and that stay the same for the same ciphertext.

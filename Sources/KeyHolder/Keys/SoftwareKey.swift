@@ -55,7 +55,7 @@ struct SoftwareKey: StoredKey {
     func perform(_ operation: KeyOperation) throws(KeyOperationError) -> [UInt8] {
         switch operation {
         case .sign(let scheme, let content):
-            return try self.sign(scheme, content)
+            return try self.sign(scheme, content.bytes)
         case .signDigest(let algorithm, let padding, let digest):
             guard digest.count == algorithm.length else { throw .badLength }
             return try self.signDigest(algorithm, padding, digest)

@@ -11,6 +11,9 @@ extension NativeIntake {
         case .wait: break
         case .chooseSite(let hello): self.choose(hello)
         case .sign(let content):
+            guard let content = SignedContent(native: content) else {
+                return self.fail(.internalFailure("a content without a context of the native handshake"))
+            }
             let scheme: SignatureScheme = self.served?.kind == .rsa ? .rsaPSSSHA256 : .ecdsaP256SHA256
             self.ask(.sign(scheme, content: content)) { (machine, result) throws(NativeError) in
                 guard case .success(let signature) = result else { throw .internalFailure("signature") }

@@ -82,9 +82,9 @@ extension KeyHolderConnection {
         case .perform(let operation, let grant, let needs):
             let owner: WorkOwner = self.owner(of: packet.body, edge, arrival)
             self.perform(operation, grant.site, needs, packet.id, line, owner, under: judge.policy)
-        case .begin(let request, let hello, let grant):
+        case .begin(let request, let hello, let grant, let needed):
             let owner: WorkOwner = self.owner(of: packet.body, edge, arrival)
-            self.begin(request, hello, grant.site, packet.id, line, owner)
+            self.begin(request, hello, grant.site, needed, packet.id, line, owner)
         case .proceed(let request):
             let deadline: UInt64 = self.deadline(of: packet.body, arrival)
             self.turn(request.handshake, deadline, packet.id, line) { desk in
@@ -178,13 +178,14 @@ extension KeyHolderConnection: HandshakeDeskHost {
     }
 
     func performSlowly(
-        _ operation: KeyOperation, for site: Site, _ owner: WorkOwner, _ done: @escaping (SlowOutcome) -> Void
+        _ operation: KeyOperation, for site: Site, needs needed: KeyProtocol.Operation, _ owner: WorkOwner,
+        _ done: @escaping (SlowOutcome) -> Void
     ) -> WorkRefusal? {
-        self.performSlowly(operation, site.handoff.key, site, [.handoff], owner, done)
+        self.performSlowly(operation, site.handoff.key, site, [needed], owner, done)
     }
 
-    func stillGrantsHandoff(_ site: Site) -> Bool {
+    func stillGrants(_ needed: KeyProtocol.Operation, for site: Site) -> Bool {
         guard let edge = self.edge else { return false }
-        return self.core.policy.stillGrants(site, to: edge, [.handoff])
+        return self.core.policy.stillGrants(site, to: edge, [needed])
     }
 }

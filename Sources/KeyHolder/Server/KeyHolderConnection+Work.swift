@@ -38,17 +38,17 @@ extension KeyHolderConnection {
     }
 
     func begin(
-        _ request: HandshakeBegin, _ hello: ClientHello, _ site: Site, _ id: UInt32, _ line: AuditDraft,
-        _ owner: WorkOwner
+        _ request: HandshakeBegin, _ hello: ClientHello, _ site: Site, _ needed: KeyProtocol.Operation, _ id: UInt32,
+        _ line: AuditDraft, _ owner: WorkOwner
     ) {
         // What the key could not do in time is not begun either.
         if let refusal = self.refusalOfKey(site, owner) { return self.refuse(id, refusal, line) }
         let refusal: WorkRefusal? = self.enqueue(owner) { outcome in
             guard case .perform = outcome else { return self.refuse(id, .pastDeadline, line) }
-            guard let desk = self.desk, self.isWanted(site, [.handoff], line.edge) else {
-                return self.performed(.notDone, site, [.handoff], id, line)
+            guard let desk = self.desk, self.isWanted(site, [needed], line.edge) else {
+                return self.performed(.notDone, site, [needed], id, line)
             }
-            desk.begin(request, hello, site, id, line, owner)
+            desk.begin(request, hello, site, needed, id, line, owner)
         }
         if let refusal { self.refuse(id, refusal, line) }
     }
@@ -56,7 +56,7 @@ extension KeyHolderConnection {
     private func refusalOfKey(_ site: Site, _ owner: WorkOwner) -> WorkRefusal? {
         let key: any StoredKey = site.handoff.key
         guard let scheme = key.type.schemes.first, let work = self.work else { return nil }
-        guard case .offload = key.cost(of: .sign(scheme, content: [])) else { return nil }
+        guard case .offload = key.cost(of: .sign(scheme, content: .tls13Server(transcriptHash: []))) else { return nil }
         // By then it is part of a handshake that was begun.
         var owner: WorkOwner = owner
         let delay: UInt64 = work.estimatedTime(owner)

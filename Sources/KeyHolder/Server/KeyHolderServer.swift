@@ -1,5 +1,6 @@
 import Admission
 import Channels
+import KeyProtocol
 public import Logging
 public import NIOCore
 import NIOPosix
@@ -7,6 +8,7 @@ import NIOSSL
 import PeerLink
 public import ServiceLifecycle
 import Synchronization
+import TLSWire
 
 /// A key holder: owns the private keys of sites, and uses them for the edges that were granted it.
 ///
@@ -253,6 +255,16 @@ public final class KeyHolderServer: Service {
             if site.notAfter < now {
                 logger.warning("a site's certificate has expired; renew it", metadata: ["file": "\(site.chainName)"])
             }
+        }
+        for grant in configuration.grants {
+            let stock: [String] = grant.operations.intersection(KeyProtocol.Operation.stock).map(\.rawValue).sorted()
+            guard !stock.isEmpty else { continue }
+            logger.warning(
+                "a grant has stock operations: with them an edge has whatever it likes signed or decrypted",
+                metadata: [
+                    "edge": "\(grant.edge)", "operations": "\(stock.joined(separator: ", "))",
+                    "sites": "\(grant.sites.map(\.description).joined(separator: ", "))",
+                ])
         }
         for (one, other) in policy.sitesSharingKeys {
             logger.warning(

@@ -21,8 +21,8 @@ struct RequestJudge {
         case refuse(KeyErrorCode, AuditOutcome)
         /// To be done by the grant's key, if the edge still holds these operations for it.
         case perform(KeyOperation, Grant, needs: [KeyProtocol.Operation])
-        /// A TLS handshake to be begun for the grant's site.
-        case begin(HandshakeBegin, ClientHello, Grant)
+        /// A TLS handshake to be begun for the grant's site, while the edge holds this operation for it.
+        case begin(HandshakeBegin, ClientHello, Grant, needs: KeyProtocol.Operation)
         /// For a handshake under way on the connection, if it is; what may be done with it is judged there.
         case proceed(HandshakeContinue)
         case finish(HandshakeFinish)
@@ -73,14 +73,14 @@ struct RequestJudge {
                 // Asks for nothing of a site; that there is a grant at all is looked at where it is answered.
                 verdict.action = .lease(try LeaseRequest(decoding: message.payload))
                 return verdict
-            case .certificate, .signTLS13, .signTLS12, .handshakeBegin: break
+            case .certificate, .signTLS13, .handshakeBegin: break
             }
         } catch {
             verdict.action = .refuse(.formatError, .formatError)
             verdict.detail = "\(error)"
             return verdict
         }
-        guard message.serverName != nil, let operation = function.operation else {
+        guard message.serverName != nil, let needed = function.needed else {
             verdict.action = .refuse(.formatError, .formatError)
             verdict.detail = "no server name"
             return verdict
@@ -88,7 +88,7 @@ struct RequestJudge {
         verdict.site = self.policy.index.site(byName: SiteQuery(message))
         let grant: Grant
         do throws(Refusal) {
-            grant = try self.admit(verdict.site.map { [$0] } ?? [], [operation])
+            grant = try self.admit(verdict.site.map { [$0] } ?? [], [needed])
         } catch {
             verdict.action = .refuse(error.code, error.outcome)
             return verdict
@@ -100,12 +100,15 @@ struct RequestJudge {
         }
         do throws(KeyPayloadError) {
             verdict.action = try self.action(function, message, grant)
+            if case .refuse(_, .denied) = verdict.action { verdict.detail = Self.onlyTLS12 }
         } catch {
             verdict.action = .refuse(.formatError, .formatError)
             verdict.detail = "\(error)"
         }
         return verdict
     }
+
+    private static let onlyTLS12: String = "the client offers TLS 1.3, and the grant has no handoff"
 
     private func action(
         _ function: KeyFunction, _ message: KeyMessage, _ grant: Grant
@@ -119,19 +122,13 @@ struct RequestJudge {
         case .signTLS13:
             let request = try SignTLS13Request(decoding: payload)
             guard type.schemesForTLS13.contains(request.scheme) else { return .refuse(.badOpcode, .wrongKeyType) }
-            let content: [UInt8] = TLS13ServerSignature.content(transcriptHash: request.transcriptHash)
+            let content = SignedContent.tls13Server(transcriptHash: request.transcriptHash)
             return .perform(.sign(request.scheme, content: content), grant, needs: [.signTLS13])
-        case .signTLS12:
-            let request = try SignTLS12Request(decoding: payload)
-            guard type.schemes.contains(request.scheme) else { return .refuse(.badOpcode, .wrongKeyType) }
-            guard request.exchange.isOnCurve else {
-                throw .badValue("key exchange parameters: the point is not on its curve")
-            }
-            let content: [UInt8] = request.exchange.signedContent
-            return .perform(.sign(request.scheme, content: content), grant, needs: [.signTLS12])
         case .handshakeBegin:
             let begin = try HandshakeBegin(decoding: payload)
-            return .begin(begin, try Self.hello(in: begin.clientBytes, for: message.serverName), grant)
+            let hello: ClientHello = try Self.hello(in: begin.clientBytes, for: message.serverName)
+            guard let needed = grant.operation(forHandshakeWith: hello) else { return .refuse(.keyNotFound, .denied) }
+            return .begin(begin, hello, grant, needs: needed)
         case .lease, .handshakeContinue, .handshakeFinish:
             return .refuse(.badOpcode, .badOpcode)
         }
@@ -213,14 +210,23 @@ extension SiteQuery {
 }
 
 extension KeyFunction {
-    /// What a grant must allow; nil: nothing.
+    /// How audit lines call it; nil: a lease.
     var operation: KeyProtocol.Operation? {
         switch self {
         case .lease: nil
         case .certificate: .certificate
         case .signTLS13: .signTLS13
-        case .signTLS12: .signTLS12
         case .handshakeBegin, .handshakeContinue, .handshakeFinish: .handoff
+        }
+    }
+
+    /// What a grant must allow at the least; nil: nothing. For a handshake it depends on the hello what else.
+    var needed: KeyProtocol.Operation? {
+        switch self {
+        case .lease: nil
+        case .certificate: .certificate
+        case .signTLS13: .signTLS13
+        case .handshakeBegin, .handshakeContinue, .handshakeFinish: .handshakeTLS12
         }
     }
 }

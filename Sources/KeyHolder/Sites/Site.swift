@@ -10,22 +10,20 @@ public struct SiteConfiguration: Hashable, Sendable {
     public var domains: [ServerNamePattern]?
     /// How edges may serve it, as far as their grants allow.
     public var modes: Set<TrustMode>
-    /// Whether handoff takes TLS 1.2 clients that encrypt their secret to the certificate's key. Such sessions have no
-    /// forward secrecy. RSA certificates only.
-    public var allowsRSAKeyExchange: Bool
+    public var handshakes: HandshakeSettings
     /// What native clients reach; nil: the site does not serve the native handshake.
     public var application: ApplicationConfiguration?
 
     public init(
         chain: PEMSource, key: PEMSource, domains: [ServerNamePattern]? = nil,
-        modes: Set<TrustMode> = [.handoff, .keyless], allowsRSAKeyExchange: Bool = false,
+        modes: Set<TrustMode> = [.handoff, .keyless], handshakes: HandshakeSettings = HandshakeSettings(),
         application: ApplicationConfiguration? = nil
     ) {
         self.chain = chain
         self.key = key
         self.domains = domains
         self.modes = modes
-        self.allowsRSAKeyExchange = allowsRSAKeyExchange
+        self.handshakes = handshakes
         self.application = application
     }
 }
@@ -70,7 +68,7 @@ final class Site: Sendable {
         self.certificateDigest = certificateDigest
         self.key = key
         self.modes = modes
-        self.handoff = handoff ?? SiteHandoff(chain: chain, key: key, allowsRSAKeyExchange: false)
+        self.handoff = handoff ?? SiteHandoff(chain: chain, key: key)
         self.native = native
         self.notAfter = notAfter
         self.chainName = chainName

@@ -30,7 +30,9 @@ struct SiteLoader {
         let (domains, certified) = try Self.domains(configuration.domains, of: leaf, chainName)
         let der: [[UInt8]]
         do { der = try chain.map(Self.der) } catch { throw .unreadableCertificate(chainName, position: 1) }
-        guard key.type.isRSA || !configuration.allowsRSAKeyExchange else { throw .rsaKeyExchangeNeedsRSA(chainName) }
+        guard key.type.isRSA || !configuration.handshakes.allowsRSAKeyExchange else {
+            throw .rsaKeyExchangeNeedsRSA(chainName)
+        }
         let ski: [UInt8] = Array(Insecure.SHA1.hash(data: leaf.publicKey.subjectPublicKeyInfoBytes))
         let native: NativeSite? = try configuration.application.map { application throws(SiteLoadError) in
             try NativeSite(application, chain: der, key: key.type, chainName: chainName)
@@ -40,22 +42,19 @@ struct SiteLoader {
             certificateDigest: Array(SHA256.hash(data: der[0])), key: key,
             modes: configuration.modes,
             handoff: self.handoff(
-                named: domains, ski: ski, chain: der, key: key,
-                allowsRSAKeyExchange: configuration.allowsRSAKeyExchange),
+                named: domains, ski: ski, chain: der, key: key, settings: configuration.handshakes),
             native: native, notAfter: Int64(leaf.notValidAfter.timeIntervalSince1970), chainName: chainName)
     }
 
     /// That of the site which had one of these domains before, if it is still good.
     private func handoff(
         named domains: [ServerNamePattern], ski: [UInt8], chain: [[UInt8]], key: any StoredKey,
-        allowsRSAKeyExchange: Bool
+        settings: HandshakeSettings
     ) -> SiteHandoff {
         let before: Site? = domains.lazy.compactMap { self.previous?.site(having: $0) }.first { site in
-            site.ski == ski
-                && site.handoff.serves(chain: chain, key: key, allowsRSAKeyExchange: allowsRSAKeyExchange)
+            site.ski == ski && site.handoff.serves(chain: chain, key: key, settings: settings)
         }
-        return before?.handoff
-            ?? SiteHandoff(chain: chain, key: key, allowsRSAKeyExchange: allowsRSAKeyExchange)
+        return before?.handoff ?? SiteHandoff(chain: chain, key: key, settings: settings)
     }
 
     private static func chain(from source: PEMSource) throws(SiteLoadError) -> [Certificate] {

@@ -1,5 +1,11 @@
 import Crypto
 
+/// What the contents that an origin signs in native handshakes have in common.
+public enum NativeSignature {
+    /// 64 blanks, and the beginning of every context string of ours.
+    public static let prefix: [UInt8] = [UInt8](repeating: 0x20, count: 64) + Array("Latchstring native 1, ".utf8)
+}
+
 /// What the origin's key signs, and what an encrypted secret is bound to.
 ///
 /// 64 blanks, a text of our own, a zero, and the transcript hash. TLS 1.3 signs 64 blanks and a text that begins with

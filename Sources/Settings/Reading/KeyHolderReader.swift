@@ -94,29 +94,44 @@ struct KeyHolderReader {
                     return pattern
                 }
             }
-            let allowsRSAKeyExchange = reader.optional("tls") { self.rsaKeyExchange($0) } ?? false
+            let tls = reader.optional("tls") { self.tls($0) }
             let application = reader.optional("application") {
                 ApplicationReader(report: self.report).read($0)
             }
             guard let certificate, let key else { return nil }
             return KeyHolderSettings.Site(
                 location: self.report.location(item.position), certificate: certificate, key: key, domains: domains,
-                allowsRSAKeyExchange: allowsRSAKeyExchange, application: application)
+                minimumTLSVersion: tls?.minimum ?? .tls12, allowsRSAKeyExchange: tls?.rsaKeyExchange ?? false,
+                application: application)
         }
     }
 
     /// What a site's `tls` says of the handshakes that the key holder makes for it.
-    private func rsaKeyExchange(_ node: ConfigurationNode) -> Bool? {
-        guard let reader = MappingReader(node, noun: "tls", keys: ["rsa-key-exchange"], report: self.report) else {
-            return nil
+    private func tls(_ node: ConfigurationNode) -> (minimum: MinimumTLSVersion, rsaKeyExchange: Bool)? {
+        let misplaced: [String: MappingReader.Misplaced] = [
+            "ticket-lifetime": Self.edgeKey(
+                "ticket-lifetime", "Tickets that the key holder makes are its TLS library's.")
+        ]
+        guard
+            let reader = MappingReader(
+                node, noun: "tls", keys: ["minimum-version", "rsa-key-exchange"], misplaced: misplaced,
+                report: self.report)
+        else { return nil }
+        let minimum = reader.optional("minimum-version") { self.values.word($0, as: MinimumTLSVersion.self) } ?? .tls12
+        let rsaKeyExchange = reader.optional("rsa-key-exchange") { self.values.boolean($0) } ?? false
+        if minimum == .tls13, rsaKeyExchange {
+            self.report.error(
+                at: reader.position(of: "rsa-key-exchange"),
+                "\"rsa-key-exchange\" is for TLS 1.2 clients, and the site takes none",
+                remedy: "Remove it, or write minimum-version: 1.2.")
         }
-        return reader.optional("rsa-key-exchange") { self.values.boolean($0) }
+        return (minimum, rsaKeyExchange)
     }
 
-    private static func edgeKey(_ key: String) -> MappingReader.Misplaced {
-        .init(
-            message: "\"\(key)\" belongs to the sites of an edge's file",
-            remedy: "Here a site is its certificate and key.")
+    private static func edgeKey(
+        _ key: String, _ remedy: String = "Here a site is its certificate and key."
+    ) -> MappingReader.Misplaced {
+        .init(message: "\"\(key)\" belongs to the sites of an edge's file", remedy: remedy)
     }
 
     private func grants(_ node: ConfigurationNode) -> [KeyHolderSettings.Grant] {
@@ -159,6 +174,14 @@ struct KeyHolderReader {
         guard let text = self.values.text(node, "an operation") else { return nil }
         if text == "keyless" { return KeyProtocol.Operation.keyless }
         if text == "handoff" { return KeyProtocol.Operation.handingOff }
+        if text == "sign-tls12" {
+            self.report.error(
+                at: node.position,
+                "\"sign-tls12\" is gone: an edge could have a document of its choice signed with it",
+                remedy: "Write keyless, which serves TLS 1.2 clients through the handshake functions, "
+                    + "or handshake-tls12, its part for them.")
+            return nil
+        }
         guard let operation = KeyProtocol.Operation(rawValue: text) else {
             self.report.error(
                 at: node.position, "\"\(text)\" is not an operation",

@@ -23,7 +23,7 @@ struct SiteReader {
 
     /// nil only where errors were reported.
     func read(_ node: ConfigurationNode, domains register: inout DomainRegister) -> EdgeSettings.Site? {
-        let keys = ["domains", "mode", "keyholder", "origin", "cache", "http2", "native", "connections"]
+        let keys = ["domains", "mode", "keyholder", "origin", "cache", "http2", "tls", "native", "connections"]
         let misplaced: [String: MappingReader.Misplaced] = [
             "domain": .init(
                 message: "unknown key \"domain\" in a site",
@@ -55,12 +55,13 @@ struct SiteReader {
         }
         let cache = self.cache(reader, isRelay: word == .relay)
         let http2 = self.http2(reader, isRelay: word == .relay)
+        let tls = self.tls(reader, mode: word)
         let native = self.native(reader)
         let connections = reader.optional("connections") { ClientLimitsReader(report: self.report).bound($0) }
         guard let mode else { return nil }
         return EdgeSettings.Site(
             location: self.report.location(reader.position), domains: domains, mode: mode, cache: cache, http2: http2,
-            native: native, connections: connections)
+            tls: tls, native: native, connections: connections)
     }
 
     /// `native: NAME`, or `false`; by default the site's own key holder, where it takes native connections.
@@ -100,6 +101,45 @@ struct SiteReader {
                 remedy: "Remove \"http2\", or use mode: handoff or mode: keyless.")
         }
         return http2 ?? true
+    }
+
+    private func tls(_ reader: MappingReader, mode: ModeWord?) -> EdgeSettings.SiteTLS {
+        if mode == .relay, reader.has("tls") {
+            self.report.error(
+                at: reader.position(of: "tls"), "a relay site's TLS is between the client and the origin",
+                remedy: "Remove \"tls\", or use mode: handoff or mode: keyless.")
+        }
+        return reader.optional("tls") { self.tls($0, mode: mode) } ?? EdgeSettings.SiteTLS()
+    }
+
+    private func tls(_ node: ConfigurationNode, mode: ModeWord?) -> EdgeSettings.SiteTLS? {
+        let misplaced: [String: MappingReader.Misplaced] = [
+            "rsa-key-exchange": .init(
+                message: "\"rsa-key-exchange\" belongs to the sites of a key holder's file",
+                remedy: "The key holder decides how it shakes hands.")
+        ]
+        guard
+            let reader = MappingReader(
+                node, noun: "tls", keys: ["minimum-version", "ticket-lifetime"], misplaced: misplaced,
+                report: self.report)
+        else { return nil }
+        var tls = EdgeSettings.SiteTLS()
+        if let version = reader.optional(
+            "minimum-version", { self.values.word($0, as: MinimumTLSVersion.self) })
+        {
+            tls.minimumVersion = version
+        }
+        if let lifetime = reader.optional(
+            "ticket-lifetime", { self.values.duration($0, in: SettingsRanges.ticketLifetime) })
+        {
+            tls.ticketLifetime = lifetime
+        }
+        if mode == .handoff, reader.has("ticket-lifetime") {
+            self.report.error(
+                at: reader.position(of: "ticket-lifetime"), "a handoff site's tickets are the key holder's",
+                remedy: "Remove \"ticket-lifetime\": each resumption asks the key holder.")
+        }
+        return tls
     }
 
     private static func noKeyFiles(_ key: String) -> MappingReader.Misplaced {

@@ -109,7 +109,6 @@ struct KeyHolderCheck {
     }
 
     private func checkGrants(_ owners: [ServerNamePattern: SourceLocation], allKnown: Bool) {
-        let stock: Set<KeyProtocol.Operation> = [.rsaSign, .ecdsaSign, .ed25519Sign, .rsaDecrypt]
         var seen: [String: Set<SourceLocation>] = [:]
         for grant in self.settings.grants {
             var isGood = true
@@ -134,12 +133,18 @@ struct KeyHolderCheck {
                     remedy: "Merge the two.")
             }
             seen[grant.edge, default: []].formUnion(named)
-            let blind = grant.operations.intersection(stock).map(\.rawValue).sorted()
+            let blind = grant.operations.intersection(KeyProtocol.Operation.stock).map(\.rawValue).sorted()
             if !blind.isEmpty {
                 self.report.warn(
                     grant.location,
                     "edge \(grant.edge) may use \(blind.joined(separator: ", ")), which works on whatever it is given",
                     remedy: "Grant stock operations only to stock peers.")
+            }
+            if grant.operations.contains(.signTLS13), grant.operations.isDisjoint(with: [.handshakeTLS12, .handoff]) {
+                self.report.warn(
+                    grant.location,
+                    "edge \(grant.edge) may sign-tls13 and not handshake-tls12: its keyless sites take no TLS 1.2 clients",
+                    remedy: "Write keyless, which has both.")
             }
             if isGood {
                 let operations = grant.operations.map(\.rawValue).sorted().joined(separator: ", ")

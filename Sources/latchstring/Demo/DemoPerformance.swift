@@ -151,7 +151,7 @@ struct DemoPerformance {
         say(
             "\n  relay: the edge passes bytes; the TLS server is the origin's own."
                 + "\n  handoff: the key holder shakes hands through the edge, then lends it this session's record keys."
-                + "\n  keyless: the edge is the TLS server; the key holder signs each handshake."
+                + "\n  keyless: the edge is the TLS server; the key holder signs each handshake, and makes those of TLS 1.2 itself."
                 + "\n  native: the published text's own handshakes; the edge passes bytes to the key holder.\n")
         if explains { say("\n" + explanations.joined(separator: "\n") + "\n") }
         if !failures.isEmpty {

@@ -33,6 +33,7 @@ final class HandoffBench: Sendable {
     let port: UInt16
     let log: LogRecorder
     let keyHolder: KeyHolderServer
+    let keyHolderConfiguration: KeyHolderConfiguration
     let rootsFile: String
     private let directory: URL
     private let edge: Task<Void, any Error>
@@ -43,10 +44,11 @@ final class HandoffBench: Sendable {
     ///   - keyHolder: in the place of the real one: gets the credentials to use, and says where it listens.
     static func run(
         operations: Set<KeyProtocol.Operation> = KeyProtocol.Operation.handingOff,
+        adjustKeyHolder: (inout KeyHolderConfiguration) -> Void = { _ in },
         adjust: (inout EdgeConfiguration) -> Void = { _ in },
         test: @escaping @Sendable (HandoffBench) async throws -> Void
     ) async throws {
-        let bench = try await HandoffBench(operations, adjust)
+        let bench = try await HandoffBench(operations, adjustKeyHolder, adjust)
         do {
             try await test(bench)
         } catch {
@@ -56,7 +58,10 @@ final class HandoffBench: Sendable {
         await bench.stop()
     }
 
-    private init(_ operations: Set<KeyProtocol.Operation>, _ adjust: (inout EdgeConfiguration) -> Void) async throws {
+    private init(
+        _ operations: Set<KeyProtocol.Operation>, _ adjustKeyHolder: (inout KeyHolderConfiguration) -> Void,
+        _ adjust: (inout EdgeConfiguration) -> Void
+    ) async throws {
         let (roots, sites) = try Self.certificates.get()
         self.directory = FileManager.default.temporaryDirectory.appending(path: "handoff-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: self.directory, withIntermediateDirectories: true)
@@ -67,17 +72,19 @@ final class HandoffBench: Sendable {
         let logger = Logger(label: "test") { [log] _ in log.handler }
         let patterns = try Self.sites.map { try ServerNamePattern($0) }
 
+        var home = KeyHolderConfiguration(
+            listen: [PeerAddress(host: "127.0.0.1", port: 0)],
+            credentials: try Self.credentials(self.fleet, .keyholder, "home"),
+            sites: sites.map {
+                SiteConfiguration(chain: .text($0.chainPEM, name: "chain"), key: .text($0.keyPEM, name: "key"))
+            },
+            grants: [
+                GrantConfiguration(edge: "paris", sites: patterns, operations: operations, rate: 1_000_000)
+            ], audit: .file(self.directory.appending(path: "audit.jsonl").path))
+        adjustKeyHolder(&home)
+        self.keyHolderConfiguration = home
         self.keyHolder = try KeyHolderServer(
-            configuration: KeyHolderConfiguration(
-                listen: [PeerAddress(host: "127.0.0.1", port: 0)],
-                credentials: try Self.credentials(self.fleet, .keyholder, "home"),
-                sites: sites.map {
-                    SiteConfiguration(chain: .text($0.chainPEM, name: "chain"), key: .text($0.keyPEM, name: "key"))
-                },
-                grants: [
-                    GrantConfiguration(edge: "paris", sites: patterns, operations: operations, rate: 1_000_000)
-                ], audit: .file(self.directory.appending(path: "audit.jsonl").path)),
-            group: MultiThreadedEventLoopGroup.singleton, logger: logger)
+            configuration: home, group: MultiThreadedEventLoopGroup.singleton, logger: logger)
         let address = try await self.keyHolder.start()[0]
 
         self.origin = try await Wire.listen { wire, _ in
@@ -94,13 +101,13 @@ final class HandoffBench: Sendable {
             })
         edge.credentials = try Self.credentials(self.fleet, .edge, "paris")
         edge.threads = 1
-        var home = KeyHolderPool.Configuration(
+        var pool = KeyHolderPool.Configuration(
             expected: try PeerIdentity(role: .keyholder, name: "home"),
             addresses: [PeerAddress(host: "127.0.0.1", port: address.port ?? 0)])
         // Machines that run tests may have much else to do.
-        home.deadline = .seconds(20)
-        home.connectTimeout = .seconds(20)
-        edge.keyHolders["home"] = home
+        pool.deadline = .seconds(20)
+        pool.connectTimeout = .seconds(20)
+        edge.keyHolders["home"] = pool
         edge.limits.handshakeTimeout = .seconds(60)
         edge.limits.helloTimeout = .seconds(60)
         adjust(&edge)
@@ -141,6 +148,19 @@ final class HandoffBench: Sendable {
     func file(_ name: String) -> String { self.directory.appending(path: name).path }
 
     var audit: String { (try? String(contentsOfFile: self.file("audit.jsonl"), encoding: .utf8)) ?? "" }
+
+    /// A line that was added to the audit log since; lines are written a moment after the answer.
+    func newAuditLine(after before: String, where condition: @escaping @Sendable (String) -> Bool) async throws
+        -> String
+    {
+        let path = self.file("audit.jsonl")
+        return try await blocking {
+            try eventually("an audit line") {
+                let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
+                return text.dropFirst(before.count).split(separator: "\n").map(String.init).first(where: condition)
+            }
+        }
+    }
 
     // MARK: Clients
 

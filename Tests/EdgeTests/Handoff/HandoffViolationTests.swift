@@ -52,6 +52,44 @@ import Testing
         #expect(step.write == Alert(.decodeError).record())
     }
 
+    /// As a key holder may answer whose site allows it; where the site's mode does not, the key holder is told to forget.
+    @Test(arguments: [0x009C, 0x009D, 0xC02F] as [UInt16]) func keyExchangeByRSA(suite: UInt16) {
+        let body: [UInt8] =
+            [3, 3] + [UInt8](repeating: 1, count: 32) + [0, UInt8(suite >> 8), UInt8(suite & 0xFF), 0]
+        let flight: ByteBuffer = .record(22, [2, 0, 0, UInt8(body.count)] + body)
+        for needsForwardSecrecy in [true, false] {
+            var machine = HandoffHandshake(
+                protocols: ["http/1.1"], earlyDataOffered: false, needsForwardSecrecy: needsForwardSecrecy)
+            _ = machine.start(Self.hello)
+            let step = machine.answered(HandshakeProgress(handshake: 1, state: .needsMore, serverBytes: flight))
+            if needsForwardSecrecy, suite >> 8 == 0 {
+                #expect(step.next == .failed(.noForwardSecrecy, informs: true))
+                #expect(step.write == Alert(.handshakeFailure).record())
+            } else {
+                #expect(step == .init(write: flight, next: .read))
+            }
+        }
+    }
+
+    /// What the client speaks is not HTTP then.
+    @Test func aSessionWithoutAProtocolForAClientThatOffersSome() throws {
+        let session = try MadeUpSession(applicationProtocol: nil)
+        for offers in [true, false] {
+            var machine = HandoffHandshake(protocols: ["http/1.1"], earlyDataOffered: false, offersProtocols: offers)
+            _ = machine.start(Self.hello)
+            let step = machine.answered(session.progress())
+            if offers {
+                guard case .badAnswer = Self.failure(step) else {
+                    Issue.record("unexpected \(step)")
+                    continue
+                }
+                #expect(step.write == Alert(.internalError).record())
+            } else {
+                #expect(step.next == .read)
+            }
+        }
+    }
+
     @Test func helloInManyRecordsGoesAsItIs() {
         let records = ByteBuffer(bytes: TestHello(padding: 30_000).records(of: 100))
         var machine = HandoffHandshake(protocols: ["http/1.1"], earlyDataOffered: false)

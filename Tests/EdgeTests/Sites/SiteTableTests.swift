@@ -10,11 +10,16 @@ import Testing
     }
 
     static func keyless(_ domains: String...) throws -> Site {
-        Site(
-            domains: try domains.map { try ServerNamePattern($0) },
-            mode: .keyless(
-                TerminationConfiguration(
-                    keyHolder: "home", origin: OriginConfiguration(scheme: .http, host: "127.0.0.1"))))
+        Site(domains: try domains.map { try ServerNamePattern($0) }, mode: .keyless(Self.termination()))
+    }
+
+    static func termination(
+        _ adjust: (inout TerminationConfiguration) -> Void = { _ in }
+    ) -> TerminationConfiguration {
+        var termination = TerminationConfiguration(
+            keyHolder: "home", origin: OriginConfiguration(scheme: .http, host: "127.0.0.1"))
+        adjust(&termination)
+        return termination
     }
 
     private static let modern: [UInt16] = [0x0304, 0x0303]
@@ -75,6 +80,18 @@ import Testing
         #expect(self.name(relay) == "r.test")
         let tls12 = table.route(serverName: try ServerName("k.test"), supportedVersions: [0x0303])
         #expect(self.name(tls12) == "k.test")
+    }
+
+    @Test func aSiteMayRefuseTLS12() throws {
+        let termination = Self.termination { $0.minimumTLSVersion = TLSVersion.tls13 }
+        for mode in [SiteMode.keyless(termination), .handoff(termination)] {
+            let table = try SiteTable(sites: [Site(domains: [try ServerNamePattern("a.test")], mode: mode)])
+            let name = try ServerName("a.test")
+            let tls12 = table.route(serverName: name, supportedVersions: [0x0303])
+            #expect(self.rejection(tls12) == Rejection(.protocolVersion, .versionTooOld))
+            #expect(self.name(table.route(serverName: name, supportedVersions: Self.modern)) == "a.test")
+            #expect(self.name(table.route(serverName: name, supportedVersions: [0x0304])) == "a.test")
+        }
     }
 
     @Test func refusesSitesThatCannotWork() throws {

@@ -78,7 +78,7 @@ struct HandoffTests {
         for version in [NIOSSL.TLSVersion.tlsv12, .tlsv13] {
             for (offered, served, expected) in [
                 (["http/1.1", "h2"], ["h2", "http/1.1"], "h2"), (["h2", "http/1.1"], ["http/1.1", "h2"], "http/1.1"),
-                (["h2", "http/1.1"], ["http/1.1"], "http/1.1"), (["h2"], ["http/1.1"], nil), ([], ["h2"], nil),
+                (["h2", "http/1.1"], ["http/1.1"], "http/1.1"), ([], ["h2"], nil),
             ] as [([String], [String], String?)] {
                 let client = try await HandoffClient("p256.test") {
                     $0.applicationProtocols = offered
@@ -88,6 +88,14 @@ struct HandoffTests {
                 #expect(lent.exported.applicationProtocol == expected.map { Array($0.utf8) })
                 await client.end()
             }
+            let other = try await HandoffClient("p256.test") {
+                $0.applicationProtocols = ["h2"]
+                $0.maximumTLSVersion = version
+            }
+            let progress = try await edge.begin(try await other.bytes(), protocols: ["http/1.1"])
+            #expect(progress.state == .failed(reason: "the client offers no application protocol of ours"))
+            #expect(progress.serverBytes == Alert(.noApplicationProtocol).record())
+            await other.end()
         }
         _ = try await holder.stop()
     }

@@ -1,5 +1,7 @@
 import Foundation
 import KeyProtocol
+import Synchronization
+import TLSWire
 import Testing
 
 @testable import KeyHolder
@@ -98,7 +100,7 @@ struct OpenSSLHandoffTests {
         var configuration = holder.configuration
         configuration.sites = configuration.sites.enumerated().map { index, site in
             var site = site
-            site.allowsRSAKeyExchange = index == 1
+            site.handshakes.allowsRSAKeyExchange = index == 1
             return site
         }
         try holder.server.reload(configuration)
@@ -107,9 +109,71 @@ struct OpenSSLHandoffTests {
             #expect(output.contains(Self.served), "\(output)")
             #expect(output.contains("Cipher is \(cipher)"))
         }
+        // Whatever the site asks for, it is for handoff: the grant of a keyless site has no such handshakes.
+        configuration.grants = [
+            try PolicyFixtures.grant("paris", "rsa.test", operations: KeyProtocol.Operation.keyless)
+        ]
+        try holder.server.reload(configuration)
+        let keyless: String = try await Self.client("-tls1_2 -cipher AES128-GCM-SHA256", name: "rsa.test", holder)
+        #expect(!keyless.contains(Self.served) && keyless.contains("alert handshake failure"), "\(keyless)")
+        let ecdhe: String = try await Self.client("-tls1_2", name: "rsa.test", holder)
+        #expect(ecdhe.contains(Self.served) && ecdhe.contains("Cipher is ECDHE-RSA"), "\(ecdhe)")
         let lines = try await holder.stop()
-        #expect(lines.map { $0["outcome"] } == ["handshake-failed", "ok", "ok"])
-        #expect(lines.last?["cipher_suite"] == "TLS_RSA_WITH_AES_256_GCM_SHA384")
+        #expect(lines.map { $0["outcome"] } == ["handshake-failed", "ok", "ok", "handshake-failed", "ok"])
+        #expect(lines[2]["cipher_suite"] == "TLS_RSA_WITH_AES_256_GCM_SHA384")
+    }
+
+    /// As for an edge that passes every hello on.
+    @Test("A client that names other protocols only gets an alert, and no use of the key", arguments: [2, 3])
+    func applicationProtocols(version: Int) async throws {
+        let store = RecordingKeyStore()
+        let holder = try await TestHolder(keyStore: store)
+        for offered in ["imap", "acme-tls/1", "http/1.0,h2c"] {
+            let output: String = try await Self.client("-tls1_\(version) -alpn \(offered)", holder)
+            #expect(!output.contains(Self.served) && output.contains("alert number 120"), "\(output)")
+        }
+        #expect(store.operations.withLock { $0.isEmpty })
+        for arguments in ["-alpn imap,http/1.1", ""] {
+            let output: String = try await Self.client("-tls1_\(version) \(arguments)", holder)
+            #expect(output.contains(Self.served), "\(output)")
+        }
+        let lines = try await holder.stop()
+        #expect(
+            lines.map { $0["outcome"] } == ["handshake-failed", "handshake-failed", "handshake-failed", "ok", "ok"])
+        #expect(lines[0]["detail"] == "the client offers no application protocol of ours")
+    }
+
+    /// `docs/handoff.md` says so: such a session's master secret stays in the library's cache.
+    @Test("A TLS 1.2 client that takes no tickets resumes by its session id")
+    func sessionIDs() async throws {
+        let holder = try await TestHolder()
+        let session: String = AuditTests.temporaryFile()
+        defer { try? FileManager.default.removeItem(atPath: session) }
+        let first: String = try await Self.client("-tls1_2 -no_ticket -sess_out \(session)", holder)
+        #expect(first.contains("New, TLSv1.2") && first.contains(Self.served))
+        let second: String = try await Self.client("-tls1_2 -no_ticket -sess_in \(session)", holder, edge: "rome")
+        #expect(second.contains("Reused, TLSv1.2") && second.contains(Self.served), "\(second)")
+        #expect(try await holder.stop().map { $0["resumed"] } == ["0", "1"])
+    }
+
+    @Test("A site may refuse TLS 1.2, whoever asks")
+    func minimumVersion() async throws {
+        let holder = try await TestHolder()
+        var configuration = holder.configuration
+        configuration.sites[0].handshakes.minimumVersion = TLSVersion.tls13
+        configuration.grants = [
+            try PolicyFixtures.grant("paris", "p256.test", operations: KeyProtocol.Operation.keyless),
+            try PolicyFixtures.grant("rome", "p256.test", operations: KeyProtocol.Operation.handingOff),
+        ]
+        try holder.server.reload(configuration)
+        for edge in ["paris", "rome"] {
+            let refused: String = try await Self.client("-tls1_2", holder, edge: edge)
+            #expect(!refused.contains(Self.served) && refused.contains("alert protocol version"), "\(refused)")
+        }
+        let served: String = try await Self.client("-tls1_3", holder, edge: "rome")
+        #expect(served.contains(Self.served))
+        let lines = try await holder.stop()
+        #expect(lines.map { $0["outcome"] } == ["handshake-failed", "handshake-failed", "ok"])
     }
 
     @Test(

@@ -31,35 +31,3 @@ public struct SignTLS13Request: Equatable, Sendable {
         return payload
     }
 }
-
-/// The payload of ``KeyFunction/signTLS12``: scheme u16, client random (32 bytes), server random (32 bytes), the
-/// ServerECDHParams of RFC 8422 section 5.4.
-///
-/// Decoding checks the parameters: only a named curve with a public key of just that curve's form passes.
-public struct SignTLS12Request: Equatable, Sendable {
-    public var scheme: SignatureScheme
-    public var exchange: TLS12ServerKeyExchange
-
-    public init(scheme: SignatureScheme, exchange: TLS12ServerKeyExchange) {
-        self.scheme = scheme
-        self.exchange = exchange
-    }
-
-    public init(decoding payload: ByteBuffer) throws(KeyPayloadError) {
-        var payload: ByteBuffer = payload
-        guard let scheme: UInt16 = payload.readInteger() else { throw .truncated }
-        do {
-            let exchange = try TLS12ServerKeyExchange(signedContent: payload.readableBytesView)
-            self.init(scheme: SignatureScheme(rawValue: scheme), exchange: exchange)
-        } catch {
-            throw .badValue("key exchange parameters: \(error)")
-        }
-    }
-
-    public func encoded() -> ByteBuffer {
-        var payload = ByteBuffer()
-        payload.writeInteger(self.scheme.rawValue)
-        payload.writeBytes(self.exchange.signedContent)
-        return payload
-    }
-}
