@@ -57,7 +57,7 @@ extension [Event] {
         if case .body(let before)? = last {
             self[count - 1] = .body(before + part.readableBytesView)
         } else {
-            append(.body(Array(part.readableBytesView)))
+            append(.body([UInt8](part.readableBytesView)))
         }
     }
 }
@@ -178,11 +178,13 @@ private func rewriteRequests(_ bytes: [UInt8], limits: WireLimits) {
             // HTTP/1.0 may do without a Host.
             guard head.fields.contains(.host) else { return }
             framing = head.framing
-            guard var writer = try? HeadWriter(head, to: &out) else {
+            do throws(WriteFault) {
+                var writer = try HeadWriter(head, to: &out)
+                for field in head.fields { writer.add(field, of: head.fields, to: &out) }
+                writer.finish(framing, to: &out)
+            } catch {
                 preconditionFailure("what was read can be written")
             }
-            for field in head.fields { writer.add(field, of: head.fields, to: &out) }
-            writer.finish(framing, to: &out)
         case .body(var part):
             if framing == .chunked { ChunkWriter.write(part, to: &out) } else { out.writeBuffer(&part) }
         case .end(let trailers):
@@ -206,7 +208,17 @@ private func rewriteRequests(_ bytes: [UInt8], limits: WireLimits) {
 }
 
 private func withoutFraming(_ event: Event) -> Event {
-    guard case .head(let line, let fields, let framing) = event else { return event }
+    switch event {
+    case .head(let line, let fields, let framing):
+        .head(line: line, fields: withoutFraming(fields), framing: framing)
+    // The writer leaves them out of trailers, too.
+    case .end(let trailers): .end(withoutFraming(trailers))
+    default: event
+    }
+}
+
+/// Names and values in turn, without the framing fields.
+private func withoutFraming(_ fields: [[UInt8]]) -> [[UInt8]] {
     var kept: [[UInt8]] = []
     for index in stride(from: 0, to: fields.count, by: 2) {
         switch KnownField(fields[index]) {
@@ -214,5 +226,5 @@ private func withoutFraming(_ event: Event) -> Event {
         default: kept += [fields[index], fields[index + 1]]
         }
     }
-    return .head(line: line, fields: kept, framing: framing)
+    return kept
 }
