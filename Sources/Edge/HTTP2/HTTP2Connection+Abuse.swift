@@ -17,6 +17,15 @@ extension HTTP2Connection: ClientInputObserver {
         return max(1, self.limits.minimumRate / max(1, min(self.streams.count, ProxyLimits.rateShares)))
     }
 
+    /// What the client has acknowledged of the connection's bytes, where these wait for it to do so; otherwise nil.
+    var acknowledgedBytes: UInt64? {
+        guard !self.isWritable, let context else { return nil }
+        return AcknowledgedBytes.count(on: context.channel)
+    }
+
+    /// How many requests share what the client reads.
+    var sharers: Int { max(1, self.streams.count) }
+
     func clientTooSlow() { self.site.metrics.clientTooSlow(reading: true) }
 
     /// The client has reset a request.

@@ -383,7 +383,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
 
     private func timedOut() {
         guard let context else { return }
-        if self.isClosing { return context.close(promise: nil) }
+        if self.isClosing { return AbruptClose.closeSocket(context) }
         self.nextWakeUp = .distantFuture
         let now = NIODeadline.now()
         for stream in self.streams.values where stream.deadline <= now { stream.timedOut(now) }

@@ -42,6 +42,7 @@ final class HTTP2Stream: ClientStream {
     private var hasStarted = false
     /// How fast the client takes the response.
     private var reading: TransferPace
+    private var acknowledged: UInt64 = 0
     private var resetWhenWritten = false
     private var wait = ProxyWait.origin
     /// When ``timedOut()`` is due.
@@ -298,6 +299,7 @@ final class HTTP2Stream: ClientStream {
         switch self.state {
         case .exchanging(let exchange):
             let isWritable = self.isWritable
+            if isWritable { self.isPaused = false }
             exchange.clientWritabilityChanged(isWritable)
             self.rearm()
         case .ending:
@@ -328,6 +330,11 @@ final class HTTP2Stream: ClientStream {
     // MARK: Time
 
     private func rearm(_ now: NIODeadline = .now()) {
+        // However it comes to light: nothing else would have the origin go on.
+        if case .exchanging(let exchange) = self.state, self.isPaused, self.isWritable {
+            self.isPaused = false
+            exchange.clientWritabilityChanged(true)
+        }
         switch self.state {
         case .exchanging(let exchange):
             let isWritable = self.isWritable
@@ -352,8 +359,16 @@ final class HTTP2Stream: ClientStream {
         (self.wait, self.deadline) = (.clientReads, self.reading.deadline(rate: self.minimumRate))
     }
 
+    /// Where all streams wait in the socket, each has its share of what the client acknowledges.
+    private func lookAtSocket(_ now: NIODeadline) {
+        guard let bytes = self.connection.acknowledgedBytes, bytes > self.acknowledged else { return }
+        self.reading.moved(Int(clamping: bytes - self.acknowledged) / self.connection.sharers, now: now)
+        self.acknowledged = bytes
+    }
+
     func timedOut(_ now: NIODeadline) {
         if case .over = self.state { return }
+        if case .clientReads = self.wait { self.lookAtSocket(now) }
         switch (self.wait, self.state) {
         case (.clientReads, _) where self.reading.look(now: now, rate: self.minimumRate) == .goesOn:
             break

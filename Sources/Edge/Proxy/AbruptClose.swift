@@ -2,6 +2,11 @@ import NIOCore
 
 /// Closes a connection without the signs of an orderly end: with TLS no close_notify, without TLS a reset.
 enum AbruptClose {
+    /// Without waiting for the peer's close_notify: everything was said, and the peer had its time.
+    static func closeSocket(_ context: ChannelHandlerContext) {
+        (context.pipeline.syncOperations.serverTLS ?? context).close(promise: nil)
+    }
+
     static func close(_ context: ChannelHandlerContext) {
         if let tls = context.pipeline.syncOperations.serverTLS {
             // From below the TLS handler, which does not hear of it.

@@ -24,7 +24,6 @@ extension ProxyHandler {
 
     func awaitReading(_ now: NIODeadline) {
         self.wait = .clientReads
-        self.reading.look(at: self.context?.channel, now: now)
         self.reading.pace.waits(now: now)
         self.timer?.move(to: self.reading.pace.deadline(rate: self.minimumRate))
     }
@@ -53,6 +52,8 @@ extension ProxyHandler {
         case (.clientReads, .closing):
             if self.readsOn(now) { return self.awaitReading(now) }
             AbruptClose.close(context)
+        case (.lingering, _):
+            AbruptClose.closeSocket(context)
         default:
             context.close(promise: nil)
         }

@@ -224,7 +224,6 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
     var minimumRate: Int { self.site.limits.minimumRate }
 
     func send(_ part: HTTPServerResponsePart) {
-        if case .body(let body) = part { self.reading.wrote(body.readableBytes) }
         self.context?.write(self.wrapOutboundOut(part), promise: nil)
     }
 

@@ -109,6 +109,37 @@ import Testing
         }
     }
 
+    /// Much slower than the origin, for many windows; the origin is to be read again each time.
+    @Test(arguments: [false, true]) func steadyWindowsGetEverything(cached: Bool) async throws {
+        let size = 2_000_000
+        try await Self.run(Self.limits(rate: 10_000), http2: true, cached: cached) {
+            $0.responseTimeout = .seconds(1)
+        } origin: { wire, _ in
+            _ = try await wire.readHead()
+            try await wire.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: \(size)\r\n\r\n")
+            try await wire.send(ByteBuffer(repeating: 7, count: size))
+            _ = try await wire.readToEnd()
+        } test: { bench in
+            let client = try await FrameClient.connect(
+                bench, settings: [HTTP2Setting(parameter: .initialWindowSize, value: 1_000)], grants: false)
+            let id = try await client.request("GET", "/")
+            let channel = client.channel
+            let granting = Task {
+                try await channel.writeAndFlush(
+                    HTTP2Frame(streamID: .rootStream, payload: .windowUpdate(windowSizeIncrement: size)))
+                while !Task.isCancelled {
+                    try await Task.sleep(for: .milliseconds(5))
+                    let frame = HTTP2Frame(streamID: id, payload: .windowUpdate(windowSizeIncrement: 2_100))
+                    try await channel.writeAndFlush(frame)
+                }
+            }
+            let response = try await client.response(id)
+            granting.cancel()
+            #expect(response.reset == nil)
+            #expect(response.body.readableBytes == size)
+        }
+    }
+
     // MARK: Clients that send slowly
 
     private static func trickle(_ wire: Wire, _ bytes: Int) -> Task<Void, any Error> {
