@@ -2,7 +2,7 @@ import CoreMetrics
 import NIOConcurrencyHelpers
 import NIOPosix
 
-/// Writes log lines on a thread of its own, so that no event loop waits for whoever reads the log.
+/// Writes log lines on a thread of its own, so that no event loop waits for the log's reader.
 ///
 /// What the reader does not take in time is left out, and counted: in `latchstring_log_lines_dropped_total`, and in a line of
 /// its own as soon as there is room again.

@@ -2,7 +2,7 @@ import DequeModule
 
 /// A rate for each client's network, in bounded memory. Pure; times are monotonic nanoseconds.
 ///
-/// A network is forgotten when its bucket is full again, and not before: nobody gets a fresh burst by sending from many
+/// A network is forgotten when its bucket is full again, and not before: no network gets a fresh burst by sending from many
 /// networks. While there are as many networks as are remembered, all new ones together have one bucket.
 public struct ClientRates: Sendable {
     private let perSecond: Int

@@ -33,7 +33,7 @@ public struct FairLine<ID: Hashable & Sendable>: Sendable {
 
     public var count: Int { self.waiting.count }
 
-    /// When ``expired(now:)`` finds somebody; nil if nobody waits.
+    /// When ``expired(now:)`` finds one; nil if none waits.
     public var deadline: UInt64? { self.deadlines.first?.time }
 
     public mutating func join(_ id: ID, from network: ClientNetwork, now: UInt64) -> Entry {

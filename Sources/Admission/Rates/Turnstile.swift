@@ -58,7 +58,7 @@ public struct Turnstile<ID: Hashable & Sendable>: Sendable {
         return (passing, expired)
     }
 
-    /// When ``advance(now:)`` is to be called; nil while nobody waits.
+    /// When ``advance(now:)`` is to be called; nil while none waits.
     public var wake: UInt64? {
         guard self.line.count > 0, let deadline = self.line.deadline else { return nil }
         return min(deadline, self.bucket.nextToken)

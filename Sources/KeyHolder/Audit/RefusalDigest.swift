@@ -3,7 +3,7 @@ import Admission
 /// Which refusals get an audit line each, and which become one line with a count. Pure; times are monotonic nanoseconds and
 /// are expected not to go back.
 ///
-/// A refusal costs its sender next to nothing, and whoever can have lines written can fill a disk. So repeats of one kind,
+/// A refusal costs its sender next to nothing, and a sender that can have lines written can fill a disk. So repeats of one kind,
 /// that is of edge, operation, outcome and site, have lines of their own up to ``linesPerKind`` in an ``interval``; and all
 /// refusals of an edge together up to a rate. The rest is counted, and leaves one line for each kind at the interval's end. Kinds
 /// are bounded for each edge; beyond that they count as one.

@@ -5,7 +5,7 @@ import Synchronization
 /// What became of a key operation that was not done in place.
 enum SlowOutcome: Sendable {
     case done(Result<[UInt8], KeyOperationError>)
-    /// Nobody waits for it any more, it is not allowed any more, or the key holder stops.
+    /// The edge does not wait for it any more, it is not allowed any more, or the key holder stops.
     case notDone
     /// Its deadline passed while it waited.
     case pastDeadline
