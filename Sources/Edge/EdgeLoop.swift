@@ -172,6 +172,7 @@ final class EdgeLoop {
                 handOver: { handOver in
                     var handOver = handOver
                     handOver.place = place
+                    handOver.network = self.clients.network(of: handOver.client)
                     self.serve(handOver, place)
                 },
                 handOverNative: { handOver in

@@ -36,6 +36,7 @@ struct EdgeResources: Sendable {
         self.store = store
         var proxies: [String: ProxySite] = [:]
         let ownership = NameOwnership(configuration.sites)
+        let turns = EdgeTurns(group: group)
         for (index, site) in configuration.sites.enumerated() {
             guard let termination = site.mode.termination else { continue }
             guard configuration.credentials != nil else { throw EdgeError.noCredentials(site: site.name) }
@@ -46,7 +47,7 @@ struct EdgeResources: Sendable {
                 name: site.name, domains: site.domains, namesOfOtherSites: ownership.namesOfOthers(underSite: index),
                 edgeName: configuration.edgeName, origin: origin, limits: limits,
                 trustedProxies: configuration.trustedProxies, cache: termination.cache, store: store, logger: logger,
-                group: group)
+                group: group, turns: turns)
         }
         self.proxies = proxies
         self.relay = RelayConnector(limits: configuration.helloLimits, reports: self.reports)

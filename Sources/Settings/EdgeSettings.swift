@@ -113,6 +113,9 @@ public struct EdgeSettings: Hashable, Sendable {
         public var connect: Duration
         /// Time limit for the response's head, and between parts of its body. Default: 60 s.
         public var response: Duration
+        /// Percent of the connections to the origin that one client's network may use once half of them are in use.
+        /// Default: 25.
+        public var sharePerClient: Int
     }
 
     /// Where a relay site's connections go.

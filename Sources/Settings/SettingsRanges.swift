@@ -6,6 +6,7 @@ enum SettingsRanges {
     static let ticketLifetime: ClosedRange<Duration> = .zero ... .seconds(48 * 3600)
     static let connect: ClosedRange<Duration> = .milliseconds(10) ... .seconds(300)
     static let response: ClosedRange<Duration> = .milliseconds(100) ... .seconds(24 * 3600)
+    static let sharePerClient: ClosedRange<Int> = 1...100
     static let relayIdle: ClosedRange<Duration> = .seconds(1) ... .seconds(24 * 3600)
     static let lifetime: ClosedRange<Duration> = .seconds(1) ... .seconds(30 * 24 * 3600)
     static let edgeConnections: ClosedRange<Int> = 1...10_000_000

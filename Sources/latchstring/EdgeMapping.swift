@@ -114,5 +114,6 @@ extension OriginConfiguration {
         if let roots = origin.roots { self.trustRoots = .file(roots) }
         self.connectTimeout = TimeAmount(origin.connect)
         self.responseTimeout = TimeAmount(origin.response)
+        self.clientShare = origin.sharePerClient
     }
 }

@@ -177,6 +177,8 @@ let framingCases: [RequestCase] = [
         .refused(.codingInHTTP10, 400)),
     RequestCase("RFC 9112 §6.1", post("Transfer-Encoding: gzip, chunked\r\n", ""), .refused(.codingNotSupported, 501)),
     RequestCase(
+        "RFC 9110 §5.6.1", post("Transfer-Encoding: gzip\t , \tchunked\r\n", ""), .refused(.codingNotSupported, 501)),
+    RequestCase(
         "RFC 9112 §6.1", post("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", ""),
         .refused(.codingNotSupported, 501)),
     RequestCase(

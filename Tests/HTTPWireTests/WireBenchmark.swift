@@ -79,7 +79,7 @@ import Testing
                 count += 50
                 elapsed = clock.now - start
             }
-            best = min(best, Int(elapsed.components.attoseconds / 1_000_000_000) / count)
+            best = min(best, Int(elapsed / .nanoseconds(1)) / count)
         }
         return best
     }

@@ -346,6 +346,11 @@ struct BadFileTests {
             "c.yaml:17:7: error: \"name\" is about TLS, and the origin's URL is http://. Use https://, or remove it.",
             "c.yaml:18:7: error: \"roots\" is about TLS, and the origin's URL is http://. Use https://, or remove it."),
         BadFile(
+            "a share of no size",
+            "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n"
+                + "    origin: {url: \"http://b.test\", share-per-client: 0%}\n",
+            "c.yaml:15:54: error: \"0%\" where a percentage from 1% to 100% is expected"),
+        BadFile(
             "URL with a path",
             "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n    origin: {url: \"http://b.test/app\"}\n",
             "c.yaml:15:19: error: an origin's URL cannot have a path. "

@@ -93,6 +93,7 @@ struct GoodFileTests {
         #expect(origin.roots == "/etc/l/origin-ca.pem")
         #expect(origin.connect == plainOrigin.connect)
         #expect(origin.response == plainOrigin.response)
+        #expect(origin.sharePerClient == 25 && plainOrigin.sharePerClient == 25)
         #expect(relay.proxyProtocol == .v2)
         #expect(plainRelay.proxyProtocol == .none)
         #expect(relay.idle == plainRelay.idle)

@@ -109,7 +109,7 @@ extension CacheExchange {
         guard case .sending(let body, let fetch) = self.state else { return }
         let exchange = self.exchange
         let progress = body.pump(
-            isWritable: { exchange.isWritable }, send: { exchange.originBody($0) }, flush: { exchange.flush() })
+            room: { exchange.room }, send: { exchange.originBody($0) }, flush: { exchange.flush() })
         // The client may have gone at a flush.
         guard case .sending = self.state else { return }
         switch progress {

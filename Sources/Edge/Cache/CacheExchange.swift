@@ -171,7 +171,13 @@ final class CacheExchange {
         guard self.request.mayWait(self.reason) else { return self.lead(nil, validates: validates) }
         let variant = SiteCache.flightVariant(of: self.request, selectors: selectors)
         switch self.cache.store.flight(for: self.key, variant: variant, now: now) {
-        case .lead(let writer): self.lead(writer, validates: validates)
+        case .lead(let writer):
+            // It has to wait for its turn. Others, whose turn may come sooner, are not to wait for it.
+            if self.client.isOverShare(self.exchange.network) {
+                writer.fail(.abandoned)
+                return self.lead(nil, validates: validates)
+            }
+            self.lead(writer, validates: validates)
         case .alone: self.lead(nil, validates: validates)
         case .join(let fill):
             // It has shown what it brings, and that was nothing for this request.
@@ -194,7 +200,8 @@ final class CacheExchange {
         let fetch = CacheFetch(
             .init(
                 request: self.request, forwarded: self.forwarded, key: self.key,
-                validating: validates ? self.fallback : nil, generation: self.generation, isShared: isShared),
+                validating: validates ? self.fallback : nil, generation: self.generation,
+                network: self.exchange.network, isShared: isShared),
             writer: writer, cache: self.cache, client: self.client, leader: self)
         self.state = .waiting(follower, fetch)
         fetch.begin()

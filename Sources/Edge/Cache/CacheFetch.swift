@@ -1,3 +1,4 @@
+import Admission
 import CacheStorage
 import HTTPCaching
 import HTTPForwarding
@@ -21,6 +22,8 @@ final class CacheFetch: OriginReceiver {
         var validating: CachedResponse?
         /// The purges that had taken place when `validating` was looked up.
         var generation: UInt64
+        /// The client's whose share of the origin's connections it uses; nil behind the clients' backs.
+        var network: ClientNetwork?
         /// Others may wait for it.
         var isShared: Bool
     }
@@ -98,7 +101,7 @@ final class CacheFetch: OriginReceiver {
         let fetch = CacheFetch(
             Job(
                 request: request, forwarded: forwarded, key: exchange.key, validating: entry,
-                generation: generation, isShared: true),
+                generation: generation, network: nil, isShared: true),
             writer: writer, cache: cache, client: client, leader: nil)
         fetch.isUnattended = true
         fetch.giveUpAt = .now() + Self.unattendedTime
@@ -115,7 +118,7 @@ final class CacheFetch: OriginReceiver {
         self.question = question
         var head = self.job.forwarded.head
         question.apply(to: &head.headers)
-        let origin = self.client.exchange(head, hasBody: false, receiver: self)
+        let origin = self.client.exchange(head, hasBody: false, network: self.job.network, receiver: self)
         self.origin = origin
         self.pace = TransferPace(self.client.configuration.pace)
         self.rearm()

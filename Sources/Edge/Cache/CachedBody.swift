@@ -22,7 +22,9 @@ final class CachedBody {
     private var stored: StoredBody?
 
     /// Bytes at once: as much as a client is given before it is asked again whether it takes more.
-    private static let step = 65_536
+    static let step = 65_536
+    /// A client that takes less gets this much all the same: tiny parts cost more than they save.
+    private static let leastStep = 4096
 
     init(_ reader: BodyReader) {
         self.pieces = [.reader(reader)]
@@ -46,8 +48,10 @@ final class CachedBody {
 
     /// Gives the client what it takes. What was sent last is not flushed.
     ///
-    /// - Parameter flush: TLS takes whatever is written, and says only at a flush that it was too much.
-    func pump(isWritable: () -> Bool, send: (ByteBuffer) -> Void, flush: () -> Void) -> Progress {
+    /// - Parameters:
+    ///   - room: how many bytes it takes now.
+    ///   - flush: TLS takes whatever is written, and says only at a flush that it was too much.
+    func pump(room: () -> Int, send: (ByteBuffer) -> Void, flush: () -> Void) -> Progress {
         var unflushed = 0
         while true {
             if unflushed >= Self.step {
@@ -56,14 +60,21 @@ final class CachedBody {
             }
             // Looked for after the flush, from within which the client may go away.
             guard let piece = self.pieces.first else { return .end }
-            guard isWritable() else { return .blocked }
+            let taken = room()
+            guard taken > 0 else { return .blocked }
+            let most = min(Self.step, max(taken, Self.leastStep))
             switch piece {
-            case .bytes(let bytes):
-                self.pieces.removeFirst()
+            case .bytes(var rest):
+                guard let bytes = rest.readSlice(length: min(most, rest.readableBytes)) else { return .end }
+                if rest.readableBytes > 0 {
+                    self.pieces[self.pieces.startIndex] = .bytes(rest)
+                } else {
+                    self.pieces.removeFirst()
+                }
                 unflushed += bytes.readableBytes
                 send(bytes)
             case .reader(let reader):
-                switch reader.read(atMost: Self.step) {
+                switch reader.read(atMost: most) {
                 case .bytes(let bytes):
                     unflushed += bytes.readableBytes
                     send(bytes)

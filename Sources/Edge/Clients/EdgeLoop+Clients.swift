@@ -27,8 +27,7 @@ extension EdgeLoop {
     /// Whether the key holder may be asked for a handshake of this client now; a client that leaves leaves the line.
     func enterGate(_ handOver: HelloHandOver, _ site: TerminatedSite) -> HandshakeGate.Entry {
         let channel = handOver.channel
-        let network = self.clients.network(of: handOver.client)
-        let entry = self.gate.enter(site.site.name, network, on: channel.eventLoop, now: .now())
+        let entry = self.gate.enter(site.site.name, handOver.network, on: channel.eventLoop, now: .now())
         if case .wait(let id, _) = entry {
             let gate = self.gate
             channel.closeFuture.whenComplete { _ in gate.leave(id) }

@@ -1,3 +1,4 @@
+import Admission
 import HTTPForwarding
 import Logging
 import NIOCore
@@ -22,6 +23,11 @@ final class HTTP2Connection: ChannelDuplexHandler {
     let limits: ProxyLimits
     private let rules: RequestForwarding
     private let client: OriginClient
+    private let turns: LoopTurns
+    /// Requests that are to begin wait for their turn on the event loop.
+    private var startsLater = false
+    /// The client's; nil if it has no bounds.
+    let network: ClientNetwork?
     let log: AccessLog
     let input: ClientInput
     private let coalescer: FrameCoalescer
@@ -53,7 +59,12 @@ final class HTTP2Connection: ChannelDuplexHandler {
     /// The data of the PING behind a GOAWAY.
     static let announcement = HTTP2PingData(withInteger: 0x6c61_7463_6873_7472)
 
-    init(_ connection: ProxyContext, client: OriginClient, input: ClientInput, coalescer: FrameCoalescer) {
+    init(
+        _ connection: ProxyContext, client: OriginClient, turns: LoopTurns, input: ClientInput,
+        coalescer: FrameCoalescer
+    ) {
+        self.network = connection.network
+        self.turns = turns
         self.place = connection.place
         self.site = connection.site
         self.limits = connection.site.limits
@@ -148,13 +159,15 @@ final class HTTP2Connection: ChannelDuplexHandler {
 
     private static let requestsBetweenFlushes = 32
 
-    /// Begins what the read brought, but for requests that it has also taken back. Many may be answered at once: what they get
-    /// is sent in between, and the rest waits for a client that takes it.
+    /// Begins what reads brought, but for requests that were also taken back. Many may be answered at once: other connections
+    /// have their turn in between, and the rest waits for a client that takes what it gets.
     private func startRequests() {
         var started = 0
-        while let stream = self.starting.first {
-            if started > 0, started.isMultiple(of: Self.requestsBetweenFlushes) { self.context?.flush() }
-            guard started < Self.requestsBetweenFlushes || self.isWritable else { break }
+        while !self.startsLater, let stream = self.starting.first {
+            guard started < Self.requestsPerTurn else {
+                self.startLater()
+                break
+            }
             self.starting.removeFirst()
             guard self.streams[stream.id] === stream else { continue }
             started += 1
@@ -163,6 +176,18 @@ final class HTTP2Connection: ChannelDuplexHandler {
         // Their time runs.
         for stream in self.starting where self.streams[stream.id] === stream { stream.lookAfter() }
     }
+
+    private func startLater() {
+        self.startsLater = true
+        self.turns.later { [weak self] in
+            guard let self else { return }
+            self.startsLater = false
+            // Otherwise they begin as soon as it is.
+            if self.isWritable { self.startRequests() }
+        }
+    }
+
+    private static let requestsPerTurn = 16
 
     private func begin(_ stream: HTTP2Stream, _ payload: HTTP2Frame.FramePayload.Headers) {
         let block = payload.headers

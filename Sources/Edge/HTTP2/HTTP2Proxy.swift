@@ -7,12 +7,15 @@ public enum HTTP2Proxy {
     ///
     /// - Throws: ``HTTP1ProxyError``, or a channel error if the channel is closed.
     public static func install(on channel: any Channel, context: ProxyContext) throws {
-        guard let client = context.site.origins.client(on: channel.eventLoop) else {
+        guard let client = context.site.origins.client(on: channel.eventLoop),
+            let turns = context.site.turns.turns(on: channel.eventLoop)
+        else {
             throw HTTP1ProxyError.foreignEventLoop
         }
         let limits = context.site.limits
         let (input, coalescer) = (ClientInput(), FrameCoalescer())
-        let connection = HTTP2Connection(context, client: client, input: input, coalescer: coalescer)
+        let connection = HTTP2Connection(
+            context, client: client, turns: turns, input: input, coalescer: coalescer)
         input.observer = connection
         let library = NIOHTTP2Handler(
             mode: .server, frameDelegate: HTTP2Connection.Delegate(connection: connection),

@@ -1,3 +1,4 @@
+import Admission
 import HTTPForwarding
 import NIOCore
 import NIOHPACK
@@ -153,7 +154,15 @@ final class HTTP2Stream: ClientStream {
 
     // MARK: ClientStream
 
-    var isWritable: Bool { self.buffered < self.connection.responseAllowance && self.connection.isWritable }
+    var isWritable: Bool { self.room > 0 }
+
+    var room: Int {
+        guard self.connection.isWritable else { return 0 }
+        let waiting = self.buffered + (self.pendingBody?.readableBytes ?? 0)
+        return max(0, self.connection.responseAllowance - waiting)
+    }
+
+    var network: ClientNetwork? { self.connection.network }
 
     var isLastRequest: Bool { false }
 

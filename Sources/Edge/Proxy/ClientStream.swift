@@ -1,3 +1,4 @@
+import Admission
 import NIOCore
 import NIOHTTP1
 
@@ -8,6 +9,10 @@ import NIOHTTP1
 protocol ClientStream: AnyObject {
     /// Whether the client takes more of the response now. Parts sent all the same are kept until it does.
     var isWritable: Bool { get }
+    /// How many bytes of the response it takes now; 0 if it is not writable.
+    var room: Int { get }
+    /// The client's network; nil if it has no bounds.
+    var network: ClientNetwork? { get }
     /// Whether the connection takes no further request after this one.
     var isLastRequest: Bool { get }
     /// Bytes per second that the client has to keep up on this stream; 0: any.

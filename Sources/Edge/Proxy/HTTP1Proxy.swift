@@ -13,7 +13,9 @@ public enum HTTP1Proxy {
     ///
     /// - Throws: ``HTTP1ProxyError``, or a channel error if the channel is closed.
     public static func install(on channel: any Channel, context: ProxyContext) throws {
-        guard let client = context.site.origins.client(on: channel.eventLoop) else {
+        guard let client = context.site.origins.client(on: channel.eventLoop),
+            let turns = context.site.turns.turns(on: channel.eventLoop)
+        else {
             throw HTTP1ProxyError.foreignEventLoop
         }
         let limits = context.site.limits
@@ -35,7 +37,7 @@ public enum HTTP1Proxy {
             ByteToMessageHandler(
                 RequestDecoder(
                     HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: decoding))))
-        try pipeline.addHandler(ProxyHandler(context, client: client, input: input))
+        try pipeline.addHandler(ProxyHandler(context, client: client, turns: turns, input: input))
         try channel.syncOptions?.setOption(.autoRead, value: true)
     }
 }

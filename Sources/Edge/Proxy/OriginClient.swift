@@ -1,3 +1,4 @@
+import Admission
 public import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -15,19 +16,17 @@ final class OriginClient {
     private var idle: [OriginConnection] = []
     private var reaper: Scheduled<Void>?
     private var isShutDown = false
-    private var limit: ConnectionLimit<Waiter>
+    private var share: OriginShare
+    /// By number.
+    private var waiting: [UInt64: (network: ClientNetwork?, ready: Ready)] = [:]
+    private var lastWaiter: UInt64 = 0
     private var waitTimer: Scheduled<Void>?
+    private var advanceIsDue = false
     private var lastNews: (cause: OriginFailure.Cause, time: NIODeadline)?
 
-    /// What a request waits for while all connections are in use.
-    final class Waiter {
-        fileprivate let deadline: NIODeadline
-        fileprivate let ready: Ready
-
-        fileprivate init(deadline: NIODeadline, ready: @escaping Ready) {
-            self.deadline = deadline
-            self.ready = ready
-        }
+    /// A request that waits for a connection.
+    struct Waiter {
+        fileprivate let id: UInt64
     }
 
     /// Gets a connection, and whether it has served requests before.
@@ -35,8 +34,10 @@ final class OriginClient {
 
     init(configuration: OriginConfiguration, eventLoop: any EventLoop, sslContext: NIOSSLContext?) {
         self.configuration = configuration
-        self.limit = ConnectionLimit(
-            connections: configuration.maximumConnections, waiting: configuration.maximumWaitingRequests)
+        self.share = OriginShare(
+            connections: configuration.maximumConnections, perClient: configuration.maximumConnectionsPerClient,
+            waiting: configuration.maximumWaitingRequests,
+            patience: UInt64(max(0, configuration.connectTimeout.nanoseconds)))
         self.eventLoop = eventLoop
         self.sslContext = sslContext
     }
@@ -46,9 +47,15 @@ final class OriginClient {
     /// - Parameters:
     ///   - head: goes out as it is; its framing fields must fit what is written.
     ///   - hasBody: whether `write` and `end` follow.
-    func exchange(_ head: HTTPRequestHead, hasBody: Bool, receiver: any OriginReceiver) -> OriginExchange {
-        OriginExchange(head: head, hasBody: hasBody, client: self, receiver: receiver)
+    ///   - network: of the client whose share of the connections is used; nil if it has no bound.
+    func exchange(
+        _ head: HTTPRequestHead, hasBody: Bool, network: ClientNetwork?, receiver: any OriginReceiver
+    ) -> OriginExchange {
+        OriginExchange(head: head, hasBody: hasBody, network: network, client: self, receiver: receiver)
     }
+
+    /// Whether a request of this network would have to wait, even if a connection were free.
+    func isOverShare(_ network: ClientNetwork?) -> Bool { self.share.isOverShare(network) }
 
     /// Closes what is idle; what is busy is closed when it is done.
     func shutdown() {
@@ -68,15 +75,33 @@ final class OriginClient {
 
     // MARK: Idle connections
 
-    func takeIdle() -> OriginConnection? {
-        self.idle.popLast()
+    func takeIdle(for network: ClientNetwork?) -> OriginConnection? {
+        guard self.share.reuse(for: network) else { return nil }
+        guard let connection = self.popIdle(for: network) else {
+            self.share.gone(network)
+            return nil
+        }
+        return connection
+    }
+
+    private func popIdle(for network: ClientNetwork?) -> OriginConnection? {
+        let connection = self.idle.popLast()
+        connection?.use = OriginConnection.Use(network: network)
+        return connection
     }
 
     func putIdle(_ connection: OriginConnection) {
-        if let waiter = self.limit.takeWaiter() { return waiter.ready(.success((connection, isReused: true))) }
-        guard !self.isShutDown, self.configuration.maximumIdleConnections > 0 else { return connection.close() }
+        guard let use = connection.use else { return }
+        connection.use = nil
         connection.idleSince = .now()
+        self.share.ended(use.network)
         self.idle.append(connection)
+        self.advance()
+        guard self.idle.last === connection else { return }
+        guard !self.isShutDown, self.configuration.maximumIdleConnections > 0 else {
+            self.idle.removeLast()
+            return connection.close()
+        }
         if self.idle.count > self.configuration.maximumIdleConnections {
             self.idle.removeFirst().close()
         }
@@ -105,19 +130,42 @@ final class OriginClient {
 
     /// Sets a connection up, or waits for one if too many are in use. `ready` is called once, unless
     /// the waiter is given to ``leave(_:)`` first.
-    func connect(_ ready: @escaping Ready) -> Waiter? {
-        let waiter = Waiter(deadline: .now() + self.configuration.connectTimeout, ready: ready)
-        switch self.limit.enter(waiter) {
-        case .connect:
-            self.establish(ready)
+    ///
+    /// - Parameters:
+    ///   - network: of the client whose share is used; nil if it has no bound.
+    ///   - prefersNew: an idle connection will not do if there may be another.
+    func connect(for network: ClientNetwork?, prefersNew: Bool, _ ready: @escaping Ready) -> Waiter? {
+        self.lastWaiter += 1
+        let waiter = Waiter(id: self.lastWaiter)
+        let now = NIODeadline.now().uptimeNanoseconds
+        switch self.share.enter(waiter.id, from: network, prefersNew: prefersNew, now: now) {
+        case .go(let step):
+            self.go(step, network, ready)
             return nil
         case .wait:
-            if self.waitTimer == nil { self.scheduleWaitTimer(waiter.deadline) }
-            return waiter
+            break
+        case .waitInPlaceOf(let other):
+            if let other = self.waiting.removeValue(forKey: other) { self.turnAway(other.ready, "others had fewer") }
         case .overloaded:
-            self.eventLoop.assumeIsolated().execute { ready(.failure(OriginFailure(.overloaded, "too many wait"))) }
+            self.turnAway(ready, "too many wait")
             return nil
         }
+        self.waiting[waiter.id] = (network, ready)
+        if self.waitTimer == nil { self.scheduleWaitTimer() }
+        return waiter
+    }
+
+    private func go(_ step: OriginShare.Step, _ network: ClientNetwork?, _ ready: @escaping Ready) {
+        if step == .reuse, let connection = self.popIdle(for: network) {
+            ready(.success((connection, isReused: true)))
+        } else {
+            self.establish(for: network, ready)
+        }
+    }
+
+    /// Whoever leads here is in the middle of something.
+    private func turnAway(_ ready: @escaping Ready, _ detail: String) {
+        self.eventLoop.assumeIsolated().execute { ready(.failure(OriginFailure(.overloaded, detail))) }
     }
 
     /// A request that waits for a connection wants none any more.
@@ -125,34 +173,54 @@ final class OriginClient {
     /// - Returns: false if it did not wait any more: a connection is being set up for it.
     @discardableResult
     func leave(_ waiter: Waiter) -> Bool {
-        self.limit.remove(waiter)
+        guard self.share.leave(waiter.id) else { return false }
+        self.waiting[waiter.id] = nil
+        return true
     }
 
-    /// Its place goes to who has waited longest.
-    func connectionIsGone() {
-        guard let waiter = self.limit.connectionIsGone() else { return }
+    /// Once for each connection that was set up, or was to be.
+    func connectionIsGone(_ connection: OriginConnection) {
+        if let use = connection.use {
+            connection.use = nil
+            self.share.gone(use.network)
+        } else {
+            self.share.idleGone()
+        }
+        guard self.share.isDue, !self.advanceIsDue else { return }
+        self.advanceIsDue = true
         // Whoever closed the connection is in the middle of something.
-        self.eventLoop.assumeIsolated().execute { self.establish(waiter.ready) }
+        self.eventLoop.assumeIsolated().execute {
+            self.advanceIsDue = false
+            self.advance()
+        }
     }
 
-    private func scheduleWaitTimer(_ deadline: NIODeadline) {
-        self.waitTimer = self.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [weak self] in
+    /// Goes on with requests that wait, in their turn.
+    private func advance() {
+        while let (id, step) = self.share.next() {
+            guard let waiter = self.waiting.removeValue(forKey: id) else { continue }
+            self.go(step, waiter.network, waiter.ready)
+        }
+    }
+
+    private func scheduleWaitTimer() {
+        guard let deadline = self.share.deadline else { return }
+        let time = NIODeadline.uptimeNanoseconds(deadline)
+        self.waitTimer = self.eventLoop.assumeIsolated().scheduleTask(deadline: time) { [weak self] in
             self?.waitTimedOut(now: .now())
         }
     }
 
-    /// All wait equally long, so the first in the queue is the first to give up.
     private func waitTimedOut(now: NIODeadline) {
         self.waitTimer = nil
-        while let first = self.limit.firstWaiter {
-            guard first.deadline <= now else { break }
-            self.limit.remove(first)
-            first.ready(.failure(OriginFailure(.overloaded, "no connection was free in time")))
+        for id in self.share.expired(now: now.uptimeNanoseconds) {
+            let waiter = self.waiting.removeValue(forKey: id)
+            waiter?.ready(.failure(OriginFailure(.overloaded, "no connection was free in time")))
         }
-        if self.waitTimer == nil, let first = self.limit.firstWaiter { self.scheduleWaitTimer(first.deadline) }
+        if self.waitTimer == nil { self.scheduleWaitTimer() }
     }
 
-    private func establish(_ ready: @escaping Ready) {
+    private func establish(for network: ClientNetwork?, _ ready: @escaping Ready) {
         var timer: Scheduled<Void>?
         var told = false
         let connection = OriginConnection(client: self, usesTLS: self.sslContext != nil) { result in
@@ -161,6 +229,7 @@ final class OriginClient {
             timer?.cancel()
             ready(result.map { ($0, isReused: false) })
         }
+        connection.use = OriginConnection.Use(network: network)
         timer = self.eventLoop.assumeIsolated().scheduleTask(in: self.configuration.connectTimeout) {
             connection.close(OriginFailure(.connectTimeout))
         }

@@ -32,7 +32,10 @@ public struct OriginConfiguration: Sendable {
     public var rateWindow: TimeAmount = .seconds(30)
     /// Connections in use at once, for each event loop; those that changed their protocol don't count. Default 1024.
     public var maximumConnections: Int
-    /// Requests that wait for a connection while all are in use, for each event loop; they wait no longer than
+    /// How much of ``maximumConnections`` one client's network may use once half of them are in use, in percent. Its further
+    /// requests wait. Default 25.
+    public var clientShare: Int = 25
+    /// Requests that wait for a connection, for each event loop; they wait no longer than
     /// ``connectTimeout``. Beyond either limit: 503. Default 1024.
     public var maximumWaitingRequests: Int
     /// Connections kept for later requests, for each event loop. Default 64.
@@ -66,6 +69,8 @@ public struct OriginConfiguration: Sendable {
     /// From the end of the request to the head of the final response: 1xx responses extend the time for it so far and no
     /// further.
     var finalHeadTimeout: TimeAmount { self.responseTimeout * 5 }
+
+    var maximumConnectionsPerClient: Int { max(1, self.maximumConnections * self.clientShare / 100) }
 
     var pace: TransferPace.Limits { .init(silence: self.responseTimeout, window: self.rateWindow) }
 

@@ -1,3 +1,4 @@
+import Admission
 import NIOCore
 import NIOHTTP1
 import NIOTLS
@@ -31,6 +32,13 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
     private var countsInLimit = true
     private let maximumHeadBytes: Int
     private var budget: ResponseBudget
+    /// Of a request, which counts for its client's network.
+    struct Use {
+        let network: ClientNetwork?
+    }
+
+    /// From the moment that it is set up for a request, or given to one, until that is over; the client's.
+    var use: Use?
     /// When it became idle; the client's clock.
     var idleSince = NIODeadline.uptimeNanoseconds(0)
 
@@ -100,7 +108,7 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
     private func leaveLimit() {
         guard self.countsInLimit else { return }
         self.countsInLimit = false
-        self.client?.connectionIsGone()
+        self.client?.connectionIsGone(self)
     }
 
     // MARK: What the client does

@@ -1,3 +1,4 @@
+import Admission
 import NIOCore
 import NIOHTTP1
 
@@ -31,6 +32,7 @@ final class OriginExchange {
 
     let head: HTTPRequestHead
     let hasBody: Bool
+    private let network: ClientNetwork?
     private let client: OriginClient
     /// Who hears of what comes. Another one may take over between two events.
     weak var receiver: (any OriginReceiver)?
@@ -55,16 +57,20 @@ final class OriginExchange {
     /// Whether the connection may serve another request; the receiver says so when it has seen the head.
     var connectionPersists = false
 
-    init(head: HTTPRequestHead, hasBody: Bool, client: OriginClient, receiver: any OriginReceiver) {
+    init(
+        head: HTTPRequestHead, hasBody: Bool, network: ClientNetwork?, client: OriginClient,
+        receiver: any OriginReceiver
+    ) {
         self.head = head
         self.hasBody = hasBody
+        self.network = network
         self.client = client
         self.receiver = receiver
         self.requestEnded = !hasBody
     }
 
     func begin() {
-        if let connection = self.client.takeIdle() {
+        if let connection = self.client.takeIdle(for: self.network) {
             self.isReused = true
             self.run(on: connection)
         } else {
@@ -75,7 +81,7 @@ final class OriginExchange {
     private func connect() {
         self.state = .connecting
         self.isDialling = true
-        self.waiter = self.client.connect { result in
+        self.waiter = self.client.connect(for: self.network, prefersNew: self.isRetry) { result in
             self.waiter = nil
             self.dialEnded()
             switch (result, self.state) {

@@ -1,3 +1,4 @@
+import Admission
 import HTTPForwarding
 import NIOCore
 import NIOHTTP1
@@ -48,7 +49,8 @@ final class ProxyExchange: OriginReceiver {
     /// Has the origin answer.
     func forward() {
         guard let client else { return }
-        let origin = client.exchange(self.request.head, hasBody: self.request.body != .none, receiver: self)
+        let origin = client.exchange(
+            self.request.head, hasBody: self.request.body != .none, network: self.network, receiver: self)
         self.origin = origin
         origin.begin()
     }
@@ -63,7 +65,10 @@ final class ProxyExchange: OriginReceiver {
 
     /// What the cache did, for log and metrics; nil where the site has none.
     var cacheOutcome: CacheOutcome? { self.cache?.outcome }
-    var isWritable: Bool { self.stream.isWritable }
+    /// How many bytes of the response the client takes now.
+    var room: Int { self.stream.room }
+    /// The client's, whose share of the origin's connections is used; nil if it has no bound.
+    var network: ClientNetwork? { self.stream.network }
 
     func flush() { self.stream.flush() }
 

@@ -1,3 +1,4 @@
+import Admission
 import HTTPForwarding
 import Logging
 import NIOCore
@@ -36,6 +37,7 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
     let site: ProxySite
     private let rules: RequestForwarding
     private let client: OriginClient
+    private let turns: LoopTurns
     private let log: AccessLog
     private let input: ClientInput
     var context: ChannelHandlerContext?
@@ -45,6 +47,10 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
     /// The request was known to have no body, and was taken for complete; its end is still to come.
     private var endIsDue = false
     private var isTakingHeld = false
+    /// Requests begun since the event loop last looked after others.
+    private var begunInTurn = 0
+    /// It goes on with what it holds when the others have had their turn.
+    private var goesOnLater = false
     private var requests = 0
     /// The edge is to stop: no request after the one under way.
     private var isDraining = false
@@ -54,10 +60,14 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
     /// Reads that have ended since the request was complete.
     private var readsBehindRequest = 0
 
-    init(_ connection: ProxyContext, client: OriginClient, input: ClientInput) {
+    /// Requests that are begun before other connections have their turn.
+    private static let requestsPerTurn = 16
+
+    init(_ connection: ProxyContext, client: OriginClient, turns: LoopTurns, input: ClientInput) {
         self.connection = connection
         self.site = connection.site
         self.client = client
+        self.turns = turns
         self.input = input
         self.reading = ReadingProgress(connection.site.limits.reading)
         self.rules = connection.site.rules(for: connection)
@@ -95,10 +105,12 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
         switch self.turn {
         case .exchanging(let exchange): return exchange.isRequestComplete
         // Answers that come at once would pile up for a client that asks and does not read.
-        case .waiting: return !self.isWritable
+        case .waiting: return !self.mayBegin
         case .skipping, .closing, .closed: return false
         }
     }
+
+    private var mayBegin: Bool { self.isWritable && self.begunInTurn < Self.requestsPerTurn }
 
     private func take(_ part: HTTPServerRequestPart) {
         switch (self.turn, part) {
@@ -119,6 +131,7 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
 
     private func begin(_ head: HTTPRequestHead) {
         self.requests += 1
+        self.begunInTurn += 1
         self.readsBehindRequest = 0
         let now = NIODeadline.now()
         switch self.rules.decide(head) {
@@ -161,7 +174,7 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
             }
             switch self.turn {
             case .exchanging(let exchange) where exchange.isRequestComplete: return
-            case .waiting where !self.isWritable: return
+            case .waiting where !self.mayBegin: return self.goOnLater()
             default: break
             }
             switch self.held.removeFirst() {
@@ -172,7 +185,21 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
         if case .exchanging(let exchange) = self.turn { exchange.clientReadComplete() }
     }
 
+    /// One read may bring a thousand requests that are answered at once: others have their turn in between.
+    private func goOnLater() {
+        guard self.isWritable, !self.goesOnLater else { return }
+        self.goesOnLater = true
+        self.turns.later { [weak self] in
+            guard let self else { return }
+            self.goesOnLater = false
+            self.begunInTurn = 0
+            self.takeHeld()
+            self.readHeldBack()
+        }
+    }
+
     func channelReadComplete(context: ChannelHandlerContext) {
+        if self.held.isEmpty { self.begunInTurn = 0 } else if case .waiting = self.turn { self.goOnLater() }
         guard case .exchanging(let exchange) = self.turn else { return }
         if exchange.isRequestComplete {
             self.readsBehindRequest += 1
@@ -220,6 +247,10 @@ final class ProxyHandler: ChannelDuplexHandler, RemovableChannelHandler, ClientS
     // MARK: ClientStream
 
     var isWritable: Bool { self.context?.channel.isWritable ?? false }
+
+    var room: Int { self.isWritable ? CachedBody.step : 0 }
+
+    var network: ClientNetwork? { self.connection.network }
 
     var minimumRate: Int { self.site.limits.minimumRate }
 

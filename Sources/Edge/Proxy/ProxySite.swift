@@ -21,6 +21,7 @@ public final class ProxySite: Sendable {
     private let trustedProxies: [IPNetwork]
     let responses: ResponseForwarding
     let origins: OriginClients
+    let turns: EdgeTurns
     let metrics: ProxyMetrics
     /// nil: everything comes from the origin.
     let cache: SiteCache?
@@ -34,6 +35,7 @@ public final class ProxySite: Sendable {
     ///   - store: where; shared by the edge's sites.
     ///   - clock: milliseconds since 1970 UTC, for the caching rules.
     ///   - group: the event loops on which client connections live.
+    ///   - turns: the same for all sites of these loops.
     /// - Throws: if the origin's trust roots can't be read.
     public init(
         name: String, domains: [ServerNamePattern], namesOfOtherSites: Set<ServerName> = [], edgeName: String,
@@ -42,7 +44,7 @@ public final class ProxySite: Sendable {
         scheme: String = "https", accessLogLevel: Logger.Level? = .debug,
         cache: SiteCacheConfiguration? = nil, store: ResponseStore? = nil,
         clock: (@Sendable () -> Int64)? = nil, logger: Logger = Logger(label: "edge"), group: any EventLoopGroup,
-        metrics: any MetricsFactory = MetricsSystem.factory
+        turns: EdgeTurns? = nil, metrics: any MetricsFactory = MetricsSystem.factory
     ) throws {
         self.name = name
         self.limits = limits
@@ -53,6 +55,7 @@ public final class ProxySite: Sendable {
             maximumTargetBytes: limits.maximumTargetBytes)
         self.responses = ResponseForwarding(pseudonym: edgeName)
         self.origins = try OriginClients(configuration: origin, group: group)
+        self.turns = turns ?? EdgeTurns(group: group)
         self.metrics = ProxyMetrics(site: name, factory: metrics)
         if let cache, let store {
             self.cache = SiteCache(
@@ -88,6 +91,8 @@ public struct ProxyContext: Sendable {
     /// The name that the client asked for; HTTP/1.0 requests without `Host` are taken to mean it.
     public var serverName: ServerName
     public var clientAddress: SocketAddress?
+    /// The network whose share of the origin's connections is used; nil if it has no bound.
+    public var network: ClientNetwork?
     /// The number of the connection, for log lines.
     public var connection: UInt64?
     public var logger: Logger

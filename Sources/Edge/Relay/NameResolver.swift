@@ -32,8 +32,8 @@ public enum ResolveError: Error, Equatable, Sendable {
 
 /// Looks names up without blocking an event loop: on a few threads of its own, with bounded queues and a small cache.
 ///
-/// Concurrent requests for one name share one look-up, and every site has its share of threads and queue: see
-/// ``LookupQueue``. Names that clients choose and names that the configuration chooses belong into separate resolvers, so
+/// Concurrent requests for one name share one look-up, and every site and every client's network has its share of threads
+/// and queue: see ``LookupQueue``. Names that clients choose and names that the configuration chooses belong into separate resolvers, so
 /// that a flood of the one cannot delay the other.
 public final class NameResolver: Sendable {
     /// What a resolver may use.
@@ -42,10 +42,14 @@ public final class NameResolver: Sendable {
         public var threads = 16
         /// Look-ups that run at once for one site; its others wait for their turn.
         public var runningPerSite = 4
+        /// The same for one client's network, over all sites.
+        public var runningPerClient = 2
         /// Requests that wait or run at once, shared ones included; more fail with ``ResolveError/tooManyLookups``.
         public var waiting = 1024
         /// The same for one site.
         public var waitingPerSite = 256
+        /// The same for one client's network; one more takes the place of its oldest.
+        public var waitingPerClient = 64
         /// Answers remembered, and as many failures.
         public var cacheEntries = 1024
         /// How long an answer is remembered.
@@ -107,26 +111,31 @@ public final class NameResolver: Sendable {
 
     /// Finds the addresses of a name.
     ///
-    /// - Parameter site: whose share of the resolver is used.
+    /// - Parameters:
+    ///   - site: whose share of the resolver is used.
+    ///   - client: the network of the client that asks, whose share is used too; nil if it has no bounds.
     public func resolve(
-        _ host: String, site: String, on eventLoop: any EventLoop, now: NIODeadline
+        _ host: String, site: String, client: ClientNetwork?, on eventLoop: any EventLoop, now: NIODeadline
     ) -> Request {
         let promise = eventLoop.makePromise(of: [IPAddress].self)
         var known: Result<[IPAddress], ResolveError>?
-        var entry = LookupQueue<EventLoopPromise<[IPAddress]>>.Entry.wait
+        var entry = LookupQueue<EventLoopPromise<[IPAddress]>>.Entry(step: .wait)
         let id: UInt64 = self.state.withLock { state in
             state.lastID += 1
             known = state.known(host, now: now)
-            if known == nil { entry = state.queue.enter(promise, id: state.lastID, host: host, site: site) }
+            if known == nil {
+                entry = state.queue.enter(promise, id: state.lastID, host: host, site: site, client: client)
+            }
             return state.lastID
         }
         if let known {
             Self.complete(promise, known)
-        } else if entry == .overloaded {
+        } else if entry.step == .overloaded {
             promise.fail(ResolveError.tooManyLookups)
-        } else if entry == .start {
+        } else if entry.step == .start {
             self.start(host)
         }
+        for other in entry.displaced { other.fail(ResolveError.tooManyLookups) }
         return Request(addresses: promise.futureResult, id: id, host: host)
     }
 
@@ -148,7 +157,7 @@ public final class NameResolver: Sendable {
                 }
                 self.finish(host, result, isAnswer: true)
             case .abandoned(let next):
-                if let next { self.start(next) }
+                for host in next { self.start(host) }
             }
         }
     }
@@ -166,7 +175,7 @@ public final class NameResolver: Sendable {
             }
             return state.queue.finish(host)
         }
-        if let next { self.start(next) }
+        for host in next { self.start(host) }
         for promise in promises { Self.complete(promise, result) }
     }
 

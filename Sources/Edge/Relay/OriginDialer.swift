@@ -17,6 +17,7 @@ final class OriginDialer {
     private let configuration: RelayConfiguration
     private let serverName: ServerName?
     private let site: String
+    private let network: ClientNetwork?
     private let deadline: NIODeadline
     private var completion: ((Result<any Channel, RelayFailure>) -> Void)?
     private var timer: Scheduled<Void>?
@@ -24,13 +25,14 @@ final class OriginDialer {
 
     init(
         on eventLoop: any EventLoop, connector: RelayConnector, configuration: RelayConfiguration,
-        serverName: ServerName?, site: String, now: NIODeadline = .now()
+        serverName: ServerName?, site: String, network: ClientNetwork?, now: NIODeadline = .now()
     ) {
         self.eventLoop = eventLoop
         self.connector = connector
         self.configuration = configuration
         self.serverName = serverName
         self.site = site
+        self.network = network
         self.deadline = now + configuration.connectTimeout
     }
 
@@ -74,7 +76,7 @@ final class OriginDialer {
 
     private func resolve(_ host: String, port: UInt16, policy: AddressPolicy?) {
         let lookup = self.connector.resolve(
-            host, clientChose: policy != nil, site: self.site, on: self.eventLoop)
+            host, clientChose: policy != nil, site: self.site, client: self.network, on: self.eventLoop)
         self.lookup = lookup
         lookup.request.addresses.assumeIsolated().whenComplete { result in
             self.lookup = nil

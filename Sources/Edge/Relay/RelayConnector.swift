@@ -73,12 +73,14 @@ public final class RelayConnector: Sendable {
 
     /// The addresses of a configured origin's name, or of the name that a client requested.
     ///
-    /// - Parameter site: whose share of the resolver is used.
+    /// - Parameters:
+    ///   - site: whose share of the resolver is used.
+    ///   - client: the client's network, whose share is used too; nil if it has no bounds.
     func resolve(
-        _ host: String, clientChose: Bool, site: String, on eventLoop: any EventLoop
+        _ host: String, clientChose: Bool, site: String, client: ClientNetwork?, on eventLoop: any EventLoop
     ) -> (request: NameResolver.Request, resolver: NameResolver) {
         let resolver = clientChose ? self.requestedNames : self.configuredNames
-        return (resolver.resolve(host, site: site, on: eventLoop, now: .now()), resolver)
+        return (resolver.resolve(host, site: site, client: client, on: eventLoop, now: .now()), resolver)
     }
 }
 

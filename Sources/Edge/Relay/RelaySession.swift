@@ -45,7 +45,7 @@ final class RelaySession: RelayParty {
         self.client = client
         let dialer = OriginDialer(
             on: self.clientChannel.eventLoop, connector: self.connector, configuration: self.configuration,
-            serverName: self.handOver.serverName, site: self.handOver.site.name)
+            serverName: self.handOver.serverName, site: self.handOver.site.name, network: self.handOver.network)
         self.phase = .connecting(dialer)
         dialer.dial { result in
             switch result {

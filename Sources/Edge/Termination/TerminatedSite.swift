@@ -35,6 +35,7 @@ final class TerminatedSite {
             site: self.proxy, serverName: name, clientAddress: handOver.client.source,
             connection: handOver.connection, logger: logger)
         context.place = handOver.place
+        context.network = handOver.network
         if applicationProtocol == EdgeProtocols.http2 {
             try HTTP2Proxy.install(on: channel, context: context)
         } else {

@@ -32,7 +32,9 @@ struct SiteCacheReader {
         else { return nil }
         let values = self.values
         if let value = reader.optional("enabled", { values.boolean($0) }) { settings.enabled = value }
-        if let value = reader.optional("share", { self.percentage($0) }) { settings.share = value }
+        if let value = reader.optional("share", { self.values.percentage($0, in: SettingsRanges.cacheShare) }) {
+            settings.share = value
+        }
         settings.object = reader.optional("object") { values.size($0, in: SettingsRanges.cacheObject) }
         settings.defaultLifetime = reader.optional("default") { self.lifetime($0) }
         settings.errorLifetime = reader.optional("errors") { self.lifetime($0) }
@@ -79,18 +81,6 @@ struct SiteCacheReader {
 
     private func lifetime(_ node: ConfigurationNode) -> Duration? {
         self.values.duration(node, in: SettingsRanges.cacheLifetime)
-    }
-
-    /// `50%`.
-    private func percentage(_ node: ConfigurationNode) -> Int? {
-        let range = SettingsRanges.cacheShare
-        guard case .scalar(let text, plain: true) = node.kind, text.hasSuffix("%"),
-            let number = Int(text.dropLast()), range.contains(number)
-        else {
-            self.values.wrongType(node, wanted: "a percentage from \(range.lowerBound)% to \(range.upperBound)%")
-            return nil
-        }
-        return number
     }
 
     // MARK: Rules

@@ -8,7 +8,7 @@ struct SiteReader {
         static let advice = "Write mode: handoff, mode: keyless or mode: relay."
     }
 
-    private static let webKeys = ["url", "name", "roots", "connect", "response"]
+    private static let webKeys = ["url", "name", "roots", "connect", "response", "share-per-client"]
     private static let relayKeys = [
         "address", "resolve", "ports", "allow-private", "proxy-protocol", "connect", "idle", "lifetime",
     ]
@@ -207,6 +207,7 @@ struct SiteReader {
         let roots = reader.optional("roots") { self.files.readable($0, values) }
         let connect = reader.optional("connect") { values.duration($0, in: SettingsRanges.connect) }
         let response = reader.optional("response") { values.duration($0, in: SettingsRanges.response) }
+        let share = reader.optional("share-per-client") { values.percentage($0, in: SettingsRanges.sharePerClient) }
         guard let url else { return nil }
         if url.scheme == .http {
             for key in ["name", "roots"] where reader.has(key) {
@@ -217,7 +218,7 @@ struct SiteReader {
         }
         return EdgeSettings.WebOrigin(
             location: self.report.location(reader.position), url: url, name: name, roots: roots,
-            connect: connect ?? .seconds(5), response: response ?? .seconds(60))
+            connect: connect ?? .seconds(5), response: response ?? .seconds(60), sharePerClient: share ?? 25)
     }
 
     private func relay(_ reader: MappingReader) -> EdgeSettings.Mode? {

@@ -29,6 +29,17 @@ struct ValueReaders {
         return number
     }
 
+    /// `50%`.
+    func percentage(_ node: ConfigurationNode, in range: ClosedRange<Int>) -> Int? {
+        guard case .scalar(let text, plain: true) = node.kind, text.hasSuffix("%"),
+            let number = Int(text.dropLast()), range.contains(number)
+        else {
+            self.wrongType(node, wanted: "a percentage from \(range.lowerBound)% to \(range.upperBound)%")
+            return nil
+        }
+        return number
+    }
+
     func size(_ node: ConfigurationNode, in range: ClosedRange<Int>) -> Int? {
         let wanted = "bytes (65536) or a size with a unit (64KiB, 1MiB, 10GiB)"
         guard case .scalar(let text, plain: true) = node.kind, let number = SizeText.parse(text) else {

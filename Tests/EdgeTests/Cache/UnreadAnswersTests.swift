@@ -1,8 +1,10 @@
-import Edge
+import CacheStorage
 import NIOCore
 import NIOHPACK
 import NIOPosix
 import Testing
+
+@testable import Edge
 
 /// Clients that ask for more than they read: answers from the store come at once, and must not pile up.
 @Suite(.timeLimit(.minutes(2))) struct UnreadAnswersTests {
@@ -85,8 +87,29 @@ import Testing
         }
     }
 
+    /// Stored bodies consist of parts that are larger than what a stream of a busy connection may have waiting.
+    @Test func aStoredBodyGivesNoMoreThanThereIsRoomFor() {
+        let chunk = ByteBuffer(repeating: 1, count: 65_536)
+        let body = CachedBody([chunk, chunk], of: StoredBody(chunks: [chunk, chunk]))
+        var (sent, most) = (0, 8192)
+        func pump() -> CachedBody.Progress {
+            body.pump(room: { max(0, most - sent) }, send: { sent += $0.readableBytes }, flush: {})
+        }
+        guard case .blocked = pump() else {
+            Issue.record("it went on without room")
+            return
+        }
+        #expect(sent == 8192)
+        most = 1_048_576
+        guard case .end = pump() else {
+            Issue.record("it did not go on")
+            return
+        }
+        #expect(sent == 131_072)
+    }
+
     /// A client without a library that would keep it from asking for too much.
-    private static func rawClient(_ proxy: ProxyBench) async throws -> any Channel {
+    static func rawClient(_ proxy: ProxyBench) async throws -> any Channel {
         let address = try #require(proxy.proxy.localAddress)
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connect(to: address).get()
         let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -95,7 +118,7 @@ import Testing
     }
 
     /// So many HEADERS frames, each a HEAD request on a stream of its own.
-    private static func heads(_ count: Int) throws -> ByteBuffer {
+    static func heads(_ count: Int) throws -> ByteBuffer {
         var encoder = HPACKEncoder(allocator: ByteBufferAllocator())
         var frames = ByteBuffer()
         for number in 0..<count {

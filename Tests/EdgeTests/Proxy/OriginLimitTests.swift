@@ -1,39 +1,17 @@
+import Admission
 import NIOCore
 import NIOPosix
+import Synchronization
 import Testing
 
 @testable import Edge
-
-@Suite struct ConnectionLimitTests {
-    private final class Waiter {}
-
-    @Test func countsConnectionsAndServesTheFirstWaiterFirst() {
-        var limit = ConnectionLimit<Waiter>(connections: 2, waiting: 2)
-        let (a, b, c) = (Waiter(), Waiter(), Waiter())
-        func enter(_ waiter: Waiter) -> ConnectionLimit<Waiter>.Entry { limit.enter(waiter) }
-        #expect(enter(a) == .connect)
-        #expect(enter(a) == .connect)
-        #expect(enter(a) == .wait)
-        #expect(enter(b) == .wait)
-        #expect(enter(c) == .overloaded)
-        limit.remove(a)
-        #expect(enter(c) == .wait)
-        let first = limit.connectionIsGone()
-        #expect(first === b)
-        let second = limit.takeWaiter()
-        #expect(second === c)
-        let nobody = limit.connectionIsGone()
-        #expect(nobody == nil)
-        #expect(enter(a) == .connect)
-        #expect(enter(a) == .wait)
-    }
-}
 
 /// More requests at once than the origin may have connections. One event loop, since the limit is for each.
 @Suite(.timeLimit(.minutes(2))) struct OriginLimitTests {
     /// Answers once `go` says so, and then every request at once; says the connection's number.
     private static func run(
-        closing: Bool = false, adjust: @escaping (inout OriginConfiguration) -> Void,
+        closing: Bool = false, network: @escaping @Sendable () -> ClientNetwork? = { nil },
+        adjust: @escaping (inout OriginConfiguration) -> Void,
         test: (ProxyBench, _ arrived: AsyncStream<Int>, _ go: AsyncStream<Bool>.Continuation) async throws -> Void
     ) async throws {
         let (arrived, arrivals) = AsyncStream.makeStream(of: Int.self)
@@ -44,12 +22,12 @@ import Testing
                 adjust: {
                     $0.maximumConnections = 1
                     adjust(&$0)
-                }, group: group
+                }, network: network, group: group
             ) { wire, number in
                 repeat {
-                    _ = try await wire.readHead()
+                    let head = try await wire.readHead()
                     arrivals.yield(number)
-                    if number == 1 { for await _ in go { break } }
+                    if number == 1 || head.hasPrefix("GET /hang ") { for await _ in go { break } }
                     try await wire.send(
                         "HTTP/1.1 200 OK\r\n\(closing ? "Connection: close\r\n" : "")Content-Length: 1\r\n\r\n\(number)"
                     )
@@ -118,6 +96,34 @@ import Testing
             #expect(try await second.readResponse().status == 503)
             go.finish()
             #expect(try await first.readResponse().status == 200)
+        }
+    }
+
+    /// All connections come from 127.0.0.1, so both clients are told apart by what the bench says.
+    @Test func oneClientsRequestsLeaveConnectionsToOthers() async throws {
+        let networks = Mutex<[ClientNetwork]>([])
+        try await Self.run(network: { networks.withLock { $0.isEmpty ? nil : $0.removeFirst() } }) {
+            $0.maximumConnections = 4
+            $0.clientShare = 25
+            $0.connectTimeout = .seconds(1)
+        } test: { bench, arrived, go in
+            let (greedy, other) = (ClientNetwork(.v4(1)), ClientNetwork(.v4(2)))
+            var hanging: [Wire] = []
+            // Half of the connections; then its share is used up.
+            for _ in 0..<3 {
+                networks.withLock { $0 = [greedy] }
+                let client = try await bench.client()
+                try await client.send(ProxyBench.request("GET /hang HTTP/1.1"))
+                hanging.append(client)
+                if hanging.count < 3 { for await _ in arrived { break } }
+            }
+            #expect(try await hanging[2].readResponse().status == 503)
+            #expect(bench.connections.current == 2)
+            networks.withLock { $0 = [other] }
+            let client = try await bench.client()
+            try await client.send(ProxyBench.request("GET / HTTP/1.1"))
+            #expect(try await client.readResponse().status == 200)
+            go.finish()
         }
     }
 }

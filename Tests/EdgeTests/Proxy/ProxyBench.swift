@@ -27,6 +27,7 @@ struct ProxyBench {
         originTLS: NIOSSLContext? = nil, children: Children? = nil, trustedProxies: [IPNetwork] = [],
         cache: SiteCacheConfiguration? = nil,
         store: ResponseStore? = nil, clock: (@Sendable () -> Int64)? = nil,
+        network: @escaping @Sendable () -> ClientNetwork? = { nil },
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         origin script: @escaping @Sendable (Wire, Int) async throws -> Void,
         test: (ProxyBench) async throws -> Void
@@ -58,8 +59,9 @@ struct ProxyBench {
                     }
                     var logger = Logger(label: "proxy") { _ in SwiftLogNoOpLogHandler() }
                     logger.logLevel = .debug
-                    let context = ProxyContext(
+                    var context = ProxyContext(
                         site: site, serverName: serverName, clientAddress: channel.remoteAddress, logger: logger)
+                    context.network = network()
                     if http2 {
                         try HTTP2Proxy.install(on: channel, context: context)
                     } else {

@@ -60,12 +60,14 @@ import Testing
             return [.v4(7)]
         })
         defer { resolver.shutdown() }
-        let first = resolver.resolve("a.test", site: "s", on: self.loop, now: .now()).addresses
-        let second = resolver.resolve("a.test", site: "s", on: self.loop, now: .now()).addresses
+        let first = resolver.resolve("a.test", site: "s", client: nil, on: self.loop, now: .now()).addresses
+        let second = resolver.resolve("a.test", site: "s", client: nil, on: self.loop, now: .now()).addresses
         gate.isOpen.withLock { $0 = true }
         #expect(try await first.get() == [.v4(7)])
         #expect(try await second.get() == [.v4(7)])
-        #expect(try await resolver.resolve("a.test", site: "s", on: self.loop, now: .now()).addresses.get() == [.v4(7)])
+        #expect(
+            try await resolver.resolve("a.test", site: "s", client: nil, on: self.loop, now: .now()).addresses.get()
+                == [.v4(7)])
         #expect(gate.calls.withLock { $0 } == 1)
     }
 
@@ -80,13 +82,15 @@ import Testing
                 return [.v4(7)]
             })
         defer { resolver.shutdown() }
-        let first = resolver.resolve("a.test", site: "s", on: self.loop, now: .now()).addresses
+        let first = resolver.resolve("a.test", site: "s", client: nil, on: self.loop, now: .now()).addresses
         await #expect(throws: ResolveError.tooManyLookups) {
-            try await resolver.resolve("b.test", site: "s", on: self.loop, now: .now()).addresses.get()
+            try await resolver.resolve("b.test", site: "s", client: nil, on: self.loop, now: .now()).addresses.get()
         }
         gate.isOpen.withLock { $0 = true }
         #expect(try await first.get() == [.v4(7)])
-        #expect(try await resolver.resolve("b.test", site: "s", on: self.loop, now: .now()).addresses.get() == [.v4(7)])
+        #expect(
+            try await resolver.resolve("b.test", site: "s", client: nil, on: self.loop, now: .now()).addresses.get()
+                == [.v4(7)])
     }
 
     @Test func failuresAreRememberedForAMoment() async throws {
@@ -107,14 +111,14 @@ import Testing
         defer { resolver.shutdown() }
         for _ in 1...2 {
             await #expect(throws: ResolveError.failed("try again")) {
-                try await resolver.resolve("a.test", site: "s", on: self.loop, now: .now()).addresses.get()
+                try await resolver.resolve("a.test", site: "s", client: nil, on: self.loop, now: .now()).addresses.get()
             }
             await #expect(throws: ResolveError.noSuchName) {
-                try await resolver.resolve("b.test", site: "s", on: self.loop, now: .now()).addresses.get()
+                try await resolver.resolve("b.test", site: "s", client: nil, on: self.loop, now: .now()).addresses.get()
             }
         }
         #expect(calls.withLock { $0 } == ["a.test", "b.test"])
-        let later = resolver.resolve("a.test", site: "s", on: self.loop, now: .now() + .hours(2)).addresses
+        let later = resolver.resolve("a.test", site: "s", client: nil, on: self.loop, now: .now() + .hours(2)).addresses
         #expect(try await later.get() == [.v4(7)])
     }
 
@@ -126,15 +130,38 @@ import Testing
         })
         defer { resolver.shutdown() }
         let slow = (0..<100).map {
-            resolver.resolve("\($0).slow.test", site: "*.slow.test", on: self.loop, now: .now())
+            resolver.resolve("\($0).slow.test", site: "*.slow.test", client: nil, on: self.loop, now: .now())
         }
         // Hangs if the slow names have all threads.
-        let other = resolver.resolve("a.test", site: "a.test", on: self.loop, now: .now()).addresses
+        let other = resolver.resolve("a.test", site: "a.test", client: nil, on: self.loop, now: .now()).addresses
         #expect(try await other.get() == [.v4(7)])
         #expect(gate.calls.withLock { $0 } <= 4)
         gate.isOpen.withLock { $0 = true }
         for request in slow { #expect(try await request.addresses.get() == [.v4(7)]) }
         #expect(gate.calls.withLock { $0 } == 100)
+    }
+
+    @Test func slowNamesOfOneClientDelayNoOtherClientOfTheSite() async throws {
+        let gate = Gate()
+        let resolver = NameResolver(lookup: { host throws(ResolveError) in
+            if host.hasPrefix("slow") { gate.wait() }
+            return [.v4(7)]
+        })
+        defer { resolver.shutdown() }
+        let slow = (0..<100).map {
+            resolver.resolve(
+                "slow\($0).test", site: "*.test", client: ClientNetwork(.v4(1)), on: self.loop, now: .now())
+        }
+        // Hangs if the slow names have all of the site's threads.
+        let other = resolver.resolve(
+            "a.test", site: "*.test", client: ClientNetwork(.v4(2)), on: self.loop, now: .now()
+        ).addresses
+        #expect(try await other.get() == [.v4(7)])
+        gate.isOpen.withLock { $0 = true }
+        for request in slow.suffix(64) { #expect(try await request.addresses.get() == [.v4(7)]) }
+        for request in slow.prefix(36) {
+            await #expect(throws: ResolveError.tooManyLookups) { try await request.addresses.get() }
+        }
     }
 
     @Test func clientsThatLeaveGiveTheirPlaceUp() async throws {
@@ -149,11 +176,11 @@ import Testing
                 return [.v4(7)]
             })
         defer { resolver.shutdown() }
-        let first = resolver.resolve("a.test", site: "s", on: self.loop, now: .now())
-        let second = resolver.resolve("b.test", site: "s", on: self.loop, now: .now())
+        let first = resolver.resolve("a.test", site: "s", client: nil, on: self.loop, now: .now())
+        let second = resolver.resolve("b.test", site: "s", client: nil, on: self.loop, now: .now())
         resolver.cancel(second)
         await #expect(throws: CancellationError.self) { try await second.addresses.get() }
-        let third = resolver.resolve("c.test", site: "s", on: self.loop, now: .now())
+        let third = resolver.resolve("c.test", site: "s", client: nil, on: self.loop, now: .now())
         gate.isOpen.withLock { $0 = true }
         #expect(try await first.addresses.get() == [.v4(7)])
         #expect(try await third.addresses.get() == [.v4(7)])
@@ -185,9 +212,9 @@ import Testing
             $0.waiting = 4
         }
         var lastID: UInt64 = 0
-        func enter(_ host: String, _ site: String) -> Queue.Entry {
+        func enter(_ host: String, _ site: String) -> Queue.Entry.Step {
             lastID += 1
-            return queue.enter(Int(lastID), id: lastID, host: host, site: site)
+            return queue.enter(Int(lastID), id: lastID, host: host, site: site, client: nil).step
         }
         #expect(enter("a", "s") == .start)
         #expect(enter("b", "s") == .wait)
@@ -196,28 +223,124 @@ import Testing
         #expect(enter("x", "t") == .start)
         #expect(enter("y", "t") == .overloaded)
         let first = queue.finish("a")
-        #expect(first.waiters.sorted() == [1, 3] && first.next == "b")
+        #expect(first.waiters.sorted() == [1, 3] && first.next == ["b"])
         #expect(enter("c", "s") == .wait)
         let second = queue.finish("b")
-        #expect(second.waiters == [2] && second.next == "c")
+        #expect(second.waiters == [2] && second.next == ["c"])
     }
 
     @Test func namesThatNobodyWaitsForAreNotLookedUp() {
         var queue = Self.queue { $0.runningPerSite = 1 }
-        _ = queue.enter(1, id: 1, host: "a", site: "s")
-        _ = queue.enter(2, id: 2, host: "b", site: "s")
-        _ = queue.enter(3, id: 3, host: "c", site: "s")
+        _ = queue.enter(1, id: 1, host: "a", site: "s", client: nil)
+        _ = queue.enter(2, id: 2, host: "b", site: "s", client: nil)
+        _ = queue.enter(3, id: 3, host: "c", site: "s", client: nil)
         let (a, b, again) = (
             queue.leave(id: 1, host: "a"), queue.leave(id: 2, host: "b"), queue.leave(id: 2, host: "b")
         )
         #expect(a == 1 && b == 2 && again == nil)
         let start = queue.start("a")
-        #expect(start == .abandoned(next: "c"))
+        #expect(start == .abandoned(next: ["c"]))
         let next = queue.start("c")
         #expect(next == .lookUp)
         let last = queue.finish("c")
-        #expect(last.waiters == [3] && last.next == nil)
-        let fresh = queue.enter(4, id: 4, host: "a", site: "s")
-        #expect(fresh == .start)
+        #expect(last.waiters == [3] && last.next.isEmpty)
+        let fresh = queue.enter(4, id: 4, host: "a", site: "s", client: nil)
+        #expect(fresh.step == .start)
+    }
+
+    // MARK: Networks
+
+    private static func network(_ number: UInt32) -> ClientNetwork { ClientNetwork(.v4(0x0a00_0000 + number)) }
+
+    @Test func namesOfOneNetworkLeaveThreadsToTheOthers() {
+        var queue = Self.queue {
+            $0.runningPerSite = 3
+            $0.runningPerClient = 2
+        }
+        let (one, two) = (Self.network(1), Self.network(2))
+        var steps: [Queue.Entry.Step] = []
+        for id in UInt64(1)...5 {
+            steps.append(queue.enter(Int(id), id: id, host: "hang\(id)", site: "s", client: one).step)
+        }
+        #expect(steps == [.start, .start, .wait, .wait, .wait])
+        let other = queue.enter(6, id: 6, host: "good", site: "s", client: two)
+        #expect(other.step == .start)
+        // Its place is of no use to the first network, which has two.
+        let good = queue.finish("good")
+        #expect(good.waiters == [6] && good.next.isEmpty)
+        let first = queue.finish("hang1")
+        #expect(first.next == ["hang3"])
+    }
+
+    @Test func theBoundOfANetworkHoldsOverAllSites() {
+        var queue = Self.queue { $0.runningPerClient = 1 }
+        let one = Self.network(1)
+        let a = queue.enter(1, id: 1, host: "a", site: "s", client: one)
+        let b = queue.enter(2, id: 2, host: "b", site: "t", client: one)
+        #expect(a.step == .start && b.step == .wait)
+        let next = queue.finish("a").next
+        #expect(next == ["b"])
+    }
+
+    @Test func networksTakeTurns() {
+        var queue = Self.queue {
+            $0.runningPerSite = 1
+            $0.runningPerClient = 1
+        }
+        for id in UInt64(1)...4 { _ = queue.enter(Int(id), id: id, host: "x\(id)", site: "s", client: Self.network(1)) }
+        for id in UInt64(5)...6 { _ = queue.enter(Int(id), id: id, host: "y\(id)", site: "s", client: Self.network(2)) }
+        var (order, running) = ([String](), ["x1"])
+        while let host = running.popLast() {
+            order.append(host)
+            running = queue.finish(host).next
+        }
+        #expect(order == ["x1", "x2", "y5", "x3", "y6", "x4"])
+        #expect(queue.waiters == 0)
+    }
+
+    @Test func aNameThatAnotherNetworkWantsComesAtItsTurn() {
+        var queue = Self.queue {
+            $0.runningPerSite = 2
+            $0.runningPerClient = 1
+        }
+        _ = queue.enter(1, id: 1, host: "a", site: "s", client: Self.network(1))
+        _ = queue.enter(2, id: 2, host: "b", site: "s", client: Self.network(1))
+        let joins = queue.enter(3, id: 3, host: "b", site: "s", client: Self.network(2))
+        #expect(joins.step == .start)
+        let b = queue.finish("b")
+        #expect(b.waiters.sorted() == [2, 3] && b.next.isEmpty)
+        let a = queue.finish("a")
+        #expect(a.waiters == [1] && a.next.isEmpty)
+    }
+
+    @Test func theOldestOfTheNetworkWithTheMostGivesWay() {
+        var queue = Self.queue {
+            $0.waitingPerSite = 4
+            $0.runningPerSite = 1
+        }
+        for id in UInt64(1)...4 { _ = queue.enter(Int(id), id: id, host: "x\(id)", site: "s", client: Self.network(1)) }
+        let first = queue.enter(5, id: 5, host: "y5", site: "s", client: Self.network(2))
+        #expect(first.step == .wait && first.displaced == [1])
+        let exempt = queue.enter(6, id: 6, host: "z6", site: "s", client: nil)
+        #expect(exempt.step == .wait && exempt.displaced == [2])
+        let second = queue.enter(7, id: 7, host: "y7", site: "s", client: Self.network(2))
+        #expect(second.step == .overloaded && second.displaced.isEmpty)
+        #expect(queue.waiters == 4)
+        // What has given way is not looked up; what runs goes on, though its client was told.
+        let next = queue.start("x1")
+        #expect(next == .abandoned(next: ["x3"]))
+    }
+
+    @Test func aNetworkOverItsBoundDisplacesItself() {
+        var queue = Self.queue {
+            $0.waitingPerClient = 2
+            $0.runningPerClient = 1
+        }
+        let other = queue.enter(1, id: 1, host: "o", site: "s", client: Self.network(2))
+        #expect(other.step == .start)
+        for id in UInt64(2)...3 { _ = queue.enter(Int(id), id: id, host: "x\(id)", site: "s", client: Self.network(1)) }
+        let more = queue.enter(4, id: 4, host: "x4", site: "s", client: Self.network(1))
+        #expect(more.step == .wait && more.displaced == [2])
+        #expect(queue.waiters == 3)
     }
 }

@@ -1,0 +1,61 @@
+public import NIOCore
+
+/// Work of connections that have more of it than may be done at once: each gets a turn after the others, and between two
+/// rounds the event loop looks after everything else. Lives on one event loop.
+///
+/// A task that is only submitted again would not do: NIO works off its tasks until none is left before it looks at its sockets.
+final class LoopTurns {
+    /// Time for one round, after which the sockets are looked at.
+    private static let round = TimeAmount.milliseconds(1)
+    /// Enough that a task which is scheduled so is not due yet when NIO looks for tasks next.
+    private static let pause = TimeAmount.microseconds(50)
+
+    private let eventLoop: any EventLoop
+    private var waiting = CircularBuffer<() -> Void>()
+    private var isScheduled = false
+
+    init(eventLoop: any EventLoop) {
+        self.eventLoop = eventLoop
+    }
+
+    /// Does this work when the others have had their turn. Never from within the call.
+    func later(_ work: @escaping () -> Void) {
+        self.waiting.append(work)
+        if !self.isScheduled { self.schedule() }
+    }
+
+    private func schedule() {
+        self.isScheduled = true
+        self.eventLoop.assumeIsolated().scheduleTask(in: Self.pause) { self.run() }
+    }
+
+    private func run() {
+        let end = NIODeadline.now() + Self.round
+        var left = self.waiting.count
+        repeat {
+            guard left > 0, let work = self.waiting.popFirst() else { break }
+            left -= 1
+            work()
+        } while NIODeadline.now() < end
+        self.isScheduled = false
+        if !self.waiting.isEmpty { self.schedule() }
+    }
+}
+
+/// The turns of each of an edge's event loops: one for all sites.
+public final class EdgeTurns: Sendable {
+    private let turns: [ObjectIdentifier: NIOLoopBoundBox<LoopTurns>]
+
+    public init(group: any EventLoopGroup) {
+        var turns: [ObjectIdentifier: NIOLoopBoundBox<LoopTurns>] = [:]
+        for loop in group.makeIterator() {
+            turns[ObjectIdentifier(loop)] = .makeBoxSendingValue(LoopTurns(eventLoop: loop), eventLoop: loop)
+        }
+        self.turns = turns
+    }
+
+    /// The turns of this loop. Call it on the loop; nil if the loop is not one of the group's.
+    func turns(on eventLoop: any EventLoop) -> LoopTurns? {
+        self.turns[ObjectIdentifier(eventLoop)]?.value
+    }
+}
