@@ -105,7 +105,7 @@ import Testing
             var configuration = bench.keyHolderConfiguration
             configuration.grants[0].sites.removeAll { $0.description == "p256.test" }
             try bench.keyHolder.reload(configuration)
-            _ = try await blocking { try bench.log.wait(for: "lease ended") }
+            _ = try await blocking { try bench.log.wait(for: "lease ended: the site is not served") }
             let refused = try await Self.connect(bench)
             #expect(refused.contains("alert internal error") && !refused.contains("HTTP/1.1 200"), "\(refused)")
         }
