@@ -81,8 +81,8 @@ public struct KeyHolderLimits: Hashable, Sendable {
     public var idleTimeout: TimeAmount = .minutes(5)
     /// For requests under way when shutting down.
     public var drainTimeout: TimeAmount = .seconds(5)
-    /// Packets per second of one edge, on all its connections, pings included; 8 KiB that are read count as a packet. Beyond
-    /// this, after a burst of a tenth of that, its connections are read more slowly.
+    /// Packets per second of one edge, on all its connections, pings included. 8 KiB that are read count as a packet, and
+    /// so do 10 µs that taking packets in took. Beyond this, after a burst of a tenth of that, its connections are read more slowly.
     public var packetsPerEdge: Int = 50_000
     /// The same for pings, with bursts of twice as many.
     public var pingsPerEdge: Int = 1000

@@ -25,6 +25,8 @@ final class LoopWork {
     /// Of the slice that began at `sliceStart`.
     private var spent: UInt64 = 0
     private var sliceStart: UInt64 = 0
+    /// That all work has taken so far; nanoseconds.
+    private(set) var performed: UInt64 = 0
 
     init(eventLoop: any EventLoop) {
         self.eventLoop = eventLoop
@@ -66,6 +68,7 @@ final class LoopWork {
         self.isRunning = false
         let end: UInt64 = Clock.monotonic()
         self.spent += end - now
+        self.performed += end - now
         self.queue.measured(end - now)
         return end
     }

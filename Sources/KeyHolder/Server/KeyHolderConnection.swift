@@ -82,8 +82,6 @@ final class KeyHolderConnection: ChannelDuplexHandler {
 
     /// Answers are handed on when this many bytes have gathered, or no request is left.
     private static let flushSize: Int = 64 * 1024
-    /// Packets that are taken in before other connections have a turn.
-    private static let turnSize: Int = 64
     /// Packets for which the account is charged at once.
     private static let creditSize: Int = 32
     /// So many bytes cost as much as a packet.
@@ -376,14 +374,18 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     func serve() {
         self.isServing = true
         defer { self.isServing = false }
-        var taken: Int = 0
+        var turn = IntakeTurn(now: Clock.monotonic(), worked: self.work?.performed ?? 0)
+        defer {
+            let cost: Int = turn.cost(now: Clock.monotonic(), worked: self.work?.performed ?? 0)
+            self.credit -= max(0, cost - turn.packets)
+        }
         while self.takesRequests {
             // Others have a turn: packets may be small, and many come with one read.
-            if taken == Self.turnSize, self.decoder.bufferedBytes > 0 {
+            if self.decoder.bufferedBytes > 0, turn.isOver(now: Clock.monotonic()) {
                 self.pause(for: LoopWork.pause)
                 break
             }
-            taken += 1
+            turn.packets += 1
             let event: KeyPacketEvent?
             do throws(KeyFramingError) {
                 event = try self.decoder.next()

@@ -35,6 +35,21 @@ struct EdgeBudgetTests {
         #expect(accounts.account(of: "paris", now: 0).packets(10, now: 0) == 0)
     }
 
+    @Test("A turn at an event loop ends after some packets or some time, and time counts as packets")
+    func turns() {
+        var turn = IntakeTurn(now: 1000, worked: 50)
+        #expect(!turn.isOver(now: 9_000_000))
+        turn.packets = 1
+        #expect(!turn.isOver(now: 500_000))
+        #expect(turn.isOver(now: 502_000))
+        turn.packets = IntakeTurn.size
+        #expect(turn.isOver(now: 1000))
+        #expect(turn.cost(now: 1000, worked: 50) == IntakeTurn.size)
+        #expect(turn.cost(now: 1_001_000, worked: 50) == 100)
+        // What was work meanwhile does not count.
+        #expect(turn.cost(now: 1_001_000, worked: 100_050) == 90)
+    }
+
     /// Sends the packets on two connections of one edge, and returns how long all the answers took.
     static func time(_ packets: [KeyPacket], _ holder: TestHolder) async throws -> Duration {
         let one = try await holder.edge("paris")

@@ -61,7 +61,8 @@ struct OverloadTests {
         let before: Int = answers[..<place].count { $0.body.opcode == .success }
         #expect(answers[place].body.opcode == .success)
         let done: Int = answers.count { $0.body.opcode == .success }
-        #expect(before + 100 < done)
+        // In the order of arrival it would be the last.
+        #expect(before + 20 < done)
         #expect((100...1400).contains(done))
         let lines = try await holder.stop()
         #expect(lines.contains { $0["outcome"] == "overloaded" })
