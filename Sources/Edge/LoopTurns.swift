@@ -3,12 +3,16 @@ public import NIOCore
 /// Work of connections that have more of it than may be done at once: each gets a turn after the others, and between two
 /// rounds the event loop looks after everything else. Lives on one event loop.
 ///
-/// A task that is only submitted again would not do: NIO works off its tasks until none is left before it looks at its sockets.
+/// A task that is only submitted again would not do: NIO works off its tasks until none is due before it looks at its sockets. So
+/// the next round is scheduled for a moment later, and not before the tasks that this one has submitted are done.
 final class LoopTurns {
     /// Time for one round, after which the sockets are looked at.
     private static let round = TimeAmount.milliseconds(1)
     /// Enough that a task which is scheduled so is not due yet when NIO looks for tasks next.
     private static let pause = TimeAmount.microseconds(50)
+
+    /// Flushing is a task, and may lead to another.
+    private static let settling = 2
 
     private let eventLoop: any EventLoop
     private var waiting = CircularBuffer<() -> Void>()
@@ -26,7 +30,17 @@ final class LoopTurns {
 
     private func schedule() {
         self.isScheduled = true
-        self.eventLoop.assumeIsolated().scheduleTask(in: Self.pause) { self.run() }
+        self.schedule(after: Self.settling)
+    }
+
+    /// - Parameter passes: how many times the tasks that are there now are done first.
+    private func schedule(after passes: Int) {
+        let loop = self.eventLoop.assumeIsolated()
+        if passes == 0 {
+            loop.scheduleTask(in: Self.pause) { self.run() }
+        } else {
+            loop.execute { self.schedule(after: passes - 1) }
+        }
     }
 
     private func run() {

@@ -178,12 +178,19 @@ final class HTTP2Connection: ChannelDuplexHandler {
     }
 
     private func startLater() {
+        guard !self.startsLater else { return }
         self.startsLater = true
         self.turns.later { [weak self] in
             guard let self else { return }
             self.startsLater = false
             // Otherwise they begin as soon as it is.
-            if self.isWritable { self.startRequests() }
+            guard self.isWritable else { return }
+            // As for a read: one flush for all of them.
+            self.isReading = true
+            self.startRequests()
+            self.isReading = false
+            self.lookAfterMarked()
+            self.flushIfDue()
         }
     }
 
@@ -329,7 +336,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         for stream in self.streams.values { stream.lookAfter() }
         self.lookAfterMarked()
-        if context.channel.isWritable, !self.isReading { self.startRequests() }
+        if context.channel.isWritable, !self.starting.isEmpty { self.startLater() }
         if self.readHeld, context.channel.isWritable {
             self.readHeld = false
             context.read()
