@@ -65,7 +65,8 @@ public struct KeyHolderLimits: Hashable, Sendable {
     public var handshakesPerAddress: Int = 64
     /// Slow requests under way on one connection; those beyond are answered with an error.
     public var inFlight: Int = 4096
-    /// Slow requests of one edge under way, on all its connections. All edges together may have half of ``auditQueue``, so
+    /// Slow requests of one edge under way, on all its connections; as many more may wait for event loops, and twice as many if
+    /// they go on with handshakes. All edges together may have half of ``auditQueue``, so
     /// that operations in place always find room.
     public var inFlightPerEdge: Int = 8192
     /// TLS handshakes with clients under way for one edge, on all its connections: from their begin to their finish. All

@@ -99,6 +99,32 @@ struct LeaseTests {
         #expect(longer.generation(of: "rome") == 7)
     }
 
+    @Test("What a reload costs grows with the grants, not with their square")
+    func manyGrants() throws {
+        let key: any StoredKey = SoftwareKey(.p256(PolicyFixtures.p256))
+        func sites() throws -> [Site] {
+            try (0..<4000).map { number in
+                let bytes: [UInt8] = [UInt8(number >> 8), UInt8(number & 0xFF)]
+                return Site(
+                    domains: [try ServerNamePattern("s\(number).test")], chain: [bytes],
+                    ski: bytes + [UInt8](repeating: 1, count: 18), certificateDigest: bytes, key: key,
+                    modes: [.keyless], notAfter: 4_000_000_000, chainName: "s.pem")
+            }
+        }
+        func policy(_ sites: [Site], after: Policy?) throws -> Policy {
+            let grant = GrantConfiguration(
+                edge: "paris", sites: sites.flatMap(\.domains), operations: [.signTLS13], rate: 10)
+            return try Policy(sites: sites, grants: [grant], previous: after, now: 0)
+        }
+        let clock = ContinuousClock()
+        var first: Policy?
+        var second: Policy?
+        let before = try clock.measure { first = try policy(sites(), after: nil) }
+        let after = try clock.measure { second = try policy(sites(), after: first) }
+        #expect(second?.generation(of: "paris") == 1)
+        #expect(after < before * 5 + .milliseconds(500), "\(before), then \(after)")
+    }
+
     // MARK: Over the wire
 
     @Test("A change of an edge's grants answers its request at once, and no other edge's")

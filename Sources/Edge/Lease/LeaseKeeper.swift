@@ -125,7 +125,7 @@ final class LeaseKeeper {
 
     // MARK: Leases
 
-    private func heard(_ news: LeaseNews, from address: Int) {
+    func heard(_ news: LeaseNews, from address: Int) {
         guard !self.stopped else { return }
         switch news {
         case .renewed(let lease, let changed):
@@ -155,7 +155,7 @@ final class LeaseKeeper {
         self.publishStanding(standing)
     }
 
-    private func tell(_ index: Int) {
+    func tell(_ index: Int) {
         let verdict = self.ledger.verdict(index, showing: self.domains[index].shown?.answer)
         let told = self.domains[index].told
         guard verdict != told else { return }
@@ -192,7 +192,11 @@ final class LeaseKeeper {
 
     /// What clients are shown; nil in `handoff` mode. Made once for each answer, until its ticket keys have served their time.
     private func certificate(_ answer: CertificateAnswer, _ index: Int) throws -> SiteCertificate? {
-        if let shown = self.domains[index].shown, shown.answer == answer { return shown.certificate }
+        if let shown = self.domains[index].shown, shown.answer == answer {
+            // They may have served their time while it was not known who leases the domain.
+            guard self.domains[index].ticketKeys.areOver(at: Self.time()) else { return shown.certificate }
+            return try self.newCertificate(answer, index)
+        }
         let certificate = try self.newCertificate(answer, index)
         self.domains[index].lastProblem = nil
         self.domains[index].report.served(answer)
@@ -293,7 +297,7 @@ final class LeaseKeeper {
     }
 
     /// Answers how long until the next fetch.
-    private func take(_ result: Result<CertificateAnswer, any Error>, _ index: Int, from address: Int) -> TimeAmount {
+    func take(_ result: Result<CertificateAnswer, any Error>, _ index: Int, from address: Int) -> TimeAmount {
         let lease = self.ledger.shortestLease ?? self.refreshInterval.nanoseconds
         let interval = min(self.refreshInterval, .nanoseconds(lease / 2))
         let mode = self.domains[index].order.mode

@@ -82,8 +82,11 @@ final class Policy: Sendable {
 
     /// Whether the edge's grants were the same here, each for a site with the same domains and certificate.
     private func hasSame(_ grants: some Collection<Grant>, of edge: String) -> Bool {
-        guard let own = self.grants[edge]?.values, own.count == grants.count else { return false }
-        return grants.allSatisfy { grant in own.contains { $0.isSame(as: grant) } }
+        guard self.grants[edge]?.count == grants.count else { return false }
+        return grants.allSatisfy { grant in
+            grant.site.domains.first.flatMap { self.index.site(having: $0) }
+                .flatMap { self.grant(to: edge, for: $0) }?.isSame(as: grant) ?? false
+        }
     }
 
     func grant(to edge: String, for site: Site) -> Grant? {

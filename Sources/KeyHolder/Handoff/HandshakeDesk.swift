@@ -185,6 +185,12 @@ final class HandshakeDesk {
             self.end(own, .denied)
             return nil
         }
+        // It may take the key.
+        guard !self.core.audit.isClosed else {
+            self.host?.refuse(id, .internalError, isViolation: false)
+            self.end(own, .unavailable)
+            return nil
+        }
         do throws(Violation) { try Self.check(entry, request.clientBytes) } catch {
             if let alert = error.alert {
                 self.answer(own, id, .failed(reason: error.reason), entry.handshake.reject(alert))

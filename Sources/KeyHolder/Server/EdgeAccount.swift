@@ -14,6 +14,8 @@ final class EdgeAccount: Sendable {
     }
 
     private let budgets: Mutex<Budgets>
+    /// Requests that wait for event loops, each of which holds an audit line.
+    private let waiting = Atomic<Int>(0)
 
     /// - Parameter now: Monotonic nanoseconds.
     init(_ limits: KeyHolderLimits, now: UInt64) {
@@ -29,6 +31,17 @@ final class EdgeAccount: Sendable {
     /// Whether one more of its connections is worth a line of the log.
     func takeLine(now: UInt64) -> Bool {
         self.budgets.withLock { $0.lines.take(now: now) }
+    }
+
+    /// Makes room for a request that waits for an event loop; ``leave()`` gives it back. False: the edge has too many.
+    func enter(limit: Int) -> Bool {
+        guard self.waiting.add(1, ordering: .relaxed).newValue > limit else { return true }
+        self.leave()
+        return false
+    }
+
+    func leave() {
+        self.waiting.subtract(1, ordering: .relaxed)
     }
 
     // Each returns for how many nanoseconds the connection is not to be read, 0 within the budget.

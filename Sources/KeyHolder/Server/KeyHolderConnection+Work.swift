@@ -25,15 +25,23 @@ extension KeyHolderConnection {
     /// - Returns: Why it is refused: then the job is not called.
     private func enqueue(_ owner: WorkOwner, _ job: @escaping (LoopWork.Outcome) -> Void) -> WorkRefusal? {
         // What belongs to handshakes that were begun has room when begins have none.
-        let limit: Int = self.core.limits.inFlight * (owner.urgency == .underWay ? 2 : 1)
-        guard self.queued < limit, let work = self.work else { return .overloaded }
+        let times: Int = owner.urgency == .underWay ? 2 : 1
+        let limits: KeyHolderLimits = self.core.limits
+        // The edge's other connections count as well: what waits holds audit lines, of which there must be some for others.
+        guard self.queued < limits.inFlight * times, let work = self.work, let account = self.account,
+            account.enter(limit: limits.inFlightPerEdge * times)
+        else { return .overloaded }
         self.queued += 1
         let refusal: WorkRefusal? = work.submit(owner, now: Clock.monotonic()) { outcome in
             self.queued -= 1
+            account.leave()
             job(outcome)
             self.flushSoon()
         }
-        if refusal != nil { self.queued -= 1 }
+        if refusal != nil {
+            self.queued -= 1
+            account.leave()
+        }
         return refusal
     }
 

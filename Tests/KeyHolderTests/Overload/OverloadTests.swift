@@ -86,4 +86,23 @@ struct OverloadTests {
         let lines = try await holder.stop()
         #expect(lines.filter { $0["outcome"] == "past-deadline" }.count == 3)
     }
+
+    @Test("What waits of one edge, on however many connections, leaves room for the audit lines of others")
+    func roomForOthers() async throws {
+        var limits = KeyHolderLimits()
+        limits.auditQueue = 600
+        limits.inFlightPerEdge = 60
+        limits.requestDeadline = .seconds(30)
+        let holder = try await TestHolder(limits: limits, keyStore: SlowInPlaceStore())
+        let rome = try await holder.edge("rome")
+        let paris = [try await holder.edge("paris"), try await holder.edge("paris"), try await holder.edge("paris")]
+        for edge in paris {
+            try edge.send((0..<800).map { KeyPacket(id: $0, body: Self.p256Sign(client: 1)) }, padded: false)
+        }
+        for id in 0..<20 as Range<UInt32> {
+            #expect(try await rome.ask(Self.p256Sign(client: 2), id: id)?.opcode == .success)
+        }
+        for edge in paris { #expect(await edge.answers(800).count == 800) }
+        _ = try await holder.stop()
+    }
 }

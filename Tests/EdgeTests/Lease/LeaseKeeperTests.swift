@@ -1,0 +1,90 @@
+import Fleet
+import KeyProtocol
+import Logging
+import NIOCore
+import NIOPosix
+import NIOSSL
+import PeerLink
+import TLSWire
+import Testing
+
+@testable import Edge
+
+@Suite(.timeLimit(.minutes(1))) struct LeaseKeeperTests {
+    /// A keeper of one keyless domain, and what it has published. Lives on its event loop.
+    private final class Bench {
+        let keeper: LeaseKeeper
+        private(set) var contexts: [NIOSSLContext?] = []
+
+        init(_ credentials: PeerCredentials, ticketLifetime: TimeAmount, _ loop: any EventLoop) throws {
+            let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+            let addresses = [PeerAddress(host: "192.0.2.1", port: 1), PeerAddress(host: "192.0.2.2", port: 1)]
+            // Never started: what its links would say, the test says.
+            let pool = KeyHolderPool(
+                configuration: .init(
+                    expected: try PeerIdentity(role: .keyholder, name: "home"), addresses: addresses),
+                tls: try credentials.clientContext(), eventLoop: loop, logger: logger)
+            var termination = TerminationConfiguration(
+                keyHolder: "home", origin: OriginConfiguration(scheme: .http, host: "127.0.0.1"))
+            termination.ticketLifetime = ticketLifetime
+            var publish: (SiteNews) -> Void = { _ in }
+            self.keeper = LeaseKeeper(
+                pool: pool,
+                orders: [
+                    .init(
+                        pattern: try ServerNamePattern("www.example.test"), mode: .keyless,
+                        configuration: termination)
+                ],
+                refreshInterval: .hours(1), logger: logger, publish: { publish($1) }, publishStanding: { _ in })
+            publish = { [unowned self] news in
+                if case .served(let served) = news {
+                    self.contexts.append(try? served.certificate?.context())
+                } else {
+                    self.contexts.append(nil)
+                }
+            }
+        }
+
+        func answer(_ result: Result<CertificateAnswer, any Error>, from address: Int) {
+            _ = self.keeper.take(result, 0, from: address)
+            self.keeper.tell(0)
+        }
+    }
+
+    /// One key holder withdraws, and the other one is asked for longer than the tickets may live.
+    @Test func ticketKeysThatServeTheirTimeWhileNobodyLeasesAreReplaced() async throws {
+        let fleet = try FleetAuthority(name: "Test fleet")
+        let identity = try fleet.issueIdentity(role: .edge, name: "paris")
+        let credentials = try PeerCredentials(
+            chainPEM: identity.chainPEM, keyPEM: identity.keyPEM, authorityPEM: fleet.certificatePEM)
+        let site = try TestSiteAuthority(name: "test sites").issueSite(domains: ["www.example.test"], keyType: .p256)
+        let certificate = try #require(try NIOSSLCertificate.fromPEMBytes(Array(site.chainPEM.utf8)).first)
+        let answer = CertificateAnswer(
+            modes: [.keyless], rate: 10,
+            chains: [
+                CertificateChain(
+                    certificates: [try certificate.toDERBytes()], ski: [UInt8](repeating: 1, count: 20),
+                    schemes: [.ecdsaP256SHA256], notAfter: 4_000_000_000)
+            ])
+        let loop: any EventLoop = MultiThreadedEventLoopGroup.singleton.next()
+        let bound = try await loop.submit {
+            let bench = try Bench(credentials, ticketLifetime: .milliseconds(300), loop)
+            bench.keeper.heard(.renewed(lease: .minutes(10), changed: false), from: 0)
+            bench.answer(.success(answer), from: 0)
+            bench.keeper.heard(.renewed(lease: .minutes(10), changed: false), from: 1)
+            bench.answer(.failure(LinkFailure.refused(.keyNotFound)), from: 0)
+            return NIOLoopBound(bench, eventLoop: loop)
+        }.get()
+        try await Task.sleep(for: .milliseconds(600))
+        try await loop.submit {
+            bound.value.answer(.success(answer), from: 1)
+            bound.value.keeper.stop()
+            let contexts = bound.value.contexts
+            try #require(contexts.count == 3)
+            let first = try #require(contexts[0])
+            #expect(contexts[1] == nil)
+            let last = try #require(contexts[2])
+            #expect(first !== last)
+        }.get()
+    }
+}
