@@ -187,7 +187,7 @@ final class EdgeLoop {
         gate.pauseWhileFull(for: Self.fullPause)
         let bound = NIOLoopBound(gate, eventLoop: self.eventLoop)
         let eventLoop = self.eventLoop
-        self.clients.whenOneCloses { eventLoop.execute { bound.value.resume() } }
+        self.clients.whenOneCloses(for: ObjectIdentifier(gate)) { eventLoop.execute { bound.value.resume() } }
     }
 
     private func serve(_ handOver: HelloHandOver, _ place: ClientPlace) {

@@ -80,6 +80,15 @@ import Testing
         check(turnstile.wake == nil)
     }
 
+    /// Nothing comes of waking up before those who wait have waited too long.
+    @Test func aRateOfNothingWakesOnlyForPatience() {
+        var turnstile = Turnstile<Int>(capacity: 1, patience: 5)
+        turnstile.setRate(0, now: 1)
+        check(turnstile.enter(1, from: self.network(1), now: 1) == .pass)
+        check(turnstile.enter(2, from: self.network(1), now: 1) == .wait)
+        check(turnstile.wake == 6)
+    }
+
     @Test func withoutARateNobodyWaits() {
         var turnstile = Turnstile<Int>(capacity: 1, patience: 1)
         turnstile.setRate(1, now: 0)

@@ -46,9 +46,10 @@ public struct TokenBucket: Equatable, Sendable {
         return bucket.tokens >= bucket.burst
     }
 
-    /// When the next token is there; the time that it was last asked, if there is one already.
+    /// When the next token is there; the time that it was last asked, if there is one already; `.max` if none ever comes.
     public var nextToken: UInt64 {
-        guard self.tokens < 1, self.perSecond > 0 else { return self.updated }
+        guard self.tokens < 1 else { return self.updated }
+        guard self.perSecond > 0 else { return .max }
         return self.updated + UInt64(((1 - self.tokens) / self.perSecond * 1_000_000_000).rounded(.up))
     }
 

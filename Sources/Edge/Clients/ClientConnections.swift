@@ -33,8 +33,8 @@ final class ClientConnections: Sendable {
         var all: ConnectionShare
         var sites: [String: ConnectionShare]
         var places = Places()
-        /// Called once when a place becomes free.
-        var waiting: [@Sendable () -> Void] = []
+        /// Called once when a place becomes free; one for each listener that rests.
+        var waiting: [ObjectIdentifier: @Sendable () -> Void] = [:]
     }
 
     /// By reference, so that a look at one while another is let in copies nothing.
@@ -149,17 +149,19 @@ final class ClientConnections: Sendable {
     }
 
     func closed(_ place: ClientPlace) {
-        let waiting = self.state.withLock { state -> [@Sendable () -> Void] in
+        let waiting = self.state.withLock { state -> [ObjectIdentifier: @Sendable () -> Void] in
             Self.remove(place.id, from: &state)
             defer { state.waiting.removeAll() }
             return state.waiting
         }
-        for callback in waiting { callback() }
+        for callback in waiting.values { callback() }
     }
 
     /// Calls back once, on any thread, when a connection has closed.
-    func whenOneCloses(_ callback: @escaping @Sendable () -> Void) {
-        self.state.withLock { $0.waiting.append(callback) }
+    ///
+    /// - Parameter listener: rests meanwhile; asks again and again while none closes, and only the last call counts.
+    func whenOneCloses(for listener: ObjectIdentifier, _ callback: @escaping @Sendable () -> Void) {
+        self.state.withLock { $0.waiting[listener] = callback }
     }
 
     func refused(_ refusal: Refusal) { self.refusals[refusal]?.increment() }

@@ -164,7 +164,7 @@ final class HandshakeGate: Sendable {
     }
 
     private func advance(_ state: inout State, _ now: UInt64) {
-        guard !state.waiters.isEmpty else { return }
+        guard !state.waiters.isEmpty else { return self.waiting.set(0) }
         var wake: UInt64?
         for site in state.sites.keys {
             guard let (passing, expired) = state.sites[site]?.advance(now: now) else { continue }

@@ -5,7 +5,7 @@ import NIOCore
 ///
 /// Each frame costs one. What brings something pays: a request for itself and eight others, so that small answers may be
 /// acknowledged in any way; DATA that is taken for itself; 512 bytes of a response for one, since a client that reads sends about two
-/// WINDOW_UPDATE frames for each DATA frame. One that grants a byte at a time makes the edge frame and seal every byte
+/// WINDOW_UPDATE frames for each DATA frame, and a frame that no window cut short for two: events are small. One that grants a byte at a time makes the edge frame and seal every byte
 /// for itself (CVE-2019-9511). CONTINUATION is free: the library bounds it for each header block. And time pays a little, for
 /// connections that last.
 struct FrameBudget {
@@ -46,8 +46,11 @@ struct FrameBudget {
         self.pay(1)
     }
 
-    /// Bytes of a response's body were put on their way.
-    mutating func sent(_ count: Int) {
+    /// Bytes of a response's body were put on their way, in one frame.
+    ///
+    /// - Parameter isAll: nothing of the response waits for the client's window: that the frame is small is not the client's doing.
+    mutating func sent(_ count: Int, isAll: Bool) {
+        if isAll, count > 0 { self.pay(2) }
         self.bytes += count
         self.pay(self.bytes / 512)
         self.bytes %= 512

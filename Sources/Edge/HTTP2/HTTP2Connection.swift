@@ -388,8 +388,9 @@ final class HTTP2Connection: ChannelDuplexHandler {
         case .data(let payload):
             let count = payload.data.readableBytes
             self.bufferedBytes -= count
-            self.budget.sent(count)
-            self.streams[frame.streamID]?.wrote(count, endsStream: payload.endStream)
+            let stream = self.streams[frame.streamID]
+            stream?.wrote(count, endsStream: payload.endStream)
+            self.budget.sent(count, isAll: stream?.isAllWritten ?? false)
         case .headers(let payload):
             if payload.endStream { self.streams[frame.streamID]?.wrote(0, endsStream: true) }
         case .goAway(_, let code, _):

@@ -289,6 +289,9 @@ final class HTTP2Stream: ClientStream {
         }
     }
 
+    /// Nothing of the response waits for the client's window.
+    var isAllWritten: Bool { self.buffered == 0 }
+
     /// The library has put bytes of the response on their way.
     func wrote(_ count: Int, endsStream: Bool) {
         self.buffered -= count

@@ -69,11 +69,15 @@ final class Tunnel {
 
     func endedIfBothDid() {
         if self.ends.client.inputEnded, self.ends.origin.inputEnded {
-            self.ends.client.closeWhenWritten()
-            self.ends.origin.closeWhenWritten()
+            self.ends.client.closeWhenWritten(within: self.lastTime)
+            self.ends.origin.closeWhenWritten(within: self.lastTime)
             self.over()
         }
     }
+
+    /// What a side has to take what is left, when both have ended or the other one is gone. What it has to take is no more than
+    /// the channel's buffer.
+    fileprivate var lastTime: TimeAmount { min(self.idleTimeout, .seconds(60)) }
 
     fileprivate func over() {
         self.timer?.cancel()
@@ -168,9 +172,10 @@ final class TunnelHandler: ChannelDuplexHandler {
     func channelInactive(context: ChannelHandlerContext) {
         self.inputEnded = true
         let peer = self.peer
+        let time = self.tunnel?.lastTime
         // The other end gets what is still to be written, and is closed.
         self.tunnel?.over()
-        peer?.closeWhenWritten()
+        if let time { peer?.closeWhenWritten(within: time) }
     }
 
     private func closeOutput() {
@@ -184,9 +189,12 @@ final class TunnelHandler: ChannelDuplexHandler {
         context.writeAndFlush(self.wrapOutboundOut(ByteBuffer()), promise: written)
     }
 
-    fileprivate func closeWhenWritten() {
+    /// A peer that takes nothing has so much time: no timer is left that would look after it.
+    fileprivate func closeWhenWritten(within time: TimeAmount) {
         guard let context else { return }
         let channel = context.channel
+        let timer = context.eventLoop.assumeIsolated().scheduleTask(in: time) { channel.close(promise: nil) }
+        channel.closeFuture.assumeIsolated().whenComplete { _ in timer.cancel() }
         let written = context.eventLoop.makePromise(of: Void.self)
         written.futureResult.whenComplete { _ in channel.close(promise: nil) }
         context.writeAndFlush(self.wrapOutboundOut(ByteBuffer()), promise: written)

@@ -92,9 +92,12 @@ import Testing
                 == .total)
         #expect(try self.refusals("total") == 1)
         let called = ManagedCounter()
-        clients.whenOneCloses { called.increment() }
+        // A listener that rests asks again and again while none closes: nothing piles up.
+        let (listener, other) = (EmbeddedChannel(), EmbeddedChannel())
+        for _ in 0..<100 { clients.whenOneCloses(for: ObjectIdentifier(listener)) { called.increment() } }
+        clients.whenOneCloses(for: ObjectIdentifier(other)) { called.increment() }
         clients.closed(first)
         clients.closed(first)
-        #expect(called.value == 1)
+        #expect(called.value == 2)
     }
 }

@@ -92,6 +92,7 @@ import Testing
         gate.leave(ids[1])
         gate.leave(ids[2])
         self.loop.run()
+        #expect(try self.metrics.expectMeter("latchstring_edge_handshakes_waiting").lastValue == 0)
     }
 
     @Test func patienceEnds() throws {

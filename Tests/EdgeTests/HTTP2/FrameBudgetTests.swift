@@ -35,12 +35,32 @@ import Testing
         budget.opened()
         #expect(Self.left(budget) == 8)
         for _ in 0..<8 { budget.received(.other) }
-        budget.sent(300)
+        budget.sent(300, isAll: false)
         #expect(Self.left(budget) == 0)
-        budget.sent(300)
+        budget.sent(300, isAll: false)
         #expect(Self.left(budget) == 1)
-        budget.sent(1 << 30)
+        budget.sent(1 << 30, isAll: false)
         #expect(Self.left(budget) == 10)
+    }
+
+    /// A proxy that acknowledges each frame at once, for the connection and for the stream, and an origin with small news.
+    @Test func smallEventsMayBeAcknowledgedOneByOne() {
+        var budget = self.budget(1_000)
+        for event in 0..<6_000 {
+            budget.sent(40, isAll: true)
+            budget.received(.other)
+            budget.received(.other)
+            #expect(budget.settle(unfinished: nil, now: Self.at(Double(event) / 100)) == true)
+        }
+        // A window that opens byte by byte makes small frames, too: they are the client's doing.
+        var frames = 0
+        while frames < 2_000 {
+            budget.sent(1, isAll: false)
+            budget.received(.other)
+            guard budget.settle(unfinished: nil, now: Self.at(60)) else { break }
+            frames += 1
+        }
+        #expect(frames < 1_100)
     }
 
     @Test func dataPaysForItselfOnceAFrame() {

@@ -1,5 +1,6 @@
 import Crypto
 import Edge
+import Foundation
 import NIOCore
 import NIOPosix
 import Testing
@@ -207,6 +208,38 @@ import Testing
             let response = try await client.readResponse()
             #expect(response.status == 426 && response.text == "no" && response.field("upgrade") == "y")
             #expect(try await client.readToEnd() == "")
+        }
+    }
+
+    /// What the origin sent before it left waits for the client, but not for ever.
+    @Test func whatIsLeftOfATunnelWaitsForABoundedTime() async throws {
+        var limits = ProxyLimits()
+        limits.tunnelIdleTimeout = .milliseconds(500)
+        let (authority, certificate) = try ProxyBench.certificate(for: "origin.example.test")
+        let roots = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).pem").path
+        try Data(authority.utf8).write(to: URL(fileURLWithPath: roots))
+        defer { try? FileManager.default.removeItem(atPath: roots) }
+        let children = Children()
+        try await ProxyBench.run(
+            limits: limits,
+            adjust: {
+                $0.tlsName = "origin.example.test"
+                $0.trustRoots = .file(roots)
+            }, originTLS: try ProxyBench.server(certificate), children: children
+        ) { wire, _ in
+            _ = try await wire.readHead()
+            try await wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+            // More than the client's system takes.
+            try await wire.send(ByteBuffer(repeating: 7, count: 1_000_000))
+        } test: { bench in
+            let client = try await bench.client(reading: false)
+            try await client.send(ProxyBench.request("GET / HTTP/1.1", "Connection: Upgrade", "Upgrade: x"))
+            while children.all.isEmpty { try await Task.sleep(for: .milliseconds(5)) }
+            let closed = ManagedCounter()
+            try #require(children.all.first).closeFuture.whenComplete { _ in closed.increment() }
+            for _ in 0..<500 where closed.value == 0 { try await Task.sleep(for: .milliseconds(10)) }
+            #expect(closed.value == 1)
+            try await client.channel.close()
         }
     }
 
