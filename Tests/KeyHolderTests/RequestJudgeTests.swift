@@ -157,6 +157,22 @@ struct RequestJudgeTests {
         #expect(Self.judge(nameless, policy).action.code == .formatError)
     }
 
+    @Test("An edge whose clients use the rate up can still ask for its chains, at a rate of their own")
+    func chainsHaveTheirOwnRate() throws {
+        let policy = try Policy(
+            sites: [try PolicyFixtures.site("a.test", ski: 1)],
+            grants: [try PolicyFixtures.grant("paris", "a.test", rate: 2)], previous: nil, now: 0)
+        for _ in 0..<4 {
+            #expect(Self.judge(PolicyFixtures.signRequest("a.test"), policy, now: 0).action.operation != nil)
+        }
+        #expect(Self.judge(PolicyFixtures.signRequest("a.test"), policy, now: 0).action.outcome == .rateLimited)
+        let request = KeyMessage(
+            opcode: .custom, function: KeyFunction.certificate.rawValue, serverName: "a.test")
+        for _ in 0..<Grant.chainRate.burst { #expect(Self.judge(request, policy, now: 0).action.answer != nil) }
+        #expect(Self.judge(request, policy, now: 0).action.outcome == .rateLimited)
+        #expect(Self.judge(request, policy, now: 1_000_000_000).action.answer != nil)
+    }
+
     @Test("The rate limit counts per edge and site, refills with time, and survives a reload")
     func rateLimit() throws {
         let sites = [

@@ -30,6 +30,10 @@ final class Grant: Sendable {
     private let bucket: Mutex<TokenBucket>
     /// Native handshakes have their own, so that clients of the one cannot starve those of the other.
     private let nativeBucket: Mutex<TokenBucket>
+    /// Chains have their own: an edge that cannot ask for them while its clients use the rate up would lose its lease.
+    private let chainBucket: Mutex<TokenBucket>
+    /// Answers to ``KeyFunction/certificate`` per second, and at once.
+    static let chainRate: (perSecond: Int, burst: Int) = (100, 1000)
     /// The answer to ``KeyFunction/certificate``, encoded once.
     let certificateAnswer: ByteBuffer
 
@@ -44,6 +48,9 @@ final class Grant: Sendable {
         let fresh = TokenBucket(perSecond: rate, burst: 2 * rate, now: now)
         self.bucket = Mutex(kept?.bucket.withLock { $0 } ?? fresh)
         self.nativeBucket = Mutex(kept?.nativeBucket.withLock { $0 } ?? fresh)
+        self.chainBucket = Mutex(
+            previous?.chainBucket.withLock { $0 }
+                ?? TokenBucket(perSecond: Self.chainRate.perSecond, burst: Self.chainRate.burst, now: now))
         let modes: Set<TrustMode> = site.modes.filter { mode in
             switch mode {
             case .relay: true
@@ -86,6 +93,11 @@ final class Grant: Sendable {
     /// Counts one operation against the rate limit. False: over it.
     func takeToken(now: UInt64) -> Bool {
         self.bucket.withLock { $0.take(now: now) }
+    }
+
+    /// The same for a chain.
+    func takeChainToken(now: UInt64) -> Bool {
+        self.chainBucket.withLock { $0.take(now: now) }
     }
 
     /// The same for a native handshake.

@@ -193,7 +193,9 @@ struct RequestJudge {
         guard let grant = granted else {
             throw Refusal(code: .keyNotFound, outcome: sites.isEmpty ? .unknownSite : .denied)
         }
-        guard grant.takeToken(now: self.now) else {
+        let isWithinRate: Bool =
+            needed == [.certificate] ? grant.takeChainToken(now: self.now) : grant.takeToken(now: self.now)
+        guard isWithinRate else {
             throw Refusal(code: .rateLimited, outcome: .rateLimited)
         }
         guard self.wallSeconds <= grant.site.notAfter else {
