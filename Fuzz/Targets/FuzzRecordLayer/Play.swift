@@ -148,8 +148,8 @@ struct Play: ~Copyable {
             stopDelivery()
             seal(.applicationData, content(), into: &second)
             seal(.applicationData, content(), into: &wire)
-            // Out of sequence numbers, there may be one only.
-            if wire.readableBytes > 0 { wire.writeBuffer(&second) }
+            // Out of sequence numbers, there may be one only. It stays at home, and a replay of it would be its first arrival.
+            if wire.readableBytes > 0 { wire.writeBuffer(&second) } else { lastRecord.clear() }
         case 10:
             sawGarbage = true
             wire.writeBytes([20, 3, 3, 0, 1, 1])
