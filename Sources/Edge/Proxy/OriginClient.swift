@@ -163,7 +163,7 @@ final class OriginClient {
         }
     }
 
-    /// Whoever leads here is in the middle of something.
+    /// The caller is in the middle of something.
     private func turnAway(_ ready: @escaping Ready, _ detail: String) {
         self.eventLoop.assumeIsolated().execute { ready(.failure(OriginFailure(.overloaded, detail))) }
     }

@@ -103,7 +103,7 @@ struct LookupQueue<Waiter> {
         guard self.makeRoom(for: client, site: site, &displaced) else {
             return Entry(step: .overloaded, displaced: displaced)
         }
-        // Looked up now: whoever gave way may have been the last who waited for it.
+        // Looked up now: the look-up that gave way may have been the last that waited for it.
         var name = self.names[host] ?? Name(site: site)
         let isQueued = if case .queued = name.phase { true } else { false }
         var share = self.shares[site] ?? Share()

@@ -78,7 +78,7 @@ final class TerminatedDomain {
     // MARK: Connections
 
     /// A client has shaken hands. Throws ``SiteNotServed`` if the lease has ended meanwhile, which would make the session one that
-    /// nobody leases.
+    /// no key holder leases.
     func established(_ channel: any Channel) throws {
         if case .ended = self.state { throw SiteNotServed(reason: "its lease has ended during the handshake") }
         let id = ObjectIdentifier(channel)
