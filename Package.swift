@@ -2,7 +2,8 @@
 //
 // Layers, lowest first. Imports point downwards only:
 //
-//   pure    Admission, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPWire, HTTPForwarding, HTTPCaching
+//   pure    Admission, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPFields, HTTPWire,
+//           HTTPForwarding, HTTPCaching
 //                                                     bytes and decisions; no sockets, clocks, files or logging
 //   ground  SecretFiles, CAARecords                   files that hold secrets; who may issue for a name, by DNS
 //   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
@@ -86,7 +87,8 @@ let package = Package(
         .target(name: "RecordLayer", dependencies: ["CLibCrypto", "TLSWire", nio[0]], swiftSettings: strict),
         .target(
             name: "NativeHandshake", dependencies: ["TLSWire", nio[0], crypto, cryptoExtras], swiftSettings: strict),
-        .target(name: "HTTPWire", dependencies: [nio[0]], swiftSettings: strict),
+        .target(name: "HTTPFields", dependencies: [nio[0]], swiftSettings: strict),
+        .target(name: "HTTPWire", dependencies: ["HTTPFields", nio[0]], swiftSettings: strict),
         .target(name: "HTTPForwarding", dependencies: ["TLSWire", nioHTTP1, nioHPACK], swiftSettings: strict),
 
         .target(
@@ -203,7 +205,8 @@ let package = Package(
             dependencies: ["NativeHandshake", "TLSWire", nio[0], crypto, cryptoExtras], swiftSettings: strict),
         .testTarget(
             name: "HTTPWireTests",
-            dependencies: ["HTTPWire", "TestSockets", nio[0], nioHTTP1, nioEmbedded], swiftSettings: strict),
+            dependencies: ["HTTPFields", "HTTPWire", "TestSockets", nio[0], nioHTTP1, nioEmbedded],
+            swiftSettings: strict),
         .testTarget(
             name: "HTTPForwardingTests", dependencies: ["HTTPForwarding", "TLSWire", nioHTTP1, nioHPACK],
             swiftSettings: strict),

@@ -29,7 +29,8 @@ let modules: [(name: String, imports: [Target.Dependency])] = [
     (name: "KeyProtocol", imports: ["TLSWire", nioCore]),
     (name: "RecordLayer", imports: ["CLibCrypto", "TLSWire", nioCore]),
     (name: "HTTPCaching", imports: [nioCore, nioHTTP1, structuredFields]),
-    (name: "HTTPWire", imports: [nioCore]),
+    (name: "HTTPFields", imports: [nioCore]),
+    (name: "HTTPWire", imports: ["HTTPFields", nioCore]),
     (name: "NativeHandshake", imports: ["TLSWire", nioCore] + crypto),
 ]
 
@@ -39,7 +40,7 @@ let fuzzers: [(name: String, modules: [Target.Dependency])] = [
     (name: "FuzzClientHello", modules: ["TLSWire"]),
     (name: "FuzzExportedSession", modules: ["RecordLayer"]),
     (name: "FuzzHandoffMessages", modules: ["KeyProtocol"]),
-    (name: "FuzzHTTPWire", modules: ["HTTPWire"]),
+    (name: "FuzzHTTPWire", modules: ["HTTPFields", "HTTPWire"]),
     (name: "FuzzHandshakeTranscript", modules: ["RecordLayer"]),
     (name: "FuzzKeyPacket", modules: ["KeyProtocol", "TLSWire"]),
     (name: "FuzzNativeClient", modules: ["NativeHandshake", "TLSWire", crypto[0]]),

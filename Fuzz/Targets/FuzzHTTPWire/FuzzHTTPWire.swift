@@ -1,4 +1,5 @@
 import CLibFuzzer
+import HTTPFields
 import HTTPWire
 import NIOCore
 

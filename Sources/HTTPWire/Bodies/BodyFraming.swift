@@ -1,3 +1,5 @@
+import HTTPFields
+
 /// How the end of a message's content is found (RFC 9112 §6.3).
 public enum BodyFraming: Hashable, Sendable {
     /// No content at all.

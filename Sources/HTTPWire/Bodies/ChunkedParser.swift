@@ -1,3 +1,4 @@
+public import HTTPFields
 public import NIOCore
 
 /// Reads the chunked coding with its trailers (RFC 9112 §7.1), strictly. Data is handed on as slices of what was read.

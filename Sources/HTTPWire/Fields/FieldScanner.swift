@@ -1,3 +1,5 @@
+import HTTPFields
+
 /// Finds the fields of a head or of trailers, up to the empty line that ends them (RFC 9112 §5).
 ///
 /// Looks at each byte once: `scan` goes on where it stopped. Its offsets count from the section's first byte.
@@ -75,10 +77,7 @@ struct FieldScanner: Sendable {
                 position &+= 1
                 table.append(
                     FieldRecord(
-                        nameStart: UInt32(truncatingIfNeeded: self.nameStart),
-                        nameEnd: UInt32(truncatingIfNeeded: self.nameEnd),
-                        valueStart: UInt32(truncatingIfNeeded: self.valueStart),
-                        valueEnd: UInt32(truncatingIfNeeded: self.valueEnd),
+                        name: self.nameStart..<self.nameEnd, value: self.valueStart..<self.valueEnd,
                         known: KnownField(bytes, self.nameStart..<self.nameEnd)))
                 phase = .lineStart
             case .lastLineEnd:

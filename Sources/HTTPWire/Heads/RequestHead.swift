@@ -1,3 +1,5 @@
+public import HTTPFields
+
 /// A request's first line and fields. Nothing of it is copied: ranges count from the first byte of `fields.bytes`.
 public struct RequestHead: Sendable {
     public let method: RequestMethod

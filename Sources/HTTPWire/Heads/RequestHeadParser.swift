@@ -1,3 +1,4 @@
+import HTTPFields
 public import NIOCore
 
 /// Reads request heads (RFC 9112 §2.2, §3, §5), strictly. `docs/http-wire.md` says what is refused.

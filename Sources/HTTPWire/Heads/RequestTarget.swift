@@ -1,3 +1,5 @@
+import HTTPFields
+
 /// The four forms of a request target (RFC 9112 §3.2), with ranges that count from the head's first byte.
 public enum RequestTarget: Equatable, Sendable {
     /// A path with or without query; it begins with `/`.

@@ -1,3 +1,5 @@
+public import HTTPFields
+
 /// A response's status line and fields. Nothing of it is copied: ranges count from the first byte of `fields.bytes`.
 public struct ResponseHead: Sendable {
     /// 100...999.

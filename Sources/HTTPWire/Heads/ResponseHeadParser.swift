@@ -1,3 +1,4 @@
+import HTTPFields
 public import NIOCore
 
 /// Reads response heads (RFC 9112 §4, §5), as strictly as requests are read. `docs/http-wire.md` says what is refused.

@@ -1,3 +1,5 @@
+import HTTPFields
+
 /// Finds `HTTP/1.0` or `HTTP/1.1` (RFC 9112 §2.3): eight bytes, in capitals.
 struct VersionScanner: Sendable {
     /// How many of its bytes have been seen.

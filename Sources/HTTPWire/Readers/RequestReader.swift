@@ -1,3 +1,4 @@
+public import HTTPFields
 public import NIOCore
 
 /// The requests of one client connection, in their order (RFC 9112).

@@ -1,3 +1,4 @@
+public import HTTPFields
 public import NIOCore
 
 /// The responses on one connection to an origin (RFC 9112): one request at a time.

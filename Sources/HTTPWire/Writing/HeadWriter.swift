@@ -1,3 +1,4 @@
+public import HTTPFields
 public import NIOCore
 
 /// Why something is not written into a head. Fields that a ``FieldSection`` holds are never refused: they have been judged.
@@ -40,7 +41,7 @@ public struct HeadWriter: ~Copyable {
     public init(
         method: some Collection<UInt8>, target: some Collection<UInt8>, to buffer: inout ByteBuffer
     ) throws(WriteFault) {
-        guard Self.isToken(method) else { throw .badMethod }
+        guard ByteClass.isToken(method) else { throw .badMethod }
         guard Self.isTarget(target) else { throw .badTarget }
         self.start = buffer.writerIndex
         buffer.writeBytes(method)
@@ -56,7 +57,7 @@ public struct HeadWriter: ~Copyable {
     ///   - reason: may be empty, and has no control characters but HTAB.
     public init(status: Int, reason: some Collection<UInt8>, to buffer: inout ByteBuffer) throws(WriteFault) {
         guard 100...999 ~= status else { throw .badStatus }
-        guard Self.isValue(reason) else { throw .badReason }
+        guard ByteClass.hasNoControl(reason) else { throw .badReason }
         self.start = buffer.writerIndex
         Self.writeStatus(status, to: &buffer)
         buffer.writeBytes(reason)
@@ -103,7 +104,7 @@ public struct HeadWriter: ~Copyable {
         _ name: KnownField, _ value: some Collection<UInt8>, to buffer: inout ByteBuffer
     ) throws(WriteFault) {
         if name == .contentLength || name == .transferEncoding { throw .framingField }
-        guard Self.isValue(value) else { throw .badFieldValue }
+        guard ByteClass.hasNoControl(value) else { throw .badFieldValue }
         buffer.writeBytes(UnsafeRawBufferPointer(name.name))
         Self.writeRest(value, to: &buffer)
     }
@@ -112,8 +113,8 @@ public struct HeadWriter: ~Copyable {
     public mutating func add(
         name: some Collection<UInt8>, value: some Collection<UInt8>, to buffer: inout ByteBuffer
     ) throws(WriteFault) {
-        guard Self.isToken(name) else { throw .badFieldName }
-        guard Self.isValue(value) else { throw .badFieldValue }
+        guard ByteClass.isToken(name) else { throw .badFieldName }
+        guard ByteClass.hasNoControl(value) else { throw .badFieldValue }
         switch KnownField(name) {
         case .contentLength, .transferEncoding: throw .framingField
         default: break
@@ -179,18 +180,7 @@ public struct HeadWriter: ~Copyable {
         }
     }
 
-    private static func isToken(_ bytes: some Collection<UInt8>) -> Bool {
-        !bytes.isEmpty && bytes.allSatisfy(ByteClass.isToken)
-    }
-
     private static func isTarget(_ bytes: some Collection<UInt8>) -> Bool {
         !bytes.isEmpty && bytes.allSatisfy(ByteClass.isTargetByte)
-    }
-
-    private static func isValue(_ bytes: some Collection<UInt8>) -> Bool {
-        if let found = bytes.withContiguousStorageIfAvailable({ ByteClass.firstControl($0.span, from: 0) }) {
-            return found == bytes.count
-        }
-        return bytes.allSatisfy { $0 >= 0x20 && $0 != ByteClass.delete || $0 == ByteClass.horizontalTab }
     }
 }

@@ -8,7 +8,7 @@ public struct FieldSection: Sendable {
     public let bytes: ByteBuffer
     let table: FieldTable
 
-    init(bytes: ByteBuffer, table: FieldTable) {
+    package init(bytes: ByteBuffer, table: FieldTable) {
         self.bytes = bytes
         self.table = table
     }

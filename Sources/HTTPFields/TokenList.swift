@@ -1,10 +1,10 @@
 /// A comma-separated list of tokens: `Connection`, `Transfer-Encoding` (RFC 9110 §5.6.1, §7.6.1, RFC 9112 §7).
 ///
 /// For fields whose elements are tokens only: a comma always separates, and quotes mean nothing.
-enum TokenList {
+package enum TokenList {
     /// Calls `body` for each element, without whitespace around it. Elements may be empty, or no tokens.
-    @inline(__always)
-    static func forEach<Fault: Error>(
+    @inlinable @inline(__always)
+    package static func forEach<Fault: Error>(
         _ bytes: borrowing Span<UInt8>, _ value: Range<Int>, _ body: (Range<Int>) throws(Fault) -> Void
     ) throws(Fault) {
         var start = value.lowerBound
@@ -24,8 +24,8 @@ enum TokenList {
     /// Whether a range holds this text, apart from the case of letters.
     ///
     /// - Parameter text: in lower case.
-    @inline(__always)
-    static func equals(_ bytes: borrowing Span<UInt8>, _ range: Range<Int>, _ text: StaticString) -> Bool {
+    @inlinable @inline(__always)
+    package static func equals(_ bytes: borrowing Span<UInt8>, _ range: Range<Int>, _ text: StaticString) -> Bool {
         guard range.count == text.utf8CodeUnitCount else { return false }
         for offset in 0..<range.count
         where ByteClass.lowercased(bytes[range.lowerBound &+ offset]) != text.utf8Start[offset] { return false }
@@ -33,7 +33,7 @@ enum TokenList {
     }
 
     /// Whether a range holds a token of RFC 9110 §5.6.2.
-    static func isToken(_ bytes: borrowing Span<UInt8>, _ range: Range<Int>) -> Bool {
+    @inlinable package static func isToken(_ bytes: borrowing Span<UInt8>, _ range: Range<Int>) -> Bool {
         guard !range.isEmpty else { return false }
         for position in range where !ByteClass.isToken(bytes[position]) { return false }
         return true

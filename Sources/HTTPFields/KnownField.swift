@@ -29,7 +29,7 @@ public enum KnownField: UInt8, CaseIterable, Sendable {
     ///
     /// - Parameter range: where the name stands in `bytes`. It holds nothing but token characters.
     @inline(__always)
-    init?(_ bytes: borrowing Span<UInt8>, _ range: Range<Int>) {
+    package init?(_ bytes: borrowing Span<UInt8>, _ range: Range<Int>) {
         let count = range.count
         guard count >= 2, count < Self.stride else { return nil }
         let slot = Self.slot(
