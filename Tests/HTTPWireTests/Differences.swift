@@ -1,3 +1,4 @@
+import HTTPFields
 import HTTPWire
 
 /// How another parser differs from ours on purpose. `docs/http-wire.md` has each with its section of the RFC; a test that sees

@@ -1,4 +1,5 @@
 import Foundation
+import HTTPFields
 import HTTPWire
 import NIOCore
 import Synchronization

@@ -1,3 +1,4 @@
+import HTTPFields
 import HTTPWire
 
 /// One input and its verdict.

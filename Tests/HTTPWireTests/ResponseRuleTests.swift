@@ -1,3 +1,4 @@
+import HTTPFields
 import HTTPWire
 import NIOCore
 import Testing

@@ -4,7 +4,7 @@ public enum RequestMethod: UInt8, Sendable {
     /// Any other token. The head has its bytes.
     case other
 
-    init(_ bytes: borrowing Span<UInt8>, _ range: Range<Int>) {
+    package init(_ bytes: borrowing Span<UInt8>, _ range: Range<Int>) {
         func isSame(_ text: StaticString) -> Bool {
             for offset in 0..<range.count where bytes[range.lowerBound &+ offset] != text.utf8Start[offset] {
                 return false
