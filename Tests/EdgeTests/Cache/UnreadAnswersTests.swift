@@ -27,6 +27,7 @@ import Testing
             let answer = try await client.readHead()
             #expect(answer.hasPrefix("HTTP/1.1 200 OK\r\n") && answer.utf8.count > Self.field.utf8.count)
             let served = try #require(children.all.last)
+            try await Self.shrinkBuffer(of: served)
             try await client.channel.setOption(.autoRead, value: false).get()
             let requests = String(repeating: ProxyBench.request("HEAD /a HTTP/1.1"), count: Self.count)
             client.channel.writeAndFlush(ByteBuffer(string: requests), promise: nil)
@@ -68,6 +69,7 @@ import Testing
             // The server may not have taken the connection yet.
             while children.all.count < 2 { try await Task.sleep(for: .milliseconds(10)) }
             let served = try #require(children.all.last)
+            try await Self.shrinkBuffer(of: served)
             try await client.setOption(.autoRead, value: false).get()
             client.writeAndFlush(try Self.heads(100), promise: nil)
             var largest = 0
@@ -108,10 +110,16 @@ import Testing
         #expect(sent == 131_072)
     }
 
+    /// The kernel may grow a socket's buffers to several megabytes, and then nothing waits in the process.
+    private static func shrinkBuffer(of channel: any Channel) async throws {
+        try await channel.setOption(.socketOption(.so_sndbuf), value: 32_768).get()
+    }
+
     /// A client without a library that would keep it from asking for too much.
     static func rawClient(_ proxy: ProxyBench) async throws -> any Channel {
         let address = try #require(proxy.proxy.localAddress)
-        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connect(to: address).get()
+        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .channelOption(.socketOption(.so_rcvbuf), value: 32_768).connect(to: address).get()
         let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
         try await channel.writeAndFlush(ByteBuffer(bytes: Array(preface.utf8) + [0, 0, 0, 4, 0, 0, 0, 0, 0])).get()
         return channel
