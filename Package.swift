@@ -9,7 +9,7 @@
 //   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
 //   stores  CacheStorage                              responses in memory and on disk
 //   parties Edge, KeyHolder, LatchstringClient        the three parties
-//   outside Settings, Admin, Fleet                    YAML in, diagnostics out; health and metrics; certificates
+//   outside Settings, Admin, PrivateAuthority         YAML in, diagnostics out; health and metrics; certificates
 //   command latchstring                               one file per subcommand
 import PackageDescription
 
@@ -159,13 +159,14 @@ let package = Package(
             dependencies: [nioHTTP1, nioHelpers, logging, coreMetrics, atomics, lifecycle] + nio,
             swiftSettings: strict),
         .target(
-            name: "Fleet",
+            name: "PrivateAuthority",
             dependencies: ["SecretFiles", x509, asn1, crypto, cryptoExtras],
             swiftSettings: strict),
         .executableTarget(
             name: "latchstring",
             dependencies: [
-                "Admin", "Admission", "CAARecords", "CSystemShims", "CacheStorage", "Channels", "Edge", "Fleet",
+                "Admin", "Admission", "CAARecords", "CSystemShims", "CacheStorage", "Channels", "Edge",
+                "PrivateAuthority",
                 "HTTPCaching", "KeyHolder",
                 "KeyProtocol",
                 "LatchstringClient", "NativeHandshake", "PeerLink", "SecretFiles", "Settings",
@@ -198,7 +199,9 @@ let package = Package(
             name: "KeyProtocolTests", dependencies: ["KeyProtocol", "TLSWire"] + [nio[0]], swiftSettings: strict),
         .testTarget(
             name: "RecordLayerTests",
-            dependencies: ["RecordLayer", "TLSWire", "Fleet", nio[0], nioSSL, nioEmbedded, nioHelpers, crypto],
+            dependencies: [
+                "RecordLayer", "TLSWire", "PrivateAuthority", nio[0], nioSSL, nioEmbedded, nioHelpers, crypto,
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "NativeHandshakeTests",
@@ -226,15 +229,17 @@ let package = Package(
             name: "SettingsTests", dependencies: ["Admission", "Settings", "TLSWire", "KeyProtocol"],
             swiftSettings: strict),
         .testTarget(
-            name: "FleetTests", dependencies: ["Fleet", x509, asn1, crypto], swiftSettings: strict),
+            name: "PrivateAuthorityTests", dependencies: ["PrivateAuthority", x509, asn1, crypto], swiftSettings: strict
+        ),
         .testTarget(
             name: "PeerLinkTests",
-            dependencies: ["Fleet", "KeyProtocol", "PeerLink", "TLSWire", nioSSL, nioHelpers, logging] + nio,
+            dependencies: ["PrivateAuthority", "KeyProtocol", "PeerLink", "TLSWire", nioSSL, nioHelpers, logging] + nio,
             swiftSettings: strict),
         .testTarget(
             name: "KeyHolderTests",
             dependencies: [
-                "Admission", "Fleet", "KeyHolder", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer",
+                "Admission", "PrivateAuthority", "KeyHolder", "KeyProtocol", "NativeHandshake", "PeerLink",
+                "RecordLayer",
                 "SecretFiles", "TLSWire", nioSSL,
                 nioEmbedded, x509, asn1, crypto, cryptoExtras, logging,
             ] + nio,
@@ -243,7 +248,8 @@ let package = Package(
         .testTarget(
             name: "EdgeTests",
             dependencies: [
-                "Admission", "CacheStorage", "Channels", "Edge", "Fleet", "HTTPCaching", "HTTPForwarding", "KeyHolder",
+                "Admission", "CacheStorage", "Channels", "Edge", "PrivateAuthority", "HTTPCaching", "HTTPForwarding",
+                "KeyHolder",
                 "KeyProtocol",
                 "NativeHandshake",
                 "PeerLink",
@@ -256,7 +262,8 @@ let package = Package(
         .testTarget(
             name: "LatchstringClientTests",
             dependencies: [
-                "Fleet", "LatchstringClient", "NativeChannel", "NativeHandshake", "TLSWire", "TestSockets", nioSSL,
+                "PrivateAuthority", "LatchstringClient", "NativeChannel", "NativeHandshake", "TLSWire", "TestSockets",
+                nioSSL,
                 nioHTTP1, nioEmbedded, x509, asn1, crypto, cryptoExtras,
             ] + nio,
             swiftSettings: strict),
@@ -266,7 +273,7 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "latchstring", "Fleet", "HTTPCaching", "KeyHolder", "KeyProtocol", "LatchstringClient",
+                "latchstring", "PrivateAuthority", "HTTPCaching", "KeyHolder", "KeyProtocol", "LatchstringClient",
                 "NativeHandshake", "PeerLink",
                 "Settings",
                 "TLSWire", nioSSL, nioHTTP1, crypto, x509, asn1, "TestSockets",

@@ -1,6 +1,6 @@
 import ArgumentParser
-import Fleet
 import FoundationEssentials
+import PrivateAuthority
 
 /// `latchstring certs`: a private fleet authority, identities, and test site certificates.
 struct CertsCommand: ParsableCommand {

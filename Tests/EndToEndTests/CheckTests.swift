@@ -1,10 +1,10 @@
 import Crypto
-import Fleet
 import Foundation
 import KeyHolder
 import KeyProtocol
 import NIOCore
 import PeerLink
+import PrivateAuthority
 import Settings
 import SwiftASN1
 import TLSWire

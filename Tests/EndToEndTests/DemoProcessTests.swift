@@ -1,9 +1,9 @@
-import Fleet
 import FoundationEssentials
 import Glibc
 import NIOCore
 import NIOPosix
 import NIOSSL
+import PrivateAuthority
 import Testing
 
 @testable import latchstring

@@ -1,6 +1,6 @@
 import Crypto
-import Fleet
 import FoundationEssentials
+import PrivateAuthority
 import Testing
 
 @testable import latchstring

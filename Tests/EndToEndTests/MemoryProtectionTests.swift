@@ -1,5 +1,5 @@
-import Fleet
 import Foundation
+import PrivateAuthority
 import TestSockets
 import Testing
 

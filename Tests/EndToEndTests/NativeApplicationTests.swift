@@ -1,8 +1,8 @@
-import Fleet
 import Foundation
 import LatchstringClient
 import NIOCore
 import NativeHandshake
+import PrivateAuthority
 import TestSockets
 import Testing
 

@@ -1,6 +1,5 @@
 import Admission
 import Crypto
-import Fleet
 import Foundation
 import KeyProtocol
 import Logging
@@ -9,6 +8,7 @@ import NIOEmbedded
 import NIOPosix
 import NIOSSL
 import PeerLink
+import PrivateAuthority
 import TLSWire
 import Testing
 

@@ -1,6 +1,6 @@
-import Fleet
 import Logging
 import PeerLink
+import PrivateAuthority
 import Testing
 
 @testable import KeyHolder

@@ -1,7 +1,7 @@
-import Fleet
 import KeyProtocol
 import NIOCore
 import PeerLink
+import PrivateAuthority
 import TLSWire
 import Testing
 

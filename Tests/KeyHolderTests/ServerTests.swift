@@ -1,7 +1,6 @@
 import Admission
 import Crypto
 import CryptoExtras
-import Fleet
 import Foundation
 import KeyProtocol
 import Logging
@@ -10,6 +9,7 @@ import NIOEmbedded
 import NIOPosix
 import NIOSSL
 import PeerLink
+import PrivateAuthority
 import TLSWire
 import Testing
 import X509

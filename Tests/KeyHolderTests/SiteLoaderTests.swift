@@ -1,6 +1,6 @@
 import Crypto
-import Fleet
 import Foundation
+import PrivateAuthority
 import SecretFiles
 import TLSWire
 import Testing

@@ -1,9 +1,9 @@
-import Fleet
 import Foundation
 import LatchstringClient
 import NIOCore
 import NIOHTTP1
 import NIOSSL
+import PrivateAuthority
 import Synchronization
 import TLSWire
 import Testing

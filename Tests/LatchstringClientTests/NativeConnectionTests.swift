@@ -1,10 +1,10 @@
 import Crypto
-import Fleet
 import Foundation
 import NIOCore
 import NIOEmbedded
 import NIOHTTP1
 import NativeHandshake
+import PrivateAuthority
 import SwiftASN1
 import TLSWire
 import TestSockets

@@ -1,12 +1,12 @@
 import Crypto
 import CryptoExtras
-import Fleet
 import Foundation
 import LatchstringClient
 import NIOCore
 import NIOPosix
 import NativeChannel
 import NativeHandshake
+import PrivateAuthority
 import SwiftASN1
 import TLSWire
 import X509

@@ -1,8 +1,8 @@
-import Fleet
 import NIOCore
 import NIOHTTP1
 import NIOPosix
 import NIOSSL
+import PrivateAuthority
 
 /// A TLS server on loopback, for one test.
 struct TestServer {

@@ -1,4 +1,3 @@
-import Fleet
 import KeyProtocol
 import Logging
 import NIOConcurrencyHelpers
@@ -6,6 +5,7 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 import PeerLink
+import PrivateAuthority
 
 /// A key holder whose answers the test decides, on a free port behind real mutual TLS.
 final class FakeKeyHolder: Sendable {

@@ -1,4 +1,3 @@
-import Fleet
 import Glibc
 import KeyProtocol
 import Logging
@@ -6,6 +5,7 @@ import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import NIOSSL
+import PrivateAuthority
 import TLSWire
 import Testing
 

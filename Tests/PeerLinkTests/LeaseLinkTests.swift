@@ -1,10 +1,10 @@
-import Fleet
 import KeyProtocol
 import Logging
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import NIOSSL
+import PrivateAuthority
 import Testing
 
 @testable import PeerLink

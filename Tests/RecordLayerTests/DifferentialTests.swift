@@ -1,8 +1,8 @@
-import Fleet
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOEmbedded
 import NIOSSL
+import PrivateAuthority
 import TLSWire
 import Testing
 

@@ -1,8 +1,8 @@
-import Fleet
 import NIOCore
 import NIOPosix
 import NIOSSL
 import NativeHandshake
+import PrivateAuthority
 
 /// The demo from beginning to end.
 struct DemoPerformance {

@@ -1,5 +1,5 @@
-import Fleet
 import FoundationEssentials
+import PrivateAuthority
 
 #if canImport(Glibc)
     import Glibc

@@ -1,4 +1,4 @@
-import Fleet
+import PrivateAuthority
 
 /// Where the secrets are: the secret parts of every key at the key holder, and those of handoff sessions that are open
 /// meanwhile, looked for in the memory of edge and key holder.

@@ -1,4 +1,3 @@
-import Fleet
 import Foundation
 import KeyProtocol
 import Logging
@@ -6,6 +5,7 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 import PeerLink
+import PrivateAuthority
 import TLSWire
 import TestSockets
 

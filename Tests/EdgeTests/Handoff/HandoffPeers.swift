@@ -1,10 +1,10 @@
-import Fleet
 import KeyProtocol
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOEmbedded
 import NIOSSL
 import NIOTLS
+import PrivateAuthority
 import RecordLayer
 import TLSWire
 import Testing

@@ -1,10 +1,10 @@
-import Fleet
 import KeyProtocol
 import Logging
 import NIOCore
 import NIOPosix
 import NIOSSL
 import PeerLink
+import PrivateAuthority
 import TLSWire
 import Testing
 

@@ -1,11 +1,11 @@
 import Admission
 import CacheStorage
 import Edge
-import Fleet
 import Logging
 import NIOCore
 import NIOPosix
 import NIOSSL
+import PrivateAuthority
 import Synchronization
 import TLSWire
 import Testing

@@ -1,8 +1,8 @@
 import Edge
-import Fleet
 import Foundation
 import NIOCore
 import NIOSSL
+import PrivateAuthority
 import Testing
 
 /// Origins that are down, slow, wrong or cut off, and clients that go away.

@@ -1,9 +1,9 @@
-import Fleet
 import HTTPForwarding
 import Logging
 import NIOHTTP1
 import NIOPosix
 import PeerLink
+import PrivateAuthority
 import TLSWire
 import Testing
 

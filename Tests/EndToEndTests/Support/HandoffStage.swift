@@ -1,5 +1,5 @@
-import Fleet
 import Foundation
+import PrivateAuthority
 import TestSockets
 
 /// An origin, a key holder and edges whose sites are in `handoff` mode, all of them served when the initialiser returns.

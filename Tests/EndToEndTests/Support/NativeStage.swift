@@ -1,9 +1,9 @@
-import Fleet
 import Foundation
 import LatchstringClient
 import NIOCore
 import NIOPosix
 import NativeHandshake
+import PrivateAuthority
 import TLSWire
 import TestSockets
 

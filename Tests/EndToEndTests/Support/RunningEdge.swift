@@ -1,5 +1,5 @@
-import Fleet
 import Foundation
+import PrivateAuthority
 import TestSockets
 
 /// A `latchstring edge` process with its configuration, listening.

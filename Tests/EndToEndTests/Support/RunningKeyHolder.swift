@@ -1,5 +1,5 @@
-import Fleet
 import Foundation
+import PrivateAuthority
 import TestSockets
 
 /// A `latchstring keyholder` process named `home`, listening; its audit log is `audit.jsonl` in the workspace.

@@ -1,5 +1,5 @@
-import Fleet
 import Foundation
+import PrivateAuthority
 import TestSockets
 
 /// A directory for one test: certificates made for it, configuration files, the processes' output. Removed with the object.

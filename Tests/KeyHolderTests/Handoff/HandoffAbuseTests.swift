@@ -1,7 +1,7 @@
-import Fleet
 import KeyProtocol
 import NIOCore
 import NIOSSL
+import PrivateAuthority
 import RecordLayer
 import Testing
 

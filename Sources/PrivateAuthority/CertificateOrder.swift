@@ -97,7 +97,7 @@ enum FileStem {
 public enum CertificateOrderError: Error, Equatable, CustomStringConvertible {
     case unknownKeyType(String)
     case daysOutOfBounds(Int)
-    case name(FleetError)
+    case name(AuthorityError)
     case reservedName(String)
     case twice(String)
 

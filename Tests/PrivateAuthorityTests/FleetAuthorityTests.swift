@@ -1,6 +1,6 @@
 import Crypto
-import Fleet
 import FoundationEssentials
+import PrivateAuthority
 import SwiftASN1
 import Testing
 import X509
@@ -62,11 +62,11 @@ import X509
     @Test func authorityFilesMustBelongTogether() throws {
         let one = try FleetAuthority(name: "One")
         let other = try FleetAuthority(name: "Other")
-        #expect(throws: FleetError.keyDoesNotMatch) {
+        #expect(throws: AuthorityError.keyDoesNotMatch) {
             try FleetAuthority(certificatePEM: one.certificatePEM, keyPEM: other.keyPEM)
         }
         let identity = try one.issueIdentity(role: .edge, name: "paris")
-        #expect(throws: FleetError.notAnAuthority) {
+        #expect(throws: AuthorityError.notAnAuthority) {
             try FleetAuthority(certificatePEM: identity.chainPEM, keyPEM: identity.keyPEM)
         }
     }
@@ -74,7 +74,7 @@ import X509
     @Test func unreadableKeyIsNotQuoted() throws {
         let authority = try FleetAuthority(name: "One")
         let damaged = authority.keyPEM.replacing("A", with: "!")
-        let error = #expect(throws: FleetError.self) {
+        let error = #expect(throws: AuthorityError.self) {
             try FleetAuthority(certificatePEM: authority.certificatePEM, keyPEM: damaged)
         }
         let line = String(damaged.split(separator: "\n")[1].prefix(16))
@@ -84,7 +84,7 @@ import X509
     @Test(arguments: ["", "Paris", "a b", "a/b", "a:b", "é", "a\n", String(repeating: "a", count: 65)])
     func namesOutsideTheAlphabetAreRefused(name: String) throws {
         let authority = try FleetAuthority(name: "Fleet")
-        #expect(throws: FleetError.invalidName(name)) {
+        #expect(throws: AuthorityError.invalidName(name)) {
             try authority.issueIdentity(role: .edge, name: name)
         }
     }
@@ -100,7 +100,7 @@ import X509
         let past = Date(timeIntervalSince1970: 1_000_000_000)
         let authority = try FleetAuthority(
             name: "Fleet", validity: Validity(notBefore: past, notAfter: past + 1000))
-        let error = #expect(throws: FleetError.self) { try authority.issueIdentity(role: .edge, name: "paris") }
+        let error = #expect(throws: AuthorityError.self) { try authority.issueIdentity(role: .edge, name: "paris") }
         guard case .emptyValidity = error else {
             Issue.record("unexpected: \(String(describing: error))")
             return

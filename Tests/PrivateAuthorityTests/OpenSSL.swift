@@ -16,7 +16,7 @@ struct OpenSSL: ~Copyable {
     let directory: String
 
     init() throws {
-        var template: [CChar] = Array("/tmp/latchstring-fleet-tests.XXXXXX".utf8CString)
+        var template: [CChar] = Array("/tmp/latchstring-authority-tests.XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw POSIXFailure(call: "mkdtemp", number: errno) }
         directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }

@@ -1,7 +1,7 @@
 public import FoundationEssentials
 
 /// Why a certificate was not made or an authority not loaded. The description names the remedy.
-public enum FleetError: Error, Equatable, CustomStringConvertible {
+public enum AuthorityError: Error, Equatable, CustomStringConvertible {
     /// An edge's or key holder's name is not 1 to 64 of `a-z 0-9 . -`.
     case invalidName(String)
     /// A domain is not a server name or a wildcard of one label.

@@ -14,14 +14,14 @@ public struct TestSiteAuthority: Sendable {
     ///   - name: its common name, 1 to 64 characters.
     ///   - validity: default ten years.
     public init(name: String, validity: Validity = .days(3650)) throws {
-        guard (1...64).contains(name.unicodeScalars.count) else { throw FleetError.invalidName(name) }
+        guard (1...64).contains(name.unicodeScalars.count) else { throw AuthorityError.invalidName(name) }
         self.signer = try Signer(root: name, maxPathLength: nil, validity: validity)
         self.intermediates = []
     }
 
     /// A root made before.
-    /// - Throws: `FleetError` where a text can't be read, the certificate is no authority's, or the key isn't its own.
-    public init(certificatePEM: String, keyPEM: String) throws(FleetError) {
+    /// - Throws: `AuthorityError` where a text can't be read, the certificate is no authority's, or the key isn't its own.
+    public init(certificatePEM: String, keyPEM: String) throws(AuthorityError) {
         self.signer = try Signer(certificatePEM: certificatePEM, keyPEM: keyPEM)
         self.intermediates = []
     }
@@ -52,9 +52,9 @@ public struct TestSiteAuthority: Sendable {
     public func issueSite(
         domains: [String], keyType: SiteKeyType, validity: Validity = .days(90)
     ) throws -> IssuedCertificate {
-        guard let first = domains.first, domains.count <= 100 else { throw FleetError.noDomains }
+        guard let first = domains.first, domains.count <= 100 else { throw AuthorityError.noDomains }
         for domain in domains where !Self.isDomain(domain) {
-            throw FleetError.invalidDomain(domain)
+            throw AuthorityError.invalidDomain(domain)
         }
         let key = try LeafKey(generating: keyType)
         let certificate = try signer.issueLeaf(

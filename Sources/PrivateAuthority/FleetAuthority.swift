@@ -21,13 +21,13 @@ public struct FleetAuthority: Sendable {
     ///   - name: its common name, 1 to 64 characters, for people.
     ///   - validity: default ten years.
     public init(name: String, validity: Validity = .days(3650)) throws {
-        guard (1...64).contains(name.unicodeScalars.count) else { throw FleetError.invalidName(name) }
+        guard (1...64).contains(name.unicodeScalars.count) else { throw AuthorityError.invalidName(name) }
         self.signer = try Signer(root: name, maxPathLength: 0, validity: validity)
     }
 
     /// An authority made before.
-    /// - Throws: `FleetError` where a text can't be read, the certificate is no authority's, or the key isn't its own.
-    public init(certificatePEM: String, keyPEM: String) throws(FleetError) {
+    /// - Throws: `AuthorityError` where a text can't be read, the certificate is no authority's, or the key isn't its own.
+    public init(certificatePEM: String, keyPEM: String) throws(AuthorityError) {
         self.signer = try Signer(certificatePEM: certificatePEM, keyPEM: keyPEM)
     }
 
@@ -49,7 +49,7 @@ public struct FleetAuthority: Sendable {
     public func issueIdentity(
         role: IdentityRole, name: String, validity: Validity = .days(730)
     ) throws -> IssuedCertificate {
-        guard Self.isName(name) else { throw FleetError.invalidName(name) }
+        guard Self.isName(name) else { throw AuthorityError.invalidName(name) }
         let key = try LeafKey(generating: .p256)
         var names: [GeneralName] = [.uniformResourceIdentifier("latchstring:\(role.rawValue):\(name)")]
         let usage: ExtendedKeyUsage.Usage

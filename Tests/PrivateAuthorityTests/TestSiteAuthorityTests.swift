@@ -1,6 +1,6 @@
 import Crypto
-import Fleet
 import FoundationEssentials
+import PrivateAuthority
 import SwiftASN1
 import Testing
 import X509
@@ -64,14 +64,14 @@ import X509
     ])
     func invalidDomainsAreRefused(domain: String) throws {
         let authority = try TestSiteAuthority(name: "Root")
-        #expect(throws: FleetError.invalidDomain(domain)) {
+        #expect(throws: AuthorityError.invalidDomain(domain)) {
             try authority.issueSite(domains: ["www.example.test", domain], keyType: .p256)
         }
     }
 
     @Test func noDomainsAreRefused() throws {
         let authority = try TestSiteAuthority(name: "Root")
-        #expect(throws: FleetError.noDomains) { try authority.issueSite(domains: [], keyType: .p256) }
+        #expect(throws: AuthorityError.noDomains) { try authority.issueSite(domains: [], keyType: .p256) }
     }
 
     @Test func longNamesStandOnlyAmongTheAlternativeNames() throws {

@@ -2,7 +2,7 @@ import FoundationEssentials
 import Testing
 import X509
 
-@testable import Fleet
+@testable import PrivateAuthority
 
 #if canImport(Glibc)
     import Glibc

@@ -39,7 +39,7 @@ public struct CertificateDirectory: Sendable {
     /// Everything is checked and made before the first file is written. Keys can be read by their owner alone (0600), and
     /// so can the directory if it has to be made (0700).
     /// - Parameter replacing: replace identities and sites that exist. Without it, an existing file is an error.
-    /// - Throws: `CertificateOrderError`, `CertificateDirectoryError`, `FleetError`, `FileError`, `SecretFileError`.
+    /// - Throws: `CertificateOrderError`, `CertificateDirectoryError`, `AuthorityError`, `FileError`, `SecretFileError`.
     public func fulfil(_ order: CertificateOrder, replacing: Bool = false, now: Date = Date()) throws -> [Made] {
         try order.validate()
         try refuseExisting(order, replacing: replacing)

@@ -24,7 +24,7 @@ struct Signer: Sendable {
     }
 
     /// Reads a certificate and its key, and checks that they belong together and may issue certificates.
-    init(certificatePEM: String, keyPEM: String) throws(FleetError) {
+    init(certificatePEM: String, keyPEM: String) throws(AuthorityError) {
         let certificate: Certificate
         let key: P256.Signing.PrivateKey
         do {
@@ -120,7 +120,7 @@ struct Signer: Sendable {
         extensions: Certificate.Extensions, issuer: DistinguishedName, issuerKey: Certificate.PrivateKey
     ) throws -> Certificate {
         guard validity.notAfter > validity.notBefore else {
-            throw FleetError.emptyValidity(notBefore: validity.notBefore, notAfter: validity.notAfter)
+            throw AuthorityError.emptyValidity(notBefore: validity.notBefore, notAfter: validity.notAfter)
         }
         return try Certificate(
             version: .v3, serialNumber: randomSerialNumber(), publicKey: publicKey,
