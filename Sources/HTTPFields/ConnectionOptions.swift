@@ -30,17 +30,17 @@ extension FieldSection {
         options.isPlain = !self.repeats(.connection)
         let bytes = self.bytes.readableBytesUInt8Span
         for field in self where field.known == .connection {
-            if TokenList.equals(bytes, field.value, "keep-alive") {
+            if bytes.equals(field.value, "keep-alive") {
                 options.keepAlive = true
                 continue
             }
-            TokenList.forEach(bytes, field.value) { element in
+            FieldList.forEach(bytes, field.value, .tokens) { element in
                 if element.isEmpty { return }
-                if TokenList.equals(bytes, element, "close") {
+                if bytes.equals(element, "close") {
                     options.close = true
-                } else if TokenList.equals(bytes, element, "keep-alive") {
+                } else if bytes.equals(element, "keep-alive") {
                     options.keepAlive = true
-                } else if !TokenList.isToken(bytes, element) {
+                } else if !bytes.isToken(element) {
                     options.isPlain = false
                 } else if let known = KnownField(bytes, element) {
                     if known == .upgrade { options.upgrade = true }
@@ -60,7 +60,7 @@ extension FieldSection {
         let bytes = self.bytes.readableBytesUInt8Span
         var found = false
         for connection in self where connection.known == .connection && !found {
-            TokenList.forEach(bytes, connection.value) { element in
+            FieldList.forEach(bytes, connection.value, .tokens) { element in
                 guard element.count == field.name.count else { return }
                 for offset in 0..<element.count
                 where ByteClass.lowercased(bytes[element.lowerBound + offset])

@@ -45,11 +45,11 @@ extension BodyFraming {
         var hasOther = false
         var hasChunked = false
         for field in table.records where field.known == .transferEncoding {
-            try TokenList.forEach(bytes, field.value) { element throws(WireFault) in
+            try FieldList.forEach(bytes, field.value, .tokens) { element throws(WireFault) in
                 // Parameters make an element more than a token; chunked has none (RFC 9112 §7.1), and no other is decoded.
-                guard TokenList.isToken(bytes, element) else { throw .badCoding }
+                guard bytes.isToken(element) else { throw .badCoding }
                 if hasChunked { throw .chunkedNotLast }
-                if TokenList.equals(bytes, element, "chunked") {
+                if bytes.equals(element, "chunked") {
                     hasChunked = true
                 } else {
                     hasOther = true
