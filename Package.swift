@@ -89,7 +89,9 @@ let package = Package(
             name: "NativeHandshake", dependencies: ["TLSWire", nio[0], crypto, cryptoExtras], swiftSettings: strict),
         .target(name: "HTTPFields", dependencies: [nio[0]], swiftSettings: strict),
         .target(name: "HTTPWire", dependencies: ["HTTPFields", nio[0]], swiftSettings: strict),
-        .target(name: "HTTPForwarding", dependencies: ["TLSWire", nioHTTP1, nioHPACK], swiftSettings: strict),
+        .target(
+            name: "HTTPForwarding", dependencies: ["HTTPFields", "HTTPWire", "TLSWire", nio[0], nioHTTP1, nioHPACK],
+            swiftSettings: strict),
 
         .target(
             name: "HTTPCaching", dependencies: [nio[0], nioHTTP1, structuredFields],

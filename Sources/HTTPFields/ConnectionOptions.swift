@@ -2,6 +2,8 @@ import NIOCore
 
 /// What the `Connection` fields of a head say (RFC 9110 §7.6.1).
 public struct ConnectionOptions: Equatable, Sendable {
+    public init() {}
+
     public internal(set) var close = false
     public internal(set) var keepAlive = false
     public internal(set) var upgrade = false

@@ -2,7 +2,7 @@ import NIOCore
 
 extension FieldSection {
     /// No fields.
-    public init() { self.init(bytes: ByteBuffer(), table: FieldTable()) }
+    public init() { self.init(bytes: ByteBuffer(), table: FieldTable(), isLines: true) }
 
     /// A section of texts, as configuration, administration and tests have them.
     public init(_ fields: [(name: String, value: String)]) throws(FieldFault) {

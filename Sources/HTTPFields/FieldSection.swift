@@ -7,10 +7,14 @@ public struct FieldSection: Sendable {
     /// The whole section: in a head, with its first line; without the empty line behind it.
     public let bytes: ByteBuffer
     let table: FieldTable
+    /// The bytes are the fields' lines as HTTP/1.1 writes them, and nothing else: they can be copied as a whole. True of what a
+    /// ``FieldSectionBuilder`` has put together.
+    public let isLines: Bool
 
-    package init(bytes: ByteBuffer, table: FieldTable) {
+    package init(bytes: ByteBuffer, table: FieldTable, isLines: Bool = false) {
         self.bytes = bytes
         self.table = table
+        self.isLines = isLines
     }
 
     /// Whether there is a field of this name. Takes the same time however many fields there are.

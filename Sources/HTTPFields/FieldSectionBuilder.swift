@@ -14,6 +14,7 @@ public enum FieldFault: String, Error, CaseIterable, Sendable {
 public struct FieldSectionBuilder: Sendable {
     private var bytes: ByteBuffer
     private var table = FieldTable()
+    private var isLines = true
 
     /// - Parameter capacity: bytes that the lines will take, if that is known.
     public init(capacity: Int = 0) {
@@ -66,6 +67,16 @@ public struct FieldSectionBuilder: Sendable {
         self.append(from: start, name: written, value: value.count, known: KnownField(name))
     }
 
+    /// Bytes that are no field, for what belongs to the same message: a target, a method. Nothing is checked.
+    ///
+    /// - Returns: where they stand in the section's bytes.
+    package mutating func addBytes(_ bytes: some Collection<UInt8>) -> Range<Int> {
+        self.isLines = false
+        let start = self.bytes.writerIndex
+        self.bytes.writeBytes(bytes)
+        return start..<self.bytes.writerIndex
+    }
+
     private mutating func write(_ value: some Collection<UInt8>) {
         self.bytes.writeStaticString(": ")
         self.bytes.writeBytes(value)
@@ -79,5 +90,5 @@ public struct FieldSectionBuilder: Sendable {
     }
 
     /// What was put together so far.
-    public var section: FieldSection { FieldSection(bytes: self.bytes, table: self.table) }
+    public var section: FieldSection { FieldSection(bytes: self.bytes, table: self.table, isLines: self.isLines) }
 }

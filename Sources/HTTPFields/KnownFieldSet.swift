@@ -34,3 +34,18 @@ public struct KnownFieldSet: Hashable, Sendable {
         self.low & other.low | self.high & other.high != 0
     }
 }
+
+extension KnownFieldSet {
+    /// The fields of both sets.
+    public func union(_ other: KnownFieldSet) -> KnownFieldSet {
+        var all = self
+        all.low |= other.low
+        all.high |= other.high
+        return all
+    }
+
+    public mutating func remove(_ field: KnownField) {
+        let bit: UInt64 = 1 << UInt64(field.rawValue & 63)
+        if field.rawValue < 64 { self.low &= ~bit } else { self.high &= ~bit }
+    }
+}

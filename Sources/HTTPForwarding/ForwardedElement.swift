@@ -1,3 +1,5 @@
+import HTTPFields
+
 /// Whom a request came from, as an intermediary names it (RFC 7239 §6).
 public enum ClientNode: Equatable, Sendable {
     case ipv4(String)
@@ -27,7 +29,7 @@ public enum ClientNode: Equatable, Sendable {
 enum ForwardedElement {
     /// A value as token where that is possible, as quoted string otherwise (a host with a port, for instance).
     static func value(_ text: String) -> String {
-        if FieldText.isToken(text) { return text }
+        if ByteClass.isToken(text.utf8) { return text }
         var quoted = "\""
         for character in text.unicodeScalars {
             if character == "\"" || character == "\\" { quoted.unicodeScalars.append("\\") }

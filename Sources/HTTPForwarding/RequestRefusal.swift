@@ -20,6 +20,7 @@ public enum RequestRefusal: String, Error, CaseIterable, Sendable {
     case connectionNamesVitalField = "connection-names-vital-field"
     case lengthAndCoding = "length-and-transfer-coding"
     case differingLengths = "differing-lengths"
+    case severalLengths = "several-lengths"
     case badLength = "bad-length"
     case codingInHTTP10 = "transfer-coding-in-http-1.0"
     case codingNotSupported = "transfer-coding-not-supported"
@@ -60,6 +61,7 @@ public enum RequestRefusal: String, Error, CaseIterable, Sendable {
         case .connectionNamesVitalField: "Connection names a field that is not for one hop only."
         case .lengthAndCoding: "Content-Length and Transfer-Encoding exclude each other."
         case .differingLengths: "There are several different Content-Length values."
+        case .severalLengths: "There is more than one Content-Length."
         case .badLength: "Content-Length is not a number of bytes."
         case .codingInHTTP10: "HTTP/1.0 has no Transfer-Encoding."
         case .codingNotSupported: "The only transfer coding supported is chunked."
@@ -75,7 +77,9 @@ public enum RequestRefusal: String, Error, CaseIterable, Sendable {
     /// Whether where this request ends is in doubt, so that nothing after it may be read.
     public var spoilsConnection: Bool {
         switch self {
-        case .badFieldName, .badFieldValue, .connectionNamesVitalField, .lengthAndCoding, .differingLengths, .badLength,
+        case .badFieldName, .badFieldValue, .connectionNamesVitalField, .lengthAndCoding, .differingLengths,
+            .severalLengths,
+            .badLength,
             .codingInHTTP10, .codingNotSupported, .chunkedNotLast, .connectNotSupported, .badTarget, .traceWithBody,
             .missingHost, .severalHosts, .badHost, .authorityDiffersFromHost:
             true

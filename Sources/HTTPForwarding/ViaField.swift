@@ -1,22 +1,34 @@
+import HTTPFields
+import NIOCore
+
 /// The `Via` field (RFC 9110 §7.6.3).
 enum ViaField {
     /// Whether one of the hops listed is called `pseudonym`. Comments and protocol names don't count.
-    static func mentions(_ pseudonym: String, in value: String) -> Bool {
+    static func mentions(_ pseudonym: String, in fields: FieldSection) -> Bool {
+        let bytes = fields.bytes.readableBytesUInt8Span
         var found = false
-        FieldText.forEachElement(value) { element in
-            // received-protocol RWS received-by [ RWS comment ]
-            let view = element.utf8
-            guard let space = view.firstIndex(where: isSpace) else { return }
-            let rest = view[space...].drop(while: isSpace)
-            let receivedBy = rest.prefix { !isSpace($0) && $0 != UInt8(ascii: "(") }
-            if receivedBy.count == pseudonym.utf8.count,
-                zip(receivedBy, pseudonym.utf8).allSatisfy({ FieldText.lowercase($0) == FieldText.lowercase($1) })
-            {
-                found = true
+        for field in fields where field.known == .via {
+            FieldList.forEach(bytes, field.value, .commented) { element in
+                if Self.isHop(pseudonym.utf8, bytes, element) { found = true }
             }
         }
         return found
     }
 
-    private static func isSpace(_ byte: UInt8) -> Bool { byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") }
+    /// received-protocol RWS received-by [ RWS comment ]
+    private static func isHop(
+        _ pseudonym: String.UTF8View, _ bytes: borrowing Span<UInt8>, _ element: Range<Int>
+    ) -> Bool {
+        var start = element.lowerBound
+        while start < element.upperBound, !ByteClass.isWhitespace(bytes[start]) { start += 1 }
+        while start < element.upperBound, ByteClass.isWhitespace(bytes[start]) { start += 1 }
+        var end = start
+        while end < element.upperBound, !ByteClass.isWhitespace(bytes[end]), bytes[end] != UInt8(ascii: "(") {
+            end += 1
+        }
+        guard end - start == pseudonym.count else { return false }
+        for (offset, byte) in pseudonym.enumerated()
+        where ByteClass.lowercased(bytes[start + offset]) != ByteClass.lowercased(byte) { return false }
+        return true
+    }
 }

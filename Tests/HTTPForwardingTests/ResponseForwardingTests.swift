@@ -155,7 +155,7 @@ import Testing
     }
 
     @Test func trailers() {
-        #expect(TrailerFields.forwarded(nil) == nil)
+        #expect(TrailerFields.forwarded(nil as HTTPHeaders?) == nil)
         #expect(TrailerFields.forwarded(["Content-Length": "5", "Host": "x", "Set-Cookie": "x"]) == nil)
         let kept = TrailerFields.forwarded(["X-Sum": "1", "Transfer-Encoding": "chunked", "X": "a\nb"])
         #expect(kept == ["X-Sum": "1"])

@@ -5,7 +5,7 @@ import NIOHTTP1
 extension OriginClient {
     /// Whether a body that arrives so is whole when it ends without an error. Where the end of the connection is the end
     /// of the body, one that broke off looks whole, unless TLS tells them apart.
-    func vouchesForEnd(of framing: BodyFraming) -> Bool {
+    func vouchesForEnd(of framing: OldBodyFraming) -> Bool {
         framing != .untilClose || self.configuration.scheme == .https
     }
 }
@@ -17,7 +17,7 @@ extension ForwardedResponse {
     ///   - closing: no further request on this connection.
     ///   - status: the line `Cache-Status`, if there is to be one.
     init(_ answer: Answer, to request: ForwardedRequest, closing: Bool, status: String?) {
-        let body: BodyFraming
+        let body: OldBodyFraming
         switch (answer.body, answer.length) {
         case (.none, _): body = .none
         case (_, let length?): body = .length(length)

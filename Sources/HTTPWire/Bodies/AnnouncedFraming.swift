@@ -1,26 +1,26 @@
-import HTTPFields
+package import HTTPFields
+import NIOCore
 
 extension BodyFraming {
     /// What `Content-Length` and `Transfer-Encoding` amount to; `nil` where neither is there. What two parsers could read in two
     /// ways is a fault, since that is how requests are smuggled.
-    static func announced(
-        _ bytes: borrowing Span<UInt8>, _ table: FieldTable, minorVersion: Int
-    ) throws(WireFault) -> BodyFraming? {
-        let hasLength = table.known.contains(.contentLength)
-        guard table.known.contains(.transferEncoding) else {
-            return hasLength ? .length(try Self.length(bytes, table)) : nil
+    package static func announced(in fields: FieldSection, minorVersion: Int) throws(WireFault) -> BodyFraming? {
+        let hasLength = fields.contains(.contentLength)
+        guard fields.contains(.transferEncoding) else {
+            return hasLength ? .length(try Self.length(fields)) : nil
         }
         if minorVersion == 0 { throw .codingInHTTP10 }
         if hasLength { throw .lengthAndCoding }
-        try Self.checkCoding(bytes, table)
+        try Self.checkCoding(fields)
         return .chunked
     }
 
     /// One field with digits and nothing else. RFC 9110 §8.6 lets a recipient refuse a list of equal values, and several fields
     /// are that list; no sender that can be trusted makes one.
-    private static func length(_ bytes: borrowing Span<UInt8>, _ table: FieldTable) throws(WireFault) -> Int64 {
+    private static func length(_ fields: FieldSection) throws(WireFault) -> Int64 {
+        let bytes = fields.bytes.readableBytesUInt8Span
         var length: Int64?
-        for field in table.records where field.known == .contentLength {
+        for field in fields where field.known == .contentLength {
             let value = field.value
             guard !value.isEmpty else { throw .badLength }
             var number: Int64 = 0
@@ -41,10 +41,11 @@ extension BodyFraming {
     }
 
     /// Passes where the codings are exactly `chunked`.
-    private static func checkCoding(_ bytes: borrowing Span<UInt8>, _ table: FieldTable) throws(WireFault) {
+    private static func checkCoding(_ fields: FieldSection) throws(WireFault) {
+        let bytes = fields.bytes.readableBytesUInt8Span
         var hasOther = false
         var hasChunked = false
-        for field in table.records where field.known == .transferEncoding {
+        for field in fields where field.known == .transferEncoding {
             try FieldList.forEach(bytes, field.value, .tokens) { element throws(WireFault) in
                 // Parameters make an element more than a token; chunked has none (RFC 9112 §7.1), and no other is decoded.
                 guard bytes.isToken(element) else { throw .badCoding }

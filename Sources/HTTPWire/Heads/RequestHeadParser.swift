@@ -148,14 +148,15 @@ public struct RequestHeadParser: Sendable {
         let target = try RequestTarget(bytes, (self.methodEnd + 1)..<self.targetEnd, method: method)
         if self.table.repeated.contains(.host) { throw .severalHosts }
         if self.version.minor >= 1, !self.table.known.contains(.host) { throw .missingHost }
-        let framing = try BodyFraming.announced(bytes, self.table, minorVersion: self.version.minor)
         guard let slice = buffer.getSlice(at: buffer.readerIndex, length: self.fields.position - 2) else {
             throw .incomplete
         }
+        let fields = FieldSection(bytes: slice, table: self.table)
+        let framing = try BodyFraming.announced(in: fields, minorVersion: self.version.minor)
         return RequestHead(
             method: method, methodEnd: UInt32(self.methodEnd), targetStart: UInt32(self.methodEnd + 1),
             targetEnd: UInt32(self.targetEnd), target: target, minorVersion: self.version.minor,
-            fields: FieldSection(bytes: slice, table: self.table), framing: framing ?? .none)
+            fields: fields, framing: framing ?? .none)
     }
 
     private static func fault(inMethod byte: UInt8, at position: Int) -> WireFault {

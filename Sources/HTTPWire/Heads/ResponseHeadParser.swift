@@ -130,18 +130,16 @@ public struct ResponseHeadParser: Sendable {
     }
 
     private func head(_ buffer: ByteBuffer) throws(WireFault) -> ResponseHead {
-        let announced: BodyFraming? =
-            self.status < 200 || self.status == 204
-            ? nil
-            : try BodyFraming.announced(
-                buffer.readableBytesUInt8Span, self.table, minorVersion: self.version.minor)
         guard let slice = buffer.getSlice(at: buffer.readerIndex, length: self.fields.position - 2) else {
             throw .incomplete
         }
+        let fields = FieldSection(bytes: slice, table: self.table)
+        let announced: BodyFraming? =
+            self.status < 200 || self.status == 204
+            ? nil : try BodyFraming.announced(in: fields, minorVersion: self.version.minor)
         return ResponseHead(
             status: self.status, reasonStart: UInt32(self.reasonStart), reasonEnd: UInt32(self.reasonEnd),
-            minorVersion: self.version.minor, fields: FieldSection(bytes: slice, table: self.table),
-            announced: announced)
+            minorVersion: self.version.minor, fields: fields, announced: announced)
     }
 
     private static func fault(behindVersion byte: UInt8) -> WireFault {

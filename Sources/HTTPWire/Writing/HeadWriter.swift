@@ -50,6 +50,23 @@ public struct HeadWriter: ~Copyable {
         buffer.writeStaticString(" HTTP/1.1\r\n")
     }
 
+    /// A request line whose parts have been judged, as `HTTP/1.1`.
+    ///
+    /// - Parameter judgedMethod: the bytes of a method without a number; nil for the others.
+    package init(
+        judgedMethod: ByteBuffer?, _ method: RequestMethod, target: ByteBuffer, to buffer: inout ByteBuffer
+    ) {
+        self.start = buffer.writerIndex
+        if let judgedMethod {
+            buffer.writeImmutableBuffer(judgedMethod)
+        } else {
+            buffer.writeStaticString(method.name)
+        }
+        buffer.writeInteger(ByteClass.space)
+        buffer.writeImmutableBuffer(target)
+        buffer.writeStaticString(" HTTP/1.1\r\n")
+    }
+
     /// A status line, as `HTTP/1.1`.
     ///
     /// - Parameters:
@@ -70,6 +87,20 @@ public struct HeadWriter: ~Copyable {
         Self.writeStatus(head.status, to: &buffer)
         Self.write(head.reasonRange, of: head.fields, to: &buffer)
         buffer.writeStaticString("\r\n")
+    }
+
+    /// A status line whose parts have been judged, or are the code's own.
+    package init(judgedStatus status: Int, reason: some Collection<UInt8>, to buffer: inout ByteBuffer) {
+        self.start = buffer.writerIndex
+        Self.writeStatus(status, to: &buffer)
+        buffer.writeBytes(reason)
+        buffer.writeStaticString("\r\n")
+    }
+
+    /// A status line with fields, none of which is a framing field.
+    package init(encoded head: EncodedHead, to buffer: inout ByteBuffer) {
+        self.start = buffer.writerIndex
+        buffer.writeBytes(head.bytes)
     }
 
     /// The last chunk's line. Trailers may follow; `finish(.none)` ends the content.
@@ -120,6 +151,17 @@ public struct HeadWriter: ~Copyable {
         default: break
         }
         buffer.writeBytes(name)
+        Self.writeRest(value, to: &buffer)
+    }
+
+    /// All fields of a section whose bytes are lines (``FieldSection/isLines``), in one piece. It has no framing fields.
+    package mutating func add(lines section: FieldSection, to buffer: inout ByteBuffer) {
+        buffer.writeImmutableBuffer(section.bytes)
+    }
+
+    /// A field that is no framing field, with a value that has been judged, or is the code's own.
+    package mutating func add(_ name: KnownField, judged value: some Collection<UInt8>, to buffer: inout ByteBuffer) {
+        buffer.writeBytes(UnsafeRawBufferPointer(name.name))
         Self.writeRest(value, to: &buffer)
     }
 

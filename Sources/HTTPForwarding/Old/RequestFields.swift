@@ -1,7 +1,7 @@
 /// One pass over a request's fields: those that are passed on as they are, and what the others say.
 struct RequestFields {
     var kept: [(String, String)] = []
-    var connection = ConnectionOptions()
+    var connection = OldConnectionOptions()
     var framing = FramingFields()
     var host: String?
     var hostCount = 0
@@ -49,7 +49,7 @@ struct RequestFields {
             }
         case .via:
             self.vias.append(value)
-            if ViaField.mentions(policy.pseudonym, in: value) { self.isLoop = true }
+            if OldViaField.mentions(policy.pseudonym, in: value) { self.isLoop = true }
         case .maxForwards: self.maxForwards = value
         case .expect:
             // Several expectations are one list; only one member is known.

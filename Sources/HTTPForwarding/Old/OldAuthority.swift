@@ -1,19 +1,19 @@
-public import TLSWire
+import TLSWire
 
 /// Host and optional port, as in the `Host` field or an absolute request target (RFC 9110 §7.2, RFC 3986 §3.2.2).
-public struct Authority: Equatable, Sendable {
-    public enum Host: Equatable, Sendable {
+struct OldAuthority: Equatable, Sendable {
+    enum Host: Equatable, Sendable {
         case name(ServerName)
         /// An IPv4 address, or an IPv6 address without its brackets. Valid, but no site is called that.
         case address(String)
     }
 
-    public var host: Host
+    var host: Host
     /// 0...65535; nil where none, or an empty one, was given.
-    public var port: Int?
+    var port: Int?
 
     /// `nil` unless the text is exactly a host with an optional port. User information is not accepted.
-    public init?(_ text: some StringProtocol) {
+    init?(_ text: some StringProtocol) {
         let bytes = Array(text.utf8)
         var hostEnd = bytes.endIndex
         if bytes.first == UInt8(ascii: "[") {
@@ -47,7 +47,7 @@ public struct Authority: Equatable, Sendable {
             self.port = nil
             return
         }
-        guard digits.count <= 5, let port = FramingFields.number(String(decoding: digits, as: UTF8.self)), port <= 65535
+        guard digits.count <= 5, let port = DecimalNumber.parse(digits), port <= 65535
         else { return nil }
         self.port = Int(port)
     }

@@ -71,7 +71,7 @@ extension RequestForwarding {
         crumbs.finish(in: &fields)
 
         let host = try self.servedHost(Self.host(request.authority, fields))
-        let body: BodyFraming
+        let body: OldBodyFraming
         switch try Self.body(fields.framing, minorVersion: 1) {
         case .length(let length): body = .length(length)
         // Neither a length nor an end: what HTTP/1.1 has the chunked coding for.
@@ -91,7 +91,7 @@ extension RequestForwarding {
         case (nil, let host?): return host
         case (let authority?, let host?):
             if authority == host { return authority }
-            guard let one = Authority(authority), let other = Authority(host) else { throw .badHost }
+            guard let one = OldAuthority(authority), let other = OldAuthority(host) else { throw .badHost }
             if one != other { throw .authorityDiffersFromHost }
             return authority
         }

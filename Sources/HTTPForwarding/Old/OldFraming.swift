@@ -1,5 +1,5 @@
 /// How the end of a message body is found (RFC 9112 §6.3).
-public enum BodyFraming: Equatable, Sendable {
+public enum OldBodyFraming: Equatable, Sendable {
     /// No body at all.
     case none
     /// Exactly so many bytes.
@@ -68,7 +68,7 @@ struct FramingFields {
     }
 
     /// `nil` where neither field was there.
-    func framing() throws(FramingFault) -> BodyFraming? {
+    func framing() throws(FramingFault) -> OldBodyFraming? {
         if self.hasCoding, self.length != nil || self.lengthFault != nil { throw .lengthAndCoding }
         if let codingFault { throw codingFault }
         if let lengthFault { throw lengthFault }

@@ -1,28 +1,14 @@
 public import NIOHTTP1
 
-/// Why an origin's response isn't passed on; the client gets 502. The raw value is constant text for logs and metrics.
-public enum ResponseRefusal: String, Error, CaseIterable, Sendable {
-    case badStatus = "bad-status"
-    case badFieldName = "bad-field-name"
-    case badFieldValue = "bad-field-value"
-    case lengthAndCoding = "length-and-transfer-coding"
-    case differingLengths = "differing-lengths"
-    case badLength = "bad-length"
-    case codingNotSupported = "transfer-coding-not-supported"
-    case chunkedNotLast = "chunked-not-last"
-    case codingInHTTP10 = "transfer-coding-in-http-1.0"
-    case upgradeNotRequested = "upgrade-not-requested"
-}
-
 /// A response as it goes to the client.
 public struct ForwardedResponse: Sendable {
     /// HTTP/1.1 always (RFC 9110 §2.5: a server's own version), with framing fields that say what `clientBody` says. To
     /// HTTP/2 clients without the fields that concern a connection; what remains is a matter of spelling.
     public var head: HTTPResponseHead
     /// How the origin marks the end of the body.
-    public var originBody: BodyFraming
+    public var originBody: OldBodyFraming
     /// How the client sees the end of the body. HTTP/2 marks it itself: `.chunked` means a length that nobody has announced.
-    public var clientBody: BodyFraming
+    public var clientBody: OldBodyFraming
     /// The origin's connection may carry another request.
     public var originPersists: Bool
     /// The client's connection may carry another request.
@@ -30,7 +16,7 @@ public struct ForwardedResponse: Sendable {
 
     /// A response from elsewhere than an origin's connection: its head must say what the framing says.
     public init(
-        head: HTTPResponseHead, originBody: BodyFraming, clientBody: BodyFraming, originPersists: Bool,
+        head: HTTPResponseHead, originBody: OldBodyFraming, clientBody: OldBodyFraming, originPersists: Bool,
         clientPersists: Bool
     ) {
         self.head = head
@@ -83,14 +69,14 @@ public struct ResponseForwarding: Sendable {
         if code == 101, !fields.connection.upgrade || fields.upgrades.isEmpty { throw .badStatus }
 
         let hasBody = request.head.method != .HEAD && code != 204 && code != 304 && code != 101
-        var announced: BodyFraming?
+        var announced: OldBodyFraming?
         if code == 204 || code == 101 {
             announced = nil
         } else {
             if fields.framing.hasCoding, minorVersion == 0 { throw .codingInHTTP10 }
             announced = try Self.framing(fields.framing)
         }
-        let originBody: BodyFraming = hasBody ? announced ?? .untilClose : .none
+        let originBody: OldBodyFraming = hasBody ? announced ?? .untilClose : .none
 
         var clientBody = originBody
         if originBody == .chunked || originBody == .untilClose {
@@ -157,7 +143,7 @@ public struct ResponseForwarding: Sendable {
         return HTTPResponseHead(version: .http1_1, status: head.status, headers: HTTPHeaders(out))
     }
 
-    private static func framing(_ fields: FramingFields) throws(ResponseRefusal) -> BodyFraming? {
+    private static func framing(_ fields: FramingFields) throws(ResponseRefusal) -> OldBodyFraming? {
         do throws(FramingFault) {
             return try fields.framing()
         } catch {
@@ -175,7 +161,7 @@ public struct ResponseForwarding: Sendable {
 /// One pass over a response's fields.
 struct ResponseFields {
     var kept: [(String, String)] = []
-    var connection = ConnectionOptions()
+    var connection = OldConnectionOptions()
     var framing = FramingFields()
     var vias: [String] = []
     var trailers: [String] = []

@@ -7,7 +7,7 @@ public struct ForwardedRequest: Sendable {
     /// `body` says.
     public var head: HTTPRequestHead
     /// `.none`, `.length` or `.chunked`.
-    public var body: BodyFraming
+    public var body: OldBodyFraming
     /// The client waits for `100 Continue` before it sends the body.
     public var expectsContinue: Bool
     /// The client asks to change the protocol, and the origin is told so.
@@ -18,13 +18,6 @@ public struct ForwardedRequest: Sendable {
     public var clientPersists: Bool
     /// What the client speaks.
     public var clientVersion: ClientVersion
-}
-
-/// The protocol versions between client and edge, oldest first. Later minor versions of HTTP/1 count as 1.1.
-public enum ClientVersion: Int, Comparable, Sendable {
-    case http10, http11, http2
-
-    public static func < (one: ClientVersion, other: ClientVersion) -> Bool { one.rawValue < other.rawValue }
 }
 
 /// What becomes of a request.
@@ -95,7 +88,7 @@ public struct RequestForwarding: Sendable {
 
     /// What the versions have in common, once target, host and framing are known.
     func decided(
-        _ method: HTTPMethod, uri: String, host: String, fields: RequestFields, body: BodyFraming,
+        _ method: HTTPMethod, uri: String, host: String, fields: RequestFields, body: OldBodyFraming,
         version: ClientVersion
     ) throws(RequestRefusal) -> RequestDecision {
         if fields.isLoop { throw .loop }
@@ -162,7 +155,7 @@ public struct RequestForwarding: Sendable {
         }
     }
 
-    static func body(_ fields: FramingFields, minorVersion: Int) throws(RequestRefusal) -> BodyFraming {
+    static func body(_ fields: FramingFields, minorVersion: Int) throws(RequestRefusal) -> OldBodyFraming {
         if fields.hasCoding, minorVersion == 0 { throw .codingInHTTP10 }
         do throws(FramingFault) {
             return try fields.framing() ?? .none
@@ -197,7 +190,7 @@ public struct RequestForwarding: Sendable {
             throw .badTarget
         case .absolute(let scheme, let authority, let rest):
             // The target's host wins over the field (RFC 9112 §3.2.2). The field still has to be there, and valid.
-            if let host = fields.host, !host.isEmpty, Authority(host) == nil { throw .badHost }
+            if let host = fields.host, !host.isEmpty, OldAuthority(host) == nil { throw .badHost }
             guard FieldText.lowercased(scheme) == self.policy.scheme else { throw .schemeNotServed }
             let host = try self.servedHost(String(authority))
             let path: String
@@ -216,7 +209,7 @@ public struct RequestForwarding: Sendable {
     /// (RFC 9110 §4.2.3). A cache takes all spellings for one, so that the origin must not answer them differently.
     func servedHost(_ text: String) throws(RequestRefusal) -> String {
         if self.serverNameIsServed, text == self.serverName.rawValue { return self.serverName.rawValue }
-        guard let authority = Authority(text) else { throw text.isEmpty ? .missingHost : .badHost }
+        guard let authority = OldAuthority(text) else { throw text.isEmpty ? .missingHost : .badHost }
         guard case .name(let name) = authority.host, self.policy.serves(name) else { throw .hostNotServed }
         let ownPort = self.policy.scheme == "http" ? 80 : 443
         guard let port = authority.port, port != ownPort else { return name.rawValue }

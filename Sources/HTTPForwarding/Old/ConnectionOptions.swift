@@ -1,5 +1,5 @@
 /// What the `Connection` fields of one message say (RFC 9110 §7.6.1).
-struct ConnectionOptions {
+struct OldConnectionOptions {
     var close = false
     var keepAlive = false
     var upgrade = false
