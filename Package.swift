@@ -5,11 +5,12 @@
 //   pure    Admission, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPFields, HTTPWire,
 //           HTTPForwarding, HTTPCaching
 //                                                     bytes and decisions; no sockets, clocks, files or logging
-//   ground  SecretFiles, CAARecords                   files that hold secrets; who may issue for a name, by DNS
+//   ground  SecretFiles, CAARecords, Telemetry        files that hold secrets; who may issue for a name, by DNS; logs, metrics
 //   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
 //   stores  CacheStorage                              responses in memory and on disk
 //   parties Edge, KeyHolder, LatchstringClient        the three parties
-//   outside Settings, Admin, PrivateAuthority         YAML in, diagnostics out; health and metrics; certificates
+//   outside Settings, Admin, PrivateAuthority         YAML in, diagnostics out; the admin port and health; certificates
+//           Diagnosis, DemoKit                        what is wrong with a configuration or a connection; the demo
 //   command latchstring                               one file per subcommand
 import PackageDescription
 
@@ -81,7 +82,7 @@ let package = Package(
         // Pure: bytes in, bytes and decisions out.
         .target(name: "Admission", dependencies: [nio[0], collections], swiftSettings: strict),
         // What the channels of both parties have in common.
-        .target(name: "Channels", dependencies: ["Admission", logging, metrics, nio[0]], swiftSettings: strict),
+        .target(name: "Channels", dependencies: [logging, metrics, nio[0]], swiftSettings: strict),
         .target(name: "TLSWire", dependencies: [nio[0]], swiftSettings: strict),
         .target(name: "KeyProtocol", dependencies: ["TLSWire", nio[0]], swiftSettings: strict),
         .target(name: "RecordLayer", dependencies: ["CLibCrypto", "TLSWire", nio[0]], swiftSettings: strict),
@@ -102,6 +103,11 @@ let package = Package(
 
         // Which authorities may issue for a name: the system's resolver, asked.
         .target(name: "CAARecords", dependencies: ["CSystemShims", "TLSWire"], swiftSettings: strict),
+
+        // Log lines and metrics, for whatever reads them.
+        .target(
+            name: "Telemetry", dependencies: ["Admission", logging, coreMetrics, atomics, nioHelpers] + nio,
+            swiftSettings: strict),
 
         // Keys and tokens on disk.
         .target(name: "SecretFiles", swiftSettings: strict),
@@ -128,8 +134,8 @@ let package = Package(
             name: "KeyHolder",
             dependencies: [
                 "Admission", "CFileSpace", "CLibCrypto", "Channels", "KeyProtocol", "NativeChannel", "NativeHandshake",
-                "PeerLink", "RecordLayer", "SecretFiles", "TLSWire", nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras,
-                logging, metrics, lifecycle,
+                "PeerLink", "RecordLayer", "SecretFiles", "TLSWire", "Telemetry", nioSSL, nioTLS, x509, asn1, crypto,
+                cryptoExtras, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
         .target(
@@ -138,7 +144,7 @@ let package = Package(
                 "Admission", "CacheStorage", "Channels", "HTTPCaching", "HTTPForwarding", "KeyProtocol",
                 "NativeHandshake",
                 "PeerLink",
-                "RecordLayer", "TLSWire",
+                "RecordLayer", "TLSWire", "Telemetry",
                 nioSSL, nioTLS, nioHTTP1, nioHTTP2, nioHPACK, nioHelpers, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
@@ -158,22 +164,38 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "Admin",
-            dependencies: [nioHTTP1, nioHelpers, logging, coreMetrics, atomics, lifecycle] + nio,
+            dependencies: ["Telemetry", nioHTTP1, nioHelpers, logging, atomics, lifecycle] + nio,
             swiftSettings: strict),
         .target(
             name: "PrivateAuthority",
             dependencies: ["SecretFiles", x509, asn1, crypto, cryptoExtras],
             swiftSettings: strict),
+        // What is wrong, before clients find out.
+        .target(
+            name: "Diagnosis",
+            dependencies: [
+                "CAARecords", "KeyHolder", "KeyProtocol", "LatchstringClient", "NativeHandshake", "PeerLink",
+                "Settings",
+                "TLSWire", "Telemetry", nioHTTP1, nioHelpers, nioEmbedded, nioSSL, nioTLS, x509, asn1, crypto,
+                cryptoExtras, logging,
+            ] + nio,
+            swiftSettings: strict),
+        // All parties on one machine, and where the keys are.
+        .target(
+            name: "DemoKit",
+            dependencies: [
+                "Diagnosis", "LatchstringClient", "NativeHandshake", "PrivateAuthority", "TLSWire", "Telemetry",
+                nioHTTP1,
+                nioSSL, x509, asn1, crypto,
+            ] + nio,
+            swiftSettings: strict),
         .executableTarget(
             name: "latchstring",
             dependencies: [
-                "Admin", "Admission", "CAARecords", "CSystemShims", "CacheStorage", "Channels", "Edge",
-                "PrivateAuthority",
-                "HTTPCaching", "KeyHolder",
-                "KeyProtocol",
-                "LatchstringClient", "NativeHandshake", "PeerLink", "SecretFiles", "Settings",
-                "TLSWire", nioHTTP1, nioHelpers, nioEmbedded, nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras, logging,
-                metrics, lifecycle,
+                "Admin", "Admission", "CAARecords", "CSystemShims", "CacheStorage", "Channels", "DemoKit", "Diagnosis",
+                "Edge", "HTTPCaching", "KeyHolder", "LatchstringClient", "NativeHandshake", "PeerLink",
+                "PrivateAuthority", "SecretFiles", "Settings", "TLSWire", "Telemetry", nioHTTP1, logging, metrics,
+                lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ] + nio,
@@ -192,6 +214,19 @@ let package = Package(
         // Tests: one target per module, and one that drives the real binary with real clients.
         .testTarget(
             name: "ChannelsTests", dependencies: ["Channels", nioEmbedded, logging, nio[0]], swiftSettings: strict),
+        .testTarget(
+            name: "TelemetryTests",
+            dependencies: [
+                "Telemetry", "TestLogs", metrics, coreMetrics, logging, nioEmbedded, nioHelpers, nio[0],
+            ], swiftSettings: strict),
+        .testTarget(
+            name: "DiagnosisTests",
+            dependencies: [
+                "Diagnosis", "KeyHolder", "KeyProtocol", "PeerLink", "PrivateAuthority", "Settings", "TLSWire", x509,
+                asn1, crypto, nio[0],
+            ], swiftSettings: strict),
+        .testTarget(
+            name: "DemoKitTests", dependencies: ["DemoKit", "PrivateAuthority", crypto], swiftSettings: strict),
         .testTarget(name: "AdmissionTests", dependencies: ["Admission"] + [nio[0]], swiftSettings: strict),
         .testTarget(
             name: "CAARecordsTests", dependencies: ["CAARecords", "TLSWire", "TestSockets"], swiftSettings: strict),
@@ -247,17 +282,20 @@ let package = Package(
             ] + nio,
             swiftSettings: strict),
         .target(name: "TestSockets", path: "Tests/Support/TestSockets", swiftSettings: strict),
+        .target(
+            name: "TestLogs", dependencies: ["TestSockets", logging], path: "Tests/Support/TestLogs",
+            swiftSettings: strict),
         .testTarget(
             name: "EdgeTests",
             dependencies: [
-                "Admission", "CacheStorage", "Channels", "Edge", "PrivateAuthority", "HTTPCaching", "HTTPForwarding",
+                "Admission", "CacheStorage", "Edge", "PrivateAuthority", "HTTPCaching", "HTTPForwarding",
                 "KeyHolder",
                 "KeyProtocol",
                 "NativeHandshake",
                 "PeerLink",
                 "RecordLayer", "TLSWire", nioSSL, nioTLS, nioHTTP1, nioHTTP2, nioHPACK, nioEmbedded, nioHelpers, crypto,
                 logging,
-                "TestSockets",
+                "Telemetry", "TestLogs", "TestSockets",
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
             ] + nio,
             swiftSettings: strict),
@@ -270,15 +308,13 @@ let package = Package(
             ] + nio,
             swiftSettings: strict),
         .testTarget(
-            name: "AdminTests", dependencies: ["Admin", metrics, coreMetrics, logging, nioHTTP1, nioHelpers] + nio,
+            name: "AdminTests", dependencies: ["Admin", "Telemetry", metrics, logging, nioHTTP1] + nio,
             swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "latchstring", "PrivateAuthority", "HTTPCaching", "KeyHolder", "KeyProtocol", "LatchstringClient",
-                "NativeHandshake", "PeerLink",
-                "Settings",
-                "TLSWire", nioSSL, nioHTTP1, crypto, x509, asn1, "TestSockets",
+                "DemoKit", "latchstring", "HTTPCaching", "LatchstringClient", "NativeHandshake", "PrivateAuthority",
+                "Settings", "TLSWire", "TestSockets", nioSSL, nioHTTP1, crypto,
                 .product(name: "Yams", package: "Yams"),
             ] + nio,
             swiftSettings: strict),

@@ -1,7 +1,7 @@
 import CacheStorage
-import Channels
 import Logging
 import NIOCore
+import Telemetry
 
 /// What all event loops of an edge share: the relay's resolvers, and what the HTTP part of each site needs.
 struct EdgeResources: Sendable {

@@ -1,10 +1,12 @@
 import ArgumentParser
+import Diagnosis
 import Foundation
 import LatchstringClient
 import NIOCore
 import NativeHandshake
 import Synchronization
 import TLSWire
+import Telemetry
 
 /// `latchstring client`: one request, and every step on the way to its response.
 struct ClientCommand: AsyncParsableCommand {
@@ -85,7 +87,7 @@ struct ClientCommand: AsyncParsableCommand {
         }
         let options: DiagnosingClient.Options = try clientOptions()
         let body = BodySink(try bodyHandle())
-        let printer = ClientPrinter(colours: isatty(STDERR_FILENO) == 1)
+        let printer = ClientPrinter(colours: StandardError.wantsColours)
         printer.start(options.target)
         let status: UInt
         do throws(ClientFailure) {
@@ -129,7 +131,7 @@ struct ClientCommand: AsyncParsableCommand {
             options.keyDirectory = directory
         }
         let body = BodySink(try bodyHandle())
-        let printer = ClientPrinter(colours: isatty(STDERR_FILENO) == 1)
+        let printer = ClientPrinter(colours: StandardError.wantsColours)
         printer.start(target)
         let status: Int
         do throws(ClientFailure) {

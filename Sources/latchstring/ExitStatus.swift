@@ -1,4 +1,5 @@
 import ArgumentParser
+import Telemetry
 
 /// 0: it worked. 1: it did not. 2: the command line was wrong.
 extension Latchstring {

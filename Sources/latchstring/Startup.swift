@@ -1,11 +1,11 @@
 import Admin
 import ArgumentParser
-import Foundation
 import Logging
 import Metrics
 import SecretFiles
 import ServiceLifecycle
 import Settings
+import Telemetry
 import UnixSignals
 
 /// What the long-running subcommands have in common: settings, logging, metrics, admin port, signals.
@@ -94,6 +94,6 @@ enum Startup {
     }
 
     static func complain(_ text: String) {
-        FileHandle.standardError.write(Data((text + "\n").utf8))
+        StandardError.write(text + "\n")
     }
 }

@@ -1,4 +1,5 @@
 import NIOHTTP1
+import Telemetry
 import Testing
 
 @testable import Admin

@@ -2,6 +2,7 @@ import Logging
 import Metrics
 import NIOCore
 import NIOPosix
+import Telemetry
 import Testing
 
 @testable import Admin

@@ -2,7 +2,7 @@ import FoundationEssentials
 import Glibc
 import Testing
 
-@testable import latchstring
+@testable import DemoKit
 
 /// `latchstring demo` as a user runs it.
 @Suite(.serialized) struct DemoCommandTests {

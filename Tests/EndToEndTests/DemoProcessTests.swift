@@ -6,7 +6,7 @@ import NIOSSL
 import PrivateAuthority
 import Testing
 
-@testable import latchstring
+@testable import DemoKit
 
 /// The demo's own origin as a process: it serves TLS with keys of its own, and the memory search finds them there.
 @Suite struct DemoProcessTests {

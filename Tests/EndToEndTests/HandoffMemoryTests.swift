@@ -3,7 +3,7 @@ import Foundation
 import TestSockets
 import Testing
 
-@testable import latchstring
+@testable import DemoKit
 
 /// What is in the edge's memory while a handoff session is open.
 @Suite(.serialized, .timeLimit(.minutes(3))) struct HandoffMemoryTests {

@@ -1,3 +1,5 @@
+import Telemetry
+
 /// Something that a process lets its operators do or see through the admin port. It speaks JSON.
 public struct AdminEndpoint: Sendable {
     /// `GET` or `POST`.
@@ -66,10 +68,10 @@ public struct AdminAnswer: Sendable, Equatable {
     /// `{"error": …, "remedy": …}`.
     public static func failure(_ status: Int, _ message: String, remedy: String? = nil) -> AdminAnswer {
         var text = "{\"error\":"
-        JSONLogFormatter.quote(message, into: &text)
+        JSONText.quote(message, into: &text)
         if let remedy {
             text += ",\"remedy\":"
-            JSONLogFormatter.quote(remedy, into: &text)
+            JSONText.quote(remedy, into: &text)
         }
         return AdminAnswer(status: status, json: text + "}\n")
     }

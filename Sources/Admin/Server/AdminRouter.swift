@@ -1,5 +1,6 @@
 internal import NIOCore
 internal import NIOHTTP1
+import Telemetry
 
 /// What the admin port answers, without sockets.
 struct AdminRouter: Sendable {

@@ -5,6 +5,7 @@ public import NIOCore
 internal import NIOHTTP1
 public import NIOPosix
 public import ServiceLifecycle
+public import Telemetry
 
 /// The admin port: metrics, health, and what its process adds, over plain HTTP.
 ///

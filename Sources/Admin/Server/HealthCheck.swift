@@ -1,3 +1,5 @@
+import Telemetry
+
 /// One thing that must be well for this process to be ready.
 public struct HealthCheck: Sendable {
     public enum Outcome: Hashable, Sendable {
@@ -32,12 +34,12 @@ struct HealthReport: Equatable, Sendable {
         var text = "{\"status\":\"\(self.isReady ? "ready" : "unready")\",\"checks\":{"
         for (index, check) in self.outcomes.enumerated() {
             if index > 0 { text += "," }
-            JSONLogFormatter.quote(check.name, into: &text)
+            JSONText.quote(check.name, into: &text)
             switch check.outcome {
             case .ok: text += ":{\"status\":\"ok\"}"
             case .failed(let reason):
                 text += ":{\"status\":\"failed\",\"reason\":"
-                JSONLogFormatter.quote(reason, into: &text)
+                JSONText.quote(reason, into: &text)
                 text += "}"
             }
         }

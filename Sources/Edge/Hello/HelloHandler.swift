@@ -1,10 +1,10 @@
 public import Admission
-import Channels
 public import Logging
 public import Metrics
 public import NIOCore
 import NativeHandshake
 import TLSWire
+import Telemetry
 
 /// The first handler of every client connection: reads the ClientHello, finds the site, and hands the connection over.
 ///

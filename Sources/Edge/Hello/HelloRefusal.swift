@@ -1,10 +1,10 @@
 import Admission
-import Channels
 import Logging
 import Metrics
 import NIOCore
 import NativeHandshake
 import TLSWire
+import Telemetry
 
 /// Why a client's connection ended before it was handed over, and what the client is told.
 enum HelloRefusal: Equatable, Sendable {

@@ -1,10 +1,10 @@
 import Admission
-import Channels
 import Logging
 import Metrics
 import NIOCore
 import NIOSSL
 import PeerLink
+import Telemetry
 
 /// Forwards native connections of one event loop to key holders.
 final class NativeForwarder {

@@ -1,10 +1,10 @@
 import Admission
-import Channels
 import Logging
 import NIOCore
 import NIOSSL
 import NativeHandshake
 import TLSWire
+import Telemetry
 
 /// One native connection, from the hand-over of its client to its end. Lives on one event loop.
 ///

@@ -1,9 +1,9 @@
 import Admission
-import Channels
 public import Logging
 public import Metrics
 public import NIOCore
 import Synchronization
+import Telemetry
 
 /// Serves sites in `relay` mode: connects clients to their origin and passes bytes on, both ways, unchanged.
 ///

@@ -1,8 +1,8 @@
 import Admission
-import Channels
 import Logging
 import NIOCore
 import TLSWire
+import Telemetry
 
 /// One relayed connection, from the hand-over of its client to its end. Lives on one event loop.
 final class RelaySession: RelayParty {

@@ -1,5 +1,4 @@
 import Admission
-import Channels
 import KeyProtocol
 import Logging
 import Metrics
@@ -7,6 +6,7 @@ import NIOCore
 import NIOSSL
 import PeerLink
 import TLSWire
+import Telemetry
 
 /// Says how the handshakes of one site end: one metric each, and a log line where somebody should act.
 final class HandshakeReport {

@@ -1,9 +1,9 @@
 import Admission
-import Channels
 import Logging
 import NIOCore
 import NativeChannel
 import NativeHandshake
+import Telemetry
 
 /// From the end of the handshake: the connection to the application, and what is passed to it.
 extension NativeIntake {

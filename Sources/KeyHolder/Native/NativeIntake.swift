@@ -1,5 +1,4 @@
 import Admission
-import Channels
 import KeyProtocol
 import Logging
 import NIOCore
@@ -9,6 +8,7 @@ import NativeHandshake
 import PeerLink
 import Synchronization
 import TLSWire
+import Telemetry
 
 /// One client's native connection, as an edge forwards it: who the edge is, a PROXY header, the client's handshake, and
 /// then the way to the application.

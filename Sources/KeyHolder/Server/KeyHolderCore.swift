@@ -1,10 +1,10 @@
 import Admission
-import Channels
 import Logging
 import NIOCore
 import NIOPosix
 import NIOSSL
 import Synchronization
+import Telemetry
 
 #if canImport(Glibc)
     import Glibc

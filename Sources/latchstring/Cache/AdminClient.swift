@@ -1,5 +1,6 @@
 import Admin
 import ArgumentParser
+import Diagnosis
 import Foundation
 import NIOCore
 import NIOHTTP1

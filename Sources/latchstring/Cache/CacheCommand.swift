@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import NIOHTTP1
+import Telemetry
 
 /// `latchstring cache`: what an edge has stored.
 struct CacheCommand: AsyncParsableCommand {

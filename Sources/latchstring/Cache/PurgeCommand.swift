@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import NIOHTTP1
+import Telemetry
 
 /// `latchstring purge`: removes responses from an edge's cache.
 struct PurgeCommand: AsyncParsableCommand {

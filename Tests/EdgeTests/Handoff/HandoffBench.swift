@@ -7,6 +7,7 @@ import NIOSSL
 import PeerLink
 import PrivateAuthority
 import TLSWire
+import TestLogs
 import TestSockets
 
 @testable import Edge

@@ -6,6 +6,7 @@ import NIOEmbedded
 import NIOSSL
 import PeerLink
 import TLSWire
+import TestLogs
 import TestSockets
 import Testing
 

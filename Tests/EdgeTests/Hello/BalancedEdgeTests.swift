@@ -3,6 +3,7 @@ import Logging
 import NIOCore
 import NIOPosix
 import TLSWire
+import TestLogs
 import TestSockets
 import Testing
 

@@ -1,4 +1,5 @@
 import NIOCore
+import TestLogs
 import TestSockets
 import Testing
 

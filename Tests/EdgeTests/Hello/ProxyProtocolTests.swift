@@ -1,10 +1,10 @@
 import Admission
-import Channels
 import Logging
 import MetricsTestKit
 import NIOCore
 import NIOEmbedded
 import TLSWire
+import Telemetry
 import TestSockets
 import Testing
 

@@ -2,6 +2,7 @@ import Foundation
 import KeyProtocol
 import NIOCore
 import TLSWire
+import TestLogs
 import TestSockets
 import Testing
 

@@ -1,6 +1,7 @@
 import Admission
 import Logging
 import NIOCore
+import TestLogs
 import TestSockets
 import Testing
 

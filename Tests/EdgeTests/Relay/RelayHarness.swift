@@ -3,6 +3,7 @@ import MetricsTestKit
 import NIOCore
 import NIOPosix
 import TLSWire
+import TestLogs
 import TestSockets
 
 @testable import Edge

@@ -1,6 +1,6 @@
-import Admin
 import CoreMetrics
 import Metrics
+import Telemetry
 import Testing
 
 @Suite("Prometheus exposition")

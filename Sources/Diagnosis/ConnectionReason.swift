@@ -3,8 +3,8 @@ import NIOCore
 import NIOPosix
 
 /// Why a connection failed, as the system said it, without the library's wrapping.
-enum ConnectionReason {
-    static func text(_ error: any Error) -> String {
+public enum ConnectionReason {
+    public static func text(_ error: any Error) -> String {
         guard let error = error as? NIOConnectionError else { return "\(error)" }
         if error.dnsAError != nil, error.connectionErrors.isEmpty { return "the name cannot be resolved" }
         guard let last = error.connectionErrors.last?.error else { return "\(error)" }

@@ -40,7 +40,7 @@ struct TextLogFormatter {
                 $0.value <= 0x20 || $0 == "\"" || $0 == "=" || $0 == "\\" || Self.isControl($0)
             }
         if needsQuotes {
-            JSONLogFormatter.quote(value, into: &line)
+            JSONText.quote(value, into: &line)
         } else {
             line += value
         }

@@ -1,4 +1,3 @@
-import ArgumentParser
 import CAARecords
 import NIOCore
 import NIOPosix
@@ -14,17 +13,6 @@ struct CAACheck {
     private static let reserved = [
         "test", "localhost", "invalid", "example", "local", "onion", "home.arpa", "internal",
     ]
-
-    /// - Parameter resolver: `--resolver`: an IPv4 address, with a port or without.
-    static func resolver(_ text: String?) throws -> SystemResolver {
-        guard let text else { return SystemResolver() }
-        let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-        let port = parts.count == 2 ? UInt16(parts[1]) : 53
-        guard let port, port > 0, let resolver = SystemResolver(server: String(parts[0]), port: port) else {
-            throw ValidationError("--resolver takes an IPv4 address, with a port or without: 127.0.0.1:53.")
-        }
-        return resolver
-    }
 
     /// One line for each domain.
     func run(_ domains: [(domain: ServerNamePattern, location: SourceLocation)]) async {

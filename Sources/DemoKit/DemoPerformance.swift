@@ -3,9 +3,10 @@ import NIOPosix
 import NIOSSL
 import NativeHandshake
 import PrivateAuthority
+import Telemetry
 
 /// The demo from beginning to end.
-struct DemoPerformance {
+public struct DemoPerformance {
     /// Everything that runs or lies about, so that one place can clear it away.
     private struct Company {
         var children: [ChildProcess] = []
@@ -19,8 +20,16 @@ struct DemoPerformance {
     private let began: ContinuousClock.Instant
     private let group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
 
-    /// - Returns: whether everything held. Without `once`, it returns when the task is cancelled.
-    static func run(once: Bool, verbose: Bool, explains: Bool = false, colours: DemoColours) async throws -> Bool {
+    /// Runs it, and says on standard output what happens.
+    ///
+    /// - Parameters:
+    ///   - once: return after the proof; otherwise all parties serve until the task is cancelled.
+    ///   - verbose: show the processes' logs on standard error.
+    ///   - explains: show the steps of the native handshakes.
+    /// - Returns: whether everything held.
+    /// - Throws: `CancellationError`, or why the demo cannot go on.
+    public static func run(once: Bool, verbose: Bool, explains: Bool = false) async throws -> Bool {
+        let colours = DemoColours(isOn: StandardOutput.wantsColours)
         let began = ContinuousClock.now
         let directory = try DemoStage.makeTemporaryDirectory()
         var company = Company(directory: directory)

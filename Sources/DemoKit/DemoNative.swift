@@ -1,3 +1,4 @@
+import Diagnosis
 import LatchstringClient
 import NIOCore
 import NativeHandshake

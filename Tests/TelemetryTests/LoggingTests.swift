@@ -3,7 +3,7 @@ import Logging
 import NIOConcurrencyHelpers
 import Testing
 
-@testable import Admin
+@testable import Telemetry
 
 @Suite("Log lines")
 struct LoggingTests {

@@ -18,12 +18,15 @@ struct CheckLine: Equatable, Sendable {
 }
 
 /// Collects what was checked, and prints it as it comes.
-final class CheckReport {
+public final class CheckReport {
     private(set) var lines: [CheckLine] = []
     private let colours: Bool
     private let print: (String) -> Void
 
-    init(colours: Bool, print: @escaping (String) -> Void) {
+    /// - Parameters:
+    ///   - colours: whether the outcomes are coloured.
+    ///   - print: gets each line, with its end.
+    public init(colours: Bool, print: @escaping (String) -> Void) {
         self.colours = colours
         self.print = print
     }
@@ -45,7 +48,8 @@ final class CheckReport {
         self.print(self.rendered(line))
     }
 
-    var failures: Int { self.lines.count { $0.outcome == .fail } }
+    /// How many things are wrong.
+    public var failures: Int { self.lines.count { $0.outcome == .fail } }
     var warnings: Int { self.lines.count { $0.outcome == .warn } }
 
     /// The last line: what it all comes to.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DemoKit
 import Dispatch
 import NIOPosix
 
@@ -30,10 +31,9 @@ struct DemoCommand: AsyncParsableCommand {
     var explain = false
 
     func run() async throws {
-        let colours = DemoColours.forStandardOutput()
         let (once, verbose, explain) = (once, verbose, explain)
         let performance = Task { () -> Bool in
-            try await DemoPerformance.run(once: once, verbose: verbose, explains: explain, colours: colours)
+            try await DemoPerformance.run(once: once, verbose: verbose, explains: explain)
         }
         let interrupt = Interrupt { performance.cancel() }
         defer { interrupt.cancel() }

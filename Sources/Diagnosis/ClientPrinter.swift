@@ -1,22 +1,28 @@
-import Foundation
-import LatchstringClient
-import NIOCore
+import FoundationEssentials
+public import LatchstringClient
+public import NIOCore
 import NIOHTTP1
 import TLSWire
+import Telemetry
 
 /// Writes the client's events to standard error, one line each, with milliseconds since the start.
-struct ClientPrinter: Sendable {
-    var colours: Bool
+public struct ClientPrinter: Sendable {
+    private let colours: Bool
 
-    func start(_ target: ClientTarget) {
+    /// - Parameter colours: whether the outcomes are coloured.
+    public init(colours: Bool) {
+        self.colours = colours
+    }
+
+    public func start(_ target: ClientTarget) {
         line(nil, "\(target.serverName) at \(target.connectHost):\(target.connectPort)")
     }
 
-    func failure(_ text: String) {
+    public func failure(_ text: String) {
         line(nil, styled("failed: \(text)", .red))
     }
 
-    func print(_ event: TimedClientEvent) {
+    public func print(_ event: TimedClientEvent) {
         for (index, text) in describe(event.event).enumerated() {
             line(index == 0 ? event.time : nil, text)
         }
@@ -111,18 +117,21 @@ struct ClientPrinter: Sendable {
     }
 
     /// What a server sends must not steer the terminal.
-    static func printable(_ text: String) -> String {
+    public static func printable(_ text: String) -> String {
         String(
             String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : $0 }))
     }
 
-    func line(_ time: TimeAmount?, _ text: String) {
+    /// One line of its own.
+    ///
+    /// - Parameter time: since the start; nil leaves the column empty.
+    public func line(_ time: TimeAmount?, _ text: String) {
         var column = ""
         if let time {
             let tenths: Int64 = (time.nanoseconds + 50_000) / 100_000
             column = "\(tenths / 10).\(tenths % 10) ms"
         }
         let padding = String(repeating: " ", count: max(0, 11 - column.count))
-        FileHandle.standardError.write(Data("\(padding)\(column)  \(text)\n".utf8))
+        StandardError.write("\(padding)\(column)  \(text)\n")
     }
 }

@@ -3,7 +3,7 @@ import FoundationEssentials
 import PrivateAuthority
 import Testing
 
-@testable import latchstring
+@testable import DemoKit
 
 @Suite struct DemoSecretsTests {
     @Test(arguments: SiteKeyType.allCases)

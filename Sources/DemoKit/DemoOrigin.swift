@@ -1,19 +1,20 @@
-import ArgumentParser
 import NIOCore
 import NIOHTTP1
 import NIOPosix
 import NIOSSL
+import Telemetry
 
-/// Hidden: the demo's origin, a small site over plain HTTP and, for relayed sites, over its own TLS.
-struct DemoOriginCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "demo-origin", abstract: "Serve the demo's small site.", shouldDisplay: false)
+/// The demo's origin: a small site over plain HTTP and, for relayed sites, over its own TLS.
+public struct DemoOrigin: Sendable {
+    private let sites: [String]
 
-    @Option(
-        name: .customLong("site"), parsing: .singleValue, help: "A site to serve over TLS, from SITE.pem and SITE.key.")
-    var sites: [String] = []
+    /// - Parameter sites: served over TLS, each from `SITE.pem` and `SITE.key` in the current directory.
+    public init(sites: [String]) {
+        self.sites = sites
+    }
 
-    func run() async throws {
+    /// Listens on free ports of 127.0.0.1, says on standard error which they are, and serves until the task is cancelled.
+    public func run() async throws {
         let group = MultiThreadedEventLoopGroup.singleton
         try await serve(listener: "plain", tls: nil, on: group)
         try await serve(listener: "native", tls: nil, on: group)
@@ -25,7 +26,6 @@ struct DemoOriginCommand: AsyncParsableCommand {
             configuration.applicationProtocols = ["http/1.1"]
             try await serve(listener: site, tls: try NIOSSLContext(configuration: configuration), on: group)
         }
-        // Until it is ended from outside.
         while true { try await Task.sleep(for: .seconds(3600)) }
     }
 

@@ -1,13 +1,8 @@
 import ArgumentParser
-import FoundationEssentials
+import CAARecords
+import Diagnosis
 import Settings
-import TLSWire
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Telemetry
 
 /// `latchstring check`: says what is wrong with a configuration before clients find out.
 struct CheckCommand: AsyncParsableCommand {
@@ -36,13 +31,13 @@ struct CheckCommand: AsyncParsableCommand {
     var resolver: String?
 
     func validate() throws {
-        _ = try CAACheck.resolver(self.resolver)
+        _ = try Self.resolver(self.resolver)
     }
 
     func run() async throws {
         MemoryProtection.forbidDumps()
-        let resolver = try CAACheck.resolver(self.resolver)
-        let report = CheckReport(colours: Self.wantsColours()) { StandardOutput.write($0) }
+        let resolver = try Self.resolver(self.resolver)
+        let report = CheckReport(colours: StandardOutput.wantsColours) { StandardOutput.write($0) }
         let loaded: LoadedSettings
         do {
             loaded = try Settings.load(path: self.config)
@@ -53,25 +48,18 @@ struct CheckCommand: AsyncParsableCommand {
             StandardOutput.write("\(self.config) cannot be used: \(count) error\(count == 1 ? "" : "s").\n")
             throw ExitCode(1)
         }
-        for warning in loaded.warnings {
-            report.warn(warning.location, warning.message, remedy: warning.remedy)
-        }
-        let domains: [(domain: ServerNamePattern, location: SourceLocation)]
-        switch loaded.party {
-        case .edge(let settings):
-            await EdgeCheck(settings: settings, report: report, offline: self.offline, now: Date()).run()
-            domains = settings.sites.flatMap { site in site.domains.map { ($0, site.location) } }
-        case .keyHolder(let settings):
-            domains = KeyHolderCheck(settings: settings, report: report, now: Date()).run()
-        }
-        if !self.offline { await CAACheck(report: report, resolver: resolver).run(domains) }
-        report.finish()
+        await ConfigurationCheck(report: report, resolver: resolver, offline: self.offline).run(loaded)
         if report.failures > 0 { throw ExitCode(1) }
     }
 
-    private static func wantsColours() -> Bool {
-        guard isatty(STDOUT_FILENO) == 1 else { return false }
-        if let forbidden = getenv("NO_COLOR"), forbidden.pointee != 0 { return false }
-        return getenv("TERM").map { String(cString: $0) } != "dumb"
+    /// - Parameter text: `--resolver`: an IPv4 address, with a port or without.
+    private static func resolver(_ text: String?) throws -> SystemResolver {
+        guard let text else { return SystemResolver() }
+        let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        let port = parts.count == 2 ? UInt16(parts[1]) : 53
+        guard let port, port > 0, let resolver = SystemResolver(server: String(parts[0]), port: port) else {
+            throw ValidationError("--resolver takes an IPv4 address, with a port or without: 127.0.0.1:53.")
+        }
+        return resolver
     }
 }

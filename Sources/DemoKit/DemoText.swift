@@ -1,17 +1,6 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
-
-/// Colours, where standard output is a terminal and the user has not asked for none (no-color.org).
+/// The colours of the demo's text.
 struct DemoColours: Sendable {
     var isOn: Bool
-
-    static func forStandardOutput() -> DemoColours {
-        let unwanted = getenv("NO_COLOR").map { $0.pointee != 0 } ?? false
-        return DemoColours(isOn: isatty(1) == 1 && !unwanted)
-    }
 
     func good(_ text: String) -> String { isOn ? "\u{1B}[32m\(text)\u{1B}[0m" : text }
     func bad(_ text: String) -> String { isOn ? "\u{1B}[31m\(text)\u{1B}[0m" : text }

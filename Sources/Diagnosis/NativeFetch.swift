@@ -1,20 +1,25 @@
-import Foundation
-import LatchstringClient
-import NIOCore
+public import LatchstringClient
+public import NIOCore
 import NativeHandshake
 
 /// One request over a native stream: HTTP/1.0, so that the end of the stream is the end of the response.
-struct NativeFetch: Sendable {
-    var options: NativeOptions
-    var target: ClientTarget
-    var headOnly: Bool
+public struct NativeFetch: Sendable {
+    private let options: NativeOptions
+    private let target: ClientTarget
+    private let headOnly: Bool
+
+    public init(options: NativeOptions, target: ClientTarget, headOnly: Bool) {
+        self.options = options
+        self.target = target
+        self.headOnly = headOnly
+    }
 
     /// The longest response head that is read.
     private static let maximumHead = 65_536
 
     /// - Parameter body: Gets the response's body, part by part.
     /// - Returns: the response's status.
-    func run(
+    public func run(
         report: @escaping @Sendable (TimedNativeEvent) -> Void, head: @escaping @Sendable ([String]) -> Void,
         body: @escaping @Sendable (ByteBuffer) -> Void
     ) async throws(ClientFailure) -> Int {
@@ -92,10 +97,14 @@ struct NativeFetch: Sendable {
 }
 
 /// Writes native events to standard error, one line each, with milliseconds since the start.
-struct NativePrinter: Sendable {
-    var printer: ClientPrinter
+public struct NativePrinter: Sendable {
+    private let printer: ClientPrinter
 
-    func print(_ event: TimedNativeEvent) {
+    public init(printer: ClientPrinter) {
+        self.printer = printer
+    }
+
+    public func print(_ event: TimedNativeEvent) {
         for (index, text) in Self.describe(event.event).enumerated() {
             self.printer.line(index == 0 ? event.time : nil, text)
         }

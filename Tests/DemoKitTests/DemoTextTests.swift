@@ -1,7 +1,7 @@
 import FoundationEssentials
 import Testing
 
-@testable import latchstring
+@testable import DemoKit
 
 @Suite struct DemoTextTests {
     @Test func columnsAreAsWideAsTheirWidestCell() {

@@ -2,6 +2,7 @@ import FoundationEssentials
 import NIOCore
 import NIOPosix
 import Synchronization
+import Telemetry
 
 #if canImport(Glibc)
     import Glibc

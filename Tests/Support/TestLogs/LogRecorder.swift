@@ -1,29 +1,31 @@
-import Logging
+public import Logging
 import Synchronization
 import TestSockets
 
 /// Keeps log lines for tests to look at.
-final class LogRecorder: Sendable {
-    struct Line: Sendable {
-        var level: Logger.Level
-        var message: String
-        var metadata: [String: String]
+public final class LogRecorder: Sendable {
+    public struct Line: Sendable {
+        public var level: Logger.Level
+        public var message: String
+        public var metadata: [String: String]
     }
 
     private let lines = Mutex<[Line]>([])
 
-    var all: [Line] { self.lines.withLock { $0 } }
+    public init() {}
 
-    func lines(_ message: String) -> [Line] {
+    public var all: [Line] { self.lines.withLock { $0 } }
+
+    public func lines(_ message: String) -> [Line] {
         self.all.filter { $0.message == message }
     }
 
     /// Waits until such a line is there. Blocks.
-    func wait(for message: String) throws -> Line {
+    public func wait(for message: String) throws -> Line {
         try eventually("log line '\(message)'") { self.lines(message).first }
     }
 
-    var handler: any LogHandler { Handler(recorder: self) }
+    public var handler: any LogHandler { Handler(recorder: self) }
 
     private struct Handler: LogHandler {
         let recorder: LogRecorder

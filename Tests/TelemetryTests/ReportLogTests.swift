@@ -1,16 +1,9 @@
-import Channels
 import Logging
 import NIOCore
 import NIOEmbedded
-import Synchronization
+import Telemetry
+import TestLogs
 import Testing
-
-/// Counts, from any thread.
-final class ManagedCounter: Sendable {
-    private let count = Mutex(0)
-    var value: Int { self.count.withLock { $0 } }
-    func increment() { self.count.withLock { $0 += 1 } }
-}
 
 @Suite struct ReportLogTests {
     @Test func aFloodOfRefusedClientsIsAFewLinesAndACount() throws {

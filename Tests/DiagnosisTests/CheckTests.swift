@@ -11,7 +11,7 @@ import TLSWire
 import Testing
 import X509
 
-@testable import latchstring
+@testable import Diagnosis
 
 /// `latchstring check` without sockets: what it proves of a key holder's answers, and of a key holder's files.
 @Suite struct CheckTests {
