@@ -259,7 +259,9 @@ let package = Package(
             path: "Tests/Support/CacheCrashHelper", swiftSettings: strict),
         .testTarget(
             name: "CacheStorageTests",
-            dependencies: ["CacheCrashHelper", "CacheStorage", "HTTPCaching", nioHTTP1, nioHelpers, logging, sqlite]
+            dependencies: [
+                "TestSockets", "CacheCrashHelper", "CacheStorage", "HTTPCaching", nioHTTP1, nioHelpers, logging, sqlite,
+            ]
                 + nio,
             swiftSettings: strict),
         .testTarget(
@@ -275,6 +277,7 @@ let package = Package(
         .testTarget(
             name: "KeyHolderTests",
             dependencies: [
+                "TestSockets",
                 "Admission", "PrivateAuthority", "KeyHolder", "KeyProtocol", "NativeHandshake", "PeerLink",
                 "RecordLayer",
                 "SecretFiles", "TLSWire", nioSSL,

@@ -1,5 +1,6 @@
 import Foundation
 import NIOCore
+import TestSockets
 import Testing
 
 /// Kills a process that fills, validates and purges, at random moments, again and again over one folder. Each process
@@ -18,23 +19,18 @@ import Testing
         var checked = 0
         var found = 0
         while Date() < end {
-            let process = Process()
-            let output = Pipe()
-            process.executableURL = helper
-            process.arguments = [
-                folder.path("store"), "\(UInt32.random(in: 1...UInt32.max, using: &random))", folder.path("journal"),
-            ]
-            process.standardOutput = output
-            process.standardError = FileHandle.nullDevice
-            try process.run()
+            let output = try ChildPipe()
+            let seed = "\(UInt32.random(in: 1...UInt32.max, using: &random))"
+            let process = try ChildProcess(
+                helper.path, [folder.path("store"), seed, folder.path("journal")],
+                output: output.writing.fileDescriptor)
+            try output.writing.close()
             // Most are killed while they write, some while they still check.
             if rounds % 8 == 7 {
                 usleep(UInt32.random(in: 0..<60_000, using: &random))
             } else {
-                let line = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+                let line = String(decoding: output.reading.availableData, as: UTF8.self)
                 guard line.hasPrefix("ready ") else {
-                    process.terminate()
-                    process.waitUntilExit()
                     Issue.record("round \(rounds): \(line)")
                     return
                 }
@@ -42,9 +38,8 @@ import Testing
                 found += Int(line.dropFirst(6).prefix { $0.isNumber }) ?? 0
                 usleep(UInt32.random(in: 0..<120_000, using: &random))
             }
-            kill(process.processIdentifier, SIGKILL)
-            process.waitUntilExit()
-            #expect(process.terminationReason == .uncaughtSignal, "it ended by itself")
+            process.send(SIGKILL)
+            #expect(process.waitForEnd() == .signal(SIGKILL), "it ended by itself")
             rounds += 1
         }
         print("crash test: \(rounds) kills, \(checked) checks, \(found) stored responses compared")

@@ -3,6 +3,7 @@ import HTTPCaching
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
+import TestSockets
 import Testing
 
 @testable import CacheStorage
@@ -279,13 +280,7 @@ import Testing
     }
 
     private static func run(_ tool: String, _ arguments: [String]) -> Bool {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = [tool] + arguments
-        process.standardError = FileHandle.nullDevice
-        guard (try? process.run()) != nil else { return false }
-        process.waitUntilExit()
-        return process.terminationStatus == 0
+        (try? ChildProcess(tool, arguments))?.waitForEnd() == .exit(0)
     }
 
     private func copy(of stage: DiskStage) throws -> DiskStage {

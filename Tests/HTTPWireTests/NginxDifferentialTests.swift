@@ -76,7 +76,7 @@ private final class Nginx: Sendable {
         .first { FileManager.default.isExecutableFile(atPath: $0) }
 
     private let directory: URL
-    private let process: Process
+    private let process: ChildProcess
     private let listener: TestListener
     private let origin = RecordingOrigin()
     private var socketPath: String { self.directory.appending(path: "client.sock").path }
@@ -86,7 +86,6 @@ private final class Nginx: Sendable {
             path: "latchstring-nginx-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: self.directory, withIntermediateDirectories: true)
         self.listener = try TestListener()
-        self.process = Process()
         let path = self.directory.path
         let configuration = """
             daemon off; master_process off; pid \(path)/pid; error_log \(path)/error.log;
@@ -106,18 +105,14 @@ private final class Nginx: Sendable {
         let origin = self.origin
         let listener = self.listener
         Thread.detachNewThread { origin.serve(listener) }
-        self.process.executableURL = URL(filePath: Self.program ?? "")
-        self.process.arguments = ["-p", path, "-c", file.path, "-e", "\(path)/error.log"]
-        self.process.standardOutput = FileHandle.nullDevice
-        self.process.standardError = FileHandle.nullDevice
-        try self.process.run()
+        self.process = try ChildProcess(
+            Self.program ?? "", ["-p", path, "-c", file.path, "-e", "\(path)/error.log"])
         _ = try eventually("nginx to listen") { UnixSocket.answers(self.socketPath) ? true : nil }
     }
 
     func stop() {
-        // A test's thread has SIGTERM blocked, and what it starts inherits that.
-        kill(self.process.processIdentifier, SIGKILL)
-        _ = try? eventually("nginx's end") { self.process.isRunning ? nil : true }
+        self.process.send(SIGKILL)
+        _ = self.process.waitForEnd()
         self.listener.close()
         try? FileManager.default.removeItem(at: self.directory)
     }

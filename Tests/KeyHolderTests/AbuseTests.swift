@@ -10,6 +10,7 @@ import NIOSSL
 import PeerLink
 import PrivateAuthority
 import TLSWire
+import TestSockets
 import Testing
 
 @testable import KeyHolder
@@ -83,20 +84,11 @@ struct AbuseTests {
         try Data((issued.chainPEM + issued.keyPEM).utf8).write(to: directory.appending(path: "edge.pem"))
         let port: Int = try #require(holder.address.port)
         // Six connections, each with the ticket of the one before. TLS 1.2 gives its ticket within the handshake.
-        let process = Process()
-        process.executableURL = URL(filePath: "/bin/sh")
-        process.currentDirectoryURL = directory
-        process.arguments = [
-            "-c",
-            "openssl s_client -connect 127.0.0.1:\(port) -tls1_2 -reconnect -cert edge.pem > output 2>&1 < /dev/null",
-        ]
-        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-            process.terminationHandler = { _ in continuation.resume() }
-            do { try process.run() } catch {
-                Issue.record(error)
-                continuation.resume()
-            }
-        }
+        let process = try ChildProcess(
+            "sh",
+            ["-c", "openssl s_client -connect 127.0.0.1:\(port) -tls1_2 -reconnect -cert edge.pem > output 2>&1"],
+            directory: directory.path)
+        while process.isRunning { try await Task.sleep(for: .milliseconds(10)) }
         let output = try String(contentsOf: directory.appending(path: "output"), encoding: .utf8)
         #expect(output.components(separatedBy: "\nNew, TLSv1.2").count == 7)
         #expect(!output.contains("\nReused,"))

@@ -85,19 +85,17 @@ import Testing
             try await blocking {
                 let output = bench.file("output")
                 try Data().write(to: URL(filePath: output))
-                let input = Pipe()
-                let process = Process()
-                process.executableURL = URL(filePath: "/usr/bin/env")
-                process.arguments = [
-                    "timeout", "30", "openssl", "s_client", "-connect", "127.0.0.1:\(bench.port)", "-servername",
-                    "p256.test", "-CAfile", bench.rootsFile, "-tls1_3",
-                ]
-                process.standardInput = input
-                process.standardOutput = try FileHandle(forWritingTo: URL(filePath: output))
-                process.standardError = try FileHandle(forWritingTo: URL(filePath: output))
-                try process.run()
+                let input = try ChildPipe()
+                let file = try FileHandle(forWritingTo: URL(filePath: output))
+                let process = try ChildProcess(
+                    "timeout",
+                    [
+                        "30", "openssl", "s_client", "-connect", "127.0.0.1:\(bench.port)", "-servername",
+                        "p256.test", "-CAfile", bench.rootsFile, "-tls1_3",
+                    ], input: input.reading.fileDescriptor, output: file.fileDescriptor, errors: file.fileDescriptor)
+                try input.reading.close()
                 func say(_ text: String, until answer: String, times: Int) throws {
-                    try input.fileHandleForWriting.write(contentsOf: Data(text.utf8))
+                    try input.writing.write(contentsOf: Data(text.utf8))
                     _ = try eventually(answer) {
                         let text = (try? String(contentsOfFile: output, encoding: .utf8)) ?? ""
                         return text.components(separatedBy: answer).count > times ? true : nil
@@ -108,8 +106,8 @@ import Testing
                 try say(request, until: "HTTP/1.1 200", times: 2)
                 try say("k\n", until: "KEYUPDATE", times: 2)
                 try say(request, until: "HTTP/1.1 200", times: 3)
-                try input.fileHandleForWriting.close()
-                process.waitUntilExit()
+                try input.writing.close()
+                _ = process.waitForEnd()
             }
         }
     }

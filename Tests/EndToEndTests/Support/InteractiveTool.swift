@@ -3,7 +3,7 @@ import TestSockets
 
 /// An ordinary client that is talked to while it runs, such as `openssl s_client` with its commands.
 final class InteractiveTool: Sendable {
-    private let process: Process
+    private let process: ChildProcess
     private let input: FileHandle
     private let output: URL
 
@@ -11,21 +11,13 @@ final class InteractiveTool: Sendable {
         self.output = workspace.url.appending(path: "\(program)-\(UUID().uuidString.prefix(8)).out")
         try Data().write(to: self.output)
         let file = try FileHandle(forWritingTo: self.output)
-        let pipe = Pipe()
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["timeout", "60", program] + arguments
-        process.standardInput = pipe
-        process.standardOutput = file
-        process.standardError = file
-        try process.run()
+        let pipe = try ChildPipe()
+        self.process = try ChildProcess(
+            "timeout", ["60", program] + arguments, input: pipe.reading.fileDescriptor, output: file.fileDescriptor,
+            errors: file.fileDescriptor)
         try file.close()
-        self.process = process
-        self.input = pipe.fileHandleForWriting
-    }
-
-    deinit {
-        if self.process.isRunning { kill(self.process.processIdentifier, SIGKILL) }
+        try pipe.reading.close()
+        self.input = pipe.writing
     }
 
     var text: String {

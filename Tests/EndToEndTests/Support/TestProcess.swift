@@ -27,9 +27,9 @@ final class TestProcess: Sendable {
         return tests.deletingLastPathComponent().appending(path: "latchstring")
     }()
 
-    private let process: Process
+    private let process: ChildProcess
     private let output: URL
-    private let pipe: Pipe
+    private let pipe: ChildPipe
 
     /// Starts `latchstring ARGUMENTS` in the workspace.
     ///
@@ -44,31 +44,16 @@ final class TestProcess: Sendable {
         self.output = workspace.url.appending(path: "\(name)-\(UUID().uuidString.prefix(8)).log")
         try Data().write(to: self.output)
         let file = try FileHandle(forWritingTo: self.output)
-        let process = Process()
-        if let descriptors {
-            process.executableURL = URL(filePath: "/bin/sh")
-            process.arguments =
-                ["-c", "ulimit -n \(descriptors); exec \"$0\" \"$@\"", Self.executable.path] + arguments
-        } else {
-            process.executableURL = program.map { URL(filePath: $0) } ?? Self.executable
-            process.arguments = arguments
-        }
-        process.currentDirectoryURL = workspace.url
-        process.standardInput = FileHandle.nullDevice
-        let pipe = Pipe()
-        process.standardOutput = logIsRead ? file as Any : pipe
-        process.standardError = logIsRead ? file as Any : pipe
-        self.pipe = pipe
-        try process.run()
+        self.pipe = try ChildPipe()
+        let log = logIsRead ? file.fileDescriptor : self.pipe.writing.fileDescriptor
+        let limited = descriptors.map { ["-c", "ulimit -n \($0); exec \"$0\" \"$@\"", Self.executable.path] }
+        self.process = try ChildProcess(
+            limited != nil ? "/bin/sh" : program ?? Self.executable.path, (limited ?? []) + arguments,
+            directory: workspace.url.path, output: log, errors: log)
         try file.close()
-        self.process = process
     }
 
-    deinit {
-        if self.process.isRunning { kill(self.process.processIdentifier, SIGKILL) }
-    }
-
-    var pid: Int32 { self.process.processIdentifier }
+    var pid: Int32 { self.process.pid }
 
     var isRunning: Bool { self.process.isRunning }
 
@@ -107,26 +92,27 @@ final class TestProcess: Sendable {
     /// Waits for its end and gives the exit status; the negative signal number if a signal ended it.
     func waitForExit() throws -> Int32 {
         try eventually("the end of process \(self.pid)") {
-            if self.process.isRunning { return nil }
-            let status = self.process.terminationStatus
-            return self.process.terminationReason == .uncaughtSignal ? -status : status
+            switch self.process.end {
+            case .exit(let status): status
+            case .signal(let number): -number
+            case nil: nil
+            }
         }
     }
 
     /// Asks it to end (SIGTERM), and kills it if it does not.
     func stop() {
         guard self.process.isRunning else { return }
-        kill(self.pid, SIGTERM)
+        self.process.send(SIGTERM)
         if (try? self.waitForExit()) == nil {
-            kill(self.pid, SIGKILL)
+            self.process.send(SIGKILL)
             _ = try? self.waitForExit()
         }
     }
 
     /// Ends it at once, as a crash would.
     func kill9() {
-        guard self.process.isRunning else { return }
-        kill(self.pid, SIGKILL)
+        self.process.send(SIGKILL)
         _ = try? self.waitForExit()
     }
 

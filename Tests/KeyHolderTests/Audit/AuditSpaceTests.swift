@@ -2,6 +2,7 @@ import Foundation
 import KeyProtocol
 import Logging
 import Synchronization
+import TestSockets
 import Testing
 
 @testable import KeyHolder
@@ -155,14 +156,11 @@ struct AuditSpaceTests {
 
     /// A file's length, and what it takes on the disk; bytes.
     static func space(of path: String) async throws -> (size: Int, allocated: Int) {
-        let process = Process()
-        let output = Pipe()
-        process.executableURL = URL(filePath: "/usr/bin/stat")
-        process.arguments = ["--format=%s %b", path]
-        process.standardOutput = output
-        try process.run()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
+        let output = try ChildPipe()
+        let process = try ChildProcess("stat", ["--format=%s %b", path], output: output.writing.fileDescriptor)
+        try output.writing.close()
+        let text = String(decoding: output.reading.readDataToEndOfFile(), as: UTF8.self)
+        _ = process.waitForEnd()
         let numbers: [Int] = text.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
         try #require(numbers.count == 2)
         return (numbers[0], numbers[1] * 512)

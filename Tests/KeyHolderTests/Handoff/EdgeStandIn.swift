@@ -4,6 +4,7 @@ import NIOCore
 import NIOPosix
 import RecordLayer
 import TLSWire
+import TestSockets
 
 @testable import KeyHolder
 
@@ -123,15 +124,10 @@ final class EdgeStandIn: Sendable {
     }
 
     private static func run(_ command: String) async throws -> String {
-        let process = Process()
         let path: String = AuditTests.temporaryFile()
         defer { try? FileManager.default.removeItem(atPath: path) }
-        process.executableURL = URL(fileURLWithPath: "/bin/sh")
-        process.arguments = ["-c", "(\(command)) > '\(path)' 2>&1"]
-        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-            process.terminationHandler = { _ in continuation.resume() }
-            do { try process.run() } catch { continuation.resume(throwing: error) }
-        }
+        let process = try ChildProcess("sh", ["-c", "(\(command)) > '\(path)' 2>&1"])
+        while process.isRunning { try await Task.sleep(for: .milliseconds(10)) }
         return try String(contentsOfFile: path, encoding: .utf8)
     }
 }

@@ -22,16 +22,22 @@ public enum Tool {
         let files = ["in", "out", "err"].map { directory.appending(path: $0) }
         for file in files { try Data().write(to: file) }
         try Data(input.utf8).write(to: files[0])
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["timeout", "\(limit)", program] + arguments
-        process.standardInput = try FileHandle(forReadingFrom: files[0])
-        process.standardOutput = try FileHandle(forWritingTo: files[1])
-        process.standardError = try FileHandle(forWritingTo: files[2])
-        try process.run()
-        _ = try eventually("the end of \(program)") { process.isRunning ? nil : true }
+        let handles = [
+            try FileHandle(forReadingFrom: files[0]), try FileHandle(forWritingTo: files[1]),
+            try FileHandle(forWritingTo: files[2]),
+        ]
+        let process = try ChildProcess(
+            "timeout", ["\(limit)", program] + arguments, input: handles[0].fileDescriptor,
+            output: handles[1].fileDescriptor, errors: handles[2].fileDescriptor)
+        for handle in handles { try handle.close() }
+        let end = try eventually("the end of \(program)") { process.end }
+        let status: Int32 =
+            switch end {
+            case .exit(let status): status
+            case .signal(let number): number
+            }
         return Result(
-            status: process.terminationStatus, output: String(decoding: try Data(contentsOf: files[1]), as: UTF8.self),
+            status: status, output: String(decoding: try Data(contentsOf: files[1]), as: UTF8.self),
             errors: String(decoding: try Data(contentsOf: files[2]), as: UTF8.self))
     }
 }
