@@ -96,6 +96,34 @@ import Testing
         await store.close()
     }
 
+    /// The disk writes nothing at all for as long as the client reads: the client has the whole body all the same.
+    @Test(.timeLimit(.minutes(1)), arguments: [2_000_000, 8_000_000])
+    func aDiskThatStallsHoldsUpNoReader(length: Int) async throws {
+        let stage = try DiskStage()
+        let files = FaultyFiles()
+        // A quarter of the fills' memory is what the disk may fall behind: 4 MiB.
+        let limits = StoreLimits(memoryObjectBytes: 100_000, fillBytes: 16 << 20, windowBytes: 65_536)
+        let store: ResponseStore = try stage.open(memory: limits, files: files)
+        let body: ByteBuffer = Sample.body(length, seed: 3)
+        files.faults.withLockedValue { $0.isStalled = true }
+        defer { files.faults.withLockedValue { $0.isStalled = false } }
+        guard case .lead(let writer) = store.flight(for: Sample.key("a"), now: 0) else { return }
+        let loop: any EventLoop = MultiThreadedEventLoopGroup.singleton.next()
+        let reading: EventLoopFuture<Collected> = Collector.follow(writer.fill, on: loop)
+        writer.begin(Sample.response(length: length))
+        _ = try await Pump.start(writer, body, piece: 30_000, on: loop).get()
+        #expect(try await reading.get().bytes == body)
+        #expect(store.statistics.fillBytes <= 6 << 20)
+        files.faults.withLockedValue { $0.isStalled = false }
+        // What fell too far behind is not stored, and leaves nothing.
+        #expect(try await eventually { writer.fill.followerCount == 0 })
+        let isKept = length < 4 << 20
+        #expect(try await eventually { store.statistics.disk?.entries == (isKept ? 1 : 0) })
+        #expect(try await eventually { stage.bodyFiles.count == (isKept ? 1 : 0) })
+        if isKept { #expect(try await store.fetch("a") == body) }
+        await store.close()
+    }
+
     @Test func aSpooledFillThatBreaksOffLeavesNothing() async throws {
         let stage = try DiskStage()
         let store: ResponseStore = try stage.open(memory: StoreLimits(memoryObjectBytes: 100_000))

@@ -106,6 +106,8 @@ final class FaultyFiles: DiskFiles {
         var room: Int?
         var failsReads = false
         var failsRenames = false
+        /// Writing takes as long as this stays set.
+        var isStalled = false
         /// What opening a file fails with.
         var openError: CInt?
     }
@@ -116,6 +118,7 @@ final class FaultyFiles: DiskFiles {
     func create(_ path: String) throws -> CInt { try self.system.create(path) }
 
     func write(_ descriptor: CInt, _ bytes: UnsafeRawBufferPointer) throws {
+        while self.faults.withLockedValue({ $0.isStalled }) { usleep(2_000) }
         let allowed: Int = self.faults.withLockedValue { faults in
             guard let room = faults.room else { return bytes.count }
             faults.room = max(room - bytes.count, 0)

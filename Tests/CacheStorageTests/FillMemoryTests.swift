@@ -194,18 +194,67 @@ import Testing
         }.get()
     }
 
-    /// The disk gives a body up that outgrew its bound: the other readers must not wait for it.
-    @Test func aSpoolThatIsCutOffHoldsNobodyUp() {
-        var state = FillState(window: 65_536, budget: FillBudget(limit: 1 << 20))
-        let waker = FillWaker(eventLoop: InertLoop.loop, callback: {})
+    private static let waker = FillWaker(eventLoop: InertLoop.loop, callback: {})
+
+    private static func passing(_ state: inout FillState, reader: Int, pieces: Int) {
+        for seed in 0..<pieces {
+            _ = state.append(Sample.body(20_000, seed: UInt64(seed)))
+            while case .bytes = state.read(reader, upTo: nil, atMost: 65_536, waker: Self.waker).0 {}
+        }
+    }
+
+    /// What falls behind is kept for it, within a bound.
+    @Test func readersDoNotWaitForTheDisk() {
+        let budget = FillBudget(limit: 1 << 20)
+        var state = FillState(window: 65_536, budget: budget)
         let reader: Int = state.join()
-        _ = state.join(isSpool: true)
+        let disk: Int = state.join(isSpool: true)
+        _ = state.begin(.shared(Sample.response(length: nil)), plan: .passThrough, expected: nil)
+        Self.passing(&state, reader: reader, pieces: 12)
+        #expect(state.flow() == .proceed)
+        #expect(budget.bytes >= 240_000)
+        guard case (.bytes, _) = state.read(disk, upTo: nil, atMost: 65_536, waker: Self.waker) else {
+            Issue.record("the disk has nothing to write")
+            return
+        }
+        // A quarter of the budget: then it is given up, and the memory is free.
+        Self.passing(&state, reader: reader, pieces: 8)
+        #expect(state.flow() == .proceed)
+        #expect(state.read(disk, upTo: nil, atMost: 65_536, waker: Self.waker).0.failure == .cutOff)
+        #expect(budget.bytes <= 140_000)
+    }
+
+    /// Without a client it goes at the disk's pace.
+    @Test func theWriterWaitsForTheDiskWhereNobodyElseReads() {
+        var state = FillState(window: 65_536, budget: FillBudget(limit: 1 << 20))
+        let reader: Int = state.join()
+        let disk: Int = state.join(isSpool: true)
+        _ = state.begin(.shared(Sample.response(length: nil)), plan: .passThrough, expected: nil)
+        Self.passing(&state, reader: reader, pieces: 8)
+        #expect(state.flow() == .proceed)
+        _ = state.leave(reader)
+        #expect(state.flow() == .pause)
+        state.onResume(Self.waker)
+        var resumed = false
+        while case (.bytes, let waker) = state.read(disk, upTo: nil, atMost: 65_536, waker: Self.waker) {
+            if waker != nil { resumed = true }
+        }
+        #expect(resumed)
+        #expect(state.flow() == .proceed)
+        _ = state.leave(disk)
+        #expect(state.flow() == .unwanted)
+    }
+
+    /// A body that outgrew its bound is not written any more.
+    @Test func aSpoolThatIsCutOffIsOver() {
+        var state = FillState(window: 65_536, budget: FillBudget(limit: 1 << 20))
+        let disk: Int = state.join(isSpool: true)
         _ = state.begin(.shared(Sample.response(length: nil)), plan: .passThrough, expected: nil)
         for seed in 0..<4 { _ = state.append(Sample.body(20_000, seed: UInt64(seed))) }
-        while case .bytes = state.read(reader, upTo: nil, atMost: 65_536, waker: waker).0 {}
         #expect(state.flow() == .pause)
-        state.cutOffSpools()
-        #expect(state.flow() == .proceed)
+        state.cutOffSpool()
+        #expect(state.flow() == .unwanted)
+        #expect(state.read(disk, upTo: nil, atMost: 65_536, waker: Self.waker).0.failure == .cutOff)
     }
 
     /// However the bytes come, completing a body copies no more than its last 64 KiB.
@@ -241,5 +290,11 @@ import Testing
     /// Where its bytes are in memory.
     private static func place(_ buffer: ByteBuffer) -> UInt {
         buffer.withUnsafeReadableBytes { UInt(bitPattern: $0.baseAddress) }
+    }
+}
+
+extension BodyRead {
+    fileprivate var failure: FillFailure? {
+        if case .truncated(let failure) = self { failure } else { nil }
     }
 }

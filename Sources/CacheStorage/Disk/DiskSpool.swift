@@ -4,11 +4,12 @@ internal import NIOConcurrencyHelpers
 internal import NIOCore
 internal import NIOPosix
 
-/// Writes a body that is too large for memory to a file while it comes: one reader of the fill among the others. If the
-/// disk is the slowest of them, the fill waits for it. Belongs to one event loop.
+/// Writes a body that is too large for memory to a file while it comes. If the disk is slower than those who read, it falls
+/// behind them within the fill's bound, and gives up beyond that; the fill waits for it only where no client reads. Belongs to
+/// one event loop.
 final class DiskSpool {
-    /// Bytes written at once.
-    static let pieceBytes = 262_144
+    /// Bytes written at once: about as many, of what is there.
+    static let pieceBytes = 1 << 20
 
     private let store: DiskStore
     private let work: SpoolWork
@@ -40,15 +41,30 @@ final class DiskSpool {
 
     private func proceed() {
         guard !self.isWriting, let reader = self.reader else { return }
-        switch reader.read(atMost: Self.pieceBytes) {
-        case .bytes(let bytes):
-            self.isWriting = true
-            let bound = NIOLoopBound(self, eventLoop: self.eventLoop)
-            let eventLoop: any EventLoop = self.eventLoop
-            self.work.write(bytes) { succeeded in
-                eventLoop.execute { bound.value.written(succeeded) }
+        var pieces: [ByteBuffer] = []
+        var count = 0
+        while count < Self.pieceBytes {
+            let result: BodyRead = reader.read(atMost: Self.pieceBytes - count)
+            guard case .bytes(let bytes) = result else {
+                // What is there is written first, and then the same is asked again.
+                if pieces.isEmpty { self.stopped(result) }
+                break
             }
-        case .pending: break
+            count += bytes.readableBytes
+            pieces.append(bytes)
+        }
+        guard !pieces.isEmpty else { return }
+        self.isWriting = true
+        let bound = NIOLoopBound(self, eventLoop: self.eventLoop)
+        let eventLoop: any EventLoop = self.eventLoop
+        self.work.write(pieces) { succeeded in
+            eventLoop.execute { bound.value.written(succeeded) }
+        }
+    }
+
+    private func stopped(_ result: BodyRead) {
+        switch result {
+        case .bytes, .pending: break
         case .end:
             self.reader = nil
             self.work.finish()
@@ -97,26 +113,28 @@ final class SpoolWork: Sendable {
         self.state.withLockedValue { $0.onEnd = callback }
     }
 
-    func write(_ bytes: ByteBuffer, then: @escaping @Sendable (Bool) -> Void) {
+    func write(_ pieces: [ByteBuffer], then: @escaping @Sendable (Bool) -> Void) {
         self.store.writers.submit { state in
             guard state == .active else { return then(false) }
-            then(self.writeNow(bytes))
+            then(self.writeNow(pieces))
         }
     }
 
-    private func writeNow(_ bytes: ByteBuffer) -> Bool {
+    private func writeNow(_ pieces: [ByteBuffer]) -> Bool {
         self.state.withLockedValue { state in
             do {
-                state.length += bytes.readableBytes
+                state.length += pieces.reduce(0) { $0 + $1.readableBytes }
                 guard state.length <= self.store.limits.objectBytes else { return false }
                 let file: SpoolFile =
                     try state.file
                     ?? SpoolFile(
                         id: self.id, folder: self.store.folder, files: self.store.files)
                 state.file = file
-                try bytes.withUnsafeReadableBytes { content in
-                    state.sums.update(content)
-                    try file.append(content)
+                for piece in pieces {
+                    try piece.withUnsafeReadableBytes { content in
+                        state.sums.update(content)
+                        try file.append(content)
+                    }
                 }
                 return true
             } catch {

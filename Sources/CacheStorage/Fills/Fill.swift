@@ -40,6 +40,12 @@ public final class Fill: Sendable {
         return FillFollower(FillCursor(fill: self, id: id, waker: FillWaker(eventLoop: eventLoop, callback: wake)))
     }
 
+    /// Joins as the one who fills it: it knows when there is something new, and reads then without being woken.
+    public func followUnwoken() -> FillFollower {
+        let id: Int = self.state.withLockedValue { $0.join() }
+        return FillFollower(FillCursor(fill: self, id: id, waker: nil))
+    }
+
     // MARK: the writer's side, through FillWriter
 
     func begin(_ response: StoredResponse, shared: Bool, maximumBytes: Int = .max) -> FillPlan {
@@ -73,7 +79,7 @@ public final class Fill: Sendable {
         let (wakers, flow): ([FillWaker], FillFlow) = self.state.withLockedValue { state in
             let wakers: [FillWaker] = state.append(bytes)
             let isTooLong: Bool = state.chunks.end > state.maximumBytes
-            if isTooLong, state.plan == .passThrough { state.cutOffSpools() }
+            if isTooLong, state.plan == .passThrough { state.cutOffSpool() }
             if state.plan == .store, isTooLong || !self.mayKeepAll(&state) {
                 // The disk's writer joins while everything from the first byte on is still held.
                 if !isTooLong, case .shared(let response) = state.head, let disk = self.spoolingDisk(response) {
@@ -170,11 +176,11 @@ public final class Fill: Sendable {
 
     // MARK: followers, through FillCursor
 
-    fileprivate func readHead(_ id: Int, waker: FillWaker) -> FillHead {
+    fileprivate func readHead(_ id: Int, waker: FillWaker?) -> FillHead {
         self.state.withLockedValue { $0.readHead(id, waker: waker) }
     }
 
-    fileprivate func read(_ id: Int, upTo end: Int?, atMost limit: Int, waker: FillWaker) -> BodyRead {
+    fileprivate func read(_ id: Int, upTo end: Int?, atMost limit: Int, waker: FillWaker?) -> BodyRead {
         let (result, resume): (BodyRead, FillWaker?) = self.state.withLockedValue {
             $0.read(id, upTo: end, atMost: limit, waker: waker)
         }
@@ -199,10 +205,11 @@ public final class Fill: Sendable {
 struct FillCursor {
     let fill: Fill
     let id: Int
-    let waker: FillWaker
+    /// `nil` for the one who fills: it is not woken.
+    let waker: FillWaker?
     var end: Int?
 
-    init(fill: Fill, id: Int, waker: FillWaker, end: Int? = nil) {
+    init(fill: Fill, id: Int, waker: FillWaker?, end: Int? = nil) {
         self.fill = fill
         self.id = id
         self.waker = waker

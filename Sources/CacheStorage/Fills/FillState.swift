@@ -18,7 +18,7 @@ struct FillState {
         /// Set while it waits for news.
         var wakes: FillWaker?
         var isCutOff = false
-        /// The disk's writer, for whose sake no reader is cut off.
+        /// The disk's writer, which no reader waits for.
         var isSpool = false
     }
 
@@ -39,12 +39,18 @@ struct FillState {
     private var booked = 0
     /// What counts the memory instead, once it is that of a stored body.
     private var lease: BodyLease?
-    /// Where the slowest follower is, and how many are there; only kept up to date while there is a window. Counted, so
-    /// that a thousand followers in step don't look at each other for every piece.
+    /// Where the slowest of those is that the writer waits for, and how many are there; only kept up to date while there is a
+    /// window. Counted, so that a thousand followers in step don't look at each other for every piece.
     private var slowest: (position: Int, count: Int)?
+    /// The writer waits for readers, as long as there are any, and for the disk otherwise.
+    private var waitsForDisk = false
+    /// The disk's writer, if there is one: its number among the followers.
+    private var spool: Int?
 
     /// How far apart readers can be while more memory is held for readers than should be, in bytes.
     static let narrowWindow = 65_536
+    /// How far the disk's writer can fall behind the readers at most, in bytes. Beyond that the body is not written.
+    static let spoolReach = 64 << 20
 
     init(window: Int, budget: FillBudget) {
         self.window = window
@@ -78,7 +84,10 @@ struct FillState {
         guard case .open = self.phase, bytes.readableBytes > 0 else { return [] }
         let left: Int? = self.expected.map { max($0 - self.chunks.end, 0) }
         self.chunks.append(bytes, expected: left, compactly: self.plan == .store)
-        if self.plan != .store { self.trim() }
+        if self.plan != .store {
+            self.leaveSpoolBehind()
+            self.trim()
+        }
         return self.takeWakers()
     }
 
@@ -149,7 +158,7 @@ struct FillState {
         }
         var wakers: [FillWaker] = []
         let reach: Int = self.reach
-        for (id, follower) in self.followers where end - follower.position >= reach {
+        for (id, follower) in self.followers where !follower.isSpool && end - follower.position >= reach {
             self.followers[id]?.isCutOff = true
             self.followers[id]?.wakes = nil
             if let waker = follower.wakes { wakers.append(waker) }
@@ -161,15 +170,21 @@ struct FillState {
     }
 
     /// The disk's writer gets no more: what it has is dropped.
-    mutating func cutOffSpools() {
-        var changed = false
-        for (id, follower) in self.followers where follower.isSpool && !follower.isCutOff {
-            self.followers[id]?.isCutOff = true
-            changed = true
-        }
-        guard changed else { return }
+    mutating func cutOffSpool() {
+        guard let spool = self.spool else { return }
+        self.spool = nil
+        self.followers[spool]?.isCutOff = true
         self.findSlowest()
         self.trim()
+    }
+
+    /// A disk that is slower than the readers falls behind them, and gives up where that takes too much memory. They never
+    /// wait for it.
+    private mutating func leaveSpoolBehind() {
+        guard !self.waitsForDisk, let spool = self.spool, let writer = self.followers[spool] else { return }
+        let most: Int =
+            self.budget.isExceeded ? self.reach : max(min(self.budget.limit / 4, Self.spoolReach), self.reach)
+        if self.chunks.end - writer.position > most { self.cutOffSpool() }
     }
 
     // MARK: followers
@@ -179,14 +194,16 @@ struct FillState {
         // Between finding this fill and joining it, its beginning may have gone.
         let isTooLate: Bool = position < self.chunks.start
         self.followers[self.nextFollower] = Follower(position: position, isCutOff: isTooLate, isSpool: isSpool)
+        if isSpool, !isTooLate { self.spool = self.nextFollower }
         if self.plan != .store { self.findSlowest() }
         return self.nextFollower
     }
 
     mutating func leave(_ id: Int) -> FillWaker? {
         guard let follower = self.followers.removeValue(forKey: id) else { return nil }
+        if self.spool == id { self.spool = nil }
         if self.plan != .store, !follower.isCutOff {
-            self.hasLeft(follower.position)
+            self.hasLeft(follower.position, isSpool: follower.isSpool)
             self.trim()
         }
         return self.resumeIfDrained()
@@ -200,7 +217,7 @@ struct FillState {
         return self.resumeIfDrained()
     }
 
-    mutating func readHead(_ id: Int, waker: FillWaker) -> FillHead {
+    mutating func readHead(_ id: Int, waker: FillWaker?) -> FillHead {
         guard let follower = self.followers[id] else { return self.head }
         switch self.head {
         case .pending: self.followers[id]?.wakes = waker
@@ -211,7 +228,7 @@ struct FillState {
         return self.head
     }
 
-    mutating func read(_ id: Int, upTo end: Int?, atMost limit: Int, waker: FillWaker) -> (BodyRead, FillWaker?) {
+    mutating func read(_ id: Int, upTo end: Int?, atMost limit: Int, waker: FillWaker?) -> (BodyRead, FillWaker?) {
         guard var follower = self.followers[id] else { return (.end, nil) }
         if follower.isCutOff { return (.truncated(.cutOff), nil) }
         let available: Int = end.map { $0 - follower.position } ?? Int.max
@@ -222,7 +239,7 @@ struct FillState {
             follower.wakes = nil
             self.followers[id] = follower
             guard self.plan != .store else { return (.bytes(bytes), nil) }
-            self.hasLeft(before)
+            self.hasLeft(before, isSpool: follower.isSpool)
             self.trim()
             return (.bytes(bytes), self.resumeIfDrained())
         }
@@ -238,8 +255,8 @@ struct FillState {
     // MARK: the window
 
     /// A follower is not at this position any more.
-    private mutating func hasLeft(_ position: Int) {
-        guard let slowest = self.slowest, slowest.position == position else { return }
+    private mutating func hasLeft(_ position: Int, isSpool: Bool) {
+        guard isSpool == self.waitsForDisk, let slowest = self.slowest, slowest.position == position else { return }
         if slowest.count > 1 {
             self.slowest = (position, slowest.count - 1)
         } else {
@@ -249,18 +266,24 @@ struct FillState {
 
     private mutating func findSlowest() {
         self.slowest = nil
-        for follower in self.followers.values where !follower.isCutOff {
+        self.waitsForDisk = false
+        for follower in self.followers.values where !follower.isCutOff && !follower.isSpool {
             guard let slowest = self.slowest, slowest.position <= follower.position else {
                 self.slowest = (follower.position, 1)
                 continue
             }
             if slowest.position == follower.position { self.slowest = (slowest.position, slowest.count + 1) }
         }
+        guard self.slowest == nil, let spool = self.spool, let writer = self.followers[spool] else { return }
+        self.waitsForDisk = true
+        self.slowest = (writer.position, 1)
     }
 
     private mutating func trim() {
         guard self.plan != .store else { return }
-        self.chunks.drop(before: self.slowest?.position ?? self.chunks.end)
+        let read: Int = self.slowest?.position ?? self.chunks.end
+        let written: Int = self.spool.flatMap { self.followers[$0]?.position } ?? read
+        self.chunks.drop(before: min(read, written))
         self.book()
     }
 

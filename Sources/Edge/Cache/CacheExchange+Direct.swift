@@ -4,9 +4,10 @@ import HTTPForwarding
 import NIOCore
 import NIOHTTP1
 
-/// Requests that the store does not answer: what their responses mean for it.
+/// Responses that go by the store: what they mean for it, and what of them is for the client.
 extension CacheExchange {
-    /// The origin's response on the direct way: says what happened, and does to the store what the response demands.
+    /// The origin's response on the direct way: says what happened, does to the store what the response demands, and judges the
+    /// client's condition and range where the origin was not told of them.
     func passing(_ response: inout ForwardedResponse) {
         let now = self.cache.clock()
         let status = response.head.status
@@ -19,7 +20,7 @@ extension CacheExchange {
             status: status, fields: response.head.headers, bodyLength: length, requestTime: self.requestTime,
             responseTime: now, endIsCertain: self.client.vouchesForEnd(of: response.originBody))
         var storable: StoredResponse?
-        if case .direct = self.state, self.request.method == .POST { storable = self.storable(arrived) }
+        if case .direct = self.turn.phase, self.request.method == .POST { storable = self.storable(arrived) }
         for key in Invalidation.keys(
             method: self.request.method, status: status, fields: arrived.fields, key: self.key,
             query: self.cache.policy.query)
@@ -28,15 +29,16 @@ extension CacheExchange {
         }
         if self.request.method == .HEAD { self.updateByHEAD(arrived, now: now) }
         let stored: StoredResponse? = storable.flatMap { self.store($0) }
+        if self.turn.judgesAnswer { self.apply(self.request.judge(arrived), to: &response) }
         self.request.rule.responseFields.apply(to: &response.head.headers)
         if let writer = self.cache.status {
             let event = CacheStatus.Event.forwarded(
-                self.reason, status: Int(status.code), stored: stored, refusal: self.refusal)
+                self.turn.reason, status: Int(status.code), stored: stored, refusal: self.turn.refusal)
             response.head.headers.add(name: "Cache-Status", value: writer.value(event, now: now))
         }
     }
 
-    func updateByHEAD(_ response: OriginResponse, now: Int64) {
+    private func updateByHEAD(_ response: OriginResponse, now: Int64) {
         for entry in self.cache.store.lookup(self.key) {
             switch self.request.update(entry.response, withHEAD: response) {
             case .unaffected: break
@@ -48,7 +50,7 @@ extension CacheExchange {
 
     /// A response to POST that says that it is what GET would bring, and for how long it is fresh (RFC 9110 §9.3.3).
     /// Asked before the store hears of what the request itself makes invalid.
-    func storable(_ response: OriginResponse) -> StoredResponse? {
+    private func storable(_ response: OriginResponse) -> StoredResponse? {
         let decision = self.request.decideStoring(response, key: self.key, query: self.cache.policy.query)
         guard case .store(let stored, _) = decision,
             self.cache.store.isUntouched(self.key, tags: stored.tags, since: self.generation)
@@ -56,31 +58,52 @@ extension CacheExchange {
         return stored
     }
 
-    func store(_ stored: StoredResponse) -> StoredResponse? {
+    private func store(_ stored: StoredResponse) -> StoredResponse? {
         let writer = self.cache.store.soloFill(for: self.key)
         let maximum = Int(clamping: self.request.rule.maximumObjectBytes)
         guard writer.begin(stored, maximumBytes: maximum) == .store else {
             writer.fail(.abandoned)
             return nil
         }
-        self.state = .direct(writer)
+        self.writer = writer
         return stored
     }
 
-    func passing(_ bytes: ByteBuffer) {
-        guard case .direct(let writer?) = self.state else { return }
+    /// What the client gets of a response that was asked for as a whole on its behalf.
+    private func apply(_ answer: PassedAnswer, to response: inout ForwardedResponse) {
+        guard let cut = answer.cut else { return }
+        self.cut = cut
+        response.head.status = answer.status
+        for name in answer.removedFields { response.head.headers.remove(name: name) }
+        if let range = answer.contentRange { response.head.headers.add(name: "Content-Range", value: range) }
+        if answer.status == .notModified {
+            response.clientBody = .none
+        } else {
+            response.head.headers.add(name: "Content-Length", value: String(cut.left))
+            response.clientBody = .length(cut.left)
+        }
+    }
+
+    /// Whether the rest of the origin's response is for no one.
+    var hasAllOfPassing: Bool { self.cut?.isDone ?? false }
+
+    /// The next bytes of a response that goes by; what is not for the client is taken off.
+    func passing(_ bytes: inout ByteBuffer) {
+        self.cut?.take(&bytes)
+        guard let writer else { return }
         switch writer.append(bytes) {
         case .proceed: break
         case .pause, .unwanted:
             // It goes at the client's pace. Where that is too fast for the store, or the body too long, it goes without.
-            self.state = .direct(nil)
+            self.writer = nil
             writer.fail(.cutOff)
         }
     }
 
     func passedWhole() {
-        guard case .direct(let writer) = self.state else { return }
-        self.state = .over
-        writer?.finish()
+        guard case .direct = self.turn.phase else { return }
+        self.turn.ended()
+        self.writer?.finish()
+        self.writer = nil
     }
 }

@@ -5,93 +5,74 @@ import NIOHTTP1
 
 /// Waiting for a response that another exchange has asked for.
 extension CacheExchange {
-    func followerHasNews(_ follower: FillFollower) {
-        let now = self.cache.clock()
-        switch follower.head() {
-        case .pending:
-            return
-        case .shared(let stored):
-            self.follow(.stored(stored), stored.variant.selectors, follower, now: now) {
-                self.outcome = CacheOutcome(word: .collapsed, reason: self.reason.text)
-                let event = CacheStatus.Event.forwarded(
-                    self.reason, status: Int(stored.status.code), stored: nil, collapsed: true)
-                self.send(
-                    stored, from: follower, withheld: [], status: self.cache.status?.value(event, now: now),
-                    fetch: nil, now: now)
-            }
-        case .validated(let entry):
-            self.follow(.stored(entry.response), entry.response.variant.selectors, follower, now: now) {
-                follower.cancel()
-                self.outcome = CacheOutcome(word: .collapsed, reason: self.reason.text)
-                let event = CacheStatus.Event.forwarded(self.reason, status: 304, stored: nil, collapsed: true)
-                self.send(entry, status: self.cache.status?.value(event, now: now), now: now)
-            }
-        case .unshared:
-            self.follow(.notStored, [], follower, now: now) {}
-        case .failed:
-            self.failures += 1
-            self.follow(.failed, [], follower, now: now) {}
-        }
+    func follow(_ fill: Fill) {
+        self.followed.append(fill)
+        let follower = fill.follow(on: self.client.eventLoop, wake: self.wake)
+        self.follower = follower
+        self.followerHasNews(follower)
     }
 
-    func follow(
-        _ outcome: Collapsing.Outcome, _ selectors: [VariantKey.Selector], _ follower: FillFollower, now: Int64,
-        serve: () -> Void
-    ) {
-        let verdict = self.request.verdict(on: outcome, failures: self.failures, now: now)
-        if verdict == .serve { return serve() }
+    func followerHasNews(_ follower: FillFollower) {
+        let head = follower.head()
+        let news: Collapsing.Outcome
+        var selectors: [VariantKey.Selector] = []
+        switch head {
+        case .pending: return
+        case .shared(let stored):
+            news = .stored(stored)
+            selectors = stored.variant.selectors
+        case .validated(let entry):
+            news = .stored(entry.response)
+            selectors = entry.response.variant.selectors
+        case .unshared: news = .notStored
+        case .failed: news = .failed
+        }
+        let now = self.cache.clock()
+        self.noticePurges()
+        let heard = self.turn.heard(news, fallback: self.fallback?.response, now: now)
+        if case .nothing = heard { return }
+        self.follower = nil
+        if heard == .serve { return self.serve(head, follower, now: now) }
         follower.cancel()
-        self.state = .idle
-        switch verdict {
-        case .serve:
-            break
-        case .lead:
-            self.departures += 1
-            self.noticePurges()
-            guard self.departures <= Self.maximumDepartures else { return self.lead(nil, validates: self.mayValidate) }
-            self.takeOff(selectors: selectors, validates: self.mayValidate, now: now)
-        case .goAlone:
-            self.standInLine()
+        switch heard {
+        case .serve, .nothing: break
+        case .depart(let departure): self.depart(departure, selectors: selectors, now: now)
+        case .standInLine: self.standInLine()
+        case .serveStale(let hit):
+            if let fallback { self.serveStale(fallback, hit, origin: nil, now: now) }
         case .fail:
-            self.noticePurges()
-            if self.serveStale(self.fallback, origin: nil, now: now) { return }
-            self.state = .over
-            self.outcome = CacheOutcome(word: .failed, reason: "collapsed")
             self.exchange.fail(OriginFailure(.reset, "the request that this one waited for failed"))
         }
     }
 
-    /// Those who waited in vain don't go all at once.
-    func standInLine() {
-        let target = NIOLoopBound(WakeTarget(self), eventLoop: self.client.eventLoop)
-        self.state = .inLine
-        let place = self.cache.releases.enter(self.key, on: self.client.eventLoop) {
-            guard let exchange = target.value.exchange, case .inLine = exchange.state else { return }
-            exchange.lead(nil, validates: exchange.mayValidate)
-            exchange.exchange.originWritabilityChanged()
+    private func serve(_ head: FillHead, _ follower: FillFollower, now: Int64) {
+        func status(_ code: Int) -> String? {
+            let event = CacheStatus.Event.forwarded(self.turn.reason, status: code, stored: nil, collapsed: true)
+            return self.cache.status?.value(event, now: now)
         }
-        self.place = place
-        if place.mayGo { self.lead(nil, validates: self.mayValidate) }
+        switch head {
+        case .shared(let stored):
+            self.send(stored, from: follower, withheld: [], status: status(Int(stored.status.code)), now: now)
+        case .validated(let entry):
+            follower.cancel()
+            self.send(entry, status: status(304), now: now)
+        case .pending, .unshared, .failed:
+            follower.cancel()
+        }
+        self.pump()
     }
 
-    func leaveLine(answered: Bool) {
-        guard let place else { return }
-        self.place = nil
-        self.cache.releases.leave(place, widens: answered)
+    /// Run on this event loop when a reader or a follower has news.
+    var wake: @Sendable () -> Void {
+        let target = NIOLoopBound(WakeTarget(self), eventLoop: self.client.eventLoop)
+        return { target.value.exchange?.woken() }
     }
 
-    var mayValidate: Bool {
-        guard case .stale = self.reason, let fallback, fallback.response.hasValidator,
-            case .complete = fallback.response.extent
-        else { return false }
-        return true
-    }
-
-    /// Purges that came since the look-up hold for what it found, too.
-    func noticePurges() {
-        guard let fallback else { return }
-        let generation = self.cache.store.generation
-        self.fallback = self.cache.store.current(fallback, since: self.generation)
-        self.generation = generation
+    private func woken() {
+        switch self.turn.phase {
+        case .waiting(.another): if let follower { self.followerHasNews(follower) }
+        case .sending: self.pump()
+        case .waiting(.own), .idle, .loading, .inLine, .direct, .over: break
+        }
     }
 }

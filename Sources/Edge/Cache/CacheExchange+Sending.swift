@@ -4,33 +4,20 @@ import HTTPForwarding
 import NIOCore
 import NIOHTTP1
 
-/// Answering: from the store, or from a response that is still on its way into it.
+/// Answering: from the store, or from a response that is still on its way into it. `send` writes the head; ``pump()`` the rest.
 extension CacheExchange {
     func serve(_ entry: CachedResponse, _ hit: Hit, now: Int64) {
         entry.recordUse()
-        let word: CacheOutcome.Word =
-            switch hit.allowance {
-            case .fresh: .hit
-            case .staleWhileRevalidate, .maxStale: .stale
-            case .staleIfError: .staleIfError
-            }
-        self.outcome = CacheOutcome(word: word, reason: hit.allowance.rawValue)
         self.send(entry, status: self.cache.status?.value(.hit(hit), now: now), now: now)
+        self.pump()
     }
 
-    /// Serves a stale response in the place of the origin's failure, if one may be.
-    ///
-    /// - Parameter status: what the origin answered; nil if nothing.
-    /// - Returns: whether it did.
-    func serveStale(_ entry: CachedResponse?, origin status: Int?, now: Int64) -> Bool {
-        guard let entry, let hit = self.request.staleIfError(entry.response, at: 0, status: status, now: now) else {
-            return false
-        }
+    /// - Parameter status: what the origin answered; `nil` if nothing.
+    func serveStale(_ entry: CachedResponse, _ hit: Hit, origin status: Int?, now: Int64) {
         entry.recordUse()
-        self.outcome = CacheOutcome(word: .staleIfError, reason: status.map { "origin-\($0)" } ?? "origin-failed")
-        let text = self.cache.status?.value(.staleIfError(self.reason, hit, status: status), now: now)
+        let text = self.cache.status?.value(.staleIfError(self.turn.reason, hit, status: status), now: now)
         self.send(entry, status: text, now: now)
-        return true
+        self.pump()
     }
 
     func send(
@@ -46,22 +33,22 @@ extension CacheExchange {
         }
         switch answer.body {
         case .none:
-            self.send(answer, body: nil, status: status, fetch: nil)
+            self.send(answer, body: nil, status: status)
         case .whole:
             let body = entry.body.chunks.map { CachedBody($0, of: entry.body) } ?? CachedBody(reader(nil))
-            self.send(answer, body: body, status: status, fetch: nil)
+            self.send(answer, body: body, status: status)
         case .range(let range):
             let body = CachedBody(reader(Int(range.lowerBound)..<Int(range.upperBound) + 1))
-            self.send(answer, body: body, status: status, fetch: nil)
+            self.send(answer, body: body, status: status)
         case .multipart(let multipart):
-            self.send(answer, body: CachedBody(multipart) { reader($0) }, status: status, fetch: nil)
+            self.send(answer, body: CachedBody(multipart) { reader($0) }, status: status)
         }
     }
 
     /// From a response that is still on its way.
     func send(
         _ stored: StoredResponse, from follower: FillFollower, withheld: [(name: String, value: String)],
-        status: String?, fetch: CacheFetch?, now: Int64
+        status: String?, now: Int64
     ) {
         var response = stored
         // What comes piece by piece can't be read twice: several ranges are answered with the whole.
@@ -71,27 +58,21 @@ extension CacheExchange {
         switch answer.body {
         case .none, .multipart:
             follower.cancel()
-            self.send(answer, body: nil, status: status, fetch: fetch)
+            self.send(answer, body: nil, status: status)
         case .whole:
-            self.send(answer, body: CachedBody(follower.body()), status: status, fetch: fetch)
+            self.send(answer, body: CachedBody(follower.body()), status: status)
         case .range(let range):
             let body = CachedBody(follower.body(range: Int(range.lowerBound)..<Int(range.upperBound) + 1))
-            self.send(answer, body: body, status: status, fetch: fetch)
+            self.send(answer, body: body, status: status)
         }
     }
 
-    func send(_ answer: Answer, body: CachedBody?, status: String?, fetch: CacheFetch?) {
+    private func send(_ answer: Answer, body: CachedBody?, status: String?) {
         let response = ForwardedResponse(
             answer, to: self.forwarded, closing: self.exchange.isLastRequest, status: status)
         self.followed = []
+        self.body = body
         self.exchange.cacheHead(response)
-        guard let body else {
-            self.state = .over
-            fetch?.leaderLeft()
-            return self.exchange.originEnd(nil)
-        }
-        self.state = .sending(body, fetch)
-        self.pump()
     }
 
     /// A flush may say from within that the client takes more, and so lead here again: then it is done after that.
@@ -105,45 +86,37 @@ extension CacheExchange {
         } while self.pumpsAgain
     }
 
-    func sendMore() {
-        guard case .sending(let body, let fetch) = self.state else { return }
+    private func sendMore() {
+        guard case .sending = self.turn.phase else { return }
+        guard let body else { return self.ended(nil) }
         let exchange = self.exchange
         let progress = body.pump(
-            room: { exchange.room }, send: { exchange.originBody($0) }, flush: { exchange.flush() })
+            room: { exchange.room }, send: { exchange.cacheBody($0) }, flush: { exchange.flush() })
         // The client may have gone at a flush.
-        guard case .sending = self.state else { return }
+        guard case .sending = self.turn.phase else { return }
         switch progress {
-        case .blocked, .pending:
-            exchange.originReadComplete()
-        case .end:
-            self.state = .over
-            let trailers = fetch?.trailers
-            fetch?.leaderLeft()
-            exchange.originEnd(trailers)
-        case .truncated(let failure):
-            self.state = .over
-            let cause = fetch?.failure
-            fetch?.leaderLeft()
-            exchange.fail(cause ?? OriginFailure(.reset, "\(failure)"))
+        case .blocked, .pending: exchange.originReadComplete()
+        case .end: self.ended(nil)
+        case .truncated(let failure): self.ended(failure)
+        }
+    }
+
+    private func ended(_ failure: FillFailure?) {
+        self.turn.ended()
+        self.body = nil
+        let fetch = self.fetch
+        self.fetch = nil
+        let (trailers, cause) = (fetch?.trailers, fetch?.failure)
+        fetch?.leaderLeft()
+        if let failure {
+            self.exchange.fail(cause ?? OriginFailure(.reset, "\(failure)"))
+        } else {
+            self.exchange.originEnd(trailers)
         }
     }
 
     func clientWritabilityChanged(_ isWritable: Bool) {
         if isWritable { self.pump() }
-    }
-
-    /// Run on this event loop when a reader or a follower has news.
-    var wake: @Sendable () -> Void {
-        let target = NIOLoopBound(WakeTarget(self), eventLoop: self.client.eventLoop)
-        return { target.value.exchange?.woken() }
-    }
-
-    func woken() {
-        switch self.state {
-        case .waiting(let follower, nil): self.followerHasNews(follower)
-        case .sending: self.pump()
-        case .waiting, .idle, .loading, .inLine, .direct, .over: break
-        }
     }
 
     static func boundary() -> String {

@@ -1,4 +1,5 @@
 import CacheStorage
+import HTTPCaching
 import NIOCore
 
 /// How long a fetch waits: for the origin, for readers that hold others up, for anyone to want it.
@@ -11,37 +12,37 @@ extension CacheFetch {
     }
 
     func waitOn(_ now: NIODeadline) {
-        guard !self.isPaused else { return }
+        guard !self.turn.isPaused else { return }
         self.pace.waits(now: now)
         let headDeadline = self.origin?.headDeadline ?? .distantFuture
-        self.timer?.move(to: min(self.pace.deadline(rate: self.rate), headDeadline, self.giveUpAt))
+        self.timer?.move(to: min(self.pace.deadline(rate: self.rate), headDeadline, self.turn.giveUpAt))
     }
 
     /// An origin that has not announced how much it sends may have nothing to send for a while.
     private var rate: Int {
-        guard case .filling = self.state, self.lengthIsKnown else { return 0 }
+        guard case .filling = self.turn.phase, self.lengthIsKnown else { return 0 }
         return self.client.configuration.minimumRate
     }
 
     func timedOut() {
         let now = NIODeadline.now()
-        if self.isPaused, case .filling = self.state {
+        switch self.turn.timedOut(readers: self.writer.fill.followerCount, now: now) {
+        case .cutOffSlowest:
             self.writer.cutOffSlowest()
-            self.timer?.move(to: now + Self.patience)
+            self.timer?.move(to: self.turn.deadline(pausedAt: now))
             self.mayGoOn()
-        } else if now >= self.giveUpAt {
-            if case .draining = self.state {
-                self.origin?.cancel()
-                self.finished()
-            } else if self.writer.fill.followerCount > 0 {
-                self.giveUpAt = now + Self.unattendedTime
-                self.waitOn(now)
-            } else {
-                self.giveUp()
+            self.tellLeader()
+        case .stop:
+            self.origin?.cancel()
+            self.finished()
+        case .giveUp:
+            self.stop()
+        case .goOn:
+            self.waitOn(now)
+        case .lookAtOrigin:
+            if let origin, origin.headDeadline <= now {
+                return self.failed(OriginFailure(.responseTimeout, "no final head in time"))
             }
-        } else if let origin, origin.headDeadline <= now {
-            self.failed(OriginFailure(.responseTimeout, "no final head in time"))
-        } else {
             switch self.pace.look(now: now, rate: self.rate) {
             case .goesOn: self.waitOn(now)
             case .silent: self.failed(OriginFailure(.responseTimeout))

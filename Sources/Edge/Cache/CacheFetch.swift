@@ -6,10 +6,7 @@ import Logging
 import NIOCore
 import NIOHTTP1
 
-/// One request to the origin on the cache's behalf: fetches a response into the store, or has a stored one confirmed.
-///
-/// It belongs to the request that led to it, its leader, yet not only to it: others may read what comes, and a leader that
-/// leaves doesn't end it, within bounds. Without a leader it runs behind a client's back (`stale-while-revalidate`).
+/// One request to the origin on the cache's behalf: carries out what its ``FetchTurn`` decides.
 ///
 /// The origin's violations: what ``ResponseForwarding`` refuses, and bodies that break off or have another length than
 /// announced; nothing is stored then. Silently dropped: what arrives after the end.
@@ -20,30 +17,20 @@ final class CacheFetch: OriginReceiver {
         var forwarded: ForwardedRequest
         var key: CacheKey
         var validating: CachedResponse?
+        /// The client's conditions and range go along.
+        var asksAsClient = false
         /// The purges that had taken place when `validating` was looked up.
         var generation: UInt64
         /// The client's whose share of the origin's connections it uses; nil behind the clients' backs.
         var network: ClientNetwork?
-        /// Others may wait for it.
-        var isShared: Bool
-    }
-
-    enum State {
-        case fetching
-        /// The body goes into the store.
-        case filling
-        /// The response has done its work; only its end is awaited, so that the connection can be used again.
-        case draining
-        case over
     }
 
     private var job: Job
-    var writer: FillWriter
+    var turn: FetchTurn
+    let writer: FillWriter
     let cache: SiteCache
     let client: OriginClient
     private weak var leader: CacheExchange?
-    private var isUnattended = false
-    var state = State.fetching
     var origin: OriginExchange?
     private var question: OriginRequest?
     private var requestTime: Int64 = 0
@@ -54,21 +41,16 @@ final class CacheFetch: OriginReceiver {
     private var whenOver: (() -> Void)?
     /// What was given up; a connection may still be being set up for it.
     private var remainder: OriginExchange?
-    var isPaused = false
-    /// When to stop, whatever still comes, if nobody reads it.
-    var giveUpAt = NIODeadline.distantFuture
     /// It lives as long as the origin's response takes, whoever else remembers it.
     private var itself: CacheFetch?
     private(set) var trailers: HTTPHeaders?
     private(set) var failure: OriginFailure?
 
-    /// How long a fetch may go on for nobody but the store.
-    static let unattendedTime = TimeAmount.seconds(60)
-    /// How long readers that hold up others are waited for.
-    static let patience = TimeAmount.seconds(5)
-
-    init(_ job: Job, writer: FillWriter, cache: SiteCache, client: OriginClient, leader: CacheExchange?) {
+    init(
+        _ job: Job, turn: FetchTurn, writer: FillWriter, cache: SiteCache, client: OriginClient, leader: CacheExchange?
+    ) {
         self.job = job
+        self.turn = turn
         self.writer = writer
         self.cache = cache
         self.client = client
@@ -100,11 +82,9 @@ final class CacheFetch: OriginReceiver {
         forwarded.clientPersists = true
         let fetch = CacheFetch(
             Job(
-                request: request, forwarded: forwarded, key: exchange.key, validating: entry,
-                generation: generation, network: nil, isShared: true),
-            writer: writer, cache: cache, client: client, leader: nil)
-        fetch.isUnattended = true
-        fetch.giveUpAt = .now() + Self.unattendedTime
+                request: request, forwarded: forwarded, key: exchange.key, validating: entry, generation: generation,
+                network: nil),
+            turn: .unattended(now: .now()), writer: writer, cache: cache, client: client, leader: nil)
         fetch.begin()
     }
 
@@ -114,7 +94,8 @@ final class CacheFetch: OriginReceiver {
             self.timer = ProxyTimer(eventLoop: self.client.eventLoop) { [weak self] in self?.timedOut() }
         }
         self.requestTime = self.cache.clock()
-        let question = self.job.request.originRequest(validating: self.job.validating?.response)
+        let question = self.job.request.originRequest(
+            validating: self.job.validating?.response, asClient: self.job.asksAsClient)
         self.question = question
         var head = self.job.forwarded.head
         question.apply(to: &head.headers)
@@ -128,22 +109,17 @@ final class CacheFetch: OriginReceiver {
     /// The client that this was begun for has gone, or has all it wants.
     func leaderLeft() {
         self.leader = nil
-        guard !self.isUnattended else { return }
-        switch self.state {
-        case .draining, .over: return
-        case .fetching, .filling: break
+        let now = NIODeadline.now()
+        let givesUp = self.turn.leaderLeft(
+            takesPlace: { self.cache.enterUnattended() }, isWanted: { self.writer.flow() != .unwanted }, now: now)
+        if givesUp {
+            self.stop()
+        } else if self.turn.isUnattended {
+            self.waitOn(now)
         }
-        guard self.cache.enterUnattended() else { return self.giveUp() }
-        self.isUnattended = true
-        self.giveUpAt = .now() + Self.unattendedTime
-        if case .filling = self.state, self.writer.flow() == .unwanted { return self.giveUp() }
-        self.waitOn(.now())
     }
 
-    var isOver: Bool {
-        if case .over = self.state { return true }
-        return false
-    }
+    var isOver: Bool { self.turn.isOver }
 
     /// Calls `action` when the request to the origin has come to its end.
     ///
@@ -152,13 +128,6 @@ final class CacheFetch: OriginReceiver {
         if self.isOver { return self.remainder?.whenWorkEnds(action) ?? false }
         self.whenOver = action
         return true
-    }
-
-    func giveUp() {
-        guard self.endWriting() else { return }
-        self.writer.fail(.originFailed("nobody waits for it any more"))
-        self.origin?.cancel()
-        self.finished()
     }
 
     // MARK: What the origin does
@@ -170,11 +139,11 @@ final class CacheFetch: OriginReceiver {
 
     func originInformational(_ head: HTTPResponseHead) {
         self.rearm()
-        if case .fetching = self.state { self.leader?.fetchInformational(head) }
+        if case .fetching = self.turn.phase { self.leader?.fetchInformational(head) }
     }
 
     func originHead(_ head: HTTPResponseHead) {
-        guard case .fetching = self.state, let origin = self.origin, let question = self.question else { return }
+        guard case .fetching = self.turn.phase, let origin = self.origin, let question = self.question else { return }
         self.pace = TransferPace(self.client.configuration.pace)
         self.rearm()
         switch self.cache.responses.decide(head, to: self.job.forwarded, closing: false) {
@@ -197,132 +166,126 @@ final class CacheFetch: OriginReceiver {
 
     private func answered(_ arrived: OriginResponse, _ head: HTTPResponseHead, to question: OriginRequest) {
         let now = arrived.responseTime
-        if let leader, leader.fetchMayUseStale(status: Int(head.status.code), now: now) {
-            self.leader = nil
+        let status = Int(head.status.code)
+        let keepsStale =
+            if let leader {
+                leader.fetchMayUseStale(status: status, now: now)
+            } else {
+                self.job.validating.map { self.job.request.keeps($0.response, despite: status, now: now) } ?? false
+            }
+        let decision =
+            keepsStale
+            ? nil
+            : self.job.request.decideStoring(
+                arrived, to: question, key: self.job.key, query: self.cache.policy.query)
+        var refused: StoreRefusal?
+        if case .refuse(let refusal)? = decision { refused = refusal }
+        let errand = self.turn.answered(keepsStale: keepsStale, refusal: refused, now: .now())
+        switch errand {
+        case .keepsStale:
             // The error is nobody's any more. Others that wait have the same stale response.
-            self.writer.fail(.originFailed("status \(head.status.code)"))
+            self.leader = nil
+            self.writer.fail(.originFailed("status \(status)"))
             self.cache.metrics.fill(.failed)
-            return self.drain()
-        }
-        if self.leader == nil, let old = self.job.validating,
-            self.job.request.keeps(old.response, despite: Int(head.status.code), now: now)
-        {
-            self.writer.fail(.originFailed("status \(head.status.code)"))
-            self.cache.metrics.fill(.failed)
-            return self.drain()
-        }
-        let decision = self.job.request.decideStoring(
-            arrived, to: question, key: self.job.key, query: self.cache.policy.query)
-        switch decision {
-        case .store(let stored, let withheld):
+            self.waitOn(.now())
+        case .fills:
+            guard case .store(let stored, let withheld)? = decision else { return }
             let plan = self.writer.begin(
                 stored, maximumBytes: Int(clamping: self.job.request.rule.maximumObjectBytes))
-            self.state = .filling
             let bound = NIOLoopBound(self, eventLoop: self.client.eventLoop)
             self.writer.onResume(on: self.client.eventLoop) { bound.value.mayGoOn() }
-            self.leader?.fetchBegan(stored, withheld: withheld, isStored: plan == .store, now: now)
-        case .refuse(let refusal):
+            self.leader?.fetchBegan(
+                stored, from: self.writer, withheld: withheld, isStored: plan == .store, now: now)
+        case .passes(let refusal), .drops(let refusal):
             self.cache.metrics.fill(.notStored)
-            self.isOurs(arrived, head, refusal: refusal)
+            self.tellUnshared(arrived, refusal)
+            let origin = self.origin
+            self.origin = nil
+            if let leader, let origin, errand == .passes(refusal) {
+                leader.fetchIsOurs(origin, head, refusal: refusal, wasAskedForAll: question.asksForAll)
+            } else {
+                origin?.cancel()
+            }
+            self.writer.fail(.abandoned)
+            self.finished()
+        case .nothing:
+            break
         }
-    }
-
-    /// The response is for the leader alone.
-    private func isOurs(_ arrived: OriginResponse, _ head: HTTPResponseHead, refusal: StoreRefusal) {
-        self.tellUnshared(arrived, refusal)
-        let origin = self.origin
-        self.origin = nil
-        self.state = .over
-        if let leader, let origin {
-            leader.fetchIsOurs(origin, head, refusal: refusal)
-        } else {
-            origin?.cancel()
-        }
-        self.writer.fail(.abandoned)
-        self.finished()
     }
 
     /// Those who wait go on by themselves.
     private func tellUnshared(_ arrived: OriginResponse, _ refusal: StoreRefusal) {
-        self.writer.beginUnshared(
-            StoredResponse(
-                status: arrived.status, fields: [:], requestTime: arrived.requestTime,
-                responseTime: arrived.responseTime, variant: .invariant, extent: .complete(length: nil),
-                freshness: Freshness(initialAge: 0, lifetime: 0, source: .none), tags: []))
-        // An error says nothing about later responses, and what a request forbids says nothing about other requests.
-        switch refusal {
-        case .authorization, .requestNoStore, .bypass: return
-        default: break
-        }
-        if self.job.isShared, arrived.status.code < 500 {
+        self.writer.beginUnshared(StoredResponse(unstored: arrived))
+        if Collapsing.remembers(refusal, status: Int(arrived.status.code)) {
             self.cache.store.markUnshared(self.job.key, until: arrived.responseTime + Collapsing.memory)
         }
     }
 
     private func confirmed(_ old: CachedResponse, by arrived: OriginResponse) {
         let now = arrived.responseTime
+        let entry: CachedResponse
+        let (response, withheld, refused): (StoredResponse, [(name: String, value: String)], StoreRefusal?)
         switch self.job.request.freshen(old.response, with: arrived) {
-        case .renewed(let renewed, let withheld):
-            let entry = self.writer.validated(old, response: renewed, since: self.job.generation)
-            let leader = self.leader
-            self.drain()
-            leader?.fetchValidated(entry, as: renewed, withheld: withheld, refusal: nil, now: now)
-        case .onlyOnce(let renewed, let withheld, let refusal):
+        case .renewed(let renewed, let fields):
+            entry = self.writer.validated(old, response: renewed, since: self.job.generation)
+            (response, withheld, refused) = (renewed, fields, nil)
+        case .onlyOnce(let renewed, let fields, let refusal):
             // Not by a purge of the key: that would hold for other variants, and for fills that know better.
             self.cache.store.remove(old)
             self.tellUnshared(arrived, refusal)
             self.writer.fail(.abandoned)
-            let leader = self.leader
-            self.drain()
-            leader?.fetchValidated(old, as: renewed, withheld: withheld, refusal: refusal, now: now)
+            entry = old
+            (response, withheld, refused) = (renewed, fields, refusal)
         case .mismatch:
             // The origin speaks of something else than what was asked about.
             // A purge of the key would keep this fill's own response out.
             self.cache.store.remove(old)
             self.job.validating = nil
             self.origin?.cancel()
-            self.begin()
+            return self.begin()
         }
+        guard self.turn.confirmed(now: .now()) else { return }
+        let leader = self.leader
+        self.leader = nil
+        self.waitOn(.now())
+        leader?.fetchValidated(entry, as: response, withheld: withheld, refusal: refused, now: now)
     }
 
     func originBody(_ bytes: ByteBuffer) {
-        guard case .filling = self.state else { return }
+        guard case .filling = self.turn.phase else { return }
         self.rearm(moved: bytes.readableBytes)
         self.obey(self.writer.append(bytes))
     }
 
+    /// A reader has come nearer, or has left.
+    func mayGoOn() {
+        if self.turn.isPaused { self.obey(self.writer.flow()) }
+    }
+
     private func obey(_ flow: FillFlow) {
-        switch flow {
-        case .proceed: break
+        switch self.turn.flow(FetchTurn.Flow(flow)) {
+        case .nothing: break
         case .pause:
-            self.isPaused = true
             self.pace.rests(now: .now())
             self.origin?.pause()
-            self.timer?.move(to: .now() + Self.patience)
-        case .unwanted: self.giveUp()
-        }
-    }
-
-    func mayGoOn() {
-        guard case .filling = self.state, self.isPaused else { return }
-        switch self.writer.flow() {
-        case .pause: return
-        case .unwanted: self.giveUp()
-        case .proceed:
-            self.isPaused = false
+            self.timer?.move(to: self.turn.deadline(pausedAt: .now()))
+        case .resume:
             self.rearm()
             self.origin?.resume()
+        case .giveUp: self.stop()
         }
     }
 
-    func originReadComplete() {}
+    func originReadComplete() { self.tellLeader() }
+
+    /// The leader is on this event loop: it looks for itself, and needs no wake-up.
+    func tellLeader() { self.leader?.fetchHasMore() }
 
     func originEnd(_ trailers: HTTPHeaders?) {
-        switch self.state {
-        case .fetching:
+        switch self.turn.ended() {
+        case .premature:
             self.failed(OriginFailure(.badResponse, "end before the head"))
-        case .filling:
-            self.state = .over
+        case .finish:
             self.trailers = TrailerFields.forwarded(trailers)
             switch self.writer.finish() {
             case .stored: self.cache.metrics.fill(.stored)
@@ -330,10 +293,10 @@ final class CacheFetch: OriginReceiver {
             case .failed: self.cache.metrics.fill(.failed)
             }
             self.finished()
-        case .draining:
-            self.state = .over
+            self.tellLeader()
+        case .done:
             self.finished()
-        case .over:
+        case .nothing:
             break
         }
     }
@@ -343,9 +306,8 @@ final class CacheFetch: OriginReceiver {
     }
 
     func failed(_ failure: OriginFailure) {
-        switch self.state {
-        case .fetching:
-            self.state = .over
+        switch self.turn.failed() {
+        case .unanswered:
             self.failure = failure
             self.origin?.cancel()
             let leader = self.leader
@@ -357,17 +319,20 @@ final class CacheFetch: OriginReceiver {
             } else {
                 self.logged(failure)
             }
-        case .filling:
-            self.state = .over
+            self.finished()
+        case .truncated:
             self.failure = failure
             self.origin?.cancel()
             self.writer.fail(.originFailed(failure.cause.rawValue))
             self.cache.metrics.fill(.failed)
-        case .draining, .over:
-            self.state = .over
+            self.finished()
+            self.tellLeader()
+        case .done:
             self.origin?.cancel()
+            self.finished()
+        case .nothing:
+            break
         }
-        self.finished()
     }
 
     /// No client hears of it, so the log does.
@@ -383,26 +348,14 @@ final class CacheFetch: OriginReceiver {
 
     // MARK: Ends
 
-    /// Nothing more is wanted of this response but its end.
-    private func drain() {
-        self.state = .draining
-        self.leader = nil
-        self.giveUpAt = .now() + Self.patience
-        self.waitOn(.now())
-    }
-
-    private func endWriting() -> Bool {
-        switch self.state {
-        case .fetching, .filling:
-            self.state = .over
-            return true
-        case .draining, .over:
-            return false
-        }
+    /// The turn is over: there is no use for what still comes.
+    func stop() {
+        self.writer.fail(.originFailed("there is no reader any more"))
+        self.origin?.cancel()
+        self.finished()
     }
 
     func finished() {
-        self.state = .over
         self.timer?.cancel()
         self.timer = nil
         self.remainder = self.origin
@@ -410,10 +363,17 @@ final class CacheFetch: OriginReceiver {
         let whenOver = self.whenOver
         self.whenOver = nil
         if let whenOver, self.remainder?.whenWorkEnds(whenOver) != true { whenOver() }
-        if self.isUnattended {
-            self.isUnattended = false
-            self.cache.leaveUnattended()
-        }
+        if self.turn.givesPlaceBack() { self.cache.leaveUnattended() }
         self.itself = nil
+    }
+}
+
+extension FetchTurn.Flow {
+    fileprivate init(_ flow: FillFlow) {
+        switch flow {
+        case .proceed: self = .proceed
+        case .pause: self = .pause
+        case .unwanted: self = .unwanted
+        }
     }
 }

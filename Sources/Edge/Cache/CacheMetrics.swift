@@ -1,3 +1,4 @@
+import HTTPCaching
 import Metrics
 
 /// One site's counters of its caching. All are made once.

@@ -1,3 +1,4 @@
+import HTTPCaching
 import HTTPForwarding
 import Logging
 import NIOCore
@@ -75,7 +76,7 @@ final class AccessLog {
         ]
         if let cache {
             metadata["cache"] = "\(cache.word.rawValue)"
-            metadata["cache_reason"] = "\(cache.reason)"
+            metadata["cache_reason"] = "\(cache.text)"
         }
         self.logger.log(level: level, "request", metadata: metadata)
     }

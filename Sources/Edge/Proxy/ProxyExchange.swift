@@ -1,4 +1,5 @@
 import Admission
+import HTTPCaching
 import HTTPForwarding
 import NIOCore
 import NIOHTTP1
@@ -64,7 +65,7 @@ final class ProxyExchange: OriginReceiver {
     }
 
     /// What the cache did, for log and metrics; nil where the site has none.
-    var cacheOutcome: CacheOutcome? { self.cache?.outcome }
+    var cacheOutcome: CacheOutcome? { self.cache?.turn.outcome }
     /// How many bytes of the response the client takes now.
     var room: Int { self.stream.room }
     /// The client's, whose share of the origin's connections is used; nil if it has no bound.
@@ -132,7 +133,7 @@ final class ProxyExchange: OriginReceiver {
     func wait(now: NIODeadline) -> (ProxyWait, NIODeadline) {
         let configuration = self.site.origins.configuration
         // The cache's own requests keep the origin's times; this is only for the case that something is wrong with them.
-        if self.cache?.isWaiting == true {
+        if self.cache?.turn.isWaiting == true {
             self.rests(now: now)
             let time = configuration.connectTimeout + configuration.finalHeadTimeout + configuration.responseTimeout
             return (.cache, now + time)
@@ -221,9 +222,15 @@ final class ProxyExchange: OriginReceiver {
             self.cache?.passing(&response)
             self.response = response
             self.stream.send(.head(response.head))
+            if self.cache?.hasAllOfPassing == true { self.hasAll(response) }
         case .failure(let refusal):
             self.fail(OriginFailure(.badResponse, refusal.rawValue))
         }
+    }
+
+    func cacheBody(_ bytes: ByteBuffer) {
+        self.responseBytes += bytes.readableBytes
+        self.stream.send(.body(.byteBuffer(bytes)))
     }
 
     /// The cache's answer.
@@ -236,10 +243,23 @@ final class ProxyExchange: OriginReceiver {
 
     func originBody(_ bytes: ByteBuffer) {
         guard !self.isOver, let response, response.clientBody != .none else { return }
-        if self.origin != nil { self.originPace.moved(bytes.readableBytes, now: .now()) }
-        self.cache?.passing(bytes)
-        self.responseBytes += bytes.readableBytes
-        self.stream.send(.body(.byteBuffer(bytes)))
+        self.originPace.moved(bytes.readableBytes, now: .now())
+        var bytes = bytes
+        if let cache {
+            cache.passing(&bytes)
+            guard bytes.readableBytes > 0 else { return }
+        }
+        self.cacheBody(bytes)
+        if self.cache?.hasAllOfPassing == true { self.hasAll(response) }
+    }
+
+    /// The client has all of what it asked for; the rest of the origin's response is for no one.
+    private func hasAll(_ response: ForwardedResponse) {
+        self.origin?.cancel()
+        self.origin = nil
+        self.isOver = true
+        self.cache?.passedWhole()
+        self.stream.exchangeEnded(self, trailers: nil, persists: response.clientPersists)
     }
 
     func originReadComplete() {

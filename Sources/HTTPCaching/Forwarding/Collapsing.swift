@@ -24,15 +24,29 @@ public enum Collapsing {
         case fail
     }
 
-    /// How long a key whose response was not stored is remembered, in milliseconds: its requests don't wait for each
-    /// other, since that would only put them in a queue.
-    public static let memory: Int64 = 30_000
+    /// How long a key whose response was not stored is remembered, in milliseconds, each time that it happens: its requests
+    /// don't wait for each other, since that would only put them in a queue.
+    public static let memory: Int64 = 120_000
+
+    /// Whether a response that was not stored says something about the next ones under its key. Not so an error, what the request
+    /// itself forbade, and what answers a condition or range of one client's.
+    public static func remembers(_ refusal: StoreRefusal, status: Int) -> Bool {
+        switch refusal {
+        case .bypass, .method, .interim, .notModified, .requestNoStore, .authorization, .partial: false
+        case .noStore, .isPrivate, .notUnderstood, .setCookie, .cookie, .varyStar, .notExplicit, .useless, .tooLarge,
+            .tooManyFields, .endNotCertain:
+            status < 500
+        }
+    }
 
     /// After so many requests for one key have failed one after the other, those that still wait fail with them.
     public static let maximumFailures = 2
 }
 
 extension CacheRequest {
+    /// Whether a response to it may be stored by a fetch on the cache's behalf. HEAD brings no body.
+    var mayFill: Bool { self.method == .GET }
+
     /// Whether this request may wait for another's response to the same key.
     ///
     /// - Parameter reason: why it has to be forwarded.

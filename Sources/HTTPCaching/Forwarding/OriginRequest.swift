@@ -12,6 +12,8 @@ public struct OriginRequest: Sendable {
     public var validates: Bool
     /// It goes out with a `Range` of the client's: only then is a part of a response an answer to it.
     public var sendsRange: Bool
+    /// Conditions and range of the client are kept from the origin: they are judged on what it answers.
+    public var asksForAll: Bool { self.removed.contains("if-none-match") }
 
     public func apply(to fields: inout HTTPHeaders) {
         for name in self.removed { fields.remove(name: name) }
@@ -22,10 +24,13 @@ public struct OriginRequest: Sendable {
 extension CacheRequest {
     /// The request as it goes to the origin.
     ///
-    /// - Parameter validating: the stored response that a lookup said to validate (`validate`, `serveAndRevalidate`);
+    /// - Parameters:
+    ///   - validating: the stored response that a lookup said to validate (`validate`, `serveAndRevalidate`);
     ///   nil to fetch a whole one. One without a validator is fetched.
-    public func originRequest(validating stored: StoredResponse? = nil) -> OriginRequest {
-        var request = self.conditionedRequest(validating: stored)
+    ///   - asClient: conditions and range of the client's go along, since what comes is hardly for the store. Of no account where
+    ///   a stored response is validated.
+    public func originRequest(validating stored: StoredResponse? = nil, asClient: Bool = false) -> OriginRequest {
+        var request = self.conditionedRequest(validating: stored, asClient: asClient)
         // What may be stored must be what the codings in its key stand for.
         if let acceptEncoding {
             request.removed.append("accept-encoding")
@@ -34,7 +39,7 @@ extension CacheRequest {
         return request
     }
 
-    private func conditionedRequest(validating stored: StoredResponse?) -> OriginRequest {
+    private func conditionedRequest(validating stored: StoredResponse?, asClient: Bool) -> OriginRequest {
         if let stored, stored.hasValidator {
             var added: [(name: String, value: String)] = []
             if stored.entityTag != nil, let tag = stored.fields.first(name: "ETag") {
@@ -48,7 +53,8 @@ extension CacheRequest {
                 validates: true, sendsRange: false)
         }
         // What won't be stored goes through as the client sent it.
-        guard self.bypass == nil, self.method == .GET, !self.directives.noStore, !self.hasAuthorization else {
+        guard !asClient, self.bypass == nil, self.method == .GET, !self.directives.noStore, !self.hasAuthorization
+        else {
             return self.untouched
         }
         guard let ranges else {

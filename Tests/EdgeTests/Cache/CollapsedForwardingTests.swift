@@ -87,6 +87,34 @@ import Testing
         }
     }
 
+    /// A key that has lately brought a response for one client only is remembered for as long as it does so: its requests go to the
+    /// origin at once, side by side.
+    @Test func whatIsKnownToBePrivateIsNotWaitedFor() async throws {
+        let bench = CacheBench()
+        let gate = Gate()
+        let numbers = Counter()
+        try await self.run(bench) { wire, head in
+            if numbers.next() > 5 { try await gate.pass() }
+            try await wire.send(CacheBench.response("Cache-Control: private"))
+            return true
+        } test: { (proxy: ProxyBench) async throws -> Void in
+            for _ in 1...5 {
+                #expect(try await proxy.get("/a").text == "hello")
+                bench.advance(seconds: 100)
+            }
+            var clients: [Wire] = []
+            for _ in 1...40 {
+                let client = try await proxy.client()
+                try await client.send(ProxyBench.request("GET /a HTTP/1.1"))
+                clients.append(client)
+            }
+            try await eventually("all being at the origin at once") { bench.count("/a") == 45 }
+            #expect(bench.store.statistics.joined == 0)
+            gate.open()
+            for client in clients { #expect(try await client.readResponse().text == "hello") }
+        }
+    }
+
     @Test func thoseWhoWaitedInVainDoNotGoAllAtOnce() async throws {
         let bench = CacheBench()
         let first = Gate()

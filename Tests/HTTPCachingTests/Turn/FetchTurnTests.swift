@@ -1,0 +1,131 @@
+import HTTPCaching
+import NIOCore
+import Testing
+
+/// A request to the origin on the cache's behalf, from its head to its end.
+@Suite struct FetchTurnTests {
+    private static func at(_ seconds: Int64) -> NIODeadline {
+        .uptimeNanoseconds(1_000_000_000_000) + .seconds(seconds)
+    }
+
+    private func filling(unattended: Bool = false) -> FetchTurn {
+        var turn = unattended ? FetchTurn.unattended(now: Self.at(0)) : FetchTurn.led()
+        #expect(turn.answered(keepsStale: false, refusal: nil, now: Self.at(0)) == .fills)
+        return turn
+    }
+
+    @Test func aResponseForTheStoreIsFilledIn() {
+        var turn = self.filling()
+        #expect(turn.phase == .filling)
+        #expect(turn.answered(keepsStale: false, refusal: nil, now: Self.at(0)) == .nothing)
+        #expect(turn.ended() == .finish)
+        #expect(turn.isOver)
+        #expect(turn.ended() == .nothing)
+    }
+
+    @Test func whatIsNotStoredGoesToTheLeaderOrNowhere() {
+        var led = FetchTurn.led()
+        #expect(led.answered(keepsStale: false, refusal: .isPrivate, now: Self.at(0)) == .passes(.isPrivate))
+        #expect(led.isOver)
+        var behind = FetchTurn.unattended(now: Self.at(0))
+        #expect(behind.answered(keepsStale: false, refusal: .isPrivate, now: Self.at(0)) == .drops(.isPrivate))
+        var left = FetchTurn.led()
+        #expect(left.leaderLeft(takesPlace: { true }, isWanted: { true }, now: Self.at(0)) == false)
+        #expect(left.answered(keepsStale: false, refusal: .noStore, now: Self.at(0)) == .drops(.noStore))
+    }
+
+    @Test func anErrorInThePlaceOfAGoodPageIsDrained() {
+        var turn = FetchTurn.unattended(now: Self.at(0))
+        #expect(turn.answered(keepsStale: true, refusal: nil, now: Self.at(1)) == .keepsStale)
+        #expect(turn.phase == .draining)
+        #expect(turn.giveUpAt == Self.at(1) + FetchTurn.patience)
+        #expect(turn.ended() == .done)
+        #expect(turn.givesPlaceBack() == true)
+        #expect(turn.givesPlaceBack() == false)
+    }
+
+    @Test func aConfirmationHasNoBodyToWaitFor() {
+        var turn = FetchTurn.led()
+        #expect(turn.confirmed(now: Self.at(0)) == true)
+        #expect(turn.phase == .draining)
+        #expect(turn.confirmed(now: Self.at(0)) == false)
+        #expect(turn.timedOut(readers: 5, now: Self.at(4)) == .lookAtOrigin)
+        #expect(turn.timedOut(readers: 5, now: Self.at(5)) == .stop)
+        #expect(turn.isOver)
+    }
+
+    @Test func theStoreSaysWhenToPauseAndWhenToGoOn() {
+        var turn = self.filling()
+        #expect(turn.flow(.proceed) == .nothing)
+        #expect(turn.flow(.pause) == .pause)
+        #expect(turn.flow(.pause) == .nothing)
+        #expect(turn.isPaused)
+        #expect(turn.deadline(pausedAt: Self.at(3)) == Self.at(3) + FetchTurn.patience)
+        #expect(turn.timedOut(readers: 2, now: Self.at(8)) == .cutOffSlowest)
+        #expect(turn.flow(.proceed) == .resume)
+        #expect(turn.flow(.unwanted) == .giveUp)
+        #expect(turn.isOver)
+        var early = FetchTurn.led()
+        #expect(early.flow(.unwanted) == .nothing)
+        #expect(early.phase == .fetching)
+    }
+
+    @Test func failuresDifferBeforeAndAfterTheHead() {
+        var fetching = FetchTurn.led()
+        #expect(fetching.failed() == .unanswered)
+        #expect(fetching.failed() == .nothing)
+        var filling = self.filling()
+        #expect(filling.failed() == .truncated)
+        var draining = FetchTurn.led()
+        _ = draining.confirmed(now: Self.at(0))
+        #expect(draining.failed() == .done)
+    }
+
+    @Test func anEndBeforeTheHeadIsAViolation() {
+        var turn = FetchTurn.led()
+        #expect(turn.ended() == .premature)
+        // It is judged as a failure then.
+        #expect(turn.failed() == .unanswered)
+    }
+
+    @Test func aFetchOutlivesItsLeaderWithinBounds() {
+        var turn = self.filling()
+        #expect(turn.leaderLeft(takesPlace: { true }, isWanted: { true }, now: Self.at(0)) == false)
+        #expect(turn.isUnattended)
+        #expect(!turn.hasLeader)
+        #expect(turn.timedOut(readers: 0, now: Self.at(59)) == .lookAtOrigin)
+        // As long as it is read, it goes on.
+        #expect(turn.timedOut(readers: 1, now: Self.at(60)) == .goOn)
+        #expect(turn.timedOut(readers: 0, now: Self.at(119)) == .lookAtOrigin)
+        #expect(turn.timedOut(readers: 0, now: Self.at(120)) == .giveUp)
+        #expect(turn.isOver)
+        #expect(turn.givesPlaceBack() == true)
+    }
+
+    @Test func withoutAPlaceOrAUseItEndsWithItsLeader() {
+        var crowded = self.filling()
+        #expect(crowded.leaderLeft(takesPlace: { false }, isWanted: { true }, now: Self.at(0)) == true)
+        #expect(crowded.isOver)
+        #expect(crowded.givesPlaceBack() == false)
+        var useless = self.filling()
+        #expect(useless.leaderLeft(takesPlace: { true }, isWanted: { false }, now: Self.at(0)) == true)
+        #expect(useless.givesPlaceBack() == true)
+        var early = FetchTurn.led()
+        #expect(early.leaderLeft(takesPlace: { true }, isWanted: { false }, now: Self.at(0)) == false)
+        var draining = FetchTurn.led()
+        _ = draining.confirmed(now: Self.at(0))
+        #expect(draining.leaderLeft(takesPlace: { false }, isWanted: { false }, now: Self.at(0)) == false)
+    }
+
+    @Test func behindTheClientsBacksItHasAPlaceFromTheBeginning() {
+        var turn = FetchTurn.unattended(now: Self.at(0))
+        #expect(!turn.hasLeader)
+        let givesUp = turn.leaderLeft(
+            takesPlace: {
+                Issue.record("a second place")
+                return true
+            }, isWanted: { false }, now: Self.at(0))
+        #expect(!givesUp)
+        #expect(turn.timedOut(readers: 0, now: Self.at(60)) == .giveUp)
+    }
+}
