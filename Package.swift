@@ -141,7 +141,7 @@ let package = Package(
         .target(
             name: "Edge",
             dependencies: [
-                "Admission", "CacheStorage", "Channels", "HTTPCaching", "HTTPForwarding", "KeyProtocol",
+                "Admission", "CacheStorage", "Channels", "HTTPCaching", "HTTPFields", "HTTPForwarding", "KeyProtocol",
                 "NativeHandshake",
                 "PeerLink",
                 "RecordLayer", "TLSWire", "Telemetry",

@@ -1,6 +1,6 @@
 public import CacheStorage
 public import HTTPCaching
-import HTTPForwarding
+import HTTPFields
 import NIOConcurrencyHelpers
 import TLSWire
 
@@ -116,7 +116,10 @@ public final class CacheAdministration: Sendable {
         let rest = url.dropFirst(scheme.count)
         let end = rest.firstIndex { $0 == "/" || $0 == "?" || $0 == "#" } ?? rest.endIndex
         let authority = String(rest[..<end])
-        guard let parsed = Authority(authority), case .name(let name) = parsed.host else { throw .badURL(url) }
+        let bytes = Array(authority.utf8)
+        guard let parsed = Authority(bytes.span, bytes.indices), parsed.kind == .name,
+            let name = try? ServerName(String(decoding: bytes[parsed.host], as: UTF8.self))
+        else { throw .badURL(url) }
         guard let site = self.state.withLockedValue({ $0.sites.value(for: name) }) else {
             throw .unknownHost(name.rawValue)
         }
