@@ -95,7 +95,7 @@ let package = Package(
             swiftSettings: strict),
 
         .target(
-            name: "HTTPCaching", dependencies: [nio[0], nioHTTP1, structuredFields],
+            name: "HTTPCaching", dependencies: ["HTTPFields", nio[0], structuredFields],
             swiftSettings: strict),
 
         // What of the C library Swift cannot call: macros, bit fields, variable arguments.
@@ -115,7 +115,8 @@ let package = Package(
         // What responses are stored in.
         .target(
             name: "CacheStorage",
-            dependencies: ["HTTPCaching", nioHelpers, collections, crypto, sqlite, logging] + nio, swiftSettings: strict
+            dependencies: ["HTTPCaching", "HTTPFields", nioHelpers, collections, crypto, sqlite, logging] + nio,
+            swiftSettings: strict
         ),
 
         // Links between our own parties.
@@ -159,7 +160,8 @@ let package = Package(
         .target(
             name: "Settings",
             dependencies: [
-                "Admission", "SecretFiles", "TLSWire", "KeyProtocol", nio[0], .product(name: "Yams", package: "Yams"),
+                "Admission", "HTTPCaching", "HTTPFields", "KeyProtocol", "SecretFiles", "TLSWire", nio[0],
+                .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict),
         .target(
@@ -193,7 +195,7 @@ let package = Package(
             name: "latchstring",
             dependencies: [
                 "Admin", "Admission", "CAARecords", "CSystemShims", "CacheStorage", "Channels", "DemoKit", "Diagnosis",
-                "Edge", "HTTPCaching", "KeyHolder", "LatchstringClient", "NativeHandshake", "PeerLink",
+                "Edge", "HTTPCaching", "HTTPFields", "KeyHolder", "LatchstringClient", "NativeHandshake", "PeerLink",
                 "PrivateAuthority", "SecretFiles", "Settings", "TLSWire", "Telemetry", nioHTTP1, logging, metrics,
                 lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -251,16 +253,17 @@ let package = Package(
             name: "HTTPForwardingTests", dependencies: ["HTTPForwarding", "TLSWire", nioHTTP1, nioHPACK],
             swiftSettings: strict),
         .testTarget(
-            name: "HTTPCachingTests", dependencies: ["HTTPCaching", nio[0], nioHTTP1, structuredFields],
+            name: "HTTPCachingTests", dependencies: ["HTTPCaching", "HTTPFields", nio[0], structuredFields],
             swiftSettings: strict),
         .executableTarget(
             name: "CacheCrashHelper",
-            dependencies: ["CacheStorage", "HTTPCaching", nioHTTP1, logging] + nio,
+            dependencies: ["CacheStorage", "HTTPCaching", "HTTPFields", logging] + nio,
             path: "Tests/Support/CacheCrashHelper", swiftSettings: strict),
         .testTarget(
             name: "CacheStorageTests",
             dependencies: [
-                "TestSockets", "CacheCrashHelper", "CacheStorage", "HTTPCaching", nioHTTP1, nioHelpers, logging, sqlite,
+                "TestSockets", "CacheCrashHelper", "CacheStorage", "HTTPCaching", "HTTPFields", nioHelpers, logging,
+                sqlite,
             ]
                 + nio,
             swiftSettings: strict),
@@ -291,7 +294,7 @@ let package = Package(
         .testTarget(
             name: "EdgeTests",
             dependencies: [
-                "Admission", "CacheStorage", "Edge", "PrivateAuthority", "HTTPCaching", "HTTPForwarding",
+                "Admission", "CacheStorage", "Edge", "PrivateAuthority", "HTTPCaching", "HTTPFields", "HTTPForwarding",
                 "KeyHolder",
                 "KeyProtocol",
                 "NativeHandshake",

@@ -15,7 +15,6 @@ let instrumented: [SwiftSetting] = [
     .unsafeFlags(["-sanitize=fuzzer", "-parse-as-library", "-enable-testing"]),
 ]
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
-let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let structuredFields: Target.Dependency = .product(
     name: "RawStructuredFieldValues", package: "swift-http-structured-headers")
 let crypto: [Target.Dependency] = [
@@ -28,7 +27,7 @@ let modules: [(name: String, imports: [Target.Dependency])] = [
     (name: "TLSWire", imports: [nioCore]),
     (name: "KeyProtocol", imports: ["TLSWire", nioCore]),
     (name: "RecordLayer", imports: ["CLibCrypto", "TLSWire", nioCore]),
-    (name: "HTTPCaching", imports: [nioCore, nioHTTP1, structuredFields]),
+    (name: "HTTPCaching", imports: ["HTTPFields", nioCore, structuredFields]),
     (name: "HTTPFields", imports: [nioCore]),
     (name: "HTTPWire", imports: ["HTTPFields", nioCore]),
     (name: "NativeHandshake", imports: ["TLSWire", nioCore] + crypto),
@@ -36,7 +35,7 @@ let modules: [(name: String, imports: [Target.Dependency])] = [
 
 /// Fuzz targets (Targets/<name>, with seeds in Corpus/<name without Fuzz>) and the modules that they exercise.
 let fuzzers: [(name: String, modules: [Target.Dependency])] = [
-    (name: "FuzzCacheFields", modules: ["HTTPCaching", nioHTTP1, structuredFields]),
+    (name: "FuzzCacheFields", modules: ["HTTPCaching", "HTTPFields", structuredFields]),
     (name: "FuzzClientHello", modules: ["TLSWire"]),
     (name: "FuzzExportedSession", modules: ["RecordLayer"]),
     (name: "FuzzHandoffMessages", modules: ["KeyProtocol"]),

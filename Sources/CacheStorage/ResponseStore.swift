@@ -112,10 +112,10 @@ public final class ResponseStore: Sendable {
     ///
     /// - Parameters:
     ///   - variant: what tells requests apart that can't share a response, as far as it is known before the origin has
-    ///     answered: for example the values of the fields that a stored variant's `Vary` names. Requests with different
-    ///     texts don't wait for each other.
+    ///     answered: the request's values for the names that a stored variant has (`VariantKey.key(of:)`). Requests with
+    ///     different ones don't wait for each other.
     ///   - now: milliseconds since 1970.
-    public func flight(for key: CacheKey, variant: String = "", now: Int64) -> Flight {
+    public func flight(for key: CacheKey, variant: VariantKey = .invariant, now: Int64) -> Flight {
         self.memory.flight(for: key, variant: variant, now: now)
     }
 

@@ -23,16 +23,13 @@ public struct EncodedHead: Hashable, Sendable {
         guard 100...999 ~= status, ByteClass.hasNoControl(reason) else { throw .badValue }
         self.bytes = []
         self.bytes.reserveCapacity(Self.reasonStart + reason.count + 2 + capacity)
-        self.write("HTTP/1.1 ")
-        for divisor in [100, 10, 1] { self.bytes.append(UInt8(ascii: "0") + UInt8(status / divisor % 10)) }
-        self.bytes.append(ByteClass.space)
-        self.bytes.append(contentsOf: reason)
-        self.write("\r\n")
+        self.writeStatusLine(status, reason)
     }
 
     /// 100...999.
     public var status: Int {
-        self.bytes[9..<12].reduce(0) { $0 * 10 + Int($1 - UInt8(ascii: "0")) }
+        let zero = Int(UInt8(ascii: "0"))
+        return (Int(self.bytes[9]) - zero) * 100 + (Int(self.bytes[10]) - zero) * 10 + Int(self.bytes[11]) - zero
     }
 
     /// As it came; may be empty.
@@ -78,8 +75,80 @@ public struct EncodedHead: Hashable, Sendable {
         self.write("\r\n")
     }
 
+    /// Any field.
+    public mutating func add(
+        name: some Collection<UInt8>, value: some BidirectionalCollection<UInt8>
+    ) throws(FieldFault) {
+        guard ByteClass.isToken(name) else { throw .badName }
+        guard ByteClass.isValue(value) else { throw .badValue }
+        self.bytes.append(contentsOf: name)
+        self.write(": ")
+        self.bytes.append(contentsOf: value)
+        self.write("\r\n")
+    }
+
+    /// Room for so many more bytes, and no more than that.
+    public mutating func reserve(_ count: Int) { self.bytes.reserveCapacity(self.bytes.count + count) }
+
+    /// The status line with those fields that `keeps` says.
+    ///
+    /// - Parameter names: tells whether a field has a name.
+    public func filtered(_ keeps: (FieldRecord, FieldNames) -> Bool) -> EncodedHead {
+        var kept = self
+        kept.bytes.removeAll(keepingCapacity: true)
+        kept.bytes.append(contentsOf: self.bytes[..<self.linesStart])
+        self.copyFields(to: &kept, where: keeps)
+        return kept
+    }
+
+    /// Another status line, with those fields that `keeps` says.
+    ///
+    /// - Parameters:
+    ///   - status: 100...999.
+    ///   - reason: the usual phrase.
+    package func filtered(
+        status: Int, reason: StaticString, _ keeps: (FieldRecord, FieldNames) -> Bool
+    ) -> EncodedHead {
+        var kept = self
+        kept.bytes = []
+        kept.bytes.reserveCapacity(self.bytes.count + 128)
+        kept.writeStatusLine(status, UnsafeBufferPointer(start: reason.utf8Start, count: reason.utf8CodeUnitCount))
+        self.copyFields(to: &kept, where: keeps)
+        return kept
+    }
+
+    private func copyFields(to other: inout EncodedHead, where keeps: (FieldRecord, FieldNames) -> Bool) {
+        let names = FieldNames(bytes: self.bytes)
+        self.forEachField { field in
+            guard keeps(field, names) else { return }
+            other.bytes.append(contentsOf: self.bytes[field.name.lowerBound..<(field.value.upperBound + 2)])
+        }
+    }
+
+    /// The names in a head.
+    public struct FieldNames {
+        fileprivate let bytes: [UInt8]
+
+        public func matches(_ name: FieldName, _ field: FieldRecord) -> Bool { name.matches(field, self.bytes.span) }
+    }
+
+    private mutating func writeStatusLine(_ status: Int, _ reason: some Collection<UInt8>) {
+        self.write("HTTP/1.1 ")
+        for divisor in [100, 10, 1] { self.bytes.append(UInt8(ascii: "0") + UInt8(status / divisor % 10)) }
+        self.bytes.append(ByteClass.space)
+        self.bytes.append(contentsOf: reason)
+        self.write("\r\n")
+    }
+
     private mutating func write(_ text: StaticString) {
         self.bytes.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    /// Takes the last line away, which has to be a field's.
+    package mutating func removeLastField() {
+        var end = self.bytes.count - 2
+        while end > 0, self.bytes[end - 1] != ByteClass.lineFeed { end -= 1 }
+        self.bytes.removeSubrange(end...)
     }
 
     // MARK: reading

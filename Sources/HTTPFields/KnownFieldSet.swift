@@ -29,6 +29,12 @@ public struct KnownFieldSet: Hashable, Sendable {
         return self.high & bit == 0
     }
 
+    /// Takes away what the other set has.
+    public mutating func subtract(_ other: KnownFieldSet) {
+        self.low &= ~other.low
+        self.high &= ~other.high
+    }
+
     /// Whether the sets have a field in common.
     public func intersects(_ other: KnownFieldSet) -> Bool {
         self.low & other.low | self.high & other.high != 0

@@ -107,6 +107,8 @@ public struct SiteCacheSettings: Hashable, Sendable {
     public var bypassCookies: [String] = []
     /// In lower case; requests with such a field go to the origin.
     public var bypassFields: [String] = []
+    /// Fields that frameworks trust and that the origin may get although they are no part of the key. In lower case.
+    public var unkeyedFields: [String] = []
     /// After its lifetime, a response is served for so long while it is fetched anew; only where the origin says nothing.
     public var staleWhileRevalidate: Duration?
     /// After its lifetime, a response is served for so long while the origin fails; only where the origin says nothing.

@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import HTTPCaching
 import NIOConcurrencyHelpers
 import NIOCore
@@ -100,6 +101,27 @@ import Testing
             await again.close()
         }
         #expect(rebuilds > 0)
+    }
+
+    @Test(
+        "An index of an earlier version is made anew, with one line in the log, and never misread", arguments: [1, 2])
+    func anEarlierVersion(version: Int) async throws {
+        let stage: DiskStage = try await self.filledStage()
+        let queue = try DatabaseQueue(path: stage.path + "/index.sqlite")
+        try await queue.write { try $0.execute(sql: "PRAGMA user_version = \(version)") }
+        try queue.close()
+        let before: Int = stage.log.warnings.count
+        let store: ResponseStore = try stage.open()
+        #expect(stage.log.warnings.count == before + 1, "\(stage.log.warnings)")
+        #expect(stage.log.warnings.last?.contains("its version is \(version)") == true)
+        #expect(store.statistics.disk?.entries == 0)
+        store.fill("new", bytes: 40_000)
+        await store.flush()
+        await store.close()
+        let again: ResponseStore = try stage.open()
+        #expect(try await again.fetch("new") == Sample.body(40_000, seed: 40_000))
+        #expect(stage.log.warnings.count == before + 1)
+        await again.close()
     }
 
     @Test(arguments: ["", "not a database", "SQLite format 3\0"]) func anIndexThatIsNoneIsMadeAnew(content: String)

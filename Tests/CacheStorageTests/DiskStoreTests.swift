@@ -3,7 +3,6 @@ import GRDB
 import HTTPCaching
 import NIOConcurrencyHelpers
 import NIOCore
-import NIOHTTP1
 import NIOPosix
 import Testing
 
@@ -163,7 +162,7 @@ import Testing
         let store: ResponseStore = try stage.open { $0.minimumLifetime = 60_000 }
         var response: StoredResponse = Sample.response(length: 10)
         response = StoredResponse(
-            status: .ok, fields: [:], requestTime: 0, responseTime: 0, variant: .invariant,
+            head: Sample.head([]), requestTime: 0, responseTime: 0, variant: .invariant,
             extent: .complete(length: 10), freshness: Freshness(initialAge: 0, lifetime: 59_000, source: .maxAge),
             tags: [])
         store.fill(Sample.key("short"), response, Sample.body(10, seed: 1))

@@ -23,7 +23,7 @@ import Testing
             return
         }
         #expect(fill === writer.fill)
-        guard case .lead = store.flight(for: key, variant: "gzip", now: 0) else {
+        guard case .lead = store.flight(for: key, variant: Sample.variant(language: "de"), now: 0) else {
             Issue.record("another variant waits")
             return
         }
@@ -146,7 +146,7 @@ import Testing
             guard case .pending = follower.head() else { throw NotLeading() }
             return NIOLoopBound(follower, eventLoop: loop)
         }.get()
-        writer.beginUnshared(Sample.response(length: 10))
+        writer.beginUnshared()
         try await woken.futureResult.get()
         try await loop.submit {
             guard case .unshared = follower.value.head() else { throw NotLeading() }

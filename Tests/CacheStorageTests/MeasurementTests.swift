@@ -1,7 +1,6 @@
 import Foundation
 import HTTPCaching
 import NIOCore
-import NIOHTTP1
 import NIOPosix
 import Testing
 
@@ -13,12 +12,11 @@ struct MeasurementTests {
     /// A response as origins send them, with a body of 1 KiB.
     private static func response(_ number: Int) -> StoredResponse {
         StoredResponse(
-            status: .ok,
-            fields: [
-                "Date": "Sun, 06 Nov 1994 08:49:37 GMT", "Server": "origin", "Content-Type": "text/html; charset=utf-8",
-                "Last-Modified": "Sun, 06 Nov 1994 08:00:00 GMT", "ETag": "\"5f3c-\(number)\"",
-                "Cache-Control": "public, max-age=3600",
-            ], requestTime: 1_000, responseTime: 1_000, variant: .invariant, extent: .complete(length: 1_024),
+            head: Sample.head([
+                ("Date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("Server", "origin"),
+                ("Content-Type", "text/html; charset=utf-8"), ("Last-Modified", "Sun, 06 Nov 1994 08:00:00 GMT"),
+                ("ETag", "\"5f3c-\(number)\""), ("Cache-Control", "public, max-age=3600"),
+            ]), requestTime: 1_000, responseTime: 1_000, variant: .invariant, extent: .complete(length: 1_024),
             freshness: Freshness(initialAge: 0, lifetime: 3_600_000, source: .maxAge), tags: [])
     }
 

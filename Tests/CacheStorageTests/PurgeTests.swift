@@ -61,8 +61,8 @@ import Testing
     @Test func requestsForEquivalentTextsAreNotTakenForOne() {
         let key = Sample.key("a")
         #expect(
-            MemoryShard.FlightKey(key: key, variant: "foo==K\n")
-                != MemoryShard.FlightKey(key: key, variant: "foo==\u{212A}\n"))
+            MemoryShard.FlightKey(key: key, variant: Sample.variant(language: "K"))
+                != MemoryShard.FlightKey(key: key, variant: Sample.variant(language: "\u{212A}")))
     }
 
     @Test func allVariantsOfAKeyGo() {

@@ -54,8 +54,8 @@ import Testing
                 response.freshness = Sample.response(length: 0).freshness
                 response.tags = [Self.tags.randomElement(using: &random) ?? ""]
                 store.update(entry, with: response, since: store.generation)
-                model[Slot(path: path, site: site, language: Self.language(of: entry))]?.tags = Set(response.tags)
-                model[Slot(path: path, site: site, language: Self.language(of: entry))]?.isFresh = true
+                model[Slot(path: path, site: site, language: entry.language)]?.tags = Set(response.tags)
+                model[Slot(path: path, site: site, language: entry.language)]?.isFresh = true
             default:
                 let tag: String = Self.tags.randomElement(using: &random) ?? ""
                 let scopes: [PurgeScope] = [
@@ -85,10 +85,6 @@ import Testing
         #expect(store.siteUsage.isEmpty)
     }
 
-    private static func language(of entry: CachedResponse) -> String? {
-        entry.response.variant.selectors.first?.value
-    }
-
     private static func compare(
         _ store: ResponseStore, _ model: [Slot: Stored], isWhole: Bool, limits: StoreLimits, every: Bool
     ) throws {
@@ -101,7 +97,7 @@ import Testing
         for site in Self.sites {
             for path in Self.paths {
                 for entry in store.memory.find(Sample.key(path, site: site), counts: false) {
-                    let slot = Slot(path: path, site: site, language: Self.language(of: entry))
+                    let slot = Slot(path: path, site: site, language: entry.language)
                     let stored: Stored = try #require(model[slot], "\(slot) is stored but was purged")
                     #expect(entry.bytes == stored.bytes)
                     #expect(entry.response.isFresh(at: 1_001) == stored.isFresh)

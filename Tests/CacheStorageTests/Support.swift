@@ -1,7 +1,7 @@
 import CacheStorage
 import HTTPCaching
+import HTTPFields
 import NIOCore
-import NIOHTTP1
 import NIOPosix
 
 /// Responses and bodies for tests.
@@ -13,17 +13,31 @@ enum Sample {
     static func response(
         length: Int?, language: String? = nil, tags: [String] = [], etag: String = "\"1\"", time: Int64 = 1_000
     ) -> StoredResponse {
-        var fields: HTTPHeaders = ["Content-Type": "text/plain", "ETag": etag]
-        var request = HTTPHeaders()
-        if let language {
-            fields.add(name: "Vary", value: "X-Language")
-            request.add(name: "X-Language", value: language)
-        }
+        var fields = [("Content-Type", "text/plain"), ("ETag", etag)]
+        if language != nil { fields.append(("Vary", "X-Language")) }
         return StoredResponse(
-            status: .ok, fields: fields, requestTime: time, responseTime: time,
-            variant: VariantKey(response: fields, request: request) ?? .invariant,
+            head: Self.head(fields), requestTime: time, responseTime: time, variant: Self.variant(language: language),
             extent: .complete(length: length.map { Int64($0) }),
             freshness: Freshness(initialAge: 0, lifetime: 3_600_000, source: .maxAge), tags: tags)
+    }
+
+    static func head(_ fields: [(String, String)]) -> EncodedHead {
+        do {
+            var head = try EncodedHead(status: 200, reason: "OK".utf8)
+            for (name, value) in fields { try head.add(name: name.utf8, value: value.utf8) }
+            return head
+        } catch {
+            preconditionFailure("\(fields): \(error)")
+        }
+    }
+
+    /// What a request in a language selects among responses that vary by it; all select the same without one.
+    static func variant(language: String?) -> VariantKey {
+        guard let language, let vary = try? FieldSection([("Vary", "X-Language")]),
+            let fields = try? FieldSection([("X-Language", language)])
+        else { return .invariant }
+        let request = CacheRequest(method: .get, fields: fields, rule: CacheRule())
+        return VariantKey(response: vary, request: request) ?? .invariant
     }
 
     /// Bytes that differ from seed to seed and from place to place.
@@ -63,6 +77,17 @@ extension ResponseStore {
 }
 
 extension CachedResponse {
+    /// What `Sample.response` was given.
+    var language: String? {
+        guard let value = self.response.variant.selectors.first?.value else { return nil }
+        return String(decoding: value, as: UTF8.self)
+    }
+
+    /// The entity tag, without quotes.
+    var tag: String? {
+        self.response.entityTag.map { String(decoding: self.response.head.bytes[$0.opaque], as: UTF8.self) }
+    }
+
     /// The whole body, where it is in memory.
     var bytes: ByteBuffer? {
         self.body.chunks?.reduce(into: ByteBuffer()) { $0.writeImmutableBuffer($1) }

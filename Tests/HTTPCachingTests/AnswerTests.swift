@@ -1,5 +1,5 @@
 import HTTPCaching
-import NIOHTTP1
+import HTTPFields
 import Testing
 
 @Suite("Answers from the store")
@@ -12,11 +12,11 @@ struct AnswerTests {
 
     @Test func aWholeResponseHasItsFieldsAgeAndLength() throws {
         let answer = answer(try stored(Self.fields), to: request(), after: 42)
-        #expect(answer.status == .ok)
+        #expect(answer.status == 200)
         #expect(answer.body == .whole)
         #expect(answer.length == 10)
-        let expected = Self.fields.map { "\($0.0): \($0.1)" } + ["Age: 42", "Content-Length: 10"]
-        #expect(answer.fields.map { "\($0.name): \($0.value)" } == expected)
+        let expected = Self.fields.map { "\($0.0): \($0.1)" } + ["Content-Length: 10", "Age: 42"]
+        #expect(answer.fields.lines == expected)
     }
 
     @Test func anUnknownLengthIsNotAnnounced() throws {
@@ -25,12 +25,12 @@ struct AnswerTests {
         #expect(answer.length == nil)
         #expect(!answer.fields.contains(name: "Content-Length"))
         let ranged = AnswerTests.answerTo([("Range", "bytes=0-1")], try stored(Self.fields, length: nil))
-        #expect(ranged.status == .ok)
+        #expect(ranged.status == 200)
     }
 
     @Test func headHasTheFieldsAlone() throws {
-        let answer = answer(try stored(Self.fields), to: request([("Range", "bytes=0-1")], method: .HEAD))
-        #expect(answer.status == .ok)
+        let answer = answer(try stored(Self.fields), to: request([("Range", "bytes=0-1")], method: .head))
+        #expect(answer.status == 200)
         #expect(answer.body == .none)
         #expect(answer.length == 0)
         #expect(answer.fields["Content-Length"] == ["10"])
@@ -61,7 +61,7 @@ struct AnswerTests {
     }
 
     @Test func theSitesEditsComeLast() throws {
-        let edits = FieldEdits(remove: ["x", "Age"], add: [.init(name: "X", value: "3")])
+        let edits = FieldEdits(remove: [try name("x"), try name("Age")], add: [.init(name: "X", value: "3")])
         let answer = answer(try stored(Self.fields), to: request(rule: rule { $0.responseFields = edits }))
         #expect(answer.fields["X"] == ["3"])
         #expect(!answer.fields.contains(name: "Age"))
@@ -90,9 +90,9 @@ struct AnswerTests {
             ([("If-Modified-Since", "yesterday")], 200),
             ([("If-Modified-Since", arrivalDate), ("If-Modified-Since", arrivalDate)], 200),
             ([("If-None-Match", "\"x\""), ("Range", "bytes=0-1")], 304),
-        ] as [([(String, String)], UInt)])
-    func conditions(fields: [(String, String)], code: UInt) throws {
-        #expect(Self.answerTo(fields, try stored(Self.fields)).status.code == code)
+        ] as [([(String, String)], Int)])
+    func conditions(fields: [(String, String)], code: Int) throws {
+        #expect(Self.answerTo(fields, try stored(Self.fields)).status == code)
     }
 
     @Test func notModifiedHasTheValidatorsButNothingAboutTheBody() throws {
@@ -100,7 +100,7 @@ struct AnswerTests {
         #expect(answer.body == .none)
         #expect(answer.length == 0)
         #expect(
-            answer.fields.map(\.name) == [
+            answer.fields.names == [
                 "Cache-Control", "Date", "Expires", "ETag", "Content-Location", "Vary", "X", "x", "Age",
             ])
         let untagged = try stored(Self.fields.filter { $0.0 != "ETag" })
@@ -110,14 +110,14 @@ struct AnswerTests {
 
     @Test func withoutLastModifiedTheDateCounts() throws {
         let response = try stored([("Cache-Control", "max-age=60"), ("Date", arrivalDate)])
-        #expect(Self.answerTo([("If-Modified-Since", arrivalDate)], response).status == .notModified)
-        #expect(Self.answerTo([("If-Modified-Since", "Sun, 06 Nov 1994 08:49:36 GMT")], response).status == .ok)
+        #expect(Self.answerTo([("If-Modified-Since", arrivalDate)], response).status == 304)
+        #expect(Self.answerTo([("If-Modified-Since", "Sun, 06 Nov 1994 08:49:36 GMT")], response).status == 200)
     }
 
     @Test func onlySuccessesAreNotModified() throws {
         let response = try stored(Self.fields, status: 404)
-        #expect(Self.answerTo([("If-None-Match", "\"x\"")], response).status == .notFound)
-        #expect(Self.answerTo([("Range", "bytes=0-1")], response).status == .notFound)
+        #expect(Self.answerTo([("If-None-Match", "\"x\"")], response).status == 404)
+        #expect(Self.answerTo([("Range", "bytes=0-1")], response).status == 404)
     }
 
     @Test(
@@ -129,7 +129,7 @@ struct AnswerTests {
         ] as [(String, Int64, Int64)])
     func singleRanges(text: String, first: Int64, last: Int64) throws {
         let answer = Self.answerTo([("Range", text)], try stored(Self.fields))
-        #expect(answer.status == .partialContent)
+        #expect(answer.status == 206)
         #expect(answer.body == .range(first...last))
         #expect(answer.length == last - first + 1)
         #expect(answer.fields["Content-Range"] == ["bytes \(first)-\(last)/10"])
@@ -145,13 +145,13 @@ struct AnswerTests {
             "bytes=0 -1", "bytes=,", "bytes=" + (0...32).map { "\($0)-\($0)" }.joined(separator: ","),
         ])
     func ignoredRanges(text: String) throws {
-        #expect(Self.answerTo([("Range", text)], try stored(Self.fields)).status == .ok)
+        #expect(Self.answerTo([("Range", text)], try stored(Self.fields)).status == 200)
     }
 
     @Test(arguments: ["bytes=10-", "bytes=10-20", "bytes=-0", "bytes=99-,50-60", "bytes=9223372036854775807999-"])
     func unsatisfiableRanges(text: String) throws {
         let answer = Self.answerTo([("Range", text)], try stored(Self.fields))
-        #expect(answer.status == .rangeNotSatisfiable)
+        #expect(answer.status == 416)
         #expect(answer.body == .none)
         #expect(answer.fields["Content-Range"] == ["bytes */10"])
         #expect(answer.fields["Content-Length"] == ["0"])
@@ -160,14 +160,14 @@ struct AnswerTests {
 
     @Test func anEmptyBodyHasNoRanges() throws {
         let empty = try stored(Self.fields, length: 0)
-        #expect(Self.answerTo([("Range", "bytes=-5")], empty).status == .ok)
-        #expect(Self.answerTo([("Range", "bytes=0-")], empty).status == .rangeNotSatisfiable)
+        #expect(Self.answerTo([("Range", "bytes=-5")], empty).status == 200)
+        #expect(Self.answerTo([("Range", "bytes=0-")], empty).status == 416)
     }
 
     @Test func severalRangesAreMultipart() throws {
         let large = try stored(Self.fields, length: 1000)
         let answer = Self.answerTo([("Range", "bytes=500-509,0-1,-2")], large)
-        #expect(answer.status == .partialContent)
+        #expect(answer.status == 206)
         guard case .multipart(let multipart) = answer.body else {
             Issue.record("\(answer.body)")
             return
@@ -176,12 +176,12 @@ struct AnswerTests {
         #expect(!answer.fields.contains(name: "Content-Range"))
         #expect(multipart.parts.map(\.range) == [500...509, 0...1, 998...999])
         #expect(
-            multipart.parts[0].preamble
+            String(decoding: multipart.parts[0].preamble, as: UTF8.self)
                 == "--BOUNDARY\r\nContent-Type: text/plain\r\nContent-Range: bytes 500-509/1000\r\n\r\n")
-        #expect(multipart.parts[1].preamble.hasPrefix("\r\n--BOUNDARY\r\n"))
-        #expect(multipart.closing == "\r\n--BOUNDARY--\r\n")
-        var length = Int64(multipart.closing.utf8.count)
-        for part in multipart.parts { length += Int64(part.preamble.utf8.count + part.range.count) }
+        #expect(multipart.parts[1].preamble.starts(with: "\r\n--BOUNDARY\r\n".utf8))
+        #expect(multipart.closing == Array("\r\n--BOUNDARY--\r\n".utf8))
+        var length = Int64(multipart.closing.count)
+        for part in multipart.parts { length += Int64(part.preamble.count + part.range.count) }
         #expect(answer.length == length)
         #expect(answer.fields["Content-Length"] == ["\(length)"])
     }
@@ -194,17 +194,17 @@ struct AnswerTests {
         ])
     func ifRange(text: String, code: Int) throws {
         let answer = Self.answerTo([("Range", "bytes=0-1"), ("If-Range", text)], try stored(Self.fields))
-        #expect(Int(answer.status.code) == code)
+        #expect(answer.status == code)
     }
 
     @Test func weakValidatorsDontHoldForRanges() throws {
         let weak = try stored([("Cache-Control", "max-age=60"), ("ETag", "W/\"x\"")])
-        #expect(Self.answerTo([("Range", "bytes=0-1"), ("If-Range", "W/\"x\"")], weak).status == .ok)
+        #expect(Self.answerTo([("Range", "bytes=0-1"), ("If-Range", "W/\"x\"")], weak).status == 200)
         // Changed within the second in which it was sent: another change may have followed.
         let recent = try stored([
             ("Cache-Control", "max-age=60"), ("Last-Modified", arrivalDate), ("Date", arrivalDate),
         ])
-        #expect(Self.answerTo([("Range", "bytes=0-1"), ("If-Range", arrivalDate)], recent).status == .ok)
+        #expect(Self.answerTo([("Range", "bytes=0-1"), ("If-Range", arrivalDate)], recent).status == 200)
     }
 
     @Test func partsAreServedFromWhereTheyBegin() throws {
@@ -212,7 +212,7 @@ struct AnswerTests {
             [("Cache-Control", "max-age=10"), ("Content-Range", "bytes 100-199/1000"), ("Content-Type", "a/b")],
             status: 206, length: 100, to: request([("Range", "bytes=100-199")]))
         let one = Self.answerTo([("Range", "bytes=110-119")], part)
-        #expect(one.status == .partialContent)
+        #expect(one.status == 206)
         #expect(one.body == .range(10...19))
         #expect(one.fields["Content-Range"] == ["bytes 110-119/1000"])
         let all = Self.answerTo([("Range", "bytes=100-199")], part)
@@ -228,7 +228,7 @@ struct AnswerTests {
         let part = try stored(
             [("Cache-Control", "max-age=10"), ("Content-Range", "bytes 0-4/10")], status: 206, length: 5, to: asked)
         let answer = answer(part, to: asked)
-        #expect(answer.status == .partialContent)
+        #expect(answer.status == 206)
         #expect(answer.body == .whole)
         #expect(answer.length == 5)
         #expect(answer.fields["Content-Range"] == ["bytes 0-4/10"])

@@ -1,5 +1,5 @@
 import HTTPCaching
-import NIOHTTP1
+import HTTPFields
 import Testing
 
 @Suite("Requests to the origin")
@@ -11,9 +11,7 @@ struct OriginRequestTests {
     ]
 
     static func fields(_ asked: CacheRequest, _ stored: StoredResponse? = nil) -> [String] {
-        var fields = asked.fields
-        asked.originRequest(validating: stored).apply(to: &fields)
-        return fields.map { "\($0.name): \($0.value)" }
+        asked.fields.edited(by: asked.originRequest(validating: stored)).lines
     }
 
     @Test func validationCarriesTheStoredValidatorsAlone() throws {
@@ -43,7 +41,7 @@ struct OriginRequestTests {
     func untouched(extra: [(String, String)]) {
         let all = Self.conditional + extra
         #expect(Self.fields(request(all)) == all.map { "\($0.0): \($0.1)" })
-        #expect(Self.fields(request(Self.conditional, method: .HEAD)).count == Self.conditional.count)
+        #expect(Self.fields(request(Self.conditional, method: .head)).count == Self.conditional.count)
     }
 
     @Test(
@@ -66,8 +64,8 @@ struct OriginRequestTests {
 
     @Test func backgroundRequestsAreGetsForEverything() throws {
         let stale = try stored([("Cache-Control", "max-age=1"), ("ETag", "\"x\"")])
-        let behind = request(Self.conditional, method: .HEAD).inBackground()
-        #expect(behind.method == .GET)
+        let behind = request(Self.conditional, method: .head).inBackground()
+        #expect(behind.method == .get)
         #expect(Self.fields(behind, stale) == ["Other: 1", "If-None-Match: \"x\""])
         let suffix = request([("Range", "bytes=-5")]).inBackground()
         #expect(Self.fields(suffix) == [])
@@ -84,10 +82,10 @@ struct OriginRequestTests {
         ])
     func invalidation(method: String, status: Int, targets: [String]) {
         let keys = Invalidation.keys(
-            method: HTTPMethod(rawValue: method), status: HTTPResponseStatus(statusCode: status),
-            fields: [
-                "Location": "/a", "Content-Location": "b", "location": "https://elsewhere.test/c", "Link": "/d",
-            ], key: key())
+            method: method.utf8, status: status,
+            fields: section([
+                ("Location", "/a"), ("Content-Location", "b"), ("location", "https://elsewhere.test/c"), ("Link", "/d"),
+            ]), key: key())
         #expect(keys.map { String($0.target) } == targets)
     }
 }
@@ -104,7 +102,7 @@ struct CollapsingTests {
         ] as [([(String, String)], ForwardReason, Bool)])
     func mayWait(fields: [(String, String)], reason: ForwardReason, waits: Bool) {
         #expect(request(fields).mayWait(reason) == waits)
-        #expect(!request(fields, method: .HEAD).mayWait(reason))
+        #expect(!request(fields, method: .head).mayWait(reason))
     }
 
     @Test func verdicts() throws {

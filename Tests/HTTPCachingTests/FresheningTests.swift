@@ -1,5 +1,5 @@
 import HTTPCaching
-import NIOHTTP1
+import HTTPFields
 import Testing
 
 @Suite("304 and HEAD")
@@ -26,12 +26,12 @@ struct FresheningTests {
         ]
         guard case .renewed(let new, let withheld) = Self.freshen(update, old) else { throw NotStored() }
         #expect(
-            new.fields.map { "\($0.name): \($0.value)" } == [
+            new.kept.lines == [
                 "B: 1", "Content-Type: text/plain", "Date: \(Self.laterDate)", "ETag: \"x\"", "A: 3", "C: 4",
                 "Cache-Control: max-age=60", "Surrogate-Key: new",
             ])
-        #expect(withheld.isEmpty)
-        #expect(new.status == .ok)
+        #expect(withheld == nil || withheld?.isEmpty == true)
+        #expect(new.status == 200)
         #expect(new.extent == .complete(length: 10))
         #expect(new.freshness.lifetime == 60_000)
         #expect(new.freshness.initialAge == 7000)
@@ -93,7 +93,7 @@ struct FresheningTests {
             throw NotStored()
         }
         #expect(!new.fields.contains(name: "Set-Cookie"))
-        #expect(withheld.map(\.value) == ["a=b"])
+        #expect(withheld?["Set-Cookie"] == ["a=b"])
         let keeping = request(rule: rule { $0.setCookie = .store })
         guard case .renewed(let both, _) = Self.freshen([("Set-Cookie", "a=b")], old, keeping) else {
             throw NotStored()
@@ -106,8 +106,8 @@ struct FresheningTests {
         guard case .renewed(let new, _) = Self.freshen([("Vary", "Foo")], try stored(Self.fields), asked) else {
             throw NotStored()
         }
-        #expect(new.variant.matches(["Foo": "1"]))
-        #expect(!new.variant.matches([:]))
+        #expect(new.variant.matches(asked))
+        #expect(!new.variant.matches(request()))
     }
 
     @Test(
@@ -122,7 +122,7 @@ struct FresheningTests {
         ] as [([(String, String)], Int64?, Int, String)])
     func head(update: [(String, String)], length: Int64?, status: Int, result: String) throws {
         let old = try stored(Self.fields)
-        let head = request(method: .HEAD)
+        let head = request(method: .head)
         switch head.update(
             old, withHEAD: response(update + [("A", "9")], status: status, length: length, at: Self.later))
         {
@@ -141,7 +141,7 @@ struct FresheningTests {
 
     @Test func headOfOthersDoesNotTouchIt() throws {
         let old = try stored(Self.fields)
-        let personal = request([("Authorization", "x")], method: .HEAD)
+        let personal = request([("Authorization", "x")], method: .head)
         guard case .unaffected = personal.update(old, withHEAD: response([], length: 11)) else {
             Issue.record("authorized")
             return

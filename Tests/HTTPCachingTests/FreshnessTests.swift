@@ -1,5 +1,5 @@
 import HTTPCaching
-import NIOHTTP1
+import HTTPFields
 import Testing
 
 @Suite("Lifetimes and ages")
@@ -116,8 +116,10 @@ struct FreshnessTests {
     @Test func agesAddUp() throws {
         let asked = request()
         let late = OriginResponse(
-            status: .ok,
-            fields: ["Cache-Control": "max-age=100", "Date": "Sun, 06 Nov 1994 08:49:17 GMT", "Age": "5"],
+            status: 200, reason: [],
+            fields: section([
+                ("Cache-Control", "max-age=100"), ("Date", "Sun, 06 Nov 1994 08:49:17 GMT"), ("Age", "5"),
+            ]),
             bodyLength: 1, requestTime: arrival - 4000, responseTime: arrival + 900)
         guard case .store(let response, _) = asked.decideStoring(late, key: key()) else { throw NotStored() }
         // The apparent age, 20 s, is more than Age and the delay together, 9.9 s.
@@ -139,7 +141,8 @@ struct FreshnessTests {
         // Ours is at the end of time.
         let asked = request()
         let odd = OriginResponse(
-            status: .ok, fields: ["Cache-Control": "max-age=10", "Date": arrivalDate], bodyLength: nil,
+            status: 200, reason: [], fields: section([("Cache-Control", "max-age=10"), ("Date", arrivalDate)]),
+            bodyLength: nil,
             requestTime: .min, responseTime: .max)
         guard case .store(let response, _) = asked.decideStoring(odd, key: key()) else { return }
         #expect(response.currentAge(at: .max) > 0)
@@ -185,7 +188,7 @@ struct FreshnessTests {
         #expect(response.fields["CDN-Cache-Control"] == lines)
     }
 
-    @Test func targetedFieldsReplaceProhibitionsBothWays() {
+    @Test func targetedFieldsReplaceProhibitionsBothWays() throws {
         #expect(refusal([("CDN-Cache-Control", "max-age=10"), ("Cache-Control", "no-store, private")]) == nil)
         #expect(refusal([("CDN-Cache-Control", "no-store"), ("Cache-Control", "max-age=10")]) == .noStore)
         #expect(refusal([("CDN-Cache-Control", "private"), ("Cache-Control", "max-age=10")]) == .isPrivate)
@@ -194,7 +197,9 @@ struct FreshnessTests {
         #expect(
             refusal([("CDN-Cache-Control", "no-store"), ("Cache-Control", "max-age=10")], to: request(rule: none))
                 == nil)
-        let ours = rule { $0.targetedFields = ["latchstring-cache-control", "cdn-cache-control"] }
+        let ours = try rule {
+            $0.targetedFields = [try name("latchstring-cache-control"), FieldName(.cdnCacheControl)]
+        }
         #expect(
             refusal(
                 [("CDN-Cache-Control", "max-age=10"), ("Latchstring-Cache-Control", "no-store")],

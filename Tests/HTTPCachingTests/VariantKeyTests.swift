@@ -1,5 +1,5 @@
 import HTTPCaching
-import NIOHTTP1
+import HTTPFields
 import Testing
 
 @Suite("Vary")
@@ -8,47 +8,116 @@ struct VariantKeyTests {
         "A star in any place matches no request",
         arguments: [["*"], ["*, *"], ["*", "*"], [", *"], ["", "*"], ["*, Foo"], ["Foo, *"], ["Foo", "*"], ["a b"]])
     func star(lines: [String]) {
-        let response = HTTPHeaders(lines.map { ("Vary", $0) })
+        let response = section(lines.map { ("Vary", $0) })
         #expect(VaryField.names(response) == nil)
-        #expect(VariantKey(response: response, request: [:]) == nil)
+        #expect(VariantKey(response: response, request: request()) == nil)
     }
 
-    @Test func namesAreFoldedAndSorted() {
-        let response = HTTPHeaders([("Vary", "Foo, ,BAR"), ("vary", "foo"), ("Vary", "")])
-        #expect(VaryField.names(response) == ["bar", "foo"])
-        #expect(VariantKey(response: ["Vary": ""], request: [:]) == .invariant)
+    @Test func namesAreFoldedAndSorted() throws {
+        let response = section([("Vary", "Foo, ,BAR"), ("vary", "foo"), ("Vary", "")])
+        #expect(VaryField.names(response)?.map(\.text) == ["bar", "foo"])
+        let mixed = section([("Vary", "Zoo, Cookie, accept, apple")])
+        #expect(VaryField.names(mixed)?.map(\.text) == ["accept", "apple", "cookie", "zoo"])
+        #expect(VariantKey(response: section([("Vary", "")]), request: request()) == .invariant)
     }
 
     @Test func tooManyNamesMatchNothing() {
         let names = (0..<VaryField.maximumNames).map { "x\($0)" }.joined(separator: ", ")
-        #expect(VaryField.names(["Vary": names]) != nil)
-        #expect(VaryField.names(["Vary": names + ", more"]) == nil)
+        #expect(VaryField.names(section([("Vary", names)])) != nil)
+        #expect(VaryField.names(section([("Vary", names + ", more")])) == nil)
+    }
+
+    private func key(_ vary: String, _ fields: [(String, String)]) throws -> VariantKey {
+        try #require(VariantKey(response: section([("Vary", vary)]), request: request(fields)))
     }
 
     @Test func anAbsentFieldIsAValueOfItsOwn() throws {
-        let absent = try #require(VariantKey(response: ["Vary": "Foo"], request: [:]))
-        #expect(absent.matches(["Bar": "1"]))
-        #expect(!absent.matches(["Foo": "1"]))
-        #expect(!absent.matches(["Foo": ""]))
-        let present = try #require(VariantKey(response: ["Vary": "Foo"], request: ["foo": "1"]))
-        #expect(present.matches(["FOO": "1"]))
-        #expect(!present.matches([:]))
-        #expect(!present.matches(["Foo": "2"]))
+        let absent = try self.key("Foo", [])
+        #expect(absent.matches(request([("Bar", "1")])))
+        #expect(!absent.matches(request([("Foo", "1")])))
+        #expect(!absent.matches(request([("Foo", "")])))
+        let present = try self.key("Foo", [("foo", "1")])
+        #expect(present.matches(request([("FOO", "1")])))
+        #expect(!present.matches(request()))
+        #expect(!present.matches(request([("Foo", "2")])))
+        #expect(!present.matches(request([("Foo", "1"), ("Foo", "1")])))
     }
 
     @Test func valuesAreComparedByteByByte() throws {
-        let plain = try #require(VariantKey(response: ["Vary": "Foo"], request: ["Foo": "K"]))
-        let kelvin = try #require(VariantKey(response: ["Vary": "Foo"], request: ["Foo": "\u{212A}"]))
+        let plain = try self.key("Foo", [("Foo", "K")])
+        let kelvin = try self.key("Foo", [("Foo", "\u{212A}")])
         #expect(plain != kelvin && Set([plain, kelvin]).count == 2)
-        #expect(!plain.matches(["Foo": "\u{212A}"]) && !kelvin.matches(["Foo": "K"]))
-        #expect(plain.matches(["Foo": "K"]) && kelvin.matches(["Foo": "\u{212A}"]))
+        #expect(!plain.matches(request([("Foo", "\u{212A}")])) && !kelvin.matches(request([("Foo", "K")])))
+        #expect(plain.matches(request([("Foo", "K")])) && kelvin.matches(request([("Foo", "\u{212A}")])))
+    }
+
+    @Test(
+        "Two values that differ in bytes that are not UTF-8 are different",
+        arguments: ["Cookie", "Foo", "Accept-Language", "Prefer"])
+    func bytesThatAreNoText(name: String) throws {
+        func asked(_ last: UInt8) -> CacheRequest {
+            let fields = section([(Array(name.utf8), Array("s=".utf8) + [last])])
+            return CacheRequest(method: .get, fields: fields, rule: CacheRule())
+        }
+        let one = try #require(VariantKey(response: section([("Vary", name)]), request: asked(0xE8)))
+        let other = try #require(VariantKey(response: section([("Vary", name)]), request: asked(0xE9)))
+        #expect(one != other)
+        #expect(one.matches(asked(0xE8)) && !one.matches(asked(0xE9)) && !other.matches(asked(0xE8)))
+        #expect(one.key(of: asked(0xE9)) == other)
+    }
+
+    @Test("What the edge says about the client selects, without being among the client's fields")
+    func sourceOfSelectors() throws {
+        struct Edge: SelectorSource {
+            let address: String
+            func forEachSelectorLine(_ name: FieldName, _ body: (UnsafeRawBufferPointer) -> Void) {
+                guard name == FieldName(.xForwardedFor) else { return }
+                Array(self.address.utf8).withUnsafeBytes { body($0) }
+            }
+        }
+        func asked(_ address: String) -> CacheRequest {
+            CacheRequest(
+                method: .get, fields: section([("X-Forwarded-For", "192.0.2.66"), ("Foo", "1")]), rule: CacheRule(),
+                source: Edge(address: address))
+        }
+        let vary = section([("Vary", "X-Forwarded-For, Foo")])
+        let one = try #require(VariantKey(response: vary, request: asked("192.0.2.1")))
+        #expect(one.matches(asked("192.0.2.1")) && !one.matches(asked("192.0.2.2")))
+        // The origin gets no Foo from this edge.
+        #expect(one.selectors.map(\.value) == [nil, Array("192.0.2.1".utf8)])
+    }
+
+    /// A tag with the bytes that it stands in.
+    private struct Tag {
+        let bytes: [UInt8]
+        let tag: EntityTag
+
+        init?(_ bytes: [UInt8]) {
+            guard let tag = EntityTag(bytes.span, 0..<bytes.count) else { return nil }
+            self.bytes = bytes
+            self.tag = tag
+        }
+
+        func isWeakly(_ other: Tag) -> Bool {
+            self.tag.matchesWeakly(self.bytes.span, other.tag, in: other.bytes.span)
+        }
+
+        func isStrongly(_ other: Tag) -> Bool {
+            self.tag.matchesStrongly(self.bytes.span, other.tag, in: other.bytes.span)
+        }
     }
 
     @Test func entityTagsAreComparedByteByByte() throws {
-        let plain = EntityTag(opaque: "K")
-        let kelvin = EntityTag(opaque: "\u{212A}")
-        #expect(plain != kelvin && !plain.matchesStrongly(kelvin) && !plain.matchesWeakly(kelvin))
-        #expect(plain.matchesStrongly(EntityTag(opaque: "K")))
+        let plain = try #require(Tag(Array("\"K\"".utf8)))
+        for other in [Array("\"\u{212A}\"".utf8), [0x22, 0xE8, 0x22], [0x22, 0xE9, 0x22]] {
+            let tag = try #require(Tag(other))
+            #expect(!plain.isStrongly(tag) && !plain.isWeakly(tag) && tag.isStrongly(tag))
+        }
+        let weak = try #require(Tag(Array("W/\"K\"".utf8)))
+        #expect(plain.isStrongly(plain) && plain.isWeakly(weak) && !plain.isStrongly(weak))
+        for text in ["x", "\"", "\"x", "W/x", "w/\"x\"", "\"x\"y", "\"a b\"", "", "W/"] {
+            #expect(Tag(Array(text.utf8)) == nil, "\(text)")
+        }
     }
 
     @Test(
@@ -65,10 +134,16 @@ struct VariantKeyTests {
             ("accept-encoding", ["gzip, br"], ["br", "x-gzip"]), ("accept-encoding", ["gzip, br;q=0"], ["gzip"]),
             ("accept", ["text/html, */*;q=0.8"], ["*/*; q=0.80,text/html"]),
         ])
-    func same(name: String, one: [String], other: [String]) {
-        let requests = [one, other].map { lines in HTTPHeaders(lines.map { (name, $0) }) }
-        let values = requests.map { VaryNormalisation.value(of: name, in: $0) }
+    func same(name: String, one: [String], other: [String]) throws {
+        let name = try #require(FieldName(name))
+        let values = [one, other].map { lines in VaryNormalisation.value(of: name, lines.map { self.trimmed($0) }) }
         #expect(values[0] == values[1])
+    }
+
+    /// As a section has it.
+    private func trimmed(_ text: String) -> [UInt8] {
+        let bytes = Array(text.utf8)
+        return Array(bytes[bytes.span.trimmed(0..<bytes.count)])
     }
 
     @Test(
@@ -83,9 +158,10 @@ struct VariantKeyTests {
             ("accept", "text/html;level=\"A\"", "text/html;level=\"a\""),
             ("accept", "a/b;p=\";q=1\"", "a/b;p=\""), ("cookie", "a=1; b=2", "b=2; a=1"),
         ])
-    func different(name: String, one: String, other: String) {
+    func different(name: String, one: String, other: String) throws {
+        let name = try #require(FieldName(name))
         #expect(
-            VaryNormalisation.value(of: name, in: HTTPHeaders([(name, one)]))
-                != VaryNormalisation.value(of: name, in: HTTPHeaders([(name, other)])))
+            VaryNormalisation.value(of: name, [Array(one.utf8)])
+                != VaryNormalisation.value(of: name, [Array(other.utf8)]))
     }
 }

@@ -52,6 +52,7 @@ struct CacheSettingsTests {
                       query: {ignore: ["utm_*", fbclid], sort: true}
                       set-cookie: strip
                       cookie-requests: any
+                      unkeyed-fields: [RSC, X-Middleware-*]
                       codings: [zstd, GZIP]
                       stale-while-revalidate: 30s
                       stale-if-error: 24h
@@ -79,6 +80,7 @@ struct CacheSettingsTests {
         #expect(site.query.sorts)
         #expect(site.setCookie == .strip)
         #expect(site.cookieRequests == .any)
+        #expect(site.unkeyedFields == ["rsc", "x-middleware-*"])
         #expect(site.codings == ["zstd", "gzip"])
         #expect(site.staleWhileRevalidate == .seconds(30))
         #expect(site.staleIfError == .seconds(86400))
@@ -106,6 +108,10 @@ struct CacheSettingsTests {
             (
                 "cache: {rules: [{path: \"/s?a\", bypass: true}]}", "",
                 "11:28: error: a pattern is compared with the path"
+            ),
+            (
+                "cache: {unkeyed-fields: [Accept]}", "",
+                "11:30: error: \"accept\" does not keep requests out of the store"
             ),
             ("cache: {set-cookie: keep}", "", "11:25: error: \"keep\" is not known here"),
             ("cache: {add-fields: {Content-Length: 5}}", "", "11:26: error: the edge sets \"Content-Length\" itself"),

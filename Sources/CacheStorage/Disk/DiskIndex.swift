@@ -1,6 +1,7 @@
 internal import Foundation
 internal import GRDB
 internal import HTTPCaching
+internal import HTTPFields
 internal import NIOCore
 
 /// The index: one row for each response on disk, and the bodies of the small ones.
@@ -8,7 +9,7 @@ internal import NIOCore
 /// A row bears a checksum over everything that is served from it, so that SQLite's own pages need no trust.
 enum DiskIndex {
     /// Raised with every change of the tables or of what the columns mean: an index of another version is made anew.
-    static let version = 2
+    static let version = 3
 
     /// Opens the index, and makes it if it is not there.
     ///
@@ -148,12 +149,12 @@ enum DiskIndex {
     static func variant(_ key: VariantKey) -> Data {
         var content = Data()
         for selector in key.selectors {
-            content.append(contentsOf: selector.name.utf8)
+            content.append(contentsOf: selector.name.bytes)
             content.append(0)
             if let value = selector.value {
                 content.append(1)
-                withUnsafeBytes(of: UInt32(truncatingIfNeeded: value.utf8.count)) { content.append(contentsOf: $0) }
-                content.append(contentsOf: value.utf8)
+                withUnsafeBytes(of: UInt32(truncatingIfNeeded: value.count)) { content.append(contentsOf: $0) }
+                content.append(contentsOf: value)
             }
             content.append(0)
         }

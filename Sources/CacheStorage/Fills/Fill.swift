@@ -9,13 +9,13 @@ public import NIOCore
 public final class Fill: Sendable {
     public let key: CacheKey
     /// What tells fills of one key apart, as the leader gave it.
-    public let variant: String
+    public let variant: VariantKey
     /// The purges that had taken place when it began.
     let generation: UInt64
     private let state: NIOLockedValueBox<FillState>
     private let store: MemoryStore
 
-    init(key: CacheKey, variant: String, generation: UInt64, store: MemoryStore) {
+    init(key: CacheKey, variant: VariantKey, generation: UInt64, store: MemoryStore) {
         self.key = key
         self.variant = variant
         self.generation = generation
@@ -48,25 +48,24 @@ public final class Fill: Sendable {
 
     // MARK: the writer's side, through FillWriter
 
-    func begin(_ response: StoredResponse, shared: Bool, maximumBytes: Int = .max) -> FillPlan {
+    /// The response is for the leader alone.
+    func beginUnshared() {
+        guard !self.state.withLockedValue({ $0.hasBegun }) else { return }
+        self.store.detach(self)
+        self.wake(self.state.withLockedValue { $0.begin(.unshared, plan: .alone, expected: nil) })
+    }
+
+    func begin(_ response: StoredResponse, maximumBytes: Int = .max) -> FillPlan {
         // The writer's events come one after the other.
         if let plan = self.state.withLockedValue({ $0.hasBegun ? $0.plan : nil }) { return plan }
         let length: Int? = response.bodyLength.map { Int(clamping: $0) }
-        let plan: FillPlan =
-            if !shared {
-                .alone
-            } else if self.store.mayHold(bodyLength: length) {
-                .store
-            } else {
-                .passThrough
-            }
+        let plan: FillPlan = self.store.mayHold(bodyLength: length) ? .store : .passThrough
         if plan != .store { self.store.detach(self) }
-        let head: FillHead = plan == .alone ? .unshared(response) : .shared(response)
         let disk: DiskStore? = plan == .passThrough ? self.spoolingDisk(response) : nil
         let (wakers, spool): ([FillWaker], Int?) = self.state.withLockedValue { state in
             let spool: Int? = disk == nil ? nil : state.join(isSpool: true)
             state.maximumBytes = maximumBytes
-            return (state.begin(head, plan: plan, expected: length), spool)
+            return (state.begin(.shared(response), plan: plan, expected: length), spool)
         }
         if let disk, let spool { DiskSpool.start(disk, self, follower: spool, response) }
         self.wake(wakers)
@@ -155,8 +154,9 @@ public final class Fill: Sendable {
     var tags: [String]? {
         self.state.withLockedValue { state in
             switch state.head {
-            case .shared(let response), .unshared(let response): response.tags
+            case .shared(let response): response.tags
             case .validated(let entry): entry.response.tags
+            case .unshared: []
             case .pending, .failed: nil
             }
         }

@@ -33,7 +33,7 @@ public enum FillHead: Sendable {
     /// on its way.
     case shared(StoredResponse)
     /// A response for the leader alone: whoever joined goes on its own. The leader may read on.
-    case unshared(StoredResponse)
+    case unshared
     /// The origin confirmed a stored response, which is brought up to date here.
     case validated(CachedResponse)
     case failed(FillFailure)

@@ -222,7 +222,7 @@ struct FillState {
         switch self.head {
         case .pending: self.followers[id]?.wakes = waker
         // Nothing of it has been sent: whoever can't have it any more can still go on its own.
-        case .shared(let response) where follower.isCutOff: return .unshared(response)
+        case .shared where follower.isCutOff: return .unshared
         case .shared, .unshared, .validated, .failed: break
         }
         return self.head

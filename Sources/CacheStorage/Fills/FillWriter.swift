@@ -21,12 +21,12 @@ public final class FillWriter: Sendable {
     /// - Parameter maximumBytes: a body that turns out to be longer is passed on, and stored nowhere.
     @discardableResult
     public func begin(_ response: StoredResponse, maximumBytes: Int = .max) -> FillPlan {
-        self.fill.begin(response, shared: true, maximumBytes: maximumBytes)
+        self.fill.begin(response, maximumBytes: maximumBytes)
     }
 
     /// The origin's final response is here, and is for the leader's request alone. Whoever joined is told.
-    public func beginUnshared(_ response: StoredResponse) {
-        _ = self.fill.begin(response, shared: false)
+    public func beginUnshared() {
+        self.fill.beginUnshared()
     }
 
     /// The next bytes of the body.

@@ -5,17 +5,7 @@ internal import NIOConcurrencyHelpers
 final class MemoryShard: Sendable {
     struct FlightKey: Hashable {
         let key: CacheKey
-        let variant: String
-
-        /// Byte by byte: texts that are only canonically equivalent select different responses.
-        static func == (one: FlightKey, other: FlightKey) -> Bool {
-            one.key == other.key && one.variant.utf8.elementsEqual(other.variant.utf8)
-        }
-
-        func hash(into hasher: inout Hasher) {
-            hasher.combine(self.key)
-            for byte in self.variant.utf8 { hasher.combine(byte) }
-        }
+        let variant: VariantKey
     }
 
     struct State {

@@ -4,7 +4,7 @@ internal import Synchronization
 
 extension MemoryStore {
     /// Joins the fill under way for a key and variant, or starts it.
-    func flight(for key: CacheKey, variant: String, now: Int64) -> Flight {
+    func flight(for key: CacheKey, variant: VariantKey, now: Int64) -> Flight {
         let hash: UInt64 = Self.hash(key)
         let flightKey = MemoryShard.FlightKey(key: key, variant: variant)
         return self.shard(hash).state.withLockedValue { state in
@@ -27,7 +27,8 @@ extension MemoryStore {
 
     /// A fill that nobody can join.
     func soloFill(for key: CacheKey) -> FillWriter {
-        FillWriter(Fill(key: key, variant: "", generation: self.generation.load(ordering: .acquiring), store: self))
+        FillWriter(
+            Fill(key: key, variant: .invariant, generation: self.generation.load(ordering: .acquiring), store: self))
     }
 
     /// Newcomers don't find this fill any more.

@@ -24,7 +24,7 @@ extension ForwardedResponse {
         case (_, nil): body = request.clientVersion > .http10 ? .chunked : .untilClose
         }
         let persists = request.clientPersists && !closing && body != .untilClose && !request.stopsDecoder
-        var fields = answer.fields
+        var fields = answer.headers
         if let status { fields.add(name: "Cache-Status", value: status) }
         if request.clientVersion != .http2 {
             if body == .chunked { fields.add(name: "Transfer-Encoding", value: "chunked") }
@@ -35,7 +35,7 @@ extension ForwardedResponse {
             }
         }
         self.init(
-            head: HTTPResponseHead(version: .http1_1, status: answer.status, headers: fields), originBody: .none,
+            head: HTTPResponseHead(version: .http1_1, status: answer.statusLine, headers: fields), originBody: .none,
             clientBody: body, originPersists: false, clientPersists: persists)
     }
 }

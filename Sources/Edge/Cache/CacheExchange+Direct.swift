@@ -1,5 +1,6 @@
 import CacheStorage
 import HTTPCaching
+import HTTPFields
 import HTTPForwarding
 import NIOCore
 import NIOHTTP1
@@ -14,20 +15,22 @@ extension CacheExchange {
         guard status != .switchingProtocols else { return }
         // A response to HEAD says how long the body would be.
         let length =
-            self.request.method == .HEAD
+            self.request.method == .head
             ? response.head.headers.first(name: "Content-Length").flatMap { Int64($0) } : response.originBody.length
         let arrived = OriginResponse(
-            status: status, fields: response.head.headers, bodyLength: length, requestTime: self.requestTime,
+            status: Int(status.code), reason: Array(status.reasonPhrase.utf8),
+            fields: FieldSection(response.head.headers), bodyLength: length, requestTime: self.requestTime,
             responseTime: now, endIsCertain: self.client.vouchesForEnd(of: response.originBody))
         var storable: StoredResponse?
-        if case .direct = self.turn.phase, self.request.method == .POST { storable = self.storable(arrived) }
+        if case .direct = self.turn.phase, self.request.method == .post { storable = self.storable(arrived) }
         for key in Invalidation.keys(
-            method: self.request.method, status: status, fields: arrived.fields, key: self.key,
+            method: self.forwarded.head.method.rawValue.utf8, status: Int(status.code), fields: arrived.fields,
+            key: self.key,
             query: self.cache.policy.query)
         {
             self.cache.store.purge(.key(key), .invalidate)
         }
-        if self.request.method == .HEAD { self.updateByHEAD(arrived, now: now) }
+        if self.request.method == .head { self.updateByHEAD(arrived, now: now) }
         let stored: StoredResponse? = storable.flatMap { self.store($0) }
         if self.turn.judgesAnswer { self.apply(self.request.judge(arrived), to: &response) }
         self.request.rule.responseFields.apply(to: &response.head.headers)
@@ -73,10 +76,11 @@ extension CacheExchange {
     private func apply(_ answer: PassedAnswer, to response: inout ForwardedResponse) {
         guard let cut = answer.cut else { return }
         self.cut = cut
-        response.head.status = answer.status
-        for name in answer.removedFields { response.head.headers.remove(name: name) }
+        response.head.status = HTTPResponseStatus(statusCode: answer.status)
+        response.head.headers.remove(answer.removedFields)
+        for name in PassedAnswer.removedDigests { response.head.headers.remove(name: name.text) }
         if let range = answer.contentRange { response.head.headers.add(name: "Content-Range", value: range) }
-        if answer.status == .notModified {
+        if answer == .notModified {
             response.clientBody = .none
         } else {
             response.head.headers.add(name: "Content-Length", value: String(cut.left))

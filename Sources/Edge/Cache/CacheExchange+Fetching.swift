@@ -1,20 +1,21 @@
 import CacheStorage
 import HTTPCaching
+import HTTPFields
 import HTTPForwarding
 import NIOCore
 import NIOHTTP1
 
 /// Asking the origin, and what it answered to the exchange's own fetch.
 extension CacheExchange {
-    func depart(_ departure: CacheTurn.Departure, selectors: [VariantKey.Selector], now: Int64) {
+    func depart(_ departure: CacheTurn.Departure, selectors: VariantKey, now: Int64) {
         switch departure {
         case .seekFlight: self.seekFlight(selectors, now: now)
         case .fetch(let plan): self.fetch(plan, nil)
         }
     }
 
-    private func seekFlight(_ selectors: [VariantKey.Selector], now: Int64) {
-        let variant = SiteCache.flightVariant(of: self.request, selectors: selectors)
+    private func seekFlight(_ selectors: VariantKey, now: Int64) {
+        let variant = selectors.key(of: self.request)
         let flight = self.cache.store.flight(for: self.key, variant: variant, now: now)
         let offer: CacheTurn.FlightOffer =
             switch flight {
@@ -89,13 +90,13 @@ extension CacheExchange {
 
     /// A response that is stored, or could be but for its size. Its bytes follow, and ``fetchHasMore()`` behind them.
     func fetchBegan(
-        _ stored: StoredResponse, from writer: FillWriter, withheld: [(name: String, value: String)], isStored: Bool,
+        _ stored: StoredResponse, from writer: FillWriter, withheld: FieldSection?, isStored: Bool,
         now: Int64
     ) {
         guard self.turn.brought() else { return }
-        self.leaveLine(Int(stored.status.code))
+        self.leaveLine(stored.status)
         let event = CacheStatus.Event.forwarded(
-            self.turn.reason, status: Int(stored.status.code), stored: isStored ? stored : nil)
+            self.turn.reason, status: stored.status, stored: isStored ? stored : nil)
         self.send(
             stored, from: writer.fill.followUnwoken(), withheld: withheld,
             status: self.cache.status?.value(event, now: now), now: now)
@@ -108,7 +109,7 @@ extension CacheExchange {
 
     /// The origin said 304 to the cache's own question.
     func fetchValidated(
-        _ entry: CachedResponse, as response: StoredResponse, withheld: [(name: String, value: String)],
+        _ entry: CachedResponse, as response: StoredResponse, withheld: FieldSection?,
         refusal: StoreRefusal?, now: Int64
     ) {
         guard self.turn.confirmed(refusal) else { return }

@@ -1,5 +1,6 @@
 import CacheStorage
 import HTTPCaching
+import HTTPFields
 import NIOCore
 import NIOHTTP1
 
@@ -15,15 +16,15 @@ extension CacheExchange {
     func followerHasNews(_ follower: FillFollower) {
         let head = follower.head()
         let news: Collapsing.Outcome
-        var selectors: [VariantKey.Selector] = []
+        var selectors: VariantKey = .invariant
         switch head {
         case .pending: return
         case .shared(let stored):
             news = .stored(stored)
-            selectors = stored.variant.selectors
+            selectors = stored.variant
         case .validated(let entry):
             news = .stored(entry.response)
-            selectors = entry.response.variant.selectors
+            selectors = entry.response.variant
         case .unshared: news = .notStored
         case .failed: news = .failed
         }
@@ -52,7 +53,7 @@ extension CacheExchange {
         }
         switch head {
         case .shared(let stored):
-            self.send(stored, from: follower, withheld: [], status: status(Int(stored.status.code)), now: now)
+            self.send(stored, from: follower, withheld: nil, status: status(stored.status), now: now)
         case .validated(let entry):
             follower.cancel()
             self.send(entry, status: status(304), now: now)

@@ -1,5 +1,6 @@
 import CacheStorage
 import HTTPCaching
+import HTTPFields
 import HTTPForwarding
 import NIOCore
 import NIOHTTP1
@@ -21,7 +22,7 @@ extension CacheExchange {
     }
 
     func send(
-        _ entry: CachedResponse, as response: StoredResponse? = nil, withheld: [(name: String, value: String)] = [],
+        _ entry: CachedResponse, as response: StoredResponse? = nil, withheld: FieldSection? = nil,
         status: String?, now: Int64
     ) {
         let answer = Answer(
@@ -47,7 +48,7 @@ extension CacheExchange {
 
     /// From a response that is still on its way.
     func send(
-        _ stored: StoredResponse, from follower: FillFollower, withheld: [(name: String, value: String)],
+        _ stored: StoredResponse, from follower: FillFollower, withheld: FieldSection?,
         status: String?, now: Int64
     ) {
         var response = stored

@@ -1,5 +1,6 @@
 import CacheStorage
 import HTTPCaching
+import HTTPFields
 import HTTPForwarding
 import NIOCore
 import NIOHTTP1
@@ -47,8 +48,8 @@ final class CacheExchange {
         self.key = cache.key(forwarded, host: head.headers.first(name: "Host") ?? "")
         self.turn = CacheTurn(
             CacheRequest(
-                method: head.method, fields: head.headers, rule: cache.policy.rule(for: self.key),
-                hasBody: forwarded.body != .none))
+                method: RequestMethod(head.method), fields: FieldSection(head.headers),
+                rule: cache.policy.rule(for: self.key), body: BodyFraming(forwarded.body)))
     }
 
     deinit { self.leaveLine(nil) }
@@ -59,7 +60,7 @@ final class CacheExchange {
         let now = self.cache.clock()
         self.requestTime = now
         self.generation = self.cache.store.generation
-        if self.forwarded.body != .none || self.forwarded.upgrades {
+        if self.forwarded.body.length != 0 || self.forwarded.upgrades {
             self.turn.bypasses()
             return self.exchange.forward()
         }
@@ -96,7 +97,7 @@ final class CacheExchange {
             self.load()
         case .depart(let departure, let index):
             self.fallback = index.map { variants[$0] }
-            self.depart(departure, selectors: variants.first?.response.variant.selectors ?? [], now: now)
+            self.depart(departure, selectors: variants.first?.response.variant ?? .invariant, now: now)
         case .forward:
             self.requestTime = now
             self.exchange.forward()

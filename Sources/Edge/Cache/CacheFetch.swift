@@ -1,6 +1,7 @@
 import Admission
 import CacheStorage
 import HTTPCaching
+import HTTPFields
 import HTTPForwarding
 import Logging
 import NIOCore
@@ -63,7 +64,7 @@ final class CacheFetch: OriginReceiver {
     static func revalidate(_ entry: CachedResponse, for exchange: CacheExchange, client: OriginClient) {
         let cache = exchange.cache
         let request = exchange.request.inBackground()
-        let variant = SiteCache.flightVariant(of: request, selectors: entry.response.variant.selectors)
+        let variant = entry.response.variant.key(of: request)
         let flight = cache.store.flight(for: exchange.key, variant: variant, now: cache.clock())
         let writer: FillWriter
         switch flight {
@@ -78,7 +79,6 @@ final class CacheFetch: OriginReceiver {
         cache.metrics.revalidatesInBackground()
         var forwarded = exchange.forwarded
         forwarded.head.method = .GET
-        forwarded.head.headers = request.fields
         forwarded.clientPersists = true
         let fetch = CacheFetch(
             Job(
@@ -153,7 +153,8 @@ final class CacheFetch: OriginReceiver {
             origin.connectionPersists = response.originPersists
             self.lengthIsKnown = response.originBody.length != nil
             let arrived = OriginResponse(
-                status: head.status, fields: response.head.headers, bodyLength: response.originBody.length,
+                status: Int(head.status.code), reason: Array(head.status.reasonPhrase.utf8),
+                fields: FieldSection(response.head.headers), bodyLength: response.originBody.length,
                 requestTime: self.requestTime, responseTime: self.cache.clock(),
                 endIsCertain: self.client.vouchesForEnd(of: response.originBody))
             if head.status == .notModified, question.validates, let old = self.job.validating {
@@ -215,8 +216,8 @@ final class CacheFetch: OriginReceiver {
 
     /// Those who wait go on by themselves.
     private func tellUnshared(_ arrived: OriginResponse, _ refusal: StoreRefusal) {
-        self.writer.beginUnshared(StoredResponse(unstored: arrived))
-        if Collapsing.remembers(refusal, status: Int(arrived.status.code)) {
+        self.writer.beginUnshared()
+        if Collapsing.remembers(refusal, status: arrived.status) {
             self.cache.store.markUnshared(self.job.key, until: arrived.responseTime + Collapsing.memory)
         }
     }
@@ -224,7 +225,7 @@ final class CacheFetch: OriginReceiver {
     private func confirmed(_ old: CachedResponse, by arrived: OriginResponse) {
         let now = arrived.responseTime
         let entry: CachedResponse
-        let (response, withheld, refused): (StoredResponse, [(name: String, value: String)], StoreRefusal?)
+        let (response, withheld, refused): (StoredResponse, FieldSection?, StoreRefusal?)
         switch self.job.request.freshen(old.response, with: arrived) {
         case .renewed(let renewed, let fields):
             entry = self.writer.validated(old, response: renewed, since: self.job.generation)

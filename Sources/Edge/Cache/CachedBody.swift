@@ -40,10 +40,10 @@ final class CachedBody {
     init(_ multipart: MultipartBody, reader: (Range<Int>) -> BodyReader) {
         self.pieces = []
         for part in multipart.parts {
-            self.pieces.append(.bytes(ByteBuffer(string: part.preamble)))
+            self.pieces.append(.bytes(ByteBuffer(bytes: part.preamble)))
             self.pieces.append(.reader(reader(Int(part.range.lowerBound)..<Int(part.range.upperBound) + 1)))
         }
-        self.pieces.append(.bytes(ByteBuffer(string: multipart.closing)))
+        self.pieces.append(.bytes(ByteBuffer(bytes: multipart.closing)))
     }
 
     /// Gives the client what it takes. What was sent last is not flushed.

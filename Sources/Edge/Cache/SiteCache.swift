@@ -60,15 +60,4 @@ final class SiteCache: Sendable {
     func leaveUnattended() {
         self.unattended.wrappingSubtract(1, ordering: .relaxed)
     }
-
-    /// What tells requests apart that a stored variant's `Vary` does: those with different texts don't wait for each
-    /// other.
-    static func flightVariant(of request: CacheRequest, selectors: [VariantKey.Selector]) -> String {
-        var text = ""
-        for selector in selectors {
-            let value = VaryNormalisation.value(of: selector.name, in: request.fields)
-            text += "\(selector.name)=\(value.map { "=" + $0 } ?? "")\n"
-        }
-        return text
-    }
 }

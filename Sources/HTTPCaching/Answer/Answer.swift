@@ -1,4 +1,5 @@
-public import NIOHTTP1
+public import HTTPFields
+import NIOCore
 
 /// What a client gets from a stored response (RFC 9111 §4, RFC 9110 §13 and §14).
 public struct Answer: Sendable {
@@ -12,10 +13,12 @@ public struct Answer: Sendable {
         case multipart(MultipartBody)
     }
 
-    public var status: HTTPResponseStatus
-    /// With `Age`, and with `Content-Length` unless the length isn't known yet: then the body ends as the framing of
-    /// the client's protocol says. No other framing fields.
-    public var fields: HTTPHeaders
+    /// Status line and fields, with `Content-Length` unless the length isn't known yet: then the body ends as the framing
+    /// of the client's protocol says. No other framing fields, and no `Age`. The stored head itself, without a copy, where all
+    /// of it is the answer.
+    public var head: EncodedHead
+    /// The value of `Age` in seconds, to be added; nil: none.
+    public var age: Int64?
     public var body: Body
     /// Of the body as it is sent; nil if it isn't known yet. 0 for HEAD, whatever `Content-Length` says.
     public var length: Int64?
@@ -28,6 +31,9 @@ public struct Answer: Sendable {
         case origin
     }
 
+    /// 100...999.
+    public var status: Int { self.head.status }
+
     /// - Parameters:
     ///   - now: milliseconds since 1970 UTC.
     ///   - source: responses from the store always have `Age`.
@@ -36,77 +42,72 @@ public struct Answer: Sendable {
     ///   - boundary: a new random delimiter for `multipart/byteranges`, 1...70 letters and digits. Called only if needed.
     public init(
         from stored: StoredResponse, to request: CacheRequest, now: Int64, source: Source = .store,
-        withheld: [(name: String, value: String)] = [], boundary: () -> String
+        withheld: FieldSection? = nil, boundary: () -> String
     ) {
-        let age = stored.currentAge(at: now) / 1000
-        let ageText = source == .store || age > 0 ? String(age) : nil
-        var fields = stored.fields
-        fields.reserveCapacity(fields.count + withheld.count + 4)
-        for field in withheld { fields.add(name: field.name, value: field.value) }
-        if let ageText { fields.add(name: "Age", value: ageText) }
-
         if request.isUnmodified(stored) {
-            self.init(status: .notModified, fields: Self.validatorFields(fields, stored), body: .none, length: 0)
-        } else if let part = Self.part(of: stored, for: request, fields: fields, boundary: boundary) {
+            self.init(notModified: stored)
+        } else if let part = Self.part(of: stored, for: request, boundary: boundary) {
             self = part
         } else {
-            var body = Body.whole
-            var length = stored.bodyLength
-            if case .partial(let first, let last, let total) = stored.extent {
-                // The lookup lets nobody else see it, but this may be the answer to the very request that brought it.
-                fields.replaceOrAdd(name: "Content-Range", value: Self.contentRange(first...last, total: total))
-            }
-            if stored.status == .noContent {
-                body = .none
-                length = 0
-            } else if let length {
-                fields.add(name: "Content-Length", value: String(length))
-            }
-            if request.method == .HEAD {
-                body = .none
-                length = 0
-            }
-            self.init(status: stored.status, fields: fields, body: body, length: length)
+            self.init(all: stored, to: request)
         }
-        request.rule.responseFields.apply(to: &self.fields)
+        if let withheld { self.head.add(withheld) }
+        let age = stored.currentAge(at: now) / 1000
+        if source == .store || age > 0 { self.age = age }
+        let edits = request.rule.responseFields
+        guard !edits.isEmpty else { return }
+        self.head = edits.applied(to: self.head)
+        if edits.removes(.age) { self.age = nil }
     }
 
-    private init(status: HTTPResponseStatus, fields: HTTPHeaders, body: Body, length: Int64?) {
-        self.status = status
-        self.fields = fields
+    private init(head: EncodedHead, body: Body, length: Int64?) {
+        self.head = head
         self.body = body
         self.length = length
     }
 
+    private init(all stored: StoredResponse, to request: CacheRequest) {
+        self.init(head: stored.head, body: .whole, length: stored.bodyLength)
+        if case .partial(let first, let last, let total) = stored.extent {
+            // The lookup lets nobody else see it, but this may be the answer to the very request that brought it.
+            self.head = stored.head.filtered { field, _ in field.known != .contentRange }
+            self.head.addContentRange(first...last, total: total)
+        }
+        if stored.status == 204 || request.method == .head {
+            self.body = .none
+            self.length = 0
+        }
+    }
+
     /// What a 304 carries: everything but what describes a body that isn't there (RFC 9110 §15.4.5).
-    private static func validatorFields(_ fields: HTTPHeaders, _ stored: StoredResponse) -> HTTPHeaders {
-        let kept = fields.filter { field in
-            switch field.name.utf8.count {
-            case 11: !FieldText.equal(field.name, "content-md5")
-            case 12: !FieldText.equal(field.name, "content-type")
-            case 13:
-                !FieldText.equal(field.name, "content-range")
-                    && !(stored.entityTag != nil && FieldText.equal(field.name, "last-modified"))
-            case 14: !FieldText.equal(field.name, "content-digest")
-            case 16:
-                !FieldText.equal(field.name, "content-encoding") && !FieldText.equal(field.name, "content-language")
+    private init(notModified stored: StoredResponse) {
+        let dropped = Self.contentFields
+        let hasTag = stored.entityTag != nil
+        let head = stored.head.filtered(status: 304, reason: "Not Modified") { field, names in
+            switch field.known {
+            case let known? where dropped.contains(known): false
+            case .lastModified: !hasTag
+            case nil: !names.matches(Self.contentMD5, field)
             default: true
             }
         }
-        return HTTPHeaders(kept.map { ($0.name, $0.value) })
+        self.init(head: head, body: .none, length: 0)
     }
+
+    private static let contentFields = KnownFieldSet(
+        .contentType, .contentRange, .contentEncoding, .contentLanguage, .contentLength)
+    private static let contentMD5 = FieldName("Content-MD5") ?? FieldName(.contentLength)
 
     /// 206 or 416; nil if the request's range doesn't count.
     private static func part(
-        of stored: StoredResponse, for request: CacheRequest, fields: HTTPHeaders, boundary: () -> String
+        of stored: StoredResponse, for request: CacheRequest, boundary: () -> String
     ) -> Answer? {
-        guard let specs = request.ranges else { return nil }
-        if let ifRange = request.ifRange, !IfRange.holds(ifRange, for: stored) { return nil }
+        guard let specs = request.ranges, request.rangeHolds(for: stored) else { return nil }
         let first: Int64
         let total: Int64?
         switch stored.extent {
         case .complete(let length):
-            guard stored.status == .ok, let length else { return nil }
+            guard stored.status == 200, let length else { return nil }
             // An empty body has no first byte to name in Content-Range.
             if length == 0, specs.contains(where: { if case .suffix(let count) = $0 { count > 0 } else { false } }) {
                 return nil
@@ -118,38 +119,54 @@ public struct Answer: Sendable {
             (first, total) = (start, length)
         }
         guard let ranges = CacheRequest.resolve(specs, total: total) else { return nil }
-        guard let range = ranges.first else { return Self.unsatisfiable(fields, total: total) }
-        var fields = fields
-        fields.remove(name: "Content-Range")
+        guard let range = ranges.first else { return total.map { Self.unsatisfiable(stored, total: $0) } }
         if ranges.count == 1 {
             let length = range.upperBound - range.lowerBound + 1
-            fields.add(name: "Content-Range", value: Self.contentRange(range, total: total))
-            fields.add(name: "Content-Length", value: String(length))
+            var head = stored.head.filtered(status: 206, reason: "Partial Content") { field, _ in
+                field.known != .contentRange && field.known != .contentLength
+            }
+            head.addContentRange(range, total: total)
+            head.add(.contentLength, length)
             let body = (range.lowerBound - first)...(range.upperBound - first)
-            return Answer(status: .partialContent, fields: fields, body: .range(body), length: length)
+            return Answer(head: head, body: .range(body), length: length)
         }
+        let fields = stored.fields
         let multipart = MultipartBody(
-            ranges: ranges, total: total, offset: first, contentType: fields.first(name: "Content-Type"),
-            boundary: boundary())
-        fields.replaceOrAdd(name: "Content-Type", value: "multipart/byteranges; boundary=\(multipart.boundary)")
-        fields.add(name: "Content-Length", value: String(multipart.length))
-        return Answer(
-            status: .partialContent, fields: fields, body: .multipart(multipart), length: multipart.length)
+            ranges: ranges, total: total, offset: first,
+            contentType: fields.first(.contentType).map { fields.copy($0.value) }, boundary: boundary())
+        var head = stored.head.filtered(status: 206, reason: "Partial Content") { field, _ in
+            field.known != .contentRange && field.known != .contentLength && field.known != .contentType
+        }
+        head.addText(.contentType, "multipart/byteranges; boundary=\(multipart.boundary)")
+        head.add(.contentLength, multipart.length)
+        return Answer(head: head, body: .multipart(multipart), length: multipart.length)
     }
 
-    private static func unsatisfiable(_ fields: HTTPHeaders, total: Int64?) -> Answer? {
-        guard let total else { return nil }
-        var kept: HTTPHeaders = [:]
-        for name in ["Date", "ETag", "Vary", "Cache-Control", "Age", "Via"] {
-            for value in fields[name] { kept.add(name: name, value: value) }
+    private static func unsatisfiable(_ stored: StoredResponse, total: Int64) -> Answer {
+        let kept = Self.rejectionFields
+        var head = stored.head.filtered(status: 416, reason: "Range Not Satisfiable") { field, _ in
+            field.known.map { kept.contains($0) } ?? false
         }
-        kept.add(name: "Content-Range", value: "bytes */\(total)")
-        kept.add(name: "Content-Length", value: "0")
-        return Answer(status: .rangeNotSatisfiable, fields: kept, body: .none, length: 0)
+        head.addText(.contentRange, "bytes */\(total)")
+        head.add(.contentLength, 0)
+        return Answer(head: head, body: .none, length: 0)
     }
+
+    private static let rejectionFields = KnownFieldSet(.date, .etag, .vary, .cacheControl, .via)
 
     static func contentRange(_ range: ClosedRange<Int64>, total: Int64?) -> String {
         "bytes \(range.lowerBound)-\(range.upperBound)/\(total.map { String($0) } ?? "*")"
+    }
+}
+
+extension EncodedHead {
+    fileprivate mutating func addContentRange(_ range: ClosedRange<Int64>, total: Int64?) {
+        self.addText(.contentRange, Answer.contentRange(range, total: total))
+    }
+
+    /// - Parameter text: visible characters and single spaces.
+    fileprivate mutating func addText(_ name: KnownField, _ text: String) {
+        try? self.add(name, text.utf8)
     }
 }
 
@@ -157,11 +174,56 @@ extension CacheRequest {
     /// Whether the client has what is stored already, so that 304 is the answer (RFC 9111 §4.3.2): `If-None-Match` by
     /// weak comparison, or else `If-Modified-Since` against `Last-Modified`, `Date` or the time of receipt.
     func isUnmodified(_ stored: StoredResponse) -> Bool {
-        guard (200...299).contains(stored.status.code) else { return false }
-        if let ifNoneMatch { return ifNoneMatch.matches(stored.entityTag) }
-        guard let text = self.ifModifiedSince, let since = HTTPDate.parse(text, now: stored.responseTime) else {
-            return false
-        }
+        guard self.isConditional, 200...299 ~= stored.status else { return false }
+        if self.has(.ifNoneMatch) { return self.ifNoneMatchHolds(stored.entityTag, stored.head.bytes.span) }
+        guard let since = self.fields.date(.ifModifiedSince, now: stored.responseTime) else { return false }
         return (stored.lastModified ?? stored.date) <= since
+    }
+
+    /// Whether `If-None-Match` (RFC 9110 §13.1.2) names a response. Members that are no entity tags match nothing.
+    ///
+    /// - Parameters:
+    ///   - tag: the response's.
+    ///   - tagBytes: what it stands in.
+    func ifNoneMatchHolds(_ tag: EntityTag?, _ tagBytes: borrowing Span<UInt8>) -> Bool {
+        let bytes = self.fields.bytes.readableBytesUInt8Span
+        var holds = false
+        for field in self.fields where field.known == .ifNoneMatch {
+            if bytes.equals(field.value, "*") { return true }
+            guard let known = tag else { continue }
+            FieldList.forEach(bytes, field.value, .quoted) { member in
+                if let other = EntityTag(bytes, member), known.matchesWeakly(tagBytes, other, in: bytes) {
+                    holds = true
+                }
+            }
+        }
+        return holds
+    }
+
+    /// Whether `If-Range`, if there is one, lets the ranges count for a stored response.
+    func rangeHolds(for stored: StoredResponse) -> Bool {
+        self.rangeHolds(
+            stored.entityTag, stored.head.bytes.span, modified: stored.lastModified, date: stored.date,
+            now: stored.responseTime)
+    }
+
+    /// The same for a response (RFC 9110 §13.1.5): it has the same strong entity tag, or exactly this `Last-Modified` where that is
+    /// strong enough (RFC 9110 §8.8.2.2: at least a second before `Date`).
+    ///
+    /// - Parameters:
+    ///   - tag: the response's.
+    ///   - tagBytes: what it stands in.
+    ///   - modified, date, now: milliseconds since 1970 UTC; `now` is when the response came.
+    func rangeHolds(
+        _ tag: EntityTag?, _ tagBytes: borrowing Span<UInt8>, modified: Int64?, date: Int64, now: Int64
+    ) -> Bool {
+        guard self.has(.ifRange), let field = self.fields.only(.ifRange) else { return true }
+        let bytes = self.fields.bytes.readableBytesUInt8Span
+        if let wanted = EntityTag(bytes, field.value) {
+            guard let tag else { return false }
+            return tag.matchesStrongly(tagBytes, wanted, in: bytes)
+        }
+        guard let modified, HTTPDate.milliseconds(bytes, field.value, now: now) == modified else { return false }
+        return date.saturatingSubtract(modified) >= 1000
     }
 }

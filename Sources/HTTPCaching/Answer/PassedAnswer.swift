@@ -1,5 +1,5 @@
+public import HTTPFields
 public import NIOCore
-public import NIOHTTP1
 
 /// What a client gets of a response that is not stored, where its conditions and range were kept from the origin because the
 /// response might have been (RFC 9110 §13.2.1, §14.2).
@@ -14,12 +14,12 @@ public enum PassedAnswer: Hashable, Sendable {
     case unsatisfiable(total: Int64)
 
     /// Of no meaning for the whole.
-    public var status: HTTPResponseStatus {
+    public var status: Int {
         switch self {
-        case .whole: .ok
-        case .notModified: .notModified
-        case .part: .partialContent
-        case .unsatisfiable: .rangeNotSatisfiable
+        case .whole: 200
+        case .notModified: 304
+        case .part: 206
+        case .unsatisfiable: 416
         }
     }
 
@@ -40,18 +40,22 @@ public enum PassedAnswer: Hashable, Sendable {
         }
     }
 
-    /// What describes the body that came, and not the one that goes out (RFC 9110 §15.3.7, §15.4.5, §15.5.17). In lower case.
-    public var removedFields: [String] {
+    /// What describes the body that came, and not the one that goes out (RFC 9110 §15.3.7, §15.4.5, §15.5.17): with
+    /// ``removedDigests``.
+    public var removedFields: KnownFieldSet {
         switch self {
-        case .whole: []
-        case .part: ["content-length", "content-range", "transfer-encoding", "content-md5", "content-digest"]
-        case .notModified, .unsatisfiable:
-            [
-                "content-length", "content-range", "transfer-encoding", "content-md5", "content-digest", "content-type",
-                "content-encoding", "content-language",
-            ]
+        case .whole: KnownFieldSet()
+        case .part: Self.ofThePart
+        case .notModified, .unsatisfiable: Self.ofTheContent
         }
     }
+
+    private static let ofThePart = KnownFieldSet(.contentLength, .contentRange, .transferEncoding)
+    private static let ofTheContent = KnownFieldSet(
+        .contentLength, .contentRange, .transferEncoding, .contentType, .contentEncoding, .contentLanguage)
+
+    /// Digests of the content that came (RFC 1864, RFC 9530). Removed with ``removedFields``, unless the whole goes out.
+    public static let removedDigests = ["content-md5", "content-digest"].compactMap { FieldName($0) }
 }
 
 /// Takes a part out of a body as it comes: pure, for one body.
@@ -83,31 +87,24 @@ extension CacheRequest {
     /// Judges this request's conditions and range on the origin's response to it: `If-None-Match`, or else `If-Modified-Since`;
     /// then one range, with `If-Range`. Several ranges are answered with the whole, since what goes by can't be read twice.
     public func judge(_ response: OriginResponse) -> PassedAnswer {
-        guard self.mayFill, (200...299).contains(response.status.code) else { return .whole }
-        let seen = StoredResponse(unstored: response)
-        if let ifNoneMatch {
-            if ifNoneMatch.matches(seen.entityTag) { return .notModified }
-        } else if let modified = seen.lastModified, let ifModifiedSince,
-            let since = HTTPDate.parse(ifModifiedSince, now: response.responseTime), modified <= since
+        guard self.mayFill, 200...299 ~= response.status else { return .whole }
+        let fields = response.fields
+        let bytes = fields.bytes.readableBytesUInt8Span
+        let now = response.responseTime
+        let tag: EntityTag? = if let field = fields.only(.etag) { EntityTag(bytes, field.value) } else { nil }
+        let modified = fields.date(.lastModified, now: now)
+        if self.has(.ifNoneMatch) {
+            if self.ifNoneMatchHolds(tag, bytes) { return .notModified }
+        } else if let modified, self.has(.ifModifiedSince), let since = self.fields.date(.ifModifiedSince, now: now),
+            modified <= since
         {
             return .notModified
         }
-        guard response.status == .ok, let specs = self.ranges, specs.count == 1, let length = response.bodyLength,
-            length > 0
+        guard response.status == 200, let specs = self.ranges, specs.count == 1, let length = response.bodyLength,
+            length > 0,
+            self.rangeHolds(tag, bytes, modified: modified, date: fields.date(.date, now: now) ?? now, now: now)
         else { return .whole }
-        if let ifRange, !IfRange.holds(ifRange, for: seen) { return .whole }
         guard let range = RangeField.resolve(specs, length: length).first else { return .unsatisfiable(total: length) }
         return .part(range, total: length)
-    }
-}
-
-extension StoredResponse {
-    /// A response that is not stored, as those that read it see it.
-    public init(unstored response: OriginResponse) {
-        self.init(
-            status: response.status, fields: response.fields, requestTime: response.requestTime,
-            responseTime: response.responseTime, variant: .invariant,
-            extent: .complete(length: response.bodyLength),
-            freshness: Freshness(initialAge: 0, lifetime: 0, source: .none), tags: [])
     }
 }

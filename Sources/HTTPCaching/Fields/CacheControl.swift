@@ -1,4 +1,5 @@
-import NIOHTTP1
+import HTTPFields
+import NIOCore
 
 /// The directives of a response that a shared cache acts on (RFC 9111 §5.2.2, RFC 5861, RFC 8246), from `Cache-Control`
 /// or from a targeted field.
@@ -23,105 +24,134 @@ struct ResponseDirectives: Equatable {
     var mustRevalidateForAll = false
     var mustUnderstand = false
     var immutable = false
-    /// What `no-cache="…"` and `private="…"` name, in lower case: not to be kept.
-    var withheldFields: [String] = []
-
-    /// The lines of `Cache-Control`.
-    init(lines: [String]) {
-        for line in lines {
-            DirectiveList.forEach(line) { name, argument in self.add(name, argument) }
-        }
-    }
+    /// What `no-cache="…"` and `private="…"` name: not to be kept.
+    var withheldFields: [FieldName] = []
 
     init() {}
 
-    /// - Parameter name: in any letter case.
-    mutating func add(_ name: Substring, _ argument: DirectiveArgument) {
-        switch name.utf8.count {
-        case 7 where FieldText.equal(name, "max-age"): self.maxAge = Self.shorter(self.maxAge, argument)
-        case 8 where FieldText.equal(name, "s-maxage"): self.sharedMaxAge = Self.shorter(self.sharedMaxAge, argument)
-        case 8 where FieldText.equal(name, "no-store"): self.noStore = true
-        case 8 where FieldText.equal(name, "no-cache"):
-            if !self.withhold(argument) { self.noCache = true }
-        case 7 where FieldText.equal(name, "private"):
-            if !self.withhold(argument) { self.isPrivate = true }
-        case 6 where FieldText.equal(name, "public"): self.isPublic = true
-        case 15 where FieldText.equal(name, "must-revalidate"):
+    /// What `Cache-Control` says.
+    init(_ fields: FieldSection) {
+        guard fields.contains(.cacheControl) else { return }
+        let bytes = fields.bytes.readableBytesUInt8Span
+        for field in fields where field.known == .cacheControl {
+            DirectiveList.forEach(bytes, field.value) { name, argument in self.add(bytes, name, argument) }
+        }
+    }
+
+    /// - Parameters:
+    ///   - name: in any letter case.
+    ///   - argument: stands in the same bytes.
+    mutating func add(_ bytes: borrowing Span<UInt8>, _ name: Range<Int>, _ argument: DirectiveArgument) {
+        switch name.count {
+        case 7 where bytes.equals(name, "max-age"): self.maxAge = Self.shorter(self.maxAge, argument.seconds(bytes))
+        case 8 where bytes.equals(name, "s-maxage"):
+            self.sharedMaxAge = Self.shorter(self.sharedMaxAge, argument.seconds(bytes))
+        case 8 where bytes.equals(name, "no-store"): self.noStore = true
+        case 8 where bytes.equals(name, "no-cache"):
+            if !self.withhold(bytes, argument) { self.noCache = true }
+        case 7 where bytes.equals(name, "private"):
+            if !self.withhold(bytes, argument) { self.isPrivate = true }
+        case 6 where bytes.equals(name, "public"): self.isPublic = true
+        case 15 where bytes.equals(name, "must-revalidate"):
             self.mustRevalidate = true
             self.mustRevalidateForAll = true
-        case 16 where FieldText.equal(name, "proxy-revalidate"): self.mustRevalidate = true
-        case 15 where FieldText.equal(name, "must-understand"): self.mustUnderstand = true
-        case 9 where FieldText.equal(name, "immutable"): self.immutable = true
-        case 22 where FieldText.equal(name, "stale-while-revalidate"):
-            self.staleWhileRevalidate = Self.shorter(self.staleWhileRevalidate, argument)
-        case 14 where FieldText.equal(name, "stale-if-error"):
-            self.staleIfError = Self.shorter(self.staleIfError, argument)
+        case 16 where bytes.equals(name, "proxy-revalidate"): self.mustRevalidate = true
+        case 15 where bytes.equals(name, "must-understand"): self.mustUnderstand = true
+        case 9 where bytes.equals(name, "immutable"): self.immutable = true
+        case 22 where bytes.equals(name, "stale-while-revalidate"):
+            self.staleWhileRevalidate = Self.shorter(self.staleWhileRevalidate, argument.seconds(bytes))
+        case 14 where bytes.equals(name, "stale-if-error"):
+            self.staleIfError = Self.shorter(self.staleIfError, argument.seconds(bytes))
         default: break
         }
     }
 
-    private static func shorter(_ known: Int64?, _ argument: DirectiveArgument) -> Int64 {
-        min(known ?? .max, argument.seconds ?? 0)
+    private static func shorter(_ known: Int64?, _ seconds: Int64?) -> Int64 {
+        min(known ?? .max, seconds ?? 0)
     }
 
     /// Whether the argument names fields, and nothing but fields.
-    private mutating func withhold(_ argument: DirectiveArgument) -> Bool {
-        guard let text = argument.text else { return false }
-        var names: [String] = []
-        var isList = true
-        FieldText.forEachElement(text) { element in
-            if element.isEmpty { return }
-            if FieldText.isToken(element) { names.append(FieldText.lowercased(element)) } else { isList = false }
+    private mutating func withhold(_ bytes: borrowing Span<UInt8>, _ argument: DirectiveArgument) -> Bool {
+        let names: [FieldName]?
+        switch argument {
+        case .none: names = nil
+        case .value(let range): names = Self.names(bytes, range)
+        case .unescaped(let text): names = Self.names(text.span, 0..<text.count)
         }
-        guard isList, !names.isEmpty else { return false }
+        guard let names, !names.isEmpty else { return false }
         self.withheldFields += names
         return true
+    }
+
+    private static func names(_ bytes: borrowing Span<UInt8>, _ range: Range<Int>) -> [FieldName]? {
+        var names: [FieldName] = []
+        var isList = true
+        FieldList.forEach(bytes, range, .quoted) { element in
+            if element.isEmpty { return }
+            if bytes.isToken(element) { names.append(FieldName(bytes, element)) } else { isList = false }
+        }
+        return isList ? names : nil
     }
 }
 
 /// What follows a directive's `=`.
-struct DirectiveArgument: Equatable {
-    /// `nil`: there was none. Quoted strings come without quotes and escapes.
-    var text: String?
+enum DirectiveArgument: Equatable {
+    case none
+    /// Where it stands; of a quoted string, what stands between the quotes.
+    case value(Range<Int>)
+    /// The contents of a quoted string that had escapes.
+    case unescaped([UInt8])
 
     /// A whole number; `nil` for anything else. More than `Int64` holds is `Int64.max`.
-    var seconds: Int64? { self.text.flatMap { FieldText.number($0) } }
+    func seconds(_ bytes: borrowing Span<UInt8>) -> Int64? {
+        switch self {
+        case .none: nil
+        case .value(let range): bytes.saturatingNumber(range)
+        case .unescaped(let text): text.span.saturatingNumber(0..<text.count)
+        }
+    }
 }
 
 /// The list syntax that `Cache-Control` has in requests and responses (RFC 9111 §5.2).
 enum DirectiveList {
     /// Calls `body` for each directive. Members that are not `token`, `token=token` or `token="string"` are called with
     /// an argument that is no number if they have a proper name before `=`, and are skipped if not.
-    static func forEach(_ line: String, _ body: (Substring, DirectiveArgument) -> Void) {
-        FieldText.forEachElement(line) { member in
-            guard let equals = member.utf8.firstIndex(of: UInt8(ascii: "=")) else {
-                if FieldText.isToken(member) { body(member, DirectiveArgument(text: nil)) }
+    static func forEach(
+        _ bytes: borrowing Span<UInt8>, _ line: Range<Int>, _ body: (Range<Int>, DirectiveArgument) -> Void
+    ) {
+        FieldList.forEach(bytes, line, .quoted) { member in
+            guard let equals = bytes.first(UInt8(ascii: "="), in: member) else {
+                if bytes.isToken(member) { body(member, .none) }
                 return
             }
-            let name = member[..<equals]
-            guard FieldText.isToken(name) else { return }
-            body(name, DirectiveArgument(text: Self.unquoted(member[member.utf8.index(after: equals)...])))
+            let name = member.lowerBound..<equals
+            guard bytes.isToken(name) else { return }
+            body(name, Self.argument(bytes, (equals + 1)..<member.upperBound))
         }
     }
 
-    /// The contents of a quoted string, or the text itself if it isn't one.
-    private static func unquoted(_ text: Substring) -> String {
-        var rest = text.utf8
-        guard rest.count >= 2, rest.popFirst() == UInt8(ascii: "\""), rest.popLast() == UInt8(ascii: "\"") else {
-            return String(text)
+    /// The contents of a quoted string, or the range itself if it isn't one.
+    private static func argument(_ bytes: borrowing Span<UInt8>, _ range: Range<Int>) -> DirectiveArgument {
+        let quote = UInt8(ascii: "\"")
+        guard range.count >= 2, bytes[range.lowerBound] == quote, bytes[range.upperBound - 1] == quote else {
+            return .value(range)
         }
-        var out: [UInt8] = []
-        out.reserveCapacity(rest.count)
-        while let byte = rest.popFirst() {
-            if byte == UInt8(ascii: "\\"), let escaped = rest.popFirst() {
-                out.append(escaped)
-            } else if byte == UInt8(ascii: "\"") {
-                // The string ended before the member did: no number, and no list of names.
-                return String(text)
-            } else {
-                out.append(byte)
+        let inner = (range.lowerBound + 1)..<(range.upperBound - 1)
+        guard bytes.first(UInt8(ascii: "\\"), in: inner) != nil else {
+            // A string that ended before the member did is no number, and no list of names.
+            return .value(bytes.first(quote, in: inner) == nil ? inner : range)
+        }
+        var text: [UInt8] = []
+        var position = inner.lowerBound
+        while position < inner.upperBound {
+            if bytes[position] == UInt8(ascii: "\\"), position + 1 < inner.upperBound {
+                position += 1
+            } else if bytes[position] == quote {
+                return .value(range)
             }
+            text.append(bytes[position])
+            position += 1
         }
-        return String(decoding: out, as: UTF8.self)
+        return .unescaped(text)
     }
 }

@@ -1,3 +1,5 @@
+import HTTPFields
+
 /// One member of `Range: bytes=…` (RFC 9110 §14.1.2).
 enum RangeSpec: Equatable {
     case from(first: Int64, last: Int64?)
@@ -10,33 +12,32 @@ enum RangeField {
     static let maximumRanges = 32
 
     /// `nil` if the field is no valid list of byte ranges: it is ignored then, and the whole is sent.
-    static func parse(_ text: String) -> [RangeSpec]? {
-        guard let equals = text.utf8.firstIndex(of: UInt8(ascii: "=")),
-            FieldText.equal(FieldText.trimmed(text[..<equals]), "bytes")
+    static func parse(_ bytes: borrowing Span<UInt8>, _ value: Range<Int>) -> [RangeSpec]? {
+        guard let equals = bytes.first(UInt8(ascii: "="), in: value),
+            bytes.equals(bytes.trimmed(value.lowerBound..<equals), "bytes")
         else { return nil }
         var specs: [RangeSpec] = []
-        for member in text[text.utf8.index(after: equals)...].split(separator: ",", omittingEmptySubsequences: false) {
-            let member = FieldText.trimmed(member)
-            if member.isEmpty { continue }
-            guard specs.count < Self.maximumRanges, let dash = member.utf8.firstIndex(of: UInt8(ascii: "-")) else {
-                return nil
+        var isValid = true
+        FieldList.forEach(bytes, (equals + 1)..<value.upperBound, .tokens) { member in
+            if member.isEmpty || !isValid { return }
+            guard specs.count < Self.maximumRanges, let spec = Self.spec(bytes, member) else {
+                isValid = false
+                return
             }
-            let first = member[..<dash]
-            let last = member[member.utf8.index(after: dash)...]
-            if first.isEmpty {
-                guard let count = FieldText.number(last) else { return nil }
-                specs.append(.suffix(count))
-            } else {
-                guard let start = FieldText.number(first) else { return nil }
-                if last.isEmpty {
-                    specs.append(.from(first: start, last: nil))
-                } else {
-                    guard let end = FieldText.number(last), end >= start else { return nil }
-                    specs.append(.from(first: start, last: end))
-                }
-            }
+            specs.append(spec)
         }
-        return specs.isEmpty ? nil : specs
+        return isValid && !specs.isEmpty ? specs : nil
+    }
+
+    private static func spec(_ bytes: borrowing Span<UInt8>, _ member: Range<Int>) -> RangeSpec? {
+        guard let dash = bytes.first(UInt8(ascii: "-"), in: member) else { return nil }
+        let first = member.lowerBound..<dash
+        let last = (dash + 1)..<member.upperBound
+        if first.isEmpty { return bytes.saturatingNumber(last).map { .suffix($0) } }
+        guard let start = bytes.saturatingNumber(first) else { return nil }
+        if last.isEmpty { return .from(first: start, last: nil) }
+        guard let end = bytes.saturatingNumber(last), end >= start else { return nil }
+        return .from(first: start, last: end)
     }
 
     /// The bytes of a body of `length` that the ranges select, in their order. Ranges that overlap, or are closer than
@@ -85,38 +86,22 @@ struct ContentRange: Equatable {
     var total: Int64?
 
     /// `nil` for anything but a satisfied range of bytes within its total.
-    init?(_ text: String) {
-        guard text.utf8.count > 6, FieldText.equal(text.prefix(6), "bytes ") else { return nil }
-        let rest = text.dropFirst(6)
-        guard let slash = rest.utf8.firstIndex(of: UInt8(ascii: "/")),
-            let dash = rest[..<slash].utf8.firstIndex(of: UInt8(ascii: "-")),
-            let first = FieldText.number(rest[..<dash]),
-            let last = FieldText.number(rest[rest.utf8.index(after: dash)..<slash]), first <= last, last < .max
+    init?(_ bytes: borrowing Span<UInt8>, _ value: Range<Int>) {
+        guard bytes.begins(value, "bytes ") else { return nil }
+        let rest = (value.lowerBound + 6)..<value.upperBound
+        guard let slash = bytes.first(UInt8(ascii: "/"), in: rest),
+            let dash = bytes.first(UInt8(ascii: "-"), in: rest.lowerBound..<slash),
+            let first = bytes.saturatingNumber(rest.lowerBound..<dash),
+            let last = bytes.saturatingNumber((dash + 1)..<slash), first <= last, last < .max
         else { return nil }
         self.first = first
         self.last = last
-        let total = rest[rest.utf8.index(after: slash)...]
-        if total == "*" {
+        let total = (slash + 1)..<rest.upperBound
+        if bytes.equals(total, "*") {
             self.total = nil
         } else {
-            guard let number = FieldText.number(total), number > last else { return nil }
+            guard let number = bytes.saturatingNumber(total), number > last else { return nil }
             self.total = number
         }
-    }
-}
-
-/// `If-Range` (RFC 9110 §13.1.5).
-enum IfRange {
-    /// Whether the ranges hold for this response: the same strong entity tag, or exactly its `Last-Modified` where that
-    /// is strong enough (RFC 9110 §8.8.2.2: at least a second before `Date`).
-    static func holds(_ text: String, for response: StoredResponse) -> Bool {
-        let text = FieldText.trimmed(Substring(text))
-        if let tag = EntityTag(text) {
-            return response.entityTag.map { $0.matchesStrongly(tag) } ?? false
-        }
-        guard let date = HTTPDate.parse(text, now: response.responseTime), let modified = response.lastModified else {
-            return false
-        }
-        return date == modified && response.date.saturatingSubtract(modified) >= 1000
     }
 }

@@ -1,4 +1,5 @@
-import NIOHTTP1
+import HTTPFields
+import NIOCore
 import RawStructuredFieldValues
 
 /// `CDN-Cache-Control` and its like: cache directives for some caches only, as a Structured Fields dictionary (RFC 9213).
@@ -7,19 +8,23 @@ enum TargetedCacheControl {
     /// `Cache-Control` and `Expires` altogether. A field that is no dictionary, or in which a directive that we know has
     /// a value of the wrong type, is ignored as a whole.
     ///
-    /// - Parameter names: in lower case, most specific first.
-    static func directives(_ names: [String], in response: HTTPHeaders) -> ResponseDirectives? {
-        for target in names {
-            var lines: [String] = []
-            for (name, value) in response where FieldText.sameName(name, target) { lines.append(value) }
-            if lines.isEmpty { continue }
-            if let directives = Self.parse(lines.joined(separator: ", ")) { return directives }
+    /// - Parameter names: most specific first.
+    static func directives(_ names: [FieldName], in response: FieldSection) -> ResponseDirectives? {
+        for target in names where response.contains(target) {
+            var value: [UInt8] = []
+            var lines = 0
+            for field in response where response.isNamed(field, target) {
+                if lines > 0 { value.append(contentsOf: ", ".utf8) }
+                response.withBytes(field.value) { value.append(contentsOf: $0) }
+                lines += 1
+            }
+            if let directives = Self.parse(value) { return directives }
         }
         return nil
     }
 
-    static func parse(_ text: String) -> ResponseDirectives? {
-        var parser = StructuredFieldValueParser(Array(text.utf8))
+    static func parse(_ value: [UInt8]) -> ResponseDirectives? {
+        var parser = StructuredFieldValueParser(value)
         guard let members = try? parser.parseDictionaryFieldValue(), members.count > 0 else { return nil }
         var directives = ResponseDirectives()
         for (name, member) in members {
@@ -31,16 +36,21 @@ enum TargetedCacheControl {
             switch (name, item.rfc9651BareItem) {
             case ("max-age", .integer(let seconds)), ("s-maxage", .integer(let seconds)),
                 ("stale-while-revalidate", .integer(let seconds)), ("stale-if-error", .integer(let seconds)):
-                directives.add(Substring(name), DirectiveArgument(text: String(max(seconds, 0))))
+                Self.add(name, String(max(seconds, 0)), to: &directives)
             case ("no-cache", .string(let fields)), ("private", .string(let fields)):
-                directives.add(Substring(name), DirectiveArgument(text: fields))
+                Self.add(name, fields, to: &directives)
             case (_, .bool(let isSet)) where !Self.takesSeconds(name):
-                if isSet { directives.add(Substring(name), DirectiveArgument(text: nil)) }
+                if isSet { Self.add(name, nil, to: &directives) }
             default:
                 if Self.isKnown(name) { return nil }
             }
         }
         return directives
+    }
+
+    private static func add(_ name: String, _ argument: String?, to directives: inout ResponseDirectives) {
+        let bytes = Array(name.utf8)
+        directives.add(bytes.span, 0..<bytes.count, argument.map { .unescaped(Array($0.utf8)) } ?? .none)
     }
 
     private static func takesSeconds(_ name: String) -> Bool {

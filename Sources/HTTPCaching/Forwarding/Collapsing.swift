@@ -1,4 +1,4 @@
-import NIOHTTP1
+import HTTPFields
 
 /// Collapsed forwarding (RFC 9111 §4): requests that wait for another's response instead of being forwarded.
 public enum Collapsing {
@@ -32,7 +32,7 @@ public enum Collapsing {
     /// itself forbade, and what answers a condition or range of one client's.
     public static func remembers(_ refusal: StoreRefusal, status: Int) -> Bool {
         switch refusal {
-        case .bypass, .method, .interim, .notModified, .requestNoStore, .authorization, .partial: false
+        case .bypass, .method, .interim, .notModified, .requestNoStore, .authorization, .partial, .badHead: false
         case .noStore, .isPrivate, .notUnderstood, .setCookie, .cookie, .varyStar, .notExplicit, .useless, .tooLarge,
             .tooManyFields, .endNotCertain:
             status < 500
@@ -45,7 +45,7 @@ public enum Collapsing {
 
 extension CacheRequest {
     /// Whether a response to it may be stored by a fetch on the cache's behalf. HEAD brings no body.
-    var mayFill: Bool { self.method == .GET }
+    var mayFill: Bool { self.method == .get }
 
     /// Whether this request may wait for another's response to the same key.
     ///
@@ -55,7 +55,7 @@ extension CacheRequest {
         case .uriMiss, .varyMiss, .stale: break
         case .bypass, .method, .request, .partial: return false
         }
-        guard self.method == .GET, !self.hasAuthorization, !self.directives.noStore else { return false }
+        guard self.method == .get, !self.hasAuthorization, !self.directives.noStore else { return false }
         // A range that is forwarded as it is brings a part that only its own asker wants.
         return self.ranges.map { self.rule.fills($0) } ?? true
     }
@@ -66,7 +66,7 @@ extension CacheRequest {
     public func verdict(on outcome: Collapsing.Outcome, failures: Int, now: Int64) -> Collapsing.Verdict {
         switch outcome {
         case .stored(let stored):
-            guard stored.variant.matches(self.fields) else { return .lead }
+            guard stored.variant.matches(self) else { return .lead }
             if case .partial = stored.extent { return .lead }
             switch self.lookup([stored], now: now) {
             case .serve, .serveAndRevalidate: return .serve

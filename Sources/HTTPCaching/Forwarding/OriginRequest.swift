@@ -1,24 +1,23 @@
-public import NIOHTTP1
+public import HTTPFields
+import NIOCore
 
-/// How a request's fields change on the way to the origin for the cache's sake. Fields for one hop are not its business.
+/// How a request's fields change on the way to the origin for the cache's sake: edits of the head that would go there without
+/// a cache. Fields for one hop are not its business.
 public struct OriginRequest: Sendable {
-    /// Names to take away, in lower case.
-    public var removed: [String]
-    /// The stored response's validators, where it is validated.
-    public var added: [(name: String, value: String)]
+    /// Names to take away.
+    public var removed: KnownFieldSet
+    /// To be added behind the others: the stored response's validators where it is validated, and the codings that the
+    /// origin is offered. None of these is among the client's fields that remain.
+    public var added: FieldSection
     /// The client wants a range, but everything is asked for, to be stored and to take the range from.
     public var fillsRange: Bool
     /// A 304 answers the cache's own question: see `CacheRequest.freshen`. Otherwise it is for the client.
     public var validates: Bool
     /// It goes out with a `Range` of the client's: only then is a part of a response an answer to it.
     public var sendsRange: Bool
-    /// Conditions and range of the client are kept from the origin: they are judged on what it answers.
-    public var asksForAll: Bool { self.removed.contains("if-none-match") }
 
-    public func apply(to fields: inout HTTPHeaders) {
-        for name in self.removed { fields.remove(name: name) }
-        for field in self.added { fields.add(name: field.name, value: field.value) }
-    }
+    /// Conditions and range of the client are kept from the origin: they are judged on what it answers.
+    public var asksForAll: Bool { self.removed.contains(.ifNoneMatch) }
 }
 
 extension CacheRequest {
@@ -30,64 +29,51 @@ extension CacheRequest {
     ///   - asClient: conditions and range of the client's go along, since what comes is hardly for the store. Of no account where
     ///   a stored response is validated.
     public func originRequest(validating stored: StoredResponse? = nil, asClient: Bool = false) -> OriginRequest {
-        var request = self.conditionedRequest(validating: stored, asClient: asClient)
-        // What may be stored must be what the codings in its key stand for.
-        if let acceptEncoding {
-            request.removed.append("accept-encoding")
-            request.added.append(("Accept-Encoding", acceptEncoding))
-        }
-        return request
-    }
-
-    private func conditionedRequest(validating stored: StoredResponse?, asClient: Bool) -> OriginRequest {
+        var removed = KnownFieldSet()
+        var validates = false
+        var asksForAll = self.isInBackground
+        var added = FieldSectionBuilder()
         if let stored, stored.hasValidator {
-            var added: [(name: String, value: String)] = []
-            if stored.entityTag != nil, let tag = stored.fields.first(name: "ETag") {
-                added.append(("If-None-Match", tag))
-            }
-            if stored.lastModified != nil, let date = stored.fields.first(name: "Last-Modified") {
-                added.append(("If-Modified-Since", date))
-            }
-            return OriginRequest(
-                removed: Self.conditions + Self.rangeFields, added: added, fillsRange: self.ranges != nil,
-                validates: true, sendsRange: false)
-        }
-        // What won't be stored goes through as the client sent it.
-        guard !asClient, self.bypass == nil, self.method == .GET, !self.directives.noStore, !self.hasAuthorization
-        else {
-            return self.untouched
-        }
-        guard let ranges else {
+            Self.add(stored, to: &added)
+            validates = true
+            asksForAll = true
+        } else if !asClient, self.isFetchedForAll {
             // The client's conditions would bring a 304 that says nothing to others; they are judged here instead.
-            return OriginRequest(
-                removed: Self.conditions + Self.rangeFields, added: [], fillsRange: false, validates: false,
-                sendsRange: false)
+            asksForAll = true
         }
-        guard self.rule.fills(ranges) else { return self.untouched }
+        if asksForAll { removed = Self.conditionsAndRanges }
+        // What may be stored must be what the codings in its key stand for.
+        if let codings {
+            removed.insert(.acceptEncoding)
+            // Codings are tokens: no value could be refused.
+            try? added.add(.acceptEncoding, codings.field)
+        }
         return OriginRequest(
-            removed: Self.conditions + Self.rangeFields, added: [], fillsRange: true, validates: false,
-            sendsRange: false)
+            removed: removed, added: added.section, fillsRange: asksForAll && self.ranges != nil,
+            validates: validates, sendsRange: !asksForAll && self.has(.range))
     }
 
-    private var untouched: OriginRequest {
-        OriginRequest(
-            removed: [], added: [], fillsRange: false, validates: false,
-            sendsRange: self.fields.contains(name: "Range"))
+    /// Whether the whole response is asked for, since it may be stored. What won't be goes through as the client sent it.
+    private var isFetchedForAll: Bool {
+        guard self.bypass == nil, self.method == .get, !self.directives.noStore, !self.hasAuthorization else {
+            return false
+        }
+        return self.ranges.map { self.rule.fills($0) } ?? true
     }
 
-    private static let conditions = ["if-none-match", "if-modified-since"]
-    private static let rangeFields = ["range", "if-range"]
-}
-
-extension CacheRequest {
-    /// The same request as it renews a stored response while its client has been answered already: a GET for
-    /// everything, without the client's own conditions and ranges. Every later decision about the response is asked of
-    /// the returned value, not of the original.
-    public func inBackground() -> CacheRequest {
-        var fields = self.fields
-        for name in Self.conditions + Self.rangeFields { fields.remove(name: name) }
-        return CacheRequest(method: .GET, fields: fields, rule: self.rule)
+    private static func add(_ stored: StoredResponse, to added: inout FieldSectionBuilder) {
+        let bytes = stored.head.bytes
+        stored.head.forEachField { field in
+            // Both have been judged when they came in.
+            switch field.known {
+            case .etag where stored.entityTag != nil: try? added.add(.ifNoneMatch, bytes[field.value])
+            case .lastModified where stored.lastModified != nil: try? added.add(.ifModifiedSince, bytes[field.value])
+            default: break
+            }
+        }
     }
+
+    static let conditionsAndRanges = KnownFieldSet(.ifNoneMatch, .ifModifiedSince, .range, .ifRange)
 }
 
 extension CacheRule {

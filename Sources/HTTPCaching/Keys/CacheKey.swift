@@ -1,3 +1,5 @@
+import HTTPFields
+
 /// What a stored response answers: a URI of a site (RFC 9111 §2). The method GET is implied. `Vary` decides among the
 /// responses of one key.
 ///
@@ -37,12 +39,26 @@ public struct CacheKey: Hashable, Sendable {
     public var origin: Substring { self.uri[..<self.targetStart] }
 
     public static func == (one: CacheKey, other: CacheKey) -> Bool {
-        TextBytes.same(one.uri, other.uri) && TextBytes.same(one.site, other.site)
+        Self.same(one.uri, other.uri) && Self.same(one.site, other.site)
     }
 
+    /// Each text with an end mark, so that texts hashed one after the other keep their bounds.
     public func hash(into hasher: inout Hasher) {
-        TextBytes.hash(self.site, into: &hasher)
-        TextBytes.hash(self.uri, into: &hasher)
+        self.site.utf8.span.withUnsafeBytes { hasher.combine(bytes: $0) }
+        hasher.combine(0xFF as UInt8)
+        self.uri.utf8.span.withUnsafeBytes { hasher.combine(bytes: $0) }
+        hasher.combine(0xFF as UInt8)
+    }
+
+    private static func same(_ one: String, _ other: String) -> Bool {
+        let first = one.utf8.span
+        let second = other.utf8.span
+        return first.equals(0..<first.count, second, 0..<second.count)
+    }
+
+    private static func lowercased(_ text: String) -> String {
+        if !text.utf8.contains(where: { $0 &- UInt8(ascii: "A") < 26 }) { return text }
+        return String(decoding: text.utf8.map(ByteClass.lowercased), as: UTF8.self)
     }
 
     private var targetStart: String.Index {
@@ -64,8 +80,8 @@ public struct CacheKey: Hashable, Sendable {
 
     /// Scheme and host in lower case, without the scheme's default port or a trailing dot.
     static func origin(scheme: String, authority: String) -> String {
-        let scheme = FieldText.lowercased(scheme)
-        var host = Substring(FieldText.lowercased(authority))
+        let scheme = Self.lowercased(scheme)
+        var host = Substring(Self.lowercased(authority))
         let portStart = host.utf8.lastIndex(of: UInt8(ascii: ":"))
         var port: Substring = ""
         if let portStart, !host[portStart...].utf8.contains(UInt8(ascii: "]")) {
@@ -105,8 +121,8 @@ public struct CacheKey: Hashable, Sendable {
         out.reserveCapacity(text.utf8.count)
         var rest = text.utf8[...]
         while let byte = rest.popFirst() {
-            guard byte == UInt8(ascii: "%"), let high = rest.first, let highValue = Self.hexValue(high),
-                let low = rest.dropFirst().first, let lowValue = Self.hexValue(low)
+            guard byte == UInt8(ascii: "%"), let high = rest.first, let highValue = ByteClass.hexadecimalDigit(high),
+                let low = rest.dropFirst().first, let lowValue = ByteClass.hexadecimalDigit(low)
             else {
                 out.append(byte)
                 continue
@@ -122,15 +138,6 @@ public struct CacheKey: Hashable, Sendable {
             }
         }
         return String(decoding: out, as: UTF8.self)
-    }
-
-    static func hexValue(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-        default: nil
-        }
     }
 
     private static func hexDigit(_ value: UInt8) -> UInt8 {

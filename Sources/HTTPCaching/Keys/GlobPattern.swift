@@ -1,3 +1,5 @@
+import HTTPFields
+
 /// A pattern in which `*` stands for any run of characters, `/` included, and everything else for itself. Matches the
 /// whole text; letter case counts.
 public struct GlobPattern: Hashable, Sendable, ExpressibleByStringLiteral {
@@ -11,7 +13,7 @@ public struct GlobPattern: Hashable, Sendable, ExpressibleByStringLiteral {
         self.text = text
         self.bytes = Array(text.utf8)
         let decoded = PathForms.decoded(self.bytes)
-        let others = [self.bytes.map(FieldText.lowercase), decoded, decoded.map(FieldText.lowercase)]
+        let others = [self.bytes.map(ByteClass.lowercased), decoded, decoded.map(ByteClass.lowercased)]
         self.normalised = Set(others).subtracting([self.bytes]).sorted { $0.lexicographicallyPrecedes($1) }
     }
 
@@ -26,6 +28,10 @@ public struct GlobPattern: Hashable, Sendable, ExpressibleByStringLiteral {
 
     func matches(_ candidate: [UInt8]) -> Bool {
         Self.matches(candidate, self.bytes)
+    }
+
+    func matches(_ bytes: borrowing Span<UInt8>, _ range: Range<Int>) -> Bool {
+        bytes.withUnsafeBufferPointer { Self.matches($0[range], self.bytes) }
     }
 
     /// Whether the pattern matches when it is normalised itself; false if it is normalised as it stands.

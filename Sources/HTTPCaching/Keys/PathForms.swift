@@ -1,3 +1,5 @@
+import HTTPFields
+
 /// The paths that an origin may take one requested path for, since servers and frameworks normalise before they choose
 /// what to answer, each in its own way: percent-encodings decoded (RFC 3986 §6.2.2), once or twice, dot segments removed
 /// (§5.2.4), slashes merged, backslashes taken for slashes, parameters of a segment (`;…`, §3.3) cut off, letter case
@@ -83,7 +85,7 @@ enum PathForms: Equatable {
 
     private static let steps: [@Sendable ([UInt8]) -> [UInt8]] = [
         Self.decoded, Self.withoutBackslashes, Self.withMergedSlashes, Self.withoutDotSegments, Self.withoutParameters,
-        { $0.map(FieldText.lowercase) },
+        { $0.map(ByteClass.lowercased) },
     ]
 
     static func decoded(_ path: [UInt8]) -> [UInt8] {
@@ -92,8 +94,9 @@ enum PathForms: Equatable {
         out.reserveCapacity(path.count)
         var index = 0
         while index < path.count {
-            if path[index] == UInt8(ascii: "%"), index + 2 < path.count, let high = CacheKey.hexValue(path[index + 1]),
-                let low = CacheKey.hexValue(path[index + 2])
+            if path[index] == UInt8(ascii: "%"), index + 2 < path.count,
+                let high = ByteClass.hexadecimalDigit(path[index + 1]),
+                let low = ByteClass.hexadecimalDigit(path[index + 2])
             {
                 out.append(high << 4 | low)
                 index += 3

@@ -1,8 +1,11 @@
+import HTTPFields
+
 /// URI references in response fields, resolved against a key (RFC 3986 §5.2).
 enum URIReference {
     /// Path and query of what `reference` points to, if that is on the origin of `base`; nil otherwise.
     static func target(of reference: Substring, from base: CacheKey) -> String? {
-        var rest = FieldText.trimmed(reference)
+        var rest = Substring(reference.utf8.drop(while: ByteClass.isWhitespace))
+        while let last = rest.utf8.last, ByteClass.isWhitespace(last) { rest = rest.dropLast() }
         if let fragment = rest.utf8.firstIndex(of: UInt8(ascii: "#")) { rest = rest[..<fragment] }
         let baseScheme = base.origin.prefix { $0 != ":" }
 
@@ -32,9 +35,9 @@ enum URIReference {
     }
 
     private static func isScheme(_ text: Substring) -> Bool {
-        guard let first = text.utf8.first, FieldText.lowercase(first) &- UInt8(ascii: "a") < 26 else { return false }
+        guard let first = text.utf8.first, ByteClass.lowercased(first) &- UInt8(ascii: "a") < 26 else { return false }
         return text.utf8.allSatisfy { byte in
-            FieldText.lowercase(byte) &- UInt8(ascii: "a") < 26 || FieldText.isDigit(byte)
+            ByteClass.lowercased(byte) &- UInt8(ascii: "a") < 26 || ByteClass.isDigit(byte)
                 || byte == UInt8(ascii: "+") || byte == UInt8(ascii: "-") || byte == UInt8(ascii: ".")
         }
     }

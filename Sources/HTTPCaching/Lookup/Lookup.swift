@@ -1,4 +1,4 @@
-import NIOHTTP1
+import HTTPFields
 
 /// What the store's answer to a request is (RFC 9111 §4). Indices count the variants that the decision was given.
 public enum Lookup: Hashable, Sendable {
@@ -69,7 +69,7 @@ extension CacheRequest {
         var best: Int?
         var seesPartial = false
         for (index, candidate) in variants.enumerated() {
-            guard candidate.variant.matches(self.fields) else { continue }
+            guard candidate.variant.matches(self) else { continue }
             if case .partial = candidate.extent {
                 seesPartial = true
                 guard self.isCovered(by: candidate) else { continue }
@@ -134,7 +134,7 @@ extension CacheRequest {
         }
         if self.directives.onlyIfCached { return .unavailable }
         // A HEAD can't renew what is stored by a 304: its response is compared field by field instead.
-        guard stored.hasValidator, self.method == .GET, case .complete = stored.extent, self.mayRenew(stored) else {
+        guard stored.hasValidator, self.method == .get, case .complete = stored.extent, self.mayRenew(stored) else {
             return .fetch(reason, superseded: index)
         }
         return .validate(index: index, reason)
@@ -144,7 +144,7 @@ extension CacheRequest {
     /// is forwarded for its own client alone, so that nobody can push responses out of the store that way.
     func mayRenew(_ stored: StoredResponse) -> Bool {
         do throws(StoreRefusal) {
-            try self.check(Int(stored.status.code), ResponseFacts(stored.fields, rule: self.rule))
+            try self.check(stored.status, ResponseFacts(stored.fields, rule: self.rule))
             return true
         } catch {
             return error != .requestNoStore && error != .authorization

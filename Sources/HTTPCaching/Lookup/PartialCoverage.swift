@@ -4,7 +4,7 @@ extension CacheRequest {
         guard case .partial(let first, let last, let total) = stored.extent else { return true }
         // Without a range, everything is asked for.
         guard let ranges = self.ranges else { return false }
-        if let ifRange, !IfRange.holds(ifRange, for: stored) { return false }
+        if !self.rangeHolds(for: stored) { return false }
         guard let resolved = Self.resolve(ranges, total: total), !resolved.isEmpty else { return false }
         return resolved.allSatisfy { $0.lowerBound >= first && $0.upperBound <= last }
     }

@@ -1,3 +1,5 @@
+public import HTTPFields
+
 /// How one site is cached. `CachePolicy()` is RFC 9111 as it stands, with the choices that `CacheRule` lists.
 public struct CachePolicy: Hashable, Sendable {
     /// What becomes part of the key.
@@ -92,8 +94,10 @@ public struct CacheRule: Hashable, Sendable {
     public var bypass: Bool
     /// Neither looked up nor stored for requests with a cookie of such a name.
     public var bypassCookies: [GlobPattern]
-    /// Neither looked up nor stored for requests with such a field. In lower case.
-    public var bypassFields: [String]
+    /// Neither looked up nor stored for requests with such a field.
+    public var bypassFields: [FieldName]
+    /// Neither looked up nor stored for requests with one of these.
+    public var unkeyedFields: UnkeyedFields
 
     /// Freshness for responses about which the origin says nothing, heuristically cacheable statuses only; nil: the
     /// heuristic alone.
@@ -115,8 +119,8 @@ public struct CacheRule: Hashable, Sendable {
     public var staleIfError: Int64
 
     /// Response fields that speak to this cache alone and take the place of `Cache-Control` (RFC 9213), most specific
-    /// first. In lower case.
-    public var targetedFields: [String]
+    /// first.
+    public var targetedFields: [FieldName]
     /// A range that begins before this offset is answered out of a full response, which is fetched and stored; other
     /// ranges are forwarded as they are. 0 forwards all but those that begin at the first byte; -1 forwards all.
     public var fillsRangesBefore: Int64
@@ -125,14 +129,15 @@ public struct CacheRule: Hashable, Sendable {
     public var cookieRequests: CookieRequestPolicy
     /// The content codings that the origin is offered, in lower case, preferred first: of those that a client accepts,
     /// these remain (`AcceptedCodings`). `nil`: what clients send goes to the origin as it is.
-    public var codings: [String]?
+    public var codings: [String]? { didSet { self.offered = self.codings.map { OfferedCodings($0) } } }
+    private(set) var offered: OfferedCodings?
     public var requestDirectives: RequestDirectives
     /// Bytes of body. What is known to be larger isn't stored; what turns out to be larger is dropped.
     public var maximumObjectBytes: Int64
     /// Applied to each response that is sent to a client, stored or not.
     public var responseFields: FieldEdits
 
-    /// By default: nothing bypassed; lifetimes as the origin says, at most 366 days; a tenth of the time since
+    /// By default: nothing bypassed but what has a field that frameworks trust; lifetimes as the origin says, at most 366 days; a tenth of the time since
     /// `Last-Modified` where it says nothing, at most a day; 404 and 410 like any other status; stale responses served
     /// for a minute while the origin fails; `CDN-Cache-Control` obeyed; ranges in the first MiB fetched as a whole;
     /// responses that set cookies not stored, those to requests with cookies only if the origin says something of their
@@ -141,6 +146,7 @@ public struct CacheRule: Hashable, Sendable {
         self.bypass = false
         self.bypassCookies = []
         self.bypassFields = []
+        self.unkeyedFields = .standard
         self.defaultLifetime = nil
         self.overrideLifetime = nil
         self.maximumLifetime = 366 * 86_400_000
@@ -149,11 +155,12 @@ public struct CacheRule: Hashable, Sendable {
         self.negativeLifetimes = [:]
         self.staleWhileRevalidate = 0
         self.staleIfError = 60_000
-        self.targetedFields = ["cdn-cache-control"]
+        self.targetedFields = [FieldName(.cdnCacheControl)]
         self.fillsRangesBefore = 1 << 20
         self.setCookie = .refuse
         self.cookieRequests = .explicit
         self.codings = ["br", "gzip"]
+        self.offered = .usual
         self.requestDirectives = .honour
         self.maximumObjectBytes = 1 << 30
         self.responseFields = FieldEdits()

@@ -1,4 +1,4 @@
-public import NIOHTTP1
+public import HTTPFields
 
 /// Fields that a site wants added to responses or taken away from them. Applied as a response goes out, never to what is
 /// stored, so that a change of the configuration shows at once.
@@ -14,18 +14,25 @@ public struct FieldEdits: Hashable, Sendable {
     }
 
     /// Names to remove. They come first, so that a field can be replaced.
-    public var remove: [String]
+    public var remove: [FieldName]
+    /// What is no field (RFC 9110 §5.1, §5.5) is not added; the reader of the settings refuses it.
     public var add: [Field]
 
-    public init(remove: [String] = [], add: [Field] = []) {
+    public init(remove: [FieldName] = [], add: [Field] = []) {
         self.remove = remove
         self.add = add
     }
 
     public var isEmpty: Bool { self.remove.isEmpty && self.add.isEmpty }
 
-    public func apply(to fields: inout HTTPHeaders) {
-        for name in self.remove { fields.remove(name: name) }
-        for field in self.add { fields.add(name: field.name, value: field.value) }
+    /// Whether they take a field of this name away.
+    public func removes(_ name: KnownField) -> Bool { self.remove.contains(FieldName(name)) }
+
+    /// The head with the edits made.
+    public func applied(to head: EncodedHead) -> EncodedHead {
+        if self.isEmpty { return head }
+        var edited = head.filtered { field, names in !self.remove.contains { names.matches($0, field) } }
+        for field in self.add { try? edited.add(name: field.name.utf8, value: field.value.utf8) }
+        return edited
     }
 }

@@ -1,106 +1,205 @@
-public import NIOHTTP1
+public import HTTPFields
+import NIOCore
 
 /// A request as the cache sees it: read once, asked by every decision after that.
+///
+/// One pass over the fields' numbers, and none at all over those that say nothing to a cache. What only some answers need
+/// (conditions, dates) is read when a response to compare with is at hand.
 ///
 /// Nothing here is an error: fields that are not understood count as absent, and where that would be unsafe the request
 /// bypasses the cache.
 public struct CacheRequest: Sendable {
-    public let method: HTTPMethod
-    /// As given, but for what `Connection` lists: the origin doesn't see that, so that it may not select a variant. And
-    /// with the codings that the site wants (`CacheRule.codings`) where a stored response may answer.
-    public let fields: HTTPHeaders
+    public let method: RequestMethod
+    /// As the client sent them. What `Connection` lists counts as absent: the origin doesn't see that.
+    public let fields: FieldSection
     public let rule: CacheRule
     /// The store is not asked, and the response not kept.
     public let bypass: BypassReason?
 
     let directives: RequestDirectives
-    let hasAuthorization: Bool
-    let hasCookie: Bool
     /// What the origin is offered in the place of the client's `Accept-Encoding`; nil: that, or none.
-    let acceptEncoding: String?
-    let ifNoneMatch: EntityTagCondition?
-    /// The text; read when a response to compare with is at hand.
-    let ifModifiedSince: String?
+    let codings: OfferedCodings.Reduced?
     /// Valid byte ranges only; nil for other methods than GET.
     let ranges: [RangeSpec]?
-    let ifRange: String?
+    /// It renews a stored response while its client has been answered already.
+    let isInBackground: Bool
+
+    /// Names that stand among `fields` and are not listed by `Connection`.
+    private let present: KnownFieldSet
+    /// `Connection` lists names without a number.
+    private let hidesOthers: Bool
+    private let source: (any SelectorSource)?
 
     /// - Parameters:
-    ///   - fields: as they would go to the origin if there were no cache (`ForwardedRequest.head`), with what the edge
-    ///     adds about the client: `Vary` may name that too, and then clients must not share a response.
+    ///   - fields: as the client sent them.
     ///   - rule: what the site wants for this path.
-    ///   - hasBody: a body follows, although neither `Content-Length` nor `Transfer-Encoding` says so (HTTP/2).
-    public init(method: HTTPMethod, fields: HTTPHeaders, rule: CacheRule, hasBody: Bool = false) {
-        self.method = method
-        self.rule = rule
-
-        var fields = fields
-        var facts = RequestFacts()
-        for (name, value) in fields { facts.add(name, value) }
-        if facts.hasConnectionOptions {
-            let listed = StorableFields.connectionOptions(fields)
-            let kept = fields.filter { field in !listed.contains { FieldText.sameName($0, field.name) } }
-            fields = HTTPHeaders(kept.map { ($0.name, $0.value) })
-            facts = RequestFacts()
-            for (name, value) in fields { facts.add(name, value) }
-        }
-        if hasBody { facts.hasBodyOfItsOwn = true }
-
-        var directives = facts.directives
-        // Pragma counts only where there is no Cache-Control (RFC 9111 §5.4).
-        if !facts.hasCacheControl, facts.pragmaNoCache { directives.noCache = true }
-        switch rule.requestDirectives {
-        case .honour: break
-        case .limited:
-            let kept = directives
-            directives = RequestDirectives()
-            directives.noStore = kept.noStore
-            directives.onlyIfCached = kept.onlyIfCached
-        case .ignore: directives = RequestDirectives()
-        }
-        self.directives = directives
-        self.hasAuthorization = facts.hasAuthorization
-
-        let isRead = method == .GET || method == .HEAD
-        self.ifNoneMatch = isRead && !facts.ifNoneMatch.isEmpty ? EntityTagCondition(lines: facts.ifNoneMatch) : nil
-        self.ifModifiedSince = isRead ? facts.ifModifiedSince.value : nil
-        self.ranges = method == .GET ? facts.range.value.flatMap { RangeField.parse($0) } : nil
-        self.ifRange = facts.ifRange.value
-        self.hasCookie = !facts.cookies.isEmpty
-        self.bypass = Self.bypass(method: method, facts: facts, fields: fields, rule: rule)
-        self.acceptEncoding =
-            isRead && self.bypass == nil
-            ? rule.codings.flatMap { AcceptedCodings.reduced(facts.acceptEncoding, to: $0) } : nil
-        if let acceptEncoding { fields.replaceOrAdd(name: "Accept-Encoding", value: acceptEncoding) }
-        self.fields = fields
+    ///   - body: how the end of the content is found. None, and one of no bytes, are the same: no content.
+    ///   - source: the fields as the origin gets them, with what the edge adds about the client: `Vary` may name that too, and
+    ///     then clients must not share a response. nil: `fields`.
+    public init(
+        method: RequestMethod, fields: FieldSection, rule: CacheRule, body: BodyFraming = .none,
+        source: (any SelectorSource)? = nil
+    ) {
+        self.init(
+            method: method, fields: fields, rule: rule, hasContent: body.length != 0, source: source,
+            isInBackground: false)
     }
 
-    private static func bypass(
-        method: HTTPMethod, facts: RequestFacts, fields: HTTPHeaders, rule: CacheRule
-    ) -> BypassReason? {
-        if rule.bypass { return .siteRule }
-        if facts.hasPrecondition { return .precondition }
-        // Two of them, or one that is no list of bytes: the origin may read it differently.
-        if facts.range.count > 1 || facts.ifRange.count > 1 { return .ambiguous }
-        if facts.hasOverride { return .override }
-        if facts.hasBodyOfItsOwn, method == .GET || method == .HEAD { return .requestBody }
-        for name in rule.bypassFields where fields.contains(name: name) { return .siteField }
-        if !rule.bypassCookies.isEmpty {
-            for cookies in facts.cookies {
-                for pair in cookies.utf8.split(separator: UInt8(ascii: ";")) {
-                    let name = FieldText.trimmed(Substring(pair.prefix { $0 != UInt8(ascii: "=") }))
-                    if rule.bypassCookies.contains(where: { $0.matches(name) }) { return .siteCookie }
+    private init(
+        method: RequestMethod, fields: FieldSection, rule: CacheRule, hasContent: Bool,
+        source: (any SelectorSource)?, isInBackground: Bool
+    ) {
+        self.method = method
+        self.fields = fields
+        self.rule = rule
+        self.source = source
+        self.isInBackground = isInBackground
+
+        var present = fields.known
+        var hidesOthers = false
+        if present.contains(.connection) {
+            let options = fields.connectionOptions
+            present.subtract(options.named)
+            hidesOthers = options.namesOthers
+        }
+        if isInBackground { present.subtract(Self.conditionsAndRanges) }
+        self.present = present
+        self.hidesOthers = hidesOthers
+
+        self.directives = Self.directives(fields, present, rule)
+        self.bypass = Self.bypass(method, fields, present, rule, hasContent: hasContent)
+        let isRead = method == .get || method == .head
+        self.codings = isRead && self.bypass == nil ? rule.offered?.reduced(fields, present) : nil
+        if method == .get, present.contains(.range), let field = fields.only(.range) {
+            self.ranges = RangeField.parse(fields.bytes.readableBytesUInt8Span, field.value)
+        } else {
+            self.ranges = nil
+        }
+    }
+
+    private static func directives(
+        _ fields: FieldSection, _ present: KnownFieldSet, _ rule: CacheRule
+    ) -> RequestDirectives {
+        var directives = RequestDirectives()
+        guard rule.requestDirectives != .ignore else { return directives }
+        let bytes = fields.bytes.readableBytesUInt8Span
+        if present.contains(.cacheControl) {
+            for field in fields where field.known == .cacheControl { directives.add(bytes, field.value) }
+        } else if present.contains(.pragma) {
+            // Pragma counts only where there is no Cache-Control (RFC 9111 §5.4).
+            for field in fields where field.known == .pragma {
+                FieldList.forEach(bytes, field.value, .quoted) { member in
+                    if bytes.equals(member, "no-cache") { directives.noCache = true }
                 }
             }
         }
+        guard rule.requestDirectives == .limited else { return directives }
+        var limited = RequestDirectives()
+        limited.noStore = directives.noStore
+        limited.onlyIfCached = directives.onlyIfCached
+        return limited
+    }
+
+    private static func bypass(
+        _ method: RequestMethod, _ fields: FieldSection, _ present: KnownFieldSet, _ rule: CacheRule,
+        hasContent: Bool
+    ) -> BypassReason? {
+        if rule.bypass { return .siteRule }
+        if present.contains(.ifMatch) || present.contains(.ifUnmodifiedSince) { return .precondition }
+        // Two of them: the origin may read it differently.
+        if fields.repeats(.range) && present.contains(.range) || fields.repeats(.ifRange) && present.contains(.ifRange)
+        {
+            return .ambiguous
+        }
+        if rule.unkeyedFields.isIn(fields) { return .unkeyedField }
+        if hasContent, method == .get || method == .head { return .requestBody }
+        for name in rule.bypassFields where fields.contains(name) { return .siteField }
+        if !rule.bypassCookies.isEmpty, present.contains(.cookie), Self.hasCookie(fields, rule.bypassCookies) {
+            return .siteCookie
+        }
         return nil
+    }
+
+    private static func hasCookie(_ fields: FieldSection, _ patterns: [GlobPattern]) -> Bool {
+        let bytes = fields.bytes.readableBytesUInt8Span
+        for field in fields where field.known == .cookie {
+            var start = field.value.lowerBound
+            while start <= field.value.upperBound {
+                let end = bytes.first(UInt8(ascii: ";"), in: start..<field.value.upperBound) ?? field.value.upperBound
+                let nameEnd = bytes.first(UInt8(ascii: "="), in: start..<end) ?? end
+                let name = bytes.trimmed(start..<nameEnd)
+                for pattern in patterns where pattern.matches(bytes, name) { return true }
+                start = end + 1
+            }
+        }
+        return false
+    }
+
+    /// Whether there is a field of this name that the origin would see.
+    func has(_ name: KnownField) -> Bool { self.present.contains(name) }
+
+    var hasAuthorization: Bool { self.has(.authorization) }
+    var hasCookie: Bool { self.has(.cookie) }
+
+    /// Whether it has conditions that a stored response can answer.
+    var isConditional: Bool {
+        (self.method == .get || self.method == .head) && (self.has(.ifNoneMatch) || self.has(.ifModifiedSince))
     }
 
     /// Whether the answer may have several parts, which takes a body that can be read more than once.
     public var asksForSeveralRanges: Bool { (self.ranges?.count ?? 0) > 1 }
 
     /// Whether a stored response may answer it at all.
-    var isLookedUp: Bool { self.bypass == nil && (self.method == .GET || self.method == .HEAD) }
+    var isLookedUp: Bool { self.bypass == nil && (self.method == .get || self.method == .head) }
+
+    /// The same request as it renews a stored response while its client has been answered already: a GET for
+    /// everything, without the client's own conditions and ranges. Every later decision about the response is asked of
+    /// the returned value, not of the original.
+    public func inBackground() -> CacheRequest {
+        CacheRequest(
+            method: .get, fields: self.fields, rule: self.rule, hasContent: false, source: self.source,
+            isInBackground: true)
+    }
+}
+
+// MARK: What Vary selects by
+
+extension CacheRequest {
+    /// The field as `Vary` compares it (``VaryNormalisation``); nil: the origin gets no such field.
+    public func selectorValue(_ name: FieldName) -> [UInt8]? {
+        if name.known == .acceptEncoding, let codings { return codings.selector }
+        var lines: [[UInt8]] = []
+        self.forEachValue(of: name) { lines.append(Array($0)) }
+        return lines.isEmpty ? nil : VaryNormalisation.value(of: name, lines)
+    }
+
+    /// Whether the field has this value as `Vary` compares it, mostly without making it.
+    func hasSelectorValue(_ value: [UInt8]?, for name: FieldName) -> Bool {
+        if name.known == .acceptEncoding, let codings { return value == codings.selector }
+        guard VaryNormalisation.isPlain(name) else { return self.selectorValue(name) == value }
+        var lines = 0
+        var isSame = false
+        self.forEachValue(of: name) { line in
+            lines += 1
+            if lines == 1, let value { isSame = line.elementsEqual(value) }
+        }
+        return switch lines {
+        case 0: value == nil
+        case 1: isSame
+        default: self.selectorValue(name) == value
+        }
+    }
+
+    private func forEachValue(of name: FieldName, _ body: (UnsafeRawBufferPointer) -> Void) {
+        // What a client hides from the origin, or the cache takes away, selects nothing.
+        if let known = name.known, self.fields.known.contains(known), !self.present.contains(known) { return }
+        if let source { return source.forEachSelectorLine(name, body) }
+        if let known = name.known, !self.present.contains(known) { return }
+        for field in self.fields where self.fields.isNamed(field, name) {
+            if self.hidesOthers, name.known == nil, self.fields.connectionNames(field) { continue }
+            self.fields.withBytes(field.value, body)
+        }
+    }
 }
 
 /// Why a request has nothing to do with the store. The text goes to `Cache-Status` details and to logs.
@@ -114,58 +213,6 @@ public enum BypassReason: String, Sendable, CaseIterable {
     case ambiguous = "ambiguous-request"
     /// GET with a body: not part of the key, yet the origin may look at it.
     case requestBody = "request-body"
-    /// A field by which some frameworks let a request pretend another method or target, which is not part of the key.
-    case override = "override-field"
-}
-
-/// One pass over a request's fields. The length comes first: most fields are told apart by it alone.
-private struct RequestFacts {
-    var directives = RequestDirectives()
-    var hasCacheControl = false
-    /// More than the usual two.
-    var hasConnectionOptions = false
-    var pragmaNoCache = false
-    var hasAuthorization = false
-    var hasPrecondition = false
-    var hasBodyOfItsOwn = false
-    var hasOverride = false
-    var ifNoneMatch: [String] = []
-    var ifModifiedSince = SingleValue()
-    var range = SingleValue()
-    var ifRange = SingleValue()
-    var cookies: [String] = []
-    var acceptEncoding: [String] = []
-
-    mutating func add(_ name: String, _ value: String) {
-        switch name.utf8.count {
-        case 5 where FieldText.equal(name, "range"): self.range.add(value)
-        case 6 where FieldText.equal(name, "pragma"):
-            FieldText.forEachElement(value) { if FieldText.equal($0, "no-cache") { self.pragmaNoCache = true } }
-        case 6 where FieldText.equal(name, "cookie"): self.cookies.append(value)
-        case 8 where FieldText.equal(name, "if-match"): self.hasPrecondition = true
-        case 8 where FieldText.equal(name, "if-range"): self.ifRange.add(value)
-        case 10 where FieldText.equal(name, "connection"):
-            if !FieldText.equal(value, "keep-alive"), !FieldText.equal(value, "close") {
-                self.hasConnectionOptions = true
-            }
-        case 13 where FieldText.equal(name, "cache-control"):
-            self.hasCacheControl = true
-            self.directives.add(value)
-        case 13 where FieldText.equal(name, "if-none-match"): self.ifNoneMatch.append(value)
-        case 13 where FieldText.equal(name, "authorization"): self.hasAuthorization = true
-        case 6 where FieldText.equalFolded(name, "x-host"), 13 where FieldText.equalFolded(name, "x-http-method"),
-            13 where FieldText.equalFolded(name, "x-rewrite-url"),
-            14 where FieldText.equalFolded(name, "x-original-url"),
-            17 where FieldText.equalFolded(name, "x-method-override"),
-            20 where FieldText.equalFolded(name, "x-http-host-override"),
-            22 where FieldText.equalFolded(name, "x-http-method-override"):
-            self.hasOverride = true
-        case 14 where FieldText.equal(name, "content-length"): if value != "0" { self.hasBodyOfItsOwn = true }
-        case 15 where FieldText.equal(name, "accept-encoding"): self.acceptEncoding.append(value)
-        case 17 where FieldText.equal(name, "if-modified-since"): self.ifModifiedSince.add(value)
-        case 17 where FieldText.equal(name, "transfer-encoding"): self.hasBodyOfItsOwn = true
-        case 19 where FieldText.equal(name, "if-unmodified-since"): self.hasPrecondition = true
-        default: break
-        }
-    }
+    /// A field that frameworks trust, and that is no part of the key (``UnkeyedFields``).
+    case unkeyedField = "unkeyed-field"
 }

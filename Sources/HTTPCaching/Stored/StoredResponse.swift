@@ -1,4 +1,4 @@
-public import NIOHTTP1
+public import HTTPFields
 
 /// What is known about one stored response: everything but its body.
 ///
@@ -13,33 +13,35 @@ public struct StoredResponse: Sendable, Equatable {
         case partial(first: Int64, last: Int64, total: Int64?)
     }
 
-    public var status: HTTPResponseStatus
-    /// As the origin sent them, repeated lines and letter case included, without those for one hop only and without
-    /// `Content-Length`, which `extent` replaces.
-    public var fields: HTTPHeaders
+    /// The status line and the end-to-end fields as they are sent: bytes, letter case and repeated lines as the origin had them,
+    /// without fields for one hop and `Age`. `Content-Length` is the last line, once the length is known, but for 204. A hit
+    /// adds `Age`, and what its connection needs.
+    public private(set) var head: EncodedHead
     /// When the request that it answers was sent: milliseconds since 1970 UTC.
     public var requestTime: Int64
     /// When its head, or the 304 that renewed it, arrived: milliseconds since 1970 UTC.
     public var responseTime: Int64
-    public var variant: VariantKey
-    public var extent: Extent
+    public let variant: VariantKey
+    public var extent: Extent {
+        didSet { if self.extent != oldValue { self.lengthChanged(from: oldValue) } }
+    }
     public var freshness: Freshness
     /// What `Surrogate-Key` and `Cache-Tag` name, each once.
     public var tags: [String]
 
-    /// The entity tag in `fields`, if there is exactly one and it is valid.
+    /// The entity tag, if there is exactly one and it is valid. It stands in `head.bytes`.
     public let entityTag: EntityTag?
     /// `Last-Modified` in milliseconds since 1970 UTC, if there is exactly one and it is valid.
     public let lastModified: Int64?
     /// `Date` in milliseconds since 1970 UTC, or the time of receipt if it is absent or invalid.
     public let date: Int64
 
+    /// - Parameter head: without `Content-Length`, which `extent` makes.
     public init(
-        status: HTTPResponseStatus, fields: HTTPHeaders, requestTime: Int64, responseTime: Int64, variant: VariantKey,
-        extent: Extent, freshness: Freshness, tags: [String]
+        head: EncodedHead, requestTime: Int64, responseTime: Int64, variant: VariantKey, extent: Extent,
+        freshness: Freshness, tags: [String]
     ) {
-        self.status = status
-        self.fields = fields
+        self.head = head
         self.requestTime = requestTime
         self.responseTime = responseTime
         self.variant = variant
@@ -47,28 +49,51 @@ public struct StoredResponse: Sendable, Equatable {
         self.freshness = freshness
         self.tags = tags
 
-        var tag = SingleValue()
-        var modified = SingleValue()
-        var date = SingleValue()
-        for (name, value) in fields {
-            switch name.utf8.count {
-            case 4 where FieldText.equal(name, "etag"): tag.add(value)
-            case 4 where FieldText.equal(name, "date"): date.add(value)
-            case 13 where FieldText.equal(name, "last-modified"): modified.add(value)
+        var tag = SingleField()
+        var modified = SingleField()
+        var date = SingleField()
+        head.forEachField { field in
+            switch field.known {
+            case .etag: tag.add(field)
+            case .date: date.add(field)
+            case .lastModified: modified.add(field)
             default: break
             }
         }
-        self.entityTag = tag.value.flatMap { EntityTag($0) }
-        self.lastModified = modified.value.flatMap { HTTPDate.parse($0, now: responseTime) }
-        self.date = date.value.flatMap { HTTPDate.parse($0, now: responseTime) } ?? responseTime
+        let bytes = head.bytes.span
+        self.entityTag = if let value = tag.value { EntityTag(bytes, value) } else { nil }
+        self.lastModified =
+            if let value = modified.value { HTTPDate.milliseconds(bytes, value, now: responseTime) } else { nil }
+        let sent: Int64? =
+            if let value = date.value { HTTPDate.milliseconds(bytes, value, now: responseTime) } else { nil }
+        self.date = sent ?? responseTime
+        self.lengthChanged(from: nil)
     }
 
+    /// 100...999.
+    public var status: Int { self.head.status }
+
+    /// The fields of `head`, `Content-Length` included. Listed anew with each use: a hit has no need of it.
+    public var fields: FieldSection { self.head.section }
+
     /// The stored body's length in bytes; nil while it isn't known.
-    public var bodyLength: Int64? {
-        switch self.extent {
+    public var bodyLength: Int64? { Self.bodyLength(self.extent) }
+
+    private static func bodyLength(_ extent: Extent) -> Int64? {
+        switch extent {
         case .complete(let length): length
         case .partial(let first, let last, _): last - first + 1
         }
+    }
+
+    /// Brings the last line up to date.
+    private mutating func lengthChanged(from old: Extent?) {
+        // 204 has none (RFC 9110 §8.6).
+        guard self.status != 204 else { return }
+        if let old, Self.bodyLength(old) != nil { self.head.removeLastField() }
+        guard let length = self.bodyLength else { return }
+        self.head.reserve(KnownField.contentLength.name.count + 4 + String(length).utf8.count)
+        self.head.add(.contentLength, length)
     }
 
     /// Whether an origin can be asked if it still holds (RFC 9111 §4.3.1).
@@ -76,35 +101,11 @@ public struct StoredResponse: Sendable, Equatable {
 
     /// Roughly the bytes that this value occupies, for stores that count them.
     public var estimatedSize: Int {
-        var size = 320
-        for (name, value) in self.fields { size += 32 + Self.heapBytes(name) + Self.heapBytes(value) }
+        var size = 320 + self.head.bytes.count
         for selector in self.variant.selectors {
-            size += 32 + Self.heapBytes(selector.name) + Self.heapBytes(selector.value ?? "")
+            size += 48 + selector.name.heapBytes + (selector.value.map { 32 + $0.count } ?? 0)
         }
-        for tag in self.tags { size += 16 + Self.heapBytes(tag) }
+        for tag in self.tags { size += 16 + (tag.utf8.count <= 15 ? 0 : 32 + tag.utf8.count) }
         return size
-    }
-
-    /// Swift keeps up to 15 bytes in the string itself.
-    private static func heapBytes(_ text: String) -> Int {
-        text.utf8.count <= 15 ? 0 : 32 + text.utf8.count
-    }
-
-    public static func == (one: StoredResponse, other: StoredResponse) -> Bool {
-        one.status == other.status && one.requestTime == other.requestTime && one.responseTime == other.responseTime
-            && one.variant == other.variant && one.extent == other.extent && one.freshness == other.freshness
-            && one.tags == other.tags
-            && one.fields.elementsEqual(other.fields) { $0.name == $1.name && $0.value == $1.value }
-    }
-}
-
-/// The value of a field that may appear once only: two lines make it invalid.
-struct SingleValue {
-    private(set) var value: String?
-    private(set) var count = 0
-
-    mutating func add(_ text: String) {
-        self.count += 1
-        self.value = self.count == 1 ? text : nil
     }
 }

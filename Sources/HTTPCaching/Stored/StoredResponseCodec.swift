@@ -1,5 +1,5 @@
+import HTTPFields
 public import NIOCore
-import NIOHTTP1
 
 /// Why bytes are no stored response. The store drops the entry and logs the text.
 public enum StoredResponseError: String, Error, Sendable {
@@ -7,22 +7,24 @@ public enum StoredResponseError: String, Error, Sendable {
     case trailingBytes = "the stored response is followed by more bytes"
     case unknownVersion = "the stored response was written by another version"
     case badValue = "the stored response holds an impossible value"
-    case notText = "the stored response holds text that is not UTF-8"
+    case notText = "the stored response holds a tag that is not UTF-8"
+    case notAField = "the stored response holds something that is no field"
     case tooMany = "the stored response holds more than the format allows"
 }
 
-/// The form on disk. Version 1, integers big endian:
+/// The form on disk. Version 2, integers big endian:
 ///
-///     u8 version · u16 status · text8 reason phrase (empty where the status has a usual one)
+///     u8 version · u16 status · bytes8 reason phrase
 ///     i64 request time · i64 response time
 ///     u8 extent (0 complete, 1 complete of unknown length, 2 partial, 3 partial of unknown total)
 ///       0: i64 length · 2, 3: i64 first · i64 last · i64 total (2 only)
 ///     i64 initial age · i64 lifetime · u8 source · u16 flags · i64 stale-while-revalidate · i64 stale-if-error
-///     u16 number of selectors: text16 name · u8 has value · text32 value if so
+///     u16 number of selectors: bytes16 name · u8 has value · bytes32 value if so
 ///     u16 number of tags: text16
-///     u16 number of fields: text16 name · text32 value
+///     u16 number of fields: bytes16 name · bytes32 value, without the `Content-Length` that the extent makes
 ///
-/// `textN` is a length of N bits and as many bytes of UTF-8. There are no checksums here: the store has its own.
+/// `bytesN` is a length of N bits and as many bytes, as they are on the wire; `textN` the same, and UTF-8. Version 1 had texts
+/// everywhere, in which bytes that are not UTF-8 were lost: it is refused. There are no checksums here: the store has its own.
 extension StoredResponse {
     /// Counts and lengths beyond these are refused by both directions.
     public static let maximumFields = 1024
@@ -31,7 +33,7 @@ extension StoredResponse {
     public static let maximumTagBytes = 1024
     public static let maximumEncodedBytes = 1 << 20
 
-    private static let version: UInt8 = 1
+    private static let version: UInt8 = 2
 
     /// - Throws: `StoredResponseError.tooMany`, if it holds more than the format allows. Nothing is written then.
     public func encode(into buffer: inout ByteBuffer) throws {
@@ -46,13 +48,15 @@ extension StoredResponse {
     }
 
     private func write(into buffer: inout ByteBuffer) throws {
-        guard self.fields.count <= Self.maximumFields, self.tags.count <= Self.maximumTags,
+        let fields = self.fields
+        let announcesLength = self.status != 204 && self.bodyLength != nil
+        let count = fields.count - (announcesLength ? 1 : 0)
+        guard count <= Self.maximumFields, self.tags.count <= Self.maximumTags,
             self.variant.selectors.count <= Self.maximumFields
         else { throw StoredResponseError.tooMany }
         buffer.writeInteger(Self.version)
-        buffer.writeInteger(UInt16(clamping: self.status.code))
-        let usual = HTTPResponseStatus(statusCode: Int(self.status.code))
-        try buffer.writeText(self.status == usual ? "" : self.status.reasonPhrase, UInt8.self)
+        buffer.writeInteger(UInt16(self.status))
+        try buffer.writeBytes(self.head.reason, UInt8.self)
         buffer.writeInteger(self.requestTime)
         buffer.writeInteger(self.responseTime)
         switch self.extent {
@@ -66,16 +70,16 @@ extension StoredResponse {
         buffer.writeMultipleIntegers(self.freshness.staleWhileRevalidate, self.freshness.staleIfError)
         buffer.writeInteger(UInt16(self.variant.selectors.count))
         for selector in self.variant.selectors {
-            try buffer.writeText(selector.name, UInt16.self)
+            try buffer.writeBytes(selector.name.bytes, UInt16.self)
             buffer.writeInteger(UInt8(selector.value == nil ? 0 : 1))
-            if let value = selector.value { try buffer.writeText(value, UInt32.self) }
+            if let value = selector.value { try buffer.writeBytes(value, UInt32.self) }
         }
         buffer.writeInteger(UInt16(self.tags.count))
-        for tag in self.tags { try buffer.writeText(tag, UInt16.self) }
-        buffer.writeInteger(UInt16(self.fields.count))
-        for (name, value) in self.fields {
-            try buffer.writeText(name, UInt16.self)
-            try buffer.writeText(value, UInt32.self)
+        for tag in self.tags { try buffer.writeBytes(tag.utf8, UInt16.self) }
+        buffer.writeInteger(UInt16(count))
+        for field in fields.prefix(count) {
+            try buffer.writeBytes(fields.copy(field.name), UInt16.self)
+            try buffer.writeBytes(fields.copy(field.value), UInt32.self)
         }
     }
 
@@ -88,12 +92,7 @@ extension StoredResponse {
         guard try reader.take(UInt8.self) == Self.version else { throw StoredResponseError.unknownVersion }
         let code = Int(try reader.take(UInt16.self))
         guard (100...999).contains(code) else { throw StoredResponseError.badValue }
-        let reason = try reader.takeText(UInt8.self)
-        // A phrase was only written where it isn't the usual one.
-        var status = HTTPResponseStatus(statusCode: code, reasonPhrase: reason)
-        if !reason.isEmpty, status.reasonPhrase != reason {
-            status = .custom(code: UInt(code), reasonPhrase: reason)
-        }
+        let reason = try reader.takeBytes(UInt8.self)
         let requestTime = try reader.take(Int64.self)
         let responseTime = try reader.take(Int64.self)
         let extent = try Self.extent(&reader)
@@ -101,25 +100,41 @@ extension StoredResponse {
 
         var selectors: [VariantKey.Selector] = []
         for _ in 0..<(try reader.takeCount(limit: Self.maximumFields)) {
-            let name = try reader.takeText(UInt16.self)
-            if let last = selectors.last, last.name >= name { throw StoredResponseError.badValue }
+            let bytes = try reader.takeBytes(UInt16.self)
+            guard let name = FieldName(bytes.readableBytesView), name.bytes.elementsEqual(bytes.readableBytesView),
+                selectors.last.map({ $0.name < name }) ?? true
+            else { throw StoredResponseError.badValue }
             let hasValue = try reader.take(UInt8.self)
             guard hasValue <= 1 else { throw StoredResponseError.badValue }
-            let value = hasValue == 1 ? try reader.takeText(UInt32.self) : nil
+            let value = hasValue == 1 ? Array(try reader.takeBytes(UInt32.self).readableBytesView) : nil
             selectors.append(VariantKey.Selector(name: name, value: value))
         }
         var tags: [String] = []
         for _ in 0..<(try reader.takeCount(limit: Self.maximumTags)) { tags.append(try reader.takeText(UInt16.self)) }
         let count = try reader.takeCount(limit: Self.maximumFields)
-        var fields: [(String, String)] = []
-        fields.reserveCapacity(count)
+        var head: EncodedHead
+        do throws(FieldFault) {
+            head = try EncodedHead(
+                status: code, reason: reason.readableBytesView, capacity: reader.readableBytes)
+        } catch {
+            throw StoredResponseError.badValue
+        }
         for _ in 0..<count {
-            let name = try reader.takeText(UInt16.self)
-            fields.append((name, try reader.takeText(UInt32.self)))
+            let name = try reader.takeBytes(UInt16.self)
+            let value = try reader.takeBytes(UInt32.self)
+            // Never written: fields for one hop, and what is made anew.
+            if let known = KnownField(name.readableBytesView), StorableFields.dropped.contains(known) {
+                throw StoredResponseError.badValue
+            }
+            do throws(FieldFault) {
+                try head.add(name: name.readableBytesView, value: value.readableBytesView)
+            } catch {
+                throw StoredResponseError.notAField
+            }
         }
         guard reader.readableBytes == 0 else { throw StoredResponseError.trailingBytes }
         self.init(
-            status: status, fields: HTTPHeaders(fields), requestTime: requestTime, responseTime: responseTime,
+            head: head, requestTime: requestTime, responseTime: responseTime,
             variant: VariantKey(selectors: selectors), extent: extent, freshness: freshness, tags: tags)
     }
 
@@ -161,12 +176,12 @@ extension StoredResponse {
 }
 
 extension ByteBuffer {
-    fileprivate mutating func writeText<Length: FixedWidthInteger & UnsignedInteger>(
-        _ text: String, _ type: Length.Type
+    fileprivate mutating func writeBytes<Length: FixedWidthInteger & UnsignedInteger>(
+        _ bytes: some Collection<UInt8>, _ type: Length.Type
     ) throws {
-        guard let length = Length(exactly: text.utf8.count) else { throw StoredResponseError.tooMany }
+        guard let length = Length(exactly: bytes.count) else { throw StoredResponseError.tooMany }
         self.writeInteger(length)
-        self.writeString(text)
+        self.writeBytes(bytes)
     }
 
     fileprivate mutating func take<Number: FixedWidthInteger>(_ type: Number.Type) throws -> Number {
@@ -180,14 +195,21 @@ extension ByteBuffer {
         return count
     }
 
-    fileprivate mutating func takeText<Length: FixedWidthInteger & UnsignedInteger>(
+    fileprivate mutating func takeBytes<Length: FixedWidthInteger & UnsignedInteger>(
         _ type: Length.Type
-    ) throws -> String {
+    ) throws -> ByteBuffer {
         let length = try self.take(type)
         guard let length = Int(exactly: length), let slice = self.readSlice(length: length) else {
             throw StoredResponseError.truncated
         }
-        guard let text = String(validating: slice.readableBytesView, as: UTF8.self) else {
+        return slice
+    }
+
+    fileprivate mutating func takeText<Length: FixedWidthInteger & UnsignedInteger>(
+        _ type: Length.Type
+    ) throws -> String {
+        let bytes = try self.takeBytes(type)
+        guard let text = String(validating: bytes.readableBytesView, as: UTF8.self) else {
             throw StoredResponseError.notText
         }
         return text

@@ -1,28 +1,17 @@
-public import NIOHTTP1
+public import HTTPFields
+import NIOCore
 
 /// Which requests a stored response answers, among those for its key: the fields that `Vary` named, with the values
-/// that they had in the request it was an answer to (RFC 9111 §4.1).
+/// that they had in the request it was an answer to (RFC 9111 §4.1). Compared byte by byte, as an origin compares them.
 public struct VariantKey: Hashable, Sendable {
     public struct Selector: Hashable, Sendable {
-        /// In lower case.
-        public var name: String
-        /// Normalised (`VaryNormalisation`). `nil`: the request had no such field, which is a value of its own.
-        public var value: String?
+        public var name: FieldName
+        /// Normalised (``VaryNormalisation``). `nil`: the request had no such field, which is a value of its own.
+        public var value: [UInt8]?
 
-        public init(name: String, value: String?) {
+        public init(name: FieldName, value: [UInt8]?) {
             self.name = name
             self.value = value
-        }
-
-        /// Byte by byte, as an origin compares them.
-        public static func == (one: Selector, other: Selector) -> Bool {
-            TextBytes.same(one.name, other.name) && TextBytes.same(one.value, other.value)
-        }
-
-        public func hash(into hasher: inout Hasher) {
-            TextBytes.hash(self.name, into: &hasher)
-            hasher.combine(self.value == nil)
-            TextBytes.hash(self.value ?? "", into: &hasher)
         }
     }
 
@@ -38,17 +27,21 @@ public struct VariantKey: Hashable, Sendable {
 
     /// The values that `request` has for the fields that the response's `Vary` names. `nil` if `Vary` has the member
     /// `*`: no request matches such a response.
-    public init?(response: HTTPHeaders, request: HTTPHeaders) {
+    public init?(response: FieldSection, request: CacheRequest) {
         guard let names = VaryField.names(response) else { return nil }
-        self.selectors = names.map { name in
-            Selector(name: name, value: VaryNormalisation.value(of: name, in: request))
-        }
+        self.selectors = names.map { Selector(name: $0, value: request.selectorValue($0)) }
     }
 
-    /// Whether a request with these fields selects the response.
-    public func matches(_ request: HTTPHeaders) -> Bool {
-        for selector in self.selectors
-        where !TextBytes.same(VaryNormalisation.value(of: selector.name, in: request), selector.value) {
+    /// The same names with the values that another request has: requests with the same may share a response.
+    public func key(of request: CacheRequest) -> VariantKey {
+        if self.selectors.isEmpty { return self }
+        return VariantKey(
+            selectors: self.selectors.map { Selector(name: $0.name, value: request.selectorValue($0.name)) })
+    }
+
+    /// Whether a request selects the response.
+    public func matches(_ request: CacheRequest) -> Bool {
+        for selector in self.selectors where !request.hasSelectorValue(selector.value, for: selector.name) {
             return false
         }
         return true
@@ -57,19 +50,21 @@ public struct VariantKey: Hashable, Sendable {
 
 /// The `Vary` field (RFC 9110 §12.5.5).
 public enum VaryField {
-    /// The names in all its lines, in lower case, sorted and each once; `nil` if one member is `*`. Members that are no
+    /// The names in all its lines, sorted and each once; `nil` if one member is `*`. Members that are no
     /// field names make it `nil` too: what they mean is unknown, so nothing may match. So do more than `maximumNames`:
     /// every lookup would have to go through them.
-    public static func names(_ response: HTTPHeaders) -> [String]? {
-        var names: [String] = []
+    public static func names(_ response: FieldSection) -> [FieldName]? {
+        guard response.contains(.vary) else { return [] }
+        var names: [FieldName] = []
         var matchesNothing = false
-        for (name, value) in response where FieldText.equal(name, "vary") {
-            FieldText.forEachElement(value) { member in
+        let bytes = response.bytes.readableBytesUInt8Span
+        for field in response where field.known == .vary {
+            FieldList.forEach(bytes, field.value, .quoted) { member in
                 if member.isEmpty { return }
-                if member == "*" || !FieldText.isToken(member) {
+                if bytes.equals(member, "*") || !bytes.isToken(member) {
                     matchesNothing = true
                 } else {
-                    names.append(FieldText.lowercased(member))
+                    names.append(FieldName(bytes, member))
                 }
             }
         }

@@ -1,10 +1,10 @@
-public import NIOHTTP1
+public import HTTPFields
 
 /// Request fields as `Vary` compares them: what RFC 9111 §4.1 allows to be taken for the same, is the same here.
 ///
 /// | field | what doesn't count |
 /// | --- | --- |
-/// | those that are defined as lists (``listFields``) | how it is split into lines, spaces around commas |
+/// | those that are defined as lists (``isList(_:)``) | how it is split into lines, spaces around commas, empty members |
 /// | `Accept`, `Accept-Charset`, `Accept-Encoding`, `Accept-Language` | order of members, spaces, `q=1`, zeros at the end of a `q` |
 /// | the last three | letter case |
 /// | `Accept-Encoding` | the `x-` of `x-gzip`, members with `q=0` where nothing else would allow them |
@@ -12,133 +12,135 @@ public import NIOHTTP1
 /// Of all other fields each byte counts: a comma in free text separates nothing (RFC 9110 §5.6.1 is for fields that are
 /// defined as lists).
 public enum VaryNormalisation {
-    /// - Parameter name: in lower case.
-    /// - Returns: `nil` if the request has no such field.
-    public static func value(of name: String, in request: HTTPHeaders) -> String? {
-        var first: String?
-        var lines: [String] = []
-        for (other, value) in request where FieldText.sameName(other, name) {
-            if let first {
-                if lines.isEmpty { lines.append(first) }
-                lines.append(value)
-            } else {
-                first = value
-            }
-        }
-        guard let first else { return nil }
-        if lines.isEmpty {
-            if name == "accept-encoding", let usual = Self.usualEncodings(first) { return usual }
-            lines = [first]
-        }
-        switch name {
-        case "accept-encoding": return Self.encodings(lines)
-        case "accept-language", "accept-charset": return Self.preferences(lines, foldsCase: true).joined(separator: ",")
-        case "accept": return Self.preferences(lines, foldsCase: false).joined(separator: ",")
-        case let name where Self.listFields.contains(name): return Self.list(lines)
+    /// - Parameter lines: the values of all lines of the name, in order; at least one.
+    public static func value(of name: FieldName, _ lines: [[UInt8]]) -> [UInt8] {
+        switch name.known {
+        case .acceptEncoding: self.encodings(lines)
+        case .acceptLanguage, .acceptCharset: self.joined(self.preferences(lines, foldsCase: true))
+        case .accept: self.joined(self.preferences(lines, foldsCase: false))
+        case _ where self.isList(name): self.list(lines)
         // A line break can't be part of a value.
-        default: return lines.joined(separator: "\n")
+        default: lines.count == 1 ? lines[0] : Array(lines.joined(separator: "\n".utf8))
         }
     }
 
-    /// Request fields whose definition is a list (RFC 9110, 9111, 7239, 7240, 8941), in lower case.
-    static let listFields: Set<String> = [
-        "accept", "accept-charset", "accept-datetime", "accept-encoding", "accept-language", "cache-control",
-        "connection", "content-language", "expect", "forwarded", "if-match", "if-none-match", "pragma", "prefer",
-        "sec-ch-ua", "sec-ch-ua-form-factors", "sec-ch-ua-full-version-list", "te", "trailer", "upgrade", "via",
-        "x-forwarded-for",
-    ]
-
-    /// What browsers and common clients send, without taking it apart: every hit on a varying response asks.
-    private static func usualEncodings(_ line: String) -> String? {
-        switch line {
-        case "gzip, deflate, br, zstd": "br,deflate,gzip,zstd"
-        case "gzip, deflate, br": "br,deflate,gzip"
-        case "gzip, deflate": "deflate,gzip"
-        case "gzip": "gzip"
-        case "identity": "identity"
-        default: nil
+    /// Whether each byte of the field counts.
+    static func isPlain(_ name: FieldName) -> Bool {
+        switch name.known {
+        case .accept, .acceptCharset, .acceptEncoding, .acceptLanguage: false
+        default: !self.isList(name)
         }
     }
 
-    private static func list(_ lines: [String]) -> String {
-        if lines.count == 1, !lines[0].utf8.contains(where: { $0 == UInt8(ascii: ",") || FieldText.isSpace($0) }) {
+    /// Whether a request field's definition is a list (RFC 9110, 9111, 7239, 7240, 8941).
+    static func isList(_ name: FieldName) -> Bool {
+        switch name.known {
+        case .accept, .acceptCharset, .acceptEncoding, .acceptLanguage, .cacheControl, .connection, .contentLanguage,
+            .expect, .forwarded, .ifMatch, .ifNoneMatch, .pragma, .secCHUA, .te, .trailer, .upgrade, .via,
+            .xForwardedFor:
+            true
+        case nil: self.otherLists.contains(name)
+        default: false
+        }
+    }
+
+    private static let otherLists = Set(
+        ["accept-datetime", "prefer", "sec-ch-ua-form-factors", "sec-ch-ua-full-version-list"].compactMap {
+            FieldName($0)
+        })
+
+    private static func joined(_ members: [[UInt8]]) -> [UInt8] { Array(members.joined(separator: ",".utf8)) }
+
+    private static func list(_ lines: [[UInt8]]) -> [UInt8] {
+        if lines.count == 1,
+            !lines[0].contains(where: { $0 == UInt8(ascii: ",") || ByteClass.isWhitespace($0) })
+        {
             return lines[0]
         }
-        var members: [Substring] = []
-        for line in lines { FieldText.forEachElement(line) { members.append($0) } }
-        return members.joined(separator: ",")
+        var members: [[UInt8]] = []
+        for line in lines {
+            FieldList.forEach(line.span, 0..<line.count, .quoted) { if !$0.isEmpty { members.append(Array(line[$0])) } }
+        }
+        return self.joined(members)
     }
 
     /// Members with their weight, sorted.
-    private static func preferences(_ lines: [String], foldsCase: Bool) -> [String] {
-        var members: [String] = []
+    private static func preferences(_ lines: [[UInt8]], foldsCase: Bool) -> [[UInt8]] {
+        var members: [[UInt8]] = []
         for line in lines {
-            FieldText.forEachElement(line) { member in
+            let bytes = line.span
+            FieldList.forEach(bytes, 0..<line.count, .quoted) { member in
                 if member.isEmpty { return }
-                var text = ""
-                for (index, part) in Self.parameters(member).enumerated() {
-                    if index > 0, let weight = Self.weight(part) {
-                        if weight != "1" { text += ";q=" + weight }
+                var text: [UInt8] = []
+                var isFirst = true
+                self.forEachParameter(bytes, member) { part in
+                    if !isFirst, let weight = self.weight(bytes, part) {
+                        if !weight.elementsEqual("1".utf8) { text += Array(";q=".utf8) + weight }
                     } else {
-                        if index > 0 { text += ";" }
-                        text += foldsCase ? FieldText.lowercased(part) : String(part)
+                        if !isFirst { text.append(UInt8(ascii: ";")) }
+                        for position in part {
+                            text.append(foldsCase ? ByteClass.lowercased(bytes[position]) : bytes[position])
+                        }
                     }
+                    isFirst = false
                 }
                 members.append(text)
             }
         }
-        members.sort()
+        members.sort { $0.lexicographicallyPrecedes($1) }
         return members
     }
 
-    private static func encodings(_ lines: [String]) -> String {
-        var members = Self.preferences(lines, foldsCase: true).map { member in
-            member == "x-gzip" || member.hasPrefix("x-gzip;") ? String(member.dropFirst(2)) : member
+    private static func encodings(_ lines: [[UInt8]]) -> [UInt8] {
+        var members = self.preferences(lines, foldsCase: true).map { member in
+            self.isNamed(member, "x-gzip") ? Array(member.dropFirst(2)) : member
         }
-        let hasWildcard = members.contains { $0 == "*" || $0.hasPrefix("*;") }
-        if !hasWildcard {
+        if !members.contains(where: { self.isNamed($0, "*") }) {
             // Refusing what wasn't offered changes nothing; refusing the plain form does.
-            members.removeAll { $0.hasSuffix(";q=0") && !$0.hasPrefix("identity;") }
+            members.removeAll { $0.suffix(4).elementsEqual(";q=0".utf8) && !self.isNamed($0, "identity") }
         }
-        return Set(members).sorted().joined(separator: ",")
+        return self.joined(Set(members).sorted { $0.lexicographicallyPrecedes($1) })
+    }
+
+    /// Whether a member has this name, with parameters or without.
+    private static func isNamed(_ member: [UInt8], _ name: String) -> Bool {
+        member.starts(with: name.utf8)
+            && (member.count == name.utf8.count || member[name.utf8.count] == UInt8(ascii: ";"))
     }
 
     /// The parts between semicolons outside quoted strings, trimmed.
-    private static func parameters(_ member: Substring) -> [Substring] {
-        var parts: [Substring] = []
-        var start = member.startIndex
-        var quoted = false
-        var escaped = false
-        for index in member.utf8.indices {
-            let byte = member.utf8[index]
-            if escaped {
-                escaped = false
-            } else if quoted, byte == UInt8(ascii: "\\") {
-                escaped = true
+    private static func forEachParameter(
+        _ bytes: borrowing Span<UInt8>, _ member: Range<Int>, _ body: (Range<Int>) -> Void
+    ) {
+        var start = member.lowerBound
+        var isQuoted = false
+        var position = member.lowerBound
+        while position < member.upperBound {
+            let byte = bytes[position]
+            if isQuoted, byte == UInt8(ascii: "\\") {
+                position += 1
             } else if byte == UInt8(ascii: "\"") {
-                quoted.toggle()
-            } else if byte == UInt8(ascii: ";"), !quoted {
-                parts.append(FieldText.trimmed(member[start..<index]))
-                start = member.utf8.index(after: index)
+                isQuoted.toggle()
+            } else if byte == UInt8(ascii: ";"), !isQuoted {
+                body(bytes.trimmed(start..<position))
+                start = position + 1
             }
+            position += 1
         }
-        parts.append(FieldText.trimmed(member[start...]))
-        return parts
+        body(bytes.trimmed(start..<member.upperBound))
     }
 
     /// The number of `q=…` without zeros at its end; `nil` for other parameters, and for what is no weight.
-    private static func weight(_ part: Substring) -> String? {
-        guard part.utf8.count >= 3, FieldText.equal(part.prefix(2), "q=") else { return nil }
-        let text = part.dropFirst(2)
-        guard let first = text.utf8.first, first == UInt8(ascii: "0") || first == UInt8(ascii: "1") else { return nil }
-        let rest = text.dropFirst()
-        if rest.isEmpty { return String(text) }
-        guard rest.utf8.first == UInt8(ascii: "."), rest.utf8.count <= 4,
-            rest.dropFirst().utf8.allSatisfy(FieldText.isDigit)
-        else { return nil }
-        var digits = rest.dropFirst()
-        while digits.last == "0" { digits = digits.dropLast() }
-        if digits.isEmpty { return first == UInt8(ascii: "1") ? "1" : "0" }
-        return first == UInt8(ascii: "1") ? nil : "0." + digits
+    private static func weight(_ bytes: borrowing Span<UInt8>, _ part: Range<Int>) -> [UInt8]? {
+        guard part.count >= 3, part.count <= 7, bytes.begins(part, "q=") else { return nil }
+        let first = bytes[part.lowerBound + 2]
+        guard first == UInt8(ascii: "0") || first == UInt8(ascii: "1") else { return nil }
+        if part.count == 3 { return [first] }
+        guard bytes[part.lowerBound + 3] == UInt8(ascii: ".") else { return nil }
+        var digits = bytes.copy((part.lowerBound + 4)..<part.upperBound)
+        guard digits.allSatisfy(ByteClass.isDigit) else { return nil }
+        while digits.last == UInt8(ascii: "0") { digits.removeLast() }
+        if digits.isEmpty { return [first] }
+        return first == UInt8(ascii: "1") ? nil : Array("0.".utf8) + digits
     }
 }

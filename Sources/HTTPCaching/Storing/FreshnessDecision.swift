@@ -1,14 +1,15 @@
-import NIOHTTP1
+import HTTPFields
 
 /// Lifetime, age and stale windows of a response (RFC 9111 §4.2).
 enum FreshnessDecision {
     static func decide(
-        status: Int, facts: ResponseFacts, age: Int64?, rule: CacheRule, requestTime: Int64, responseTime: Int64
+        status: Int, fields: FieldSection, facts: ResponseFacts, age: Int64?, rule: CacheRule, requestTime: Int64,
+        responseTime: Int64
     ) -> Freshness {
         let directives = facts.directives
-        let date = facts.date.value.flatMap { HTTPDate.parse($0, now: responseTime) } ?? responseTime
+        let date = fields.date(.date, now: responseTime) ?? responseTime
         let (lifetime, source) = Self.lifetime(
-            status: status, facts: facts, rule: rule, date: date, responseTime: responseTime)
+            status: status, fields: fields, facts: facts, rule: rule, date: date, responseTime: responseTime)
 
         var flags: Freshness.Flags = []
         if directives.noCache { flags.insert(.noCache) }
@@ -42,7 +43,7 @@ enum FreshnessDecision {
     }
 
     private static func lifetime(
-        status: Int, facts: ResponseFacts, rule: CacheRule, date: Int64, responseTime: Int64
+        status: Int, fields: FieldSection, facts: ResponseFacts, rule: CacheRule, date: Int64, responseTime: Int64
     ) -> (Int64, Freshness.Source) {
         let directives = facts.directives
         func capped(_ lifetime: Int64, _ source: Freshness.Source) -> (Int64, Freshness.Source) {
@@ -57,16 +58,16 @@ enum FreshnessDecision {
         if let seconds = directives.maxAge {
             return capped(seconds.saturatingMultiply(1000), facts.isTargeted ? .targeted : .maxAge)
         }
-        if !facts.isTargeted, facts.expires.count > 0 {
+        if !facts.isTargeted, facts.hasExpires {
             // No valid date, or two of them: already expired (RFC 9111 §5.3).
-            let expires = facts.expires.value.flatMap { HTTPDate.parse($0, now: responseTime) }
+            let expires = fields.date(.expires, now: responseTime)
             return capped(expires.map { $0.saturatingSubtract(date) } ?? 0, .expires)
         }
         if let lifetime = rule.negativeLifetimes[status] { return capped(lifetime, .negative) }
         let isCacheable = StatusCodes.isHeuristicallyCacheable(status)
         if isCacheable, let lifetime = rule.defaultLifetime { return capped(lifetime, .siteDefault) }
         if isCacheable || directives.isPublic, rule.heuristicPercent > 0,
-            let modified = facts.lastModified.value.flatMap({ HTTPDate.parse($0, now: responseTime) })
+            let modified = fields.date(.lastModified, now: responseTime)
         {
             let sinceChange = max(0, date.saturatingSubtract(modified))
             let lifetime = (sinceChange / 100).saturatingMultiply(rule.heuristicPercent)

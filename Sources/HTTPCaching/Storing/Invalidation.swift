@@ -1,4 +1,5 @@
-public import NIOHTTP1
+public import HTTPFields
+import NIOCore
 
 /// What a response to an unsafe request makes stale (RFC 9111 §4.4).
 public enum Invalidation {
@@ -6,24 +7,30 @@ public enum Invalidation {
     /// `Location` and `Content-Location` point to on the same origin. Empty for safe methods and for errors.
     ///
     /// Use `StoredResponse.invalidated()` for each variant, or remove them.
+    ///
+    /// - Parameters:
+    ///   - method: the token as it came.
+    ///   - fields: the response's.
     public static func keys(
-        method: HTTPMethod, status: HTTPResponseStatus, fields: HTTPHeaders, key: CacheKey,
+        method: some Collection<UInt8>, status: Int, fields: FieldSection, key: CacheKey,
         query: QueryRules = QueryRules()
     ) -> [CacheKey] {
-        guard !Self.isSafe(method), (200...399).contains(status.code) else { return [] }
+        guard 200...399 ~= status, !Self.isSafe(method) else { return [] }
         var keys = [key]
-        for (name, value) in fields
-        where FieldText.equal(name, "location") || FieldText.equal(name, "content-location") {
-            if let other = key.resolving(value, query: query), !keys.contains(other) { keys.append(other) }
+        for field in fields where field.known == .location || field.known == .contentLocation {
+            // A reference that is not UTF-8 is no URI (RFC 3986 §2).
+            guard let reference = String(validating: fields.copy(field.value), as: UTF8.self),
+                let other = key.resolving(reference, query: query), !keys.contains(other)
+            else { continue }
+            keys.append(other)
         }
         return keys
     }
 
     /// Registered as safe. A method that we don't know may change anything.
-    static func isSafe(_ method: HTTPMethod) -> Bool {
-        switch method {
-        case .GET, .HEAD, .OPTIONS, .TRACE, .PROPFIND, .REPORT, .SEARCH: true
-        default: method.rawValue == "QUERY"
-        }
+    private static func isSafe(_ method: some Collection<UInt8>) -> Bool {
+        for safe in ["GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH", "QUERY"]
+        where method.elementsEqual(safe.utf8) { return true }
+        return false
     }
 }

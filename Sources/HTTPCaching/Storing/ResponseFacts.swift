@@ -1,4 +1,5 @@
-import NIOHTTP1
+import HTTPFields
+import NIOCore
 
 /// What a response says about its own caching, read once.
 struct ResponseFacts {
@@ -6,44 +7,34 @@ struct ResponseFacts {
     let directives: ResponseDirectives
     /// `directives` come from a targeted field: `Cache-Control` and `Expires` don't count.
     let isTargeted: Bool
-    let expires: SingleValue
-    let date: SingleValue
-    let lastModified: SingleValue
+    let hasExpires: Bool
     let setsCookies: Bool
 
-    init(_ fields: HTTPHeaders, rule: CacheRule) {
-        var lines: [String] = []
-        var expires = SingleValue()
-        var date = SingleValue()
-        var modified = SingleValue()
-        var setsCookies = false
-        for (name, value) in fields {
-            switch name.utf8.count {
-            case 4 where FieldText.equal(name, "date"): date.add(value)
-            case 7 where FieldText.equal(name, "expires"): expires.add(value)
-            case 10 where FieldText.equal(name, "set-cookie"): setsCookies = true
-            case 13 where FieldText.equal(name, "cache-control"): lines.append(value)
-            case 13 where FieldText.equal(name, "last-modified"): modified.add(value)
-            default: break
-            }
-        }
+    init(_ fields: FieldSection, rule: CacheRule) {
         let targeted = TargetedCacheControl.directives(rule.targetedFields, in: fields)
         self.isTargeted = targeted != nil
-        self.directives = targeted ?? ResponseDirectives(lines: lines)
-        self.expires = expires
-        self.date = date
-        self.lastModified = modified
-        self.setsCookies = setsCookies
+        self.directives = targeted ?? ResponseDirectives(fields)
+        self.hasExpires = fields.contains(.expires)
+        self.setsCookies = fields.contains(.setCookie)
     }
 
     /// The origin says itself how long the response holds.
     var hasExplicitLifetime: Bool {
-        self.directives.sharedMaxAge != nil || self.directives.maxAge != nil
-            || (!self.isTargeted && self.expires.count > 0)
+        self.directives.sharedMaxAge != nil || self.directives.maxAge != nil || (!self.isTargeted && self.hasExpires)
     }
 
     /// The origin means it for shared caches in so many words.
     var isMeantForSharing: Bool {
         self.directives.isPublic || self.directives.sharedMaxAge != nil || (self.isTargeted && self.hasExplicitLifetime)
+    }
+}
+
+extension FieldSection {
+    /// A date in milliseconds since 1970 UTC, if there is exactly one field of this name, and it is valid.
+    ///
+    /// - Parameter now: see ``HTTPDate/milliseconds(_:_:now:)``.
+    func date(_ name: KnownField, now: Int64) -> Int64? {
+        guard let field = self.only(name) else { return nil }
+        return HTTPDate.milliseconds(self.bytes.readableBytesUInt8Span, field.value, now: now)
     }
 }

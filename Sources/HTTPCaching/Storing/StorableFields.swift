@@ -1,56 +1,82 @@
-import NIOHTTP1
+import HTTPFields
+import NIOCore
 
 /// The fields of a response as they are stored (RFC 9111 §3.1).
-enum StorableFields {
+struct StorableFields {
+    /// What becomes of a field.
+    enum Fate {
+        case kept
+        /// Only the client whose request this was may see it.
+        case withheld
+        case dropped
+    }
+
+    /// Fields for one hop (RFC 9110 §7.6.1), and those that are made anew.
+    static let dropped = KnownFieldSet(
+        .te, .trailer, .upgrade, .connection, .keepAlive, .proxyConnection, .transferEncoding, .proxyAuthenticate,
+        .proxyAuthorization, .proxyAuthenticationInfo, .contentLength, .age)
+
+    private let section: FieldSection
+    private let connection: ConnectionOptions
+    private let withheldNames: [FieldName]
+    private let withholdsCookies: Bool
+
     /// - Parameters:
-    ///   - fields: as the origin sent them, or as they went on to the client.
-    ///   - directives: fields named by `no-cache` or `private` are withheld.
+    ///   - section: as the origin sent it, or as it went on to the client.
+    ///   - withheldNames: those that `no-cache` or `private` name.
     ///   - withholdsCookies: `Set-Cookie` is withheld.
-    /// - Returns: what is kept, and what only the client whose request this was may see.
-    static func split(
-        _ fields: HTTPHeaders, directives: ResponseDirectives, withholdsCookies: Bool
-    ) -> (kept: HTTPHeaders, withheld: [(name: String, value: String)]) {
-        let listed = Self.connectionOptions(fields)
-        var kept: [(String, String)] = []
-        kept.reserveCapacity(fields.count)
-        var withheld: [(name: String, value: String)] = []
-        for (name, value) in fields {
-            if Self.isForOneHop(name) || FieldText.equal(name, "content-length") || FieldText.equal(name, "age") {
-                continue
-            }
-            if !listed.isEmpty, listed.contains(where: { FieldText.sameName(name, $0) }) { continue }
-            let isCookie = FieldText.equal(name, "set-cookie")
-            if (isCookie && withholdsCookies)
-                || directives.withheldFields.contains(where: { FieldText.sameName(name, $0) })
-            {
-                withheld.append((name, value))
-            } else {
-                kept.append((name, value))
-            }
-        }
-        return (HTTPHeaders(kept), withheld)
+    init(_ section: FieldSection, withheldNames: [FieldName], withholdsCookies: Bool) {
+        self.section = section
+        self.connection = section.connectionOptions
+        self.withheldNames = withheldNames
+        self.withholdsCookies = withholdsCookies
     }
 
-    /// What `Connection` lists.
-    static func connectionOptions(_ fields: HTTPHeaders) -> [Substring] {
-        var listed: [Substring] = []
-        for (name, value) in fields where FieldText.equal(name, "connection") {
-            FieldText.forEachElement(value) { if !$0.isEmpty { listed.append($0) } }
+    func fate(of field: FieldRecord) -> Fate {
+        if let known = field.known {
+            if Self.dropped.contains(known) || self.connection.named.contains(known) { return .dropped }
+        } else if self.connection.namesOthers, self.section.connectionNames(field) {
+            return .dropped
         }
-        return listed
+        if field.known == .setCookie, self.withholdsCookies { return .withheld }
+        for name in self.withheldNames where self.section.isNamed(field, name) { return .withheld }
+        return .kept
+    }
+}
+
+/// Puts a head together that will be stored, within the store's bounds.
+struct StorableHead {
+    private var parts: [(field: FieldRecord, section: FieldSection)] = []
+    private var bytes = 0
+    private(set) var withheld: FieldSectionBuilder?
+
+    mutating func keep(_ field: FieldRecord, of section: FieldSection) {
+        self.parts.append((field, section))
+        self.bytes += field.name.count + field.value.count
     }
 
-    static func isForOneHop(_ name: String) -> Bool {
-        switch name.utf8.count {
-        case 2: FieldText.equal(name, "te")
-        case 7: FieldText.equal(name, "trailer") || FieldText.equal(name, "upgrade")
-        case 10: FieldText.equal(name, "connection") || FieldText.equal(name, "keep-alive")
-        case 16: FieldText.equal(name, "proxy-connection")
-        case 17: FieldText.equal(name, "transfer-encoding")
-        case 18: FieldText.equal(name, "proxy-authenticate")
-        case 19: FieldText.equal(name, "proxy-authorization")
-        case 25: FieldText.equal(name, "proxy-authentication-info")
-        default: false
-        }
+    mutating func withhold(_ field: FieldRecord, of section: FieldSection) {
+        var builder = self.withheld ?? FieldSectionBuilder()
+        builder.add(field, of: section)
+        self.withheld = builder
+    }
+
+    /// Whether it is larger than what the store keeps.
+    var isTooLarge: Bool {
+        self.parts.count > StoredResponse.maximumFields || self.bytes > StoredResponse.maximumFieldBytes
+    }
+
+    /// - Parameters:
+    ///   - reason: has no controls but HTAB.
+    ///   - date: milliseconds since 1970 UTC, for a `Date` that the origin left out: a recipient with a clock adds it (RFC 9110
+    ///     §6.6.1).
+    func encoded(status: Int, reason: [UInt8], date: Int64?) throws(FieldFault) -> EncodedHead {
+        // Colon, space and line end; a Date, and the Content-Length that will follow.
+        var head = try EncodedHead(
+            status: status, reason: reason,
+            capacity: self.bytes + self.parts.count * 4 + (date == nil ? 0 : 37) + 22)
+        for (field, section) in self.parts { head.add(field, of: section) }
+        if let date { try head.add(.date, HTTPDate.bytes(date)) }
+        return head
     }
 }

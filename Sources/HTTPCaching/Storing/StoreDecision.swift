@@ -1,10 +1,11 @@
-public import NIOHTTP1
+public import HTTPFields
+import NIOCore
 
 /// Whether a response is stored, and as what (RFC 9111 §3).
 public enum StoreDecision: Sendable {
     /// `withheld`: fields that are not stored but that the client whose request this was still gets (`Set-Cookie` by the
     /// site's policy, what `no-cache="…"` or `private="…"` name).
-    case store(StoredResponse, withheld: [(name: String, value: String)])
+    case store(StoredResponse, withheld: FieldSection?)
     case refuse(StoreRefusal)
 }
 
@@ -35,13 +36,18 @@ public enum StoreRefusal: String, Error, Sendable, CaseIterable {
     case partial = "partial"
     /// The body ends where the connection does, and nothing vouches for that being its end.
     case endNotCertain = "end-not-certain"
+    /// A status or a reason phrase that no head can have.
+    case badHead = "bad-head"
 }
 
 /// A final response of the origin as it arrived.
 public struct OriginResponse: Sendable {
-    public var status: HTTPResponseStatus
+    /// 100...999.
+    public var status: Int
+    /// As it came; may be empty.
+    public var reason: [UInt8]
     /// As the origin sent them, or as they go on to the client; fields for one hop are left out when storing.
-    public var fields: HTTPHeaders
+    public var fields: FieldSection
     /// The body's length in bytes where the framing announces it; for a response to HEAD, what `Content-Length` says.
     public var bodyLength: Int64?
     /// Milliseconds since 1970 UTC: when the request was sent, when the head arrived.
@@ -52,10 +58,11 @@ public struct OriginResponse: Sendable {
     public var endIsCertain: Bool
 
     public init(
-        status: HTTPResponseStatus, fields: HTTPHeaders, bodyLength: Int64?, requestTime: Int64, responseTime: Int64,
-        endIsCertain: Bool = true
+        status: Int, reason: [UInt8], fields: FieldSection, bodyLength: Int64?, requestTime: Int64,
+        responseTime: Int64, endIsCertain: Bool = true
     ) {
         self.status = status
+        self.reason = reason
         self.fields = fields
         self.bodyLength = bodyLength
         self.requestTime = requestTime
@@ -86,50 +93,57 @@ extension CacheRequest {
         _ response: OriginResponse, to sent: OriginRequest, key: CacheKey, query: QueryRules
     ) throws(StoreRefusal) -> StoreDecision {
         guard self.bypass == nil else { throw .bypass }
-        let code = Int(response.status.code)
+        let code = response.status
         if code < 200 { throw .interim }
         if code == 304 { throw .notModified }
         let facts = ResponseFacts(response.fields, rule: self.rule)
         switch self.method {
-        case .GET: break
-        case .POST:
+        case .get: break
+        case .post:
             // It answers later GETs if it says that it is what they would get, and for how long (RFC 9110 §9.3.3).
-            let locations = response.fields["Content-Location"]
-            guard (200...299).contains(code), code != 206, facts.hasExplicitLifetime, locations.count == 1,
-                key.resolving(locations[0], query: query) == key
+            guard 200...299 ~= code, code != 206, facts.hasExplicitLifetime,
+                let location = response.fields.only(.contentLocation),
+                let reference = String(validating: response.fields.copy(location.value), as: UTF8.self),
+                key.resolving(reference, query: query) == key
             else { throw .method }
         default: throw .method
         }
         try self.check(code, facts)
         // What an error says about a range, it doesn't say about the whole.
-        if sent.sendsRange, self.method == .GET, code != 200, code != 206 { throw .partial }
+        if sent.sendsRange, self.method == .get, code != 200, code != 206 { throw .partial }
         let extent = try self.extent(of: response, isAskedFor: sent.sendsRange, facts: facts)
         guard response.endIsCertain else { throw .endNotCertain }
-        guard let variant = VariantKey(response: response.fields, request: self.fields) else { throw .varyStar }
+        guard let variant = VariantKey(response: response.fields, request: self) else { throw .varyStar }
         if self.hasCookie, self.rule.cookieRequests == .explicit, !facts.hasExplicitLifetime,
             !facts.directives.isPublic, self.rule.overrideLifetime == nil,
-            !variant.selectors.contains(where: { $0.name == "cookie" })
+            !variant.selectors.contains(where: { $0.name.known == .cookie })
         {
             throw .cookie
         }
 
         let freshness = FreshnessDecision.decide(
-            status: code, facts: facts, age: AgeField.seconds(response.fields), rule: self.rule,
-            requestTime: response.requestTime, responseTime: response.responseTime)
-        var (kept, withheld) = StorableFields.split(
-            response.fields, directives: facts.directives,
+            status: code, fields: response.fields, facts: facts, age: AgeField.seconds(response.fields),
+            rule: self.rule, requestTime: response.requestTime, responseTime: response.responseTime)
+        let storable = StorableFields(
+            response.fields, withheldNames: facts.directives.withheldFields,
             withholdsCookies: facts.setsCookies && self.rule.setCookie == .strip)
-        // A recipient with a clock adds what the origin left out (RFC 9110 §6.6.1).
-        if facts.date.count == 0 { kept.add(name: "Date", value: HTTPDate.format(response.responseTime)) }
-        try Self.checkSize(kept)
+        var head = StorableHead()
+        for field in response.fields {
+            switch storable.fate(of: field) {
+            case .kept: head.keep(field, of: response.fields)
+            case .withheld: head.withhold(field, of: response.fields)
+            case .dropped: break
+            }
+        }
         let stored = StoredResponse(
-            status: response.status, fields: kept, requestTime: response.requestTime,
-            responseTime: response.responseTime, variant: variant, extent: extent, freshness: freshness,
-            tags: TagFields.tags(response.fields))
+            head: try Self.encoded(
+                head, code, response.reason, date: response.fields.contains(.date) ? nil : response.responseTime),
+            requestTime: response.requestTime, responseTime: response.responseTime, variant: variant, extent: extent,
+            freshness: freshness, tags: TagFields.tags(response.fields))
         let isFreshOnce = freshness.lifetime > freshness.initialAge && !freshness.flags.contains(.noCache)
         let mayServeStale = freshness.staleWhileRevalidate > 0 || freshness.staleIfError > 0
         guard isFreshOnce || stored.hasValidator || mayServeStale else { throw .useless }
-        return .store(stored, withheld: withheld)
+        return .store(stored, withheld: head.withheld?.section)
     }
 
     /// RFC 9111 §3 and §3.5, and the site's policy about cookies.
@@ -167,26 +181,30 @@ extension CacheRequest {
         of response: OriginResponse, isAskedFor: Bool, facts: ResponseFacts
     ) throws(StoreRefusal) -> StoredResponse.Extent {
         if let length = response.bodyLength, length > self.rule.maximumObjectBytes { throw .tooLarge }
-        guard response.status.code == 206 else {
-            if response.status.code == 204 { return .complete(length: 0) }
+        guard response.status == 206 else {
+            if response.status == 204 { return .complete(length: 0) }
             return .complete(length: response.bodyLength)
         }
         // Kept: one part, with a length that agrees, in answer to a plain range, and fresh because the origin says so.
         // Parts are never combined, so that no validator is needed to tell whether they fit.
-        let ranges = response.fields["Content-Range"]
         guard isAskedFor, self.ranges?.count == 1, facts.hasExplicitLifetime, !facts.directives.noCache,
-            ranges.count == 1,
-            let range = ContentRange(ranges[0]), let length = response.bodyLength,
+            let field = response.fields.only(.contentRange),
+            let range = ContentRange(response.fields.bytes.readableBytesUInt8Span, field.value),
+            let length = response.bodyLength,
             length == range.last - range.first + 1
         else { throw .partial }
         return .partial(first: range.first, last: range.last, total: range.total)
     }
 
-    static func checkSize(_ fields: HTTPHeaders) throws(StoreRefusal) {
-        guard fields.count <= StoredResponse.maximumFields else { throw .tooManyFields }
-        var bytes = 0
-        for (name, value) in fields { bytes += name.utf8.count + value.utf8.count }
-        guard bytes <= StoredResponse.maximumFieldBytes else { throw .tooManyFields }
+    static func encoded(
+        _ head: StorableHead, _ status: Int, _ reason: [UInt8], date: Int64?
+    ) throws(StoreRefusal) -> EncodedHead {
+        if head.isTooLarge { throw .tooManyFields }
+        do throws(FieldFault) {
+            return try head.encoded(status: status, reason: reason, date: date)
+        } catch {
+            throw .badHead
+        }
     }
 }
 
@@ -197,8 +215,8 @@ extension StoredResponse {
     /// Which stored variants this newly stored response takes the place of, as indices: those that its own request
     /// selects. A part takes the place of parts only, and only of those that overlap it or belong to another version.
     ///
-    /// - Parameter request: the fields of the request that was answered.
-    public func displaced(from variants: [StoredResponse], request: HTTPHeaders) -> [Int] {
+    /// - Parameter request: the one that was answered.
+    public func displaced(from variants: [StoredResponse], request: CacheRequest) -> [Int] {
         variants.indices.filter { index in
             let other = variants[index]
             guard other.variant.matches(request) else { return false }
@@ -206,10 +224,19 @@ extension StoredResponse {
             case (.complete, _): return true
             case (.partial, .complete): return false
             case (.partial(let first, let last, let total), .partial(let otherFirst, let otherLast, let otherTotal)):
-                let isSameVersion =
-                    total == otherTotal && self.entityTag == other.entityTag && self.lastModified == other.lastModified
+                let isSameVersion = total == otherTotal && self.hasSameValidators(as: other)
                 return !isSameVersion || (first <= otherLast && otherFirst <= last)
             }
+        }
+    }
+
+    private func hasSameValidators(as other: StoredResponse) -> Bool {
+        guard self.lastModified == other.lastModified else { return false }
+        switch (self.entityTag, other.entityTag) {
+        case (nil, nil): return true
+        case (let one?, let two?):
+            return one.isWeak == two.isWeak && one.matchesWeakly(self.head.bytes.span, two, in: other.head.bytes.span)
+        default: return false
         }
     }
 }

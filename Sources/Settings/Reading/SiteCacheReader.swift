@@ -1,9 +1,12 @@
+import HTTPCaching
+import HTTPFields
+
 /// Reads `cache` of a site.
 struct SiteCacheReader {
     static let keys = [
         "enabled", "share", "object", "default", "errors", "rules", "query", "set-cookie", "cookie-requests", "codings",
         "request-directives",
-        "bypass-cookies", "bypass-fields", "stale-while-revalidate",
+        "bypass-cookies", "bypass-fields", "unkeyed-fields", "stale-while-revalidate",
         "stale-if-error", "status", "add-fields", "remove-fields",
     ]
 
@@ -61,6 +64,10 @@ struct SiteCacheReader {
         settings.bypassFields =
             reader.optional("bypass-fields") { node in
                 values.list(node, of: "field name") { self.requestField($0) }
+            } ?? []
+        settings.unkeyedFields =
+            reader.optional("unkeyed-fields") { node in
+                values.list(node, of: "field name") { self.unkeyedField($0) }
             } ?? []
         settings.staleWhileRevalidate = reader.optional("stale-while-revalidate") { self.lifetime($0) }
         if let value = reader.optional("stale-if-error", { self.lifetime($0) }) { settings.staleIfError = value }
@@ -245,6 +252,19 @@ struct SiteCacheReader {
 
     private func requestField(_ node: ConfigurationNode) -> String? {
         self.anyName(node)?.lowercased()
+    }
+
+    /// One of the fields that keep requests out of the store.
+    private func unkeyedField(_ node: ConfigurationNode) -> String? {
+        guard let name = self.requestField(node) else { return nil }
+        guard let field = FieldName(name), UnkeyedFields.lists(field) else {
+            self.report.error(
+                at: node.position,
+                "\"\(name)\" does not keep requests out of the store, so that nothing has to allow it",
+                remedy: "Remove it. The page \"caching\" of the documentation lists the fields that do.")
+            return nil
+        }
+        return name
     }
 
     private func anyName(_ node: ConfigurationNode) -> String? {

@@ -3,6 +3,7 @@ import CacheStorage
 import Edge
 import Foundation
 import HTTPCaching
+import HTTPFields
 import NIOHTTP1
 
 /// What the admin port of an edge offers about its cache.
@@ -154,13 +155,19 @@ extension EntryReport {
             extent = "bytes \(first)-\(last)/\(total.map { String($0) } ?? "*")"
         }
         var selectedBy: [String: String?] = [:]
-        for selector in response.variant.selectors { selectedBy[selector.name] = .some(selector.value) }
+        for selector in response.variant.selectors {
+            // For people: what is not UTF-8 shows as U+FFFD.
+            selectedBy[selector.name.text] = .some(selector.value.map { String(decoding: $0, as: UTF8.self) })
+        }
+        let fields = response.fields
+        func text(_ name: KnownField) -> String? { fields.first(name).map { fields.text($0.value) } }
         self.init(
-            place: description.place.rawValue, status: response.status.code, bytes: response.bodyLength, extent: extent,
+            place: description.place.rawValue, status: UInt(response.status), bytes: response.bodyLength,
+            extent: extent,
             age: response.currentAge(at: now) / 1000, timeToLive: timeToLive / 1000, state: state,
             lifetimeFrom: freshness.source.text, lifetime: freshness.lifetime / 1000,
             staleWhileRevalidate: freshness.staleWhileRevalidate / 1000, staleIfError: freshness.staleIfError / 1000,
-            selectedBy: selectedBy, entityTag: response.fields.first(name: "ETag"),
-            lastModified: response.fields.first(name: "Last-Modified"), tags: response.tags, cost: description.cost)
+            selectedBy: selectedBy, entityTag: text(.etag),
+            lastModified: text(.lastModified), tags: response.tags, cost: description.cost)
     }
 }

@@ -1,5 +1,6 @@
 import Edge
 import HTTPCaching
+import HTTPFields
 import Settings
 
 /// From what an edge's file says about caching to what the edge is told.
@@ -47,7 +48,8 @@ extension CacheRule {
     init(_ settings: SiteCacheSettings, edge: EdgeCacheSettings) {
         self.init()
         self.bypassCookies = settings.bypassCookies.map { GlobPattern($0) }
-        self.bypassFields = settings.bypassFields
+        self.bypassFields = settings.bypassFields.compactMap { FieldName($0) }
+        self.unkeyedFields = UnkeyedFields(allowing: settings.unkeyedFields.compactMap { FieldName($0) })
         self.defaultLifetime = settings.defaultLifetime?.inMilliseconds
         if let lifetime = settings.errorLifetime?.inMilliseconds {
             self.negativeLifetimes = Dictionary(uniqueKeysWithValues: Self.errorStatuses.map { ($0, lifetime) })
@@ -60,7 +62,7 @@ extension CacheRule {
         self.requestDirectives = RequestDirectives(rawValue: settings.requestDirectives.rawValue) ?? .honour
         self.maximumObjectBytes = Int64(min(settings.object ?? edge.object, edge.object))
         self.responseFields = FieldEdits(
-            remove: settings.removedFields + settings.addedFields.map { $0.name.lowercased() },
+            remove: (settings.removedFields + settings.addedFields.map(\.name)).compactMap { FieldName($0) },
             add: settings.addedFields.map { FieldEdits.Field(name: $0.name, value: $0.value) })
     }
 }

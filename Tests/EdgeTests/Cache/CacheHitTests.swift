@@ -1,6 +1,7 @@
 import CacheStorage
 import Edge
 import HTTPCaching
+import HTTPFields
 import NIOCore
 import Testing
 
@@ -29,6 +30,20 @@ import Testing
             #expect(bench.count("/a") == 1)
             #expect(try await proxy.get("/b").text == "hello")
             #expect(bench.count("/b") == 1)
+        }
+    }
+
+    @Test("No content is no content: a GET with Content-Length: 0 is looked up and stored (RFC 9110 §8.6)")
+    func aLengthOfNothing() async throws {
+        let bench = CacheBench()
+        try await bench.run { _, _ in
+            CacheBench.response("Cache-Control: max-age=60")
+        } test: { (proxy: ProxyBench) async throws -> Void in
+            #expect(try await proxy.get("/a", "Content-Length: 0").text == "hello")
+            let second = try await proxy.get("/a", "Content-Length: 0")
+            #expect(second.field("cache-status") == "bench; hit; ttl=60")
+            #expect(try await proxy.get("/a").field("cache-status") == "bench; hit; ttl=60")
+            #expect(bench.count("/a") == 1)
         }
     }
 
@@ -140,7 +155,7 @@ import Testing
         let bench = CacheBench()
         var configuration = SiteCacheConfiguration(reportsStatus: false)
         configuration.policy.defaults.responseFields = FieldEdits(
-            remove: ["server"], add: [.init(name: "X-Edge", value: "paris")])
+            remove: ["server"].compactMap { FieldName($0) }, add: [.init(name: "X-Edge", value: "paris")])
         try await bench.run(configuration) { head, _ in
             CacheBench.response(
                 head.contains(" /private ") ? "Cache-Control: no-store" : "Cache-Control: max-age=9", "Server: x")

@@ -1,7 +1,7 @@
 import CacheStorage
+import HTTPFields
 import NIOCore
 import NIOEmbedded
-import NIOHTTP1
 import Testing
 
 @testable import Edge
@@ -94,10 +94,10 @@ import Testing
         #expect(client.pieces == [4096, 4096, 1808])
     }
 
-    @Test func whatIsStillToComeIsWaitedFor() {
+    @Test func whatIsStillToComeIsWaitedFor() throws {
         let store = ResponseStore()
         let writer = store.soloFill(for: CacheKey(site: "s", uri: "https://a/"))
-        let stored = StoredResponse.passing(length: 6)
+        let stored = try StoredResponse.passing(length: 6)
         _ = writer.begin(stored)
         let body = CachedBody(writer.fill.followUnwoken().body())
         let client = Client(room: 65_536)
@@ -120,10 +120,10 @@ import Testing
         #expect(String(buffer: client.got) == "abcdef")
     }
 
-    @Test func aBodyThatBreaksOffSaysSo() {
+    @Test func aBodyThatBreaksOffSaysSo() throws {
         let store = ResponseStore()
         let writer = store.soloFill(for: CacheKey(site: "s", uri: "https://a/"))
-        _ = writer.begin(.passing(length: 6))
+        _ = writer.begin(try .passing(length: 6))
         let body = CachedBody(writer.fill.followUnwoken().body())
         _ = writer.append(ByteBuffer(string: "abc"))
         writer.fail(.originFailed("reset"))
@@ -170,9 +170,10 @@ import Testing
 }
 
 extension StoredResponse {
-    fileprivate static func passing(length: Int64) -> StoredResponse {
-        StoredResponse(
-            unstored: OriginResponse(
-                status: .ok, fields: [:], bodyLength: length, requestTime: 0, responseTime: 0))
+    fileprivate static func passing(length: Int64) throws -> StoredResponse {
+        let head = try EncodedHead(status: 200, reason: "OK".utf8)
+        return StoredResponse(
+            head: head, requestTime: 0, responseTime: 0, variant: .invariant, extent: .complete(length: length),
+            freshness: Freshness(initialAge: 0, lifetime: 0, source: .none), tags: [])
     }
 }

@@ -1,5 +1,5 @@
 import HTTPCaching
-import NIOHTTP1
+import HTTPFields
 import Testing
 
 /// Every step of a request, and what each event leads to.
@@ -96,7 +96,7 @@ import Testing
 
     @Test func whatTheStoreHasNoPartInGoesDirectly() {
         for reason in [ForwardReason.bypass(.siteRule), .method] {
-            var turn = CacheTurn(request(method: .POST))
+            var turn = CacheTurn(request(method: .post))
             #expect(turn.found(.fetch(reason, superseded: nil), diskMayHoldMore: { true }) == .forward)
             #expect(turn.phase == .direct)
             #expect(!turn.isWaiting)
@@ -109,7 +109,7 @@ import Testing
     }
 
     @Test func headIsForwardedAsAMiss() {
-        var turn = CacheTurn(request(method: .HEAD))
+        var turn = CacheTurn(request(method: .head))
         #expect(turn.found(.fetch(.stale(.expired), superseded: 0), diskMayHoldMore: Self.noDisk) == .forward)
         #expect(turn.outcome == CacheOutcome(.miss, .forwarded(.stale(.expired))))
     }

@@ -8,9 +8,9 @@
 import CacheStorage
 import Foundation
 import HTTPCaching
+import HTTPFields
 import Logging
 import NIOCore
-import NIOHTTP1
 import NIOPosix
 
 struct Wrong: Error, CustomStringConvertible {
@@ -50,13 +50,26 @@ struct Subject {
 
     var response: StoredResponse {
         StoredResponse(
-            status: .ok, fields: ["ETag": "\"\(self.version)\"", "Surrogate-Key": "t\(self.number % 5)"],
-            requestTime: 0, responseTime: 0, variant: .invariant, extent: .complete(length: Int64(self.length)),
+            head: self.head, requestTime: 0, responseTime: 0, variant: .invariant,
+            extent: .complete(length: Int64(self.length)),
             freshness: Freshness(initialAge: 0, lifetime: 1 << 50, source: .maxAge), tags: ["t\(self.number % 5)"])
     }
 
+    private var head: EncodedHead {
+        do {
+            var head = try EncodedHead(status: 200, reason: "OK".utf8)
+            try head.add(.etag, "\"\(self.version)\"".utf8)
+            try head.add(.surrogateKey, "t\(self.number % 5)".utf8)
+            return head
+        } catch {
+            preconditionFailure("a field is refused: \(error)")
+        }
+    }
+
     static func version(of entry: CachedResponse) -> Int? {
-        entry.response.fields["ETag"].first.flatMap { Int($0.dropFirst().dropLast()) }
+        entry.response.entityTag.flatMap {
+            Int(String(decoding: entry.response.head.bytes[$0.opaque], as: UTF8.self))
+        }
     }
 }
 

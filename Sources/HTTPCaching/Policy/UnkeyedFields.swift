@@ -1,0 +1,99 @@
+public import HTTPFields
+import NIOCore
+
+/// Request fields that frameworks, application servers and other proxies trust, and that are no part of the key: what an
+/// origin answers to a request with one of them is not what others asked for.
+///
+/// A request with such a field has nothing to do with the store, unless the site says that its origin may get the field unkeyed. Names
+/// are compared with underscores taken for hyphens: servers that pass fields on as environment variables (CGI, WSGI,
+/// Rack, FastCGI) don't tell them apart.
+public struct UnkeyedFields: Hashable, Sendable {
+    /// In lower case. A `*` at the end stands for any further characters.
+    ///
+    /// `Forwarded`, `X-Forwarded-*` and `X-Real-IP` are not here: the edge writes them itself, or is told to believe the proxy in
+    /// front of it.
+    public static let names: [String] = [
+        // Another method or target than the request's own.
+        "x-http-method", "x-http-method-override", "x-method-override", "x-original-method", "x-original-uri",
+        "x-original-url", "x-original-path", "x-rewrite-url", "x-envoy-original-path", "x-host", "x-original-host",
+        "x-http-host-override", "x-script-name",
+        // Scheme and address, as a proxy in front would tell them.
+        "x-scheme", "x-url-scheme", "front-end-https", "client-ip", "true-client-ip", "x-client-ip",
+        "x-cluster-client-ip", "x-original-forwarded-for", "x-originating-ip", "x-remote-addr", "x-remote-ip",
+        "x-proxyuser-ip", "x-envoy-external-address", "cf-connecting-ip", "cf-connecting-ipv6", "cf-ipcountry",
+        "cf-visitor", "fastly-client-ip", "fastly-ssl", "x-azure-clientip", "x-azure-socketip", "x-appengine-user-ip",
+        // Who the client is, as a proxy in front would have checked it (RFC 9440 among them).
+        "client-cert", "client-cert-chain", "ssl-client-*", "x-ssl-client-*", "x-ssl-cert", "x-client-cert",
+        "x-client-dn", "x-client-verify", "x-arr-clientcert", "remote-user", "x-remote-user", "x-remote-group",
+        "x-authenticated-user", "x-auth-request-*", "x-webauth-user",
+        // What frameworks say to themselves.
+        "rsc", "next-action", "next-router-*", "next-url", "x-invoke-*", "x-matched-path", "x-middleware-*",
+        "x-nextjs-data", "x-now-route-matches", "x-react-router-*", "x-accel-mapping", "x-sendfile-type", "proxy",
+    ]
+
+    private struct Pattern: Hashable {
+        /// Without the star.
+        var bytes: [UInt8]
+        var isPrefix: Bool
+
+        /// - Parameter name: in lower case.
+        init(_ name: [UInt8]) {
+            self.isPrefix = name.last == UInt8(ascii: "*")
+            self.bytes = name.dropLast(self.isPrefix ? 1 : 0).map(UnkeyedFields.folded)
+        }
+
+        func matches(_ bytes: borrowing Span<UInt8>, _ name: Range<Int>) -> Bool {
+            guard self.isPrefix ? name.count > self.bytes.count : name.count == self.bytes.count else { return false }
+            for offset in 0..<self.bytes.count
+            where UnkeyedFields.folded(bytes[name.lowerBound &+ offset]) != self.bytes[offset] { return false }
+            return true
+        }
+    }
+
+    /// Those with a number, in their usual spelling.
+    private let known: KnownFieldSet
+    private let patterns: [Pattern]
+    private let allowed: [Pattern]
+
+    /// - Parameter allowed: what the origin gets unkeyed; a `*` at the end is as in ``names``.
+    public init(allowing allowed: [FieldName] = []) {
+        self.allowed = allowed.map { Pattern($0.bytes) }
+        self.patterns = Self.names.map { Pattern(Array($0.utf8)) }
+        var known = KnownFieldSet()
+        for field in KnownField.allCases {
+            let name = field.name.map { $0 }
+            let isListed = self.patterns.contains { $0.matches(name.span, 0..<name.count) }
+            if isListed, !self.allowed.contains(where: { $0.matches(name.span, 0..<name.count) }) {
+                known.insert(field)
+            }
+        }
+        self.known = known
+    }
+
+    /// Whether a name is one of those that keep a request out of the store, unless the site allows it.
+    public static func lists(_ name: FieldName) -> Bool {
+        let bytes = name.bytes
+        return Self.standard.patterns.contains { $0.matches(bytes.span, 0..<bytes.count) }
+    }
+
+    /// With none allowed.
+    public static let standard = UnkeyedFields()
+
+    /// Whether a request has such a field.
+    func isIn(_ fields: FieldSection) -> Bool {
+        if fields.known.intersects(self.known) { return true }
+        let bytes = fields.bytes.readableBytesUInt8Span
+        for field in fields where field.known == nil {
+            let name = field.name
+            for pattern in self.patterns where pattern.matches(bytes, name) {
+                if !self.allowed.contains(where: { $0.matches(bytes, name) }) { return true }
+                break
+            }
+        }
+        return false
+    }
+
+    private static func folded(_ byte: UInt8) -> UInt8 {
+        byte == UInt8(ascii: "_") ? UInt8(ascii: "-") : ByteClass.lowercased(byte)
+    }
+}
