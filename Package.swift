@@ -3,7 +3,7 @@
 // Layers, lowest first. Imports point downwards only:
 //
 //   pure    Admission, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPFields, HTTPWire,
-//           HTTPForwarding, HTTPCaching
+//           HTTP2Wire, HTTPForwarding, HTTPCaching
 //                                                     bytes and decisions; no sockets, clocks, files or logging
 //   ground  SecretFiles, CAARecords, Telemetry        files that hold secrets; who may issue for a name, by DNS; logs, metrics
 //   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
@@ -90,8 +90,9 @@ let package = Package(
             name: "NativeHandshake", dependencies: ["TLSWire", nio[0], crypto, cryptoExtras], swiftSettings: strict),
         .target(name: "HTTPFields", dependencies: [nio[0]], swiftSettings: strict),
         .target(name: "HTTPWire", dependencies: ["HTTPFields", nio[0]], swiftSettings: strict),
+        .target(name: "HTTP2Wire", dependencies: ["HTTPFields", nio[0]], swiftSettings: strict),
         .target(
-            name: "HTTPForwarding", dependencies: ["HTTPFields", "HTTPWire", "TLSWire", nio[0], nioHTTP1],
+            name: "HTTPForwarding", dependencies: ["HTTP2Wire", "HTTPFields", "HTTPWire", "TLSWire", nio[0], nioHTTP1],
             swiftSettings: strict),
 
         .target(
@@ -142,11 +143,8 @@ let package = Package(
         .target(
             name: "Edge",
             dependencies: [
-                "Admission", "CacheStorage", "Channels", "HTTPCaching", "HTTPFields", "HTTPForwarding", "HTTPWire",
-                "KeyProtocol",
-                "NativeHandshake",
-                "PeerLink",
-                "RecordLayer", "TLSWire", "Telemetry",
+                "Admission", "CacheStorage", "Channels", "HTTP2Wire", "HTTPCaching", "HTTPFields", "HTTPForwarding",
+                "HTTPWire", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "TLSWire", "Telemetry",
                 nioSSL, nioTLS, nioHTTP1, nioHTTP2, nioHPACK, nioHelpers, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
@@ -251,8 +249,11 @@ let package = Package(
             dependencies: ["HTTPFields", "HTTPWire", "TestSockets", nio[0], nioHTTP1, nioEmbedded],
             swiftSettings: strict),
         .testTarget(
+            name: "HTTP2WireTests", dependencies: ["HTTP2Wire", "HTTPFields", nio[0], nioHPACK], swiftSettings: strict),
+        .testTarget(
             name: "HTTPForwardingTests",
-            dependencies: ["HTTPFields", "HTTPForwarding", "HTTPWire", "TLSWire", nio[0]], swiftSettings: strict),
+            dependencies: ["HTTP2Wire", "HTTPFields", "HTTPForwarding", "HTTPWire", "TLSWire", nio[0], nioHPACK],
+            swiftSettings: strict),
         .testTarget(
             name: "HTTPCachingTests", dependencies: ["HTTPCaching", "HTTPFields", nio[0], structuredFields],
             swiftSettings: strict),
@@ -295,8 +296,8 @@ let package = Package(
         .testTarget(
             name: "EdgeTests",
             dependencies: [
-                "Admission", "CacheStorage", "Edge", "PrivateAuthority", "HTTPCaching", "HTTPFields", "HTTPForwarding",
-                "HTTPWire", "KeyHolder",
+                "Admission", "CacheStorage", "Edge", "HTTP2Wire", "PrivateAuthority", "HTTPCaching", "HTTPFields",
+                "HTTPForwarding", "HTTPWire", "KeyHolder",
                 "KeyProtocol",
                 "NativeHandshake",
                 "PeerLink",

@@ -1,3 +1,4 @@
+import HTTP2Wire
 import NIOCore
 
 /// How many frames a client may send that bring nothing: PING, SETTINGS, PRIORITY, RST_STREAM, GOAWAY, WINDOW_UPDATE,
@@ -27,7 +28,7 @@ struct FrameBudget {
         self.lastPaid = now
     }
 
-    mutating func received(_ kind: FrameHeaders.Kind) {
+    mutating func received(_ kind: ClientFrames.Kind) {
         switch kind {
         case .continuation: return
         case .data: self.unpaidData += 1
@@ -59,7 +60,7 @@ struct FrameBudget {
     /// Everything received was worked off, but for a frame that has not come whole.
     ///
     /// - Returns: whether the client may go on.
-    mutating func settle(unfinished: FrameHeaders.Kind?, now: @autoclosure () -> NIODeadline) -> Bool {
+    mutating func settle(unfinished: ClientFrames.Kind?, now: @autoclosure () -> NIODeadline) -> Bool {
         self.unpaidData = unfinished == .data ? min(self.unpaidData, 1) : 0
         guard self.left < 0 else { return true }
         let now = now()

@@ -1,13 +1,11 @@
+import HTTP2Wire
 import NIOCore
 
 /// What a client may make the connection do: frames that bring nothing, requests that are taken back, slow reading.
-extension HTTP2Connection: ClientInputObserver {
-    func willTake(_ bytes: ByteBuffer) {
-        self.frames.read(bytes) { self.budget.received($0) }
-    }
-
-    func hasTaken() {
-        guard !self.budget.settle(unfinished: self.frames.current, now: .now()) else { return }
+extension HTTP2Connection {
+    /// Everything that was received is worked off, but for a frame that has not come whole.
+    func hasTaken(unfinished: ClientFrames.Kind?) {
+        guard !self.budget.settle(unfinished: unfinished, now: .now()) else { return }
         self.fail("frame-flood")
     }
 

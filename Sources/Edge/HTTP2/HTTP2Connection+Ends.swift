@@ -1,3 +1,4 @@
+import HTTP2Wire
 import NIOCore
 import NIOHTTP2
 
@@ -24,21 +25,39 @@ extension HTTP2Connection {
     }
 
     /// The client does what no honest client does.
-    func fail(_ reason: String) {
+    func fail(_ reason: String, _ code: HTTP2ErrorCode = .enhanceYourCalm) {
         guard !self.isClosing else { return }
         self.site.metrics.http2Refused(reason)
-        self.write(.goAway(lastStreamID: .rootStream, errorCode: .enhanceYourCalm, opaqueData: nil), on: .rootStream)
+        self.write(.goAway(lastStreamID: .rootStream, errorCode: code, opaqueData: nil), on: .rootStream)
         self.close()
     }
+
+    /// The client's frames cannot be read on.
+    func fail(_ fault: ClientFrameFault) {
+        let code: HTTP2ErrorCode =
+            switch fault {
+            case .compression: .compressionError
+            case .brokenBlock: .protocolError
+            case .frameTooLarge: .frameSizeError
+            case .tooManyContinuations, .tooManySettings: .enhanceYourCalm
+            }
+        self.fail(fault.reason, code)
+    }
+
+    /// Something that we wrote did not become a frame, or a section has no block: a client that waits for it must not wait on, nor take
+    /// what follows for it.
+    func outOfStep() { self.fail("internal-error", .internalError) }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         guard self.hasFailed else {
             if let error = error as? NIOHTTP2Errors.StreamError {
                 self.streams[error.streamID]?.failed()
             } else if !(error is any NIOHTTP2Error) {
-                // Otherwise streams are reset by the library, and the event that they are closed follows.
                 context.close(promise: nil)
+            } else if self.isWriting || error is NIOHTTP2Errors.UnableToSerializeFrame {
+                self.outOfStep()
             }
+            // Otherwise streams are reset by the library, and the event that they are closed follows.
             return
         }
         guard !self.isClosing else { return }
@@ -51,7 +70,7 @@ extension HTTP2Connection {
         guard let context, !self.isClosing else { return }
         self.isClosing = true
         self.lifecycle.closed()
-        self.input.drop(upTo: self.limits.lingerBytes)
+        self.frames.drop(upTo: self.limits.lingerBytes)
         self.endStreams("connection-closed")
         context.flush()
         context.close(mode: .output, promise: nil)

@@ -1,20 +1,21 @@
 import Admission
+import HTTP2Wire
 import HTTPFields
 import HTTPForwarding
 import Logging
 import NIOCore
 import NIOHPACK
-import NIOHTTP1
 import NIOHTTP2
 
 /// The client's side of an HTTP/2 connection: makes streams of frames, and keeps the connection within its limits.
 ///
 /// Works on the library's frames themselves: a channel of its own for each stream, as the library offers it, costs more than
-/// everything else that the edge does for a small response.
+/// everything else that the edge does for a small response. Field blocks never go through the library, see ``HTTP2FrameHandler``: its HEADERS
+/// frames only say that there is one.
 ///
 /// The peer's violations: those that concern framing, flow control and state are the library's to find; it sends GOAWAY or
-/// RST_STREAM and tells us. Found here: malformed requests, too many streams, floods of frames that bring nothing. Silently
-/// dropped: frames for streams that are gone. Our bug: none that input could cause.
+/// RST_STREAM and tells us. Found here: malformed requests, blocks that cannot be decoded, too many streams, floods of frames that bring
+/// nothing. Silently dropped: frames for streams that are gone. Our bug: none that input could cause.
 final class HTTP2Connection: ChannelDuplexHandler {
     typealias InboundIn = HTTP2Frame
     typealias OutboundIn = Never
@@ -30,13 +31,11 @@ final class HTTP2Connection: ChannelDuplexHandler {
     /// The client's; nil if it has no bounds.
     let network: ClientNetwork?
     let log: AccessLog
-    let input: ClientInput
-    private let coalescer: FrameCoalescer
+    let frames: HTTP2FrameHandler
     var context: ChannelHandlerContext?
     var streams: [HTTP2StreamID: HTTP2Stream] = [:]
     var lifecycle: HTTP2Lifecycle
     private let place: ClientPlace?
-    var frames = FrameHeaders()
     var budget: FrameBudget
     var places: OriginPlaces
     private var provokedResets: ProvokedResets
@@ -56,13 +55,14 @@ final class HTTP2Connection: ChannelDuplexHandler {
     /// The library has sent GOAWAY with an error, or we have.
     var hasFailed = false
     var isClosing = false
+    /// Errors now are those of what we write.
+    private(set) var isWriting = false
 
     /// The data of the PING behind a GOAWAY.
     static let announcement = HTTP2PingData(withInteger: 0x6c61_7463_6873_7472)
 
     init(
-        _ connection: ProxyContext, client: OriginClient, turns: LoopTurns, input: ClientInput,
-        coalescer: FrameCoalescer
+        _ connection: ProxyContext, client: OriginClient, turns: LoopTurns, frames: HTTP2FrameHandler
     ) {
         self.network = connection.network
         self.turns = turns
@@ -70,8 +70,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
         self.site = connection.site
         self.limits = connection.site.limits
         self.client = client
-        self.input = input
-        self.coalescer = coalescer
+        self.frames = frames
         self.rules = connection.site.rules(for: connection)
         self.log = AccessLog(connection)
         let limits = connection.site.limits
@@ -119,7 +118,9 @@ final class HTTP2Connection: ChannelDuplexHandler {
         guard !self.isClosing else { return }
         let frame = self.unwrapInboundIn(data)
         switch frame.payload {
-        case .headers(let payload): self.received(payload, on: frame.streamID)
+        case .headers(let payload):
+            guard let section = self.frames.section else { return self.outOfStep() }
+            self.received(section, endsStream: payload.endStream, on: frame.streamID)
         case .data(let payload): self.received(payload, on: frame.streamID)
         case .settings(.ack): self.lifecycle.settingsAcknowledged()
         case .ping(Self.announcement, ack: true): self.take(self.lifecycle.announcementIsKnown())
@@ -127,16 +128,13 @@ final class HTTP2Connection: ChannelDuplexHandler {
         }
     }
 
-    private func received(_ payload: HTTP2Frame.FramePayload.Headers, on id: HTTP2StreamID) {
+    private func received(_ section: FieldBlock, endsStream: Bool, on id: HTTP2StreamID) {
         if let stream = self.streams[id] {
-            var trailers = HTTP2TrailerBlock()
-            do throws(HTTP2Malformation) {
-                for (name, value, _) in payload.headers { try trailers.add(name: name.utf8, value: value.utf8) }
-            } catch {
-                self.site.metrics.http2Refused(error.rawValue)
+            if section.isTooLarge || section.trailerMalformation != nil {
+                self.site.metrics.http2Refused(section.trailerMalformation?.rawValue ?? "head-too-large")
                 return self.resetProvoked(id)
             }
-            stream.receivedEnd(trailers.section)
+            stream.receivedEnd(section.fields)
             return self.markForReading(stream)
         }
         guard self.takesAnother() else { return self.refuse(id, .refusedStream, "unread-answers") }
@@ -145,9 +143,9 @@ final class HTTP2Connection: ChannelDuplexHandler {
         self.place?.works()
         self.budget.opened()
         let stream = HTTP2Stream(
-            id, number: self.lifecycle.requests, on: self, limits: self.limits, requestEnded: payload.endStream)
+            id, number: self.lifecycle.requests, on: self, limits: self.limits, requestEnded: endsStream)
         self.streams[id] = stream
-        self.begin(stream, payload)
+        self.begin(stream, section)
         guard !self.isClosing else { return }
         if admission == .serveLast { self.take(self.lifecycle.leave(now: .now())) }
     }
@@ -200,34 +198,41 @@ final class HTTP2Connection: ChannelDuplexHandler {
 
     private static let requestsPerTurn = 16
 
-    private func begin(_ stream: HTTP2Stream, _ payload: HTTP2Frame.FramePayload.Headers) {
-        let block = payload.headers
-        guard block.count <= self.limits.maximumFields else {
-            return self.answer(LocalResponse.headTooLarge, to: block, on: stream)
+    private func begin(_ stream: HTTP2Stream, _ section: FieldBlock) {
+        guard !section.isTooLarge else {
+            return self.answer(LocalResponse.headTooLarge, to: section, on: stream)
         }
-        switch self.judge(block, endsStream: payload.endStream) {
+        guard stream.knowsBody(section) else { return stream.awaitBody(section) }
+        self.judge(section, endsStream: stream.requestEnded, on: stream)
+    }
+
+    /// It is known whether the request has a body.
+    func judge(_ section: FieldBlock, endsStream: Bool, on stream: HTTP2Stream) {
+        switch self.rules.judge(section, endsStream: endsStream) {
         case .judged(.accept(let request)):
             stream.prepare(request, site: self.site)
             self.starting.append(stream)
         case .judged(.answerOptions):
-            self.answer(.options, to: block, on: stream)
+            self.answer(.options, to: section, on: stream)
         case .judged(.refuse(let refusal)):
-            self.answer(LocalResponse(refusal), to: block, on: stream)
+            self.answer(LocalResponse(refusal), to: section, on: stream)
         case .malformed(let malformation):
             self.log.record(
-                Self.line(block), LocalResponse(400, reason: malformation.rawValue, text: ""), number: stream.number)
+                Self.line(section), LocalResponse(400, reason: malformation.rawValue, text: ""), number: stream.number)
             self.resetProvoked(stream.id)
         }
     }
 
-    private func judge(_ block: HPACKHeaders, endsStream: Bool) -> HTTP2Verdict {
-        var request = HTTP2RequestBlock()
-        do throws(HTTP2Malformation) {
-            for (name, value, _) in block { try request.add(name: name.utf8, value: value.utf8) }
-        } catch {
-            return .malformed(error)
-        }
-        return self.rules.judge(request, endsStream: endsStream)
+    /// Neither a body nor its end came.
+    func bodyIsLate(_ section: FieldBlock, on stream: HTTP2Stream) {
+        self.site.metrics.clientTooSlow(reading: false)
+        self.answer(.bodyTimeout, to: section, on: stream)
+    }
+
+    /// A body of another length than the request says (RFC 9113 §8.1.1).
+    func lengthDiffers(_ id: HTTP2StreamID) {
+        self.site.metrics.http2Refused(HTTP2Malformation.lengthDiffers.rawValue)
+        self.resetProvoked(id)
     }
 
     /// For a malformed message. The client may do that again and again, and each reset frees a stream of those that it may
@@ -238,14 +243,16 @@ final class HTTP2Connection: ChannelDuplexHandler {
         self.setNeedsFlush()
     }
 
-    private func answer(_ local: LocalResponse, to block: HPACKHeaders, on stream: HTTP2Stream) {
-        self.log.record(Self.line(block), local, number: stream.number)
-        stream.write(local, isHead: block.first(name: ":method") == "HEAD")
+    private func answer(_ local: LocalResponse, to section: FieldBlock, on stream: HTTP2Stream) {
+        let line = Self.line(section)
+        self.log.record(line, local, number: stream.number)
+        stream.write(local, isHead: line.method == "HEAD")
     }
 
-    private static func line(_ block: HPACKHeaders) -> RequestLine {
+    private static func line(_ section: FieldBlock) -> RequestLine {
         RequestLine(
-            .http2, method: block.first(name: ":method") ?? "-", target: block.first(name: ":path") ?? "-")
+            .http2, method: section.method.map { section.fields.text($0) } ?? "-",
+            target: section.path.map { section.fields.text($0) } ?? "-")
     }
 
     private func refuse(_ id: HTTP2StreamID, _ code: HTTP2ErrorCode, _ reason: String) {
@@ -371,7 +378,14 @@ final class HTTP2Connection: ChannelDuplexHandler {
     // MARK: Writing
 
     func write(_ payload: HTTP2Frame.FramePayload, on id: HTTP2StreamID) {
+        self.isWriting = true
         self.context?.write(self.wrapOutboundOut(HTTP2Frame(streamID: id, payload: payload)), promise: nil)
+        self.isWriting = false
+    }
+
+    /// A HEADERS frame, for the block that the stream holds ready.
+    func writeHeaders(_ kind: HeadersKind, endStream: Bool, on id: HTTP2StreamID) {
+        self.write(.headers(.init(headers: kind.fields, endStream: endStream)), on: id)
     }
 
     /// Flushes soon, once for all streams: at the end of what was read, or of the event loop's turn.
@@ -390,7 +404,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
         guard self.flushIsDue else { return }
         self.flushIsDue = false
         self.context?.flush()
-        if self.streams.isEmpty { self.coalescer.releaseBuffer() }
+        if self.streams.isEmpty { self.frames.releaseMemory() }
     }
 
     fileprivate func wrote(_ frame: HTTP2Frame) {
@@ -402,6 +416,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
             stream?.wrote(count, endsStream: payload.endStream)
             self.budget.sent(count, isAll: stream?.isAllWritten ?? false)
         case .headers(let payload):
+            self.frames.sends(self.streams[frame.streamID]?.takeBlock())
             if payload.endStream { self.streams[frame.streamID]?.wrote(0, endsStream: true) }
         case .goAway(_, let code, _):
             if code != .noError { self.hasFailed = true }
@@ -413,6 +428,23 @@ final class HTTP2Connection: ChannelDuplexHandler {
     func logOriginFailure(_ failure: OriginFailure, afterHead: Bool) {
         self.log.originFailed(
             failure, afterHead: afterHead, isNews: self.client.isNews(failure.cause, now: .now()))
+    }
+
+    /// What the library has to know of a section.
+    enum HeadersKind {
+        case informational, final, trailers
+
+        fileprivate var fields: HPACKHeaders {
+            switch self {
+            case .informational: Self.early
+            case .final: Self.whole
+            case .trailers: Self.none
+            }
+        }
+
+        private static let early = HPACKHeaders([(":status", "103")])
+        private static let whole = HPACKHeaders([(":status", "200")])
+        private static let none = HPACKHeaders()
     }
 
     // MARK: Time

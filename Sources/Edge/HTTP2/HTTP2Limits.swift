@@ -48,9 +48,11 @@ public struct HTTP2Limits: Sendable {
             HTTP2Setting(parameter: .initialWindowSize, value: self.streamWindow),
             HTTP2Setting(parameter: .maxHeaderListSize, value: maximumHeadBytes),
         ]
+        // What is said in field blocks is judged by ``HTTP2FrameHandler`` and the rules of forwarding.
+        configuration.headerBlockValidation = .disabled
+        configuration.contentLengthValidation = .disabled
         configuration.maximumSequentialEmptyDataFrames = self.emptyDataFrames
         configuration.maximumBufferedControlFrames = self.bufferedControlFrames
-        configuration.maximumSequentialContinuationFrames = self.continuationFrames
         // Whatever is still on its way for streams that we reset, if we reset them all, is no offence.
         configuration.maximumRecentlyResetStreams = 2 * self.concurrentStreams
         configuration.maximumConnectionGlitches = 2 * self.streamErrors

@@ -13,16 +13,15 @@ public enum HTTP2Proxy {
             throw HTTP1ProxyError.foreignEventLoop
         }
         let limits = context.site.limits
-        let (input, coalescer) = (ClientInput(), FrameCoalescer())
-        let connection = HTTP2Connection(
-            context, client: client, turns: turns, input: input, coalescer: coalescer)
-        input.observer = connection
+        let frames = HTTP2FrameHandler(limits)
+        let connection = HTTP2Connection(context, client: client, turns: turns, frames: frames)
+        frames.connection = connection
         let library = NIOHTTP2Handler(
             mode: .server, frameDelegate: HTTP2Connection.Delegate(connection: connection),
             connectionConfiguration: limits.http2.connection(maximumHeadBytes: limits.maximumHeadBytes),
             streamConfiguration: limits.http2.stream)
         let pipeline = channel.pipeline.syncOperations
-        try pipeline.addHandlers([input, coalescer, library, connection])
+        try pipeline.addHandlers([frames, library, connection])
         try channel.syncOptions?.setOption(.autoRead, value: true)
     }
 }

@@ -1,9 +1,8 @@
 import Admission
+import HTTP2Wire
 import HTTPFields
 import HTTPForwarding
 import NIOCore
-import NIOHPACK
-import NIOHTTP1
 import NIOHTTP2
 
 /// One request of an HTTP/2 connection and its response, for a ``ProxyExchange``.
@@ -12,6 +11,8 @@ import NIOHTTP2
 /// sends after the response is complete. Our bug: parts out of order, which exchanges don't send; dropped as well.
 final class HTTP2Stream: ClientStream {
     private enum State {
+        /// It is not known whether the request has a body; nothing of it has come.
+        case awaitingBody(FieldBlock)
         case exchanging(ProxyExchange)
         /// The response's end is given to the library. It may still wait for the client's window.
         case ending
@@ -30,11 +31,15 @@ final class HTTP2Stream: ClientStream {
     private let connection: HTTP2Connection
     private let limits: ProxyLimits
     private var state = State.over
-    private var requestEnded: Bool
+    private(set) var requestEnded: Bool
+    /// Bytes of the body that are to come, if the request says how many.
+    private var missing: Int64?
     private var held = CircularBuffer<Held>()
     private var window: ReceiveWindow
     /// The response's head, while it is not known whether anything follows it.
-    private var pendingHead: HPACKHeaders?
+    private var pendingHead: ByteBuffer?
+    /// The block of the next HEADERS frame.
+    private var block: ByteBuffer?
     /// The last part of the body, while it is not known whether anything follows it.
     private var pendingBody: ByteBuffer?
     /// Bytes of the response that the library holds back.
@@ -67,9 +72,33 @@ final class HTTP2Stream: ClientStream {
 
     // MARK: Request
 
+    /// Whether the section alone tells if there is a body. Clients may end a GET with an empty DATA frame, and that is a request
+    /// without one: it can be answered from the cache, and does not go to the origin in chunks.
+    func knowsBody(_ section: FieldBlock) -> Bool {
+        guard !self.requestEnded, !section.fields.contains(.contentLength), !section.fields.contains(.expect),
+            let method = section.method
+        else { return true }
+        return !section.fields.equals(method, "get") && !section.fields.equals(method, "head")
+    }
+
+    func awaitBody(_ section: FieldBlock) {
+        self.state = .awaitingBody(section)
+        self.deadline = .now() + self.limits.bodyTimeout
+        self.connection.wake(at: self.deadline)
+    }
+
+    /// The first that comes behind the section.
+    private func judge(hasBody: Bool) {
+        guard case .awaitingBody(let section) = self.state else { return }
+        self.state = .over
+        self.deadline = .distantFuture
+        self.connection.judge(section, endsStream: !hasBody, on: self)
+    }
+
     /// The request is one. What follows in the same read may take it back: until ``start(on:)`` it costs next to nothing.
     func prepare(_ request: CheckedRequest, site: ProxySite) {
         self.state = .exchanging(ProxyExchange(request, stream: self, site: site, now: .now()))
+        self.missing = request.framing.length
         if self.requestEnded, request.hasContent { self.held.append(.end(nil)) }
     }
 
@@ -85,18 +114,34 @@ final class HTTP2Stream: ClientStream {
 
     /// Whether bytes of the request's body are of any use.
     var takesRequest: Bool {
-        if case .exchanging = self.state { return true }
-        return false
+        switch self.state {
+        case .awaitingBody, .exchanging: true
+        case .ending, .over: false
+        }
     }
 
     func received(_ bytes: ByteBuffer, endsStream: Bool) {
         self.window.received(bytes.readableBytes)
-        if bytes.readableBytes > 0 { self.receive(.body(bytes)) }
-        if endsStream { self.receivedEnd(nil) }
+        if bytes.readableBytes > 0 {
+            self.judge(hasBody: true)
+            if let missing {
+                self.missing = missing - Int64(bytes.readableBytes)
+                if missing < bytes.readableBytes {
+                    self.taken(bytes.readableBytes)
+                    return self.connection.lengthDiffers(self.id)
+                }
+            }
+            self.receive(.body(bytes))
+        }
+        if endsStream { self.end(of: nil) }
     }
 
-    func receivedEnd(_ trailers: FieldSection?) {
+    func receivedEnd(_ trailers: FieldSection) { self.end(of: trailers) }
+
+    private func end(of trailers: FieldSection?) {
         self.requestEnded = true
+        if case .awaitingBody = self.state { return self.judge(hasBody: false) }
+        if let missing, missing > 0, self.takesRequest { return self.connection.lengthDiffers(self.id) }
         self.receive(.end(trailers))
     }
 
@@ -112,7 +157,8 @@ final class HTTP2Stream: ClientStream {
             exchange.clientBody(bytes)
             self.taken(bytes.readableBytes)
         case (.exchanging(let exchange), .end(let trailers)):
-            exchange.clientEnd(trailers)
+            // A request without content is complete when it starts.
+            if !exchange.isRequestComplete { exchange.clientEnd(trailers) }
         case (_, .body(let bytes)):
             self.taken(bytes.readableBytes)
         case (_, .end):
@@ -170,9 +216,9 @@ final class HTTP2Stream: ClientStream {
     var minimumRate: Int { self.connection.minimumRate }
 
     func send(_ head: OutgoingHead) {
-        let block = HTTP2ResponseFields.block(head.bridged)
+        let block = HTTP2ResponseFields.block(head, self.connection.allocator)
         if head.isInformational {
-            self.connection.write(.headers(.init(headers: block, endStream: false)), on: self.id)
+            self.writeHeaders(.informational, block, endsStream: false)
         } else {
             self.pendingHead = block
         }
@@ -192,12 +238,23 @@ final class HTTP2Stream: ClientStream {
     private func writePending() {
         if let head = self.pendingHead {
             self.pendingHead = nil
-            self.connection.write(.headers(.init(headers: head, endStream: false)), on: self.id)
+            self.writeHeaders(.final, head, endsStream: false)
         }
         if let body = self.pendingBody {
             self.pendingBody = nil
             self.writeData(body, endsStream: false)
         }
+    }
+
+    private func writeHeaders(_ kind: HTTP2Connection.HeadersKind, _ block: ByteBuffer, endsStream: Bool) {
+        self.block = block
+        self.connection.writeHeaders(kind, endStream: endsStream, on: self.id)
+    }
+
+    /// The library writes the HEADERS frame. Trailers may have had to wait for what is before them.
+    func takeBlock() -> ByteBuffer? {
+        defer { self.block = nil }
+        return self.block
     }
 
     private func writeData(_ bytes: ByteBuffer, endsStream: Bool) {
@@ -213,16 +270,15 @@ final class HTTP2Stream: ClientStream {
         self.resetWhenWritten = !self.requestEnded
         if let trailers {
             self.writePending()
-            self.connection.write(
-                .headers(.init(headers: HTTP2ResponseFields.block(trailers: trailers.headers), endStream: true)),
-                on: self.id)
+            self.writeHeaders(
+                .trailers, HTTP2ResponseFields.block(trailers: trailers, self.connection.allocator), endsStream: true)
         } else if let body = self.pendingBody {
             self.pendingBody = nil
             self.writePending()
             self.writeData(body, endsStream: true)
         } else if let head = self.pendingHead {
             self.pendingHead = nil
-            self.connection.write(.headers(.init(headers: head, endStream: true)), on: self.id)
+            self.writeHeaders(.final, head, endsStream: true)
         } else {
             self.writeData(ByteBuffer(), endsStream: true)
         }
@@ -285,7 +341,7 @@ final class HTTP2Stream: ClientStream {
         case .exchanging(let exchange):
             exchange.cancel()
             self.abort(exchange, outcome: "origin-failed")
-        case .ending: self.reset(.internalError)
+        case .ending, .awaitingBody: self.reset(.internalError)
         case .over: break
         }
     }
@@ -319,7 +375,7 @@ final class HTTP2Stream: ClientStream {
             guard self.resetWhenWritten, self.buffered == 0 else { return }
             self.resetWhenWritten = false
             self.reset(.noError)
-        case .over:
+        case .over, .awaitingBody:
             break
         }
     }
@@ -361,6 +417,8 @@ final class HTTP2Stream: ClientStream {
             }
         case .ending:
             self.awaitReading(now)
+        case .awaitingBody:
+            break
         case .over:
             self.deadline = .distantFuture
         }
@@ -380,7 +438,13 @@ final class HTTP2Stream: ClientStream {
     }
 
     func timedOut(_ now: NIODeadline) {
-        if case .over = self.state { return }
+        switch self.state {
+        case .over: return
+        case .awaitingBody(let section):
+            self.state = .over
+            return self.connection.bodyIsLate(section, on: self)
+        case .exchanging, .ending: break
+        }
         if case .clientReads = self.wait { self.lookAtSocket(now) }
         switch (self.wait, self.state) {
         case (.clientReads, _) where self.reading.look(now: now, rate: self.minimumRate) == .goesOn:

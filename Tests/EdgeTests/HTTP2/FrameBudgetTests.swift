@@ -1,3 +1,4 @@
+import HTTP2Wire
 import NIOCore
 import Testing
 
@@ -13,7 +14,7 @@ import Testing
     }
 
     /// How many frames of a kind the client may still send, each read by itself.
-    private static func left(_ budget: FrameBudget, _ kind: FrameHeaders.Kind = .other) -> Int {
+    private static func left(_ budget: FrameBudget, _ kind: ClientFrames.Kind = .other) -> Int {
         var budget = budget
         var count = 0
         while count < 1_000 {
@@ -95,29 +96,6 @@ import Testing
         let late = patient.settle(unfinished: nil, now: Self.at(10))
         #expect(late)
         #expect(Self.left(patient) == 5)
-    }
-
-    @Test func framesAreFoundHoweverTheyAreCut() {
-        var stream = RawFrames.preface
-        stream.writeImmutableBuffer(RawFrames.frame(.settings, [0, 4, 0, 0, 0, 1]))
-        stream.writeImmutableBuffer(RawFrames.frame(.headers, stream: 1, [UInt8](repeating: 0, count: 300)))
-        stream.writeImmutableBuffer(RawFrames.frame(.continuation, stream: 1, [1, 2]))
-        stream.writeImmutableBuffer(RawFrames.frame(.data, stream: 1))
-        stream.writeImmutableBuffer(RawFrames.frame(.data, stream: 1, [UInt8](repeating: 9, count: 70_000)))
-        stream.writeImmutableBuffer(RawFrames.frame(.ping, [UInt8](repeating: 0, count: 8)))
-        for size in [1, 2, 8, 9, 10, 100, 100_000] {
-            var frames = FrameHeaders()
-            var found: [FrameHeaders.Kind] = []
-            var rest = stream
-            while let part = rest.readSlice(length: min(size, rest.readableBytes)), part.readableBytes > 0 {
-                frames.read(part) { found.append($0) }
-            }
-            #expect(found == [.other, .other, .continuation, .data, .data, .other])
-            #expect(frames.current == nil)
-        }
-        var frames = FrameHeaders()
-        frames.read(stream.getSlice(at: 0, length: 400) ?? ByteBuffer()) { _ in }
-        #expect(frames.current == .data)
     }
 
     @Test func placesAreKeptWhileThereIsWorkAndAWhileLonger() {

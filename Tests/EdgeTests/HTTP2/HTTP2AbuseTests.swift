@@ -137,27 +137,42 @@ import Testing
         #expect(try await Self.ends(after: [open] + Array(repeating: next, count: 20)) == Self.calm)
     }
 
-    @Test func fieldsThatAreTooLarge() async throws {
+    /// The request is refused; the connection, whose tables are in step, goes on. Also before our settings are known.
+    @Test(arguments: [true, false]) func fieldsThatAreTooLarge(acknowledging: Bool) async throws {
         let limits = Self.limits { $0.maximumHeadBytes = 20_000 }
         let value = String(repeating: "v", count: 4_000)
-        let block = RawFrames.get("/", (0..<4).map { ("x-\($0)", value) })
-        let fits = RawFrames.frame(.headers, flags: RawFrames.endHeaders, stream: 1, block)
         let large = RawFrames.get("/", (0..<6).map { ("x-\($0)", value) })
-        let frames = [
-            fits, RawFrames.frame(.headers, stream: 3, Array(large.prefix(16_000))),
-            RawFrames.frame(.continuation, flags: RawFrames.endHeaders, stream: 3, Array(large.dropFirst(16_000))),
-        ]
-        #expect(try await Self.ends(limits, after: frames) == Self.protocolError)
+        // A field of 4 KB in the table, and one byte for each time it is meant.
+        var bomb = RawFrames.get()
+        bomb.append(0x40)
+        bomb.append(contentsOf: RawFrames.block([("x", String(repeating: "v", count: 4_000))]).dropFirst())
+        bomb.append(contentsOf: [UInt8](repeating: 0x80 | 62, count: 2_000))
+        try await ProxyBench.run(limits: limits, http2: true, origin: HTTP2FailureTests.hello) { [bomb] bench in
+            let wire = try await bench.client()
+            try await wire.beginHTTP2(acknowledging: acknowledging)
+            for (stream, block) in [(1, large), (3, bomb), (5, RawFrames.get())] as [(UInt32, [UInt8])] {
+                try await wire.send(RawFrames.frame(.headers, flags: 1, stream: stream, Array(block.prefix(16_000))))
+                try await wire.send(
+                    RawFrames.frame(
+                        .continuation, flags: RawFrames.endHeaders, stream: stream, Array(block.dropFirst(16_000))))
+                let head = try await wire.readFrame(.headers)
+                #expect(head.stream == stream)
+                #expect(try head.status == (stream == 5 ? "200" : "431"))
+            }
+        }
     }
 
-    /// A field of 4 KB in the table, and one byte for each time it is meant.
-    @Test func compressionBomb() async throws {
-        var block = RawFrames.get()
-        block.append(0x40)
-        block.append(contentsOf: RawFrames.block([("x", String(repeating: "v", count: 4_000))]).dropFirst())
-        block.append(contentsOf: [UInt8](repeating: 0x80 | 62, count: 2_000))
-        let frame = RawFrames.frame(.headers, flags: RawFrames.endHeaders, stream: 1, block)
-        #expect(try await Self.ends(after: [frame]) != nil)
+    @Test func blocksThatCannotBeDecoded() async throws {
+        let flags = RawFrames.endStream | RawFrames.endHeaders
+        let broken = RawFrames.frame(.headers, flags: flags, stream: 1, [0xBE])
+        #expect(try await Self.ends(after: [broken]) == 0x9)
+        let interrupted = [
+            RawFrames.frame(.headers, flags: 1, stream: 1, RawFrames.get()),
+            RawFrames.frame(.ping, [UInt8](repeating: 0, count: 8)),
+        ]
+        #expect(try await Self.ends(after: interrupted) == Self.protocolError)
+        let large = RawFrames.frame(.headers, flags: flags, stream: 1, [UInt8](repeating: 0x82, count: 16_385))
+        #expect(try await Self.ends(after: [large]) == 0x6)
     }
 
     @Test func settingsThatAreNeverAcknowledged() async throws {

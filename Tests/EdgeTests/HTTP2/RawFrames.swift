@@ -57,6 +57,15 @@ enum RawFrames {
         var stream: UInt32
         var payload: ByteBuffer
 
+        /// Of HEADERS.
+        var status: String? {
+            get throws {
+                var decoder = HPACKDecoder(allocator: ByteBufferAllocator())
+                var block = self.payload
+                return try decoder.decodeHeaders(from: &block).first(name: ":status")
+            }
+        }
+
         /// Of RST_STREAM and GOAWAY.
         var errorCode: UInt32? {
             switch self.kind {
