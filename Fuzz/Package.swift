@@ -29,6 +29,7 @@ let modules: [(name: String, imports: [Target.Dependency])] = [
     (name: "RecordLayer", imports: ["CLibCrypto", "TLSWire", nioCore]),
     (name: "HTTPCaching", imports: ["HTTPFields", nioCore, structuredFields]),
     (name: "HTTPFields", imports: [nioCore]),
+    (name: "HTTP2Wire", imports: ["HTTPFields", nioCore]),
     (name: "HTTPWire", imports: ["HTTPFields", nioCore]),
     (name: "NativeHandshake", imports: ["TLSWire", nioCore] + crypto),
 ]
@@ -39,6 +40,7 @@ let fuzzers: [(name: String, modules: [Target.Dependency])] = [
     (name: "FuzzClientHello", modules: ["TLSWire"]),
     (name: "FuzzExportedSession", modules: ["RecordLayer"]),
     (name: "FuzzHandoffMessages", modules: ["KeyProtocol"]),
+    (name: "FuzzHTTP2Wire", modules: ["HTTPFields", "HTTP2Wire"]),
     (name: "FuzzHTTPWire", modules: ["HTTPFields", "HTTPWire"]),
     (name: "FuzzHandshakeTranscript", modules: ["RecordLayer"]),
     (name: "FuzzKeyPacket", modules: ["KeyProtocol", "TLSWire"]),
