@@ -252,7 +252,7 @@ let package = Package(
             name: "HTTP2WireTests", dependencies: ["HTTP2Wire", "HTTPFields", nio[0], nioHPACK], swiftSettings: strict),
         .testTarget(
             name: "HTTPForwardingTests",
-            dependencies: ["HTTP2Wire", "HTTPFields", "HTTPForwarding", "HTTPWire", "TLSWire", nio[0], nioHPACK],
+            dependencies: ["HTTP2Wire", "HTTPFields", "HTTPForwarding", "HTTPWire", "TLSWire", nio[0]],
             swiftSettings: strict),
         .testTarget(
             name: "HTTPCachingTests", dependencies: ["HTTPCaching", "HTTPFields", nio[0], structuredFields],

@@ -108,7 +108,8 @@ public struct ClientFrames: Sendable {
     ///
     /// - Parameter began: called for each frame that begins.
     public mutating func next(began: (Kind) -> Void) throws(ClientFrameFault) -> Event? {
-        let start = self.input.readerIndex
+        let before = self.input
+        let start = before.readerIndex
         while true {
             if self.passing > 0 {
                 let count = min(self.passing, self.input.readableBytes)
@@ -152,7 +153,7 @@ public struct ClientFrames: Sendable {
             self.keepRest()
             return nil
         }
-        return self.input.getSlice(at: start, length: count).map { .bytes($0) }
+        return before.getSlice(at: start, length: count).map { .bytes($0) }
     }
 
     /// A part of a frame is not to hold the memory of a whole read.

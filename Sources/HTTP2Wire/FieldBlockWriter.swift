@@ -83,46 +83,57 @@ public enum FieldBlockWriter {
             }
             place = Int(StaticTable.places[Int(known.rawValue)])
         }
-        self.writeInteger(place, prefix: 4, pattern, to: &buffer)
-        if place == 0 { self.writeText(name, lowercasing: true, to: &buffer) }
-        self.writeText(value, lowercasing: false, to: &buffer)
-    }
-
-    /// RFC 7541 §5.2, in the shorter of both forms.
-    private static func writeText(_ text: UnsafeRawBufferPointer, lowercasing: Bool, to buffer: inout ByteBuffer) {
-        let count = Huffman.encodedCount(text, lowercasing: lowercasing)
-        if count < text.count {
-            self.writeInteger(count, prefix: 7, 0x80, to: &buffer)
-            _ = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count) {
-                Huffman.encode(text, lowercasing: lowercasing, into: $0)
-                return count
-            }
-            return
-        }
-        self.writeInteger(text.count, prefix: 7, 0x00, to: &buffer)
-        if lowercasing {
-            _ = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: text.count) {
-                for index in 0..<text.count { $0[index] = ByteClass.lowercased(text[index]) }
-                return text.count
-            }
-        } else {
-            buffer.writeBytes(text)
+        // A text takes no more than its own bytes, and its length six at most.
+        _ = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: name.count + value.count + 14) { bytes in
+            var output = Output(bytes: bytes)
+            output.write(place, prefix: 4, pattern)
+            if place == 0 { output.write(name, lowercasing: true) }
+            output.write(value, lowercasing: false)
+            return output.count
         }
     }
 
-    /// RFC 7541 §5.1.
-    private static func writeInteger(_ value: Int, prefix: UInt8, _ pattern: UInt8, to buffer: inout ByteBuffer) {
-        let mask = 1 << Int(prefix) - 1
-        if value < mask {
-            buffer.writeInteger(pattern | UInt8(value))
-            return
+    /// What one field takes, written from the front.
+    private struct Output {
+        let bytes: UnsafeMutableRawBufferPointer
+        var count = 0
+
+        private mutating func write(_ byte: UInt8) {
+            self.bytes[self.count] = byte
+            self.count += 1
         }
-        buffer.writeInteger(pattern | UInt8(mask))
-        var rest = value - mask
-        while rest >= 128 {
-            buffer.writeInteger(UInt8(rest & 0x7F) | 0x80)
-            rest >>= 7
+
+        /// RFC 7541 §5.1.
+        mutating func write(_ value: Int, prefix: Int, _ pattern: UInt8) {
+            let mask = 1 << prefix - 1
+            if value < mask { return self.write(pattern | UInt8(value)) }
+            self.write(pattern | UInt8(mask))
+            var rest = value - mask
+            while rest >= 128 {
+                self.write(UInt8(rest & 0x7F) | 0x80)
+                rest >>= 7
+            }
+            self.write(UInt8(rest))
         }
-        buffer.writeInteger(UInt8(rest))
+
+        /// RFC 7541 §5.2, in the shorter of both forms.
+        mutating func write(_ text: UnsafeRawBufferPointer, lowercasing: Bool) {
+            let huffman = Huffman.encodedCount(text, lowercasing: lowercasing)
+            if huffman < text.count {
+                self.write(huffman, prefix: 7, 0x80)
+                Huffman.encode(
+                    text, lowercasing: lowercasing,
+                    into: UnsafeMutableRawBufferPointer(rebasing: self.bytes[self.count..<(self.count + huffman)]))
+                self.count += huffman
+                return
+            }
+            self.write(text.count, prefix: 7, 0x00)
+            guard lowercasing else {
+                UnsafeMutableRawBufferPointer(rebasing: self.bytes[self.count...]).copyMemory(from: text)
+                self.count += text.count
+                return
+            }
+            for byte in text { self.write(ByteClass.lowercased(byte)) }
+        }
     }
 }

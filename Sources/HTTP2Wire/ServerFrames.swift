@@ -14,8 +14,17 @@ public struct ServerFrames: Sendable {
     private var saysTableSize = false
     /// The block of the HEADERS frame that the library writes next.
     public var block: ByteBuffer?
+    /// The memory of the block that was written last.
+    private var spare = ByteBuffer()
 
     public init() {}
+
+    /// Memory for another block, empty.
+    public mutating func takeSpare() -> ByteBuffer {
+        let spare = self.spare
+        self.spare = ByteBuffer()
+        return spare
+    }
 
     /// - Parameters:
     ///   - bytes: what the library writes: from the start of a frame, or a payload behind it.
@@ -43,14 +52,15 @@ public struct ServerFrames: Sendable {
             announced.writeImmutableBuffer(block)
             block = announced
         }
-        Self.write(block, header, settings.maximumFrameSize, to: &buffer)
+        Self.write(&block, header, settings.maximumFrameSize, to: &buffer)
+        block.clear()
+        self.spare = block
         return nil
     }
 
     private static func write(
-        _ block: ByteBuffer, _ original: FrameHeader, _ maximum: Int, to buffer: inout ByteBuffer
+        _ block: inout ByteBuffer, _ original: FrameHeader, _ maximum: Int, to buffer: inout ByteBuffer
     ) {
-        var block = block
         var header = original
         header.flags &= ~FrameHeader.endHeaders
         repeat {

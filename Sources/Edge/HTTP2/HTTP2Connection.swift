@@ -23,11 +23,11 @@ final class HTTP2Connection: ChannelDuplexHandler {
 
     let site: ProxySite
     let limits: ProxyLimits
-    private let rules: RequestRules
-    private let client: OriginClient
-    private let turns: LoopTurns
+    let rules: RequestRules
+    let client: OriginClient
+    let turns: LoopTurns
     /// Requests that are to begin wait for their turn on the event loop.
-    private var startsLater = false
+    var startsLater = false
     /// The client's; nil if it has no bounds.
     let network: ClientNetwork?
     let log: AccessLog
@@ -35,19 +35,21 @@ final class HTTP2Connection: ChannelDuplexHandler {
     var context: ChannelHandlerContext?
     var streams: [HTTP2StreamID: HTTP2Stream] = [:]
     var lifecycle: HTTP2Lifecycle
-    private let place: ClientPlace?
+    let place: ClientPlace?
     var budget: FrameBudget
     var places: OriginPlaces
-    private var provokedResets: ProvokedResets
+    var provokedResets: ProvokedResets
     private var window: ReceiveWindow
     /// Bytes of all responses that the library holds back.
     private var bufferedBytes = 0
     var timer: ProxyTimer?
     var nextWakeUp = NIODeadline.distantFuture
-    private var isReading = false
+    /// Since when nothing is under way, unless memory was given back since.
+    private var restsSince: NIODeadline?
+    var isReading = false
     /// Requests that the current read brought, and those of them that are to begin when it has ended.
-    private var begunInRead = 0
-    var starting = CircularBuffer<HTTP2Stream>()
+    var begunInRead = 0
+    var starting = CircularBuffer<HTTP2Stream>(initialCapacity: 1)
     private var flushIsDue = false
     private var readHeld = false
     private var marked: [HTTP2Stream] = []
@@ -128,139 +130,6 @@ final class HTTP2Connection: ChannelDuplexHandler {
         }
     }
 
-    private func received(_ section: FieldBlock, endsStream: Bool, on id: HTTP2StreamID) {
-        if let stream = self.streams[id] {
-            if section.isTooLarge || section.trailerMalformation != nil {
-                self.site.metrics.http2Refused(section.trailerMalformation?.rawValue ?? "head-too-large")
-                return self.resetProvoked(id)
-            }
-            stream.receivedEnd(section.fields)
-            return self.markForReading(stream)
-        }
-        guard self.takesAnother() else { return self.refuse(id, .refusedStream, "unread-answers") }
-        let admission = self.lifecycle.opened(id, kept: self.places.taken(now: .now()))
-        if admission == .refuse { return self.refuse(id, .refusedStream, "too-many-streams") }
-        self.place?.works()
-        self.budget.opened()
-        let stream = HTTP2Stream(
-            id, number: self.lifecycle.requests, on: self, limits: self.limits, requestEnded: endsStream)
-        self.streams[id] = stream
-        self.begin(stream, section)
-        guard !self.isClosing else { return }
-        if admission == .serveLast { self.take(self.lifecycle.leave(now: .now())) }
-    }
-
-    /// One read may bring hundreds of requests that are answered at once. What they get is sent in between, and when the
-    /// client does not take it the rest is refused: it may ask again (RFC 9113 §8.7).
-    private func takesAnother() -> Bool {
-        self.begunInRead += 1
-        guard self.begunInRead > Self.requestsBetweenFlushes else { return true }
-        if self.begunInRead.isMultiple(of: Self.requestsBetweenFlushes) { self.context?.flush() }
-        return self.isWritable
-    }
-
-    private static let requestsBetweenFlushes = 32
-
-    /// Begins what reads brought, but for requests that were also taken back. Many may be answered at once: other connections
-    /// have their turn in between, and the rest waits for a client that takes what it gets.
-    private func startRequests() {
-        var started = 0
-        while !self.startsLater, let stream = self.starting.first {
-            guard started < Self.requestsPerTurn else {
-                self.startLater()
-                break
-            }
-            self.starting.removeFirst()
-            guard self.streams[stream.id] === stream else { continue }
-            started += 1
-            stream.start(on: self.client)
-        }
-        // Their time runs.
-        for stream in self.starting where self.streams[stream.id] === stream { stream.lookAfter() }
-    }
-
-    private func startLater() {
-        guard !self.startsLater else { return }
-        self.startsLater = true
-        self.turns.later { [weak self] in
-            guard let self else { return }
-            self.startsLater = false
-            // Otherwise they begin as soon as it is.
-            guard self.isWritable else { return }
-            // As for a read: one flush for all of them.
-            self.isReading = true
-            self.startRequests()
-            self.isReading = false
-            self.lookAfterMarked()
-            self.flushIfDue()
-        }
-    }
-
-    private static let requestsPerTurn = 16
-
-    private func begin(_ stream: HTTP2Stream, _ section: FieldBlock) {
-        guard !section.isTooLarge else {
-            return self.answer(LocalResponse.headTooLarge, to: section, on: stream)
-        }
-        guard stream.knowsBody(section) else { return stream.awaitBody(section) }
-        self.judge(section, endsStream: stream.requestEnded, on: stream)
-    }
-
-    /// It is known whether the request has a body.
-    func judge(_ section: FieldBlock, endsStream: Bool, on stream: HTTP2Stream) {
-        switch self.rules.judge(section, endsStream: endsStream) {
-        case .judged(.accept(let request)):
-            stream.prepare(request, site: self.site)
-            self.starting.append(stream)
-        case .judged(.answerOptions):
-            self.answer(.options, to: section, on: stream)
-        case .judged(.refuse(let refusal)):
-            self.answer(LocalResponse(refusal), to: section, on: stream)
-        case .malformed(let malformation):
-            self.log.record(
-                Self.line(section), LocalResponse(400, reason: malformation.rawValue, text: ""), number: stream.number)
-            self.resetProvoked(stream.id)
-        }
-    }
-
-    /// Neither a body nor its end came.
-    func bodyIsLate(_ section: FieldBlock, on stream: HTTP2Stream) {
-        self.site.metrics.clientTooSlow(reading: false)
-        self.answer(.bodyTimeout, to: section, on: stream)
-    }
-
-    /// A body of another length than the request says (RFC 9113 §8.1.1).
-    func lengthDiffers(_ id: HTTP2StreamID) {
-        self.site.metrics.http2Refused(HTTP2Malformation.lengthDiffers.rawValue)
-        self.resetProvoked(id)
-    }
-
-    /// For a malformed message. The client may do that again and again, and each reset frees a stream of those that it may
-    /// have under way: they are counted.
-    private func resetProvoked(_ id: HTTP2StreamID) {
-        guard self.provokedResets.provoked(now: .now()) else { return self.fail("stream-error-flood") }
-        self.write(.rstStream(.protocolError), on: id)
-        self.setNeedsFlush()
-    }
-
-    private func answer(_ local: LocalResponse, to section: FieldBlock, on stream: HTTP2Stream) {
-        let line = Self.line(section)
-        self.log.record(line, local, number: stream.number)
-        stream.write(local, isHead: line.method == "HEAD")
-    }
-
-    private static func line(_ section: FieldBlock) -> RequestLine {
-        RequestLine(
-            .http2, method: section.method.map { section.fields.text($0) } ?? "-",
-            target: section.path.map { section.fields.text($0) } ?? "-")
-    }
-
-    private func refuse(_ id: HTTP2StreamID, _ code: HTTP2ErrorCode, _ reason: String) {
-        self.site.metrics.http2Refused(reason)
-        self.write(.rstStream(code), on: id)
-        self.setNeedsFlush()
-    }
-
     private func received(_ payload: HTTP2Frame.FramePayload.Data, on id: HTTP2StreamID) {
         guard case .byteBuffer(let bytes) = payload.data, let stream = self.streams[id] else { return }
         if bytes.readableBytes > 0, stream.takesRequest { self.budget.dataTaken() }
@@ -298,7 +167,26 @@ final class HTTP2Connection: ChannelDuplexHandler {
         stream.closed(outcome)
         let now = NIODeadline.now()
         self.take(self.lifecycle.ended(now: now))
-        if self.streams.isEmpty { self.place?.rests(since: now) }
+        guard self.streams.isEmpty else { return }
+        self.place?.rests(since: now)
+        self.restsSince = now
+        self.wake(at: now + Self.restBeforeRelease)
+    }
+
+    /// Idle connections are to be small. A client that asks again within this time finds everything in its place.
+    private static let restBeforeRelease = TimeAmount.seconds(1)
+
+    /// Gives memory back when nothing has been under way for a while.
+    private func releaseIfAtRest(_ now: NIODeadline) {
+        guard self.streams.isEmpty, let restsSince else { return }
+        let due = restsSince + Self.restBeforeRelease
+        guard due <= now else { return self.wake(at: due) }
+        self.restsSince = nil
+        self.frames.releaseMemory()
+        self.streams = [:]
+        self.starting = CircularBuffer(initialCapacity: 1)
+        self.marked = []
+        self.markedForReading = []
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -313,7 +201,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
         self.flushIfDue()
     }
 
-    private func markForReading(_ stream: HTTP2Stream) {
+    func markForReading(_ stream: HTTP2Stream) {
         guard !stream.isMarkedForReading else { return }
         stream.isMarkedForReading = true
         self.markedForReading.append(stream)
@@ -322,8 +210,6 @@ final class HTTP2Connection: ChannelDuplexHandler {
     // MARK: Back-pressure
 
     var isWritable: Bool { self.context?.channel.isWritable ?? false }
-
-    var allocator: ByteBufferAllocator { self.context?.channel.allocator ?? ByteBufferAllocator() }
 
     /// How much of one response may wait for the client.
     var responseAllowance: Int {
@@ -368,7 +254,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
         if !self.isReading { self.setNeedsFlush() }
     }
 
-    private func lookAfterMarked() {
+    func lookAfterMarked() {
         while let stream = self.marked.popLast() {
             stream.isMarked = false
             stream.lookAfter()
@@ -400,11 +286,10 @@ final class HTTP2Connection: ChannelDuplexHandler {
         }
     }
 
-    private func flushIfDue() {
+    func flushIfDue() {
         guard self.flushIsDue else { return }
         self.flushIsDue = false
         self.context?.flush()
-        if self.streams.isEmpty { self.frames.releaseMemory() }
     }
 
     fileprivate func wrote(_ frame: HTTP2Frame) {
@@ -464,6 +349,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
         for stream in self.streams.values where stream.deadline <= now { stream.timedOut(now) }
         self.take(self.lifecycle.timedOut(now: now))
         guard !self.isClosing else { return }
+        self.releaseIfAtRest(now)
         self.wake(at: self.lifecycle.deadline)
         for stream in self.streams.values { self.wake(at: stream.deadline) }
     }

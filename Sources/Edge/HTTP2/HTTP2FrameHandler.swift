@@ -15,6 +15,8 @@ final class HTTP2FrameHandler: ChannelDuplexHandler {
     private static let copyLimit = 8192
     /// A TLS record holds no more.
     private static let flushSize = 16_384
+    /// A small response, with its head.
+    private static let usualFlush = 1536
 
     weak var connection: HTTP2Connection?
     private var incoming: ClientFrames
@@ -37,10 +39,14 @@ final class HTTP2FrameHandler: ChannelDuplexHandler {
     /// The block of the HEADERS frame that the library is about to write.
     func sends(_ block: ByteBuffer?) { self.outgoing.block = block }
 
+    /// Memory for a block: what the block before it took, if that is written.
+    func takeBlockMemory() -> ByteBuffer { self.outgoing.takeSpare() }
+
     /// Nothing is under way: idle connections are to be small.
     func releaseMemory() {
         if !self.hasPending { self.pending = ByteBuffer() }
         self.incoming.releaseMemory()
+        _ = self.outgoing.takeSpare()
     }
 
     // MARK: From the client
@@ -116,6 +122,7 @@ final class HTTP2FrameHandler: ChannelDuplexHandler {
         if self.hasPending, self.pending.readableBytes + count > Self.flushSize { self.forward(context) }
         guard !self.hasPending else { return }
         self.pending.clear()
+        self.pending.reserveCapacity(Self.usualFlush)
         self.hasPending = true
     }
 

@@ -34,7 +34,8 @@ final class HTTP2Stream: ClientStream {
     private(set) var requestEnded: Bool
     /// Bytes of the body that are to come, if the request says how many.
     private var missing: Int64?
-    private var held = CircularBuffer<Held>()
+    /// Takes no memory before something waits.
+    private var held: CircularBuffer<Held>?
     private var window: ReceiveWindow
     /// The response's head, while it is not known whether anything follows it.
     private var pendingHead: ByteBuffer?
@@ -99,7 +100,7 @@ final class HTTP2Stream: ClientStream {
     func prepare(_ request: CheckedRequest, site: ProxySite) {
         self.state = .exchanging(ProxyExchange(request, stream: self, site: site, now: .now()))
         self.missing = request.framing.length
-        if self.requestEnded, request.hasContent { self.held.append(.end(nil)) }
+        if self.requestEnded, request.hasContent { self.hold(.end(nil)) }
     }
 
     func start(on client: OriginClient) {
@@ -147,13 +148,18 @@ final class HTTP2Stream: ClientStream {
 
     private func receive(_ part: Held) {
         let waits = self.takesRequest && !self.hasStarted
-        if self.held.isEmpty, !waits { self.take(part) } else { self.held.append(part) }
+        if self.held?.isEmpty ?? true, !waits { self.take(part) } else { self.hold(part) }
+    }
+
+    private func hold(_ part: Held) {
+        if self.held == nil { self.held = CircularBuffer(initialCapacity: 4) }
+        self.held?.append(part)
     }
 
     private func take(_ part: Held) {
         switch (self.state, part) {
         case (.exchanging(let exchange), .body(let bytes)):
-            guard exchange.takesBody else { return self.held.append(part) }
+            guard exchange.takesBody else { return self.hold(part) }
             exchange.clientBody(bytes)
             self.taken(bytes.readableBytes)
         case (.exchanging(let exchange), .end(let trailers)):
@@ -172,9 +178,9 @@ final class HTTP2Stream: ClientStream {
     }
 
     private func takeHeld() {
-        while let part = self.held.first {
+        while let part = self.held?.first {
             if case (.exchanging(let exchange), .body) = (self.state, part), !exchange.takesBody { break }
-            self.held.removeFirst()
+            self.held?.removeFirst()
             self.take(part)
         }
         self.grantWindow()
@@ -216,7 +222,7 @@ final class HTTP2Stream: ClientStream {
     var minimumRate: Int { self.connection.minimumRate }
 
     func send(_ head: OutgoingHead) {
-        let block = HTTP2ResponseFields.block(head, self.connection.allocator)
+        let block = HTTP2ResponseFields.block(head, in: self.connection.frames.takeBlockMemory())
         if head.isInformational {
             self.writeHeaders(.informational, block, endsStream: false)
         } else {
@@ -271,7 +277,8 @@ final class HTTP2Stream: ClientStream {
         if let trailers {
             self.writePending()
             self.writeHeaders(
-                .trailers, HTTP2ResponseFields.block(trailers: trailers, self.connection.allocator), endsStream: true)
+                .trailers, HTTP2ResponseFields.block(trailers: trailers, in: self.connection.frames.takeBlockMemory()),
+                endsStream: true)
         } else if let body = self.pendingBody {
             self.pendingBody = nil
             self.writePending()
@@ -288,7 +295,7 @@ final class HTTP2Stream: ClientStream {
     }
 
     func exchangeMoved() {
-        if !self.held.isEmpty {
+        if let held, !held.isEmpty {
             self.takeHeld()
             if case .exchanging(let exchange) = self.state { exchange.clientReadComplete() }
         }
@@ -387,8 +394,8 @@ final class HTTP2Stream: ClientStream {
         self.deadline = .distantFuture
         self.connection.buffered(-self.buffered)
         self.buffered = 0
-        for case .body(let bytes) in self.held { self.taken(bytes.readableBytes) }
-        self.held.removeAll()
+        if let held { for case .body(let bytes) in held { self.taken(bytes.readableBytes) } }
+        self.held = nil
         if case .exchanging(let exchange) = state {
             let remainder = exchange.leave { [weak connection] in connection?.workEnded() }
             self.connection.left(remainder)

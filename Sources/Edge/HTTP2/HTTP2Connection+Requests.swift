@@ -1,0 +1,141 @@
+import HTTP2Wire
+import HTTPFields
+import HTTPForwarding
+import NIOCore
+import NIOHTTP2
+
+/// From a section of fields to a request that begins, or is answered at once.
+extension HTTP2Connection {
+    func received(_ section: FieldBlock, endsStream: Bool, on id: HTTP2StreamID) {
+        if let stream = self.streams[id] {
+            if section.isTooLarge || section.trailerMalformation != nil {
+                self.site.metrics.http2Refused(section.trailerMalformation?.rawValue ?? "head-too-large")
+                return self.resetProvoked(id)
+            }
+            stream.receivedEnd(section.fields)
+            return self.markForReading(stream)
+        }
+        guard self.takesAnother() else { return self.refuse(id, .refusedStream, "unread-answers") }
+        let admission = self.lifecycle.opened(id, kept: self.places.taken(now: .now()))
+        if admission == .refuse { return self.refuse(id, .refusedStream, "too-many-streams") }
+        self.place?.works()
+        self.budget.opened()
+        let stream = HTTP2Stream(
+            id, number: self.lifecycle.requests, on: self, limits: self.limits, requestEnded: endsStream)
+        self.streams[id] = stream
+        self.begin(stream, section)
+        guard !self.isClosing else { return }
+        if admission == .serveLast { self.take(self.lifecycle.leave(now: .now())) }
+    }
+
+    /// One read may bring hundreds of requests that are answered at once. What they get is sent in between, and when the
+    /// client does not take it the rest is refused: it may ask again (RFC 9113 §8.7).
+    private func takesAnother() -> Bool {
+        self.begunInRead += 1
+        guard self.begunInRead > Self.requestsBetweenFlushes else { return true }
+        if self.begunInRead.isMultiple(of: Self.requestsBetweenFlushes) { self.context?.flush() }
+        return self.isWritable
+    }
+
+    private static let requestsBetweenFlushes = 32
+
+    /// Begins what reads brought, but for requests that were also taken back. Many may be answered at once: other connections
+    /// have their turn in between, and the rest waits for a client that takes what it gets.
+    func startRequests() {
+        var started = 0
+        while !self.startsLater, let stream = self.starting.first {
+            guard started < Self.requestsPerTurn else {
+                self.startLater()
+                break
+            }
+            self.starting.removeFirst()
+            guard self.streams[stream.id] === stream else { continue }
+            started += 1
+            stream.start(on: self.client)
+        }
+        // Their time runs.
+        for stream in self.starting where self.streams[stream.id] === stream { stream.lookAfter() }
+    }
+
+    func startLater() {
+        guard !self.startsLater else { return }
+        self.startsLater = true
+        self.turns.later { [weak self] in
+            guard let self else { return }
+            self.startsLater = false
+            // Otherwise they begin as soon as it is.
+            guard self.isWritable else { return }
+            // As for a read: one flush for all of them.
+            self.isReading = true
+            self.startRequests()
+            self.isReading = false
+            self.lookAfterMarked()
+            self.flushIfDue()
+        }
+    }
+
+    private static let requestsPerTurn = 16
+
+    private func begin(_ stream: HTTP2Stream, _ section: FieldBlock) {
+        guard !section.isTooLarge else {
+            return self.answer(LocalResponse.headTooLarge, to: section, on: stream)
+        }
+        guard stream.knowsBody(section) else { return stream.awaitBody(section) }
+        self.judge(section, endsStream: stream.requestEnded, on: stream)
+    }
+
+    /// It is known whether the request has a body.
+    func judge(_ section: FieldBlock, endsStream: Bool, on stream: HTTP2Stream) {
+        switch self.rules.judge(section, endsStream: endsStream) {
+        case .judged(.accept(let request)):
+            stream.prepare(request, site: self.site)
+            self.starting.append(stream)
+        case .judged(.answerOptions):
+            self.answer(.options, to: section, on: stream)
+        case .judged(.refuse(let refusal)):
+            self.answer(LocalResponse(refusal), to: section, on: stream)
+        case .malformed(let malformation):
+            self.log.record(
+                Self.line(section), LocalResponse(400, reason: malformation.rawValue, text: ""), number: stream.number)
+            self.resetProvoked(stream.id)
+        }
+    }
+
+    /// Neither a body nor its end came.
+    func bodyIsLate(_ section: FieldBlock, on stream: HTTP2Stream) {
+        self.site.metrics.clientTooSlow(reading: false)
+        self.answer(.bodyTimeout, to: section, on: stream)
+    }
+
+    /// A body of another length than the request says (RFC 9113 §8.1.1).
+    func lengthDiffers(_ id: HTTP2StreamID) {
+        self.site.metrics.http2Refused(HTTP2Malformation.lengthDiffers.rawValue)
+        self.resetProvoked(id)
+    }
+
+    /// For a malformed message. The client may do that again and again, and each reset frees a stream of those that it may
+    /// have under way: they are counted.
+    private func resetProvoked(_ id: HTTP2StreamID) {
+        guard self.provokedResets.provoked(now: .now()) else { return self.fail("stream-error-flood") }
+        self.write(.rstStream(.protocolError), on: id)
+        self.setNeedsFlush()
+    }
+
+    private func answer(_ local: LocalResponse, to section: FieldBlock, on stream: HTTP2Stream) {
+        let line = Self.line(section)
+        self.log.record(line, local, number: stream.number)
+        stream.write(local, isHead: line.method == "HEAD")
+    }
+
+    private static func line(_ section: FieldBlock) -> RequestLine {
+        RequestLine(
+            .http2, method: section.method.map { section.fields.text($0) } ?? "-",
+            target: section.path.map { section.fields.text($0) } ?? "-")
+    }
+
+    private func refuse(_ id: HTTP2StreamID, _ code: HTTP2ErrorCode, _ reason: String) {
+        self.site.metrics.http2Refused(reason)
+        self.write(.rstStream(code), on: id)
+        self.setNeedsFlush()
+    }
+}
