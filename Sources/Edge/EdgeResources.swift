@@ -26,6 +26,7 @@ struct EdgeResources: Sendable {
             configuration.connectionBounds(total: connections ?? configuration.limits.connections))
         var bounds = HandshakeGate.Bounds()
         bounds.perClient = configuration.limits.handshakesPerClient
+        bounds.deadlines = configuration.keyHolders.mapValues(\.deadline)
         self.gate = HandshakeGate(bounds, clock: clock)
         self.reports = ReportLog(logger, clock: clock)
         var limits = ProxyLimits()
