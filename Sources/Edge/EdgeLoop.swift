@@ -72,7 +72,7 @@ final class EdgeLoop {
                 report: HandshakeReport(site: site.name, mode: site.mode.word, reports: resources.reports), proxy: proxy
             )
             for pattern in site.domains {
-                let domain = TerminatedDomain(pattern: pattern, pool: pool)
+                let domain = TerminatedDomain(pattern: pattern, pool: pool, leases: proxy.leases)
                 _ = self.domains.insert(domain, for: pattern)
                 self.domainsByPattern[pattern] = domain
             }

@@ -118,7 +118,9 @@ public struct ConnectionShare: Sendable {
             guard let victim = self.candidate(in: network, rests) else { return .refused(.client) }
             entry = self.displace(victim)
         } else if let network, let block = self.blocks[network.block], block.count >= self.perBlock {
-            guard let victim = self.candidate(in: block, for: network, having: own, rests) else { return .refused(.client) }
+            guard let victim = self.candidate(in: block, for: network, having: own, rests) else {
+                return .refused(.client)
+            }
             entry = self.displace(victim)
         } else if self.nodes.count >= self.total {
             guard let victim = self.candidate(for: network, having: own, rests) else { return .refused(.total) }

@@ -44,7 +44,7 @@ public struct AnswerWindow: Sendable {
 
     /// - Parameter deadline: When an answer is of no use any more.
     public init(deadline: UInt64, size: Int = 128) {
-        self.target = max(1, deadline / 8)
+        self.target = max(1, deadline / 16)
         self.size = size
     }
 

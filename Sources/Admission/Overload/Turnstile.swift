@@ -17,12 +17,13 @@ struct Turnstile<ID: Hashable & Sendable>: Sendable {
 
     /// - Parameters:
     ///   - capacity: How many beginnings wait at once; a quarter as many of what goes on with them.
-    ///   - patience: How long one waits.
+    ///   - patience: How long one may wait.
     ///   - deadline: When an answer is of no use any more.
     init(capacity: Int, patience: UInt64, deadline: UInt64) {
         self.patience = patience
-        self.beginning = FairLine(capacity: capacity, patience: patience)
-        self.underWay = FairLine(capacity: max(1, capacity / 4), patience: patience)
+        // Their time is kept by the caller, for all sites in one.
+        self.beginning = FairLine(capacity: capacity, patience: .max / 2)
+        self.underWay = FairLine(capacity: max(1, capacity / 4), patience: .max / 2)
         self.window = AnswerWindow(deadline: deadline)
         self.time = AnswerTime(deadline: deadline)
     }
@@ -89,10 +90,6 @@ struct Turnstile<ID: Hashable & Sendable>: Sendable {
         return id
     }
 
-    mutating func expired(now: UInt64) -> [ID] {
-        self.underWay.expired(now: now) + self.beginning.expired(now: now)
-    }
-
     /// - Returns: what of the time was spent in queues.
     mutating func ended(_ outcome: AnswerWindow.Outcome, after taken: UInt64, now: UInt64) -> UInt64 {
         let queueing = outcome == .answered ? self.time.answered(after: taken, now: now) : taken
@@ -100,15 +97,9 @@ struct Turnstile<ID: Hashable & Sendable>: Sendable {
         return queueing
     }
 
-    /// When ``expired(now:)`` or ``next(now:)`` may find one, as far as time alone can bring it about.
-    ///
-    /// - Parameter hasRoom: whether the peer has room for more.
-    func wake(hasRoom: Bool) -> UInt64? {
-        var wake = [self.underWay.deadline, self.beginning.deadline].compactMap(\.self).min()
-        if hasRoom, self.window.hasRoom, self.beginning.count > 0, self.rate != nil {
-            wake = min(wake ?? .max, self.bucket.nextToken)
-        }
-        return wake
+    /// When time alone brings it about that ``next(now:)`` finds one; `.max`: never.
+    var nextToken: UInt64 {
+        self.window.hasRoom && self.beginning.count > 0 && self.rate != nil ? self.bucket.nextToken : .max
     }
 
     private mutating func takeToken(_ now: UInt64) -> Bool { self.rate == nil || self.bucket.take(now: now) }

@@ -38,8 +38,15 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
     private var sites: [String: Turnstile<ID>] = [:]
     /// Of those that wait.
     private var siteOf: [ID: String] = [:]
-    /// Sites for which something waits, in turn; may name some for which nothing does any more.
+    /// In the order of their coming, which is that of their deadlines; may name some that wait no more.
+    private var deadlines: Deque<(id: ID, time: UInt64)> = []
+    /// Sites for which something may pass as soon as there is room, in turn, each once; for some of them nothing waits any more.
     private var turn: Deque<String> = []
+    private var inTurn: Set<String> = []
+    /// Sites for which nothing may pass before something becomes of them, or (at this time) their rate allows it.
+    private var stalled: [String: UInt64] = [:]
+    /// The earliest of these times, or an earlier one.
+    private var nextToken = UInt64.max
     private var window: AnswerWindow
 
     /// - Parameters:
@@ -61,11 +68,13 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
     /// What the grant for a site allows, per second; nil: it is not known.
     public mutating func setRate(_ rate: Int?, of site: String, now: UInt64) {
         self.withSite(site) { $0.setRate(rate, now: now) }
+        self.activate(site)
     }
 
     /// The peer says that the grant for a site is used up.
     public mutating func usedUp(_ site: String, now: UInt64) {
         self.withSite(site) { $0.usedUp(now: now) }
+        self.activate(site)
     }
 
     public mutating func enter(
@@ -75,7 +84,6 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
             self.window.began(now: now)
             return .pass
         }
-        let isFirst = self.withSite(site) { $0.waiting == 0 }
         let entry = self.withSite(site) { $0.join(id, from: network, urgency, now: now) }
         switch entry {
         case .wait: break
@@ -83,7 +91,8 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
         case .pass, .turnedAway: return entry
         }
         self.siteOf[id] = site
-        if isFirst, !self.turn.contains(site) { self.turn.append(site) }
+        self.deadlines.append((id, now + self.patience))
+        self.activate(site)
         return entry
     }
 
@@ -100,38 +109,63 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
         guard self.sites[site] != nil else { return }
         let queueing = self.withSite(site) { $0.ended(outcome, after: taken, now: now) }
         self.window.ended(outcome, queueing: queueing, after: taken, now: now)
+        self.activate(site)
     }
 
     /// Who passes now, and who has waited too long. To be called after every other event, and at ``wake``.
     public mutating func advance(now: UInt64) -> (passing: [ID], expired: [ID]) {
-        guard !self.siteOf.isEmpty else {
-            self.turn.removeAll()
-            return ([], [])
-        }
-        var expired: [ID] = []
-        for site in self.turn { expired += self.withSite(site) { $0.expired(now: now) } }
+        let expired = self.expire(now)
+        if self.nextToken <= now { self.activateWithTokens(now) }
         var passing: [ID] = []
-        // Sites in a row for which none may pass.
-        var blocked = 0
-        while blocked < self.turn.count, let site = self.turn.popFirst() {
-            let id = self.window.hasRoom ? self.withSite(site) { $0.next(now: now) } : nil
-            if let id {
+        while self.window.hasRoom, let site = self.turn.popFirst() {
+            if let id = self.withSite(site, { $0.next(now: now) }) {
                 self.window.began(now: now)
+                self.siteOf[id] = nil
                 passing.append(id)
-                blocked = 0
+                self.turn.append(site)
+                continue
             }
-            guard self.withSite(site, { $0.waiting > 0 }) else { continue }
-            self.turn.append(site)
-            if id == nil { blocked += 1 }
+            self.inTurn.remove(site)
+            guard let turnstile = self.sites[site], turnstile.waiting > 0 else { continue }
+            self.stalled[site] = turnstile.nextToken
+            self.nextToken = min(self.nextToken, turnstile.nextToken)
         }
-        for id in passing { self.siteOf[id] = nil }
-        for id in expired { self.siteOf[id] = nil }
         return (passing, expired)
     }
 
     /// When ``advance(now:)`` is to be called at the latest; nil while none waits.
     public var wake: UInt64? {
-        self.turn.compactMap { self.sites[$0]?.wake(hasRoom: self.window.hasRoom) }.min()
+        guard let deadline = self.deadlines.first?.time else { return nil }
+        return self.window.hasRoom ? min(deadline, self.nextToken) : deadline
+    }
+
+    private mutating func expire(_ now: UInt64) -> [ID] {
+        var expired: [ID] = []
+        while let first = self.deadlines.first {
+            if self.siteOf[first.id] != nil {
+                guard first.time <= now else { break }
+                expired.append(first.id)
+                self.leave(first.id)
+            }
+            self.deadlines.removeFirst()
+        }
+        // Never many more than wait.
+        if self.deadlines.count > 2 * self.siteOf.count + 1024 {
+            self.deadlines.removeAll { self.siteOf[$0.id] == nil }
+        }
+        return expired
+    }
+
+    /// Something has become of the site.
+    private mutating func activate(_ site: String) {
+        self.stalled[site] = nil
+        guard self.sites[site]?.waiting ?? 0 > 0, self.inTurn.insert(site).inserted else { return }
+        self.turn.append(site)
+    }
+
+    private mutating func activateWithTokens(_ now: UInt64) {
+        for (site, time) in self.stalled where time <= now { self.activate(site) }
+        self.nextToken = self.stalled.values.min() ?? .max
     }
 
     private mutating func withSite<Result>(_ site: String, _ body: (inout Turnstile<ID>) -> Result) -> Result {

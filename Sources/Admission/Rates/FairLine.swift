@@ -21,6 +21,23 @@ public struct FairLine<ID: Hashable & Sendable>: Sendable {
         /// Networks in turn; each stands here once while it has anything waiting.
         var turn: Deque<ClientNetwork> = []
         var count = 0
+
+        /// The first one of the network whose turn is at this place.
+        mutating func popFirst(at place: Int) -> ID? {
+            let network = self.turn.remove(at: place)
+            let id = self.queues[network]?.popFirst()
+            if id != nil { self.count -= 1 }
+            if self.queues[network]?.isEmpty == true { self.queues[network] = nil } else { self.turn.append(network) }
+            return id
+        }
+
+        mutating func remove(_ id: ID, of network: ClientNetwork) {
+            self.queues[network]?.removeAll { $0 == id }
+            self.count -= 1
+            guard self.queues[network]?.isEmpty == true else { return }
+            self.queues[network] = nil
+            self.turn.removeAll { $0 == network }
+        }
     }
 
     private let capacity: Int
@@ -137,24 +154,5 @@ public struct FairLine<ID: Hashable & Sendable>: Sendable {
         if self.deadlines.count > 2 * self.capacity + 16 {
             self.deadlines.removeAll { self.waiting[$0.id] == nil }
         }
-    }
-}
-
-extension FairLine.Block {
-    /// The first one of the network whose turn is at this place.
-    fileprivate mutating func popFirst(at place: Int) -> ID? {
-        let network = self.turn.remove(at: place)
-        let id = self.queues[network]?.popFirst()
-        if id != nil { self.count -= 1 }
-        if self.queues[network]?.isEmpty == true { self.queues[network] = nil } else { self.turn.append(network) }
-        return id
-    }
-
-    fileprivate mutating func remove(_ id: ID, of network: ClientNetwork) {
-        self.queues[network]?.removeAll { $0 == id }
-        self.count -= 1
-        guard self.queues[network]?.isEmpty == true else { return }
-        self.queues[network] = nil
-        self.turn.removeAll { $0 == network }
     }
 }

@@ -1,4 +1,5 @@
 import Admission
+import KeyProtocol
 import Metrics
 import NIOCore
 import PeerLink
@@ -25,7 +26,8 @@ final class HandshakeGate: Sendable {
             switch self {
             case .clientRate: "more handshakes than limits.handshakes-per-client allows"
             case .lineFull: "too many handshakes wait for the grant, or for the key holder"
-            case .hopeless: "so many handshakes wait for the grant, or for the key holder, that this one's turn would come too late"
+            case .hopeless:
+                "so many handshakes wait for the grant, or for the key holder, that this one's turn would come too late"
             case .waitedInVain: "the grant allowed no more in time, or the key holder was too busy"
             }
         }

@@ -6,8 +6,8 @@
 struct IntakeTurn {
     /// Packets in a turn, at most.
     static let size: Int = 64
-    /// A turn's time.
-    static let time: UInt64 = 500_000
+    /// A turn's time: as much as work has, so that what has come is known, and can be put in order or refused, while it works.
+    static let time: UInt64 = 1_000_000
     /// So much time costs as much as a packet.
     static let timePerPacket: UInt64 = 10_000
 

@@ -76,9 +76,10 @@ import Testing
         #expect(try self.turnedAway(.clientRate) == Int64(attacker.refused))
         // Those that wait get a turn for each of the attacker's at the latest.
         let served = ManagedCounter()
-        for future in others.waiting { future.whenSuccess { served.increment() } }
+        for future in others.waiting { future.whenSuccess { _ in served.increment() } }
         for step in 1...300 {
-            gate.setRate(nil, for: "other.test", at: "home", now: self.start + .seconds(1) + .milliseconds(Int64(step) * 10))
+            gate.setRate(
+                nil, for: "other.test", at: "home", now: self.start + .seconds(1) + .milliseconds(Int64(step) * 10))
         }
         self.loop.run()
         #expect(others.passed + served.value == 80)
@@ -99,7 +100,7 @@ import Testing
         gate.leave(ids[0])
         let order = NIOLockedValueBox<[Int]>([])
         for (index, future) in crowd.waiting.enumerated() {
-            future.whenSuccess { order.withLockedValue { $0.append(index) } }
+            future.whenSuccess { _ in order.withLockedValue { $0.append(index) } }
         }
         gate.setRate(2, for: "other.test", at: "home", now: self.start + .milliseconds(501))
         self.loop.run()

@@ -40,8 +40,8 @@ struct EdgeBudgetTests {
         var turn = IntakeTurn(now: 1000, threadTime: 7, worked: 50)
         #expect(!turn.isOver(now: 9_000_000))
         turn.packets = 1
-        #expect(!turn.isOver(now: 500_000))
-        #expect(turn.isOver(now: 502_000))
+        #expect(!turn.isOver(now: 1_000_000))
+        #expect(turn.isOver(now: 1_002_000))
         turn.packets = IntakeTurn.size
         #expect(turn.isOver(now: 1000))
         #expect(turn.cost(now: 1000, threadTime: 7, worked: 50) == IntakeTurn.size)
