@@ -100,6 +100,7 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
     public mutating func leave(_ id: ID) {
         guard let site = self.siteOf.removeValue(forKey: id) else { return }
         self.withSite(site) { $0.leave(id) }
+        self.forgetDeadlines()
     }
 
     /// What passed has its answer, or will have none.
@@ -130,6 +131,7 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
             self.stalled[site] = turnstile.nextToken
             self.nextToken = min(self.nextToken, turnstile.nextToken)
         }
+        self.forgetDeadlines()
         return (passing, expired)
     }
 
@@ -141,19 +143,21 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
 
     private mutating func expire(_ now: UInt64) -> [ID] {
         var expired: [ID] = []
-        while let first = self.deadlines.first {
-            if self.siteOf[first.id] != nil {
-                guard first.time <= now else { break }
-                expired.append(first.id)
-                self.leave(first.id)
-            }
+        while let first = self.deadlines.first, first.time <= now {
             self.deadlines.removeFirst()
+            guard let site = self.siteOf.removeValue(forKey: first.id) else { continue }
+            self.withSite(site) { $0.leave(first.id) }
+            expired.append(first.id)
         }
-        // Never many more than wait.
+        return expired
+    }
+
+    /// Those of what waits no more, so that there are never many more than wait.
+    private mutating func forgetDeadlines() {
+        while let first = self.deadlines.first, self.siteOf[first.id] == nil { self.deadlines.removeFirst() }
         if self.deadlines.count > 2 * self.siteOf.count + 1024 {
             self.deadlines.removeAll { self.siteOf[$0.id] == nil }
         }
-        return expired
     }
 
     /// Something has become of the site.
