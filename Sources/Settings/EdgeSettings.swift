@@ -113,6 +113,10 @@ public struct EdgeSettings: Hashable, Sendable {
         public var connect: Duration
         /// Time limit for the response's head, and between parts of its body. Default: 60 s.
         public var response: Duration
+        /// A connection to the origin that serves no request is closed after this time. Default: 30 s.
+        public var idle: Duration
+        /// A connection of this age gets no further request, so that a change in DNS is followed. Default: 5 min.
+        public var lifetime: Duration
         /// Percent of the connections to the origin that one client's network may use once half of them are in use.
         /// Default: 25.
         public var sharePerClient: Int

@@ -114,6 +114,8 @@ extension OriginConfiguration {
         if let roots = origin.roots { self.trustRoots = .file(roots) }
         self.connectTimeout = TimeAmount(origin.connect)
         self.responseTimeout = TimeAmount(origin.response)
+        self.idleTimeout = TimeAmount(origin.idle)
+        self.maximumConnectionAge = TimeAmount(origin.lifetime)
         self.clientShare = origin.sharePerClient
     }
 }

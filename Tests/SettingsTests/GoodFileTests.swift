@@ -93,6 +93,8 @@ struct GoodFileTests {
         #expect(origin.roots == "/etc/l/origin-ca.pem")
         #expect(origin.connect == plainOrigin.connect)
         #expect(origin.response == plainOrigin.response)
+        #expect(origin.idle == plainOrigin.idle && origin.idle == .seconds(30))
+        #expect(origin.lifetime == plainOrigin.lifetime && origin.lifetime == .seconds(300))
         #expect(origin.sharePerClient == 25 && plainOrigin.sharePerClient == 25)
         #expect(relay.proxyProtocol == .v2)
         #expect(plainRelay.proxyProtocol == .none)

@@ -43,6 +43,9 @@ public struct OriginConfiguration: Sendable {
     /// How long a connection is kept unused. Shorter than the origin's own keep-alive time avoids lost requests.
     /// Default 30 s.
     public var idleTimeout: TimeAmount
+    /// How old a connection may be and still get another request, from the look-up of the origin's name on. So a change in DNS
+    /// is followed within this time under steady traffic, too. Default 5 minutes.
+    public var maximumConnectionAge: TimeAmount = .minutes(5)
     /// The largest response head, in bytes. Default 128 KiB.
     public var maximumHeadBytes: Int
 

@@ -5,6 +5,7 @@ import HTTPForwarding
 public import Logging
 public import Metrics
 public import NIOCore
+public import NIOPosix
 public import TLSWire
 
 /// What the HTTP part of one site needs: made once, shared by its connections on all event loops.
@@ -36,6 +37,7 @@ public final class ProxySite: Sendable {
     ///   - clock: milliseconds since 1970 UTC, for the caching rules.
     ///   - group: the event loops on which client connections live.
     ///   - turns: the same for all sites of these loops.
+    ///   - resolver: asked for the origin's addresses, for each new connection; nil: the system's.
     /// - Throws: if the origin's trust roots can't be read.
     public init(
         name: String, domains: [ServerNamePattern], namesOfOtherSites: Set<ServerName> = [], edgeName: String,
@@ -44,7 +46,8 @@ public final class ProxySite: Sendable {
         scheme: String = "https", accessLogLevel: Logger.Level? = .debug,
         cache: SiteCacheConfiguration? = nil, store: ResponseStore? = nil,
         clock: (@Sendable () -> Int64)? = nil, logger: Logger = Logger(label: "edge"), group: any EventLoopGroup,
-        turns: EdgeTurns? = nil, metrics: any MetricsFactory = MetricsSystem.factory
+        turns: EdgeTurns? = nil, resolver: (any Resolver & Sendable)? = nil,
+        metrics: any MetricsFactory = MetricsSystem.factory
     ) throws {
         self.name = name
         self.limits = limits
@@ -54,7 +57,7 @@ public final class ProxySite: Sendable {
             domains: domains, namesOfOtherSites: namesOfOtherSites, pseudonym: edgeName, scheme: scheme,
             maximumTargetBytes: limits.maximumTargetBytes)
         self.responses = ResponseForwarding(pseudonym: edgeName)
-        self.origins = try OriginClients(configuration: origin, group: group)
+        self.origins = try OriginClients(configuration: origin, group: group, resolver: resolver)
         self.turns = turns ?? EdgeTurns(group: group)
         self.metrics = ProxyMetrics(site: name, factory: metrics)
         if let cache, let store {

@@ -8,7 +8,9 @@ struct SiteReader {
         static let advice = "Write mode: handoff, mode: keyless or mode: relay."
     }
 
-    private static let webKeys = ["url", "name", "roots", "connect", "response", "share-per-client"]
+    private static let webKeys = [
+        "url", "name", "roots", "connect", "response", "idle", "lifetime", "share-per-client",
+    ]
     private static let relayKeys = [
         "address", "resolve", "ports", "allow-private", "proxy-protocol", "connect", "idle", "lifetime",
     ]
@@ -207,6 +209,8 @@ struct SiteReader {
         let roots = reader.optional("roots") { self.files.readable($0, values) }
         let connect = reader.optional("connect") { values.duration($0, in: SettingsRanges.connect) }
         let response = reader.optional("response") { values.duration($0, in: SettingsRanges.response) }
+        let idle = reader.optional("idle") { values.duration($0, in: SettingsRanges.originIdle) }
+        let lifetime = reader.optional("lifetime") { values.duration($0, in: SettingsRanges.lifetime) }
         let share = reader.optional("share-per-client") { values.percentage($0, in: SettingsRanges.sharePerClient) }
         guard let url else { return nil }
         if url.scheme == .http {
@@ -218,7 +222,8 @@ struct SiteReader {
         }
         return EdgeSettings.WebOrigin(
             location: self.report.location(reader.position), url: url, name: name, roots: roots,
-            connect: connect ?? .seconds(5), response: response ?? .seconds(60), sharePerClient: share ?? 25)
+            connect: connect ?? .seconds(5), response: response ?? .seconds(60), idle: idle ?? .seconds(30),
+            lifetime: lifetime ?? .seconds(300), sharePerClient: share ?? 25)
     }
 
     private func relay(_ reader: MappingReader) -> EdgeSettings.Mode? {
