@@ -1,4 +1,5 @@
 import Admission
+import EdgeModel
 import Metrics
 import NIOCore
 import Synchronization

@@ -1,3 +1,4 @@
+import EdgeModel
 import NIOCore
 
 /// What a client may make the connection do: frames that bring nothing, requests that are taken back, slow reading.

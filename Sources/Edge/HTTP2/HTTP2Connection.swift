@@ -1,4 +1,5 @@
 import Admission
+import EdgeModel
 import HTTPForwarding
 import Logging
 import NIOCore

@@ -1,4 +1,5 @@
 public import Admission
+public import EdgeModel
 public import NIOCore
 public import NativeHandshake
 

@@ -1,4 +1,5 @@
 import Admission
+public import EdgeModel
 public import NIOCore
 import NIOHTTP1
 public import NIOPosix

@@ -1,5 +1,6 @@
 public import Admission
 public import CacheStorage
+public import EdgeModel
 import HTTPCaching
 import HTTPForwarding
 public import Logging

@@ -1,4 +1,5 @@
 import Admission
+public import EdgeModel
 public import Logging
 public import Metrics
 public import NIOCore

@@ -1,4 +1,5 @@
 import Admission
+import EdgeModel
 import MetricsTestKit
 import NIOCore
 import NIOEmbedded

@@ -1,6 +1,7 @@
 import Admission
 import CacheStorage
 import Edge
+import EdgeModel
 import Logging
 import NIOCore
 import NIOPosix

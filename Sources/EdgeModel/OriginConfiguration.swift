@@ -1,11 +1,11 @@
 public import NIOCore
 
 /// Where a site's origin is, and how it is reached.
-public struct OriginConfiguration: Sendable {
+public struct OriginConfiguration: Hashable, Sendable {
     public enum Scheme: String, Sendable { case http, https }
 
     /// Who must have signed an https origin's certificate.
-    public enum TrustRoots: Sendable, Equatable {
+    public enum TrustRoots: Hashable, Sendable {
         /// The system's authorities.
         case system
         /// The authorities in a PEM file.
@@ -69,16 +69,8 @@ public struct OriginConfiguration: Sendable {
         self.maximumHeadBytes = maximumHeadBytes
     }
 
-    /// From the end of the request to the head of the final response: 1xx responses extend the time for it so far and no
-    /// further.
-    var finalHeadTimeout: TimeAmount { self.responseTimeout * 5 }
-
-    var maximumConnectionsPerClient: Int { max(1, self.maximumConnections * self.clientShare / 100) }
-
-    var pace: TransferPace.Limits { .init(silence: self.responseTimeout, window: self.rateWindow) }
-
-    /// For logs: scheme, host and port.
-    var text: String {
+    /// As a URL: scheme, host and port.
+    public var text: String {
         let host = self.host.utf8.contains(UInt8(ascii: ":")) ? "[\(self.host)]" : self.host
         return "\(self.scheme.rawValue)://\(host):\(self.port)"
     }
