@@ -277,6 +277,7 @@ let package = Package(
             name: "SettingsTests",
             dependencies: [
                 "Admission", "EdgeModel", "HTTPCaching", "HTTPFields", "KeyProtocol", "Settings", "TLSWire",
+                nio[0],
             ],
             swiftSettings: strict),
         .testTarget(

@@ -2,6 +2,7 @@ import Admission
 import EdgeModel
 import Foundation
 import KeyProtocol
+import NIOCore
 import Settings
 import TLSWire
 import Testing
