@@ -1,4 +1,5 @@
 import Admission
+import Channels
 import EdgeModel
 import HTTPForwarding
 import Logging

@@ -1,5 +1,6 @@
 public import Admission
 public import CacheStorage
+public import Channels
 public import EdgeModel
 import HTTPCaching
 import HTTPForwarding
@@ -23,7 +24,7 @@ public final class ProxySite: Sendable {
     private let trustedProxies: [IPNetwork]
     let responses: ResponseForwarding
     let origins: OriginClients
-    let turns: EdgeTurns
+    let turns: GroupTurns
     let metrics: ProxyMetrics
     /// nil: everything comes from the origin.
     let cache: SiteCache?
@@ -47,7 +48,7 @@ public final class ProxySite: Sendable {
         scheme: String = "https", accessLogLevel: Logger.Level? = .debug,
         cache: SiteCacheConfiguration? = nil, store: ResponseStore? = nil,
         clock: (@Sendable () -> Int64)? = nil, logger: Logger = Logger(label: "edge"), group: any EventLoopGroup,
-        turns: EdgeTurns? = nil, resolver: (any Resolver & Sendable)? = nil,
+        turns: GroupTurns? = nil, resolver: (any Resolver & Sendable)? = nil,
         metrics: any MetricsFactory = MetricsSystem.factory
     ) throws {
         self.name = name
@@ -59,7 +60,7 @@ public final class ProxySite: Sendable {
             maximumTargetBytes: limits.maximumTargetBytes)
         self.responses = ResponseForwarding(pseudonym: edgeName)
         self.origins = try OriginClients(configuration: origin, group: group, resolver: resolver)
-        self.turns = turns ?? EdgeTurns(group: group)
+        self.turns = turns ?? GroupTurns(group: group)
         self.metrics = ProxyMetrics(site: name, factory: metrics)
         if let cache, let store {
             self.cache = SiteCache(
