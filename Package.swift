@@ -201,7 +201,7 @@ let package = Package(
             name: "latchstring",
             dependencies: [
                 "Admin", "CAARecords", "CSystemShims", "CacheStorage", "Channels", "DemoKit", "Diagnosis",
-                "Edge", "HTTPCaching", "KeyHolder", "LatchstringClient", "NativeHandshake", "PeerLink",
+                "Edge", "HTTPCaching", "HTTPFields", "KeyHolder", "LatchstringClient", "NativeHandshake", "PeerLink",
                 "PrivateAuthority", "SecretFiles", "Settings", "TLSWire", "Telemetry", nioHTTP1, logging, metrics,
                 lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -304,7 +304,8 @@ let package = Package(
         .testTarget(
             name: "EdgeTests",
             dependencies: [
-                "Admission", "CacheStorage", "Edge", "EdgeModel", "PrivateAuthority", "HTTPCaching", "HTTPFields",
+                "Admission", "CacheStorage", "Channels", "Edge", "EdgeModel", "PrivateAuthority", "HTTPCaching",
+                "HTTPFields",
                 "HTTPForwarding",
                 "KeyHolder",
                 "KeyProtocol",
