@@ -3,7 +3,7 @@
 // Layers, lowest first. Imports point downwards only:
 //
 //   pure    Admission, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPFields, HTTPWire,
-//           HTTP2Wire, HTTPForwarding, HTTPCaching
+//           HTTP2Wire, HTTPForwarding, HTTPCaching, EdgeModel
 //                                                     bytes and decisions; no sockets, clocks, files or logging
 //   ground  SecretFiles, CAARecords, Telemetry        files that hold secrets; who may issue for a name, by DNS; logs, metrics
 //   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
@@ -99,6 +99,10 @@ let package = Package(
             name: "HTTPCaching", dependencies: ["HTTPFields", nio[0], structuredFields],
             swiftSettings: strict),
 
+        // What an edge is told: sites and their parts, once for all modules.
+        .target(
+            name: "EdgeModel", dependencies: ["Admission", "HTTPCaching", "TLSWire", nio[0]], swiftSettings: strict),
+
         // What of the C library Swift cannot call: macros, bit fields, variable arguments.
         .systemLibrary(name: "CSystemShims"),
 
@@ -143,8 +147,9 @@ let package = Package(
         .target(
             name: "Edge",
             dependencies: [
-                "Admission", "CacheStorage", "Channels", "HTTP2Wire", "HTTPCaching", "HTTPFields", "HTTPForwarding",
-                "HTTPWire", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "TLSWire", "Telemetry",
+                "Admission", "CacheStorage", "Channels", "EdgeModel", "HTTP2Wire", "HTTPCaching", "HTTPFields",
+                "HTTPForwarding", "HTTPWire", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "TLSWire",
+                "Telemetry",
                 nioSSL, nioTLS, nioHTTP1, nioHTTP2, nioHPACK, nioHelpers, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
@@ -159,7 +164,7 @@ let package = Package(
         .target(
             name: "Settings",
             dependencies: [
-                "Admission", "HTTPCaching", "HTTPFields", "KeyProtocol", "SecretFiles", "TLSWire", nio[0],
+                "Admission", "EdgeModel", "HTTPCaching", "HTTPFields", "KeyProtocol", "SecretFiles", "TLSWire", nio[0],
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict),
@@ -175,7 +180,8 @@ let package = Package(
         .target(
             name: "Diagnosis",
             dependencies: [
-                "CAARecords", "KeyHolder", "KeyProtocol", "LatchstringClient", "NativeHandshake", "PeerLink",
+                "CAARecords", "EdgeModel", "KeyHolder", "KeyProtocol", "LatchstringClient", "NativeHandshake",
+                "PeerLink",
                 "Settings",
                 "TLSWire", "Telemetry", nioHTTP1, nioHelpers, nioEmbedded, nioSSL, nioTLS, x509, asn1, crypto,
                 cryptoExtras, logging,
@@ -193,7 +199,7 @@ let package = Package(
         .executableTarget(
             name: "latchstring",
             dependencies: [
-                "Admin", "Admission", "CAARecords", "CSystemShims", "CacheStorage", "Channels", "DemoKit", "Diagnosis",
+                "Admin", "CAARecords", "CSystemShims", "CacheStorage", "Channels", "DemoKit", "Diagnosis",
                 "Edge", "HTTPCaching", "HTTPFields", "KeyHolder", "LatchstringClient", "NativeHandshake", "PeerLink",
                 "PrivateAuthority", "SecretFiles", "Settings", "TLSWire", "Telemetry", nioHTTP1, logging, metrics,
                 lifecycle,
@@ -270,7 +276,11 @@ let package = Package(
                 + nio,
             swiftSettings: strict),
         .testTarget(
-            name: "SettingsTests", dependencies: ["Admission", "Settings", "TLSWire", "KeyProtocol"],
+            name: "SettingsTests",
+            dependencies: [
+                "Admission", "EdgeModel", "HTTPCaching", "HTTPFields", "KeyProtocol", "Settings", "TLSWire",
+                nio[0],
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "PrivateAuthorityTests", dependencies: ["PrivateAuthority", x509, asn1, crypto], swiftSettings: strict
@@ -296,8 +306,8 @@ let package = Package(
         .testTarget(
             name: "EdgeTests",
             dependencies: [
-                "Admission", "CacheStorage", "Edge", "HTTP2Wire", "PrivateAuthority", "HTTPCaching", "HTTPFields",
-                "HTTPForwarding", "HTTPWire", "KeyHolder",
+                "Admission", "CacheStorage", "Channels", "Edge", "EdgeModel", "HTTP2Wire", "PrivateAuthority",
+                "HTTPCaching", "HTTPFields", "HTTPForwarding", "HTTPWire", "KeyHolder",
                 "KeyProtocol",
                 "NativeHandshake",
                 "PeerLink",
@@ -321,8 +331,8 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "DemoKit", "latchstring", "HTTPCaching", "LatchstringClient", "NativeHandshake", "PrivateAuthority",
-                "Settings", "TLSWire", "TestSockets", nioSSL, nioHTTP1, crypto,
+                "DemoKit", "latchstring", "LatchstringClient", "NativeHandshake", "PrivateAuthority",
+                "TLSWire", "TestSockets", nioSSL, nioHTTP1, crypto,
                 .product(name: "Yams", package: "Yams"),
             ] + nio,
             swiftSettings: strict),

@@ -1,4 +1,5 @@
 public import CAARecords
+import EdgeModel
 import FoundationEssentials
 public import Settings
 import TLSWire
@@ -27,7 +28,9 @@ public struct ConfigurationCheck {
         switch loaded.party {
         case .edge(let settings):
             await EdgeCheck(settings: settings, report: self.report, offline: self.offline, now: Date()).run()
-            domains = settings.sites.flatMap { site in site.domains.map { ($0, site.location) } }
+            domains = zip(settings.sites, settings.places).flatMap { site, place in
+                site.domains.map { ($0, place.site) }
+            }
         case .keyHolder(let settings):
             domains = KeyHolderCheck(settings: settings, report: self.report, now: Date()).run()
         }

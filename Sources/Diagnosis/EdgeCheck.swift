@@ -1,3 +1,4 @@
+import EdgeModel
 import FoundationEssentials
 import KeyHolder
 import KeyProtocol
@@ -31,7 +32,7 @@ struct EdgeCheck {
             }
             self.checkRelays(shown, edge: credentials.identity.name)
         }
-        for site in self.settings.sites { await self.checkOrigin(site) }
+        for (site, place) in zip(self.settings.sites, self.settings.places) { await self.checkOrigin(site, place) }
     }
 
     // MARK: Key holders
@@ -68,17 +69,18 @@ struct EdgeCheck {
             }
         }
         var shown: [SourceLocation: Set<ServerNamePattern>] = [:]
-        for site in self.settings.sites {
+        for (site, place) in zip(self.settings.sites, self.settings.places) {
             let mode: TrustMode
             switch site.mode {
-            case .keyless(entry.name, _): mode = .keyless
-            case .handoff(entry.name, _): mode = .handoff
-            default: continue
+            case .keyless: mode = .keyless
+            case .handoff: mode = .handoff
+            case .relay: continue
             }
+            guard site.mode.termination?.keyHolder == entry.name else { continue }
             for domain in site.domains {
                 let leaf = await self.prove(
-                    domain, of: site, in: mode, at: probes, entry: entry, edge: credentials.identity.name)
-                shown[site.location, default: []].formUnion(leaf.map { CertificateChecks.domains(of: $0) } ?? [])
+                    domain, at: place.site, in: mode, at: probes, entry: entry, edge: credentials.identity.name)
+                shown[place.site, default: []].formUnion(leaf.map { CertificateChecks.domains(of: $0) } ?? [])
             }
         }
         for (_, probe) in probes { await probe.close() }
@@ -87,10 +89,11 @@ struct EdgeCheck {
 
     /// What an edge promises not to see of a relay site, it could see by a certificate of another site that covers the name.
     private func checkRelays(_ shown: [SourceLocation: Set<ServerNamePattern>], edge: String) {
+        let places = self.settings.places
         let sites = self.settings.sites.enumerated().map { position, site in
             CertifiedSite(
                 name: site.domains.first?.description ?? "", domains: site.domains,
-                certified: shown[site.location, default: []].sorted { "\($0)" < "\($1)" },
+                certified: shown[places[position].site, default: []].sorted { "\($0)" < "\($1)" },
                 // Which sites share a key is the key holder's to know.
                 ski: Array("\(position)".utf8))
         }
@@ -99,9 +102,10 @@ struct EdgeCheck {
         }
         let granted = Impersonation.Granted(edge: edge, sites: lent, operations: KeyProtocol.Operation.handingOff)
         for (_, finding) in Impersonation.all(of: [granted], sites: sites) {
-            let place = self.settings.sites.first { $0.domains.first?.description == finding.owner }?.location
+            let position = self.settings.sites.firstIndex { $0.domains.first?.description == finding.owner }
             self.report.warn(
-                place, "\(finding), and that site is relayed so that no edge sees its traffic",
+                position.map { places[$0].site },
+                "\(finding), and that site is relayed so that no edge sees its traffic",
                 remedy: "Give \(finding.granted) a certificate that does not cover \(finding.name).")
         }
     }
@@ -110,12 +114,12 @@ struct EdgeCheck {
     ///
     /// - Returns: that certificate, if at least one address proved it.
     private func prove(
-        _ domain: ServerNamePattern, of site: EdgeSettings.Site, in mode: TrustMode,
+        _ domain: ServerNamePattern, at place: SourceLocation, in mode: TrustMode,
         at probes: [(address: SocketEndpoint, probe: KeyHolderProbe)], entry: EdgeSettings.KeyHolderEntry, edge: String
     ) async -> Certificate? {
         guard !probes.isEmpty else {
             self.report.fail(
-                site.location, "site \(domain): not checked, key holder \(entry.name) cannot be reached", remedy: nil)
+                place, "site \(domain): not checked, key holder \(entry.name) cannot be reached", remedy: nil)
             return nil
         }
         let proof = SiteProof(edge: edge, keyHolder: entry.name, now: self.now)
@@ -126,20 +130,20 @@ struct EdgeCheck {
                 proven.append((address, result))
             } catch {
                 self.report.fail(
-                    site.location, "site \(domain) at key holder \(entry.name), \(address): \(error.text)",
+                    place, "site \(domain) at key holder \(entry.name), \(address): \(error.text)",
                     remedy: error.remedy)
             }
         }
         guard let first = proven.first else { return nil }
         if let other = proven.first(where: { $0.result.leaf != first.result.leaf }) {
             self.report.warn(
-                site.location, "site \(domain): \(first.address) and \(other.address) show different certificates",
+                place, "site \(domain): \(first.address) and \(other.address) show different certificates",
                 remedy: "Give all addresses of a key holder the same chains.")
         }
         let count = first.result.chainLength
         self.report.add(
             CheckLine(
-                outcome: first.result.validity.outcome, location: site.location,
+                outcome: first.result.validity.outcome, location: place,
                 text:
                     "site \(domain): chain of \(count), key identifier and \(first.result.evidence) of key holder \(entry.name) "
                     + "belong together; certificate \(first.result.validity.text)",
@@ -149,25 +153,26 @@ struct EdgeCheck {
 
     // MARK: Origins
 
-    private func checkOrigin(_ site: EdgeSettings.Site) async {
+    private func checkOrigin(_ site: Site, _ place: EdgeSettings.SitePlace) async {
         let check = OriginCheck(loop: self.loop)
         let name = site.domains.first?.description ?? ""
         do throws(OriginCheck.Failure) {
             switch site.mode {
-            case .keyless(_, let origin), .handoff(_, let origin):
+            case .keyless(let termination), .handoff(let termination):
+                let origin = termination.origin
                 try await check.reach(origin)
-                let tls = origin.url.scheme == .https ? ", and its certificate is good" : ""
-                self.report.ok(origin.location, "site \(name): the origin \(origin.url) takes connections\(tls)")
-            case .relay(let origin):
-                guard case .address(let address) = origin.destination else {
-                    self.report.ok(origin.location, "site \(name): the origin is looked up for each connection")
+                let tls = origin.scheme == .https ? ", and its certificate is good" : ""
+                self.report.ok(place.origin, "site \(name): the origin \(origin.text) takes connections\(tls)")
+            case .relay(let relay):
+                guard let address = SocketEndpoint(relay.origin) else {
+                    self.report.ok(place.origin, "site \(name): the origin is looked up for each connection")
                     return
                 }
-                try await check.reach(address, limit: origin.connect)
-                self.report.ok(origin.location, "site \(name): the origin \(address) takes connections")
+                try await check.reach(address, limit: relay.connectTimeout)
+                self.report.ok(place.origin, "site \(name): the origin \(address) takes connections")
             }
         } catch {
-            self.report.fail(site.location, "site \(name): \(error.text)", remedy: error.remedy)
+            self.report.fail(place.site, "site \(name): \(error.text)", remedy: error.remedy)
         }
     }
 }

@@ -1,3 +1,4 @@
+import EdgeModel
 import NIOCore
 import NIOPosix
 import NIOSSL
@@ -15,7 +16,7 @@ struct OriginCheck {
     let loop: any EventLoop
 
     /// TCP alone.
-    func reach(_ endpoint: SocketEndpoint, limit: Duration) async throws(Failure) {
+    func reach(_ endpoint: SocketEndpoint, limit: TimeAmount) async throws(Failure) {
         do {
             let channel = try await self.bootstrap(limit).connect(host: endpoint.host, port: endpoint.port).get()
             channel.close(promise: nil)
@@ -25,25 +26,24 @@ struct OriginCheck {
     }
 
     /// TCP, and for https a TLS handshake that verifies the origin's certificate as the edge would.
-    func reach(_ origin: EdgeSettings.WebOrigin) async throws(Failure) {
-        guard origin.url.scheme == .https else {
-            return try await self.reach(origin.url.endpoint, limit: origin.connect)
-        }
+    func reach(_ origin: OriginConfiguration) async throws(Failure) {
+        let endpoint = SocketEndpoint(origin)
+        guard origin.scheme == .https else { return try await self.reach(endpoint, limit: origin.connectTimeout) }
+        let roots: String? = if case .file(let path) = origin.trustRoots { path } else { nil }
         let context: NIOSSLContext
         do {
             var configuration = TLSConfiguration.makeClientConfiguration()
-            if let roots = origin.roots { configuration.trustRoots = .file(roots) }
+            if let roots { configuration.trustRoots = .file(roots) }
             configuration.applicationProtocols = ["http/1.1"]
             context = try NIOSSLContext(configuration: configuration)
         } catch {
             throw Failure(
-                text: "the origin's roots \(origin.roots ?? "") cannot be used: \(error)",
+                text: "the origin's roots \(roots ?? "") cannot be used: \(error)",
                 remedy: "Store the authority's certificate as PEM.")
         }
-        let endpoint = origin.url.endpoint
-        let name: String? = origin.name?.rawValue ?? (endpoint.isIPAddress ? nil : endpoint.host)
+        let name: String? = origin.tlsName ?? (endpoint.isIPAddress ? nil : endpoint.host)
         let shaken = self.loop.makePromise(of: Void.self)
-        let connected: EventLoopFuture<any Channel> = self.bootstrap(origin.connect)
+        let connected: EventLoopFuture<any Channel> = self.bootstrap(origin.connectTimeout)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandlers([
@@ -57,7 +57,7 @@ struct OriginCheck {
             shaken.fail(error)
             throw self.unreachable(endpoint, error)
         }
-        let timer = self.loop.scheduleTask(in: TimeAmount(origin.connect)) {
+        let timer = self.loop.scheduleTask(in: origin.connectTimeout) {
             shaken.fail(ChannelError.connectTimeout(.zero))
         }
         defer {
@@ -68,14 +68,14 @@ struct OriginCheck {
             try await shaken.futureResult.get()
         } catch {
             throw Failure(
-                text: "the origin \(origin.url) does not pass TLS verification as \(name ?? endpoint.host): \(error)",
+                text: "the origin \(origin.text) does not pass TLS verification as \(name ?? endpoint.host): \(error)",
                 remedy: "Its certificate must be valid, show that name (\"name\" sets another), "
                     + "and be signed by the system's authorities or those in \"roots\".")
         }
     }
 
-    private func bootstrap(_ limit: Duration) -> ClientBootstrap {
-        ClientBootstrap(group: self.loop).connectTimeout(TimeAmount(limit))
+    private func bootstrap(_ limit: TimeAmount) -> ClientBootstrap {
+        ClientBootstrap(group: self.loop).connectTimeout(limit)
     }
 
     private func unreachable(_ endpoint: SocketEndpoint, _ error: any Error) -> Failure {

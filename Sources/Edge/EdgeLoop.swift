@@ -1,5 +1,6 @@
 import Admission
 import Channels
+import EdgeModel
 import Logging
 import Metrics
 import NIOCore

@@ -1,4 +1,6 @@
 import CacheStorage
+import Channels
+import EdgeModel
 import Logging
 import NIOCore
 import PeerLink
@@ -38,7 +40,7 @@ struct EdgeResources: Sendable {
         self.store = store
         var proxies: [String: ProxySite] = [:]
         let ownership = NameOwnership(configuration.sites)
-        let turns = EdgeTurns(group: group)
+        let turns = GroupTurns(group: group)
         for (index, site) in configuration.sites.enumerated() {
             guard let termination = site.mode.termination else { continue }
             guard configuration.credentials != nil else { throw EdgeError.noCredentials(site: site.name) }

@@ -1,5 +1,6 @@
 import CacheStorage
 import Channels
+import EdgeModel
 public import Logging
 public import NIOCore
 import NIOPosix
@@ -184,7 +185,7 @@ public final class EdgeServer: Service {
     }
 
     private func bootstrap(
-        _ loop: NIOLoopBound<EdgeLoop>, _ address: EdgeConfiguration.ListenAddress, reusePort: Bool
+        _ loop: NIOLoopBound<EdgeLoop>, _ address: ListenAddress, reusePort: Bool
     ) -> ServerBootstrap {
         let policy = address.policy
         let logger = self.logger

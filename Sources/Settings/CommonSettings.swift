@@ -1,3 +1,5 @@
+internal import TLSWire
+
 /// The files that show who this party is to the other end of a key link (mutual TLS).
 public struct IdentitySettings: Hashable, Sendable {
     public var location: SourceLocation
@@ -13,6 +15,14 @@ public struct IdentitySettings: Hashable, Sendable {
 public enum MinimumTLSVersion: String, CaseIterable, Sendable {
     case tls12 = "1.2"
     case tls13 = "1.3"
+
+    /// As it is on the wire.
+    public var number: UInt16 {
+        switch self {
+        case .tls12: TLSVersion.tls12
+        case .tls13: TLSVersion.tls13
+        }
+    }
 }
 
 public struct LogSettings: Hashable, Sendable {

@@ -8,6 +8,7 @@ enum SettingsRanges {
     static let response: ClosedRange<Duration> = .milliseconds(100) ... .seconds(24 * 3600)
     static let sharePerClient: ClosedRange<Int> = 1...100
     static let relayIdle: ClosedRange<Duration> = .seconds(1) ... .seconds(24 * 3600)
+    static let originIdle: ClosedRange<Duration> = .seconds(1) ... .seconds(24 * 3600)
     static let lifetime: ClosedRange<Duration> = .seconds(1) ... .seconds(30 * 24 * 3600)
     static let edgeConnections: ClosedRange<Int> = 1...10_000_000
     static let handshakesPerClient: ClosedRange<Int> = 1...1_000_000

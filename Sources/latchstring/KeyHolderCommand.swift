@@ -146,16 +146,6 @@ extension KeyHolderConfiguration {
     }
 }
 
-extension MinimumTLSVersion {
-    /// As it is on the wire.
-    var number: UInt16 {
-        switch self {
-        case .tls12: TLSVersion.tls12
-        case .tls13: TLSVersion.tls13
-        }
-    }
-}
-
 extension ApplicationConfiguration {
     init(_ application: KeyHolderSettings.Application) {
         let address: Address =

@@ -1,3 +1,6 @@
+import EdgeModel
+import HTTPCaching
+import HTTPFields
 import Settings
 import Testing
 
@@ -30,10 +33,20 @@ struct CacheSettingsTests {
     @Test("A terminating site caches unless told otherwise")
     func defaults() throws {
         let settings = try Self.edge(Self.file())
-        #expect(settings.cache == EdgeCacheSettings())
-        #expect(settings.sites[0].cache == SiteCacheSettings())
-        #expect(settings.sites[0].cache?.enabled == true)
-        #expect(try Self.edge(Self.file(site: "cache: false")).sites[0].cache?.enabled == false)
+        #expect(settings.cache == EdgeCacheConfiguration())
+        var expected = SiteCacheConfiguration()
+        expected.policy.defaults.maximumObjectBytes = Int64(EdgeCacheConfiguration().maximumObjectBytes)
+        #expect(settings.sites[0].mode.termination?.cache == expected)
+        for text in ["cache: false", "cache: {enabled: false, share: 10%}"] {
+            let off = try Self.edge(Self.file(site: text))
+            #expect(off.sites[0].mode.termination != nil && off.sites[0].mode.termination?.cache == nil)
+        }
+    }
+
+    @Test("A body that a site stores is no larger than the edge's bound")
+    func objects() throws {
+        let settings = try Self.edge(Self.file(top: "cache: {object: 1MiB}"))
+        #expect(settings.sites[0].mode.termination?.cache?.policy.defaults.maximumObjectBytes == 1_048_576)
     }
 
     @Test("Everything that a site can say")
@@ -67,29 +80,37 @@ struct CacheSettingsTests {
                       object: 128MiB
                     admin: {listen: "0.0.0.0:9000", token: admin.token}
                     """))
-        let site = try #require(settings.sites[0].cache)
-        #expect(site.share == 50)
-        #expect(site.object == 1_048_576)
-        #expect(site.defaultLifetime == .seconds(300))
-        #expect(site.errorLifetime == .seconds(10))
-        #expect(site.rules.map(\.path) == ["/account/*", "*.css"])
-        #expect(site.rules[0].bypass)
-        #expect(site.rules[1].lifetime == .seconds(3600))
-        #expect(site.rules[1].defaultLifetime == .seconds(7200))
-        #expect(site.query.parameters == .except(["utm_*", "fbclid"]))
-        #expect(site.query.sorts)
-        #expect(site.setCookie == .strip)
-        #expect(site.cookieRequests == .any)
-        #expect(site.unkeyedFields == ["rsc", "x-middleware-*"])
-        #expect(site.codings == ["zstd", "gzip"])
-        #expect(site.staleWhileRevalidate == .seconds(30))
-        #expect(site.staleIfError == .seconds(86400))
-        #expect(!site.status)
-        #expect(site.addedFields == [.init(name: "X-Edge", value: "paris")])
-        #expect(site.removedFields == ["server", "x-powered-by"])
-        #expect(settings.cache.memory == 1_073_741_824)
-        #expect(settings.cache.disk?.path == "/var/cache/l")
-        #expect(settings.cache.object == 134_217_728)
+        let site = try #require(settings.sites[0].mode.termination?.cache)
+        let rule = site.policy.defaults
+        #expect(site.share == 0.5)
+        #expect(rule.maximumObjectBytes == 1_048_576)
+        #expect(rule.defaultLifetime == 300_000)
+        // What isn't there and the server's own, not what may be about single requests.
+        #expect(rule.negativeLifetimes.keys.sorted() == [404, 410, 500, 501, 502, 503, 504])
+        #expect(rule.negativeLifetimes.values.allSatisfy { $0 == 10_000 })
+        #expect(
+            site.policy.paths == [
+                .init(pattern: "/account/*", bypass: true),
+                .init(pattern: "*.css", defaultLifetime: 7_200_000, overrideLifetime: 3_600_000),
+            ])
+        #expect(site.policy.query == QueryRules(parameters: .except(["utm_*", "fbclid"]), sorts: true))
+        #expect(rule.setCookie == .strip)
+        #expect(rule.cookieRequests == .any)
+        #expect(
+            rule.unkeyedFields
+                == UnkeyedFields(allowing: ["rsc", "x-middleware-*"].compactMap { FieldName($0) }))
+        #expect(rule.codings == ["zstd", "gzip"])
+        #expect(rule.staleWhileRevalidate == 30_000)
+        #expect(rule.staleIfError == 86_400_000)
+        #expect(!site.reportsStatus)
+        #expect(
+            rule.responseFields
+                == FieldEdits(
+                    remove: ["server", "x-powered-by", "x-edge"].compactMap { FieldName($0) },
+                    add: [.init(name: "X-Edge", value: "paris")]))
+        #expect(settings.cache.memoryBytes == 1_073_741_824)
+        #expect(settings.cache.disk == .init(path: "/var/cache/l", size: 10_737_418_240))
+        #expect(settings.cache.maximumObjectBytes == 134_217_728)
         #expect(settings.admin?.token == "admin.token")
     }
 

@@ -1,6 +1,8 @@
 import Admission
+import EdgeModel
 import Foundation
 import KeyProtocol
+import NIOCore
 import Settings
 import TLSWire
 import Testing
@@ -45,12 +47,12 @@ struct GoodFileTests {
         let loaded = try Settings.load(path: path, role: .edge, checkingFiles: false)
         #expect(loaded.warnings == [])
         guard case .edge(let settings) = loaded.party else { throw NotAnEdge() }
-        #expect(settings.listen == [.init(SocketEndpoint(host: "127.0.0.1", port: 8443))])
+        #expect(settings.listen == [.init(host: "127.0.0.1", port: 8443)])
         #expect(settings.identity?.key.hasSuffix("/Examples/certs/edge-paris.key") == true)
         #expect(settings.keyHolders.map(\.name) == ["home"])
         #expect(settings.keyHolders.first?.deadline == .seconds(2))
         #expect(settings.sites.count == 2)
-        #expect(settings.limits == EdgeSettings.Limits())
+        #expect(settings.limits == EdgeLimits())
     }
 
     @Test("The key holder's example file")
@@ -75,7 +77,7 @@ struct GoodFileTests {
         #expect(full.sites.count == 3)
         #expect(full.defaultSite?.rawValue == "www.example.test")
         #expect(full.threads == 2)
-        #expect(full.sites.map(\.http2) == plain.sites.map(\.http2) + [true])
+        #expect(full.sites.map { $0.mode.termination?.http2 } == [true, nil, nil])
         var limits = plain.limits
         limits.connectionsPerClient = limits.connections / 8
         limits.exempt = [try IPNetwork(parsing: "192.0.2.0/24")]
@@ -85,21 +87,28 @@ struct GoodFileTests {
         #expect(full.log == plain.log)
         #expect(full.keyHolders.first?.inFlight == plain.keyHolders.first?.inFlight)
         #expect(full.keyHolders.first?.identityName == "home")
-        guard case .keyless(_, let origin) = full.sites.removeFirst().mode,
-            case .keyless(_, let plainOrigin) = plain.sites[0].mode,
+        guard case .keyless(let termination) = full.sites.removeFirst().mode,
+            case .keyless(let plainTermination) = plain.sites[0].mode,
             case .relay(let relay) = full.sites.removeFirst().mode, case .relay(let plainRelay) = plain.sites[1].mode,
             case .relay(let resolved) = full.sites.removeFirst().mode
         else { throw NotAnEdge() }
-        #expect(origin.roots == "/etc/l/origin-ca.pem")
-        #expect(origin.connect == plainOrigin.connect)
-        #expect(origin.response == plainOrigin.response)
-        #expect(origin.sharePerClient == 25 && plainOrigin.sharePerClient == 25)
+        var origin = plainTermination.origin
+        origin.scheme = .https
+        origin.host = "o.test"
+        origin.port = 443
+        origin.tlsName = "www.example.test"
+        origin.trustRoots = .file("/etc/l/origin-ca.pem")
+        #expect(termination.origin == origin)
+        #expect(origin.idleTimeout == .seconds(30) && origin.maximumConnectionAge == .minutes(5))
+        #expect(origin.clientShare == 25)
+        #expect(termination.minimumTLSVersion == plainTermination.minimumTLSVersion)
+        #expect(termination.ticketLifetime == plainTermination.ticketLifetime)
         #expect(relay.proxyProtocol == .v2)
         #expect(plainRelay.proxyProtocol == .none)
-        #expect(relay.idle == plainRelay.idle)
+        #expect(relay.idleTimeout == plainRelay.idleTimeout)
         #expect(relay.lifetime == plainRelay.lifetime)
-        #expect(relay.connect == plainRelay.connect)
-        #expect(resolved.destination == .resolve(ports: [443], allowPrivate: false))
+        #expect(relay.connectTimeout == plainRelay.connectTimeout)
+        #expect(resolved.origin == .resolve(ports: [443], allowPrivate: false))
 
         let holderText = try String(contentsOf: Self.examples.appendingPathComponent("keyholder.yaml"), encoding: .utf8)
         let plainHolder = try Self.keyHolder(holderText)
@@ -128,13 +137,13 @@ struct GoodFileTests {
             admin: localhost:0
             limits: {hello-bytes: 64KiB}
             """)
-        #expect(settings.listen == [.init(SocketEndpoint(host: "::1", port: 0))])
+        #expect(settings.listen == [.init(host: "::1", port: 0)])
         #expect(settings.identity == nil)
         #expect(settings.sites[0].domains.map(\.description) == ["*.a.test", "b.test"])
-        #expect(settings.sites[0].location == SourceLocation(file: "/etc/l/edge.yaml", line: 4, column: 5))
+        #expect(settings.places[0].site == SourceLocation(file: "/etc/l/edge.yaml", line: 4, column: 5))
         guard case .relay(let relay) = settings.sites[1].mode else { throw NotAnEdge() }
-        #expect(relay.destination == .address(SocketEndpoint(host: "2001:DB8::1", port: 443)))
-        #expect(relay.connect == .milliseconds(250))
+        #expect(relay.origin == .fixed(host: "2001:DB8::1", port: 443))
+        #expect(relay.connectTimeout == .milliseconds(250))
         #expect(settings.limits.helloBytes == 65536)
         #expect(settings.admin?.endpoint.description == "localhost:0")
     }
@@ -156,17 +165,19 @@ struct GoodFileTests {
             """)
         #expect(
             settings.listen == [
-                .init(SocketEndpoint(host: "127.0.0.1", port: 8443)),
+                .init(host: "127.0.0.1", port: 8443),
                 .init(
-                    SocketEndpoint(host: "::1", port: 8444),
-                    proxyProtocolFrom: [try IPNetwork(parsing: "10.0.0.0/8"), try IPNetwork(parsing: "2001:db8::1")]),
+                    host: "::1", port: 8444,
+                    policy: .proxies(
+                        [try IPNetwork(parsing: "10.0.0.0/8"), try IPNetwork(parsing: "2001:db8::1")],
+                        servesOthers: false)),
                 .init(
-                    SocketEndpoint(host: "127.0.0.1", port: 8445),
-                    proxyProtocolFrom: [try IPNetwork(parsing: "192.0.2.0/24")], servesOthers: true),
+                    host: "127.0.0.1", port: 8445,
+                    policy: .proxies([try IPNetwork(parsing: "192.0.2.0/24")], servesOthers: true)),
             ])
         #expect(settings.limits.connectionsPerClient == 7 && settings.limits.handshakesPerClient == 3)
         #expect(settings.limits.exempt == [try IPNetwork(parsing: "2001:db8::/48")])
-        #expect(settings.limits.ipv6Prefix == 56)
+        #expect(settings.limits.ipv6PrefixLength == 56)
         #expect(settings.sites.map(\.connections) == [.percent(25), .number(300)])
         #expect(settings.trustedProxies == [try IPNetwork(parsing: "192.0.2.7/32")])
     }

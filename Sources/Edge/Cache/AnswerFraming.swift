@@ -1,3 +1,4 @@
+import EdgeModel
 import HTTPCaching
 import HTTPForwarding
 import NIOHTTP1

@@ -1,4 +1,5 @@
 public import CacheStorage
+import EdgeModel
 public import HTTPCaching
 import HTTPFields
 import NIOConcurrencyHelpers
@@ -39,7 +40,7 @@ public final class CacheAdministration: Sendable {
         self.clock = CacheClock.now
     }
 
-    func opened(_ store: ResponseStore?, for sites: [Edge.Site]) {
+    func opened(_ store: ResponseStore?, for sites: [EdgeModel.Site]) {
         self.state.withLockedValue { state in
             state.store = store
             for site in sites {

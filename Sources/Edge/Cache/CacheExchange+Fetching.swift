@@ -1,4 +1,5 @@
 import CacheStorage
+import Channels
 import HTTPCaching
 import HTTPFields
 import HTTPForwarding

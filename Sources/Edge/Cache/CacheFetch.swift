@@ -1,5 +1,6 @@
 import Admission
 import CacheStorage
+import EdgeModel
 import HTTPCaching
 import HTTPFields
 import HTTPForwarding

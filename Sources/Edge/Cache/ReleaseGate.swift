@@ -1,3 +1,4 @@
+import Channels
 import HTTPCaching
 import NIOConcurrencyHelpers
 import NIOCore

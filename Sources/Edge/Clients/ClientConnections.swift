@@ -1,4 +1,6 @@
 import Admission
+import Channels
+import EdgeModel
 import Metrics
 import NIOCore
 import Synchronization

@@ -1,4 +1,6 @@
 import Admission
+import Channels
+import EdgeModel
 import KeyProtocol
 import NIOCore
 import PeerLink

@@ -1,3 +1,4 @@
+import EdgeModel
 import HTTP2Wire
 import NIOCore
 

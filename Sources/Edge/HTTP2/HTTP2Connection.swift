@@ -1,4 +1,6 @@
 import Admission
+import Channels
+import EdgeModel
 import HTTP2Wire
 import HTTPFields
 import HTTPForwarding

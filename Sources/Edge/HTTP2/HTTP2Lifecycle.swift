@@ -1,3 +1,4 @@
+import EdgeModel
 import NIOCore
 import NIOHTTP2
 

@@ -1,3 +1,4 @@
+import EdgeModel
 public import NIOCore
 import NIOHTTP2
 

@@ -1,3 +1,5 @@
+import Channels
+import EdgeModel
 public import NIOCore
 import NIOHTTP2
 

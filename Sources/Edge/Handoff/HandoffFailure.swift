@@ -1,3 +1,4 @@
+import Channels
 import NIOCore
 import PeerLink
 import RecordLayer

@@ -167,7 +167,7 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
         let records = HandoffRecordHandler(session, onFault: self.parties.onSessionFault)
         let pipeline = context.pipeline.syncOperations
         do {
-            try pipeline.addHandler(records, position: .after(self))
+            try pipeline.addHandler(records, name: ServerTLS.handlerName, position: .after(self))
         } catch {
             return context.close(promise: nil)
         }

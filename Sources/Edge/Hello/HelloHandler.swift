@@ -1,4 +1,5 @@
 public import Admission
+import EdgeModel
 public import Logging
 public import Metrics
 public import NIOCore

@@ -1,3 +1,4 @@
+import EdgeModel
 import KeyProtocol
 import NIOCore
 import NIOSSL

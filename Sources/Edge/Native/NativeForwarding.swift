@@ -1,4 +1,6 @@
 import Admission
+import Channels
+import EdgeModel
 import Logging
 import NIOCore
 import NIOSSL
@@ -8,49 +10,60 @@ import Telemetry
 
 /// One native connection, from the hand-over of its client to its end. Lives on one event loop.
 ///
-/// The edge forwards handshake and stream alike, by the same handlers as `relay` mode, and keeps no key of either.
-final class NativeForwarding: RelayParty {
+/// The edge forwards handshake and stream alike, by the same pump as `relay` mode, and keeps no key of either.
+final class NativeForwarding: PumpOwner {
     private enum Phase {
         /// For its turn.
         case waiting
         case connecting(NativeDialer)
-        case relaying(RelayHandler)
+        case relaying
         case ended
     }
 
     private let handOver: NativeHandOver
     private let holder: NativeForwarder.Holder?
     private let forwarder: NativeForwarder
-    private var client: RelayHandler?
+    /// Until it has ended.
+    private var pump: Pump?
     private var phase = Phase.ended
-    private var machine = RelayMachine()
-    private var originBroke = false
     private var isDialing = false
     private var turn: NativeForwarder.Dial?
-    private var limits: RelayLimits
-    private var timer: Scheduled<Void>?
 
     init(handOver: NativeHandOver, holder: NativeForwarder.Holder?, forwarder: NativeForwarder) {
         self.handOver = handOver
         self.holder = holder
         self.forwarder = forwarder
-        self.limits = RelayLimits(
-            idle: NativeForwarder.idleTimeout, lifetime: NativeForwarder.lifetime, now: .now())
     }
 
     private var clientChannel: any Channel { self.handOver.channel }
 
     // MARK: Connecting
 
-    func begin() {
-        let client = RelayHandler(side: .client, session: self)
+    /// Takes the client's channel.
+    ///
+    /// - Returns: whether it is open.
+    private func takeClient() -> Bool {
+        var origin = PumpTraits()
+        origin.mayLeave = true
+        // What the key holder sent before, an alert perhaps, is to arrive.
+        origin.closeEndsInput = true
+        let idle = NativeForwarder.idleTimeout
+        let pump = Pump(
+            client: PumpTraits(), origin: origin, idle: idle, lifetime: NativeForwarder.lifetime,
+            drop: DropTime(patience: idle, linger: idle), on: self.clientChannel.eventLoop, owner: self)
         do {
-            try self.clientChannel.pipeline.syncOperations.addHandler(client)
-            try RelayBuffers.apply(to: self.clientChannel)
+            try pump.take(client: self.clientChannel)
+            try PumpBuffers.apply(to: self.clientChannel)
         } catch {
-            return self.clientChannel.close(promise: nil)
+            self.clientChannel.close(promise: nil)
+            return false
         }
-        self.client = client
+        self.pump = pump
+        return true
+    }
+
+    func begin() {
+        guard self.takeClient() else { return }
         guard let holder = self.holder, let tls = self.forwarder.tls else {
             return self.failed("no key holder", "the key holder has no address for native connections")
         }
@@ -70,13 +83,7 @@ final class NativeForwarding: RelayParty {
 
     /// Turns the client away.
     func refuse() {
-        let client = RelayHandler(side: .client, session: self)
-        do {
-            try self.clientChannel.pipeline.syncOperations.addHandler(client)
-        } catch {
-            return self.clientChannel.close(promise: nil)
-        }
-        self.client = client
+        guard self.takeClient() else { return }
         self.failed("busy", "the site has too many connections", .busy)
     }
 
@@ -94,24 +101,20 @@ final class NativeForwarding: RelayParty {
     }
 
     private func connected(_ channel: any Channel) {
-        guard let client = self.client else { return channel.close(promise: nil) }
-        let origin = RelayHandler(side: .origin, session: self)
+        guard let pump = self.pump else { return channel.close(promise: nil) }
         do {
-            try channel.pipeline.syncOperations.addHandler(origin)
-            try RelayBuffers.apply(to: channel)
+            try pump.take(origin: channel)
+            try PumpBuffers.apply(to: channel)
         } catch {
             channel.close(promise: nil)
             return self.failed("key holder unavailable", "\(error)")
         }
-        self.phase = .relaying(origin)
+        self.phase = .relaying
         self.forwarder.metrics.began()
         self.forwarder.reports.logger.debug("native connection forwarded", metadata: self.metadata)
         if let header = self.handOver.client.proxyHeader.encoded(.v2) { channel.write(header, promise: nil) }
         channel.writeAndFlush(self.handOver.receivedBytes, promise: nil)
-        self.limits.active(now: .now())
-        self.scheduleCheck()
-        origin.start(to: client)
-        client.start(to: origin)
+        pump.start()
     }
 
     private func dialEnded() {
@@ -122,14 +125,14 @@ final class NativeForwarding: RelayParty {
 
     private func failed(_ reason: String, _ detail: String, _ alert: NativeAlert = .unavailable) {
         self.phase = .ended
-        guard let client = self.client else { return }
-        self.client = nil
+        guard let pump = self.pump else { return }
+        self.pump = nil
         self.forwarder.metrics.failed(reason)
         var metadata: Logger.Metadata = self.metadata
         metadata["reason"] = "\(reason)"
         metadata["error"] = "\(detail)"
         self.forwarder.reports.write(.warning, "native connection not forwarded", metadata)
-        client.abandon()
+        pump.abandonClient()
         LingeringCloseHandler.begin(
             on: self.clientChannel, sending: alert.record, limits: self.forwarder.helloLimits)
     }
@@ -144,95 +147,32 @@ final class NativeForwarding: RelayParty {
         return metadata
     }
 
-    // MARK: Forwarding, as the handlers tell it
+    // MARK: What the pump tells
 
-    func active() {
-        let now = NIODeadline.now()
-        self.limits.active(now: now)
-        self.handOver.place?.rests(since: now)
-    }
-
-    func inputEnded(_ side: RelaySide) {
-        self.perform(self.machine.inputEnded(side))
-    }
-
-    func outputEnded(_ side: RelaySide) {
-        self.machine.outputEnded(side)
-    }
-
-    func broke(_ side: RelaySide) {
-        if side == .origin { self.originBroke = true }
-        self.machine.broke(side)
-    }
-
-    func closed(_ side: RelaySide) {
+    func clientLeft() {
         switch self.phase {
-        case .waiting:
-            if let turn = self.turn { self.forwarder.leave(turn) }
-            self.client = nil
-            self.phase = .ended
+        case .waiting: if let turn = self.turn { self.forwarder.leave(turn) }
         case .connecting(let dialer):
             dialer.cancel()
             self.dialEnded()
-            self.client = nil
-            self.phase = .ended
-        case .relaying:
-            // TLS says its end and closes in one; what the key holder sent before, an alert perhaps, is to arrive.
-            if side == .origin, !self.originBroke { self.perform(self.machine.inputEnded(.origin)) }
-            self.perform(self.machine.closed(side))
-            if self.machine.isOver { self.end() }
-        case .ended:
-            break
+        case .relaying, .ended: break
         }
-    }
-
-    private func handler(_ side: RelaySide) -> RelayHandler? {
-        switch (side, self.phase) {
-        case (.client, _): self.client
-        case (.origin, .relaying(let origin)): origin
-        case (.origin, _): nil
-        }
-    }
-
-    private func perform(_ action: RelayMachine.Action) {
-        switch action {
-        case .none: break
-        case .closeOutput(let side): self.handler(side)?.closeOutput()
-        case .finish(let side): self.handler(side)?.finish()
-        case .reset(let side): self.handler(side)?.reset()
-        case .drop(let side): self.handler(side)?.drop()
-        }
-    }
-
-    // MARK: Limits and the end
-
-    private func scheduleCheck() {
-        switch self.limits.check(now: .now()) {
-        case .check(let time):
-            self.timer = self.clientChannel.eventLoop.assumeIsolated().scheduleTask(deadline: time) {
-                self.scheduleCheck()
-            }
-        case .idle, .lifetime:
-            guard case .relaying(let origin) = self.phase else { return }
-            let client: RelayHandler? = self.client
-            self.end()
-            client?.close()
-            origin.close()
-        }
-    }
-
-    private func end() {
-        guard case .relaying(let origin) = self.phase, let client = self.client else { return }
+        self.pump = nil
         self.phase = .ended
-        self.client = nil
-        self.timer?.cancel()
-        self.timer = nil
-        let fromClient: Int = client.bytesReceived + self.handOver.receivedBytes.readableBytes
-        self.forwarder.metrics.ended(fromClient: fromClient, fromOrigin: origin.bytesReceived)
+    }
+
+    func moved(at now: NIODeadline) { self.handOver.place?.rests(since: now) }
+
+    func ended(_ end: PumpEnd, fromClient: Int, fromOrigin: Int) {
+        self.phase = .ended
+        self.pump = nil
+        let fromClient: Int = fromClient + self.handOver.receivedBytes.readableBytes
+        self.forwarder.metrics.ended(fromClient: fromClient, fromOrigin: fromOrigin)
         self.forwarder.reports.logger.debug(
             "native connection ended",
             metadata: self.metadata.merging([
-                "bytes_from_client": "\(fromClient)", "bytes_from_origin": "\(origin.bytesReceived)",
+                "reason": "\(end.rawValue)", "bytes_from_client": "\(fromClient)",
+                "bytes_from_origin": "\(fromOrigin)",
             ]) { $1 })
     }
 }

@@ -1,4 +1,6 @@
 public import Admission
+import Channels
+public import EdgeModel
 public import NIOCore
 public import NativeHandshake
 

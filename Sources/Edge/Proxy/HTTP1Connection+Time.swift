@@ -1,3 +1,4 @@
+import EdgeModel
 import NIOCore
 
 /// Whom a connection of HTTP/1.1 waits for, and how long.

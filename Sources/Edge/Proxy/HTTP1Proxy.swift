@@ -1,3 +1,5 @@
+import Channels
+import EdgeModel
 public import NIOCore
 
 /// Why a connection can't be proxied.

@@ -1,19 +1,19 @@
 import Admission
+public import EdgeModel
 public import NIOCore
-import NIOPosix
+public import NIOPosix
 import NIOSSL
 
 /// Connections to one site's origin on one event loop, kept and used again. Not Sendable: it stays on its loop, and
 /// needs no lock.
-///
-/// The connection used last is used next, so that those not needed grow old and go.
 final class OriginClient {
     let configuration: OriginConfiguration
     let eventLoop: any EventLoop
     private let sslContext: NIOSSLContext?
-    /// Oldest first.
-    private var idle: [OriginConnection] = []
-    private var reaper: Scheduled<Void>?
+    /// Asked for the addresses of the origin's name, for each new connection; nil: the system's.
+    private let resolver: (any Resolver & Sendable)?
+    private var idle: IdleConnections<OriginConnection>
+    private var reaper: (task: Scheduled<Void>, time: NIODeadline)?
     private var isShutDown = false
     private var share: OriginShare
     /// By number.
@@ -31,8 +31,15 @@ final class OriginClient {
     /// Gets a connection, and whether it has served requests before.
     typealias Ready = (Result<(OriginConnection, isReused: Bool), OriginFailure>) -> Void
 
-    init(configuration: OriginConfiguration, eventLoop: any EventLoop, sslContext: NIOSSLContext?) {
+    init(
+        configuration: OriginConfiguration, eventLoop: any EventLoop, sslContext: NIOSSLContext?,
+        resolver: (any Resolver & Sendable)? = nil
+    ) {
         self.configuration = configuration
+        self.resolver = resolver
+        self.idle = IdleConnections(
+            count: configuration.maximumIdleConnections, idleTimeout: configuration.idleTimeout,
+            age: configuration.maximumConnectionAge)
         self.share = OriginShare(
             connections: configuration.maximumConnections, perClient: configuration.maximumConnectionsPerClient,
             waiting: configuration.maximumWaitingRequests,
@@ -56,10 +63,8 @@ final class OriginClient {
     /// Closes what is idle; what is busy is closed when it is done.
     func shutdown() {
         self.isShutDown = true
-        self.reaper?.cancel()
-        let idle = self.idle
-        self.idle = []
-        for connection in idle { connection.close() }
+        self.reaper?.task.cancel()
+        for connection in self.idle.removeAll() { connection.close() }
     }
 
     /// Whether a failure deserves a line that people see: another cause than the last one, or ten seconds after it.
@@ -81,45 +86,44 @@ final class OriginClient {
     }
 
     private func popIdle(for network: ClientNetwork?) -> OriginConnection? {
-        let connection = self.idle.popLast()
+        let connection = self.idle.take()
         connection?.use = OriginConnection.Use(network: network)
         return connection
     }
 
     func putIdle(_ connection: OriginConnection) {
         guard let use = connection.use else { return }
-        connection.use = nil
-        connection.idleSince = .now()
-        self.share.ended(use.network)
-        self.idle.append(connection)
-        self.advance()
-        guard self.idle.last === connection else { return }
-        guard !self.isShutDown, self.configuration.maximumIdleConnections > 0 else {
-            self.idle.removeLast()
+        let now = NIODeadline.now()
+        guard !self.isShutDown, self.idle.mayKeep(since: connection.birth, now: now) else {
             return connection.close()
         }
-        if self.idle.count > self.configuration.maximumIdleConnections {
-            self.idle.removeFirst().close()
-        }
-        if self.reaper == nil { self.scheduleReaper(at: connection.idleSince + self.configuration.idleTimeout) }
+        connection.use = nil
+        self.share.ended(use.network)
+        self.idle.add(connection, since: connection.birth, now: now)
+        // A request that waits may take it at once.
+        self.advance()
+        self.idle.surplus()?.close()
+        self.scheduleReaper()
     }
 
     func forget(_ connection: OriginConnection) {
-        self.idle.removeAll { $0 === connection }
+        self.idle.remove(connection)
     }
 
-    private func scheduleReaper(at deadline: NIODeadline) {
-        self.reaper = self.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [weak self] in
+    /// Has an idle connection closed at its time. A time at which none is due any more costs a look.
+    private func scheduleReaper() {
+        guard let time = self.idle.deadline, self.reaper.map({ time < $0.time }) ?? true else { return }
+        self.reaper?.task.cancel()
+        let task = self.eventLoop.assumeIsolated().scheduleTask(deadline: time) { [weak self] () -> Void in
             self?.reap(now: .now())
         }
+        self.reaper = (task, time)
     }
 
     private func reap(now: NIODeadline) {
         self.reaper = nil
-        while let oldest = self.idle.first, oldest.idleSince + self.configuration.idleTimeout <= now {
-            self.idle.removeFirst().close()
-        }
-        if let oldest = self.idle.first { self.scheduleReaper(at: oldest.idleSince + self.configuration.idleTimeout) }
+        for connection in self.idle.expired(now: now) { connection.close() }
+        self.scheduleReaper()
     }
 
     // MARK: New connections
@@ -229,7 +233,9 @@ final class OriginClient {
         timer = self.eventLoop.assumeIsolated().scheduleTask(in: self.configuration.connectTimeout) {
             connection.close(OriginFailure(.connectTimeout))
         }
+        connection.birth = .now()
         let bootstrap = ClientBootstrap(group: self.eventLoop)
+            .resolver(self.resolver)
             .connectTimeout(self.configuration.connectTimeout)
             // Handlers come when the connection is there: several may be tried for one name.
             .channelOption(.autoRead, value: false)
@@ -277,8 +283,11 @@ public final class OriginClients: Sendable {
     let configuration: OriginConfiguration
     private let clients: [ObjectIdentifier: NIOLoopBoundBox<OriginClient>]
 
+    /// - Parameter resolver: asked for the origin's addresses, for each new connection; nil: the system's.
     /// - Throws: if the trust roots can't be read.
-    public init(configuration: OriginConfiguration, group: any EventLoopGroup) throws {
+    public init(
+        configuration: OriginConfiguration, group: any EventLoopGroup, resolver: (any Resolver & Sendable)? = nil
+    ) throws {
         var sslContext: NIOSSLContext?
         if configuration.scheme == .https {
             var tls = TLSConfiguration.makeClientConfiguration()
@@ -294,7 +303,9 @@ public final class OriginClients: Sendable {
         var clients: [ObjectIdentifier: NIOLoopBoundBox<OriginClient>] = [:]
         for loop in group.makeIterator() {
             clients[ObjectIdentifier(loop)] = .makeBoxSendingValue(
-                OriginClient(configuration: configuration, eventLoop: loop, sslContext: sslContext), eventLoop: loop)
+                OriginClient(
+                    configuration: configuration, eventLoop: loop, sslContext: sslContext, resolver: resolver),
+                eventLoop: loop)
         }
         self.clients = clients
     }

@@ -1,4 +1,5 @@
 import Admission
+import EdgeModel
 import HTTPFields
 import HTTPWire
 import NIOCore
@@ -45,8 +46,8 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
 
     /// From the moment that it is set up for a request, or given to one, until that is over; the client's.
     var use: Use?
-    /// When it became idle; the client's clock.
-    var idleSince = NIODeadline.uptimeNanoseconds(0)
+    /// When it was begun, before the origin's name was looked up; the client's.
+    var birth = NIODeadline.uptimeNanoseconds(0)
 
     init(
         client: OriginClient, usesTLS: Bool,

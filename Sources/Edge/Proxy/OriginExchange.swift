@@ -1,4 +1,5 @@
 import Admission
+import EdgeModel
 import HTTPFields
 import HTTPWire
 import NIOCore

@@ -1,3 +1,4 @@
+import EdgeModel
 import Metrics
 import NIOCore
 

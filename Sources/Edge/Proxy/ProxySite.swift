@@ -1,10 +1,13 @@
 public import Admission
 public import CacheStorage
+public import Channels
+public import EdgeModel
 import HTTPCaching
 import HTTPForwarding
 public import Logging
 public import Metrics
 public import NIOCore
+public import NIOPosix
 public import TLSWire
 
 /// What the HTTP part of one site needs: made once, shared by its connections on all event loops.
@@ -23,7 +26,7 @@ public final class ProxySite: Sendable {
     private let trustedProxies: [IPNetwork]
     let responses: ResponseRules
     let origins: OriginClients
-    let turns: EdgeTurns
+    let turns: GroupTurns
     let metrics: ProxyMetrics
     /// nil: everything comes from the origin.
     let cache: SiteCache?
@@ -39,6 +42,7 @@ public final class ProxySite: Sendable {
     ///   - clock: milliseconds since 1970 UTC, for the caching rules.
     ///   - group: the event loops on which client connections live.
     ///   - turns: the same for all sites of these loops.
+    ///   - resolver: asked for the origin's addresses, for each new connection; nil: the system's.
     /// - Throws: if the origin's trust roots can't be read.
     public init(
         name: String, domains: [ServerNamePattern], namesOfOtherSites: Set<ServerName> = [], edgeName: String,
@@ -47,7 +51,8 @@ public final class ProxySite: Sendable {
         scheme: String = "https", accessLogLevel: Logger.Level? = .debug,
         cache: SiteCacheConfiguration? = nil, store: ResponseStore? = nil,
         clock: (@Sendable () -> Int64)? = nil, logger: Logger = Logger(label: "edge"), group: any EventLoopGroup,
-        turns: EdgeTurns? = nil, metrics: any MetricsFactory = MetricsSystem.factory
+        turns: GroupTurns? = nil, resolver: (any Resolver & Sendable)? = nil,
+        metrics: any MetricsFactory = MetricsSystem.factory
     ) throws {
         self.name = name
         self.limits = limits
@@ -60,8 +65,8 @@ public final class ProxySite: Sendable {
         self.policy = policy
         self.leases = leases
         self.responses = ResponseRules(pseudonym: edgeName)
-        self.origins = try OriginClients(configuration: origin, group: group)
-        self.turns = turns ?? EdgeTurns(group: group)
+        self.origins = try OriginClients(configuration: origin, group: group, resolver: resolver)
+        self.turns = turns ?? GroupTurns(group: group)
         self.metrics = ProxyMetrics(site: name, factory: metrics)
         if let cache, let store {
             self.cache = SiteCache(

@@ -1,3 +1,4 @@
+import EdgeModel
 import NIOCore
 
 /// Whether a peer that is waited for moves bytes: no long silence, and no trickle that goes on for hours. Pure; time is an

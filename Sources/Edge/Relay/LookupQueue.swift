@@ -1,4 +1,5 @@
 import Admission
+import EdgeModel
 import NIOCore
 
 /// Which names are being looked up, for which clients, and which wait for their turn. Pure.

@@ -1,5 +1,6 @@
 public import Admission
 import Dispatch
+import EdgeModel
 public import NIOCore
 import NIOPosix
 import Synchronization

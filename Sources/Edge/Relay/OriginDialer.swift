@@ -1,4 +1,6 @@
 import Admission
+import Channels
+import EdgeModel
 import NIOCore
 import NIOPosix
 import TLSWire
@@ -121,9 +123,9 @@ final class OriginDialer {
             .connectTimeout(share)
             .channelOption(.autoRead, value: false)
             .channelOption(.allowRemoteHalfClosure, value: true)
-            .channelOption(.recvAllocator, value: RelayBuffers.allocator)
+            .channelOption(.recvAllocator, value: PumpBuffers.allocator)
             .channelOption(.maxMessagesPerRead, value: 1)
-            .channelOption(.writeBufferWaterMark, value: RelayBuffers.waterMark)
+            .channelOption(.writeBufferWaterMark, value: PumpBuffers.waterMark)
             .connect(to: target)
         connected.assumeIsolated().whenComplete { result in
             switch result {

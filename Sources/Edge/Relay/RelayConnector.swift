@@ -1,4 +1,6 @@
 import Admission
+import Channels
+public import EdgeModel
 public import Logging
 public import Metrics
 public import NIOCore
@@ -109,18 +111,6 @@ private final class InterfaceAddresses: Sendable {
     }
 }
 
-/// How a relayed connection ended. The raw value is the metric's and the log line's `reason`.
-enum RelayEnd: String, CaseIterable, Sendable {
-    /// Both sides had said everything.
-    case closed
-    /// One side broke off.
-    case reset
-    /// No byte for the idle limit.
-    case idle
-    /// The lifetime was over.
-    case lifetime
-}
-
 /// The relay's counters.
 struct RelayMetrics: Sendable {
     private let factory: any MetricsFactory
@@ -128,7 +118,7 @@ struct RelayMetrics: Sendable {
     private let fromClient: Counter
     private let fromOrigin: Counter
     /// Made once: looking a counter up costs, and every connection ends.
-    private let ended: [RelayEnd: Counter]
+    private let ended: [PumpEnd: Counter]
 
     init(factory: any MetricsFactory) {
         let bytes = "latchstring_edge_relay_bytes_total"
@@ -137,7 +127,7 @@ struct RelayMetrics: Sendable {
         self.fromClient = Counter(label: bytes, dimensions: [("from", "client")], factory: factory)
         self.fromOrigin = Counter(label: bytes, dimensions: [("from", "origin")], factory: factory)
         self.ended = Dictionary(
-            uniqueKeysWithValues: RelayEnd.allCases.map { end in
+            uniqueKeysWithValues: PumpEnd.allCases.map { end in
                 let label = "latchstring_edge_relay_ended_total"
                 return (end, Counter(label: label, dimensions: [("reason", end.rawValue)], factory: factory))
             })
@@ -154,7 +144,7 @@ struct RelayMetrics: Sendable {
         self.connections.increment()
     }
 
-    func ended(_ end: RelayEnd, fromClient: Int, fromOrigin: Int) {
+    func ended(_ end: PumpEnd, fromClient: Int, fromOrigin: Int) {
         self.ended[end]?.increment()
         self.fromClient.increment(by: fromClient)
         self.fromOrigin.increment(by: fromOrigin)

@@ -1,3 +1,4 @@
+import EdgeModel
 import TLSWire
 
 /// Which exact names lie under a wildcard of another site: `secret.example.com` of one under `*.example.com` of another.

@@ -1,3 +1,4 @@
+public import EdgeModel
 public import TLSWire
 
 /// What is wrong with a set of sites.

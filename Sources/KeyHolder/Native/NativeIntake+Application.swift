@@ -1,4 +1,5 @@
 import Admission
+import Channels
 import Logging
 import NIOCore
 import NativeChannel
@@ -49,14 +50,22 @@ extension NativeIntake {
 
     func stream(_ session: NativeSession, _ application: ApplicationConfiguration, to channel: any Channel) {
         guard let context = self.context else { return channel.reset() }
-        let client = SpliceHandler(resets: false, patience: self.limits.idleTimeout)
-        let server = SpliceHandler(resets: true, patience: self.limits.idleTimeout)
+        // The stream's own end says when its data is complete, so a close cannot be taken for one.
+        var client = PumpTraits()
+        client.isReset = false
+        client.mayLeave = true
+        var server = PumpTraits()
+        server.mayLeave = true
+        // Silence is the stream's to see.
+        let pump = Pump(
+            client: client, origin: server, idle: nil, lifetime: nil, drop: self.dropTime, on: context.eventLoop,
+            owner: PumpWitness())
         do {
-            // From here on reads are the splice's to ask for.
+            // From here on reads are the pump's to ask for.
             try context.channel.syncOptions?.setOption(.autoRead, value: false)
-            try context.pipeline.syncOperations.addHandlers(
-                [NativeStreamHandler(session: session, role: .origin), client])
-            try channel.pipeline.syncOperations.addHandler(server)
+            try context.pipeline.syncOperations.addHandler(NativeStreamHandler(session: session, role: .origin))
+            try pump.take(client: context.channel)
+            try pump.take(origin: channel)
         } catch {
             channel.reset()
             return self.close()
@@ -64,7 +73,7 @@ extension NativeIntake {
         self.conclude(.ok)
         self.phase = .streaming
         self.introduce(application, to: channel)
-        SpliceHandler.begin(client, server)
+        pump.start()
         var rest: ByteBuffer = self.reader.takeRemaining()
         rest.writeBuffer(&self.input)
         self.input = ByteBuffer()
@@ -112,15 +121,19 @@ extension NativeIntake {
     }
 
     func deliver(_ data: ByteBuffer, _ application: ApplicationConfiguration, to channel: any Channel) {
-        let server = SpliceHandler(resets: true, patience: self.limits.idleTimeout)
-        do { try channel.pipeline.syncOperations.addHandler(server) } catch {
-            channel.reset()
-            return self.conclude(.abandoned)
-        }
         self.line?.detail = "the client left before the application was reached"
         self.conclude(.ok)
         self.phase = .closing
         self.introduce(application, to: channel)
-        server.finish(data)
+        do { try Pump.deliver(data, to: channel, within: self.dropTime) } catch { channel.reset() }
     }
+
+    private var dropTime: DropTime { DropTime(patience: self.limits.idleTimeout, linger: .seconds(5)) }
+}
+
+/// Nothing depends on how a stream ends: the audit line was written at its beginning.
+private final class PumpWitness: PumpOwner {
+    func clientLeft() {}
+    func moved(at now: NIODeadline) {}
+    func ended(_ end: PumpEnd, fromClient: Int, fromOrigin: Int) {}
 }

@@ -1,3 +1,4 @@
+import Channels
 import NIOCore
 
 /// The work of one event loop that takes longer than a packet: signatures made in place, turns of handshakes.
@@ -15,8 +16,6 @@ final class LoopWork {
 
     /// Of the loop, before it looks at its sockets again; nanoseconds.
     private static let slice: UInt64 = 1_000_000
-    /// A task that is due at once would be run before the loop looks at its sockets.
-    static let pause = TimeAmount.microseconds(20)
 
     private let eventLoop: any EventLoop
     private var queue = WorkQueue<(Outcome) -> Void>(workers: 1, cost: 100_000)
@@ -76,7 +75,7 @@ final class LoopWork {
     private func schedule() {
         guard !self.isScheduled else { return }
         self.isScheduled = true
-        self.eventLoop.assumeIsolated().scheduleTask(in: Self.pause) {
+        LoopPause.then(on: self.eventLoop) {
             self.isScheduled = false
             self.run()
         }

@@ -1,4 +1,5 @@
 import Admission
+import Channels
 import KeyProtocol
 import Logging
 import NIOCore
@@ -384,7 +385,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         while self.takesRequests {
             // Others have a turn: packets may be small, and many come with one read.
             if self.decoder.bufferedBytes > 0, turn.isOver(now: Clock.monotonic()) {
-                self.pause(for: LoopWork.pause)
+                self.pause(for: LoopPause.time)
                 break
             }
             turn.packets += 1

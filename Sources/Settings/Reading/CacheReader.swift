@@ -1,3 +1,5 @@
+internal import EdgeModel
+
 /// Reads `cache` at the top of an edge's file, and the admin port, through which caches are purged.
 struct CacheReader {
     static let keys = ["memory", "disk", "object"]
@@ -7,7 +9,7 @@ struct CacheReader {
 
     private var values: ValueReaders { ValueReaders(report: self.report) }
 
-    func cache(_ node: ConfigurationNode) -> EdgeCacheSettings? {
+    func cache(_ node: ConfigurationNode) -> EdgeCacheConfiguration? {
         let misplaced: [String: MappingReader.Misplaced] = [
             "rules": Self.sites("rules"), "default": Self.sites("default"), "query": Self.sites("query"),
             "token": .init(
@@ -18,28 +20,28 @@ struct CacheReader {
             let reader = MappingReader(
                 node, noun: "cache", keys: Self.keys, misplaced: misplaced, report: self.report)
         else { return nil }
-        var settings = EdgeCacheSettings()
+        var cache = EdgeCacheConfiguration()
         if let memory = reader.optional("memory", { self.values.size($0, in: SettingsRanges.cacheMemory) }) {
-            settings.memory = memory
+            cache.memoryBytes = memory
         }
-        settings.disk = reader.optional("disk") { self.disk($0) }
+        cache.disk = reader.optional("disk") { self.disk($0) }
         if let object = reader.optional("object", { self.values.size($0, in: SettingsRanges.cacheObject) }) {
-            settings.object = object
+            cache.maximumObjectBytes = object
         }
-        let room = max(settings.memory, settings.disk?.size ?? 0)
-        if reader.has("object"), settings.object > room {
+        let room = max(cache.memoryBytes, cache.disk?.size ?? 0)
+        if reader.has("object"), cache.maximumObjectBytes > room {
             self.report.error(
                 at: reader.valuePosition(of: "object"), "no store has room for an object of this size",
                 remedy: "Make the store larger, or \"object\" smaller.")
         }
-        return settings
+        return cache
     }
 
     private static func sites(_ key: String) -> MappingReader.Misplaced {
         .init(message: "\"\(key)\" is a site's own", remedy: "Write it in \"cache\" of the site.")
     }
 
-    private func disk(_ node: ConfigurationNode) -> EdgeCacheSettings.Disk? {
+    private func disk(_ node: ConfigurationNode) -> EdgeCacheConfiguration.Disk? {
         guard let reader = MappingReader(node, noun: "disk", keys: ["path", "size"], report: self.report) else {
             return nil
         }
@@ -48,7 +50,7 @@ struct CacheReader {
             self.values.size($0, in: SettingsRanges.cacheDisk)
         }
         guard let path, let size else { return nil }
-        return EdgeCacheSettings.Disk(location: self.report.location(reader.position), path: path, size: size)
+        return EdgeCacheConfiguration.Disk(path: path, size: size)
     }
 
     /// `127.0.0.1:9435`, or a mapping with a token. Only with a token may others than this machine reach the port.

@@ -1,3 +1,5 @@
+internal import EdgeModel
+
 /// Reads what one client, and the clients of one site, may take of an edge.
 struct ClientLimitsReader {
     /// In `limits`.
@@ -7,7 +9,7 @@ struct ClientLimitsReader {
 
     private var values: ValueReaders { ValueReaders(report: self.report) }
 
-    func read(_ reader: MappingReader, into limits: inout EdgeSettings.Limits) {
+    func read(_ reader: MappingReader, into limits: inout EdgeLimits) {
         limits.connectionsPerClient = reader.optional("connections-per-client") {
             self.values.integer($0, in: SettingsRanges.edgeConnections)
         }
@@ -26,12 +28,12 @@ struct ClientLimitsReader {
             limits.exempt = networks
         }
         if let bits = reader.optional("ipv6-prefix", { self.values.integer($0, in: SettingsRanges.ipv6Prefix) }) {
-            limits.ipv6Prefix = bits
+            limits.ipv6PrefixLength = bits
         }
     }
 
     /// `connections` of a site: a number, or a percentage.
-    func bound(_ node: ConfigurationNode) -> EdgeSettings.ConnectionBound? {
+    func bound(_ node: ConfigurationNode) -> ConnectionBound? {
         guard case .scalar(let text, plain: true) = node.kind, text.hasSuffix("%") else {
             return self.values.integer(node, in: SettingsRanges.edgeConnections).map { .number($0) }
         }

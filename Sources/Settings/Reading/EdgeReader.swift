@@ -1,3 +1,5 @@
+internal import EdgeModel
+internal import HTTPCaching
 internal import TLSWire
 
 /// Reads `role: edge`.
@@ -7,6 +9,8 @@ struct EdgeReader {
         "limits",
         "threads",
     ]
+
+    private typealias LocatedSite = (site: Site, place: EdgeSettings.SitePlace)
 
     let report: DiagnosticCollector
     let files: FileChecks
@@ -55,18 +59,19 @@ struct EdgeReader {
                 at: reader.position(of: "keyholders"), "key holders are named, and this edge has no identity for them",
                 remedy: "Add \"identity\"; `latchstring certs` makes one.")
         }
-        let defaultSite = reader.optional("default-site") { self.defaultSite($0, sites: sites) }
-        self.checkListeners(listen?.map(\.endpoint) ?? [], admin: admin?.endpoint, reader: reader)
-        self.checkObjects(of: sites, cache: cache ?? EdgeCacheSettings())
-        self.checkUse(of: keyHolders, sites: sites)
-        self.checkLoops(sites, listen: listen?.map(\.endpoint) ?? [])
+        let defaultSite = reader.optional("default-site") { self.defaultSite($0, sites: sites.map(\.site)) }
+        let endpoints = listen?.map { SocketEndpoint($0) } ?? []
+        self.checkListeners(endpoints, admin: admin?.endpoint, reader: reader)
+        let bounded = sites.map { self.bounded($0, cache: cache ?? EdgeCacheConfiguration()) }
+        self.checkUse(of: keyHolders, sites: bounded)
+        self.checkLoops(sites, listen: endpoints)
 
         guard let listen, !self.report.hasErrors else { return nil }
         return EdgeSettings(
-            listen: listen, trustedProxies: trustedProxies, identity: identity, keyHolders: keyHolders, sites: sites,
-            defaultSite: defaultSite,
-            admin: admin, cache: cache ?? EdgeCacheSettings(), log: log ?? LogSettings(),
-            limits: limits ?? EdgeSettings.Limits(), threads: threads)
+            listen: listen, trustedProxies: trustedProxies, identity: identity, keyHolders: keyHolders, sites: bounded,
+            places: sites.map(\.place), defaultSite: defaultSite, admin: admin,
+            cache: cache ?? EdgeCacheConfiguration(), log: log ?? LogSettings(), limits: limits ?? EdgeLimits(),
+            threads: threads)
     }
 
     private func keyHolders(_ node: ConfigurationNode) -> [EdgeSettings.KeyHolderEntry] {
@@ -118,7 +123,7 @@ struct EdgeReader {
 
     private func sites(
         _ node: ConfigurationNode, keyHolderNames: [String], nativeNames: [String]
-    ) -> [EdgeSettings.Site] {
+    ) -> [LocatedSite] {
         guard case .list = node.kind else {
             self.values.wrongType(node, wanted: "a list of sites (`- domains: …`)")
             return []
@@ -129,7 +134,7 @@ struct EdgeReader {
         return self.values.list(node, of: "site") { reader.read($0, domains: &domains) }
     }
 
-    private func defaultSite(_ node: ConfigurationNode, sites: [EdgeSettings.Site]) -> ServerName? {
+    private func defaultSite(_ node: ConfigurationNode, sites: [Site]) -> ServerName? {
         guard let name = self.values.serverName(node) else { return nil }
         let domains = sites.flatMap(\.domains)
         guard domains.contains(where: { $0.matches(name) }) else {
@@ -142,7 +147,7 @@ struct EdgeReader {
         return name
     }
 
-    private func limits(_ node: ConfigurationNode) -> EdgeSettings.Limits? {
+    private func limits(_ node: ConfigurationNode) -> EdgeLimits? {
         let keys =
             [
                 "connections", "hello-bytes", "hello-timeout", "handshake-timeout", "idle", "request-head-bytes",
@@ -150,22 +155,22 @@ struct EdgeReader {
             ] + ClientLimitsReader.keys
         guard let reader = MappingReader(node, noun: "limits", keys: keys, report: self.report) else { return nil }
         let values = self.values
-        var limits = EdgeSettings.Limits()
+        var limits = EdgeLimits()
         if let value = reader.optional("connections", { values.integer($0, in: SettingsRanges.edgeConnections) }) {
             limits.connections = value
         }
         if let value = reader.optional("hello-bytes", { values.size($0, in: SettingsRanges.helloBytes) }) {
             limits.helloBytes = value
         }
-        if let value = reader.optional("hello-timeout", { values.duration($0, in: SettingsRanges.helloTimeout) }) {
+        if let value = reader.optional("hello-timeout", { values.time($0, in: SettingsRanges.helloTimeout) }) {
             limits.helloTimeout = value
         }
         if let value = reader.optional(
-            "handshake-timeout", { values.duration($0, in: SettingsRanges.handshakeTimeout) })
+            "handshake-timeout", { values.time($0, in: SettingsRanges.handshakeTimeout) })
         {
             limits.handshakeTimeout = value
         }
-        if let value = reader.optional("idle", { values.duration($0, in: SettingsRanges.keepAliveIdle) }) {
+        if let value = reader.optional("idle", { values.time($0, in: SettingsRanges.keepAliveIdle) }) {
             limits.idle = value
         }
         if let value = reader.optional("request-head-bytes", { values.size($0, in: SettingsRanges.requestHeadBytes) }) {
@@ -175,7 +180,7 @@ struct EdgeReader {
             limits.minimumRate = value
         }
         if let value = reader.optional(
-            "minimum-rate-window", { values.duration($0, in: SettingsRanges.minimumRateWindow) })
+            "minimum-rate-window", { values.time($0, in: SettingsRanges.minimumRateWindow) })
         {
             limits.minimumRateWindow = value
         }
@@ -189,24 +194,25 @@ struct EdgeReader {
             at: reader.valuePosition(of: "admin"), "\(admin) is also a TLS listener", remedy: "Use another port.")
     }
 
-    private func checkObjects(of sites: [EdgeSettings.Site], cache: EdgeCacheSettings) {
-        for site in sites {
-            guard let object = site.cache?.object, object > cache.object else { continue }
-            self.report.error(
-                at: SourcePosition(line: site.location.line, column: site.location.column),
-                "this site's \"object\" is larger than the edge's, which is \(cache.object) bytes",
-                remedy: "Make \"object\" in \"cache\" at the top larger.")
+    /// The site, with the edge's bound on bodies where it has none of its own.
+    private func bounded(_ located: LocatedSite, cache: EdgeCacheConfiguration) -> Site {
+        var site = located.site
+        let bound = Int64(cache.maximumObjectBytes)
+        site.mode.changeTermination { termination in
+            guard let own = termination.cache?.policy.defaults.maximumObjectBytes else { return }
+            if own > bound, own != .max {
+                self.report.error(
+                    at: SourcePosition(line: located.place.site.line, column: located.place.site.column),
+                    "this site's \"object\" is larger than the edge's, which is \(bound) bytes",
+                    remedy: "Make \"object\" in \"cache\" at the top larger.")
+            }
+            termination.cache?.policy.defaults.maximumObjectBytes = min(own, bound)
         }
+        return site
     }
 
-    private func checkUse(of keyHolders: [EdgeSettings.KeyHolderEntry], sites: [EdgeSettings.Site]) {
-        let used: Set<String> = Set(
-            sites.compactMap { site in
-                switch site.mode {
-                case .keyless(let name, _), .handoff(let name, _): return name
-                case .relay: return nil
-                }
-            })
+    private func checkUse(of keyHolders: [EdgeSettings.KeyHolderEntry], sites: [Site]) {
+        let used = Set(sites.compactMap { $0.mode.termination?.keyHolder })
         for entry in keyHolders where !used.contains(entry.name) && !self.report.hasErrors {
             self.report.warning(
                 at: SourcePosition(line: entry.location.line, column: entry.location.column),
@@ -214,22 +220,16 @@ struct EdgeReader {
         }
     }
 
-    private func checkLoops(_ sites: [EdgeSettings.Site], listen: [SocketEndpoint]) {
-        for site in sites {
-            let target: SocketEndpoint
-            let location: SourceLocation
-            switch site.mode {
-            case .keyless(_, let origin), .handoff(_, let origin):
-                target = origin.url.endpoint
-                location = origin.location
-            case .relay(let origin):
-                guard case .address(let address) = origin.destination else { continue }
-                target = address
-                location = origin.location
-            }
-            guard listen.contains(target) else { continue }
+    private func checkLoops(_ sites: [LocatedSite], listen: [SocketEndpoint]) {
+        for (site, place) in sites {
+            let target: SocketEndpoint? =
+                switch site.mode {
+                case .keyless(let termination), .handoff(let termination): SocketEndpoint(termination.origin)
+                case .relay(let relay): SocketEndpoint(relay.origin)
+                }
+            guard let target, listen.contains(target) else { continue }
             self.report.error(
-                at: SourcePosition(line: location.line, column: location.column),
+                at: SourcePosition(line: place.origin.line, column: place.origin.column),
                 "the origin \(target) is this edge's own listener", remedy: "Name the address of the origin server.")
         }
     }

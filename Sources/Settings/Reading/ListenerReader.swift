@@ -1,4 +1,5 @@
 internal import Admission
+internal import EdgeModel
 
 /// Reads where clients connect, and which networks speak for others.
 struct ListenerReader {
@@ -11,13 +12,14 @@ struct ListenerReader {
     }
 
     /// `listen`: addresses, or mappings that say more.
-    func listeners(_ node: ConfigurationNode) -> [EdgeSettings.Listener] {
+    func listeners(_ node: ConfigurationNode) -> [ListenAddress] {
         var seen: Set<SocketEndpoint> = []
-        let read: (ConfigurationNode) -> EdgeSettings.Listener? = { item in
+        let read: (ConfigurationNode) -> ListenAddress? = { item in
             guard let listener = self.listener(item) else { return nil }
-            if listener.endpoint.port != 0, !seen.insert(listener.endpoint).inserted {
+            let endpoint = SocketEndpoint(listener)
+            if endpoint.port != 0, !seen.insert(endpoint).inserted {
                 self.report.error(
-                    at: item.position, "\(listener.endpoint) stands twice in the list", remedy: "Keep one of them.")
+                    at: item.position, "\(endpoint) stands twice in the list", remedy: "Keep one of them.")
             }
             return listener
         }
@@ -25,8 +27,10 @@ struct ListenerReader {
         return self.values.list(node, of: "address", read)
     }
 
-    private func listener(_ node: ConfigurationNode) -> EdgeSettings.Listener? {
-        guard case .mapping = node.kind else { return self.values.listener(node).map { EdgeSettings.Listener($0) } }
+    private func listener(_ node: ConfigurationNode) -> ListenAddress? {
+        guard case .mapping = node.kind else {
+            return self.values.listener(node).map { ListenAddress(host: $0.host, port: $0.port) }
+        }
         let keys = ["address", "proxy-protocol-from", "others"]
         let misplaced: [String: MappingReader.Misplaced] = [
             "proxy-protocol": .init(
@@ -47,7 +51,9 @@ struct ListenerReader {
                 remedy: "Name the networks whose connections begin with a PROXY header, or remove it.")
         }
         return endpoint.map {
-            EdgeSettings.Listener($0, proxyProtocolFrom: networks, servesOthers: others == .serve)
+            ListenAddress(
+                host: $0.host, port: $0.port,
+                policy: networks.map { .proxies($0, servesOthers: others == .serve) } ?? .clients)
         }
     }
 

@@ -1,5 +1,7 @@
-import HTTPCaching
-import HTTPFields
+internal import EdgeModel
+internal import HTTPCaching
+internal import HTTPFields
+internal import NIOCore
 
 /// Reads `cache` of a site.
 struct SiteCacheReader {
@@ -14,11 +16,17 @@ struct SiteCacheReader {
 
     private var values: ValueReaders { ValueReaders(report: self.report) }
 
-    func read(_ node: ConfigurationNode) -> SiteCacheSettings? {
-        var settings = SiteCacheSettings()
+    /// Of a site that says nothing. Bodies may be as large as the edge stores them.
+    static var defaults: SiteCacheConfiguration {
+        var cache = SiteCacheConfiguration()
+        cache.policy.defaults.maximumObjectBytes = .max
+        return cache
+    }
+
+    /// `.some(nil)`: nothing is stored. nil only where errors were reported.
+    func read(_ node: ConfigurationNode) -> SiteCacheConfiguration?? {
         if case .scalar(let text, plain: true) = node.kind, text == "true" || text == "false" {
-            settings.enabled = text == "true"
-            return settings
+            return .some(text == "true" ? Self.defaults : nil)
         }
         let misplaced: [String: MappingReader.Misplaced] = [
             "memory": Self.edges("memory"), "disk": Self.edges("disk"),
@@ -34,51 +42,69 @@ struct SiteCacheReader {
                 node, noun: "a site's cache", keys: Self.keys, misplaced: misplaced, report: self.report)
         else { return nil }
         let values = self.values
-        if let value = reader.optional("enabled", { values.boolean($0) }) { settings.enabled = value }
-        if let value = reader.optional("share", { self.values.percentage($0, in: SettingsRanges.cacheShare) }) {
-            settings.share = value
+        let isEnabled = reader.optional("enabled") { values.boolean($0) } ?? true
+        var cache = Self.defaults
+        if let share = reader.optional("share", { values.percentage($0, in: SettingsRanges.cacheShare) }) {
+            cache.share = Double(share) / 100
         }
-        settings.object = reader.optional("object") { values.size($0, in: SettingsRanges.cacheObject) }
-        settings.defaultLifetime = reader.optional("default") { self.lifetime($0) }
-        settings.errorLifetime = reader.optional("errors") { self.lifetime($0) }
-        settings.rules = reader.optional("rules") { self.rules($0) } ?? []
-        if let value = reader.optional("query", { self.query($0) }) { settings.query = value }
-        if let value = reader.optional("set-cookie", { values.word($0, as: SiteCacheSettings.SetCookie.self) }) {
-            settings.setCookie = value
-        }
-        if let value = reader.optional(
-            "cookie-requests", { values.word($0, as: SiteCacheSettings.CookieRequests.self) })
-        {
-            settings.cookieRequests = value
-        }
-        if let codings = reader.optional("codings", { self.codings($0) }) { settings.codings = codings }
-        if let value = reader.optional(
-            "request-directives", { values.word($0, as: SiteCacheSettings.RequestDirectives.self) })
-        {
-            settings.requestDirectives = value
-        }
-        settings.bypassCookies =
-            reader.optional("bypass-cookies") { node in
-                values.list(node, of: "cookie's name") { values.text($0, "a cookie's name") }
-            } ?? []
-        settings.bypassFields =
-            reader.optional("bypass-fields") { node in
-                values.list(node, of: "field name") { self.requestField($0) }
-            } ?? []
-        settings.unkeyedFields =
-            reader.optional("unkeyed-fields") { node in
-                values.list(node, of: "field name") { self.unkeyedField($0) }
-            } ?? []
-        settings.staleWhileRevalidate = reader.optional("stale-while-revalidate") { self.lifetime($0) }
-        if let value = reader.optional("stale-if-error", { self.lifetime($0) }) { settings.staleIfError = value }
-        if let value = reader.optional("status", { values.boolean($0) }) { settings.status = value }
-        settings.addedFields = reader.optional("add-fields") { self.added($0) } ?? []
-        settings.removedFields =
-            reader.optional("remove-fields") { node in
-                values.list(node, of: "field name") { self.fieldName($0)?.lowercased() }
-            } ?? []
-        return settings
+        if let status = reader.optional("status", { values.boolean($0) }) { cache.reportsStatus = status }
+        cache.policy.paths = reader.optional("rules") { self.rules($0) } ?? []
+        if let query = reader.optional("query", { self.query($0) }) { cache.policy.query = query }
+        self.read(reader, into: &cache.policy.defaults)
+        return .some(isEnabled ? cache : nil)
     }
+
+    /// What holds for every path. What the site does not say stays as it is.
+    private func read(_ reader: MappingReader, into rule: inout CacheRule) {
+        let values = self.values
+        if let bytes = reader.optional("object", { values.size($0, in: SettingsRanges.cacheObject) }) {
+            rule.maximumObjectBytes = Int64(bytes)
+        }
+        rule.defaultLifetime = reader.optional("default") { self.lifetime($0) }
+        if let lifetime = reader.optional("errors", { self.lifetime($0) }) {
+            rule.negativeLifetimes = Dictionary(uniqueKeysWithValues: Self.errorStatuses.map { ($0, lifetime) })
+        }
+        if let value = reader.optional("set-cookie", { values.word($0, as: CacheRule.SetCookiePolicy.self) }) {
+            rule.setCookie = value
+        }
+        if let value = reader.optional("cookie-requests", { values.word($0, as: CacheRule.CookieRequestPolicy.self) }) {
+            rule.cookieRequests = value
+        }
+        if let codings = reader.optional("codings", { self.codings($0) }) { rule.codings = codings }
+        if let value = reader.optional("request-directives", { values.word($0, as: CacheRule.RequestDirectives.self) })
+        {
+            rule.requestDirectives = value
+        }
+        rule.bypassCookies =
+            reader.optional("bypass-cookies") { node in
+                values.list(node, of: "cookie's name") { values.text($0, "a cookie's name").map { GlobPattern($0) } }
+            } ?? []
+        rule.bypassFields =
+            reader.optional("bypass-fields") { node in
+                values.list(node, of: "field name") { self.anyName($0).flatMap { FieldName($0) } }
+            } ?? []
+        if let names = reader.optional(
+            "unkeyed-fields", { node in values.list(node, of: "field name") { self.unkeyedField($0) } })
+        {
+            rule.unkeyedFields = UnkeyedFields(allowing: names)
+        }
+        if let value = reader.optional("stale-while-revalidate", { self.lifetime($0) }) {
+            rule.staleWhileRevalidate = value
+        }
+        if let value = reader.optional("stale-if-error", { self.lifetime($0) }) { rule.staleIfError = value }
+        let added = reader.optional("add-fields") { self.added($0) } ?? []
+        let removed =
+            reader.optional("remove-fields") { node in
+                values.list(node, of: "field name") { self.fieldName($0) }
+            } ?? []
+        // What is added takes the place of the origin's.
+        rule.responseFields = FieldEdits(
+            remove: (removed + added.map(\.name)).compactMap { FieldName($0) }, add: added)
+    }
+
+    /// Errors that `errors` is about: what isn't there, and the server's own. Not 400, 403, 405 or 414: they are often about
+    /// something in one request that is no part of the key, and would be served to every client.
+    private static let errorStatuses = [404, 410, 500, 501, 502, 503, 504]
 
     private static func edges(_ key: String) -> MappingReader.Misplaced {
         .init(
@@ -86,13 +112,14 @@ struct SiteCacheReader {
             remedy: "Write it in \"cache\" at the top; a site has a \"share\" of it.")
     }
 
-    private func lifetime(_ node: ConfigurationNode) -> Duration? {
-        self.values.duration(node, in: SettingsRanges.cacheLifetime)
+    /// Milliseconds.
+    private func lifetime(_ node: ConfigurationNode) -> Int64? {
+        self.values.time(node, in: SettingsRanges.cacheLifetime).map { $0.nanoseconds / 1_000_000 }
     }
 
     // MARK: Rules
 
-    private func rules(_ node: ConfigurationNode) -> [SiteCacheSettings.Rule] {
+    private func rules(_ node: ConfigurationNode) -> [CachePolicy.PathRule] {
         guard case .list(let nodes) = node.kind else {
             self.values.wrongType(node, wanted: "a list of rules (`- path: …`)")
             return []
@@ -106,7 +133,7 @@ struct SiteCacheReader {
         return self.values.list(node, of: "rule") { self.rule($0, seen: &seen) }
     }
 
-    private func rule(_ node: ConfigurationNode, seen: inout Set<String>) -> SiteCacheSettings.Rule? {
+    private func rule(_ node: ConfigurationNode, seen: inout Set<String>) -> CachePolicy.PathRule? {
         guard
             let reader = MappingReader(
                 node, noun: "a rule", keys: ["path", "bypass", "lifetime", "default"], report: self.report)
@@ -133,8 +160,9 @@ struct SiteCacheReader {
                 at: reader.valuePosition(of: "path"), "another rule above has this path, and decides first",
                 remedy: "Put what both say into one rule.")
         }
-        return SiteCacheSettings.Rule(
-            path: path, bypass: bypass ?? false, lifetime: lifetime, defaultLifetime: fallback)
+        return CachePolicy.PathRule(
+            pattern: GlobPattern(path), bypass: bypass == true ? true : nil, defaultLifetime: fallback,
+            overrideLifetime: lifetime)
     }
 
     private func path(_ node: ConfigurationNode) -> String? {
@@ -189,8 +217,8 @@ struct SiteCacheReader {
         }
     }
 
-    private func query(_ node: ConfigurationNode) -> SiteCacheSettings.Query? {
-        var query = SiteCacheSettings.Query()
+    private func query(_ node: ConfigurationNode) -> QueryRules? {
+        var query = QueryRules()
         if case .scalar("ignore", _) = node.kind {
             query.parameters = .only([])
             return query
@@ -199,10 +227,14 @@ struct SiteCacheReader {
             let reader = MappingReader(node, noun: "query", keys: ["ignore", "only", "sort"], report: self.report)
         else { return nil }
         let ignored = reader.optional("ignore") { node in
-            self.values.list(node, of: "parameter") { self.values.text($0, "a parameter's name") }
+            self.values.list(node, of: "parameter") {
+                self.values.text($0, "a parameter's name").map { GlobPattern($0) }
+            }
         }
         let only = reader.optional("only") { node in
-            self.values.list(node, of: "parameter") { self.values.text($0, "a parameter's name") }
+            self.values.list(node, of: "parameter") {
+                self.values.text($0, "a parameter's name").map { GlobPattern($0) }
+            }
         }
         if let sorts = reader.optional("sort", { self.values.boolean($0) }) { query.sorts = sorts }
         if reader.has("ignore"), reader.has("only") {
@@ -215,7 +247,7 @@ struct SiteCacheReader {
         return query
     }
 
-    private func added(_ node: ConfigurationNode) -> [SiteCacheSettings.Field] {
+    private func added(_ node: ConfigurationNode) -> [FieldEdits.Field] {
         guard case .mapping(let entries) = node.kind else {
             self.values.wrongType(node, wanted: "a mapping from field names to values (`X-Edge: paris`)")
             return []
@@ -230,7 +262,7 @@ struct SiteCacheReader {
                     remedy: "Write it on one line.")
                 return nil
             }
-            return SiteCacheSettings.Field(name: name, value: value)
+            return FieldEdits.Field(name: name, value: value)
         }
     }
 
@@ -250,13 +282,9 @@ struct SiteCacheReader {
         return name
     }
 
-    private func requestField(_ node: ConfigurationNode) -> String? {
-        self.anyName(node)?.lowercased()
-    }
-
     /// One of the fields that keep requests out of the store.
-    private func unkeyedField(_ node: ConfigurationNode) -> String? {
-        guard let name = self.requestField(node) else { return nil }
+    private func unkeyedField(_ node: ConfigurationNode) -> FieldName? {
+        guard let name = self.anyName(node)?.lowercased() else { return nil }
         guard let field = FieldName(name), UnkeyedFields.lists(field) else {
             self.report.error(
                 at: node.position,
@@ -264,7 +292,7 @@ struct SiteCacheReader {
                 remedy: "Remove it. The page \"caching\" of the documentation lists the fields that do.")
             return nil
         }
-        return name
+        return field
     }
 
     private func anyName(_ node: ConfigurationNode) -> String? {

@@ -1,3 +1,6 @@
+internal import Admission
+internal import EdgeModel
+internal import NIOCore
 internal import TLSWire
 
 /// Reads one site of an edge.
@@ -8,7 +11,9 @@ struct SiteReader {
         static let advice = "Write mode: handoff, mode: keyless or mode: relay."
     }
 
-    private static let webKeys = ["url", "name", "roots", "connect", "response", "share-per-client"]
+    private static let webKeys = [
+        "url", "name", "roots", "connect", "response", "idle", "lifetime", "share-per-client",
+    ]
     private static let relayKeys = [
         "address", "resolve", "ports", "allow-private", "proxy-protocol", "connect", "idle", "lifetime",
     ]
@@ -22,7 +27,9 @@ struct SiteReader {
     private var values: ValueReaders { ValueReaders(report: self.report) }
 
     /// nil only where errors were reported.
-    func read(_ node: ConfigurationNode, domains register: inout DomainRegister) -> EdgeSettings.Site? {
+    func read(
+        _ node: ConfigurationNode, domains register: inout DomainRegister
+    ) -> (site: Site, place: EdgeSettings.SitePlace)? {
         let keys = ["domains", "mode", "keyholder", "origin", "cache", "http2", "tls", "native", "connections"]
         let misplaced: [String: MappingReader.Misplaced] = [
             "domain": .init(
@@ -46,22 +53,29 @@ struct SiteReader {
         register = taken
 
         let word = reader.required("mode", remedy: ModeWord.advice) { self.mode($0) }
-        var mode: EdgeSettings.Mode?
-        switch word {
-        case .keyless: mode = self.terminated(reader, "keyless").map { .keyless(keyHolder: $0, origin: $1) }
-        case .handoff: mode = self.terminated(reader, "handoff").map { .handoff(keyHolder: $0, origin: $1) }
-        case .relay: mode = self.relay(reader)
-        case nil: break
-        }
         let cache = self.cache(reader, isRelay: word == .relay)
         let http2 = self.http2(reader, isRelay: word == .relay)
         let tls = self.tls(reader, mode: word)
+        var found: (SiteMode, SourceLocation)?
+        switch word {
+        case .keyless, .handoff:
+            found = self.terminated(reader, word == .keyless ? "keyless" : "handoff").map { termination, place in
+                var termination = termination
+                termination.cache = cache
+                termination.http2 = http2
+                if let version = tls.minimumVersion { termination.minimumTLSVersion = version.number }
+                if let lifetime = tls.ticketLifetime { termination.ticketLifetime = lifetime }
+                return (word == .keyless ? SiteMode.keyless(termination) : .handoff(termination), place)
+            }
+        case .relay: found = self.relay(reader).map { (SiteMode.relay($0), $1) }
+        case nil: break
+        }
         let native = self.native(reader)
         let connections = reader.optional("connections") { ClientLimitsReader(report: self.report).bound($0) }
-        guard let mode else { return nil }
-        return EdgeSettings.Site(
-            location: self.report.location(reader.position), domains: domains, mode: mode, cache: cache, http2: http2,
-            tls: tls, native: native, connections: connections)
+        guard let (mode, origin) = found else { return nil }
+        var site = Site(domains: domains, mode: mode, native: native)
+        site.connections = connections
+        return (site, EdgeSettings.SitePlace(site: self.report.location(reader.position), origin: origin))
     }
 
     /// `native: NAME`, or `false`; by default the site's own key holder, where it takes native connections.
@@ -82,10 +96,12 @@ struct SiteReader {
         }
     }
 
-    private func cache(_ reader: MappingReader, isRelay: Bool) -> SiteCacheSettings? {
+    /// nil: nothing is stored.
+    private func cache(_ reader: MappingReader, isRelay: Bool) -> SiteCacheConfiguration? {
         let cache = reader.optional("cache") { SiteCacheReader(report: self.report).read($0) }
-        guard isRelay else { return cache ?? SiteCacheSettings() }
-        if reader.has("cache"), cache?.enabled != false {
+        guard isRelay else { return cache ?? SiteCacheReader.defaults }
+        let isOff = cache.map { $0 == nil } ?? false
+        if reader.has("cache"), !isOff {
             self.report.error(
                 at: reader.position(of: "cache"), "a relay site's traffic is unreadable here, so nothing can be stored",
                 remedy: "Remove \"cache\", or use mode: handoff or mode: keyless.")
@@ -103,16 +119,19 @@ struct SiteReader {
         return http2 ?? true
     }
 
-    private func tls(_ reader: MappingReader, mode: ModeWord?) -> EdgeSettings.SiteTLS {
+    /// What a site says of the TLS that its clients get.
+    private typealias TLS = (minimumVersion: MinimumTLSVersion?, ticketLifetime: TimeAmount?)
+
+    private func tls(_ reader: MappingReader, mode: ModeWord?) -> TLS {
         if mode == .relay, reader.has("tls") {
             self.report.error(
                 at: reader.position(of: "tls"), "a relay site's TLS is between the client and the origin",
                 remedy: "Remove \"tls\", or use mode: handoff or mode: keyless.")
         }
-        return reader.optional("tls") { self.tls($0, mode: mode) } ?? EdgeSettings.SiteTLS()
+        return reader.optional("tls") { self.tls($0, mode: mode) } ?? (nil, nil)
     }
 
-    private func tls(_ node: ConfigurationNode, mode: ModeWord?) -> EdgeSettings.SiteTLS? {
+    private func tls(_ node: ConfigurationNode, mode: ModeWord?) -> TLS? {
         let misplaced: [String: MappingReader.Misplaced] = [
             "rsa-key-exchange": .init(
                 message: "\"rsa-key-exchange\" belongs to the sites of a key holder's file",
@@ -123,23 +142,14 @@ struct SiteReader {
                 node, noun: "tls", keys: ["minimum-version", "ticket-lifetime"], misplaced: misplaced,
                 report: self.report)
         else { return nil }
-        var tls = EdgeSettings.SiteTLS()
-        if let version = reader.optional(
-            "minimum-version", { self.values.word($0, as: MinimumTLSVersion.self) })
-        {
-            tls.minimumVersion = version
-        }
-        if let lifetime = reader.optional(
-            "ticket-lifetime", { self.values.duration($0, in: SettingsRanges.ticketLifetime) })
-        {
-            tls.ticketLifetime = lifetime
-        }
+        let version = reader.optional("minimum-version") { self.values.word($0, as: MinimumTLSVersion.self) }
+        let lifetime = reader.optional("ticket-lifetime") { self.values.time($0, in: SettingsRanges.ticketLifetime) }
         if mode == .handoff, reader.has("ticket-lifetime") {
             self.report.error(
                 at: reader.position(of: "ticket-lifetime"), "a handoff site's tickets are the key holder's",
                 remedy: "Remove \"ticket-lifetime\": each resumption asks the key holder.")
         }
-        return tls
+        return (version, lifetime)
     }
 
     private static func noKeyFiles(_ key: String) -> MappingReader.Misplaced {
@@ -160,17 +170,15 @@ struct SiteReader {
     }
 
     /// What keyless and handoff sites have in common: all but the word.
-    private func terminated(
-        _ reader: MappingReader, _ word: String
-    ) -> (keyHolder: String, origin: EdgeSettings.WebOrigin)? {
+    private func terminated(_ reader: MappingReader, _ word: String) -> (TerminationConfiguration, SourceLocation)? {
         let keyHolder = reader.required("keyholder", remedy: "A \(word) site names one of \"keyholders\".") { node in
             self.keyHolderName(node)
         }
         let origin = reader.required("origin", remedy: "Write origin: with url: http://HOST:PORT below it.") { node in
             self.webOrigin(node, word)
         }
-        guard let keyHolder, let origin else { return nil }
-        return (keyHolder, origin)
+        guard let keyHolder, let (configuration, place) = origin else { return nil }
+        return (TerminationConfiguration(keyHolder: keyHolder, origin: configuration), place)
     }
 
     private func keyHolderName(_ node: ConfigurationNode) -> String? {
@@ -186,7 +194,7 @@ struct SiteReader {
         return name
     }
 
-    private func webOrigin(_ node: ConfigurationNode, _ word: String) -> EdgeSettings.WebOrigin? {
+    private func webOrigin(_ node: ConfigurationNode, _ word: String) -> (OriginConfiguration, SourceLocation)? {
         var misplaced: [String: MappingReader.Misplaced] = [:]
         for key in Self.relayKeys where !Self.webKeys.contains(key) {
             let remedy =
@@ -205,41 +213,45 @@ struct SiteReader {
         }
         let name = reader.optional("name") { values.serverName($0) }
         let roots = reader.optional("roots") { self.files.readable($0, values) }
-        let connect = reader.optional("connect") { values.duration($0, in: SettingsRanges.connect) }
-        let response = reader.optional("response") { values.duration($0, in: SettingsRanges.response) }
+        let connect = reader.optional("connect") { values.time($0, in: SettingsRanges.connect) }
+        let response = reader.optional("response") { values.time($0, in: SettingsRanges.response) }
+        let idle = reader.optional("idle") { values.time($0, in: SettingsRanges.originIdle) }
+        let lifetime = reader.optional("lifetime") { values.time($0, in: SettingsRanges.lifetime) }
         let share = reader.optional("share-per-client") { values.percentage($0, in: SettingsRanges.sharePerClient) }
-        guard let url else { return nil }
-        if url.scheme == .http {
+        guard var origin = url else { return nil }
+        if origin.scheme == .http {
             for key in ["name", "roots"] where reader.has(key) {
                 self.report.error(
                     at: reader.position(of: key), "\"\(key)\" is about TLS, and the origin's URL is http://",
                     remedy: "Use https://, or remove it.")
             }
         }
-        return EdgeSettings.WebOrigin(
-            location: self.report.location(reader.position), url: url, name: name, roots: roots,
-            connect: connect ?? .seconds(5), response: response ?? .seconds(60), sharePerClient: share ?? 25)
+        origin.tlsName = name?.rawValue
+        if let roots { origin.trustRoots = .file(roots) }
+        if let connect { origin.connectTimeout = connect }
+        if let response { origin.responseTimeout = response }
+        if let idle { origin.idleTimeout = idle }
+        if let lifetime { origin.maximumConnectionAge = lifetime }
+        if let share { origin.clientShare = share }
+        return (origin, self.report.location(reader.position))
     }
 
-    private func relay(_ reader: MappingReader) -> EdgeSettings.Mode? {
+    private func relay(_ reader: MappingReader) -> (RelayConfiguration, SourceLocation)? {
         if reader.has("keyholder") {
             self.report.error(
                 at: reader.position(of: "keyholder"), "a relay site uses no key holder",
                 remedy: "Remove \"keyholder\", or use mode: handoff or mode: keyless.")
         }
-        let origin = reader.required("origin", remedy: "Write origin: with address: HOST:PORT below it.") { node in
+        return reader.required("origin", remedy: "Write origin: with address: HOST:PORT below it.") { node in
             self.relayOrigin(node)
         }
-        return origin.map { .relay(origin: $0) }
     }
 
-    private func relayOrigin(_ node: ConfigurationNode) -> EdgeSettings.RelayOrigin? {
+    private func relayOrigin(_ node: ConfigurationNode) -> (RelayConfiguration, SourceLocation)? {
         // `origin: resolve` is short for a mapping with `resolve: true`.
         if case .scalar("resolve", _) = node.kind {
-            return EdgeSettings.RelayOrigin(
-                location: self.report.location(node.position),
-                destination: .resolve(ports: [443], allowPrivate: false), proxyProtocol: .none, connect: .seconds(5),
-                idle: .seconds(300), lifetime: .seconds(24 * 3600))
+            let relay = RelayConfiguration(origin: .resolve(ports: [443], allowPrivate: false))
+            return (relay, self.report.location(node.position))
         }
         var misplaced: [String: MappingReader.Misplaced] = [:]
         for key in Self.webKeys where !Self.relayKeys.contains(key) {
@@ -256,19 +268,20 @@ struct SiteReader {
         else { return nil }
         let values = self.values
         let destination = self.destination(reader)
-        let proxy = reader.optional("proxy-protocol") {
-            values.word($0, as: EdgeSettings.RelayOrigin.ProxyProtocol.self)
-        }
-        let connect = reader.optional("connect") { values.duration($0, in: SettingsRanges.connect) }
-        let idle = reader.optional("idle") { values.duration($0, in: SettingsRanges.relayIdle) }
-        let lifetime = reader.optional("lifetime") { values.duration($0, in: SettingsRanges.lifetime) }
+        let proxy = reader.optional("proxy-protocol") { values.word($0, as: ProxyProtocolVersion.self) }
+        let connect = reader.optional("connect") { values.time($0, in: SettingsRanges.connect) }
+        let idle = reader.optional("idle") { values.time($0, in: SettingsRanges.relayIdle) }
+        let lifetime = reader.optional("lifetime") { values.time($0, in: SettingsRanges.lifetime) }
         guard let destination else { return nil }
-        return EdgeSettings.RelayOrigin(
-            location: self.report.location(reader.position), destination: destination, proxyProtocol: proxy ?? .none,
-            connect: connect ?? .seconds(5), idle: idle ?? .seconds(300), lifetime: lifetime ?? .seconds(24 * 3600))
+        var relay = RelayConfiguration(origin: destination)
+        if let proxy { relay.proxyProtocol = proxy }
+        if let connect { relay.connectTimeout = connect }
+        if let idle { relay.idleTimeout = idle }
+        if let lifetime { relay.lifetime = lifetime }
+        return (relay, self.report.location(reader.position))
     }
 
-    private func destination(_ reader: MappingReader) -> EdgeSettings.RelayOrigin.Destination? {
+    private func destination(_ reader: MappingReader) -> RelayOrigin? {
         let values = self.values
         let address = reader.optional("address") { values.endpoint($0, allowPortZero: false) }
         let resolve = reader.optional("resolve") { values.boolean($0) }
@@ -282,7 +295,7 @@ struct SiteReader {
                     at: reader.position(of: "resolve"), "\"address\" and \"resolve: true\" exclude each other",
                     remedy: "Keep one of them.")
             }
-            return .resolve(ports: ports ?? [443], allowPrivate: allowPrivate ?? false)
+            return .resolve(ports: (ports ?? [443]).map { UInt16($0) }, allowPrivate: allowPrivate ?? false)
         }
         for key in ["ports", "allow-private"] where reader.has(key) && (reader.has("address") || resolve == false) {
             self.report.error(
@@ -294,6 +307,6 @@ struct SiteReader {
                 at: reader.position, "a relay site's origin needs \"address\" or \"resolve: true\"",
                 remedy: "Write address: HOST:PORT.")
         }
-        return address.map { .address($0) }
+        return address.map { .fixed(host: $0.host, port: UInt16($0.port)) }
     }
 }

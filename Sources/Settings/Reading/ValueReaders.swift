@@ -1,3 +1,6 @@
+internal import EdgeModel
+internal import NIOCore
+
 /// One function for each type of value. Each reports what is wrong and returns nil then.
 struct ValueReaders {
     let report: DiagnosticCollector
@@ -78,6 +81,11 @@ struct ValueReaders {
         return duration
     }
 
+    /// A duration, as the edge's parts have it.
+    func time(_ node: ConfigurationNode, in range: ClosedRange<Duration>) -> TimeAmount? {
+        self.duration(node, in: range).map { TimeAmount($0) }
+    }
+
     func boolean(_ node: ConfigurationNode) -> Bool? {
         guard case .scalar(let text, plain: true) = node.kind, text == "true" || text == "false" else {
             self.wrongType(node, wanted: "true or false")
@@ -134,7 +142,7 @@ struct ValueReaders {
         return endpoint
     }
 
-    func originURL(_ node: ConfigurationNode) -> OriginURL? {
+    func originURL(_ node: ConfigurationNode) -> OriginConfiguration? {
         guard let text = self.text(node, "a URL such as http://127.0.0.1:8080") else { return nil }
         do {
             return try OriginURL.parse(text)

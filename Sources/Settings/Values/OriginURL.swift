@@ -1,28 +1,10 @@
-/// Where a keyless site's requests go: `http://host[:port]` or `https://host[:port]`.
-public struct OriginURL: Hashable, Sendable, CustomStringConvertible {
-    public enum Scheme: String, Sendable {
-        case http
-        case https
-    }
+internal import EdgeModel
 
-    public var scheme: Scheme
-    /// An IP address without brackets, or a host name in lower case.
-    public var host: String
-    /// 1...65535; 80 or 443 if the URL names none.
-    public var port: Int
-
-    public init(scheme: Scheme, host: String, port: Int) {
-        self.scheme = scheme
-        self.host = host
-        self.port = port
-    }
-
-    public var endpoint: SocketEndpoint { SocketEndpoint(host: self.host, port: self.port) }
-
-    public var description: String { "\(self.scheme.rawValue)://\(self.endpoint)" }
-
-    static func parse(_ text: String) throws(SocketEndpoint.ParsingError) -> OriginURL {
-        let scheme: Scheme
+/// Where a site's requests go: `http://host[:port]` or `https://host[:port]`.
+enum OriginURL {
+    /// - Returns: the host is an IP address without brackets, or a name in lower case; the port is 80 or 443 if the URL names none.
+    static func parse(_ text: String) throws(SocketEndpoint.ParsingError) -> OriginConfiguration {
+        let scheme: OriginConfiguration.Scheme
         let rest: Substring
         if text.lowercased().hasPrefix("http://") {
             scheme = .http
@@ -56,6 +38,6 @@ public struct OriginURL: Hashable, Sendable, CustomStringConvertible {
         let defaultPort = scheme == .http ? 80 : 443
         let text = hasPort ? String(authority) : "\(authority):\(defaultPort)"
         let endpoint = try SocketEndpoint.parse(text, allowPortZero: false)
-        return OriginURL(scheme: scheme, host: endpoint.host, port: endpoint.port)
+        return OriginConfiguration(scheme: scheme, host: endpoint.host, port: endpoint.port)
     }
 }

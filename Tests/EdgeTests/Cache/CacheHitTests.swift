@@ -1,5 +1,6 @@
 import CacheStorage
 import Edge
+import EdgeModel
 import HTTPCaching
 import HTTPFields
 import NIOCore

@@ -1,3 +1,4 @@
+import EdgeModel
 import HTTPCaching
 import KeyProtocol
 import NIOCore

@@ -1,4 +1,5 @@
 import CacheStorage
+import EdgeModel
 import NIOCore
 import NIOHPACK
 import NIOPosix

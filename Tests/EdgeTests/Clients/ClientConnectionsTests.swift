@@ -1,4 +1,6 @@
 import Admission
+import Channels
+import EdgeModel
 import MetricsTestKit
 import NIOCore
 import NIOEmbedded

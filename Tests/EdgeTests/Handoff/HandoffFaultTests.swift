@@ -1,3 +1,4 @@
+import EdgeModel
 import KeyHolder
 import KeyProtocol
 import Logging

@@ -1,3 +1,4 @@
+import EdgeModel
 import Logging
 import MetricsTestKit
 import NIOCore

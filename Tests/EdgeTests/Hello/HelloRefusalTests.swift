@@ -1,3 +1,4 @@
+import EdgeModel
 import NIOCore
 import TestLogs
 import TestSockets

@@ -1,5 +1,6 @@
 import CacheStorage
 import Edge
+import EdgeModel
 import NIOCore
 import NIOHTTP2
 import Testing

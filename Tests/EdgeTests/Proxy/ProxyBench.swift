@@ -1,6 +1,7 @@
 import Admission
 import CacheStorage
 import Edge
+import EdgeModel
 import Logging
 import NIOCore
 import NIOPosix
@@ -29,6 +30,7 @@ struct ProxyBench {
         store: ResponseStore? = nil, clock: (@Sendable () -> Int64)? = nil,
         network: @escaping @Sendable () -> ClientNetwork? = { nil },
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        resolver: (any Resolver & Sendable)? = nil,
         origin script: @escaping @Sendable (Wire, Int) async throws -> Void,
         test: (ProxyBench) async throws -> Void
     ) async throws {
@@ -44,7 +46,8 @@ struct ProxyBench {
         adjust(&configuration)
         let site = try ProxySite(
             name: Self.host, domains: [try ServerNamePattern(Self.host)], edgeName: "bench", origin: configuration,
-            limits: limits, trustedProxies: trustedProxies, cache: cache, store: store, clock: clock, group: group)
+            limits: limits, trustedProxies: trustedProxies, cache: cache, store: store, clock: clock, group: group,
+            resolver: resolver)
         var serverTLS: NIOSSLContext?
         var clientTLS: NIOSSLContext?
         if tls { (serverTLS, clientTLS) = try Self.tls(for: Self.host) }

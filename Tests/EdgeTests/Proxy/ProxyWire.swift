@@ -51,9 +51,10 @@ final class Wire {
         return Wire(channel, stream)
     }
 
-    /// Listens on a free loopback port; each connection runs the script and is closed after it.
+    /// Listens on loopback, by default on a free port; each connection runs the script and is closed after it.
     static func listen(
-        tls: NIOSSLContext? = nil, script: @escaping @Sendable (Wire, Int) async throws -> Void
+        host: String = "127.0.0.1", port: Int = 0, tls: NIOSSLContext? = nil,
+        script: @escaping @Sendable (Wire, Int) async throws -> Void
     ) async throws -> any Channel {
         let counter = Counter()
         return try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -71,7 +72,7 @@ final class Wire {
                     }
                 }
             }
-            .bind(host: "127.0.0.1", port: 0).get()
+            .bind(host: host, port: port).get()
     }
 
     func send(_ text: String) async throws {

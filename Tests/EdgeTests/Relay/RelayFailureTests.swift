@@ -1,4 +1,5 @@
 import Admission
+import EdgeModel
 import Logging
 import NIOCore
 import TestLogs

@@ -1,3 +1,4 @@
+import EdgeModel
 import HTTPForwarding
 import HTTPWire
 import Logging

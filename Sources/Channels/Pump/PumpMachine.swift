@@ -1,17 +1,4 @@
-/// One end of a relayed connection.
-enum RelaySide: Sendable {
-    case client
-    case origin
-
-    var other: RelaySide {
-        switch self {
-        case .client: .origin
-        case .origin: .client
-        }
-    }
-}
-
-/// What the ends of a relayed connection's two directions mean for the other side. Pure.
+/// What the ends of a pump's two directions mean for the other side. Pure.
 ///
 /// An end of input travels on as an end of output, a broken connection as a reset, so that neither peer can take the one
 /// for the other.
@@ -19,20 +6,20 @@ enum RelaySide: Sendable {
 /// - Our bug: none; an event that has no meaning any more gives no action.
 /// - Peer's violation: none; a peer may close as it likes.
 /// - Silently dropped: everything about a side after its connection is closed.
-struct RelayMachine {
+struct PumpMachine {
     enum Action: Equatable {
-        case none
         /// Close the output of this side, after what waits to be written to it.
-        case closeOutput(RelaySide)
+        case closeOutput(PumpSide)
         /// Close this side's connection, after what waits to be written to it. Its input has ended already.
-        case finish(RelaySide)
-        /// Reset this side's connection.
-        case reset(RelaySide)
+        case finish(PumpSide)
+        /// Break this side's connection off.
+        case breakOff(PumpSide)
         /// Read on from this side, and drop it: the other side is gone, but this one is still taking what it left.
-        case drop(RelaySide)
+        case drop(PumpSide)
     }
 
     private struct SideState {
+        let traits: PumpTraits
         /// The peer closed its output.
         var inputEnded = false
         /// The system has told the peer that nothing more comes.
@@ -45,10 +32,17 @@ struct RelayMachine {
         var closed = false
     }
 
-    private var client = SideState()
-    private var origin = SideState()
+    private var client: SideState
+    private var origin: SideState
+    /// One side broke off.
+    private(set) var brokeOff = false
 
-    private subscript(side: RelaySide) -> SideState {
+    init(client: PumpTraits, origin: PumpTraits) {
+        self.client = SideState(traits: client)
+        self.origin = SideState(traits: origin)
+    }
+
+    private subscript(side: PumpSide) -> SideState {
         get {
             switch side {
             case .client: self.client
@@ -67,46 +61,56 @@ struct RelayMachine {
     var isOver: Bool { self.client.closed && self.origin.closed }
 
     /// Nothing more will be read from this side.
-    mutating func inputEnded(_ side: RelaySide) -> Action {
-        guard !self[side].inputEnded, !self[side].closing else { return .none }
+    mutating func inputEnded(_ side: PumpSide) -> Action? {
+        guard !self[side].inputEnded, !self[side].closing else { return nil }
         self[side].inputEnded = true
         return self.passOnEnd(of: side)
     }
 
     /// Everything written to this side was sent, and its output is closed.
-    mutating func outputEnded(_ side: RelaySide) {
+    mutating func outputEnded(_ side: PumpSide) {
         self[side].outputEnded = true
     }
 
     /// This side's connection failed, and is about to close.
-    mutating func broke(_ side: RelaySide) {
+    mutating func broke(_ side: PumpSide) {
         self[side].broken = true
     }
 
     /// This side's connection is closed.
-    mutating func closed(_ side: RelaySide) -> Action {
-        guard !self[side].closed else { return .none }
+    ///
+    /// - Returns: at most two actions, in their order.
+    mutating func closed(_ side: PumpSide) -> [Action] {
+        guard !self[side].closed else { return [] }
+        let traits = self[side].traits
+        var actions: [Action] = []
+        if traits.closeEndsInput, !self[side].broken, let action = self.inputEnded(side) { actions.append(action) }
+        if let action = self.parted(from: side) { actions.append(action) }
+        return actions
+    }
+
+    private mutating func parted(from side: PumpSide) -> Action? {
         self[side].closed = true
         let wasClosing = self[side].closing
         self[side].closing = true
         let other = side.other
-        guard !wasClosing, !self[other].closing else { return .none }
+        guard !wasClosing, !self[other].closing else { return nil }
         guard self[side].broken || !self[side].outputEnded else {
             // With its output closed, an end of the input closes the whole connection, without an event of its own.
-            guard !self[side].inputEnded else { return .none }
+            guard !self[side].inputEnded else { return nil }
             self[side].inputEnded = true
             return self.passOnEnd(of: side)
         }
-        // Somebody still had something to say to this side. An origin that had said everything before, and closed for
-        // good, leaves the client to take that in peace; anything else is a close in the middle.
-        if side == .origin && self[side].inputEnded && !self[other].inputEnded { return .drop(other) }
+        // The other side may still have had something to say to this one.
+        if self[side].traits.mayLeave, self[side].inputEnded, !self[other].inputEnded { return .drop(other) }
         self[other].closing = true
-        return .reset(other)
+        self.brokeOff = true
+        return .breakOff(other)
     }
 
-    private mutating func passOnEnd(of side: RelaySide) -> Action {
+    private mutating func passOnEnd(of side: PumpSide) -> Action? {
         let other = side.other
-        guard !self[other].closing else { return .none }
+        guard !self[other].closing else { return nil }
         guard self[other].inputEnded else { return .closeOutput(other) }
         self[other].closing = true
         return .finish(other)

@@ -2,7 +2,7 @@ public import Admission
 public import NIOCore
 
 /// How a site in `relay` mode is served.
-public struct RelayConfiguration: Sendable {
+public struct RelayConfiguration: Hashable, Sendable {
     /// Where the site's own TLS server is.
     public var origin: RelayOrigin
     /// The header that tells the origin the client's address, if it wants one.
@@ -28,10 +28,10 @@ public struct RelayConfiguration: Sendable {
 }
 
 /// Where relayed connections go.
-public enum RelayOrigin: Sendable, Equatable {
+public enum RelayOrigin: Hashable, Sendable {
     /// Always to this host, an IP address or a name, and port. The operator chose it, so it may be private.
     case fixed(host: String, port: UInt16)
     /// To the requested name as DNS resolves it, at the first of these ports; no other port is ever tried.
-    /// Addresses that are not public are refused unless `allowPrivate` is set, see ``AddressPolicy``.
+    /// Addresses that are not public are refused unless `allowPrivate` is set, see the edge's `AddressPolicy`.
     case resolve(ports: [UInt16], allowPrivate: Bool)
 }

@@ -1,23 +1,24 @@
 import NIOCore
 
-/// When a relayed connection has lasted long enough. Pure: time is an argument.
-struct RelayLimits {
+/// When a pump has run long enough. Pure: time is an argument.
+struct PumpLimits {
     enum Verdict: Equatable {
-        /// Fine; ask again then.
+        /// Fine; ask again then, which may be the distant future.
         case check(at: NIODeadline)
         /// No byte for the idle limit.
         case idle
-        /// Open for as long as a connection may be.
+        /// Open for as long as it may be.
         case lifetime
     }
 
-    private let idle: TimeAmount
+    private let idle: TimeAmount?
     private let end: NIODeadline
     private var lastActivity: NIODeadline
 
-    init(idle: TimeAmount, lifetime: TimeAmount, now: NIODeadline) {
+    /// nil: no such limit.
+    init(idle: TimeAmount?, lifetime: TimeAmount?, now: NIODeadline) {
         self.idle = idle
-        self.end = now + lifetime
+        self.end = lifetime.map { now + $0 } ?? .distantFuture
         self.lastActivity = now
     }
 
@@ -28,7 +29,7 @@ struct RelayLimits {
 
     func check(now: NIODeadline) -> Verdict {
         if now >= self.end { return .lifetime }
-        let idleEnd = self.lastActivity + self.idle
+        let idleEnd = self.idle.map { self.lastActivity + $0 } ?? .distantFuture
         return now >= idleEnd ? .idle : .check(at: min(idleEnd, self.end))
     }
 }

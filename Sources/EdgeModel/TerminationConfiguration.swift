@@ -3,7 +3,7 @@ import TLSWire
 
 /// How a site whose TLS ends at this edge is served: the same in `keyless` and `handoff` mode, so that a site changes
 /// from one to the other by one word.
-public struct TerminationConfiguration: Sendable {
+public struct TerminationConfiguration: Hashable, Sendable {
     /// The name of the key holder, from the edge's configuration, that owns the site's private key.
     public var keyHolder: String
     /// Where requests go.
@@ -19,9 +19,6 @@ public struct TerminationConfiguration: Sendable {
     /// The age that a session ticket of this edge may have at most, and a chain of renewed ones; zero: clients of keyless sites
     /// do not resume. At most two days, since the TLS library makes none that are good for longer. Default 24 hours.
     public var ticketLifetime = TimeAmount.hours(24)
-
-    /// What clients are offered (ALPN), preferred first.
-    var applicationProtocols: [String] { EdgeProtocols.offered(http2: self.http2) }
 
     public init(keyHolder: String, origin: OriginConfiguration, cache: SiteCacheConfiguration? = nil) {
         self.keyHolder = keyHolder

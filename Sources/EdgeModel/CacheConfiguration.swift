@@ -1,9 +1,9 @@
 public import HTTPCaching
 
 /// The stores that all sites of an edge share.
-public struct EdgeCacheConfiguration: Sendable {
+public struct EdgeCacheConfiguration: Hashable, Sendable {
     /// A folder on disk for what memory does not hold, or not for long.
-    public struct Disk: Sendable {
+    public struct Disk: Hashable, Sendable {
         public var path: String
         /// Bytes.
         public var size: Int
@@ -29,7 +29,7 @@ public struct EdgeCacheConfiguration: Sendable {
 }
 
 /// What one site stores, and what it says about it.
-public struct SiteCacheConfiguration: Sendable {
+public struct SiteCacheConfiguration: Hashable, Sendable {
     public var policy: CachePolicy
     /// The part of the stores that the site's responses may take, 0…1.
     public var share: Double

@@ -2,11 +2,11 @@ import HTTPWire
 public import NIOCore
 
 /// Where a site's origin is, and how it is reached.
-public struct OriginConfiguration: Sendable {
+public struct OriginConfiguration: Hashable, Sendable {
     public enum Scheme: String, Sendable { case http, https }
 
     /// Who must have signed an https origin's certificate.
-    public enum TrustRoots: Sendable, Equatable {
+    public enum TrustRoots: Hashable, Sendable {
         /// The system's authorities.
         case system
         /// The authorities in a PEM file.
@@ -44,6 +44,9 @@ public struct OriginConfiguration: Sendable {
     /// How long a connection is kept unused. Shorter than the origin's own keep-alive time avoids lost requests.
     /// Default 30 s.
     public var idleTimeout: TimeAmount
+    /// How old a connection may be and still get another request, from the look-up of the origin's name on. So a change in DNS
+    /// is followed within this time under steady traffic, too. Default 5 minutes.
+    public var maximumConnectionAge: TimeAmount = .minutes(5)
     /// The largest response head, in bytes. Default 128 KiB.
     public var maximumHeadBytes: Int
 
@@ -67,22 +70,8 @@ public struct OriginConfiguration: Sendable {
         self.maximumHeadBytes = maximumHeadBytes
     }
 
-    /// From the end of the request to the head of the final response: 1xx responses extend the time for it so far and no
-    /// further.
-    var finalHeadTimeout: TimeAmount { self.responseTimeout * 5 }
-
-    var maximumConnectionsPerClient: Int { max(1, self.maximumConnections * self.clientShare / 100) }
-
-    var pace: TransferPace.Limits { .init(silence: self.responseTimeout, window: self.rateWindow) }
-
-    var wireLimits: WireLimits {
-        WireLimits(
-            startLineBytes: self.maximumHeadBytes, headBytes: self.maximumHeadBytes, fields: 512,
-            trailerBytes: self.maximumHeadBytes, trailers: 512, informationalResponses: 64)
-    }
-
-    /// For logs: scheme, host and port.
-    var text: String {
+    /// As a URL: scheme, host and port.
+    public var text: String {
         let host = self.host.utf8.contains(UInt8(ascii: ":")) ? "[\(self.host)]" : self.host
         return "\(self.scheme.rawValue)://\(host):\(self.port)"
     }

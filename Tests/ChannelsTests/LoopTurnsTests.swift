@@ -2,7 +2,7 @@ import NIOCore
 import NIOEmbedded
 import Testing
 
-@testable import Edge
+@testable import Channels
 
 @Suite struct LoopTurnsTests {
     private final class Log {

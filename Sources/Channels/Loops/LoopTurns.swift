@@ -2,15 +2,10 @@ public import NIOCore
 
 /// Work of connections that have more of it than may be done at once: each gets a turn after the others, and between two
 /// rounds the event loop looks after everything else. Lives on one event loop.
-///
-/// A task that is only submitted again would not do: NIO works off its tasks until none is due before it looks at its sockets. So
-/// the next round is scheduled for a moment later, and not before the tasks that this one has submitted are done.
-final class LoopTurns {
+/// See ``LoopPause``.
+public final class LoopTurns {
     /// Time for one round, after which the sockets are looked at.
     private static let round = TimeAmount.milliseconds(1)
-    /// Enough that a task which is scheduled so is not due yet when NIO looks for tasks next.
-    private static let pause = TimeAmount.microseconds(50)
-
     /// Flushing is a task, and may lead to another.
     private static let settling = 2
 
@@ -18,29 +13,19 @@ final class LoopTurns {
     private var waiting = CircularBuffer<() -> Void>()
     private var isScheduled = false
 
-    init(eventLoop: any EventLoop) {
+    public init(eventLoop: any EventLoop) {
         self.eventLoop = eventLoop
     }
 
     /// Does this work when the others have had their turn. Never from within the call.
-    func later(_ work: @escaping () -> Void) {
+    public func later(_ work: @escaping () -> Void) {
         self.waiting.append(work)
         if !self.isScheduled { self.schedule() }
     }
 
     private func schedule() {
         self.isScheduled = true
-        self.schedule(after: Self.settling)
-    }
-
-    /// - Parameter passes: how many times the tasks that are there now are done first.
-    private func schedule(after passes: Int) {
-        let loop = self.eventLoop.assumeIsolated()
-        if passes == 0 {
-            loop.scheduleTask(in: Self.pause) { self.run() }
-        } else {
-            loop.execute { self.schedule(after: passes - 1) }
-        }
+        LoopPause.then(on: self.eventLoop, settling: Self.settling) { self.run() }
     }
 
     private func run() {
@@ -56,8 +41,8 @@ final class LoopTurns {
     }
 }
 
-/// The turns of each of an edge's event loops: one for all sites.
-public final class EdgeTurns: Sendable {
+/// The turns of each event loop of a group.
+public final class GroupTurns: Sendable {
     private let turns: [ObjectIdentifier: NIOLoopBoundBox<LoopTurns>]
 
     public init(group: any EventLoopGroup) {
@@ -69,7 +54,7 @@ public final class EdgeTurns: Sendable {
     }
 
     /// The turns of this loop. Call it on the loop; nil if the loop is not one of the group's.
-    func turns(on eventLoop: any EventLoop) -> LoopTurns? {
+    public func turns(on eventLoop: any EventLoop) -> LoopTurns? {
         self.turns[ObjectIdentifier(eventLoop)]?.value
     }
 }

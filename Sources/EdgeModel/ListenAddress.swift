@@ -1,5 +1,20 @@
 public import Admission
 
+/// Where clients connect.
+public struct ListenAddress: Hashable, Sendable {
+    public var host: String
+    /// 0 takes a free port.
+    public var port: Int
+    /// Who may connect.
+    public var policy: ListenerPolicy
+
+    public init(host: String, port: Int, policy: ListenerPolicy = .clients) {
+        self.host = host
+        self.port = port
+        self.policy = policy
+    }
+}
+
 /// Who may connect to a listener, and how a connection begins there.
 public enum ListenerPolicy: Hashable, Sendable {
     /// Clients connect themselves.
@@ -7,19 +22,4 @@ public enum ListenerPolicy: Hashable, Sendable {
     /// Balancers connect, from these networks, and begin with a PROXY protocol header. Clients that connect themselves,
     /// from anywhere else, are refused unless they are to be served.
     case proxies([IPNetwork], servesOthers: Bool)
-
-    enum Start: Equatable {
-        case hello
-        case proxyHeader
-        case refused
-    }
-
-    /// How a connection from this address begins. No address, no trust.
-    func start(of address: IPAddress?) -> Start {
-        switch self {
-        case .clients: .hello
-        case .proxies(let networks, let servesOthers):
-            networks.contain(address) ? .proxyHeader : servesOthers ? .hello : .refused
-        }
-    }
 }

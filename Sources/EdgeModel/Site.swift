@@ -1,8 +1,7 @@
-import KeyProtocol
 public import TLSWire
 
 /// One site that the edge serves: its domains, and how connections for them are handled.
-public struct Site: Sendable {
+public struct Site: Hashable, Sendable {
     /// The first domain: what log lines and metrics call this site.
     public var name: String
     /// The names that belong to this site, exact or with a one-label wildcard.
@@ -29,17 +28,10 @@ public enum ConnectionBound: Hashable, Sendable {
     case number(Int)
     /// 1...100.
     case percent(Int)
-
-    func count(of total: Int) -> Int {
-        switch self {
-        case .number(let number): min(number, total)
-        case .percent(let percent): max(1, total * percent / 100)
-        }
-    }
 }
 
 /// How much of a site's traffic the edge gets to see.
-public enum SiteMode: Sendable {
+public enum SiteMode: Hashable, Sendable {
     /// Client and origin shake hands through the edge, which passes bytes on and sees nothing.
     case relay(RelayConfiguration)
     /// The edge speaks TLS to the client; the private-key operations happen at the key holder.
@@ -55,15 +47,17 @@ public enum SiteMode: Sendable {
         }
     }
 
-    /// Whether TLS ends at this edge, so that the edge or its key holder, and not the origin, chooses the protocol version.
-    public var terminatesTLS: Bool { self.termination != nil }
-
-    /// The word for it in configuration, logs and metrics.
-    var word: TrustMode {
+    /// Changes what ``termination`` is; does nothing in `relay` mode.
+    public mutating func changeTermination(_ change: (inout TerminationConfiguration) -> Void) {
+        guard var termination = self.termination else { return }
+        change(&termination)
         switch self {
-        case .relay: .relay
-        case .keyless: .keyless
-        case .handoff: .handoff
+        case .relay: break
+        case .keyless: self = .keyless(termination)
+        case .handoff: self = .handoff(termination)
         }
     }
+
+    /// Whether TLS ends at this edge, so that the edge or its key holder, and not the origin, chooses the protocol version.
+    public var terminatesTLS: Bool { self.termination != nil }
 }

@@ -1,0 +1,19 @@
+import Admission
+import EdgeModel
+
+extension ListenerPolicy {
+    enum Start: Equatable {
+        case hello
+        case proxyHeader
+        case refused
+    }
+
+    /// How a connection from this address begins. No address, no trust.
+    func start(of address: IPAddress?) -> Start {
+        switch self {
+        case .clients: .hello
+        case .proxies(let networks, let servesOthers):
+            networks.contain(address) ? .proxyHeader : servesOthers ? .hello : .refused
+        }
+    }
+}

@@ -1,0 +1,6 @@
+import EdgeModel
+
+extension TerminationConfiguration {
+    /// What clients are offered (ALPN), preferred first.
+    var applicationProtocols: [String] { EdgeProtocols.offered(http2: self.http2) }
+}
