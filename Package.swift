@@ -127,6 +127,18 @@ let package = Package(
             ] + nio,
             swiftSettings: strict),
 
+        // Purges for a whole fleet: what is said on the bus, and who is believed.
+        .target(name: "FleetBus", dependencies: [nio[0], crypto, collections], swiftSettings: strict),
+
+        // The connection to that bus, its files, and both ends: the edge that follows, the command that orders.
+        .target(
+            name: "FleetLink",
+            dependencies: [
+                "FleetBus", "PeerLink", "SecretFiles", nioSSL, nioTLS, nioHelpers, x509, asn1, crypto, cryptoExtras,
+                logging, metrics,
+            ] + nio,
+            swiftSettings: strict),
+
         // The stream after a native handshake, for both of its ends.
         .target(name: "NativeChannel", dependencies: ["NativeHandshake", nio[0]], swiftSettings: strict),
 
@@ -232,6 +244,7 @@ let package = Package(
         .testTarget(name: "AdmissionTests", dependencies: ["Admission"] + [nio[0]], swiftSettings: strict),
         .testTarget(
             name: "CAARecordsTests", dependencies: ["CAARecords", "TLSWire", "TestSockets"], swiftSettings: strict),
+        .testTarget(name: "FleetBusTests", dependencies: ["FleetBus", crypto, nio[0]], swiftSettings: strict),
         .testTarget(name: "SecretFilesTests", dependencies: ["SecretFiles"], swiftSettings: strict),
         .testTarget(name: "TLSWireTests", dependencies: ["TLSWire"] + [nio[0]], swiftSettings: strict),
         .testTarget(
