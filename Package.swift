@@ -3,10 +3,11 @@
 // Layers, lowest first. Imports point downwards only:
 //
 //   pure    Admission, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPFields, HTTPWire,
-//           HTTPForwarding, HTTPCaching
+//           HTTPForwarding, HTTPCaching, FleetBus
 //                                                     bytes and decisions; no sockets, clocks, files or logging
 //   ground  SecretFiles, CAARecords, Telemetry        files that hold secrets; who may issue for a name, by DNS; logs, metrics
 //   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
+//           FleetLink                                 the bus of a fleet: an edge that follows, a desk that orders
 //   stores  CacheStorage                              responses in memory and on disk
 //   parties Edge, KeyHolder, LatchstringClient        the three parties
 //   outside Settings, Admin, PrivateAuthority         YAML in, diagnostics out; the admin port and health; certificates
@@ -154,7 +155,8 @@ let package = Package(
         .target(
             name: "Edge",
             dependencies: [
-                "Admission", "CacheStorage", "Channels", "HTTPCaching", "HTTPFields", "HTTPForwarding", "KeyProtocol",
+                "Admission", "CacheStorage", "Channels", "FleetBus", "FleetLink", "HTTPCaching", "HTTPFields",
+                "HTTPForwarding", "KeyProtocol",
                 "NativeHandshake",
                 "PeerLink",
                 "RecordLayer", "TLSWire", "Telemetry",
@@ -172,7 +174,7 @@ let package = Package(
         .target(
             name: "Settings",
             dependencies: [
-                "Admission", "HTTPCaching", "HTTPFields", "KeyProtocol", "SecretFiles", "TLSWire", nio[0],
+                "Admission", "FleetBus", "HTTPCaching", "HTTPFields", "KeyProtocol", "SecretFiles", "TLSWire", nio[0],
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict),
@@ -207,8 +209,7 @@ let package = Package(
             name: "latchstring",
             dependencies: [
                 "Admin", "Admission", "CAARecords", "CSystemShims", "CacheStorage", "Channels", "DemoKit", "Diagnosis",
-                "Edge", "HTTPCaching", "HTTPFields", "KeyHolder", "LatchstringClient", "NativeHandshake", "PeerLink",
-                "PrivateAuthority", "SecretFiles", "Settings", "TLSWire", "Telemetry", nioHTTP1, logging, metrics,
+                "Edge", "FleetBus", "FleetLink", "HTTPCaching", "HTTPFields", "KeyHolder", "LatchstringClient", "NativeHandshake", "PeerLink", "PrivateAuthority", "SecretFiles", "Settings", "TLSWire", "Telemetry", nioHTTP1, logging, metrics, nioHelpers,
                 lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -245,6 +246,14 @@ let package = Package(
         .testTarget(
             name: "CAARecordsTests", dependencies: ["CAARecords", "TLSWire", "TestSockets"], swiftSettings: strict),
         .testTarget(name: "FleetBusTests", dependencies: ["FleetBus", crypto, nio[0]], swiftSettings: strict),
+        // A Redis server for a test.
+        .target(name: "TestBus", dependencies: ["TestSockets"], path: "Tests/Support/TestBus", swiftSettings: strict),
+        .testTarget(
+            name: "FleetLinkTests",
+            dependencies: [
+                "FleetBus", "FleetLink", "PrivateAuthority", "TestBus", "TestSockets", crypto, logging, nioHelpers,
+            ] + nio,
+            swiftSettings: strict),
         .testTarget(name: "SecretFilesTests", dependencies: ["SecretFiles"], swiftSettings: strict),
         .testTarget(name: "TLSWireTests", dependencies: ["TLSWire"] + [nio[0]], swiftSettings: strict),
         .testTarget(

@@ -30,6 +30,7 @@ public struct ConfigurationCheck {
             domains = settings.sites.flatMap { site in site.domains.map { ($0, site.location) } }
         case .keyHolder(let settings):
             domains = KeyHolderCheck(settings: settings, report: self.report, now: Date()).run()
+        case .fleet: domains = []
         }
         if !self.offline { await CAACheck(report: self.report, resolver: self.resolver).run(domains) }
         self.report.finish()

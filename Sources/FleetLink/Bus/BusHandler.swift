@@ -1,5 +1,6 @@
 import FleetBus
 import NIOCore
+import NIOPosix
 import NIOSSL
 import NIOTLS
 

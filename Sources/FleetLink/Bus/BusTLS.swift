@@ -1,6 +1,6 @@
-public import FleetBus
+internal import FleetBus
 internal import NIOCore
-public import NIOSSL
+internal import NIOSSL
 
 /// How TLS is spoken to a bus: its certificate is verified, always.
 public struct BusTLS: Sendable {

@@ -1,5 +1,5 @@
 internal import Crypto
-public import FleetBus
+internal import FleetBus
 internal import Foundation
 
 /// The orders of one signer, counted: each has a number, none is left out, and none is used twice.

@@ -1,5 +1,5 @@
 public import CoreMetrics
-public import FleetBus
+internal import FleetBus
 internal import Foundation
 public import Logging
 public import NIOCore
@@ -268,11 +268,13 @@ public actor FleetFollower {
                 if index == last { await self.untilDone { try await self.store.removeAll() } }
             case .confirmAll(let doubt):
                 self.metrics.flushed(.init(doubt))
-                guard !self.store.isEmpty else { continue }
-                self.logger.warning(
-                    "purges may have been missed: what is stored is confirmed by its origin before it is used",
-                    metadata: ["reason": "\(doubt.rawValue)"])
-                self.status.change { $0.doubts += 1 }
+                // Also where nothing is stored: it may be on its way from an origin.
+                if !self.store.isEmpty {
+                    self.logger.warning(
+                        "purges may have been missed: what is stored is confirmed by its origin before it is used",
+                        metadata: ["reason": "\(doubt.rawValue)"])
+                    self.status.change { $0.doubts += 1 }
+                }
                 await self.untilDone { try await self.store.confirmAll() }
             }
         }

@@ -1,4 +1,3 @@
-public import FleetBus
 internal import NIOConcurrencyHelpers
 
 /// How an edge stands with its fleet: what its health check and its heartbeat say. From any thread.

@@ -1,10 +1,10 @@
 internal import Crypto
 internal import CryptoExtras
 internal import Foundation
-public import PeerLink
+internal import PeerLink
 public import SecretFiles
 internal import SwiftASN1
-public import X509
+internal import X509
 
 /// Signs what an edge reports, with the key of its identity.
 public struct EdgeSeal: Sendable {

@@ -17,7 +17,7 @@ public struct OrderProgress: Equatable, Sendable {
         public var isAwaited: Bool
     }
 
-    struct Order {
+    struct Order: Equatable {
         var entry: PurgeEntry
         var mark: [UInt8]
         var id: StreamID

@@ -3,9 +3,9 @@ internal import TLSWire
 /// Reads `role: edge`.
 struct EdgeReader {
     static let keys = [
-        "role", "listen", "trusted-proxies", "identity", "keyholders", "sites", "default-site", "admin", "cache", "log",
-        "limits",
-        "threads",
+        "role", "listen", "trusted-proxies", "identity", "keyholders", "sites", "default-site", "admin", "cache",
+        "fleet",
+        "log", "limits", "threads",
     ]
 
     let report: DiagnosticCollector
@@ -46,6 +46,9 @@ struct EdgeReader {
             } ?? []
         let admin = reader.optional("admin") { self.cacheReader.admin($0) }
         let cache = reader.optional("cache") { self.cacheReader.cache($0) }
+        let fleet = reader.optional("fleet") {
+            FleetReader(report: self.report, files: self.files).fleet($0, ofEdge: true)
+        }
         let log = reader.optional("log") { self.common.log($0) }
         let limits = reader.optional("limits") { self.limits($0) }
         let threads = self.common.threads(reader)
@@ -53,6 +56,11 @@ struct EdgeReader {
         if reader.has("keyholders"), !reader.has("identity") {
             self.report.error(
                 at: reader.position(of: "keyholders"), "key holders are named, and this edge has no identity for them",
+                remedy: "Add \"identity\"; `latchstring certs` makes one.")
+        }
+        if reader.has("fleet"), !reader.has("identity") {
+            self.report.error(
+                at: reader.position(of: "fleet"), "this edge has no identity to sign its reports to the fleet with",
                 remedy: "Add \"identity\"; `latchstring certs` makes one.")
         }
         let defaultSite = reader.optional("default-site") { self.defaultSite($0, sites: sites) }
@@ -65,7 +73,7 @@ struct EdgeReader {
         return EdgeSettings(
             listen: listen, trustedProxies: trustedProxies, identity: identity, keyHolders: keyHolders, sites: sites,
             defaultSite: defaultSite,
-            admin: admin, cache: cache ?? EdgeCacheSettings(), log: log ?? LogSettings(),
+            admin: admin, cache: cache ?? EdgeCacheSettings(), fleet: fleet, log: log ?? LogSettings(),
             limits: limits ?? EdgeSettings.Limits(), threads: threads)
     }
 
