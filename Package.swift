@@ -290,7 +290,7 @@ let package = Package(
                 + nio,
             swiftSettings: strict),
         .testTarget(
-            name: "SettingsTests", dependencies: ["Admission", "Settings", "TLSWire", "KeyProtocol"],
+            name: "SettingsTests", dependencies: ["Admission", "FleetBus", "Settings", "TLSWire", "KeyProtocol"],
             swiftSettings: strict),
         .testTarget(
             name: "PrivateAuthorityTests", dependencies: ["PrivateAuthority", x509, asn1, crypto], swiftSettings: strict
@@ -342,7 +342,7 @@ let package = Package(
             name: "EndToEndTests",
             dependencies: [
                 "DemoKit", "latchstring", "HTTPCaching", "LatchstringClient", "NativeHandshake", "PrivateAuthority",
-                "Settings", "TLSWire", "TestSockets", nioSSL, nioHTTP1, crypto,
+                "Settings", "TLSWire", "TestBus", "TestSockets", nioSSL, nioHTTP1, crypto,
                 .product(name: "Yams", package: "Yams"),
             ] + nio,
             swiftSettings: strict),

@@ -76,6 +76,29 @@ struct FollowMachineTests {
         #expect(machine.judge([try signer.next(at: StreamID(5)).0]).steps.count == 1)
     }
 
+    @Test("A signer that leaves numbers out brings about no more than it may purge")
+    func gapOfLimitedSigner() throws {
+        var shop = TestSigner("shop")
+        var tagger = TestSigner("tagger")
+        var machine = Self.machine([
+            shop.listed(.some(hosts: ["shop.test"], tags: [])),
+            tagger.listed(.some(hosts: ["shop.test"], tags: ["a*"])),
+        ])
+        let page = [FleetPurge.Target.url("https://shop.test/")]
+        _ = machine.judge([try shop.next(at: StreamID(1), page).0, try tagger.next(at: StreamID(2), page).0])
+        let (_, hidden) = try shop.next(at: StreamID(3), page)
+        let (_, other) = try tagger.next(at: StreamID(3), page)
+        let judgement = machine.judge([
+            try shop.next(at: StreamID(4), page).0, try tagger.next(at: StreamID(5), page).0,
+        ])
+        #expect(judgement.steps.count == 4)
+        #expect(judgement.steps[0] == .removeHosts(["shop.test"], signer: "shop", missing: 1))
+        #expect(judgement.steps[2] == .confirmAll(.missingTags))
+        let said = try #require(machine.acknowledgement(edge: "paris", time: 0))
+        #expect(said.verdict(on: hidden, mark: [], at: StreamID(4)) == .done)
+        #expect(said.verdict(on: other, mark: [], at: StreamID(4)) == .silent)
+    }
+
     @Test("An order that was hidden from an edge that heard no other of its signer is not acknowledged by the next one")
     func hiddenFirst() throws {
         var signer = TestSigner("ops")

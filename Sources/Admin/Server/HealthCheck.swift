@@ -43,7 +43,7 @@ struct HealthReport: Equatable, Sendable {
             case .ok: text += ":{\"status\":\"ok\"}"
             case .degraded(let reason):
                 text += ":{\"status\":\"degraded\",\"reason\":"
-                JSONLogFormatter.quote(reason, into: &text)
+                JSONText.quote(reason, into: &text)
                 text += "}"
             case .failed(let reason):
                 text += ":{\"status\":\"failed\",\"reason\":"

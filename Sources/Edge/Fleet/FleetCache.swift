@@ -25,6 +25,12 @@ struct FleetCache: FleetStore {
 
     func removeAll() async throws { _ = try await self.store?.purgeDurably(.everything, .remove) }
 
+    func removeHosts(_ patterns: [String]) async throws {
+        for scope in self.administration.scopes(ofHosts: patterns) {
+            _ = try await self.store?.purgeDurably(scope, .remove)
+        }
+    }
+
     func confirmAll() async throws { _ = try await self.store?.purgeDurably(.everything, .invalidate) }
 
     func carryOut(_ purges: [FleetPurge]) async throws -> [Bool] {

@@ -13,8 +13,10 @@ public struct FollowMachine: Sendable {
     /// What to do with the store, in order.
     public enum Step: Equatable, Sendable {
         case purge(PurgeEntry, Refusal)
-        /// Orders of a signer are missing.
+        /// Orders of a signer that may purge everything are missing.
         case removeAll(signer: String, missing: UInt64)
+        /// Orders of a signer are missing that may purge nothing but these hosts.
+        case removeHosts([String], signer: String, missing: UInt64)
         /// What is stored is confirmed by its origin before it is used.
         case confirmAll(Doubt)
     }
@@ -27,6 +29,8 @@ public struct FollowMachine: Sendable {
         case otherGeneration = "other-generation"
         /// The last entry that it read is gone: the stream was cut, or its ids went back.
         case lostPlace = "lost-place"
+        /// Orders of a signer are missing that may purge some tags, and so parts of every site.
+        case missingTags = "missing-tags"
     }
 
     /// What became of some entries.
@@ -142,7 +146,18 @@ public struct FollowMachine: Sendable {
         }
         guard order.generation == self.record.generation else { return .otherGeneration }
         let missing = order.counter - progress.last - 1
-        if missing > 0 { judgement.steps.append(.removeAll(signer: signer.name, missing: missing)) }
+        if missing > 0 {
+            // No signer can bring about more, by leaving numbers out, than it may purge.
+            switch signer.rights {
+            case .everything: judgement.steps.append(.removeAll(signer: signer.name, missing: missing))
+            case .some(let hosts, let tags) where tags.isEmpty:
+                judgement.steps.append(.removeHosts(hosts, signer: signer.name, missing: missing))
+            case .some:
+                judgement.steps.append(.confirmAll(.missingTags))
+                // That is less than what the missing ones may have ordered: they are not claimed.
+                progress = SignerProgress(heard: order)
+            }
+        }
         progress.last = order.counter
         progress.identity = order.identity
         let isAllowed = signer.rights.allow(order.purge)

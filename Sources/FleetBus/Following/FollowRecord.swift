@@ -24,7 +24,8 @@ public enum RefusalReason: UInt8, Sendable, CaseIterable {
         case .otherFleet: "it is another fleet's"
         case .unknownSigner: "its signer is not listed there"
         case .badSignature: "its signature is wrong"
-        case .replayed: "its counter has been used before"
+        case .replayed:
+            "its number has been used before: the key is used elsewhere too, or its .counter file is an old copy"
         case .otherGeneration: "it was written for another generation of the stream"
         case .notAllowed: "its signer may not purge that"
         case .tooOld: "it is older than what that edge stores, by a signer that is new there; compare the clocks"

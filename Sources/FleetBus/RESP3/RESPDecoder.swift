@@ -108,7 +108,7 @@ public struct RESPDecoder: Sendable {
         let rest = line.dropFirst()
         switch type {
         case UInt8(ascii: "+"), UInt8(ascii: "("): return .value(.text(Array(rest)))
-        case UInt8(ascii: "-"): return .value(.error(String(decoding: rest, as: UTF8.self)))
+        case UInt8(ascii: "-"): return .value(.error(Self.plain(rest)))
         case UInt8(ascii: ":"): return .value(.integer(try Self.integer(rest)))
         case UInt8(ascii: "_"):
             guard rest.isEmpty else { throw .syntax("a null with a value") }
@@ -147,7 +147,7 @@ public struct RESPDecoder: Sendable {
         }
         guard end == [0x0D, 0x0A] else { throw .syntax("a text without its end") }
         self.open = nil
-        if open.isError { return .value(.error(String(decoding: bytes.prefix(self.limits.line), as: UTF8.self))) }
+        if open.isError { return .value(.error(Self.plain(bytes.prefix(self.limits.line)))) }
         guard open.isVerbatim else { return .value(.text(bytes)) }
         guard bytes.count >= 4, bytes[3] == UInt8(ascii: ":") else { throw .syntax("a verbatim text without a format") }
         return .value(.text(Array(bytes.dropFirst(4))))
@@ -202,6 +202,14 @@ public struct RESPDecoder: Sendable {
     private mutating func count(_ bytes: Int) throws(RESPError) {
         self.bytes += bytes
         guard self.bytes <= self.limits.bytes else { throw .tooLong("a reply of \(self.bytes) bytes") }
+    }
+
+    /// Errors are shown to people: without what a terminal would take for a command.
+    private static func plain(_ bytes: ArraySlice<UInt8>) -> String {
+        String(
+            String(decoding: bytes, as: UTF8.self).unicodeScalars.map {
+                $0.value < 0x20 || (0x7F...0x9F).contains($0.value) ? " " : Character($0)
+            })
     }
 
     /// Digits, with a sign or without: nothing else.

@@ -260,12 +260,11 @@ public actor FleetFollower {
             switch step {
             case .purge(let order, let refusal): if index > last ?? -1 { purges.append((order, refusal)) }
             case .removeAll(let signer, let missing):
-                self.logger.warning(
-                    "purges are missing: everything that is stored is removed",
-                    metadata: ["signer": "\(signer)", "missing": "\(missing)"])
-                self.metrics.flushed(.missingOrders)
-                self.status.change { $0.doubts += 1 }
+                self.missed(missing, of: signer)
                 if index == last { await self.untilDone { try await self.store.removeAll() } }
+            case .removeHosts(let hosts, let signer, let missing):
+                self.missed(missing, of: signer)
+                if index > last ?? -1 { await self.untilDone { try await self.store.removeHosts(hosts) } }
             case .confirmAll(let doubt):
                 self.metrics.flushed(.init(doubt))
                 // Also where nothing is stored: it may be on its way from an origin.
@@ -289,6 +288,14 @@ public actor FleetFollower {
             }
         }
         self.metrics.done(purges.count)
+    }
+
+    private func missed(_ count: UInt64, of signer: String) {
+        self.logger.warning(
+            "purges are missing: all that their signer may purge is removed",
+            metadata: ["signer": "\(signer)", "missing": "\(count)"])
+        self.metrics.flushed(.missingOrders)
+        self.status.change { $0.doubts += 1 }
     }
 
     /// The store's disk may fail: what is not done is tried again, and nothing is acknowledged meanwhile.

@@ -50,6 +50,9 @@ public protocol FleetStore: Sendable {
     /// Removes everything, as durably.
     func removeAll() async throws
 
+    /// Removes all that is stored of sites that have such a host (`www.example.test`, `*.example.test`), as durably.
+    func removeHosts(_ patterns: [String]) async throws
+
     /// Has everything confirmed by its origin before it is used again, as durably.
     func confirmAll() async throws
 }

@@ -15,6 +15,7 @@ final class FollowMetrics: Sendable {
             case .noRecord: self = .noRecord
             case .otherGeneration: self = .otherGeneration
             case .lostPlace: self = .lostPlace
+            case .missingTags: self = .missingOrders
             }
         }
     }

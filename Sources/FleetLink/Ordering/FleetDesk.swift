@@ -32,8 +32,6 @@ public actor FleetDesk {
         /// It may have been written. It is written again before the next order of the same key.
         case uncertain(BusFailure?)
         case tooLong
-        /// The count of this key is behind what an edge has seen.
-        case countBehind(edge: String, path: String)
         case book(OrderBook.Failure)
         case unwritable(String)
 
@@ -46,8 +44,6 @@ public actor FleetDesk {
             case .uncertain(let failure):
                 "the fleet's bus was lost while the purge was written\(failure.map { " (\($0))" } ?? ""): it may have been, and is written again before the next purge with this key. Run the command again"
             case .tooLong: "one of the things to purge is longer than \(FleetPurge.maximumTargetBytes) bytes"
-            case .countBehind(let edge, let path):
-                "edge \(edge) has seen more orders of this key than \(path) says: it was restored from a copy, or the key is used elsewhere too. Give each machine a key of its own; if the file is an old copy, remove it: edges then empty their caches once"
             case .book(let failure): failure.description
             case .unwritable(let reason): "the count of orders can't be kept: \(reason)"
             }
@@ -154,7 +150,7 @@ public actor FleetDesk {
         var progress = OrderProgress(start: self.now)
         progress.expect(census, expected: self.configuration.expected)
         var outcome = Outcome(progress: progress, isSuccess: false)
-        for order in try await self.write(parts, by: signer, census: census, deadline: deadline) {
+        for order in try await self.write(parts, by: signer, deadline: deadline) {
             progress.ordered(order)
             outcome.ids.append(order.id)
         }
@@ -216,7 +212,7 @@ public actor FleetDesk {
 
     /// Writes orders one after the other, each under its number.
     private func write(
-        _ parts: [FleetPurge], by signer: SigningKey, census: FleetCensus, deadline: Int64
+        _ parts: [FleetPurge], by signer: SigningKey, deadline: Int64
     ) async throws -> [OrderProgress.Order] {
         let now = self.wallClock
         var book: OrderBook
@@ -226,12 +222,6 @@ public actor FleetDesk {
             throw Failure.book(failure)
         }
         defer { book.close() }
-        for edge in census.edges {
-            guard let seen = edge.heartbeat?.counters["\(signer.publicKey)"], seen >= book.next else { continue }
-            // The last one may be the very order that is pending.
-            if seen == book.next, book.pending != nil { continue }
-            throw Failure.countBehind(edge: edge.name, path: signer.path + ".counter")
-        }
         var orders: [OrderProgress.Order] = []
         if let pending = book.pending, pending.fleet == self.configuration.fleet {
             _ = try await self.write(pending.purge, &book, deadline: deadline)

@@ -44,7 +44,8 @@ enum FleetText {
         let up = heartbeat.keyHolders.count { $0.problem == nil }
         let first = heartbeat.certificates.map(\.notAfter).min()
         return [
-            edge.name, self.state(edge), edge.age.map { self.duration(max(0, $0)) } ?? "-", heartbeat.version,
+            edge.name, self.state(edge), edge.age.map { self.duration(max(0, $0)) } ?? "-",
+            self.plain(String(heartbeat.version.prefix(20))),
             "\(heartbeat.sites.count)", "\(heartbeat.connections)",
             heartbeat.hitRatio.map { "\(Int($0.rounded()))%" } ?? "-",
             heartbeat.keyHolders.isEmpty ? "-" : "\(up) of \(heartbeat.keyHolders.count)",
@@ -66,11 +67,12 @@ enum FleetText {
             notes.append("its clock is \(self.duration(abs(skew))) \(skew > 0 ? "ahead" : "behind")")
         }
         if let problem = heartbeat.problem { notes.append(problem) }
-        // What an edge says is its own text: one line of it, without what a terminal would take for a command.
-        return notes.map { note in
-            String(
-                note.unicodeScalars.map { $0.value < 0x20 || (0x7F...0x9F).contains($0.value) ? " " : Character($0) })
-        }
+        return notes.map(self.plain)
+    }
+
+    /// What an edge says is its own text: one line of it, without what a terminal would take for a command.
+    private static func plain(_ text: String) -> String {
+        String(text.unicodeScalars.map { $0.value < 0x20 || (0x7F...0x9F).contains($0.value) ? " " : Character($0) })
     }
 
     static func duration(_ milliseconds: Int64) -> String {
