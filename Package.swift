@@ -226,6 +226,16 @@ let package = Package(
             path: "Benchmarks/nativeload",
             swiftSettings: strict),
 
+        // The bus of a fleet, measured: Benchmarks/fleet/run.
+        .executableTarget(
+            name: "fleetload",
+            dependencies: [
+                "FleetBus", "FleetLink", "PrivateAuthority", crypto, logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ] + nio,
+            path: "Benchmarks/fleetload",
+            swiftSettings: strict),
+
         // Tests: one target per module, and one that drives the real binary with real clients.
         .testTarget(
             name: "ChannelsTests", dependencies: ["Channels", nioEmbedded, logging, nio[0]], swiftSettings: strict),

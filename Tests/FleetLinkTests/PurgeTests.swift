@@ -52,8 +52,8 @@ struct PurgeTests {
         // A store that is not empty and has no record has followed nothing: it is emptied, once.
         let first = try await fleet.edge("paris", bus, store: store, record: "paris")
         #expect(store.removals == 1)
-        store.store(Self.a, Self.b)
         try await first.following()
+        store.store(Self.a, Self.b)
         await first.stop()
         let other = try await fleet.edge("lyon", bus)
         try await other.following()

@@ -222,7 +222,9 @@ final class TestEdge: Sendable {
 
     var status: FollowStatus.Value { self.follower.status.value }
 
-    func following() async throws { try await until("following") { self.status.isFollowing } }
+    func following() async throws {
+        try await until("following") { self.status.isFollowing && self.status.isListed }
+    }
 
     func stop() async {
         self.running.cancel()

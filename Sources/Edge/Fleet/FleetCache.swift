@@ -2,7 +2,6 @@ import CacheStorage
 import FleetBus
 import FleetLink
 import HTTPCaching
-import HTTPForwarding
 
 /// An edge's stores, as its fleet's purges are done to them.
 struct FleetCache: FleetStore {
@@ -94,7 +93,7 @@ struct FleetCache: FleetStore {
             authority = url.dropFirst("https://".count).prefix { $0 != "/" && $0 != "?" && $0 != "#" }
         case .tag, .everything: return nil
         }
-        guard Authority(String(authority)) != nil else { return nil }
+        guard target.hostName != nil else { return nil }
         let key = CacheKey(site: "", scheme: "https", authority: String(authority), target: "/")
         return String(key.uri.dropFirst("https://".count).prefix { $0 != "/" })
     }

@@ -5,12 +5,15 @@ internal import NIOPosix
 struct RecordFile: Sendable {
     /// nil: what is stored is gone with the process, and so is this.
     let path: String?
-    private let threads: NIOThreadPool
+    private let threads: NIOThreadPool?
 
-    init(path: String?, threads: NIOThreadPool) {
+    init(path: String?) {
         self.path = path
-        self.threads = threads
+        self.threads = path == nil ? nil : NIOThreadPool(numberOfThreads: 1)
+        self.threads?.start()
     }
+
+    func close() async { try? await self.threads?.shutdownGracefully() }
 
     enum Found: Sendable {
         case none
@@ -20,8 +23,8 @@ struct RecordFile: Sendable {
     }
 
     func read() async throws -> Found {
-        guard let path else { return .none }
-        return try await self.threads.runIfActive {
+        guard let path, let threads else { return .none }
+        return try await threads.runIfActive {
             do throws(DurableFile.Failure) {
                 guard let bytes = try DurableFile.read(path) else { return .none }
                 return FollowRecord(encoded: bytes).map { .record($0) } ?? .damaged("its digest does not match")
@@ -33,8 +36,8 @@ struct RecordFile: Sendable {
 
     /// Does not return before it is on disk.
     func write(_ record: FollowRecord) async throws {
-        guard let path else { return }
+        guard let path, let threads else { return }
         let bytes = record.encoded
-        try await self.threads.runIfActive { try DurableFile.write(bytes, to: path) }
+        try await threads.runIfActive { try DurableFile.write(bytes, to: path) }
     }
 }

@@ -25,6 +25,7 @@ final class BusNews: Sendable {
         guard case .lost(let failure) = event else { return }
         self.status.change {
             $0.isFollowing = false
+            $0.isListed = false
             $0.problem = "the bus is lost: \(failure)"
         }
         self.metrics.isUp(false)

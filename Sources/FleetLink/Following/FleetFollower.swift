@@ -3,7 +3,6 @@ internal import FleetBus
 internal import Foundation
 public import Logging
 public import NIOCore
-internal import NIOPosix
 
 /// An edge's part in its fleet: reads the stream of purges, does them, says so, and sends heartbeats.
 ///
@@ -18,7 +17,6 @@ public actor FleetFollower {
     private let metrics: FollowMetrics
     public nonisolated let status: FollowStatus
     private let keys: FleetKeys
-    private let threads = NIOThreadPool(numberOfThreads: 1)
     private let record: RecordFile
     private nonisolated let hasCaughtUp = CatchUp()
     private nonisolated let news: BusNews
@@ -36,6 +34,7 @@ public actor FleetFollower {
     private var refusalsLoggedAt: Int64?
     /// What was said to be wrong last, so that it is said once.
     private var complaint: String?
+    private var reportsFail = false
 
     /// Entries that are read at once: those of the largest size fit one reply.
     static let batch = 100
@@ -53,8 +52,7 @@ public actor FleetFollower {
         self.status = status
         self.keys = FleetKeys(fleet: membership.fleet)
         self.metrics = FollowMetrics(factory: factory)
-        self.threads.start()
-        self.record = RecordFile(path: membership.recordPath, threads: self.threads)
+        self.record = RecordFile(path: membership.recordPath)
         self.machine = FollowMachine(fleet: membership.fleet, signers: membership.signers, record: nil, since: 0)
         self.news = BusNews(logger: logger, metrics: self.metrics, status: status)
     }
@@ -127,7 +125,7 @@ public actor FleetFollower {
             Task { await client.stop() }
         }
         await client.stop()
-        try? await self.threads.shutdownGracefully()
+        await self.record.close()
     }
 
     private func failed(_ error: any Error) {
@@ -178,6 +176,8 @@ public actor FleetFollower {
         let steps = self.machine.joined(generation: generation, anchor: found.first)
         await self.carryOut(steps)
         self.needsJoining = false
+        // It may be a bus that has not heard of this edge.
+        self.heartbeatAt = 0
         if !steps.isEmpty { self.isCaughtUp = false }
     }
 
@@ -380,6 +380,12 @@ public actor FleetFollower {
                 client,
                 [RESPCommand("TIME"), RESPCommand("HSET", self.keys.edges, seal.name).adding(bytes)])
             self.noteTime(replies[0])
+            self.status.change { $0.isListed = true }
+            if self.reportsFail {
+                self.reportsFail = false
+                self.complaint = nil
+                self.status.change { $0.problem = nil }
+            }
             // A bus that was full takes reports again.
             if self.machine.record.reported < self.machine.position { await self.acknowledge(client) }
         } catch {
@@ -389,6 +395,7 @@ public actor FleetFollower {
 
     private func reportFailed(_ error: any Error) {
         self.metrics.reportFailed()
+        self.reportsFail = true
         guard case .answer(let text)? = error as? FollowFailure else { return }
         self.status.change { $0.problem = text }
         guard self.complaint != text else { return }

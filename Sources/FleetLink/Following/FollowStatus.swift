@@ -5,6 +5,8 @@ public final class FollowStatus: Sendable {
     public struct Value: Equatable, Sendable {
         /// The bus is there, and all that it had has been read.
         public var isFollowing = false
+        /// The bus has a heartbeat of it.
+        public var isListed = false
         /// What is wrong; nil: nothing, or not begun.
         public var problem: String?
         public var refused: Int64 = 0

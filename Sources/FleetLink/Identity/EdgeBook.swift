@@ -8,8 +8,17 @@ internal import X509
 public struct EdgeBook: Sendable {
     private let fleet: String
     private let authorities: [Certificate]
-    /// Certificates that were found good, and their keys, by the edge's name.
-    private var known: [String: (certificate: [UInt8], key: Certificate.PublicKey)] = [:]
+    private struct Known {
+        var certificate: [UInt8]
+        var key: Certificate.PublicKey
+        /// What was read last, and what it says: it is read again and again.
+        var bytes: [UInt8]
+        var report: EdgeReport
+        var heartbeat: EdgeHeartbeat
+    }
+
+    /// Edges whose certificate was found good, by their names.
+    private var known: [String: Known] = [:]
 
     public enum Failure: Error, Equatable, CustomStringConvertible {
         case unreadable(String)
@@ -42,6 +51,7 @@ public struct EdgeBook: Sendable {
     ///   - name: the field that it stood under, which must be the edge's name.
     ///   - now: seconds since 1970.
     public mutating func heartbeat(_ bytes: [UInt8], of name: String, now: Int64) -> (EdgeReport, EdgeHeartbeat)? {
+        if let known = self.known[name], known.bytes == bytes { return (known.report, known.heartbeat) }
         var found: (certificate: [UInt8], key: Certificate.PublicKey)?
         let report = EdgeReport.open(bytes) { report, signed, signature in
             guard report.fleet == self.fleet, report.edge == name,
@@ -58,7 +68,8 @@ public struct EdgeBook: Sendable {
             return Self.isValid(signature, signed, key)
         }
         guard let report, let found, let heartbeat = EdgeHeartbeat(report) else { return nil }
-        self.known[name] = found
+        self.known[name] = Known(
+            certificate: found.certificate, key: found.key, bytes: bytes, report: report, heartbeat: heartbeat)
         return (report, heartbeat)
     }
 

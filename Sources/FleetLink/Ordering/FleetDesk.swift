@@ -157,10 +157,11 @@ public actor FleetDesk {
         (outcome.replicas, outcome.confirmed) = await self.awaitReplica()
         told(progress)
         var from = place
-        var censusAt = self.now + 1000
+        var censusAt = self.now + 500
+        var unproven: [[UInt8]] = []
         while !progress.isComplete, self.now < deadline {
             do {
-                let wait = max(1, min(deadline - self.now, 500))
+                let wait = max(1, min(deadline - self.now, censusAt - self.now))
                 let reply = try await self.ask(
                     [RESPCommand("XREAD", "COUNT", "200", "BLOCK", "\(wait)", "STREAMS", self.keys.reports, "\(from)")],
                     timeout: wait + 3000)[0]
@@ -170,15 +171,24 @@ public actor FleetDesk {
                 var isNews = false
                 for entry in entries {
                     from = entry.id
-                    guard let payload = entry.payload, let said = self.book.acknowledgement(payload) else { continue }
-                    if progress.heard(said, at: self.now) { isNews = true }
+                    guard let payload = entry.payload else { continue }
+                    if let said = self.book.acknowledgement(payload) {
+                        if progress.heard(said, at: self.now) { isNews = true }
+                    } else {
+                        unproven.append(payload)
+                        if unproven.count > Self.maximumUnproven { unproven.removeFirst() }
+                    }
                 }
-                // Edges that come and go meanwhile.
+                // Edges that come and go meanwhile, and the certificates of those that have not been heard before.
                 if self.now >= censusAt {
-                    censusAt = self.now + 1000
+                    censusAt = self.now + 500
                     census = try await self.takeCensus()
                     let before = progress
                     progress.expect(census, expected: self.configuration.expected)
+                    for payload in unproven {
+                        guard let said = self.book.acknowledgement(payload) else { continue }
+                        _ = progress.heard(said, at: self.now)
+                    }
                     isNews = isNews || progress != before
                 }
                 if isNews { told(progress) }
@@ -191,6 +201,9 @@ public actor FleetDesk {
         outcome.isSuccess = progress.isSuccess(expected: self.configuration.expected)
         return outcome
     }
+
+    /// Acknowledgements of edges whose certificate is not known yet, which the next census may bring.
+    private static let maximumUnproven = 256
 
     private func lastReport() async throws -> StreamID {
         let reply = try await self.ask([RESPCommand("XREVRANGE", self.keys.reports, "+", "-", "COUNT", "1")])[0]

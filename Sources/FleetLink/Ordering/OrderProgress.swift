@@ -84,9 +84,10 @@ public struct OrderProgress: Equatable, Sendable {
         self.edges.filter { if case .done = $0.answer { true } else { false } }
     }
 
-    /// No edge refused it, and none that is alive, late or expected has been silent.
+    /// Some edge did it, none refused it, and none that is alive, late or expected has been silent.
     public func isSuccess(expected: [String]) -> Bool {
-        self.edges.allSatisfy { edge in
+        guard !self.done.isEmpty else { return false }
+        return self.edges.allSatisfy { edge in
             switch edge.answer {
             case .done: true
             case .refused: false

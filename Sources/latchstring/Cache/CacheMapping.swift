@@ -68,7 +68,7 @@ extension CacheRule {
 }
 
 extension Duration {
-    fileprivate var inMilliseconds: Int64 {
+    var inMilliseconds: Int64 {
         self.components.seconds * 1000 + self.components.attoseconds / 1_000_000_000_000_000
     }
 }

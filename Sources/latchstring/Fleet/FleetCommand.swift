@@ -92,7 +92,7 @@ struct FleetCommand: AsyncParsableCommand {
         func run() throws {
             MemoryProtection.forbidDumps()
             let key = try Startup.orExit {
-                self.show ? try SigningKey(path: self.out) : try SigningKey.make(path: self.out)
+                try self.show ? SigningKey(path: self.out) : SigningKey.make(path: self.out)
             }
             StandardOutput.write(
                 """

@@ -2,6 +2,7 @@ import Edge
 import FleetBus
 import Foundation
 import Settings
+import TLSWire
 import Telemetry
 
 /// What an edge says of itself to its fleet, taken from the metrics that it keeps anyway.

@@ -1,5 +1,6 @@
 import FleetBus
 import FleetLink
+import NIOCore
 import NIOPosix
 import Settings
 

@@ -109,6 +109,9 @@ enum FleetText {
     static func conclusion(_ outcome: FleetDesk.Outcome) -> String {
         let progress = outcome.progress
         let awaited = progress.edges.filter { $0.isAwaited || $0.answer != .silent }
+        if progress.edges.isEmpty {
+            return "No edge has been heard on this bus. The purge is written, and edges that come do it.\n"
+        }
         var text = "\(progress.done.count) of \(awaited.count) edges have acknowledged"
         let others = progress.edges.count - awaited.count
         if others > 0 { text += ", \(others) not there" }

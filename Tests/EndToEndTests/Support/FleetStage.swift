@@ -34,9 +34,7 @@ final class FleetStage: Sendable {
         self.origin = try await TLSOrigin(domain: "origin.test", in: workspace) { path in
             .init(body: "\(path) \(version.now)", cacheControl: "public, max-age=3600")
         }
-        let origin = self.origin
         (self.server, self.keyHolder, self.publicKey) = try await blocking {
-            _ = origin
             let server = try RedisServer(isDurable: isDurable)
             let keyHolder = try RunningKeyHolder(
                 sites: ["www.test"], grantedTo: edges.joined(separator: ","), in: workspace)
