@@ -209,7 +209,9 @@ let package = Package(
             name: "latchstring",
             dependencies: [
                 "Admin", "Admission", "CAARecords", "CSystemShims", "CacheStorage", "Channels", "DemoKit", "Diagnosis",
-                "Edge", "FleetBus", "FleetLink", "HTTPCaching", "HTTPFields", "KeyHolder", "LatchstringClient", "NativeHandshake", "PeerLink", "PrivateAuthority", "SecretFiles", "Settings", "TLSWire", "Telemetry", nioHTTP1, logging, metrics, nioHelpers,
+                "Edge", "FleetBus", "FleetLink", "HTTPCaching", "HTTPFields", "KeyHolder", "LatchstringClient",
+                "NativeHandshake", "PeerLink", "PrivateAuthority", "SecretFiles", "Settings", "TLSWire", "Telemetry",
+                nioHTTP1, logging, metrics, nioHelpers,
                 lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -326,7 +328,8 @@ let package = Package(
         .testTarget(
             name: "EdgeTests",
             dependencies: [
-                "Admission", "CacheStorage", "Edge", "PrivateAuthority", "HTTPCaching", "HTTPFields", "HTTPForwarding",
+                "Admission", "CacheStorage", "Edge", "FleetBus", "HTTPCaching", "HTTPFields", "HTTPForwarding",
+                "PrivateAuthority",
                 "KeyHolder",
                 "KeyProtocol",
                 "NativeHandshake",

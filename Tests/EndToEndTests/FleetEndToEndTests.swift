@@ -41,6 +41,14 @@ import Testing
             #expect(purged.output.contains("2 of 2 edges have acknowledged"), "\(purged.all)")
             for one in [paris, lyon] { #expect(try stage.fetch("/a", one) == "/a 2") }
 
+            // On a terminal each edge has a line that changes.
+            let file = stage.workspace.path("fleet.yaml")
+            let shown = try Tool.run(
+                "script",
+                ["-qec", "\(TestProcess.executable.path) purge --fleet \(file) --tag none", "/dev/null"])
+            #expect(shown.status == 0 && shown.output.contains("\u{1B}[K  paris  …"), "\(shown.all)")
+            #expect(shown.output.contains("paris  done after"), "\(shown.all)")
+
             // Through an edge's admin port, with that edge's own key and rights.
             _ = stage.raise()
             let body = "{\"urls\":[\"https://www.test/a\"],\"fleet\":true}"

@@ -1,6 +1,7 @@
 import FleetBus
-import Settings
 import Testing
+
+@testable import Settings
 
 @Suite("Settings of fleets")
 struct FleetSettingsTests {
@@ -59,7 +60,7 @@ struct FleetSettingsTests {
         let fleet = try #require(try Self.fleet(text))
         #expect(fleet.name == "europe")
         #expect(fleet.redis.map(\.endpoint.description) == ["bus.test:6380", "[::1]:6379"])
-        #expect(fleet.redis.allSatisfy(\.usesTLS))
+        #expect(fleet.redis.map(\.usesTLS) == [true, true])
         #expect(fleet.login == .init(user: "edge", password: "bus.password"))
         #expect(fleet.sentinel == .init(primary: "main", login: .init(user: "default", password: "sentinel.password")))
         #expect(fleet.signers[0].key == SignerKey(hex: Self.key) && fleet.signers[0].may == nil)

@@ -17,6 +17,21 @@ public enum RefusalReason: UInt8, Sendable, CaseIterable {
     /// It names something that is no URL, prefix, host or tag.
     case unusable = 9
 
+    /// For labels of metrics.
+    public var word: String {
+        switch self {
+        case .malformed: "malformed"
+        case .otherFleet: "other-fleet"
+        case .unknownSigner: "unknown-signer"
+        case .badSignature: "bad-signature"
+        case .replayed: "replayed"
+        case .otherGeneration: "other-generation"
+        case .notAllowed: "not-allowed"
+        case .tooOld: "too-old"
+        case .unusable: "unusable"
+        }
+    }
+
     /// In a few words, after "refused: ".
     public var text: String {
         switch self {

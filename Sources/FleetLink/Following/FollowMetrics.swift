@@ -38,7 +38,7 @@ final class FollowMetrics: Sendable {
         self.applied = counter("orders_total", ("outcome", "done"))
         self.known = counter("orders_total", ("outcome", "known"))
         self.refused = Dictionary(
-            uniqueKeysWithValues: RefusalReason.allCases.map { ($0, counter("refused_total", ("reason", "\($0)"))) })
+            uniqueKeysWithValues: RefusalReason.allCases.map { ($0, counter("refused_total", ("reason", $0.word))) })
         self.flushes = Dictionary(
             uniqueKeysWithValues: Flush.allCases.map { ($0, counter("flushes_total", ("cause", $0.rawValue))) })
         self.reportsFailed = counter("reports_failed_total")
