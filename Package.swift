@@ -136,7 +136,7 @@ let package = Package(
             name: "FleetLink",
             dependencies: [
                 "FleetBus", "PeerLink", "SecretFiles", nioSSL, nioTLS, nioHelpers, x509, asn1, crypto, cryptoExtras,
-                logging, metrics,
+                logging, metrics, coreMetrics,
             ] + nio,
             swiftSettings: strict),
 

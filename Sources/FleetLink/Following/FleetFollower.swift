@@ -10,31 +10,31 @@ public import NIOCore
 /// and acknowledged, in that order. When it ends anywhere in between, the same entries are read and done again. Nothing here
 /// runs on an event loop that serves clients: replies are read on the loop it is given, signatures are checked in tasks.
 public actor FleetFollower {
-    private let membership: FleetMembership
+    let membership: FleetMembership
     private let store: any FleetStore
     private let eventLoop: any EventLoop
-    private let logger: Logger
-    private let metrics: FollowMetrics
+    let logger: Logger
+    let metrics: FollowMetrics
     public nonisolated let status: FollowStatus
-    private let keys: FleetKeys
+    let keys: FleetKeys
     private let record: RecordFile
     private nonisolated let hasCaughtUp = CatchUp()
     private nonisolated let news: BusNews
 
-    private var machine: FollowMachine
+    var machine: FollowMachine
     private var isCaughtUp = false
     private var needsJoining = true
     /// Milliseconds on the monotonic clock.
-    private var heartbeatAt: Int64 = 0
+    var heartbeatAt: Int64 = 0
     private var recordAt: Int64 = 0
     /// The bus's clock minus the monotonic one.
-    private var busOffset: Int64?
+    var busOffset: Int64?
     private var ordersSinceLoss = 0
     private var refusalsUnlogged = 0
     private var refusalsLoggedAt: Int64?
     /// What was said to be wrong last, so that it is said once.
-    private var complaint: String?
-    private var reportsFail = false
+    var complaint: String?
+    var reportsFail = false
 
     /// Entries that are read at once: those of the largest size fit one reply.
     static let batch = 100
@@ -57,8 +57,8 @@ public actor FleetFollower {
         self.news = BusNews(logger: logger, metrics: self.metrics, status: status)
     }
 
-    private var now: Int64 { Int64(NIODeadline.now().uptimeNanoseconds / 1_000_000) }
-    private var wallClock: Int64 { Int64(Date().timeIntervalSince1970 * 1000) }
+    var now: Int64 { Int64(NIODeadline.now().uptimeNanoseconds / 1_000_000) }
+    var wallClock: Int64 { Int64(Date().timeIntervalSince1970 * 1000) }
 
     // MARK: Start
 
@@ -341,78 +341,8 @@ public actor FleetFollower {
         self.refusalsUnlogged = 0
     }
 
-    // MARK: Saying so
-
-    /// What can't be said now is part of the next acknowledgement.
-    private func acknowledge(_ client: BusClient) async {
-        guard !Task.isCancelled,
-            let said = self.machine.acknowledgement(edge: self.membership.seal.name, time: self.wallClock),
-            let bytes = try? said.report.sealed({ try self.membership.seal.sign($0) })
-        else { return }
-        let command = RESPCommand("XADD", self.keys.reports, "MAXLEN", "~", "20000", "*", StreamEntry.field)
-        do {
-            _ = try await self.ask(client, [command.adding(bytes)])
-            self.machine.reported(said)
-        } catch {
-            self.reportFailed(error)
-        }
-    }
-
-    private func beat(_ client: BusClient) async {
-        self.heartbeatAt = self.now + self.membership.heartbeat
-        var heartbeat = self.membership.facts()
-        let status = self.status.value
-        heartbeat.busTime = self.busOffset.map { $0 + self.now } ?? 0
-        heartbeat.identityNotAfter = self.membership.seal.notAfter
-        heartbeat.position = "\(self.machine.position)"
-        for (signer, progress) in self.machine.record.signers { heartbeat.counters["\(signer)"] = progress.last }
-        heartbeat.refused = status.refused
-        heartbeat.doubts = status.doubts
-        heartbeat.problem = heartbeat.problem ?? status.problem
-        let seal = self.membership.seal
-        guard
-            let report = heartbeat.report(
-                fleet: self.membership.fleet, edge: seal.name, time: self.wallClock, certificate: seal.certificate),
-            let bytes = try? report.sealed({ try seal.sign($0) })
-        else { return }
-        do {
-            let replies = try await self.ask(
-                client,
-                [RESPCommand("TIME"), RESPCommand("HSET", self.keys.edges, seal.name).adding(bytes)])
-            self.noteTime(replies[0])
-            self.status.change { $0.isListed = true }
-            if self.reportsFail {
-                self.reportsFail = false
-                self.complaint = nil
-                self.status.change { $0.problem = nil }
-            }
-            // A bus that was full takes reports again.
-            if self.machine.record.reported < self.machine.position { await self.acknowledge(client) }
-        } catch {
-            self.reportFailed(error)
-        }
-    }
-
-    private func reportFailed(_ error: any Error) {
-        self.metrics.reportFailed()
-        self.reportsFail = true
-        guard case .answer(let text)? = error as? FollowFailure else { return }
-        self.status.change { $0.problem = text }
-        guard self.complaint != text else { return }
-        self.complaint = text
-        self.logger.warning("the fleet's bus does not take this edge's reports", metadata: ["reason": "\(text)"])
-    }
-
-    private func noteTime(_ value: RESPValue) {
-        guard let parts = value.elements, parts.count == 2, let seconds = parts[0].number,
-            let microseconds = parts[1].number, (0...10_000_000_000).contains(seconds),
-            (0..<1_000_000).contains(microseconds)
-        else { return }
-        self.busOffset = seconds * 1000 + microseconds / 1000 - self.now
-    }
-
     /// Sends commands; an error of the server is one here too.
-    private func ask(
+    func ask(
         _ client: BusClient, _ commands: [RESPCommand], timeout: Int64 = 3000
     ) async throws -> [RESPValue] {
         let replies = try await client.send(commands, timeout: timeout)
