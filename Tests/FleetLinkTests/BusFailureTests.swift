@@ -142,8 +142,12 @@ struct BusFailureTests {
         let edge = try await fleet.edge("paris", bus)
         try await edge.following()
         edge.store.store(Self.a)
-        try server.run(["CLIENT", "PAUSE", "900", "ALL"])
+        async let pause = blocking { try server.run(["CLIENT", "PAUSE", "900", "ALL"]) }
+        try await Task.sleep(for: .milliseconds(100))
+        let start = ContinuousClock.now
         let outcome = try await fleet.order(.url(Self.a), on: bus)
+        #expect(ContinuousClock.now - start > .milliseconds(500))
+        _ = try await pause
         #expect(outcome.isSuccess && edge.store.items.isEmpty)
         #expect(edge.store.removals == 0)
         await edge.stop()
