@@ -253,6 +253,47 @@ struct PurgeTests {
         await edge.stop()
     }
 
+    @Test("An edge whose clock is off by an hour is alive, and shown with its clock; its purges go on")
+    func clocks() async throws {
+        let server = try RedisServer()
+        let bus = TestFleet.bus(server.port)
+        let fleet = try TestFleet()
+        let issued = try fleet.authority.issueIdentity(role: .edge, name: "fast")
+        let seal = try EdgeSeal(certificatePEM: issued.chainPEM, keyPEM: issued.keyPEM)
+        let now = Int64(Date().timeIntervalSince1970 * 1000)
+        let heartbeat = EdgeHeartbeat(version: "test", started: 0, busTime: now)
+        let report = try #require(
+            heartbeat.report(fleet: "test", edge: "fast", time: now + 3_600_000, certificate: seal.certificate))
+        let bytes = try report.sealed { try seal.sign($0) }
+        try server.run(["HSET", FleetKeys(fleet: "test").edges, "fast"].map { Array($0.utf8) } + [bytes])
+        let desk = try await fleet.desk(bus)
+        let census = try await desk.census()
+        #expect(census.edges.map(\.standing) == [.alive])
+        #expect((3_595_000...3_605_000).contains(census.edges.first?.skew ?? 0))
+        await desk.close()
+        // The orders of a signer whose clock is a year behind count by their numbers.
+        let edge = try await fleet.edge("paris", bus)
+        try await edge.following()
+        #expect(try await fleet.order(.tag("1"), on: bus, timeout: 1000).progress.done.map(\.name) == ["paris"])
+        let page = try #require(
+            JSONSerialization.jsonObject(
+                with: try Data(contentsOf: URL(filePath: fleet.key.path + ".counter"))) as? [String: Any])
+        let counter = try #require(page["counter"] as? UInt64)
+        let slow = PurgeEntry(
+            fleet: "test", signer: fleet.key.publicKey, counter: counter + 1, time: now - 31_536_000_000,
+            generation: try #require(
+                Generation(
+                    Array(
+                        try server.run(["GET", FleetKeys(fleet: "test").generation].map { Array($0.utf8) }).dropFirst(5)
+                            .dropLast(2)))), purge: FleetPurge(targets: [.tag("slow")], isSoft: false))
+        try server.run(
+            ["XADD", FleetKeys(fleet: "test").purges, "*", "e"].map { Array($0.utf8) }
+                + [try slow.signed(by: fleet.key.key)])
+        try await until("the slow signer's order") { edge.store.purged.last?.targets == [.tag("slow")] }
+        #expect(edge.status.refused == 0 && edge.store.removals == 0)
+        await edge.stop()
+    }
+
     @Test("Edges are listed as they say themselves; strangers' entries, old ones and strange names are told apart")
     func census() async throws {
         let server = try RedisServer()
