@@ -3,10 +3,11 @@
 // Layers, lowest first. Imports point downwards only:
 //
 //   pure    Admission, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPFields, HTTPWire,
-//           HTTP2Wire, HTTPForwarding, HTTPCaching, EdgeModel
+//           HTTP2Wire, HTTPForwarding, HTTPCaching, EdgeModel, FleetBus
 //                                                     bytes and decisions; no sockets, clocks, files or logging
 //   ground  SecretFiles, CAARecords, Telemetry        files that hold secrets; who may issue for a name, by DNS; logs, metrics
 //   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
+//           FleetLink                                 the bus of a fleet: an edge that follows, a desk that orders
 //   stores  CacheStorage                              responses in memory and on disk
 //   parties Edge, KeyHolder, LatchstringClient        the three parties
 //   outside Settings, Admin, PrivateAuthority         YAML in, diagnostics out; the admin port and health; certificates
@@ -132,6 +133,18 @@ let package = Package(
             ] + nio,
             swiftSettings: strict),
 
+        // Purges for a whole fleet: what is said on the bus, and who is believed.
+        .target(name: "FleetBus", dependencies: [nio[0], crypto, collections], swiftSettings: strict),
+
+        // The connection to that bus, its files, and both ends: the edge that follows, the command that orders.
+        .target(
+            name: "FleetLink",
+            dependencies: [
+                "FleetBus", "PeerLink", "SecretFiles", nioSSL, nioTLS, nioHelpers, x509, asn1, crypto, cryptoExtras,
+                logging, metrics, coreMetrics,
+            ] + nio,
+            swiftSettings: strict),
+
         // The stream after a native handshake, for both of its ends.
         .target(name: "NativeChannel", dependencies: ["NativeHandshake", nio[0]], swiftSettings: strict),
 
@@ -147,9 +160,9 @@ let package = Package(
         .target(
             name: "Edge",
             dependencies: [
-                "Admission", "CacheStorage", "Channels", "EdgeModel", "HTTP2Wire", "HTTPCaching", "HTTPFields",
-                "HTTPForwarding", "HTTPWire", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "TLSWire",
-                "Telemetry",
+                "Admission", "CacheStorage", "Channels", "EdgeModel", "FleetBus", "FleetLink", "HTTP2Wire",
+                "HTTPCaching", "HTTPFields", "HTTPForwarding", "HTTPWire", "KeyProtocol", "NativeHandshake",
+                "PeerLink", "RecordLayer", "Telemetry", "TLSWire",
                 nioSSL, nioTLS, nioHTTP1, nioHTTP2, nioHPACK, nioHelpers, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
@@ -164,7 +177,8 @@ let package = Package(
         .target(
             name: "Settings",
             dependencies: [
-                "Admission", "EdgeModel", "HTTPCaching", "HTTPFields", "KeyProtocol", "SecretFiles", "TLSWire", nio[0],
+                "Admission", "EdgeModel", "FleetBus", "HTTPCaching", "HTTPFields", "KeyProtocol", "SecretFiles",
+                "TLSWire", nio[0],
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict),
@@ -199,9 +213,10 @@ let package = Package(
         .executableTarget(
             name: "latchstring",
             dependencies: [
-                "Admin", "CAARecords", "CSystemShims", "CacheStorage", "Channels", "DemoKit", "Diagnosis",
-                "Edge", "HTTPCaching", "HTTPFields", "KeyHolder", "LatchstringClient", "NativeHandshake", "PeerLink",
-                "PrivateAuthority", "SecretFiles", "Settings", "TLSWire", "Telemetry", nioHTTP1, logging, metrics,
+                "Admin", "Admission", "CAARecords", "CacheStorage", "Channels", "CSystemShims", "DemoKit",
+                "Diagnosis", "Edge", "FleetBus", "FleetLink", "HTTPCaching", "HTTPFields", "KeyHolder",
+                "LatchstringClient", "NativeHandshake", "PeerLink", "PrivateAuthority", "SecretFiles", "Settings",
+                "Telemetry", "TLSWire", nioHTTP1, logging, metrics, nioHelpers,
                 lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -216,6 +231,16 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ] + nio,
             path: "Benchmarks/nativeload",
+            swiftSettings: strict),
+
+        // The bus of a fleet, measured: Benchmarks/fleet/run.
+        .executableTarget(
+            name: "fleetload",
+            dependencies: [
+                "FleetBus", "FleetLink", "PrivateAuthority", crypto, logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ] + nio,
+            path: "Benchmarks/fleetload",
             swiftSettings: strict),
 
         // Tests: one target per module, and one that drives the real binary with real clients.
@@ -237,6 +262,15 @@ let package = Package(
         .testTarget(name: "AdmissionTests", dependencies: ["Admission", collections, nio[0]], swiftSettings: strict),
         .testTarget(
             name: "CAARecordsTests", dependencies: ["CAARecords", "TLSWire", "TestSockets"], swiftSettings: strict),
+        .testTarget(name: "FleetBusTests", dependencies: ["FleetBus", crypto, nio[0]], swiftSettings: strict),
+        // A Redis server for a test.
+        .target(name: "TestBus", dependencies: ["TestSockets"], path: "Tests/Support/TestBus", swiftSettings: strict),
+        .testTarget(
+            name: "FleetLinkTests",
+            dependencies: [
+                "FleetBus", "FleetLink", "PrivateAuthority", "TestBus", "TestSockets", crypto, logging, nioHelpers,
+            ] + nio,
+            swiftSettings: strict),
         .testTarget(name: "SecretFilesTests", dependencies: ["SecretFiles"], swiftSettings: strict),
         .testTarget(name: "TLSWireTests", dependencies: ["TLSWire"] + [nio[0]], swiftSettings: strict),
         .testTarget(
@@ -278,7 +312,7 @@ let package = Package(
         .testTarget(
             name: "SettingsTests",
             dependencies: [
-                "Admission", "EdgeModel", "HTTPCaching", "HTTPFields", "KeyProtocol", "Settings", "TLSWire",
+                "Admission", "EdgeModel", "FleetBus", "HTTPCaching", "HTTPFields", "KeyProtocol", "Settings", "TLSWire",
                 nio[0],
             ],
             swiftSettings: strict),
@@ -306,8 +340,8 @@ let package = Package(
         .testTarget(
             name: "EdgeTests",
             dependencies: [
-                "Admission", "CacheStorage", "Channels", "Edge", "EdgeModel", "HTTP2Wire", "PrivateAuthority",
-                "HTTPCaching", "HTTPFields", "HTTPForwarding", "HTTPWire", "KeyHolder",
+                "Admission", "CacheStorage", "Channels", "Edge", "EdgeModel", "FleetBus", "HTTP2Wire",
+                "HTTPCaching", "HTTPFields", "HTTPForwarding", "HTTPWire", "KeyHolder", "PrivateAuthority",
                 "KeyProtocol",
                 "NativeHandshake",
                 "PeerLink",
@@ -331,8 +365,8 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "DemoKit", "latchstring", "LatchstringClient", "NativeHandshake", "PrivateAuthority",
-                "TLSWire", "TestSockets", nioSSL, nioHTTP1, crypto,
+                "DemoKit", "HTTPCaching", "latchstring", "LatchstringClient", "NativeHandshake",
+                "PrivateAuthority", "Settings", "TestBus", "TestSockets", "TLSWire", nioSSL, nioHTTP1, crypto,
                 .product(name: "Yams", package: "Yams"),
             ] + nio,
             swiftSettings: strict),

@@ -28,6 +28,10 @@ let modules: [(name: String, imports: [Target.Dependency])] = [
     (name: "KeyProtocol", imports: ["TLSWire", nioCore]),
     (name: "RecordLayer", imports: ["CLibCrypto", "TLSWire", nioCore]),
     (name: "HTTPCaching", imports: ["HTTPFields", nioCore, structuredFields]),
+    (
+        name: "FleetBus",
+        imports: [nioCore, crypto[0], .product(name: "DequeModule", package: "swift-collections")]
+    ),
     (name: "HTTPFields", imports: [nioCore]),
     (name: "HTTP2Wire", imports: ["HTTPFields", nioCore]),
     (name: "HTTPWire", imports: ["HTTPFields", nioCore]),
@@ -39,6 +43,7 @@ let fuzzers: [(name: String, modules: [Target.Dependency])] = [
     (name: "FuzzCacheFields", modules: ["HTTPCaching", "HTTPFields", structuredFields]),
     (name: "FuzzClientHello", modules: ["TLSWire"]),
     (name: "FuzzExportedSession", modules: ["RecordLayer"]),
+    (name: "FuzzFleetBus", modules: ["FleetBus", crypto[0]]),
     (name: "FuzzHandoffMessages", modules: ["KeyProtocol"]),
     (name: "FuzzHTTP2Wire", modules: ["HTTPFields", "HTTP2Wire"]),
     (name: "FuzzHTTPWire", modules: ["HTTPFields", "HTTPWire"]),

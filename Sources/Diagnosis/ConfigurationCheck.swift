@@ -33,6 +33,7 @@ public struct ConfigurationCheck {
             }
         case .keyHolder(let settings):
             domains = KeyHolderCheck(settings: settings, report: self.report, now: Date()).run()
+        case .fleet: domains = []
         }
         if !self.offline { await CAACheck(report: self.report, resolver: self.resolver).run(domains) }
         self.report.finish()

@@ -1,5 +1,6 @@
 public import Admission
 public import EdgeModel
+public import FleetLink
 public import NIOCore
 public import PeerLink
 public import TLSWire
@@ -22,6 +23,8 @@ public struct EdgeConfiguration: Sendable {
     public var trustedProxies: [IPNetwork] = []
     /// Where responses are stored.
     public var cache: EdgeCacheConfiguration
+    /// The fleet whose purges this edge follows; nil: none.
+    public var fleet: FleetMembership?
     /// Event loops.
     public var threads: Int
     /// File descriptors that the process may have; nil: what the system says.

@@ -1,6 +1,7 @@
 import CacheStorage
 import Channels
 import EdgeModel
+public import FleetLink
 public import Logging
 public import NIOCore
 import NIOPosix
@@ -24,17 +25,19 @@ public final class EdgeServer: Service {
     /// Set while it runs; read by health checks.
     private let readiness: EdgeReadiness
     private let cache: CacheAdministration
+    private let fleetStatus: FollowStatus
 
     /// - Parameter started: called once with the addresses that it listens on.
     public init(
         configuration: EdgeConfiguration, logger: Logger, readiness: EdgeReadiness = EdgeReadiness(),
-        cache: CacheAdministration = CacheAdministration(),
+        cache: CacheAdministration = CacheAdministration(), fleetStatus: FollowStatus = FollowStatus(),
         started: @escaping @Sendable ([SocketAddress]) -> Void = { _ in }
     ) {
         self.configuration = configuration
         self.logger = logger
         self.readiness = readiness
         self.cache = cache
+        self.fleetStatus = fleetStatus
         self.started = started
     }
 
@@ -66,12 +69,25 @@ public final class EdgeServer: Service {
             self.cache.closed()
         }
         do {
-            try await self.serve(on: group, store: store)
+            try await self.serve(on: group, inFleetWith: store)
         } catch {
             await store?.close()
             throw error
         }
         await store?.close()
+    }
+
+    private func serve(on group: MultiThreadedEventLoopGroup, inFleetWith store: ResponseStore?) async throws {
+        guard let membership = self.configuration.fleet else { return try await self.serve(on: group, store: store) }
+        let fleet = try await EdgeFleet(
+            membership, store: store, administration: self.cache, status: self.fleetStatus, logger: self.logger)
+        do {
+            try await self.serve(on: group, store: store)
+        } catch {
+            await fleet.stop()
+            throw error
+        }
+        await fleet.stop()
     }
 
     private func serve(on group: MultiThreadedEventLoopGroup, store: ResponseStore?) async throws {

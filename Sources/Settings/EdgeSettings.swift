@@ -21,6 +21,8 @@ public struct EdgeSettings: Hashable, Sendable {
     /// Health, metrics and purging; a loopback address, or with a token. nil: none.
     public var admin: AdminSettings?
     public var cache: EdgeCacheConfiguration
+    /// nil: this edge is part of no fleet.
+    public var fleet: FleetSettings?
     public var log: LogSettings
     public var limits: EdgeLimits
     /// Event loops; nil: one per core.

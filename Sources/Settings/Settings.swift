@@ -5,6 +5,7 @@ public struct LoadedSettings: Sendable {
     public enum Party: Sendable {
         case edge(EdgeSettings)
         case keyHolder(KeyHolderSettings)
+        case fleet(FleetCommandSettings)
     }
 
     public var party: Party
@@ -12,10 +13,12 @@ public struct LoadedSettings: Sendable {
     public var warnings: [SettingsDiagnostic]
 }
 
-/// The two kinds of configuration file.
+/// The kinds of configuration file.
 public enum SettingsRole: String, CaseIterable, Sendable {
     case edge
     case keyHolder = "keyholder"
+    /// For commands to a fleet, on a machine that is no edge.
+    case fleet
 }
 
 /// Reads configuration files.
@@ -54,6 +57,25 @@ public enum Settings {
         return (settings, loaded.warnings)
     }
 
+    /// `load(path:)` for what commands to a fleet need: a file of role fleet, or an edge's that is part of one.
+    public static func loadFleet(
+        path: String
+    ) throws(SettingsError) -> (settings: FleetCommandSettings, warnings: [SettingsDiagnostic]) {
+        // Of an edge's file, what concerns the edge itself is not used, and its files may belong to another user.
+        let loaded = try Self.load(path: path, checkingFiles: false)
+        switch loaded.party {
+        case .fleet(let settings): return (settings, loaded.warnings)
+        case .edge(let edge):
+            guard let fleet = edge.fleet, let identity = edge.identity else {
+                throw Self.failure(
+                    path, "this edge is part of no fleet", "Add \"fleet\" to it, or name a file of role: fleet.")
+            }
+            return (FleetCommandSettings(fleet: fleet, authority: identity.authority), [])
+        case .keyHolder:
+            throw Self.failure(path, "it is a key holder's file", "Name an edge's file, or one of role: fleet.")
+        }
+    }
+
     /// Reads settings from text. `file` is what diagnostics call it and what paths are relative to.
     public static func parse(
         _ text: String, file: String, role wanted: SettingsRole? = nil, checkingFiles: Bool
@@ -66,6 +88,7 @@ public enum Settings {
             switch Self.role(root, wanted: wanted, report: report) {
             case .edge: party = EdgeReader(report: report, files: files).read(root).map { .edge($0) }
             case .keyHolder: party = KeyHolderReader(report: report, files: files).read(root).map { .keyHolder($0) }
+            case .fleet: party = FleetReader(report: report, files: files).read(root).map { .fleet($0) }
             case nil: break
             }
         } else if !report.hasErrors {
@@ -93,10 +116,16 @@ public enum Settings {
         }
         guard let role = ValueReaders(report: report).word(entry.value, as: SettingsRole.self) else { return wanted }
         if let wanted, role != wanted {
-            let name = role == .edge ? "an edge's file" : "a key holder's file"
-            report.error(
-                at: entry.value.position, "this is \(name)",
-                remedy: "Start it with `latchstring \(role.rawValue) --config`.")
+            switch role {
+            case .edge, .keyHolder:
+                report.error(
+                    at: entry.value.position, role == .edge ? "this is an edge's file" : "this is a key holder's file",
+                    remedy: "Start it with `latchstring \(role.rawValue) --config`.")
+            case .fleet:
+                report.error(
+                    at: entry.value.position, "this is a fleet's file",
+                    remedy: "It is for `latchstring fleet` and `latchstring purge --fleet`.")
+            }
             return nil
         }
         return role

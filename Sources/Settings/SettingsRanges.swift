@@ -26,6 +26,8 @@ enum SettingsRanges {
     static let cacheLifetime: ClosedRange<Duration> = .seconds(0) ... .seconds(8784 * 3600)
     static let cacheShare: ClosedRange<Int> = 1...100
     static let cacheRules = 256
+    static let fleetStream: ClosedRange<Int> = 1000...10_000_000
+    static let fleetCatchUp: ClosedRange<Duration> = .milliseconds(100) ... .seconds(300)
     static let rate: ClosedRange<Int> = 1...10_000_000
     static let defaultRate = 1000
     static let lease: ClosedRange<Duration> = .seconds(2) ... .seconds(7 * 24 * 3600)

@@ -2,6 +2,7 @@ import Admin
 import ArgumentParser
 import Channels
 import Edge
+import FleetLink
 import ServiceLifecycle
 import Settings
 
@@ -31,7 +32,16 @@ struct EdgeCommand: AsyncParsableCommand {
         let metrics = Startup.metrics()
         let readiness = EdgeReadiness()
         let cache = CacheAdministration()
-        let configuration = try Startup.orExit { try EdgeConfiguration(settings) }
+        let fleetStatus = FollowStatus()
+        let configuration = try Startup.orExit {
+            var configuration = try EdgeConfiguration(settings)
+            if let fleet = settings.fleet, let identity = settings.identity {
+                let facts = FleetFacts(settings: settings, metrics: metrics, readiness: readiness)
+                configuration.fleet = try FleetMembership(
+                    fleet, identity: identity, cache: settings.cache, facts: { facts.heartbeat() })
+            }
+            return configuration
+        }
         var services: [any Service] = []
         if let admin = settings.admin {
             let certificates = HealthCheck(name: "certificates") {
@@ -39,13 +49,27 @@ struct EdgeCommand: AsyncParsableCommand {
                 guard !problems.isEmpty else { return .ok }
                 return .failed(problems.map { "\($0.key): \($0.value)" }.joined(separator: "; "))
             }
+            var checks = [certificates]
+            if settings.fleet != nil {
+                checks.append(
+                    HealthCheck(name: "fleet") {
+                        let status = fleetStatus.value
+                        if let problem = status.problem { return .degraded(problem) }
+                        return status.isFollowing ? .ok : .degraded("the purges of the fleet are being read")
+                    })
+            }
             services.append(
                 try await Startup.admin(
-                    admin.endpoint, metrics: metrics, readiness: [certificates],
-                    endpoints: CacheEndpoints(administration: cache).all,
+                    admin.endpoint, metrics: metrics, readiness: checks,
+                    endpoints: CacheEndpoints(
+                        administration: cache, fleet: try Startup.orExit { try FleetOrders(settings) }
+                    ).all,
                     token: try admin.token.map { try Startup.adminToken($0) }, logger: logger))
         }
-        services.append(EdgeServer(configuration: configuration, logger: logger, readiness: readiness, cache: cache))
+        services.append(
+            EdgeServer(
+                configuration: configuration, logger: logger, readiness: readiness, cache: cache,
+                fleetStatus: fleetStatus))
         try await Startup.run(services, logger: logger)
     }
 }

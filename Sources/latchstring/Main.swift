@@ -11,7 +11,8 @@ struct Latchstring: AsyncParsableCommand {
             """,
         subcommands: [
             DemoCommand.self, CertsCommand.self, KeyHolderCommand.self, EdgeCommand.self, CheckCommand.self,
-            ClientCommand.self, PurgeCommand.self, CacheCommand.self, DemoChildCommand.self, DemoOriginCommand.self,
+            ClientCommand.self, PurgeCommand.self, CacheCommand.self, FleetCommand.self, DemoChildCommand.self,
+            DemoOriginCommand.self,
         ]
     )
 }

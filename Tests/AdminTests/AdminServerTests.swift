@@ -62,6 +62,10 @@ struct AdminServerTests {
         let ready = try await Self.exchange(Self.get("/health/ready"), checks: [good])
         #expect(ready.hasPrefix("HTTP/1.1 200 OK\r\n"))
         #expect(ready.hasSuffix("{\"status\":\"ready\",\"checks\":{\"listener\":{\"status\":\"ok\"}}}\n"))
+        let worse = HealthCheck(name: "fleet") { .degraded("the bus is lost") }
+        let degraded = try await Self.exchange(Self.get("/health/ready"), checks: [good, worse])
+        #expect(degraded.hasPrefix("HTTP/1.1 200 OK\r\n"))
+        #expect(degraded.hasSuffix("\"fleet\":{\"status\":\"degraded\",\"reason\":\"the bus is lost\"}}}\n"))
         let unready = try await Self.exchange(Self.get("/health/ready"), checks: [good, bad])
         #expect(unready.hasPrefix("HTTP/1.1 503 Service Unavailable\r\n"))
         #expect(

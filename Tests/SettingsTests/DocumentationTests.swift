@@ -24,6 +24,10 @@ struct DocumentationTests {
         for key in EdgeReader.keys {
             #expect(edge.contains { $0.hasPrefix("| `\(key)` |") }, "\(key)")
         }
+        let fleet = Self.section("### `fleet`")
+        for key in FleetReader.keys {
+            #expect(fleet.contains { $0.hasPrefix("| `\(key)` |") }, "\(key)")
+        }
         let keyHolder = Self.section("## A key holder's file")
         for key in KeyHolderReader.keys {
             #expect(keyHolder.contains { $0.hasPrefix("| `\(key)` |") }, "\(key)")
@@ -43,6 +47,7 @@ struct DocumentationTests {
             ("### `limits` of an edge", "handshake-timeout", SettingsRanges.handshakeTimeout),
             ("### `limits` of an edge", "idle", SettingsRanges.keepAliveIdle),
             ("### `limits` of an edge", "minimum-rate-window", SettingsRanges.minimumRateWindow),
+            ("### `fleet`", "catch-up", SettingsRanges.fleetCatchUp),
             ("### `limits` of a key holder", "client-handshake-timeout", SettingsRanges.handshakeTimeout),
             ("## A key holder's file", "lease", SettingsRanges.lease),
         ] as [(String, String, ClosedRange<Duration>)])
@@ -65,6 +70,7 @@ struct DocumentationTests {
             ("### `limits` of an edge", "hello-bytes", SettingsRanges.helloBytes),
             ("### `limits` of an edge", "request-head-bytes", SettingsRanges.requestHeadBytes),
             ("### `limits` of an edge", "minimum-rate", SettingsRanges.minimumRate),
+            ("### `fleet`", "stream-length", SettingsRanges.fleetStream),
             ("### `grants`", "rate", SettingsRanges.rate),
             ("### `limits` of a key holder", "connections", SettingsRanges.keyHolderConnections),
             ("### `limits` of a key holder", "in-flight", SettingsRanges.inFlight),

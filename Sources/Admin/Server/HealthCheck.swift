@@ -4,6 +4,8 @@ import Telemetry
 public struct HealthCheck: Sendable {
     public enum Outcome: Hashable, Sendable {
         case ok
+        /// Something is wrong that does not keep this process from being ready: what, in a few words without secrets.
+        case degraded(String)
         /// Why not, in a few words without secrets: anyone on this machine can read it.
         case failed(String)
     }
@@ -27,7 +29,9 @@ struct HealthReport: Equatable, Sendable {
             && zip(left.outcomes, right.outcomes).allSatisfy { $0.name == $1.name && $0.outcome == $1.outcome }
     }
 
-    var isReady: Bool { self.outcomes.allSatisfy { $0.outcome == .ok } }
+    var isReady: Bool {
+        self.outcomes.allSatisfy { if case .failed = $0.outcome { false } else { true } }
+    }
 
     /// `{"status":"ready","checks":{"listener":{"status":"ok"}}}`
     var json: String {
@@ -37,6 +41,10 @@ struct HealthReport: Equatable, Sendable {
             JSONText.quote(check.name, into: &text)
             switch check.outcome {
             case .ok: text += ":{\"status\":\"ok\"}"
+            case .degraded(let reason):
+                text += ":{\"status\":\"degraded\",\"reason\":"
+                JSONText.quote(reason, into: &text)
+                text += "}"
             case .failed(let reason):
                 text += ":{\"status\":\"failed\",\"reason\":"
                 JSONText.quote(reason, into: &text)

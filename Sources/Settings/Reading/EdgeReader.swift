@@ -5,9 +5,9 @@ internal import TLSWire
 /// Reads `role: edge`.
 struct EdgeReader {
     static let keys = [
-        "role", "listen", "trusted-proxies", "identity", "keyholders", "sites", "default-site", "admin", "cache", "log",
-        "limits",
-        "threads",
+        "role", "listen", "trusted-proxies", "identity", "keyholders", "sites", "default-site", "admin", "cache",
+        "fleet",
+        "log", "limits", "threads",
     ]
 
     private typealias LocatedSite = (site: Site, place: EdgeSettings.SitePlace)
@@ -50,6 +50,9 @@ struct EdgeReader {
             } ?? []
         let admin = reader.optional("admin") { self.cacheReader.admin($0) }
         let cache = reader.optional("cache") { self.cacheReader.cache($0) }
+        let fleet = reader.optional("fleet") {
+            FleetReader(report: self.report, files: self.files).fleet($0, ofEdge: true)
+        }
         let log = reader.optional("log") { self.common.log($0) }
         let limits = reader.optional("limits") { self.limits($0) }
         let threads = self.common.threads(reader)
@@ -57,6 +60,11 @@ struct EdgeReader {
         if reader.has("keyholders"), !reader.has("identity") {
             self.report.error(
                 at: reader.position(of: "keyholders"), "key holders are named, and this edge has no identity for them",
+                remedy: "Add \"identity\"; `latchstring certs` makes one.")
+        }
+        if reader.has("fleet"), !reader.has("identity") {
+            self.report.error(
+                at: reader.position(of: "fleet"), "this edge has no identity to sign its reports to the fleet with",
                 remedy: "Add \"identity\"; `latchstring certs` makes one.")
         }
         let defaultSite = reader.optional("default-site") { self.defaultSite($0, sites: sites.map(\.site)) }
@@ -70,7 +78,8 @@ struct EdgeReader {
         return EdgeSettings(
             listen: listen, trustedProxies: trustedProxies, identity: identity, keyHolders: keyHolders, sites: bounded,
             places: sites.map(\.place), defaultSite: defaultSite, admin: admin,
-            cache: cache ?? EdgeCacheConfiguration(), log: log ?? LogSettings(), limits: limits ?? EdgeLimits(),
+            cache: cache ?? EdgeCacheConfiguration(), fleet: fleet, log: log ?? LogSettings(),
+            limits: limits ?? EdgeLimits(),
             threads: threads)
     }
 

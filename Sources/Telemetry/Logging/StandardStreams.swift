@@ -20,6 +20,8 @@ public enum StandardOutput {
     /// Writes at once, on the caller's thread. What the system does not take is lost.
     public static func write(_ text: String) { writeAll(STDOUT_FILENO, text) }
 
+    public static var isTerminal: Bool { LogOutput(descriptor: STDOUT_FILENO).isTerminal }
+
     /// Whether colours are welcome: a terminal that knows them, and no NO_COLOR (https://no-color.org).
     public static var wantsColours: Bool { LogOutput(descriptor: STDOUT_FILENO).wantsColours }
 }

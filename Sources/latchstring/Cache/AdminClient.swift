@@ -23,10 +23,13 @@ struct AdminOptions: ParsableArguments {
     @Flag(help: "Print the answer as JSON.")
     var json = false
 
-    func validate() throws {
+    func requireOne() throws {
         if (self.config == nil) == (self.admin == nil) {
             throw ValidationError("Name the edge: either --config FILE or --admin HOST:PORT.")
         }
+    }
+
+    func validate() throws {
         if let admin { _ = try Self.endpoint(admin) }
     }
 

@@ -21,6 +21,8 @@ struct CacheCommand: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("As clients write it, with the port if they name one.", valueName: "url"))
     var url: String?
 
+    func validate() throws { try self.admin.requireOne() }
+
     func run() async throws {
         let client = try self.admin.client()
         if let url {

@@ -1,6 +1,7 @@
 import Admin
 import CacheStorage
 import Edge
+import FleetLink
 import Foundation
 import HTTPCaching
 import HTTPFields
@@ -9,6 +10,8 @@ import NIOHTTP1
 /// What the admin port of an edge offers about its cache.
 struct CacheEndpoints: Sendable {
     let administration: CacheAdministration
+    /// Purges of the whole fleet; nil where this edge orders none.
+    var fleet: FleetOrders?
 
     var all: [AdminEndpoint] {
         [
@@ -41,6 +44,16 @@ struct CacheEndpoints: Sendable {
                 remedy: "Send several orders, or purge a prefix or a tag.")
         }
         do {
+            if order.fleet == true {
+                guard let fleet else {
+                    return .failure(
+                        409, "this edge orders no purges of a fleet",
+                        remedy: "Set signing-key under fleet in its configuration, and list that key at every edge.")
+                }
+                // What is wrong here is wrong at every edge.
+                _ = try self.scopes(of: order)
+                return Self.answer(FleetPurgeReport(try await fleet.order(order.fleetPurge)))
+            }
             let result = try await self.administration.purge(
                 try self.scopes(of: order), softly: order.soft == true)
             return Self.answer(
@@ -49,6 +62,8 @@ struct CacheEndpoints: Sendable {
                     soft: order.soft == true))
         } catch let failure as CacheAdministration.Failure {
             return Self.answer(failure)
+        } catch let failure as FleetDesk.Failure {
+            return .failure(503, "\(failure)", remedy: "Send the order again when the bus is there.")
         } catch {
             return .failure(
                 500, "purged from memory, but not for certain from disk: \(error)",

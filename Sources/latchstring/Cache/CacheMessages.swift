@@ -1,3 +1,5 @@
+import FleetBus
+
 /// What the admin port and `latchstring purge` and `cache` say to each other, as JSON.
 
 /// `POST /cache/purge`.
@@ -9,6 +11,8 @@ struct PurgeOrder: Codable, Equatable {
     var everything: Bool?
     /// Marks as stale instead of removing.
     var soft: Bool?
+    /// At every edge of this one's fleet.
+    var fleet: Bool?
 
     /// The largest number of things in one order.
     static let maximum = 1000
@@ -16,6 +20,19 @@ struct PurgeOrder: Codable, Equatable {
     var count: Int {
         (self.urls?.count ?? 0) + (self.prefixes?.count ?? 0) + (self.hosts?.count ?? 0) + (self.tags?.count ?? 0)
             + (self.everything == true ? 1 : 0)
+    }
+}
+
+extension PurgeOrder {
+    /// The same for a fleet.
+    var fleetPurge: FleetPurge {
+        var targets: [FleetPurge.Target] = []
+        for url in self.urls ?? [] { targets.append(.url(url)) }
+        for url in self.prefixes ?? [] { targets.append(.prefix(url)) }
+        for host in self.hosts ?? [] { targets.append(.host(host)) }
+        for tag in self.tags ?? [] { targets.append(.tag(tag)) }
+        if self.everything == true { targets.append(.everything) }
+        return FleetPurge(targets: targets, isSoft: self.soft == true)
     }
 }
 

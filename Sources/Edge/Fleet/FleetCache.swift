@@ -1,0 +1,100 @@
+import CacheStorage
+import FleetBus
+import FleetLink
+import HTTPCaching
+
+/// An edge's stores, as its fleet's purges are done to them.
+struct FleetCache: FleetStore {
+    /// nil: no site of this edge stores anything, and every purge is done as soon as it is read.
+    let store: ResponseStore?
+    let administration: CacheAdministration
+
+    /// Purges that wait for the disk at once.
+    private static let atOnce = 512
+
+    private struct Work: Hashable {
+        var target: FleetPurge.Target
+        var isSoft: Bool
+    }
+
+    var isEmpty: Bool {
+        guard let figures = self.store?.statistics else { return true }
+        return figures.memoryEntries == 0 && (figures.disk?.entries ?? 0) == 0
+    }
+
+    func removeAll() async throws { _ = try await self.store?.purgeDurably(.everything, .remove) }
+
+    func removeHosts(_ patterns: [String]) async throws {
+        for scope in self.administration.scopes(ofHosts: patterns) {
+            _ = try await self.store?.purgeDurably(scope, .remove)
+        }
+    }
+
+    func confirmAll() async throws { _ = try await self.store?.purgeDurably(.everything, .invalidate) }
+
+    func carryOut(_ purges: [FleetPurge]) async throws -> [Bool] {
+        guard let store else { return purges.map { _ in true } }
+        var understood = purges.map { _ in true }
+        var work: [Work] = []
+        var scopes: [Work: PurgeScope] = [:]
+        for (index, purge) in purges.enumerated() {
+            for target in purge.targets {
+                let one = Work(target: target, isSoft: purge.isSoft)
+                // What removes everything does what came before, and what comes twice is done once.
+                if one == Work(target: .everything, isSoft: false) {
+                    work = []
+                    scopes = [:]
+                }
+                guard scopes[one] == nil else { continue }
+                guard let scope = self.scope(of: target) else {
+                    understood[index] = false
+                    continue
+                }
+                scopes[one] = scope
+                work.append(one)
+            }
+        }
+        let soft = PurgeKind.markStale(at: self.administration.now)
+        for start in stride(from: 0, to: work.count, by: Self.atOnce) {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for one in work[start..<min(start + Self.atOnce, work.count)] {
+                    guard let scope = scopes[one] else { continue }
+                    group.addTask { _ = try await store.purgeDurably(scope, one.isSoft ? soft : .remove) }
+                }
+                try await group.waitForAll()
+            }
+        }
+        return understood
+    }
+
+    /// nil: nothing can be stored under that name.
+    private func scope(of target: FleetPurge.Target) -> PurgeScope? {
+        do throws(CacheAdministration.Failure) {
+            switch target {
+            case .url(let url): return .key(try self.administration.key(url))
+            case .prefix(let url): return try self.administration.prefix(url)
+            case .host(let host): return try self.administration.host(host)
+            case .tag(let tag): return try self.administration.tag(tag)
+            case .everything: return .everything
+            }
+        } catch {
+            guard case .unknownHost = error else { return nil }
+            // No site has the host now. The disk may hold what one stored that had it, and may have it again.
+            return Self.host(of: target).map { .host($0) }
+        }
+    }
+
+    /// `host[:port]` as it stands in what is stored.
+    private static func host(of target: FleetPurge.Target) -> String? {
+        let authority: Substring
+        switch target {
+        case .host(let text): authority = Substring(text)
+        case .url(let url), .prefix(let url):
+            authority = url.dropFirst("https://".count).prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+        case .tag, .everything: return nil
+        }
+        guard target.hostName != nil else { return nil }
+        let key = CacheKey(site: "", scheme: "https", authority: String(authority), target: "/")
+        return String(key.uri.dropFirst("https://".count).prefix { $0 != "/" })
+    }
+}

@@ -1,0 +1,128 @@
+/// Reads fields of fixed and counted length from bytes that may be a stranger's. Big-endian.
+struct FieldReader {
+    private var rest: ArraySlice<UInt8>
+
+    init(_ bytes: some Collection<UInt8>) {
+        self.rest = ArraySlice(bytes)
+    }
+
+    var isAtEnd: Bool { self.rest.isEmpty }
+    var count: Int { self.rest.count }
+
+    mutating func bytes(_ count: Int) -> [UInt8]? {
+        guard count >= 0, self.rest.count >= count else { return nil }
+        defer { self.rest = self.rest.dropFirst(count) }
+        return Array(self.rest.prefix(count))
+    }
+
+    mutating func integer<Number: FixedWidthInteger>(as type: Number.Type = Number.self) -> Number? {
+        guard let bytes = self.bytes(MemoryLayout<Number>.size) else { return nil }
+        return bytes.reduce(Number.zero) { ($0 << 8) | Number(truncatingIfNeeded: $1) }
+    }
+
+    mutating func byte() -> UInt8? { self.integer(as: UInt8.self) }
+
+    /// As many bytes as a number before them says.
+    mutating func counted<Number: FixedWidthInteger>(by type: Number.Type) -> [UInt8]? {
+        guard let count = self.integer(as: Number.self) else { return nil }
+        return self.bytes(Int(clamping: count))
+    }
+
+    mutating func text<Number: FixedWidthInteger>(by type: Number.Type) -> String? {
+        self.counted(by: type).flatMap { String(validating: $0, as: UTF8.self) }
+    }
+}
+
+/// Writes what ``FieldReader`` reads.
+struct FieldWriter {
+    private(set) var bytes: [UInt8] = []
+
+    mutating func write(_ bytes: some Sequence<UInt8>) { self.bytes.append(contentsOf: bytes) }
+
+    mutating func write<Number: FixedWidthInteger>(_ number: Number) {
+        for shift in stride(from: Number.bitWidth - 8, through: 0, by: -8) {
+            self.bytes.append(UInt8(truncatingIfNeeded: number >> Number(shift)))
+        }
+    }
+
+    mutating func writeCounted<Number: FixedWidthInteger>(_ bytes: some Collection<UInt8>, by type: Number.Type) {
+        self.write(Number(clamping: bytes.count))
+        self.write(bytes)
+    }
+}
+
+/// What the name of a fleet may be: 1 to 64 of `a`-`z`, `0`-`9`, `.` and `-`.
+public enum FleetName {
+    public static func isLegal(_ name: String) -> Bool {
+        (1...64).contains(name.utf8.count)
+            && name.utf8.allSatisfy {
+                switch $0 {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."),
+                    UInt8(ascii: "-"):
+                    true
+                default: false
+                }
+            }
+    }
+}
+
+/// The keys of a fleet on its bus.
+public struct FleetKeys: Equatable, Sendable {
+    public var purges: String
+    public var reports: String
+    public var edges: String
+    public var generation: String
+
+    public init(fleet: String) {
+        // In braces, so that a server that spreads keys keeps these together.
+        self.purges = "latchstring:{\(fleet)}:purges"
+        self.reports = "latchstring:{\(fleet)}:reports"
+        self.edges = "latchstring:{\(fleet)}:edges"
+        self.generation = "latchstring:{\(fleet)}:generation"
+    }
+}
+
+/// Which stream it is: 16 random bytes, made by the first that finds none.
+public struct Generation: Hashable, Sendable, CustomStringConvertible {
+    public let bytes: [UInt8]
+
+    /// nil unless there are 16.
+    public init?(_ bytes: [UInt8]) {
+        guard bytes.count == 16 else { return nil }
+        self.bytes = bytes
+    }
+
+    public static func random(using generator: inout some RandomNumberGenerator) -> Generation {
+        Generation(unchecked: (0..<16).map { _ in UInt8.random(in: 0...255, using: &generator) })
+    }
+
+    private init(unchecked: [UInt8]) {
+        self.bytes = unchecked
+    }
+
+    public var description: String { Hex.text(self.bytes) }
+}
+
+public enum Hex {
+    public static func text(_ bytes: some Sequence<UInt8>) -> String {
+        bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+
+    /// nil unless it is hexadecimal digits, an even number of them.
+    public static func bytes(_ text: some StringProtocol) -> [UInt8]? {
+        let digits = text.utf8.map { character -> UInt8? in
+            switch character {
+            case 0x30...0x39: character - 0x30
+            case 0x61...0x66: character - 0x61 + 10
+            default: nil
+            }
+        }
+        guard digits.count.isMultiple(of: 2) else { return nil }
+        var bytes: [UInt8] = []
+        for index in stride(from: 0, to: digits.count, by: 2) {
+            guard let high = digits[index], let low = digits[index + 1] else { return nil }
+            bytes.append(high << 4 | low)
+        }
+        return bytes
+    }
+}

@@ -1,0 +1,126 @@
+internal import Crypto
+internal import FleetBus
+internal import Foundation
+
+/// The orders of one signer, counted: each has a number, none is left out, and none is used twice.
+///
+/// The count stands in `KEY.counter` beside the key, with the order that is being written. An order of which it is not known
+/// whether it reached the bus is written again, under its number, before the next one: so a failure leaves no gap, which edges
+/// would have to take for a purge that was hidden from them. A count that is lost begins at the time in milliseconds: ahead of
+/// what was used, which edges see as one gap.
+public struct OrderBook: Sendable {
+    private struct Page: Codable {
+        var counter: UInt64
+        /// What was to be written under `counter + 1`, and may have been.
+        var pending: Order?
+    }
+
+    struct Order: Codable, Equatable {
+        var counter: UInt64
+        var time: Int64
+        /// A ``PurgeEntry``, as it was signed last.
+        var entry: [UInt8]
+    }
+
+    public enum Failure: Error, Equatable, CustomStringConvertible {
+        /// Another process has it.
+        case busy(String)
+        case unusable(String)
+
+        public var description: String {
+            switch self {
+            case .busy(let path): "another process is writing purges with this key (\(path) is locked)"
+            case .unusable(let reason): reason
+            }
+        }
+    }
+
+    let signer: SigningKey
+    private let path: String
+    private let lock: DurableFile.Lock
+    private var page: Page
+
+    /// Opens the book, and holds it against other processes until ``close()``. Blocks, for ten seconds at most.
+    ///
+    /// - Parameter now: milliseconds since 1970.
+    init(_ signer: SigningKey, now: Int64) throws(Failure) {
+        self.signer = signer
+        self.path = signer.path + ".counter"
+        do {
+            guard let lock = try DurableFile.lock(self.path + ".lock", seconds: 10) else {
+                throw Failure.busy(self.path)
+            }
+            self.lock = lock
+        } catch let error as DurableFile.Failure {
+            throw .unusable("\(error)")
+        } catch {
+            throw .busy(self.path)
+        }
+        do {
+            if let bytes = try DurableFile.read(self.path) {
+                guard let page = try? JSONDecoder().decode(Page.self, from: Data(bytes)) else {
+                    throw Failure.unusable(
+                        "\(self.path) is no count of orders. If it is damaged, remove it: edges then empty their caches once"
+                    )
+                }
+                self.page = page
+            } else {
+                self.page = Page(counter: UInt64(max(1, now)), pending: nil)
+            }
+        } catch {
+            self.lock.release()
+            throw .unusable("\(error)")
+        }
+    }
+
+    func close() { self.lock.release() }
+
+    /// The number of the next order.
+    var next: UInt64 { self.page.counter + 1 }
+
+    /// An order that may have been written.
+    var pending: PurgeEntry? {
+        guard let order = self.page.pending, order.counter == self.next else { return nil }
+        let own = Signer(name: "own", key: self.signer.publicKey, rights: .everything)
+        // The book has one fleet's orders: the name is read from the entry itself.
+        guard let fleet = Self.fleet(of: order.entry) else { return nil }
+        return try? PurgeEntry.open(order.entry, fleet: fleet, signers: [own.key: own]).0
+    }
+
+    private static func fleet(of entry: [UInt8]) -> String? {
+        guard entry.count > 6, let length = entry.dropFirst(5).first, entry.count > 6 + Int(length) else { return nil }
+        return String(validating: entry[6..<(6 + Int(length))], as: UTF8.self)
+    }
+
+    /// Signs an order under the next number, and notes it before it is written to a bus.
+    mutating func begin(_ purge: FleetPurge, fleet: String, generation: Generation, now: Int64) throws -> (
+        PurgeEntry, [UInt8]
+    ) {
+        let entry = PurgeEntry(
+            fleet: fleet, signer: self.signer.publicKey, counter: self.next, time: max(0, now), generation: generation,
+            purge: purge)
+        let bytes = try entry.signed(by: self.signer.key)
+        self.page.pending = Order(counter: entry.counter, time: entry.time, entry: bytes)
+        try self.save(flushes: true)
+        return (entry, bytes)
+    }
+
+    /// The order is on the bus.
+    mutating func written() throws {
+        self.page.counter += 1
+        self.page.pending = nil
+        // If this is lost, the order is written again, which edges recognise.
+        try self.save(flushes: false)
+    }
+
+    /// The bus has said that the order was not taken.
+    mutating func refused() throws {
+        self.page.pending = nil
+        try self.save(flushes: true)
+    }
+
+    private func save(flushes: Bool) throws {
+        let encoder = JSONEncoder()
+        try DurableFile.write(Array(try encoder.encode(self.page)), to: self.path, flushes: flushes)
+    }
+}

@@ -1,0 +1,359 @@
+public import CoreMetrics
+internal import FleetBus
+internal import Foundation
+public import Logging
+public import NIOCore
+
+/// An edge's part in its fleet: reads the stream of purges, does them, says so, and sends heartbeats.
+///
+/// It is told what to do by ``FollowMachine``, one batch after the other: entries are judged, done in the store, noted on disk,
+/// and acknowledged, in that order. When it ends anywhere in between, the same entries are read and done again. Nothing here
+/// runs on an event loop that serves clients: replies are read on the loop it is given, signatures are checked in tasks.
+public actor FleetFollower {
+    let membership: FleetMembership
+    private let store: any FleetStore
+    private let eventLoop: any EventLoop
+    let logger: Logger
+    let metrics: FollowMetrics
+    public nonisolated let status: FollowStatus
+    let keys: FleetKeys
+    private let record: RecordFile
+    private nonisolated let hasCaughtUp = CatchUp()
+    private nonisolated let news: BusNews
+
+    var machine: FollowMachine
+    private var isCaughtUp = false
+    private var needsJoining = true
+    /// Milliseconds on the monotonic clock.
+    var heartbeatAt: Int64 = 0
+    private var recordAt: Int64 = 0
+    /// The bus's clock minus the monotonic one.
+    var busOffset: Int64?
+    private var ordersSinceLoss = 0
+    private var refusalsUnlogged = 0
+    private var refusalsLoggedAt: Int64?
+    /// What was said to be wrong last, so that it is said once.
+    var complaint: String?
+    var reportsFail = false
+
+    /// Entries that are read at once: those of the largest size fit one reply.
+    static let batch = 100
+
+    public init(
+        _ membership: FleetMembership, store: any FleetStore, on eventLoop: any EventLoop, logger: Logger,
+        status: FollowStatus = FollowStatus(), factory: any MetricsFactory = MetricsSystem.factory
+    ) {
+        var logger = logger
+        logger[metadataKey: "fleet"] = "\(membership.fleet)"
+        self.membership = membership
+        self.store = store
+        self.eventLoop = eventLoop
+        self.logger = logger
+        self.status = status
+        self.keys = FleetKeys(fleet: membership.fleet)
+        self.metrics = FollowMetrics(factory: factory)
+        self.record = RecordFile(path: membership.recordPath)
+        self.machine = FollowMachine(fleet: membership.fleet, signers: membership.signers, record: nil, since: 0)
+        self.news = BusNews(logger: logger, metrics: self.metrics, status: status)
+    }
+
+    var now: Int64 { Int64(NIODeadline.now().uptimeNanoseconds / 1_000_000) }
+    var wallClock: Int64 { Int64(Date().timeIntervalSince1970 * 1000) }
+
+    // MARK: Start
+
+    /// Reads how far this edge had come. Before anything is served from the store.
+    public func prepare() async throws {
+        let start = self.wallClock
+        var record: FollowRecord?
+        switch try await self.record.read() {
+        case .none: break
+        case .damaged(let reason):
+            self.logger.warning(
+                "the record of the purges that were followed can't be used", metadata: ["reason": "\(reason)"])
+        case .record(let found) where found.fleet == self.membership.fleet: record = found
+        case .record(let found):
+            self.logger.warning("the record of purges is another fleet's", metadata: ["other": "\(found.fleet)"])
+        }
+        if self.store.isEmpty {
+            self.begin(record, since: start)
+        } else if let record {
+            self.begin(record, since: record.followedUntil)
+        } else {
+            self.logger.warning("what the disk store holds has followed no purges of this fleet: it is emptied")
+            self.metrics.flushed(.noRecord)
+            try await self.store.removeAll()
+            self.begin(nil, since: start)
+        }
+    }
+
+    private func begin(_ record: FollowRecord?, since: Int64) {
+        self.machine = FollowMachine(
+            fleet: self.membership.fleet, signers: self.membership.signers, record: record, since: since)
+    }
+
+    /// Waits until all purges have been read that there are, for the time that is set at most. If it passes, what is stored is
+    /// confirmed by its origin before it is used, and serving begins all the same.
+    public nonisolated func awaitCatchUp() async throws {
+        if self.store.isEmpty { return }
+        guard await !self.hasCaughtUp.wait(milliseconds: self.membership.catchUp) else { return }
+        self.logger.warning(
+            "the fleet's bus was not there in time: what is stored is confirmed by its origin before it is used")
+        self.metrics.flushed(.lateStart)
+        try await self.store.confirmAll()
+    }
+
+    // MARK: Following
+
+    /// Follows until the task is cancelled.
+    public func run() async throws {
+        let news = self.news
+        let client = try await BusClient(
+            self.membership.bus, tls: self.membership.tls, on: self.eventLoop, told: { news.heard($0) })
+        await withTaskCancellationHandler {
+            while !Task.isCancelled {
+                guard await client.ready(within: .seconds(1)) != nil else { continue }
+                do {
+                    try await self.follow(client)
+                } catch {
+                    self.failed(error)
+                    // A bus that is lost comes back by itself; an answer that does not do may do later.
+                    if client.server != nil { try? await Task.sleep(for: .seconds(1)) }
+                }
+            }
+        } onCancel: {
+            Task { await client.stop() }
+        }
+        await client.stop()
+        await self.record.close()
+    }
+
+    private func failed(_ error: any Error) {
+        self.isCaughtUp = false
+        self.needsJoining = true
+        self.busOffset = nil
+        // Of a lost connection the news speak.
+        if case .answer(let text)? = error as? FollowFailure {
+            self.status.change {
+                $0.isFollowing = false
+                $0.problem = text
+            }
+            if self.complaint != text {
+                self.complaint = text
+                self.logger.warning("the fleet's bus can't be followed", metadata: ["reason": "\(text)"])
+            }
+        }
+    }
+
+    private func follow(_ client: BusClient) async throws {
+        self.needsJoining = true
+        while !Task.isCancelled {
+            if self.needsJoining { try await self.join(client) }
+            let entries = try await self.read(client)
+            guard let entries else {
+                self.needsJoining = true
+                continue
+            }
+            if entries.isEmpty {
+                try await self.reachedEnd(client)
+            } else {
+                try await self.take(entries)
+                await self.acknowledge(client)
+            }
+            if self.now >= self.heartbeatAt { await self.beat(client) }
+        }
+    }
+
+    /// Finds out whether the stream is the one that was read, and still reaches back to where reading ended.
+    private func join(_ client: BusClient) async throws {
+        let generation = try await self.generation(client)
+        let place = self.machine.position
+        let replies = try await self.ask(
+            client,
+            [RESPCommand("TIME"), RESPCommand("XRANGE", self.keys.purges, "\(place)", "\(place)")])
+        self.noteTime(replies[0])
+        guard let found = StreamEntry.list(replies[1]) else { throw FollowFailure.answer("the stream is none of ours") }
+        let steps = self.machine.joined(generation: generation, anchor: found.first)
+        await self.carryOut(steps)
+        self.needsJoining = false
+        // It may be a bus that has not heard of this edge.
+        self.heartbeatAt = 0
+        if !steps.isEmpty { self.isCaughtUp = false }
+    }
+
+    private func generation(_ client: BusClient) async throws -> Generation {
+        for _ in 0..<2 {
+            let reply = try await self.ask(client, [RESPCommand("GET", self.keys.generation)])[0]
+            if let bytes = reply.bytes {
+                guard let generation = Generation(bytes) else {
+                    throw FollowFailure.answer("\(self.keys.generation) is none of ours")
+                }
+                return generation
+            }
+            var random = SystemRandomNumberGenerator()
+            _ = try await self.ask(
+                client,
+                [RESPCommand("SET", self.keys.generation).adding(Generation.random(using: &random).bytes).adding("NX")])
+        }
+        throw FollowFailure.answer("\(self.keys.generation) can't be set")
+    }
+
+    /// Reads what comes next: waits for it once all that there was has been read.
+    ///
+    /// - Returns: nil if the place up to which was read is gone.
+    private func read(_ client: BusClient) async throws -> [StreamEntry]? {
+        let place = self.machine.position
+        var read = RESPCommand("XREAD", "COUNT", "\(Self.batch)")
+        var wait: Int64 = 0
+        if self.isCaughtUp {
+            wait = max(1, min(self.heartbeatAt - self.now, self.membership.heartbeat))
+            read = read.adding("BLOCK", "\(wait)")
+        }
+        // The place is looked at after the reading: if it is there then, nothing behind it had been cut off before.
+        let replies = try await self.ask(
+            client,
+            [
+                read.adding("STREAMS", self.keys.purges, "\(place)"),
+                RESPCommand("XRANGE", self.keys.purges, "\(place)", "\(place)"),
+                RESPCommand("GET", self.keys.generation),
+            ], timeout: wait + 3000)
+        guard let entries = StreamEntry.read(replies[0]), let found = StreamEntry.list(replies[1]) else {
+            throw FollowFailure.answer("the stream is none of ours")
+        }
+        guard let generation = replies[2].bytes.flatMap({ Generation($0) }),
+            self.machine.holdsPlace(generation: generation, anchor: found.first)
+        else { return nil }
+        return entries
+    }
+
+    private func take(_ entries: [StreamEntry]) async throws {
+        let judgement = self.machine.judge(entries)
+        self.metrics.known(judgement.known)
+        for refusal in judgement.refused { self.refused(refusal) }
+        await self.carryOut(judgement.steps)
+        await self.save()
+    }
+
+    private func reachedEnd(_ client: BusClient) async throws {
+        self.machine.caughtUp(at: self.wallClock)
+        guard !self.isCaughtUp else {
+            if self.now - self.recordAt > 60_000 { await self.save() }
+            return
+        }
+        await self.save()
+        self.isCaughtUp = true
+        self.complaint = nil
+        self.hasCaughtUp.done()
+        self.news.following(after: self.ordersSinceLoss)
+        self.ordersSinceLoss = 0
+        await self.acknowledge(client)
+    }
+
+    // MARK: Doing
+
+    /// Does steps in order; does not return before they are done, or the task is cancelled.
+    private func carryOut(_ steps: [FollowMachine.Step]) async {
+        // What comes before a removal of everything is done by it.
+        let last = steps.lastIndex { if case .removeAll = $0 { true } else { false } }
+        var purges: [(PurgeEntry, Refusal)] = []
+        for (index, step) in steps.enumerated() {
+            switch step {
+            case .purge(let order, let refusal): if index > last ?? -1 { purges.append((order, refusal)) }
+            case .removeAll(let signer, let missing):
+                self.missed(missing, of: signer)
+                if index == last { await self.untilDone { try await self.store.removeAll() } }
+            case .removeHosts(let hosts, let signer, let missing):
+                self.missed(missing, of: signer)
+                if index > last ?? -1 { await self.untilDone { try await self.store.removeHosts(hosts) } }
+            case .confirmAll(let doubt):
+                self.metrics.flushed(.init(doubt))
+                // Also where nothing is stored: it may be on its way from an origin.
+                if !self.store.isEmpty {
+                    self.logger.warning(
+                        "purges may have been missed: what is stored is confirmed by its origin before it is used",
+                        metadata: ["reason": "\(doubt.rawValue)"])
+                    self.status.change { $0.doubts += 1 }
+                }
+                await self.untilDone { try await self.store.confirmAll() }
+            }
+        }
+        guard !purges.isEmpty else { return }
+        self.ordersSinceLoss += purges.count
+        let orders = purges.map { $0.0.purge }
+        await self.untilDone {
+            let understood = try await self.store.carryOut(orders)
+            for (index, isUnderstood) in understood.enumerated() where !isUnderstood {
+                self.machine.refused(purges[index].0, purges[index].1)
+                self.refused(purges[index].1)
+            }
+        }
+        self.metrics.done(purges.count)
+    }
+
+    private func missed(_ count: UInt64, of signer: String) {
+        self.logger.warning(
+            "purges are missing: all that their signer may purge is removed",
+            metadata: ["signer": "\(signer)", "missing": "\(count)"])
+        self.metrics.flushed(.missingOrders)
+        self.status.change { $0.doubts += 1 }
+    }
+
+    /// The store's disk may fail: what is not done is tried again, and nothing is acknowledged meanwhile.
+    private func untilDone(_ body: () async throws -> Void) async {
+        var isFirst = true
+        while !Task.isCancelled {
+            do {
+                try await body()
+                if !isFirst { self.status.change { $0.problem = nil } }
+                return
+            } catch {
+                self.metrics.storeFailed()
+                if isFirst {
+                    self.logger.error(
+                        "a purge of the fleet is not done for certain: it is tried again",
+                        metadata: ["reason": "\(error)"])
+                }
+                isFirst = false
+                self.status.change { $0.problem = "a purge is not done for certain: \(error)" }
+                try? await Task.sleep(for: .seconds(1))
+            }
+        }
+    }
+
+    private func save() async {
+        self.recordAt = self.now
+        let record = self.machine.record
+        await self.untilDone { try await self.record.write(record) }
+    }
+
+    private func refused(_ refusal: Refusal) {
+        self.metrics.refused(refusal.reason)
+        self.status.change { $0.refused += 1 }
+        self.refusalsUnlogged += 1
+        // Whoever holds the bus can make as many as it likes.
+        guard self.refusalsLoggedAt.map({ self.now - $0 > 60_000 }) ?? true else { return }
+        self.logger.warning(
+            "an entry on the fleet's bus was refused",
+            metadata: [
+                "id": "\(refusal.id)", "reason": "\(refusal.reason.text)", "count": "\(self.refusalsUnlogged)",
+            ])
+        self.refusalsLoggedAt = self.now
+        self.refusalsUnlogged = 0
+    }
+
+    /// Sends commands; an error of the server is one here too.
+    func ask(
+        _ client: BusClient, _ commands: [RESPCommand], timeout: Int64 = 3000
+    ) async throws -> [RESPValue] {
+        let replies = try await client.send(commands, timeout: timeout)
+        for (command, reply) in zip(commands, replies) {
+            if case .error(let text) = reply { throw FollowFailure.answer("\(command.name): \(text)") }
+        }
+        return replies
+    }
+}
+
+enum FollowFailure: Error {
+    /// The bus is there, and what it says won't do.
+    case answer(String)
+}

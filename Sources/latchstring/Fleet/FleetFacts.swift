@@ -1,0 +1,90 @@
+import Edge
+import FleetBus
+import Foundation
+import Settings
+import TLSWire
+import Telemetry
+
+/// What an edge says of itself to its fleet, taken from the metrics that it keeps anyway.
+struct FleetFacts: Sendable {
+    /// Of latchstring.
+    static let version = "unreleased"
+
+    let settings: EdgeSettings
+    let metrics: PrometheusRegistry
+    let readiness: EdgeReadiness
+    let started = Int64(Date().timeIntervalSince1970 * 1000)
+
+    /// Outcomes of the cache that ask no origin for the response.
+    private static let hits: Set<String> = ["hit", "stale", "stale-if-error", "revalidated", "collapsed"]
+    /// More than one line of a heartbeat can hold is left out.
+    private static let maximumSites = 200
+
+    func heartbeat() -> EdgeHeartbeat {
+        var heartbeat = EdgeHeartbeat(version: Self.version, started: self.started, busTime: 0)
+        var requests: [String: Int64] = [:]
+        var hits: [String: Int64] = [:]
+        var links: [String: Int64] = [:]
+        for line in self.metrics.exposition().split(separator: "\n") where line.hasPrefix("latchstring_") {
+            guard let series = Series(line) else { continue }
+            switch series.name {
+            case "latchstring_edge_connections": heartbeat.connections += Int(series.value)
+            case "latchstring_edge_requests_total":
+                if let site = series.labels["site"] { requests[site, default: 0] += Int64(series.value) }
+            case "latchstring_cache_requests_total":
+                guard let site = series.labels["site"], let outcome = series.labels["outcome"] else { continue }
+                if Self.hits.contains(outcome) { hits[site, default: 0] += Int64(series.value) }
+            case "latchstring_key_links_ready":
+                if let holder = series.labels["keyholder"] { links[holder] = Int64(series.value) }
+            case "latchstring_edge_certificate_not_after_seconds":
+                guard let domain = series.labels["domain"], heartbeat.certificates.count < Self.maximumSites else {
+                    continue
+                }
+                heartbeat.certificates.append(.init(domain: domain, notAfter: Int64(series.value)))
+            default: continue
+            }
+        }
+        for site in self.settings.sites.prefix(Self.maximumSites) {
+            let name = site.domains.first?.description ?? ""
+            let mode: String =
+                switch site.mode {
+                case .keyless: "keyless"
+                case .handoff: "handoff"
+                case .relay: "relay"
+                }
+            heartbeat.sites.append(
+                .init(name: name, mode: mode, requests: requests[name] ?? 0, hits: hits[name] ?? 0))
+        }
+        let problems = self.readiness.problems
+        let revokedBy = self.readiness.revokedBy
+        for entry in self.settings.keyHolders {
+            var problem = problems["key holder \(entry.name)"]
+            if problem == nil, links[entry.name] ?? 0 == 0 { problem = "no link" }
+            heartbeat.keyHolders.append(
+                .init(name: entry.name, problem: problem, isRevoked: revokedBy.contains(entry.name)))
+        }
+        return heartbeat
+    }
+
+    /// One line of the exposition: `name{label="value",…} 1`.
+    private struct Series {
+        var name: Substring
+        var labels: [Substring: String] = [:]
+        var value: Double
+
+        init?(_ line: Substring) {
+            guard let space = line.lastIndex(of: " "), let value = Double(line[line.index(after: space)...]),
+                value.isFinite, abs(value) < 1e15
+            else { return nil }
+            self.value = value
+            let head = line[..<space]
+            self.name = head.prefix { $0 != "{" }
+            // Values with quotes in them are none that is looked for here.
+            for pair in head.dropFirst(self.name.count).split(whereSeparator: { "{},".contains($0) }) {
+                let parts = pair.split(separator: "=", maxSplits: 1)
+                guard parts.count == 2 else { continue }
+                self.labels[parts[0]] = parts[1].trimmingCharacters(in: CharacterSet(charactersIn: "\""))
+            }
+        }
+    }
+}
