@@ -2,10 +2,11 @@
 //
 // Layers, lowest first. Imports point downwards only:
 //
-//   pure    Admission, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPFields, HTTPWire,
+//   pure    ACME, Admission, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPFields, HTTPWire,
 //           HTTP2Wire, HTTPForwarding, HTTPCaching, EdgeModel, FleetBus
 //                                                     bytes and decisions; no sockets, clocks, files or logging
 //   ground  SecretFiles, CAARecords, Telemetry        files that hold secrets; who may issue for a name, by DNS; logs, metrics
+//           ACMEClient                                certificates from an authority
 //   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
 //           FleetLink                                 the bus of a fleet: an edge that follows, a desk that orders
 //   stores  CacheStorage                              responses in memory and on disk
@@ -118,6 +119,15 @@ let package = Package(
         // Keys and tokens on disk.
         .target(name: "SecretFiles", swiftSettings: strict),
 
+        // Certificates from an authority: the protocol without its network.
+        .target(name: "ACME", dependencies: [x509, asn1, crypto], swiftSettings: strict),
+
+        // The same with network, state on disk, and time.
+        .target(
+            name: "ACMEClient",
+            dependencies: ["ACME", "CSystemShims", "SecretFiles", nioHTTP1, nioSSL, crypto, logging, lifecycle] + nio,
+            swiftSettings: strict),
+
         // What responses are stored in.
         .target(
             name: "CacheStorage",
@@ -177,8 +187,8 @@ let package = Package(
         .target(
             name: "Settings",
             dependencies: [
-                "Admission", "EdgeModel", "FleetBus", "HTTPCaching", "HTTPFields", "KeyProtocol", "SecretFiles",
-                "TLSWire", nio[0],
+                "ACME", "Admission", "EdgeModel", "FleetBus", "HTTPCaching", "HTTPFields", "KeyProtocol",
+                "SecretFiles", "TLSWire", nio[0],
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict),
@@ -213,10 +223,10 @@ let package = Package(
         .executableTarget(
             name: "latchstring",
             dependencies: [
-                "Admin", "Admission", "CAARecords", "CacheStorage", "Channels", "CSystemShims", "DemoKit",
-                "Diagnosis", "Edge", "FleetBus", "FleetLink", "HTTPCaching", "HTTPFields", "KeyHolder",
-                "LatchstringClient", "NativeHandshake", "PeerLink", "PrivateAuthority", "SecretFiles", "Settings",
-                "Telemetry", "TLSWire", nioHTTP1, logging, metrics, nioHelpers,
+                "ACME", "ACMEClient", "Admin", "Admission", "CAARecords", "CacheStorage", "Channels",
+                "CSystemShims", "DemoKit", "Diagnosis", "Edge", "FleetBus", "FleetLink", "HTTPCaching",
+                "HTTPFields", "KeyHolder", "LatchstringClient", "NativeHandshake", "PeerLink", "PrivateAuthority",
+                "SecretFiles", "Settings", "Telemetry", "TLSWire", nioHTTP1, logging, metrics, nioHelpers,
                 lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -271,6 +281,16 @@ let package = Package(
                 "FleetBus", "FleetLink", "PrivateAuthority", "TestBus", "TestSockets", crypto, logging, nioHelpers,
             ] + nio,
             swiftSettings: strict),
+        .target(
+            name: "TestDirectory", dependencies: [x509, asn1, crypto, nioSSL, nioHTTP1] + nio,
+            path: "Tests/Support/TestDirectory",
+            swiftSettings: strict),
+        .testTarget(
+            name: "ACMEClientTests",
+            dependencies: ["ACME", "ACMEClient", "SecretFiles", "TestDirectory", "TestSockets", nio[1], logging],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ACMETests", dependencies: ["ACME", "TestDirectory", x509, asn1, crypto], swiftSettings: strict),
         .testTarget(name: "SecretFilesTests", dependencies: ["SecretFiles"], swiftSettings: strict),
         .testTarget(name: "TLSWireTests", dependencies: ["TLSWire"] + [nio[0]], swiftSettings: strict),
         .testTarget(
@@ -312,7 +332,8 @@ let package = Package(
         .testTarget(
             name: "SettingsTests",
             dependencies: [
-                "Admission", "EdgeModel", "FleetBus", "HTTPCaching", "HTTPFields", "KeyProtocol", "Settings", "TLSWire",
+                "ACME", "Admission", "EdgeModel", "FleetBus", "HTTPCaching", "HTTPFields", "KeyProtocol", "Settings",
+                "TLSWire",
                 nio[0],
             ],
             swiftSettings: strict),
@@ -366,7 +387,8 @@ let package = Package(
             name: "EndToEndTests",
             dependencies: [
                 "DemoKit", "HTTPCaching", "latchstring", "LatchstringClient", "NativeHandshake",
-                "PrivateAuthority", "Settings", "TestBus", "TestSockets", "TLSWire", nioSSL, nioHTTP1, crypto,
+                "PrivateAuthority", "Settings", "TestBus", "TestDirectory", "TestSockets", "TLSWire", nioSSL,
+                nioHTTP1, crypto,
                 .product(name: "Yams", package: "Yams"),
             ] + nio,
             swiftSettings: strict),
