@@ -22,15 +22,20 @@ struct FleetCache: FleetStore {
         return figures.memoryEntries == 0 && (figures.disk?.entries ?? 0) == 0
     }
 
-    func removeAll() async throws { _ = try await self.store?.purgeDurably(.everything, .remove) }
+    func removeAll() async throws { try await self.apply([.everything], .remove) }
 
     func removeHosts(_ patterns: [String]) async throws {
-        for scope in self.administration.scopes(ofHosts: patterns) {
-            _ = try await self.store?.purgeDurably(scope, .remove)
-        }
+        try await self.apply(self.administration.scopes(ofHosts: patterns), .remove)
     }
 
-    func confirmAll() async throws { _ = try await self.store?.purgeDurably(.everything, .invalidate) }
+    func confirmAll() async throws { try await self.apply([.everything], .invalidate) }
+
+    private func apply(_ scopes: [PurgeScope], _ kind: PurgeKind) async throws {
+        guard let store else { return }
+        for scope in scopes { _ = try await store.purgeDurably(scope, kind) }
+        // What is acknowledged outlasts a loss of power, too.
+        try await store.flush()
+    }
 
     func carryOut(_ purges: [FleetPurge]) async throws -> [Bool] {
         guard let store else { return purges.map { _ in true } }
@@ -64,6 +69,7 @@ struct FleetCache: FleetStore {
                 try await group.waitForAll()
             }
         }
+        try await store.flush()
         return understood
     }
 
