@@ -73,7 +73,7 @@ struct Stubs: AsyncParsableCommand {
         }
         while !statuses.allSatisfy(\.value.isFollowing) { try await Task.sleep(for: .milliseconds(20)) }
         print("ready")
-        fflush(stdout)
+        fflush(nil)
         while true { try await Task.sleep(for: .seconds(3600)) }
     }
 }
@@ -115,11 +115,10 @@ struct Orders: AsyncParsableCommand {
                 print("failed: \(outcome.progress.done.count) of \(self.edges)")
                 throw ExitCode.failure
             }
-            last.append(
-                Double(
-                    outcome.progress.edges.compactMap { if case .done(let time) = $0.answer { time } else { nil } }
-                        .max()
-                        ?? 0))
+            let times = outcome.progress.edges.compactMap { edge in
+                if case .done(let time) = edge.answer { Double(time) } else { nil }
+            }
+            last.append(times.max() ?? 0)
         }
         await desk.close()
         print(

@@ -1,6 +1,8 @@
 import Crypto
 import FleetBus
 import Foundation
+import NIOConcurrencyHelpers
+import PrivateAuthority
 import TestBus
 import Testing
 

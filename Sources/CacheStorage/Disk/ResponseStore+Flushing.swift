@@ -15,16 +15,20 @@ extension ResponseStore {
         guard let disk = self.disk else { return }
         // A checkpoint flushes the log before it uses it, and the index before it drops the log.
         let path: String = disk.folder.index + "-wal"
-        try await disk.readers.runIfActive {
-            let descriptor: CInt = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-            guard descriptor >= 0 else {
-                if errno == ENOENT { return }
-                throw DiskStoreError(path: path, reason: "it can't be flushed: \(String(cString: strerror(errno)))")
-            }
-            defer { close(descriptor) }
-            guard fsync(descriptor) == 0 else {
-                throw DiskStoreError(path: path, reason: "it can't be flushed: \(String(cString: strerror(errno)))")
-            }
-        }
+        try await disk.readers.runIfActive { try flushFile(path) }
     }
+}
+
+/// - Throws: `DiskStoreError`. A file that is not there has nothing to flush.
+private func flushFile(_ path: String) throws {
+    func failure() -> DiskStoreError {
+        DiskStoreError(path: path, reason: "it can't be flushed: \(String(cString: strerror(errno)))")
+    }
+    let descriptor: CInt = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+    guard descriptor >= 0 else {
+        if errno == ENOENT { return }
+        throw failure()
+    }
+    defer { close(descriptor) }
+    guard fsync(descriptor) == 0 else { throw failure() }
 }

@@ -1,3 +1,4 @@
+import Channels
 import HTTP2Wire
 import HTTPFields
 import HTTPForwarding

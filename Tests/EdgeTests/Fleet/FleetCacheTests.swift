@@ -1,4 +1,5 @@
 import CacheStorage
+import EdgeModel
 import FleetBus
 import HTTPCaching
 import HTTPFields
@@ -15,8 +16,8 @@ struct FleetCacheTests {
 
     init() throws {
         let administration = CacheAdministration()
-        func site(_ domains: String...) throws -> Edge.Site {
-            Edge.Site(
+        func site(_ domains: String...) throws -> Site {
+            Site(
                 domains: try domains.map { try ServerNamePattern($0) },
                 mode: .keyless(
                     TerminationConfiguration(

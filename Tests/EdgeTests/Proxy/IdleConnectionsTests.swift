@@ -7,7 +7,9 @@ import Testing
     private final class Connection {}
 
     private static let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
-    private let (one, two, three) = (Connection(), Connection(), Connection())
+    private let one = Connection()
+    private let two = Connection()
+    private let three = Connection()
 
     private func pool(count: Int = 2, idle: TimeAmount = .seconds(30), age: TimeAmount = .minutes(5))
         -> IdleConnections<Connection>
