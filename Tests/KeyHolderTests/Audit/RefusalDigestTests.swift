@@ -63,6 +63,21 @@ struct RefusalDigestTests {
         #expect(own == 3)
     }
 
+    @Test("All edges' lines together are bounded, too, and none is lost from the counts")
+    func total() {
+        var digest = RefusalDigest()
+        var own: Int = 0
+        for edge in 0..<1000 {
+            own += Self.own(100, in: &digest) { Self.record(edge: "edge-\(edge)", site: "\($0 % 50).test") }
+        }
+        #expect(own == 10 * RefusalDigest.linesOfEdges)
+        let lines: [AuditRecord] = digest.collect(now: RefusalDigest.interval, time: 9)
+        #expect(lines.count <= 1000)
+        #expect(lines.compactMap(\.repeats?.count).reduce(0, +) == 100_000 - own)
+        // Strangers do not use it up for edges, nor edges for them.
+        #expect(Self.own(3, in: &digest) { _ in Self.record(edge: nil) } == 3)
+    }
+
     @Test("A line that stands for several says so")
     func format() {
         var record: AuditRecord = Self.record()
