@@ -229,7 +229,7 @@ let package = Package(
             ], swiftSettings: strict),
         .testTarget(
             name: "DemoKitTests", dependencies: ["DemoKit", "PrivateAuthority", crypto], swiftSettings: strict),
-        .testTarget(name: "AdmissionTests", dependencies: ["Admission"] + [nio[0]], swiftSettings: strict),
+        .testTarget(name: "AdmissionTests", dependencies: ["Admission", collections, nio[0]], swiftSettings: strict),
         .testTarget(
             name: "CAARecordsTests", dependencies: ["CAARecords", "TLSWire", "TestSockets"], swiftSettings: strict),
         .testTarget(name: "SecretFilesTests", dependencies: ["SecretFiles"], swiftSettings: strict),

@@ -41,7 +41,7 @@ public struct EdgeConfiguration: Sendable {
         public var ipv6PrefixLength = ClientNetwork.usualIPv6PrefixLength
         /// Bytes per second that clients and origins have to move while the edge waits for them, measured over a window; 0: any.
         public var minimumRate = 1024
-        public var minimumRateWindow = TimeAmount.seconds(30)
+        public var minimumRateWindow = TimeAmount.seconds(60)
 
         public init() {}
     }

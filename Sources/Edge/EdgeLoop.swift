@@ -72,7 +72,7 @@ final class EdgeLoop {
                 report: HandshakeReport(site: site.name, mode: site.mode.word, reports: resources.reports), proxy: proxy
             )
             for pattern in site.domains {
-                let domain = TerminatedDomain(pattern: pattern, pool: pool)
+                let domain = TerminatedDomain(pattern: pattern, pool: pool, leases: proxy.leases)
                 _ = self.domains.insert(domain, for: pattern)
                 self.domainsByPattern[pattern] = domain
             }
@@ -122,7 +122,8 @@ final class EdgeLoop {
     /// Where the domains of a site have several grants, the largest counts here: the key holder says when one is used up.
     private func rated(_ site: String, _ pattern: ServerNamePattern, _ rate: Int?) {
         self.rates[site, default: [:]][pattern] = rate
-        self.gate.setRate(self.rates[site]?.values.max(), for: site, now: .now())
+        guard let keyHolder = self.terminatedSites[site]?.configuration.keyHolder else { return }
+        self.gate.setRate(self.rates[site]?.values.max(), for: site, at: keyHolder, now: .now())
     }
 
     /// What became of a domain's lease.

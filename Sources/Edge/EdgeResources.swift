@@ -1,6 +1,7 @@
 import CacheStorage
 import Logging
 import NIOCore
+import PeerLink
 import Telemetry
 
 /// What all event loops of an edge share: the relay's resolvers, and what the HTTP part of each site needs.
@@ -26,6 +27,7 @@ struct EdgeResources: Sendable {
             configuration.connectionBounds(total: connections ?? configuration.limits.connections))
         var bounds = HandshakeGate.Bounds()
         bounds.perClient = configuration.limits.handshakesPerClient
+        bounds.deadlines = configuration.keyHolders.mapValues(\.deadline)
         self.gate = HandshakeGate(bounds, clock: clock)
         self.reports = ReportLog(logger, clock: clock)
         var limits = ProxyLimits()
@@ -46,7 +48,8 @@ struct EdgeResources: Sendable {
             proxies[site.name] = try ProxySite(
                 name: site.name, domains: site.domains, namesOfOtherSites: ownership.namesOfOthers(underSite: index),
                 edgeName: configuration.edgeName, origin: origin, limits: limits,
-                trustedProxies: configuration.trustedProxies, cache: termination.cache, store: store, logger: logger,
+                trustedProxies: configuration.trustedProxies, leases: LeasedDomains(site.domains),
+                cache: termination.cache, store: store, logger: logger,
                 group: group, turns: turns)
         }
         self.proxies = proxies

@@ -15,6 +15,9 @@ public struct ForwardingPolicy: Sendable {
     /// Names under this site's wildcards that belong to other sites, which listed them exactly. Requests for them get 421,
     /// since their traffic must not reach this site's origin.
     public var namesOfOtherSites: Set<ServerName>
+    /// Whether a name of these domains is served now; requests for one that is not get 421. Asked for each request whose host
+    /// is another one than its connection's. nil: all are.
+    public var isServedNow: (@Sendable (ServerName) -> Bool)?
     /// What this edge calls itself in `Via`: 1...64 token characters.
     public var pseudonym: String
     /// The scheme of client connections, in lower case.
@@ -37,5 +40,6 @@ public struct ForwardingPolicy: Sendable {
 
     func serves(_ name: ServerName) -> Bool {
         self.domains.contains { $0.matches(name) } && !self.namesOfOtherSites.contains(name)
+            && self.isServedNow?(name) ?? true
     }
 }

@@ -168,7 +168,7 @@ public struct EdgeSettings: Hashable, Sendable {
         /// Bytes per second that clients and origins have to move while the edge waits for them (keyless, handoff); 0: any.
         public var minimumRate: Int = 1024
         /// What the rate is measured over, again and again.
-        public var minimumRateWindow: Duration = .seconds(30)
+        public var minimumRateWindow: Duration = .seconds(60)
 
         public init() {}
     }

@@ -34,6 +34,36 @@ import Testing
         #expect(share.enter(14, greedy) == .admitted)
     }
 
+    /// One sender may have as many networks as a /48 has.
+    @Test func theNetworksOfABlockShareABound() {
+        let share = Share(total: 100, perClient: 10)
+        for id in 1...20 { #expect(share.enter(UInt64(id), self.network("2001:db8:1:\(id)::1")) == .admitted) }
+        guard case .inPlaceOf = share.enter(21, self.network("2001:db8:1:21::1")) else {
+            return #expect(Bool(false), "none gave way")
+        }
+        #expect(share.count == 20)
+        // Other blocks and IPv4 addresses are not concerned.
+        #expect(share.enter(30, self.network("2001:db8:2:1::1")) == .admitted)
+        #expect(share.enter(31, self.network("192.0.2.1")) == .admitted)
+        for id in 1...21 { share.move(UInt64(id), to: .established) }
+        #expect(share.enter(32, self.network("2001:db8:1:99::1")) == .refused(.client))
+        for id in 1...21 { share.leave(UInt64(id)) }
+        #expect(share.enter(33, self.network("2001:db8:1:99::1")) == .admitted)
+    }
+
+    @Test func inABlockTheNetworkWithMostGivesWay() {
+        let share = Share(total: 100, perClient: 3)
+        for id in 1...3 { #expect(share.enter(UInt64(id), self.network("2001:db8:1:1::1")) == .admitted) }
+        for id in 4...6 { #expect(share.enter(UInt64(id), self.network("2001:db8:1:\(id)::1")) == .admitted) }
+        #expect(share.enter(7, self.network("2001:db8:1:7::1")) == .inPlaceOf(1, .silent))
+    }
+
+    @Test func exemptConnectionsHaveNoBoundOfTheirOwn() {
+        let share = Share(total: 20, perClient: 2)
+        for id in 1...20 { #expect(share.enter(UInt64(id), .exempt(IPAddress("192.0.2.1"))) == .admitted) }
+        #expect(share.count == 20)
+    }
+
     @Test func whoHasMostGivesWayFirst() {
         let share = Share(total: 6, perClient: 6)
         let one = self.network("192.0.2.1")

@@ -60,44 +60,30 @@ import Testing
         check(line.count == 4)
     }
 
-    @Test func aTurnstileLetsTheRateThroughInFairTurns() {
-        var turnstile = Turnstile<Int>(capacity: 100, patience: 3 * Self.second)
-        check(turnstile.enter(0, from: self.network(1), now: 0) == .pass)
-        turnstile.setRate(10, now: 0)
-        let passed = (1...20).filter { turnstile.enter($0, from: self.network(1), now: 0) == .pass }
-        check(passed.count == 5)
-        check(turnstile.enter(50, from: self.network(2), now: 0) == .wait)
-        check(turnstile.wake == Self.second / 10)
-        var through: [Int] = []
-        for tenth in 1...4 {
-            through += turnstile.advance(now: UInt64(tenth) * Self.second / 10 + 1).passing
+    /// One sender may have as many networks as a /48 has.
+    @Test func theNetworksOfABlockHaveOneTurn() {
+        func network(_ block: Int, _ number: Int) -> ClientNetwork {
+            ClientNetwork(IPAddress("2001:db8:\(block):\(number)::1"))
         }
-        // One client with many waiting, and one with one.
-        check(through == [6, 50, 7, 8])
-        turnstile.usedUp(now: Self.second / 2)
-        let late = turnstile.advance(now: 3 * Self.second)
-        check(late.expired.count == 12 && late.passing.isEmpty)
-        check(turnstile.wake == nil)
+        var line = FairLine<Int>(capacity: 12, patience: 10)
+        for id in 0..<10 { check(line.join(id, from: network(1, id + 1), now: 0) == .waiting) }
+        check(line.ahead(of: network(2, 1)) == 1 && line.ahead(of: network(1, 99)) == 10)
+        check(line.join(100, from: network(2, 1), now: 0) == .waiting)
+        check(line.join(101, from: network(2, 1), now: 0) == .waiting)
+        check(line.join(102, from: network(2, 2), now: 0) == .inPlaceOf(9) || line.count == 12)
+        check(line.join(200, from: self.network(1), now: 0) != .full)
+        check(line.join(300, from: network(1, 99), now: 0) == .full)
+        let order = (0..<6).compactMap { _ in line.next() }
+        check(Array(order.prefix(3)).filter { $0 >= 100 }.sorted() == [100, 200])
+        check(order.filter { $0 < 100 }.count == 3)
+        check(order.filter { (100...102).contains($0) }.count == 2)
     }
 
-    /// Nothing comes of waking up before those who wait have waited too long.
-    @Test func aRateOfNothingWakesOnlyForPatience() {
-        var turnstile = Turnstile<Int>(capacity: 1, patience: 5)
-        turnstile.setRate(0, now: 1)
-        check(turnstile.enter(1, from: self.network(1), now: 1) == .pass)
-        check(turnstile.enter(2, from: self.network(1), now: 1) == .wait)
-        check(turnstile.wake == 6)
-    }
-
-    @Test func withoutARateNobodyWaits() {
-        var turnstile = Turnstile<Int>(capacity: 1, patience: 1)
-        turnstile.setRate(1, now: 0)
-        _ = turnstile.enter(1, from: self.network(1), now: 0)
-        check(turnstile.enter(2, from: self.network(1), now: 0) == .wait)
-        check(turnstile.enter(3, from: self.network(1), now: 0) == .turnedAway)
-        turnstile.setRate(nil, now: 0)
-        check(turnstile.advance(now: 0).passing == [2])
-        check(turnstile.enter(4, from: self.network(1), now: 0) == .pass)
+    @Test func exemptAddressesTakeTurnsOfTheirOwn() {
+        var line = FairLine<Int>(capacity: 10, patience: 10)
+        for id in 0..<5 { _ = line.join(id, from: .exempt(IPAddress("10.1.1.1")), now: 0) }
+        _ = line.join(100, from: .exempt(IPAddress("10.1.1.2")), now: 0)
+        check([line.next(), line.next()] == [0, 100])
     }
 
     @Test func linesBeyondTheBudgetAreCounted() {

@@ -36,6 +36,35 @@ import Testing
         }
     }
 
+    /// Clients that get a HelloRetryRequest and say no more want nothing of the key holder: they keep no other client waiting.
+    @Test func clientsThatAreAskedForAnotherKeyShareHoldUpNoOthers() async throws {
+        let workspace = try Workspace()
+        try workspace.makeSite("www.test")
+        let origin = try await Self.origin(in: workspace)
+        let keyHolder = try RunningKeyHolder(sites: ["www.test"], grantedTo: "paris", in: workspace)
+        let edge = try RunningEdge(
+            Self.sites(["www.test"], keyHolder: keyHolder.port, origin: origin.port)
+                + "\nlimits: { handshakes-per-client: 10000 }\n", in: workspace)
+        try Self.waitUntilServed("www.test", by: edge, in: workspace)
+        var hello = TestHello(serverName: "www.test")
+        hello.asksForRetry = true
+        let records = hello.records()
+        let silent = try (0..<200).map { _ in
+            let socket = try TestSocket.connect(port: edge.port)
+            try socket.send(records)
+            // A handshake record with a ServerHello, which a HelloRetryRequest is.
+            let answer = try socket.receive(exactly: 6)
+            #expect(answer[0] == 22 && answer[5] == 2)
+            return socket
+        }
+        let fetched = try Tool.curl("https://www.test/", to: edge.port, workspace)
+        #expect(fetched.output == "from the origin", "\(fetched.errors)")
+        for socket in silent { socket.close() }
+        edge.stop()
+        keyHolder.stop()
+        try await origin.stop()
+    }
+
     @Test func everyKeyTypeAndVersionIsServedToCurlAndOpenSSL() async throws {
         let workspace = try Workspace()
         let names = SiteKeyType.allCases.map { "\($0.rawValue).test" }

@@ -5,14 +5,19 @@ import Testing
 /// What an honest edge does when a site's grant is withdrawn, or its key holders are silent for a lease's time: real binaries, an
 /// ordinary client that resumes its session.
 @Suite(.serialized, .timeLimit(.minutes(5))) struct LeaseEndToEndTests {
-    /// An origin, a key holder and one edge with sites in one mode.
+    /// An origin, one or two key holders of one name, and one edge with sites in one mode.
     private final class Stage {
         let workspace: Workspace
         let keyHolder: RunningKeyHolder
+        /// The same again, if there are two.
+        let second: RunningKeyHolder?
         let edge: RunningEdge
         private let origin: TLSOrigin
 
-        init(_ sites: [String], mode: String, lease: String = "10m") async throws {
+        /// - Parameter isOneSite: the sites are domains of one.
+        init(
+            _ sites: [String], mode: String, lease: String = "10m", hasSecond: Bool = false, isOneSite: Bool = false
+        ) async throws {
             let workspace = try Workspace()
             self.workspace = workspace
             for site in sites { try workspace.makeSite(site) }
@@ -22,10 +27,18 @@ import Testing
             }
             self.keyHolder = try RunningKeyHolder(
                 sites: sites, grantedTo: "paris", operations: mode, lease: lease, in: workspace)
-            let (port, originPort) = (self.keyHolder.port, self.origin.port)
-            let entries = sites.map { site in
+            self.second =
+                hasSecond
+                ? try RunningKeyHolder(
+                    sites: sites, grantedTo: "paris", operations: mode, lease: lease, label: "second", in: workspace)
+                : nil
+            let ports = [self.keyHolder.port] + (self.second.map { [$0.port] } ?? [])
+            let addresses = ports.map { "\"127.0.0.1:\($0)\"" }.joined(separator: ", ")
+            let originPort = self.origin.port
+            let domains = isOneSite ? [sites] : sites.map { [$0] }
+            let entries = domains.map { domains in
                 """
-                  - domains: ["\(site)"]
+                  - domains: [\(domains.map { "\"\($0)\"" }.joined(separator: ", "))]
                     mode: \(mode)
                     keyholder: home
                     cache: { status: true }
@@ -35,7 +48,7 @@ import Testing
             self.edge = try RunningEdge(
                 """
                 keyholders:
-                  home: { addresses: ["127.0.0.1:\(port)"], deadline: 1s }
+                  home: { addresses: [\(addresses)], deadline: 1s }
                 cache: { memory: 16MiB }
                 sites:
                 \(entries.joined(separator: "\n"))
@@ -46,13 +59,13 @@ import Testing
         }
 
         /// One request over TLS, by `openssl s_client`.
-        func ask(_ name: String, _ arguments: String...) throws -> String {
+        func ask(_ name: String, _ arguments: String..., host: String? = nil) throws -> String {
             try Tool.run(
                 "openssl",
                 [
                     "s_client", "-connect", "127.0.0.1:\(self.edge.port)", "-CAfile", self.workspace.path("roots.pem"),
                     "-verify_return_error", "-servername", name, "-ign_eof",
-                ] + arguments, input: "GET / HTTP/1.1\r\nHost: \(name)\r\nConnection: close\r\n\r\n"
+                ] + arguments, input: "GET / HTTP/1.1\r\nHost: \(host ?? name)\r\nConnection: close\r\n\r\n"
             ).all
         }
 
@@ -91,6 +104,7 @@ import Testing
         func stop() async throws {
             self.edge.stop()
             self.keyHolder.stop()
+            self.second?.stop()
             try await self.origin.stop()
         }
     }
@@ -151,6 +165,54 @@ import Testing
         }
         _ = try eventually("the site being served again") {
             try stage.ask("www.test").contains("from the origin") ? true : nil
+        }
+        try await stage.stop()
+    }
+
+    /// One of two key holders of a name withdraws its grant: the site goes on with the other, and ends when that withdraws it,
+    /// too.
+    @Test(arguments: ["keyless", "handoff"])
+    func oneOfTwoKeyHoldersWithdrawsItsGrant(mode: String) async throws {
+        let stage = try await Stage(["www.test"], mode: mode, hasSecond: true)
+        let second = try #require(stage.second)
+        func used(_ keyHolder: RunningKeyHolder) -> Int {
+            keyHolder.audit.count { $0["outcome"] == "ok" && $0["operation"] != "certificate" }
+        }
+        #expect(try stage.ask("www.test").contains("from the origin"))
+        #expect(used(stage.keyHolder) + used(second) == 1)
+        try stage.keyHolder.reload(grantedTo: "elsewhere")
+        // The edge has heard it when the link is down, since the notice comes first.
+        try stage.edge.process.wait(for: "key holder is down")
+        let before = used(stage.keyHolder)
+        for _ in 0..<4 { #expect(try stage.ask("www.test").contains("from the origin")) }
+        #expect(used(stage.keyHolder) == before)
+        #expect(used(second) >= 4)
+        #expect(stage.edge.process.lines("lease ended: the site is not served").isEmpty)
+        #expect(try stage.readiness().hasPrefix("HTTP/1.1 200"))
+        let session = try stage.session("www.test")
+        try second.reload(grantedTo: "elsewhere")
+        try stage.edge.process.wait(for: "lease ended: the site is not served")
+        try stage.expectNotServed("www.test", session: session)
+        // The first one grants it again: that is enough.
+        try stage.keyHolder.reload(grantedTo: "paris")
+        _ = try eventually("the site being served again") {
+            try stage.ask("www.test").contains("from the origin") ? true : nil
+        }
+        try await stage.stop()
+    }
+
+    /// A connection of one domain of a site is no way to another one whose lease has ended.
+    @Test func anotherDomainOfTheSiteIsNotServedWithoutALeaseOfItsOwn() async throws {
+        let stage = try await Stage(["www.test", "shop.test"], mode: "keyless", isOneSite: true)
+        #expect(try stage.ask("www.test", host: "shop.test").contains("from the origin"))
+        try stage.keyHolder.reload(grantedTo: "paris", sites: ["www.test"])
+        try stage.edge.process.wait(for: "lease ended: the site is not served")
+        let answer = try stage.ask("www.test", host: "shop.test")
+        #expect(answer.contains("HTTP/1.1 421") && !answer.contains("from the origin"), "\(answer)")
+        #expect(try stage.ask("www.test").contains("from the origin"))
+        try stage.keyHolder.reload(grantedTo: "paris")
+        _ = try eventually("the domain being served again") {
+            try stage.ask("www.test", host: "shop.test").contains("from the origin") ? true : nil
         }
         try await stage.stop()
     }

@@ -5,10 +5,15 @@ public import NIOCore
 public struct ClientNetwork: Hashable, Sendable, CustomStringConvertible {
     /// The bits of an IPv6 address that one client shares (RFC 6177: a site has at least a /64).
     public static let usualIPv6PrefixLength = 64
+    /// The bits that the networks of one block share: RFC 6177 has sites get up to a /48.
+    private static let blockPrefixLength = 48
 
     private let address: IPAddress?
+    /// It has no bounds of its own. Each of its addresses is a network by itself, so that exempt clients take turns, too.
+    public let isExempt: Bool
 
     public init(_ address: IPAddress?, ipv6PrefixLength: Int = Self.usualIPv6PrefixLength) {
+        self.isExempt = false
         self.address = address.map { address in
             let address = address.unmapped
             return if case .v6 = address { address.prefix(ipv6PrefixLength) } else { address }
@@ -17,6 +22,23 @@ public struct ClientNetwork: Hashable, Sendable, CustomStringConvertible {
 
     public init(_ address: SocketAddress?, ipv6PrefixLength: Int = Self.usualIPv6PrefixLength) {
         self.init(address.flatMap(IPAddress.init), ipv6PrefixLength: ipv6PrefixLength)
+    }
+
+    private init(_ address: IPAddress?, isExempt: Bool) {
+        self.address = address
+        self.isExempt = isExempt
+    }
+
+    /// One address that no bound for one client holds.
+    public static func exempt(_ address: IPAddress?) -> ClientNetwork {
+        ClientNetwork(address?.unmapped, isExempt: true)
+    }
+
+    /// What it shares a place with where networks take turns: the /48 of an IPv6 network, since that many one sender may
+    /// have; of all else, itself.
+    public var block: ClientNetwork {
+        guard !self.isExempt, case .v6? = self.address else { return self }
+        return ClientNetwork(self.address?.prefix(Self.blockPrefixLength), isExempt: false)
     }
 
     public var description: String { self.address.map { "\($0)" } ?? "unknown" }

@@ -8,7 +8,8 @@ public enum ConnectionStage: Int, CaseIterable, Sendable {
     case established
 }
 
-/// Which connections may be open at once: a bound for all, and one for each client's network. Pure.
+/// Which connections may be open at once: a bound for all, one for each client's network, and one for each block of networks
+/// (``ClientNetwork/block``). Pure.
 ///
 /// Where there is no room, a connection that has not got far gives way to the new one: without a hello, then in its
 /// handshake, then at rest; the oldest, and of the network that has the most. A network never takes the place of another
@@ -16,12 +17,12 @@ public enum ConnectionStage: Int, CaseIterable, Sendable {
 /// networks have no bound but the one for all, and give way to each other only.
 ///
 /// Memory: one record for each open connection and each network that has one. Every event takes constant time, but for
-/// ``scanned`` connections that are looked at for one that rests.
+/// ``scanned`` connections that are looked at for one that rests, and the networks of a block that is full.
 ///
 /// Our bug: an event of a connection that is not there; ignored.
 public struct ConnectionShare: Sendable {
     public enum Refusal: String, Hashable, Sendable {
-        /// This network has as many as one may have, and none of them gives way.
+        /// This network, or its block, has as many as one may have, and none of them gives way.
         case client
         /// There are as many as there may be, and none gives way to this one.
         case total
@@ -70,24 +71,33 @@ public struct ConnectionShare: Sendable {
         }
     }
 
+    private struct Block {
+        var count = 0
+        var networks: [ClientNetwork: Int] = [:]
+    }
+
     /// Established connections that are asked whether they rest, and networks that are looked at, for one new connection.
     public static let scanned = 16
 
     private let total: Int
     private let perClient: Int
+    private let perBlock: Int
     private var nodes: [UInt64: Node] = [:]
     /// nil: the exempt ones.
     private var members: [ClientNetwork?: Member] = [:]
     /// The networks by how many connections they have; without the exempt ones.
     private var sizes: [Int: Set<ClientNetwork>] = [:]
     private var largest = 0
+    /// Where a network is less than its block.
+    private var blocks: [ClientNetwork: Block] = [:]
 
     /// - Parameters:
     ///   - total: Connections at once; at least one.
-    ///   - perClient: Of one network at once; at least one.
+    ///   - perClient: Of one network at once; at least one. The networks of one block may have twice as many together.
     public init(total: Int, perClient: Int) {
         self.total = max(1, total)
         self.perClient = max(1, perClient)
+        self.perBlock = max(1, min(2 * self.perClient, self.total))
     }
 
     public var count: Int { self.nodes.count }
@@ -101,10 +111,16 @@ public struct ConnectionShare: Sendable {
     public mutating func enter(
         _ id: UInt64, from network: ClientNetwork?, stage: ConnectionStage = .silent, rests: (UInt64) -> Bool
     ) -> Entry {
+        let network = network?.isExempt == true ? nil : network
         let own = self.members[network]?.count ?? 0
         var entry = Entry.admitted
         if network != nil, own >= self.perClient {
             guard let victim = self.candidate(in: network, rests) else { return .refused(.client) }
+            entry = self.displace(victim)
+        } else if let network, let block = self.blocks[network.block], block.count >= self.perBlock {
+            guard let victim = self.candidate(in: block, for: network, having: own, rests) else {
+                return .refused(.client)
+            }
             entry = self.displace(victim)
         } else if self.nodes.count >= self.total {
             guard let victim = self.candidate(for: network, having: own, rests) else { return .refused(.total) }
@@ -149,6 +165,16 @@ public struct ConnectionShare: Sendable {
             self.link(id, node)
         }
         return nil
+    }
+
+    /// Of the network of a block that has most.
+    private mutating func candidate(
+        in block: Block, for network: ClientNetwork, having own: Int, _ rests: (UInt64) -> Bool
+    ) -> UInt64? {
+        guard let most = block.networks.max(by: { $0.value < $1.value }), most.value > own else {
+            return self.candidate(in: network, rests)
+        }
+        return self.candidate(in: most.key, rests) ?? self.candidate(in: network, rests)
     }
 
     private mutating func candidate(
@@ -198,11 +224,19 @@ public struct ConnectionShare: Sendable {
             self.members[network] = nil
         }
         guard let network else { return }
+        if network.block != network { self.count(network, in: network.block, after) }
         self.sizes[before]?.remove(network)
         if self.sizes[before]?.isEmpty == true { self.sizes[before] = nil }
         if after > 0 { self.sizes[after, default: []].insert(network) }
         self.largest = max(self.largest, after)
         while self.largest > 0, self.sizes[self.largest] == nil { self.largest -= 1 }
+    }
+
+    private mutating func count(_ network: ClientNetwork, in name: ClientNetwork, _ after: Int) {
+        var block = self.blocks.removeValue(forKey: name) ?? Block()
+        block.count += after - (block.networks[network] ?? 0)
+        block.networks[network] = after > 0 ? after : nil
+        if block.count > 0 { self.blocks[name] = block }
     }
 
     private mutating func link(_ id: UInt64, _ node: Node) {

@@ -55,7 +55,7 @@ final class ClientConnections: Sendable {
 
     private struct Record {
         var place: ClientPlace
-        var network: ClientNetwork?
+        var network: ClientNetwork
         var site: String?
     }
 
@@ -82,10 +82,9 @@ final class ClientConnections: Sendable {
             })
     }
 
-    /// The client's network; nil if it is exempt from bounds for one client.
-    func network(of client: ClientAddress) -> ClientNetwork? {
+    func network(of client: ClientAddress) -> ClientNetwork {
         let address = client.address
-        if self.bounds.exempt.contain(address) { return nil }
+        if self.bounds.exempt.contain(address) { return .exempt(address) }
         return ClientNetwork(address, ipv6PrefixLength: self.bounds.ipv6PrefixLength)
     }
 
@@ -98,7 +97,7 @@ final class ClientConnections: Sendable {
     func accepted(
         _ place: ClientPlace, from client: ClientAddress, isBalancer: Bool, now: NIODeadline
     ) -> Refusal? {
-        let network: ClientNetwork? = isBalancer ? nil : self.network(of: client)
+        let network: ClientNetwork = isBalancer ? .exempt(nil) : self.network(of: client)
         return self.enter(place, network, now)
     }
 
@@ -111,7 +110,7 @@ final class ClientConnections: Sendable {
         return self.enter(place, self.network(of: client), now)
     }
 
-    private func enter(_ place: ClientPlace, _ network: ClientNetwork?, _ now: NIODeadline) -> Refusal? {
+    private func enter(_ place: ClientPlace, _ network: ClientNetwork, _ now: NIODeadline) -> Refusal? {
         let (refusal, victim) = self.state.withLock { state -> (Refusal?, (place: ClientPlace, ConnectionStage)?) in
             let places = state.places
             let entry = state.all.enter(place.id, from: network) { places.mayGiveWay($0, now) }

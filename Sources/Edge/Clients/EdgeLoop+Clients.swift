@@ -8,15 +8,16 @@ extension EdgeLoop {
     /// Goes on with a handshake when its key holder may be asked for it: at once, or when its turn comes. A client that is
     /// turned away gets `internal_error`.
     func whenItsTurn(
-        _ handOver: HelloHandOver, _ site: TerminatedSite, _ proceed: @escaping (HelloHandOver) -> Void
+        _ handOver: HelloHandOver, _ site: TerminatedSite,
+        _ proceed: @escaping (HelloHandOver, KeyPermit) -> Void
     ) {
         switch self.enterGate(handOver, site) {
-        case .pass: proceed(handOver)
+        case .pass(let permit): proceed(handOver, permit)
         case .refused(let refusal): self.turnAway(handOver, site, refusal)
         case .wait(_, let turn):
             self.wait(for: turn, handOver) { result, handOver in
                 switch result {
-                case .success: proceed(handOver)
+                case .success(let permit): proceed(handOver, permit)
                 case .failure(let error):
                     self.turnAway(handOver, site, error as? HandshakeGate.Refusal ?? .waitedInVain)
                 }
@@ -25,9 +26,13 @@ extension EdgeLoop {
     }
 
     /// Whether the key holder may be asked for a handshake of this client now; a client that leaves leaves the line.
-    func enterGate(_ handOver: HelloHandOver, _ site: TerminatedSite) -> HandshakeGate.Entry {
+    func enterGate(
+        _ handOver: HelloHandOver, _ site: TerminatedSite, _ urgency: Urgency = .beginning
+    ) -> HandshakeGate.Entry {
         let channel = handOver.channel
-        let entry = self.gate.enter(site.site.name, handOver.network, on: channel.eventLoop, now: .now())
+        let errand = HandshakeGate.Errand(
+            keyHolder: site.configuration.keyHolder, site: site.site.name, network: handOver.network, urgency: urgency)
+        let entry = self.gate.enter(errand, on: channel.eventLoop, now: .now())
         if case .wait(let id, _) = entry {
             let gate = self.gate
             channel.closeFuture.whenComplete { _ in gate.leave(id) }
@@ -54,7 +59,7 @@ extension EdgeLoop {
     /// How a handshake ended. That the grant is used up is for those who come next, too.
     func record(_ outcome: HandshakeSupervisor.Outcome, of handOver: HelloHandOver, _ site: TerminatedSite) {
         if case .failed(let error) = outcome, Self.saysUsedUp(error) {
-            self.gate.usedUp(site.site.name, now: .now())
+            self.gate.usedUp(site.site.name, at: site.configuration.keyHolder, now: .now())
         }
         site.report.record(outcome, of: handOver)
     }

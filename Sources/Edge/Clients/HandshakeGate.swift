@@ -1,37 +1,51 @@
 import Admission
+import KeyProtocol
 import Metrics
 import NIOCore
+import PeerLink
 import Synchronization
 
-/// Who may have a key holder asked for a handshake: so many of one client's network, and of a site what its grant allows, in
-/// fair turns of the networks where that is scarce. One for all event loops; a lock for each handshake.
+/// Who may have a key holder asked for a handshake: so many of one client's network, of a site what its grant allows, and of a
+/// key holder what it can answer soon; in fair turns of sites and networks where that is scarce (``Turnstiles``). One for all
+/// event loops; a lock at each step of a handshake.
 ///
-/// What goes on with a handshake that a key holder has begun does not pass here, so it never waits behind new ones.
-///
-/// Metrics: `latchstring_edge_handshakes_turned_away_total{reason}`, `latchstring_edge_handshakes_waiting{site}`.
+/// Metrics: `latchstring_edge_handshakes_turned_away_total{reason}`, `latchstring_edge_handshakes_waiting`,
+/// `latchstring_edge_key_requests_window{keyholder}`.
 final class HandshakeGate: Sendable {
     enum Refusal: String, Error, CaseIterable, Sendable, CustomStringConvertible {
         /// The client's network asks for more than one may have.
         case clientRate = "client-rate"
         /// As many wait as may wait.
         case lineFull = "line-full"
-        /// The grant allowed no more in time.
+        /// Its turn would not come in time.
+        case hopeless = "hopeless"
+        /// Its turn did not come in time.
         case waitedInVain = "waited-in-vain"
 
         var description: String {
             switch self {
             case .clientRate: "more handshakes than limits.handshakes-per-client allows"
-            case .lineFull: "the grant is used up, and too many handshakes wait"
-            case .waitedInVain: "the grant is used up, and allowed no more in time"
+            case .lineFull: "too many handshakes wait for the grant, or for the key holder"
+            case .hopeless:
+                "so many handshakes wait for the grant, or for the key holder, that this one's turn would come too late"
+            case .waitedInVain: "the grant allowed no more in time, or the key holder was too busy"
             }
         }
     }
 
+    /// What a key holder is to be asked for.
+    struct Errand: Sendable {
+        var keyHolder: String
+        var site: String
+        var network: ClientNetwork
+        var urgency: Urgency
+    }
+
     enum Entry: Sendable {
-        case pass
+        case pass(KeyPermit)
         case refused(Refusal)
         /// Succeeds when its turn comes; fails with a ``Refusal``. One that does not wait any longer says so with ``leave(_:)``.
-        case wait(UInt64, EventLoopFuture<Void>)
+        case wait(UInt64, EventLoopFuture<KeyPermit>)
     }
 
     struct Bounds: Sendable {
@@ -39,20 +53,34 @@ final class HandshakeGate: Sendable {
         var perClient = 50
         /// The same at once.
         var burst: Int { self.perClient * 4 }
-        /// How many wait for a site's grant, and how long.
+        /// How many wait for one site, and how long.
         var waiting = 1024
         var patience = TimeAmount.seconds(3)
+        /// How long an answer of a key holder may take, by its name.
+        var deadlines: [String: TimeAmount] = [:]
+        var deadline = TimeAmount.seconds(2)
+    }
+
+    private struct Waiter {
+        var errand: Errand
+        var promise: EventLoopPromise<KeyPermit>
+    }
+
+    private enum Ending {
+        case passed(KeyPermit)
+        case refused(Refusal)
     }
 
     private struct State {
         var rates: ClientRates
-        var sites: [String: Turnstile<UInt64>] = [:]
-        var waiters: [UInt64: (site: String, promise: EventLoopPromise<Void>)] = [:]
+        /// By key holder.
+        var lines: [String: Turnstiles<UInt64>] = [:]
+        var waiters: [UInt64: Waiter] = [:]
         var nextWaiter: UInt64 = 0
         /// When the timer fires; nil: it is not set.
         var timer: UInt64?
         /// To be told as soon as the lock is free: who is told may come back at once.
-        var ended: [(promise: EventLoopPromise<Void>, refusal: Refusal?)] = []
+        var ended: [(promise: EventLoopPromise<KeyPermit>, ending: Ending)] = []
     }
 
     private let bounds: Bounds
@@ -61,6 +89,7 @@ final class HandshakeGate: Sendable {
     private let state: Mutex<State>
     private let refusals: [Refusal: Counter]
     private let waiting: Meter
+    private let windows: [String: Meter]
 
     init(
         _ bounds: Bounds, clock: any EventLoop, now: NIODeadline = .now(),
@@ -69,6 +98,11 @@ final class HandshakeGate: Sendable {
         self.bounds = bounds
         self.clock = clock
         self.waiting = Meter(label: "latchstring_edge_handshakes_waiting", factory: metrics)
+        self.windows = Dictionary(
+            uniqueKeysWithValues: bounds.deadlines.keys.map { name in
+                let label = "latchstring_edge_key_requests_window"
+                return (name, Meter(label: label, dimensions: [("keyholder", name)], factory: metrics))
+            })
         self.state = Mutex(
             State(
                 rates: ClientRates(
@@ -81,118 +115,159 @@ final class HandshakeGate: Sendable {
     }
 
     /// What the grant for a site allows, per second; nil if that is not known.
-    func setRate(_ rate: Int?, for site: String, now: NIODeadline) {
-        self.update(now) { state, now in
-            self.withTurnstile(&state, site) { $0.setRate(rate, now: now) }
-        }
+    func setRate(_ rate: Int?, for site: String, at keyHolder: String, now: NIODeadline) {
+        self.update(keyHolder, now) { _, line, now in line.setRate(rate, of: site, now: now) }
     }
 
     /// The key holder says that the grant is used up.
-    func usedUp(_ site: String, now: NIODeadline) {
-        self.update(now) { state, now in
-            self.withTurnstile(&state, site) { $0.usedUp(now: now) }
-        }
+    func usedUp(_ site: String, at keyHolder: String, now: NIODeadline) {
+        self.update(keyHolder, now) { _, line, now in line.usedUp(site, now: now) }
     }
 
     /// Whether a client may have one more; it counts.
     ///
-    /// - Parameter network: nil if it is exempt.
-    func mayBegin(_ network: ClientNetwork?, now: NIODeadline) -> Bool {
-        guard let network else { return true }
+    func mayBegin(_ network: ClientNetwork, now: NIODeadline) -> Bool {
+        guard !network.isExempt else { return true }
         let may = self.state.withLock { $0.rates.take(network, now: now.uptimeNanoseconds) }
         if !may { self.count(.clientRate) }
         return may
     }
 
-    /// A handshake of a client wants the site's key holder.
+    /// A handshake of a client wants its key holder.
     ///
-    /// - Parameters:
-    ///   - network: nil if it is exempt from the bound for one client; such ones take turns as one network.
-    ///   - eventLoop: where to call back.
-    func enter(_ site: String, _ network: ClientNetwork?, on eventLoop: any EventLoop, now: NIODeadline) -> Entry {
-        guard self.mayBegin(network, now: now) else { return .refused(.clientRate) }
-        return self.update(now) { state, now in
+    /// - Parameter eventLoop: where to call back.
+    func enter(_ errand: Errand, on eventLoop: any EventLoop, now: NIODeadline) -> Entry {
+        if errand.urgency == .beginning, !self.mayBegin(errand.network, now: now) { return .refused(.clientRate) }
+        return self.update(errand.keyHolder, now) { state, line, now in
             state.nextWaiter += 1
             let id = state.nextWaiter
-            let turn = network ?? ClientNetwork(nil as IPAddress?)
-            let entry = self.withTurnstile(&state, site) { $0.enter(id, from: turn, now: now) }
-            switch entry {
-            case .pass: return .pass
-            case .turnedAway:
-                self.count(.lineFull)
-                return .refused(.lineFull)
+            switch line.enter(id, for: errand.site, from: errand.network, errand.urgency, now: now) {
+            case .pass: return .pass(KeyPermit(errand, of: self, since: now))
+            case .turnedAway(let refusal):
+                let reason: Refusal = refusal == .full ? .lineFull : .hopeless
+                self.count(reason)
+                return .refused(reason)
             case .wait: break
             case .waitInPlaceOf(let other): self.end(other, .lineFull, &state)
             }
-            let promise = eventLoop.makePromise(of: Void.self)
-            state.waiters[id] = (site, promise)
+            let promise = eventLoop.makePromise(of: KeyPermit.self)
+            state.waiters[id] = Waiter(errand: errand, promise: promise)
             return .wait(id, promise.futureResult)
         }
     }
 
     /// The client is gone: it takes no turn. Its future fails.
     func leave(_ id: UInt64) {
-        self.update(.now()) { state, _ in
+        guard let keyHolder = self.state.withLock({ $0.waiters[id]?.errand.keyHolder }) else { return }
+        self.update(keyHolder, .now()) { state, line, _ in
             guard let waiter = state.waiters.removeValue(forKey: id) else { return }
-            self.withTurnstile(&state, waiter.site) { $0.leave(id) }
-            state.ended.append((waiter.promise, .waitedInVain))
+            line.leave(id)
+            state.ended.append((waiter.promise, .refused(.waitedInVain)))
+        }
+    }
+
+    fileprivate func ended(_ permit: KeyPermit, _ outcome: AnswerWindow.Outcome, now: NIODeadline) {
+        let taken = now.uptimeNanoseconds - min(permit.since, now.uptimeNanoseconds)
+        self.update(permit.errand.keyHolder, now) { _, line, now in
+            line.ended(outcome, of: permit.errand.site, after: taken, now: now)
         }
     }
 
     // MARK: Turns
 
-    private func withTurnstile<Result>(
-        _ state: inout State, _ site: String, _ body: (inout Turnstile<UInt64>) -> Result
-    ) -> Result {
-        let patience = UInt64(max(0, self.bounds.patience.nanoseconds))
-        return body(&state.sites[site, default: Turnstile(capacity: self.bounds.waiting, patience: patience)])
-    }
-
     /// Does something, lets through who may pass after it, and sets the timer.
     @discardableResult
-    private func update<Result: Sendable>(_ now: NIODeadline, _ body: (inout State, UInt64) -> Result) -> Result {
+    private func update<Result: Sendable>(
+        _ keyHolder: String, _ now: NIODeadline,
+        _ body: (inout State, inout Turnstiles<UInt64>, UInt64) -> Result
+    ) -> Result {
+        let now = now.uptimeNanoseconds
         let (result, ended) = self.state.withLock { state in
-            let result = body(&state, now.uptimeNanoseconds)
-            self.advance(&state, now.uptimeNanoseconds)
+            var line = state.lines.removeValue(forKey: keyHolder) ?? self.makeLine(keyHolder)
+            let result = body(&state, &line, now)
+            self.advance(&state, &line, now)
+            self.windows[keyHolder]?.set(line.size)
+            state.lines[keyHolder] = line
             defer { state.ended.removeAll() }
             return (result, state.ended)
         }
-        for (promise, refusal) in ended {
-            if let refusal { promise.fail(refusal) } else { promise.succeed() }
+        for (promise, ending) in ended {
+            switch ending {
+            case .passed(let permit): promise.succeed(permit)
+            case .refused(let refusal): promise.fail(refusal)
+            }
         }
         return result
     }
 
-    private func advance(_ state: inout State, _ now: UInt64) {
-        guard !state.waiters.isEmpty else { return self.waiting.set(0) }
-        var wake: UInt64?
-        for site in state.sites.keys {
-            guard let (passing, expired) = state.sites[site]?.advance(now: now) else { continue }
-            for id in passing {
-                guard let waiter = state.waiters.removeValue(forKey: id) else { continue }
-                state.ended.append((waiter.promise, nil))
-            }
-            for id in expired { self.end(id, .waitedInVain, &state) }
-            guard let next = state.sites[site]?.wake else { continue }
-            wake = min(wake ?? .max, next)
+    private func makeLine(_ keyHolder: String) -> Turnstiles<UInt64> {
+        let deadline = self.bounds.deadlines[keyHolder] ?? self.bounds.deadline
+        return Turnstiles(
+            capacity: self.bounds.waiting, patience: UInt64(max(0, self.bounds.patience.nanoseconds)),
+            deadline: UInt64(max(1, deadline.nanoseconds)))
+    }
+
+    private func advance(_ state: inout State, _ line: inout Turnstiles<UInt64>, _ now: UInt64) {
+        defer { self.waiting.set(state.waiters.count) }
+        guard !state.waiters.isEmpty else { return }
+        let (passing, expired) = line.advance(now: now)
+        for id in passing {
+            guard let waiter = state.waiters.removeValue(forKey: id) else { continue }
+            state.ended.append((waiter.promise, .passed(KeyPermit(waiter.errand, of: self, since: now))))
         }
-        self.waiting.set(state.waiters.count)
-        guard let wake, wake < state.timer ?? .max else { return }
+        for id in expired { self.end(id, .waitedInVain, &state) }
+        guard let wake = line.wake, wake < state.timer ?? .max else { return }
         state.timer = wake
         self.clock.scheduleTask(deadline: .uptimeNanoseconds(wake)) { self.timerFired(wake) }
     }
 
     private func timerFired(_ time: UInt64) {
-        self.update(.now()) { state, _ in
+        let keyHolders = self.state.withLock { state in
             if state.timer == time { state.timer = nil }
+            return state.waiters.isEmpty ? [] : Array(state.lines.keys)
         }
+        for keyHolder in keyHolders { self.update(keyHolder, .now()) { _, _, _ in } }
     }
 
     private func end(_ id: UInt64, _ refusal: Refusal, _ state: inout State) {
         guard let waiter = state.waiters.removeValue(forKey: id) else { return }
         self.count(refusal)
-        state.ended.append((waiter.promise, refusal))
+        state.ended.append((waiter.promise, .refused(refusal)))
     }
 
     private func count(_ refusal: Refusal) { self.refusals[refusal]?.increment() }
+}
+
+/// Room for one request among those that are under way at a key holder. Given back with ``end(_:)`` when there is an answer;
+/// one that is dropped without it gives its room back, too.
+final class KeyPermit: Sendable {
+    fileprivate let errand: HandshakeGate.Errand
+    fileprivate let since: UInt64
+    private let gate: HandshakeGate
+    private let hasEnded = Atomic<Bool>(false)
+
+    fileprivate init(_ errand: HandshakeGate.Errand, of gate: HandshakeGate, since: UInt64) {
+        self.errand = errand
+        self.gate = gate
+        self.since = since
+    }
+
+    deinit { self.end(.void) }
+
+    func end(_ outcome: AnswerWindow.Outcome, now: NIODeadline = .now()) {
+        guard !self.hasEnded.exchange(true, ordering: .relaxed) else { return }
+        self.gate.ended(self, outcome, now: now)
+    }
+
+    /// The same for whatever came of the request.
+    func end<Value>(_ result: Result<Value, any Error>) { self.end(Self.outcome(result)) }
+
+    private static func outcome<Value>(_ result: Result<Value, any Error>) -> AnswerWindow.Outcome {
+        guard case .failure(let error) = result else { return .answered }
+        switch error as? LinkFailure {
+        case .timedOut, .overloaded, .refused(.overloaded), .refused(.pastDeadline): return .late
+        case .refused: return .answered
+        default: return .void
+        }
+    }
 }

@@ -5,13 +5,13 @@ import TLSWire
 extension EdgeLoop {
     /// Serves a client of a handoff site, or one of a keyless site that offers no TLS 1.3.
     func serveHandoff(_ client: LeasedClient) {
-        self.whenItsTurn(client.handOver, client.site) {
+        self.whenItsTurn(client.handOver, client.site) { handOver, permit in
             // The lease may have ended while the client stood in line.
-            self.serveLeased($0) { self.handOff($0) }
+            self.serveLeased(handOver) { self.handOff($0, permit) }
         }
     }
 
-    private func handOff(_ client: LeasedClient) {
+    private func handOff(_ client: LeasedClient, _ permit: KeyPermit) {
         let (handOver, name, site, domain) = (client.handOver, client.name, client.site, client.domain)
         let channel = handOver.channel
         let isKeyless = if case .keyless = handOver.site.mode { true } else { false }
@@ -20,7 +20,8 @@ extension EdgeLoop {
                 serverName: name, clientIP: handOver.client.address?.bytes,
                 pool: site.pool, excluded: client.served.excluded,
                 applicationProtocols: site.configuration.applicationProtocols, needsForwardSecrecy: isKeyless,
-                limits: self.helloLimits,
+                limits: self.helloLimits, permit: permit,
+                turn: { self.enterGate(handOver, site, .underWay) },
                 onSessionFault: { site.report.sessionFault($0, of: handOver) }),
             hello: handOver.hello)
         let supervisor = HandshakeSupervisor(

@@ -32,6 +32,8 @@ enum HandoffFailure: Error, Equatable, CustomStringConvertible {
 
     /// No answer, or a refusal.
     case keyHolder(LinkFailure)
+    /// The key holder has too much to do to be asked in time.
+    case turnedAway(HandshakeGate.Refusal)
     /// An answer that makes no sense.
     case badAnswer(String)
     /// The key holder does not take the Finished that was found right here.
@@ -48,7 +50,7 @@ enum HandoffFailure: Error, Equatable, CustomStringConvertible {
         case .noForwardSecrecy: .handshakeFailure
         case .records(let error): error.alert
         case .finishRejected: .decryptError
-        case .keyHolder, .badAnswer: .internalError
+        case .keyHolder, .turnedAway, .badAnswer: .internalError
         case .refused, .alert, .closedEarly, .writeKeyExhausted: nil
         }
     }
@@ -75,6 +77,7 @@ enum HandoffFailure: Error, Equatable, CustomStringConvertible {
         case .alert: "alert from client"
         case .closedEarly: "closed before Finished"
         case .keyHolder: "key holder"
+        case .turnedAway: "turned away"
         case .badAnswer: "bad answer"
         case .finishRejected: "Finished rejected"
         case .writeKeyExhausted: "write key exhausted"
@@ -95,6 +98,7 @@ enum HandoffFailure: Error, Equatable, CustomStringConvertible {
         case .alert(let code): "the client sent the alert \(TLSNames.alert(code))"
         case .closedEarly: "the client closed before its Finished"
         case .keyHolder(let failure): "\(failure)"
+        case .turnedAway(let refusal): "\(refusal)"
         case .badAnswer(let why): "the key holder's answer makes no sense: \(why)"
         case .finishRejected: "the key holder does not take the client's Finished"
         case .writeKeyExhausted: "the TLS 1.2 key has protected all that it may"

@@ -186,6 +186,12 @@ struct HandoffHandshake: ~Copyable {
         return self.fail(.keyHolder(failure))
     }
 
+    /// The key holder may not be asked to go on.
+    mutating func turnedAway(_ refusal: HandshakeGate.Refusal) -> Step {
+        guard case .asking = self.state else { return Step(next: .wait) }
+        return self.fail(.turnedAway(refusal))
+    }
+
     private mutating func needsMore(_ write: ByteBuffer?) -> Step {
         if let write {
             guard let flight = ServerFlight(write, earlyDataOffered: self.earlyDataOffered && !self.retried) else {

@@ -27,6 +27,10 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
         var needsForwardSecrecy: Bool
         /// How long, and for how many bytes, a refused client is heard out.
         var limits: HelloLimits
+        /// For the beginning, which the key holder may be asked for now.
+        var permit: KeyPermit
+        /// Whether it may be asked to go on now.
+        var turn: () -> HandshakeGate.Entry
         /// Told what goes wrong after the handshake.
         var onSessionFault: (HandoffFailure) -> Void
     }
@@ -97,6 +101,7 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
             begin, name: parties.serverName, clientIP: parties.clientIP, excluding: parties.excluded
         )
         .assumeIsolated().whenComplete { result in
+            parties.permit.end(result)
             switch result {
             case .success((let progress, let link)):
                 self.link = link
@@ -107,8 +112,26 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
     }
 
     private func proceed(_ bytes: ByteBuffer) {
+        switch self.parties.turn() {
+        case .pass(let permit): self.proceed(bytes, permit)
+        case .refused(let refusal): self.take(self.handshake.turnedAway(refusal))
+        case .wait(_, let turn):
+            turn.assumeIsolated().whenComplete { result in
+                // The client may have left meanwhile.
+                guard !self.handshake.isOver else { return }
+                switch result {
+                case .success(let permit): self.proceed(bytes, permit)
+                case .failure(let error):
+                    self.take(self.handshake.turnedAway(error as? HandshakeGate.Refusal ?? .waitedInVain))
+                }
+            }
+        }
+    }
+
+    private func proceed(_ bytes: ByteBuffer, _ permit: KeyPermit) {
         guard let link else { return self.failed(LinkFailure.notConnected) }
         link.continueHandshake(bytes).assumeIsolated().whenComplete { result in
+            permit.end(result)
             switch result {
             case .success(let progress): self.answered(progress)
             case .failure(let error): self.failed(error)

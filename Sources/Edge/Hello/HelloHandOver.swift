@@ -14,8 +14,8 @@ public struct HelloHandOver: Sendable {
     public var connection: UInt64?
     /// Who the client is. The address of the channel may be a balancer's.
     public var client: ClientAddress
-    /// The client's network; nil if it has no bounds of its own.
-    var network: ClientNetwork?
+    /// The client's network.
+    var network = ClientNetwork(nil as IPAddress?)
     /// The connection among the others of this edge, if they are counted.
     var place: ClientPlace?
     /// The client's connection.

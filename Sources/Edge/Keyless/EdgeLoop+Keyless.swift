@@ -7,21 +7,22 @@ extension EdgeLoop {
     /// Serves a client of a keyless site.
     func serveKeyless(_ client: LeasedClient) {
         // A client that may resume needs no signature then; whether it does shows when the TLS library asks for one.
-        if client.handOver.hello.offersPreSharedKey { return self.shakeHands(client, hasTurn: false) }
-        self.whenItsTurn(client.handOver, client.site) {
+        if client.handOver.hello.offersPreSharedKey { return self.shakeHands(client, nil) }
+        self.whenItsTurn(client.handOver, client.site) { handOver, permit in
             // The lease may have ended while the client stood in line.
-            self.serveLeased($0) { self.shakeHands($0, hasTurn: true) }
+            self.serveLeased(handOver) { self.shakeHands($0, permit) }
         }
     }
 
-    private func shakeHands(_ client: LeasedClient, hasTurn: Bool) {
+    /// - Parameter permit: For the signature, if its turn is now.
+    private func shakeHands(_ client: LeasedClient, _ permit: KeyPermit?) {
         let (handOver, name, site, domain) = (client.handOver, client.name, client.site, client.domain)
         guard let certificate = client.served.certificate else { return handOver.channel.close(promise: nil) }
         let channel = handOver.channel
         let handshake = KeylessHandshake(
             serverName: name, clientIP: handOver.client.address?.bytes,
             pool: domain.pool, excluded: client.served.excluded,
-            turn: { hasTurn ? .pass : self.enterGate(handOver, site) },
+            permit: permit, turn: { self.enterGate(handOver, site, $0) },
             onOutdated: { self.onOutdated(domain.pattern) })
         let session = HandshakeSupervisor(
             timeout: self.configuration.limits.handshakeTimeout,
@@ -39,6 +40,7 @@ extension EdgeLoop {
             try pipeline.addHandlers([handshake, NIOSSLServerHandler(context: try certificate.context()), session])
             channel.pipeline.fireChannelRead(handOver.receivedBytes)
             channel.pipeline.fireChannelReadComplete()
+            handshake.helloIsRead()
             try channel.syncOptions?.setOption(.autoRead, value: true)
         } catch {
             site.report.failed(error, of: handOver)

@@ -1,3 +1,4 @@
+import Admission
 import KeyProtocol
 import NIOCore
 import PeerLink
@@ -16,21 +17,29 @@ final class KeylessHandshake: ChannelInboundHandler, RemovableChannelHandler {
     private let clientIP: [UInt8]?
     private let pool: KeyHolderPool
     private let excluded: Set<Int>
+    /// For the signature, if the key holder may be asked for it now.
+    private var permit: KeyPermit?
+    /// What a signature is that the library asks for without one.
+    private var urgency: Urgency
     /// Whether the key holder may be asked now.
-    private let turn: () -> HandshakeGate.Entry
+    private let turn: (Urgency) -> HandshakeGate.Entry
     /// Called when the key holder no longer has the certificate that was shown, so that it is fetched anew.
     private let onOutdated: () -> Void
     private var context: ChannelHandlerContext?
 
-    /// - Parameter excluded: addresses of the key holder that are not asked.
+    /// - Parameters:
+    ///   - excluded: addresses of the key holder that are not asked.
+    ///   - permit: for the signature, if its turn is now.
     init(
         serverName: ServerName, clientIP: [UInt8]?, pool: KeyHolderPool, excluded: Set<Int>,
-        turn: @escaping () -> HandshakeGate.Entry, onOutdated: @escaping () -> Void
+        permit: KeyPermit?, turn: @escaping (Urgency) -> HandshakeGate.Entry, onOutdated: @escaping () -> Void
     ) {
         self.serverName = serverName
         self.clientIP = clientIP
         self.pool = pool
         self.excluded = excluded
+        self.permit = permit
+        self.urgency = permit == nil ? .beginning : .underWay
         self.turn = turn
         self.onOutdated = onOutdated
     }
@@ -38,10 +47,19 @@ final class KeylessHandshake: ChannelInboundHandler, RemovableChannelHandler {
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
+    /// The TLS library has read the hello. If it has asked for no signature by now, it waits for the client, or resumes a
+    /// session: no other handshake is kept waiting for that.
+    func helloIsRead() { self.permit = nil }
+
+    private func takeTurn() -> HandshakeGate.Entry {
+        guard let permit = self.permit.take() else { return self.turn(self.urgency) }
+        return .pass(permit)
+    }
+
     /// - Parameter request: nil for what no TLS 1.3 server signs; refused.
     func sign(_ request: SignTLS13Request?, ski: [UInt8]) -> EventLoopFuture<ByteBuffer> {
-        switch self.turn() {
-        case .pass: return self.signNow(request, ski: ski)
+        switch self.takeTurn() {
+        case .pass(let permit): return self.signNow(request, ski: ski, permit)
         case .refused(let refusal):
             self.sendAlert(.internalError)
             return self.pool.eventLoop.makeFailedFuture(refusal)
@@ -50,12 +68,12 @@ final class KeylessHandshake: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func sign(
-        _ request: SignTLS13Request?, ski: [UInt8], at turn: EventLoopFuture<Void>
+        _ request: SignTLS13Request?, ski: [UInt8], at turn: EventLoopFuture<KeyPermit>
     ) -> EventLoopFuture<ByteBuffer> {
         let promise = self.pool.eventLoop.makePromise(of: ByteBuffer.self)
         turn.assumeIsolated().whenComplete { result in
             switch result {
-            case .success: self.signNow(request, ski: ski).cascade(to: promise)
+            case .success(let permit): self.signNow(request, ski: ski, permit).cascade(to: promise)
             case .failure(let error):
                 self.sendAlert(.internalError)
                 promise.fail(error)
@@ -64,7 +82,9 @@ final class KeylessHandshake: ChannelInboundHandler, RemovableChannelHandler {
         return promise.futureResult
     }
 
-    private func signNow(_ request: SignTLS13Request?, ski: [UInt8]) -> EventLoopFuture<ByteBuffer> {
+    private func signNow(
+        _ request: SignTLS13Request?, ski: [UInt8], _ permit: KeyPermit
+    ) -> EventLoopFuture<ByteBuffer> {
         let answer: EventLoopFuture<ByteBuffer> =
             if let request {
                 self.pool.signTLS13(
@@ -72,6 +92,7 @@ final class KeylessHandshake: ChannelInboundHandler, RemovableChannelHandler {
             } else {
                 self.pool.eventLoop.makeFailedFuture(KeylessError.notAHandshake)
             }
+        answer.assumeIsolated().whenComplete { permit.end($0) }
         answer.assumeIsolated().whenFailure { error in
             if case .refused(let code) = error as? LinkFailure, code == .certificateNotFound || code == .keyNotFound {
                 self.onOutdated()

@@ -90,7 +90,7 @@ final class NativeForwarder {
     func makeDial(for client: ClientAddress) -> Dial {
         self.nextDial += 1
         return Dial(
-            id: self.nextDial, network: self.clients.network(of: client) ?? ClientNetwork(nil as IPAddress?))
+            id: self.nextDial, network: self.clients.network(of: client))
     }
 
     /// A client wants a connection to its key holder: `begin` is called when it may have one, now or in its turn, or

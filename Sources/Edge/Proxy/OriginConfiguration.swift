@@ -29,7 +29,7 @@ public struct OriginConfiguration: Sendable {
     /// what the edge waits for. Others may have nothing to send for a while. 0 turns it off. Default 1 KiB.
     public var minimumRate: Int = 1024
     /// What ``minimumRate`` is measured over, again and again. Default 30 s.
-    public var rateWindow: TimeAmount = .seconds(30)
+    public var rateWindow: TimeAmount = .seconds(60)
     /// Connections in use at once, for each event loop; those that changed their protocol don't count. Default 1024.
     public var maximumConnections: Int
     /// How much of ``maximumConnections`` one client's network may use once half of them are in use, in percent. Its further

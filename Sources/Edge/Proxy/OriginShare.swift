@@ -34,13 +34,16 @@ struct OriginShare {
         var counts: [ClientNetwork: Int] = [:]
 
         func allow(_ network: ClientNetwork) -> Bool {
-            self.total < self.plenty || network == OriginShare.unbounded
-                || self.counts[network, default: 0] < self.perClient
+            self.total < self.plenty || self.isUnbounded(network) || self.counts[network, default: 0] < self.perClient
+        }
+
+        private func isUnbounded(_ network: ClientNetwork) -> Bool {
+            network.isExempt || network == OriginShare.unbounded
         }
 
         mutating func begin(_ network: ClientNetwork) {
             self.total += 1
-            if network != OriginShare.unbounded { self.counts[network, default: 0] += 1 }
+            if !self.isUnbounded(network) { self.counts[network, default: 0] += 1 }
         }
 
         mutating func end(_ network: ClientNetwork) {

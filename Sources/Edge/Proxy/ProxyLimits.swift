@@ -22,7 +22,7 @@ public struct ProxyLimits: Sendable {
     /// them. 0 turns it off. Default 1 KiB.
     public var minimumRate: Int = 1024
     /// What ``minimumRate`` is measured over, again and again; so also the time of grace. Default 30 s.
-    public var rateWindow: TimeAmount = .seconds(30)
+    public var rateWindow: TimeAmount = .seconds(60)
     /// Requests on one connection before it is closed. Default 10,000.
     public var requestsPerConnection: Int = 10_000
     /// How long a connection that changed its protocol may be silent. Default 10 minutes.

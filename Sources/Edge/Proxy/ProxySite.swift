@@ -18,6 +18,8 @@ public final class ProxySite: Sendable {
     /// The level of the line written for each request; `nil`: none.
     public let accessLogLevel: Logger.Level?
     let policy: ForwardingPolicy
+    /// nil: the site's domains need no lease.
+    let leases: LeasedDomains?
     private let trustedProxies: [IPNetwork]
     let responses: ResponseForwarding
     let origins: OriginClients
@@ -30,6 +32,7 @@ public final class ProxySite: Sendable {
     ///   - domains: a request for another host gets 421.
     ///   - namesOfOtherSites: names under this site's wildcards that other sites listed exactly; 421 as well.
     ///   - edgeName: what this edge calls itself in `Via`: 1...64 token characters.
+    ///   - leases: which of the domains are served now; nil: all of them, always.
     ///   - trustedProxies: whose `Forwarded` and `X-Forwarded-*` are added to; those of others are replaced.
     ///   - cache: what is stored; nil: nothing.
     ///   - store: where; shared by the edge's sites.
@@ -40,7 +43,7 @@ public final class ProxySite: Sendable {
     public init(
         name: String, domains: [ServerNamePattern], namesOfOtherSites: Set<ServerName> = [], edgeName: String,
         origin: OriginConfiguration, limits: ProxyLimits = ProxyLimits(),
-        trustedProxies: [IPNetwork] = [],
+        trustedProxies: [IPNetwork] = [], leases: LeasedDomains? = nil,
         scheme: String = "https", accessLogLevel: Logger.Level? = .debug,
         cache: SiteCacheConfiguration? = nil, store: ResponseStore? = nil,
         clock: (@Sendable () -> Int64)? = nil, logger: Logger = Logger(label: "edge"), group: any EventLoopGroup,
@@ -50,9 +53,12 @@ public final class ProxySite: Sendable {
         self.limits = limits
         self.accessLogLevel = accessLogLevel
         self.trustedProxies = trustedProxies
-        self.policy = ForwardingPolicy(
+        var policy = ForwardingPolicy(
             domains: domains, namesOfOtherSites: namesOfOtherSites, pseudonym: edgeName, scheme: scheme,
             maximumTargetBytes: limits.maximumTargetBytes)
+        if let leases { policy.isServedNow = { leases.serves($0) } }
+        self.policy = policy
+        self.leases = leases
         self.responses = ResponseForwarding(pseudonym: edgeName)
         self.origins = try OriginClients(configuration: origin, group: group)
         self.turns = turns ?? EdgeTurns(group: group)

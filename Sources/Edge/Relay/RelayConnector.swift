@@ -80,6 +80,7 @@ public final class RelayConnector: Sendable {
         _ host: String, clientChose: Bool, site: String, client: ClientNetwork?, on eventLoop: any EventLoop
     ) -> (request: NameResolver.Request, resolver: NameResolver) {
         let resolver = clientChose ? self.requestedNames : self.configuredNames
+        let client = client?.isExempt == true ? nil : client
         return (resolver.resolve(host, site: site, client: client, on: eventLoop, now: .now()), resolver)
     }
 }

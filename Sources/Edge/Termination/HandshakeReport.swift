@@ -47,6 +47,7 @@ final class HandshakeReport {
         case .completed: self.completed.increment()
         case .abandoned: self.abandoned.increment()
         case .failed(let refusal as HandshakeGate.Refusal): self.turnedAway(refusal, of: handOver)
+        case .failed(HandoffFailure.turnedAway(let refusal)): self.turnedAway(refusal, of: handOver)
         case .failed(let error): self.failed(error, of: handOver)
         }
     }

@@ -15,6 +15,7 @@ final class TerminatedDomain {
 
     let pattern: ServerNamePattern
     let pool: KeyHolderPool
+    private let leases: LeasedDomains?
     private let waiterLimit = 4096
     private var state = State.pending
     private var waiters: [(promise: EventLoopPromise<ServedDomain>, timer: Scheduled<Void>)] = []
@@ -24,9 +25,11 @@ final class TerminatedDomain {
     /// For what is under way on open connections when a lease ends.
     static let closingTime = TimeAmount.seconds(10)
 
-    init(pattern: ServerNamePattern, pool: KeyHolderPool) {
+    /// - Parameter leases: told what becomes of the domain's lease, for requests on connections of the site's other domains.
+    init(pattern: ServerNamePattern, pool: KeyHolderPool, leases: LeasedDomains? = nil) {
         self.pattern = pattern
         self.pool = pool
+        self.leases = leases
     }
 
     /// What it takes to serve the domain: the usual case, without a future. Nil: it is not leased, or not yet.
@@ -57,12 +60,16 @@ final class TerminatedDomain {
     func update(_ news: SiteNews) {
         switch news {
         // Some key holder that leased it does not any more, and another one is being asked.
-        case .pending: self.state = .pending
+        case .pending:
+            self.state = .pending
+            self.leases?.update(self.pattern, isLeased: false)
         case .served(let served):
             self.state = .served(served)
+            self.leases?.update(self.pattern, isLeased: true)
             for waiter in self.takeWaiters() { waiter.succeed(served) }
         case .ended(let end):
             self.state = .ended(end)
+            self.leases?.update(self.pattern, isLeased: false)
             for waiter in self.takeWaiters() { waiter.fail(SiteNotServed(reason: "\(end)")) }
             self.closeConnections()
         }

@@ -1,3 +1,4 @@
+import Admission
 import KeyProtocol
 import Logging
 import NIOCore

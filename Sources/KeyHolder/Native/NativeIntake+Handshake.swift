@@ -97,7 +97,7 @@ extension NativeIntake {
         guard case .offload = cost else { return key.perform(operation) { done(.done($0)) } }
         let now: UInt64 = Clock.monotonic()
         let owner = WorkOwner(
-            edge: edge, network: ClientNetwork(self.header?.source), urgency: .underWay,
+            edge: edge, site: served.site.name, network: ClientNetwork(self.header?.source), urgency: .underWay,
             deadline: now + UInt64(self.core.limits.requestDeadline.nanoseconds))
         let refusal: WorkRefusal? = core.slow.submit(owner, now: now) { turn in
             switch turn {

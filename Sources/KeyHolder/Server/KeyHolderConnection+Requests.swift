@@ -80,10 +80,10 @@ extension KeyHolderConnection {
             let isKnown: Bool = self.core.policy.knows(edge: edge)
             self.refuse(packet.id, code == .keyNotFound && !isKnown ? .noGrant : code, outcome, line)
         case .perform(let operation, let grant, let needs):
-            let owner: WorkOwner = self.owner(of: packet.body, edge, arrival)
+            let owner: WorkOwner = self.owner(of: packet.body, for: grant.site, edge, arrival)
             self.perform(operation, grant.site, needs, packet.id, line, owner, under: judge.policy)
         case .begin(let request, let hello, let grant, let needed):
-            let owner: WorkOwner = self.owner(of: packet.body, edge, arrival)
+            let owner: WorkOwner = self.owner(of: packet.body, for: grant.site, edge, arrival)
             self.begin(request, hello, grant.site, needed, packet.id, line, owner)
         case .proceed(let request):
             let deadline: UInt64 = self.deadline(of: packet.body, arrival)

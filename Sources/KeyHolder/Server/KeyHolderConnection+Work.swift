@@ -14,10 +14,10 @@ extension KeyHolderConnection {
         return arrival + UInt64(max(0, time - time / 8))
     }
 
-    func owner(of message: KeyMessage, _ edge: String, _ arrival: UInt64) -> WorkOwner {
+    func owner(of message: KeyMessage, for site: Site, _ edge: String, _ arrival: UInt64) -> WorkOwner {
         WorkOwner(
-            edge: edge, network: ClientNetwork(message.clientIP.flatMap { IPAddress(bytes: $0) }), urgency: .beginning,
-            deadline: self.deadline(of: message, arrival))
+            edge: edge, site: site.name, network: ClientNetwork(message.clientIP.flatMap { IPAddress(bytes: $0) }),
+            urgency: .beginning, deadline: self.deadline(of: message, arrival))
     }
 
     /// Has a job done on the event loop when its turn comes, which may be at once.

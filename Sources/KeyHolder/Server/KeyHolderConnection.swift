@@ -374,9 +374,11 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     func serve() {
         self.isServing = true
         defer { self.isServing = false }
-        var turn = IntakeTurn(now: Clock.monotonic(), worked: self.work?.performed ?? 0)
+        var turn = IntakeTurn(
+            now: Clock.monotonic(), threadTime: Clock.threadTime(), worked: self.work?.performed ?? 0)
         defer {
-            let cost: Int = turn.cost(now: Clock.monotonic(), worked: self.work?.performed ?? 0)
+            let cost: Int = turn.cost(
+                now: Clock.monotonic(), threadTime: Clock.threadTime(), worked: self.work?.performed ?? 0)
             self.credit -= max(0, cost - turn.packets)
         }
         while self.takesRequests {

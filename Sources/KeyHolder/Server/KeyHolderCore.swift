@@ -101,6 +101,13 @@ enum Clock {
         NIODeadline.now().uptimeNanoseconds
     }
 
+    /// Nanoseconds of CPU time that this thread has had.
+    static func threadTime() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+
     /// Milliseconds since 1970 UTC.
     static func wallMilliseconds() -> Int64 {
         var time = timespec()

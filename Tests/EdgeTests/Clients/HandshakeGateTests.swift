@@ -19,6 +19,14 @@ import Testing
         return HandshakeGate(bounds, clock: self.loop, now: self.start, metrics: self.metrics)
     }
 
+    private func enter(
+        _ gate: HandshakeGate, _ network: ClientNetwork, _ now: NIODeadline, site: String = "www.test",
+        _ urgency: Urgency = .beginning
+    ) -> HandshakeGate.Entry {
+        let errand = HandshakeGate.Errand(keyHolder: "home", site: site, network: network, urgency: urgency)
+        return gate.enter(errand, on: self.loop, now: now)
+    }
+
     private func network(_ number: Int) -> ClientNetwork { ClientNetwork(IPAddress("192.0.2.\(number)")) }
 
     private func turnedAway(_ refusal: HandshakeGate.Refusal) throws -> Int64 {
@@ -31,13 +39,20 @@ import Testing
     private struct Crowd {
         var passed = 0
         var refused = 0
-        var waiting: [EventLoopFuture<Void>] = []
+        var waiting: [EventLoopFuture<KeyPermit>] = []
+        /// Nil: the key holder answers at once.
+        var permits: [KeyPermit]?
 
         mutating func add(_ entry: HandshakeGate.Entry) {
             switch entry {
-            case .pass: self.passed += 1
+            case .pass(let permit):
+                self.passed += 1
+                self.permits?.append(permit)
+                if self.permits == nil { permit.end(.void) }
             case .refused: self.refused += 1
-            case .wait(_, let future): self.waiting.append(future)
+            case .wait(_, let future):
+                self.waiting.append(future)
+                if self.permits == nil { future.whenSuccess { $0.end(.void) } }
             }
         }
     }
@@ -45,14 +60,14 @@ import Testing
     /// The figures of the issue: one address with 2,000 hellos a second, and 80 others.
     @Test func oneClientDoesNotUseUpWhatTheOthersNeed() throws {
         let gate = self.gate(perClient: 50)
-        gate.setRate(100, for: "www.test", now: self.start)
+        gate.setRate(100, for: "www.test", at: "home", now: self.start)
         var attacker = Crowd()
         var others = Crowd()
         for step in 0..<2000 {
             let now = self.start + .microseconds(Int64(step) * 500)
-            attacker.add(gate.enter("www.test", self.network(1), on: self.loop, now: now))
+            attacker.add(self.enter(gate, self.network(1), now))
             if step % 25 == 0 {
-                others.add(gate.enter("www.test", self.network(2 + step / 25), on: self.loop, now: now))
+                others.add(self.enter(gate, self.network(2 + step / 25), now))
             }
         }
         #expect(others.refused == 0 && others.passed + others.waiting.count == 80)
@@ -61,9 +76,10 @@ import Testing
         #expect(try self.turnedAway(.clientRate) == Int64(attacker.refused))
         // Those that wait get a turn for each of the attacker's at the latest.
         let served = ManagedCounter()
-        for future in others.waiting { future.whenSuccess { served.increment() } }
+        for future in others.waiting { future.whenSuccess { _ in served.increment() } }
         for step in 1...300 {
-            gate.setRate(nil, for: "other.test", now: self.start + .seconds(1) + .milliseconds(Int64(step) * 10))
+            gate.setRate(
+                nil, for: "other.test", at: "home", now: self.start + .seconds(1) + .milliseconds(Int64(step) * 10))
         }
         self.loop.run()
         #expect(others.passed + served.value == 80)
@@ -71,11 +87,11 @@ import Testing
 
     @Test func whoLeavesTakesNoTurn() throws {
         let gate = self.gate()
-        gate.setRate(2, for: "www.test", now: self.start)
+        gate.setRate(2, for: "www.test", at: "home", now: self.start)
         var crowd = Crowd()
         var ids: [UInt64] = []
         for number in 1...4 {
-            let entry = gate.enter("www.test", self.network(number), on: self.loop, now: self.start)
+            let entry = self.enter(gate, self.network(number), self.start)
             if case .wait(let id, _) = entry { ids.append(id) }
             crowd.add(entry)
         }
@@ -84,9 +100,9 @@ import Testing
         gate.leave(ids[0])
         let order = NIOLockedValueBox<[Int]>([])
         for (index, future) in crowd.waiting.enumerated() {
-            future.whenSuccess { order.withLockedValue { $0.append(index) } }
+            future.whenSuccess { _ in order.withLockedValue { $0.append(index) } }
         }
-        gate.setRate(2, for: "other.test", now: self.start + .milliseconds(501))
+        gate.setRate(2, for: "other.test", at: "home", now: self.start + .milliseconds(501))
         self.loop.run()
         #expect(order.withLockedValue { $0 } == [1])
         gate.leave(ids[1])
@@ -97,15 +113,15 @@ import Testing
 
     @Test func patienceEnds() throws {
         let gate = self.gate()
-        gate.setRate(1, for: "www.test", now: self.start)
+        gate.setRate(1, for: "www.test", at: "home", now: self.start)
         var crowd = Crowd()
         for number in 1...10 {
-            crowd.add(gate.enter("www.test", self.network(number), on: self.loop, now: self.start))
+            crowd.add(self.enter(gate, self.network(number), self.start))
         }
         let refused = ManagedCounter()
         for future in crowd.waiting { future.whenFailure { _ in refused.increment() } }
         for second in 1...4 {
-            gate.setRate(2, for: "other.test", now: self.start + .seconds(Int64(second)))
+            gate.setRate(2, for: "other.test", at: "home", now: self.start + .seconds(Int64(second)))
         }
         self.loop.run()
         #expect(refused.value >= 6)
@@ -114,23 +130,81 @@ import Testing
 
     @Test func aBoundOnThoseWhoWait() throws {
         let gate = self.gate(waiting: 5)
-        gate.setRate(1, for: "www.test", now: self.start)
+        gate.setRate(1, for: "www.test", at: "home", now: self.start)
         var crowd = Crowd()
         for number in 1...10 {
-            crowd.add(gate.enter("www.test", self.network(number), on: self.loop, now: self.start))
+            crowd.add(self.enter(gate, self.network(number), self.start))
         }
         #expect(crowd.passed == 1 && crowd.waiting.count == 5 && crowd.refused == 4)
         #expect(try self.turnedAway(.lineFull) == 4)
         for future in crowd.waiting { future.whenFailure { _ in } }
-        gate.setRate(nil, for: "www.test", now: self.start)
+        gate.setRate(nil, for: "www.test", at: "home", now: self.start)
         self.loop.run()
     }
 
     @Test func exemptClientsHaveNoRateOfTheirOwn() {
         let gate = self.gate(perClient: 1)
         var crowd = Crowd()
-        for _ in 0..<100 { crowd.add(gate.enter("www.test", nil, on: self.loop, now: self.start)) }
+        for _ in 0..<100 { crowd.add(self.enter(gate, .exempt(IPAddress("192.0.2.9")), self.start)) }
         #expect(crowd.passed == 100)
         #expect((0..<5).filter { _ in gate.mayBegin(self.network(1), now: self.start) }.count == 4)
+    }
+
+    // MARK: A key holder with more to do than it can
+
+    @Test func moreThanAKeyHolderAnswersSoonWaitsHere() throws {
+        let gate = self.gate(waiting: 1000)
+        var crowd = Crowd(permits: [])
+        for _ in 0..<300 { crowd.add(self.enter(gate, self.network(1), self.start)) }
+        #expect(crowd.passed == 128 && crowd.waiting.count == 172 && crowd.refused == 0)
+        // Another site's client is next, and what goes on with a handshake comes before what begins one.
+        let order = NIOLockedValueBox<[String]>([])
+        func note(_ entry: HandshakeGate.Entry, _ name: String) {
+            guard case .wait(_, let future) = entry else { return #expect(Bool(false), "\(name) does not wait") }
+            future.whenSuccess { permit in
+                order.withLockedValue { $0.append(name) }
+                permit.end(.answered, now: self.start)
+            }
+        }
+        note(self.enter(gate, self.network(2), self.start, site: "other.test"), "other site")
+        note(self.enter(gate, self.network(3), self.start, .underWay), "goes on")
+        note(self.enter(gate, self.network(4), self.start), "other client")
+        for future in crowd.waiting {
+            future.whenSuccess { permit in
+                order.withLockedValue { $0.append("flood") }
+                permit.end(.answered, now: self.start)
+            }
+        }
+        crowd.permits?[0].end(.answered, now: self.start + .milliseconds(1))
+        crowd.permits?[0].end(.answered, now: self.start + .milliseconds(1))
+        self.loop.run()
+        #expect(order.withLockedValue { Array($0.prefix(4)) } == ["goes on", "other site", "flood", "other client"])
+    }
+
+    @Test func whatIsDroppedGivesItsRoomBack() {
+        let gate = self.gate()
+        var crowd = Crowd(permits: [])
+        for _ in 0..<129 { crowd.add(self.enter(gate, self.network(1), self.start)) }
+        let served = ManagedCounter()
+        for future in crowd.waiting { future.whenSuccess { _ in served.increment() } }
+        self.loop.run()
+        #expect(crowd.waiting.count == 1 && served.value == 0)
+        crowd.permits?.removeFirst()
+        self.loop.run()
+        #expect(served.value == 1)
+    }
+
+    @Test func aKeyHolderThatIsGoneHoldsUpNoOther() {
+        let gate = self.gate()
+        var crowd = Crowd(permits: [])
+        for _ in 0..<200 { crowd.add(self.enter(gate, self.network(1), self.start)) }
+        let errand = HandshakeGate.Errand(
+            keyHolder: "elsewhere", site: "b", network: self.network(1), urgency: .beginning)
+        var others = Crowd()
+        others.add(gate.enter(errand, on: self.loop, now: self.start))
+        #expect(crowd.passed == 128 && others.passed == 1)
+        for future in crowd.waiting { future.whenFailure { _ in } }
+        crowd.permits = []
+        self.loop.run()
     }
 }

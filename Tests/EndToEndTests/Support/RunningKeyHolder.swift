@@ -2,7 +2,8 @@ import Foundation
 import PrivateAuthority
 import TestSockets
 
-/// A `latchstring keyholder` process named `home`, listening; its audit log is `audit.jsonl` in the workspace.
+/// A `latchstring keyholder` process with the identity `home`, listening; its audit log is `audit.jsonl` in the workspace, or
+/// has its label in front.
 final class RunningKeyHolder: Sendable {
     let process: TestProcess
     let port: UInt16
@@ -11,14 +12,16 @@ final class RunningKeyHolder: Sendable {
     private let operations: String
     private let rate: Int
     private let lease: String
+    private let label: String
 
     /// - Parameters:
     ///   - sites: names of `Workspace.makeSite`.
     ///   - edges: who is granted the operations on all of them; several are divided by commas.
     ///   - lease: the setting.
+    ///   - label: of its files, where several run.
     init(
         sites: [String], grantedTo edges: String, operations: String = "keyless", rate: Int = 1000, port: UInt16 = 0,
-        lease: String = "10m", in workspace: Workspace
+        lease: String = "10m", label: String = "home", in workspace: Workspace
     ) throws {
         if !FileManager.default.fileExists(atPath: workspace.path("keyholder-home.pem")) {
             try workspace.makeIdentity(.keyholder, "home")
@@ -28,17 +31,18 @@ final class RunningKeyHolder: Sendable {
         self.operations = operations
         self.rate = rate
         self.lease = lease
+        self.label = label
         try Self.configure(
             sites: sites, granted: sites, to: edges, operations: operations, rate: rate, port: port, lease: lease,
-            in: workspace)
+            label: label, in: workspace)
         self.process = try TestProcess(
-            ["keyholder", "--inspectable", "--config", "home.yaml"], name: "home", in: workspace)
+            ["keyholder", "--inspectable", "--config", "\(label).yaml"], name: label, in: workspace)
         self.port = try self.process.listeningPort()
     }
 
     private static func configure(
         sites: [String], granted: [String], to edges: String, operations: String, rate: Int, port: UInt16,
-        lease: String, in workspace: Workspace
+        lease: String, label: String, in workspace: Workspace
     ) throws {
         func list(_ names: [String]) -> String { names.map { "\"\($0)\"" }.joined(separator: ", ") }
         let grants = edges.split(separator: ",").map { edge in
@@ -55,10 +59,14 @@ final class RunningKeyHolder: Sendable {
             grants:
             \(grants)
             lease: \(lease)
-            audit: audit.jsonl
+            audit: \(Self.auditFile(label))
             log: { level: debug, format: json }
 
-            """, to: "home.yaml")
+            """, to: "\(label).yaml")
+    }
+
+    private static func auditFile(_ label: String) -> String {
+        label == "home" ? "audit.jsonl" : "\(label)-audit.jsonl"
     }
 
     /// Has it read its files again, with all sites, or these, granted to these edges alone.
@@ -66,7 +74,7 @@ final class RunningKeyHolder: Sendable {
         let before = self.process.lines("reloaded").count
         try Self.configure(
             sites: self.sites, granted: granted ?? self.sites, to: edges, operations: operations ?? self.operations,
-            rate: self.rate, port: self.port, lease: self.lease, in: self.workspace)
+            rate: self.rate, port: self.port, lease: self.lease, label: self.label, in: self.workspace)
         kill(self.process.pid, SIGHUP)
         _ = try eventually("the reload") { self.process.lines("reloaded").count > before ? true : nil }
     }
@@ -75,7 +83,7 @@ final class RunningKeyHolder: Sendable {
 
     /// The audit lines so far.
     var audit: [LogLine] {
-        let text = (try? self.workspace.read("audit.jsonl")) ?? ""
+        let text = (try? self.workspace.read(Self.auditFile(self.label))) ?? ""
         return text.split(separator: "\n").compactMap { LogLine($0) }
     }
 

@@ -37,17 +37,19 @@ struct EdgeBudgetTests {
 
     @Test("A turn at an event loop ends after some packets or some time, and time counts as packets")
     func turns() {
-        var turn = IntakeTurn(now: 1000, worked: 50)
+        var turn = IntakeTurn(now: 1000, threadTime: 7, worked: 50)
         #expect(!turn.isOver(now: 9_000_000))
         turn.packets = 1
-        #expect(!turn.isOver(now: 500_000))
-        #expect(turn.isOver(now: 502_000))
+        #expect(!turn.isOver(now: 1_000_000))
+        #expect(turn.isOver(now: 1_002_000))
         turn.packets = IntakeTurn.size
         #expect(turn.isOver(now: 1000))
-        #expect(turn.cost(now: 1000, worked: 50) == IntakeTurn.size)
-        #expect(turn.cost(now: 1_001_000, worked: 50) == 100)
+        #expect(turn.cost(now: 1000, threadTime: 7, worked: 50) == IntakeTurn.size)
+        #expect(turn.cost(now: 1_001_000, threadTime: 1_000_007, worked: 50) == 100)
         // What was work meanwhile does not count.
-        #expect(turn.cost(now: 1_001_000, worked: 100_050) == 90)
+        #expect(turn.cost(now: 1_001_000, threadTime: 1_000_007, worked: 100_050) == 90)
+        // Nor does time in which others had the core: no edge is read more slowly because the machine is busy.
+        #expect(turn.cost(now: 20_001_000, threadTime: 700_007, worked: 50) == 70)
     }
 
     /// Sends the packets on two connections of one edge, and returns how long all the answers took.

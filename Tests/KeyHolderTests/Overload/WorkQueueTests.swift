@@ -10,10 +10,10 @@ struct WorkQueueTests {
     }
 
     static func owner(
-        _ network: Int = 1, edge: String = "paris", _ urgency: WorkUrgency = .beginning,
+        _ network: Int = 1, edge: String = "paris", site: String = "www", _ urgency: Urgency = .beginning,
         deadline: UInt64 = 1_000_000_000
     ) -> WorkOwner {
-        WorkOwner(edge: edge, network: Self.network(network), urgency: urgency, deadline: deadline)
+        WorkOwner(edge: edge, site: site, network: Self.network(network), urgency: urgency, deadline: deadline)
     }
 
     /// Elements in the order in which they would be done, all at the time 0.
@@ -42,6 +42,31 @@ struct WorkQueueTests {
         Self.append(31, Self.owner(1, edge: "rome"), to: &queue, now: 0, expecting: nil)
         #expect(Self.order(&queue) == [10, 30, 20, 31, 11, 12, 13])
         #expect(queue.isEmpty)
+    }
+
+    @Test("Sites of an edge take turns, however many networks one of them is asked from")
+    func sites() {
+        var queue = WorkQueue<Int>(workers: 1, cost: 1000)
+        for element in 0..<50 { Self.append(element, Self.owner(element), to: &queue, now: 0, expecting: nil) }
+        #expect(queue.estimatedTime(Self.owner(99)) == 51_000)
+        #expect(queue.estimatedTime(Self.owner(99, site: "other")) == 2000)
+        Self.append(100, Self.owner(99, site: "other"), to: &queue, now: 0, expecting: nil)
+        Self.append(101, Self.owner(99, site: "other"), to: &queue, now: 0, expecting: nil)
+        #expect(Self.order(&queue).prefix(4) == [0, 100, 1, 101])
+    }
+
+    @Test("The networks of one IPv6 /48 have one turn among the others")
+    func blocks() {
+        func owner(_ network: Int) -> WorkOwner {
+            var owner = Self.owner()
+            owner.network = ClientNetwork(IPAddress("2001:db8:1:\(network)::1"))
+            return owner
+        }
+        var queue = WorkQueue<Int>(workers: 1, cost: 1000)
+        for element in 0..<50 { Self.append(element, owner(element), to: &queue, now: 0, expecting: nil) }
+        #expect(queue.estimatedTime(Self.owner(1)) == 2000)
+        Self.append(100, Self.owner(1), to: &queue, now: 0, expecting: nil)
+        #expect(Self.order(&queue).prefix(3) == [0, 100, 1])
     }
 
     @Test("What belongs to a handshake that was begun comes before what begins one, for the same network only")

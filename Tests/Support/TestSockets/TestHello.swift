@@ -7,6 +7,8 @@ public struct TestHello: Sendable {
     public var legacyVersion: UInt16
     /// Bytes of a padding extension, to make the hello larger.
     public var padding: Int
+    /// Offers no key share, so that a TLS 1.3 server answers with a HelloRetryRequest.
+    public var asksForRetry = false
 
     public init(
         serverName: String? = "www.example.test", versions: [UInt16]? = [0x0304, 0x0303],
@@ -30,6 +32,7 @@ public struct TestHello: Sendable {
         }
         extensions += Self.extension(10, Self.vector16(Self.bytes(0x001d)))
         extensions += Self.extension(13, Self.vector16(Self.bytes(0x0403)))
+        if self.asksForRetry { extensions += Self.extension(51, Self.vector16([])) }
         if self.padding > 0 { extensions += Self.extension(21, [UInt8](repeating: 0, count: self.padding)) }
 
         var body = Self.bytes(self.legacyVersion)

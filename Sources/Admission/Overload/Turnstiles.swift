@@ -1,0 +1,180 @@
+import DequeModule
+
+/// What comes first of the work for one client.
+public enum Urgency: Hashable, Sendable {
+    /// Part of a handshake that was begun: work went into it already.
+    case underWay
+    case beginning
+}
+
+/// Who may have a peer asked now, for all the sites whose peer it is: in turns of the sites, and of the networks of each site's
+/// clients. Pure; times are monotonic nanoseconds.
+///
+/// There is a window (``AnswerWindow``) for each site, since keys differ in what they take, and one for all of them, since they
+/// share a peer. So whatever the sites are asked for, the peer's queues stay short, and a site that is asked for more than it can
+/// be given takes no other site's turn. Each site has its own rate and lines.
+///
+/// Our bug: an end without a beginning, or for a site that is not known; ignored.
+public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
+    public enum Refusal: Hashable, Sendable {
+        /// As many wait as may wait, none of a network with more.
+        case full
+        /// Its turn would come too late.
+        case hopeless
+    }
+
+    public enum Entry: Hashable, Sendable {
+        /// It is under way until ``ended(_:of:after:now:)``.
+        case pass
+        case wait
+        /// It waits in the place of another, which is turned away.
+        case waitInPlaceOf(ID)
+        case turnedAway(Refusal)
+    }
+
+    private let capacity: Int
+    private let patience: UInt64
+    private let deadline: UInt64
+    private var sites: [String: Turnstile<ID>] = [:]
+    /// Of those that wait.
+    private var siteOf: [ID: String] = [:]
+    /// In the order of their coming, which is that of their deadlines; may name some that wait no more.
+    private var deadlines: Deque<(id: ID, time: UInt64)> = []
+    /// Sites for which something may pass as soon as there is room, in turn, each once; for some of them nothing waits any more.
+    private var turn: Deque<String> = []
+    private var inTurn: Set<String> = []
+    /// Sites for which nothing may pass before something becomes of them, or (at this time) their rate allows it.
+    private var stalled: [String: UInt64] = [:]
+    /// The earliest of these times, or an earlier one.
+    private var nextToken = UInt64.max
+    private var window: AnswerWindow
+
+    /// - Parameters:
+    ///   - capacity: How many wait for one site at once.
+    ///   - patience: How long one waits, in nanoseconds.
+    ///   - deadline: How long an answer may take, in nanoseconds.
+    public init(capacity: Int, patience: UInt64, deadline: UInt64) {
+        self.capacity = capacity
+        self.patience = patience
+        self.deadline = deadline
+        self.window = AnswerWindow(deadline: deadline)
+    }
+
+    public var waiting: Int { self.siteOf.count }
+    /// Requests that may be under way at once; and how many are.
+    public var size: Int { self.window.size }
+    public var underWay: Int { self.window.underWay }
+
+    /// What the grant for a site allows, per second; nil: it is not known.
+    public mutating func setRate(_ rate: Int?, of site: String, now: UInt64) {
+        self.withSite(site) { $0.setRate(rate, now: now) }
+        self.activate(site)
+    }
+
+    /// The peer says that the grant for a site is used up.
+    public mutating func usedUp(_ site: String, now: UInt64) {
+        self.withSite(site) { $0.usedUp(now: now) }
+        self.activate(site)
+    }
+
+    public mutating func enter(
+        _ id: ID, for site: String, from network: ClientNetwork, _ urgency: Urgency, now: UInt64
+    ) -> Entry {
+        if self.window.hasRoom, self.withSite(site, { $0.passes(urgency, now: now) }) {
+            self.window.began(now: now)
+            return .pass
+        }
+        let entry = self.withSite(site) { $0.join(id, from: network, urgency, now: now) }
+        switch entry {
+        case .wait: break
+        case .waitInPlaceOf(let other): self.siteOf[other] = nil
+        case .pass, .turnedAway: return entry
+        }
+        self.siteOf[id] = site
+        self.deadlines.append((id, now + self.patience))
+        self.activate(site)
+        return entry
+    }
+
+    /// One that waits is gone.
+    public mutating func leave(_ id: ID) {
+        guard let site = self.siteOf.removeValue(forKey: id) else { return }
+        self.withSite(site) { $0.leave(id) }
+        self.forgetDeadlines()
+    }
+
+    /// What passed has its answer, or will have none.
+    ///
+    /// - Parameter taken: Nanoseconds since it passed.
+    public mutating func ended(_ outcome: AnswerWindow.Outcome, of site: String, after taken: UInt64, now: UInt64) {
+        guard self.sites[site] != nil else { return }
+        let queueing = self.withSite(site) { $0.ended(outcome, after: taken, now: now) }
+        self.window.ended(outcome, queueing: queueing, after: taken, now: now)
+        self.activate(site)
+    }
+
+    /// Who passes now, and who has waited too long. To be called after every other event, and at ``wake``.
+    public mutating func advance(now: UInt64) -> (passing: [ID], expired: [ID]) {
+        let expired = self.expire(now)
+        if self.nextToken <= now { self.activateWithTokens(now) }
+        var passing: [ID] = []
+        while self.window.hasRoom, let site = self.turn.popFirst() {
+            if let id = self.withSite(site, { $0.next(now: now) }) {
+                self.window.began(now: now)
+                self.siteOf[id] = nil
+                passing.append(id)
+                self.turn.append(site)
+                continue
+            }
+            self.inTurn.remove(site)
+            guard let turnstile = self.sites[site], turnstile.waiting > 0 else { continue }
+            self.stalled[site] = turnstile.nextToken
+            self.nextToken = min(self.nextToken, turnstile.nextToken)
+        }
+        self.forgetDeadlines()
+        return (passing, expired)
+    }
+
+    /// When ``advance(now:)`` is to be called at the latest; nil while none waits.
+    public var wake: UInt64? {
+        guard let deadline = self.deadlines.first?.time else { return nil }
+        return self.window.hasRoom ? min(deadline, self.nextToken) : deadline
+    }
+
+    private mutating func expire(_ now: UInt64) -> [ID] {
+        var expired: [ID] = []
+        while let first = self.deadlines.first, first.time <= now {
+            self.deadlines.removeFirst()
+            guard let site = self.siteOf.removeValue(forKey: first.id) else { continue }
+            self.withSite(site) { $0.leave(first.id) }
+            expired.append(first.id)
+        }
+        return expired
+    }
+
+    /// Those of what waits no more, so that there are never many more than wait.
+    private mutating func forgetDeadlines() {
+        while let first = self.deadlines.first, self.siteOf[first.id] == nil { self.deadlines.removeFirst() }
+        if self.deadlines.count > 2 * self.siteOf.count + 1024 {
+            self.deadlines.removeAll { self.siteOf[$0.id] == nil }
+        }
+    }
+
+    /// Something has become of the site.
+    private mutating func activate(_ site: String) {
+        self.stalled[site] = nil
+        guard self.sites[site]?.waiting ?? 0 > 0, self.inTurn.insert(site).inserted else { return }
+        self.turn.append(site)
+    }
+
+    private mutating func activateWithTokens(_ now: UInt64) {
+        for (site, time) in self.stalled where time <= now { self.activate(site) }
+        self.nextToken = self.stalled.values.min() ?? .max
+    }
+
+    private mutating func withSite<Result>(_ site: String, _ body: (inout Turnstile<ID>) -> Result) -> Result {
+        body(
+            &self.sites[
+                site, default: Turnstile(capacity: self.capacity, patience: self.patience, deadline: self.deadline)])
+    }
+}
