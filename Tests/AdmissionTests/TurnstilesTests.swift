@@ -108,10 +108,17 @@ struct TurnstilesTests {
         while now < 4 * second {
             now += millisecond
             entered += 1
-            if line.enter(entered, for: "a", from: Self.network(1), .beginning, now: now) == .turnedAway(.hopeless) {
-                turnedAway += 1
+            var passed = 0
+            switch line.enter(entered, for: "a", from: Self.network(1), .beginning, now: now) {
+            case .pass: passed += 1
+            case .turnedAway(.hopeless): turnedAway += 1
+            default: break
             }
-            check(line.advance(now: now).expired.isEmpty || now < 2 * second)
+            let (passing, expired) = line.advance(now: now)
+            passed += passing.count
+            for _ in 0..<passed { line.ended(.void, of: "a", after: 0, now: now) }
+            // Until it is known how fast the line moves, too many wait.
+            if now > 2 * second { check(expired.isEmpty) }
         }
         check(turnedAway > 2000)
         // Another client need not wait behind it.

@@ -22,7 +22,6 @@ public struct AnswerWindow: Sendable {
         var start: UInt64 = 0
         var count: UInt64 = 0
         var queueing: UInt64 = 0
-        var taken: UInt64 = 0
         /// The most that were under way at once.
         var most = 0
         /// Something had to wait for room.
@@ -69,9 +68,8 @@ public struct AnswerWindow: Sendable {
         case .late: self.round.queueing += max(queueing, 2 * self.target)
         }
         self.round.count += 1
-        self.round.taken += taken
-        let mean = self.round.taken / self.round.count
-        guard now >= self.round.start + max(mean, Self.shortestRound) else { return }
+        // Only an answer to what began in this round tells what its window has led to.
+        guard now >= self.round.start + Self.shortestRound, now - min(taken, now) >= self.round.start else { return }
         self.conclude(now)
     }
 
