@@ -1,4 +1,5 @@
 import Edge
+import EdgeModel
 import NIOCore
 import NIOPosix
 import Synchronization

@@ -1,4 +1,5 @@
 import Edge
+import EdgeModel
 import Foundation
 import NIOCore
 import NIOSSL

@@ -1,5 +1,6 @@
 import Crypto
 import Edge
+import EdgeModel
 import Foundation
 import NIOCore
 import NIOPosix

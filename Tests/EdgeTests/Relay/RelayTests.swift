@@ -1,5 +1,6 @@
 import Admission
 import Crypto
+import EdgeModel
 import NIOCore
 import TestLogs
 import TestSockets
