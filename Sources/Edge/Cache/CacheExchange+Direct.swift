@@ -3,42 +3,50 @@ import HTTPCaching
 import HTTPFields
 import HTTPForwarding
 import NIOCore
-import NIOHTTP1
 
 /// Responses that go by the store: what they mean for it, and what of them is for the client.
 extension CacheExchange {
     /// The origin's response on the direct way: says what happened, does to the store what the response demands, and judges the
     /// client's condition and range where the origin was not told of them.
-    func passing(_ response: inout ForwardedResponse) {
+    func passing(_ response: inout CheckedResponse) {
+        let status = response.status
+        guard status != 101 else { return }
         let now = self.cache.clock()
-        let status = response.head.status
-        guard status != .switchingProtocols else { return }
+        let stored = self.learn(from: response, now: now)
+        self.request.rule.responseFields.apply(to: &response.head)
+        if let writer = self.cache.status {
+            let event = CacheStatus.Event.forwarded(
+                self.turn.reason, status: status, stored: stored?.response, refusal: self.turn.refusal)
+            response.head.added.add(.cacheStatus, .text(writer.value(event, now: now)))
+        }
+        if let judged = stored?.answer { self.apply(judged, to: &response) }
+    }
+
+    /// What the response means for the store. GET that the store has refused, or that goes by it, means nothing more.
+    private func learn(
+        from response: CheckedResponse, now: Int64
+    ) -> (response: StoredResponse?, answer: PassedAnswer?)? {
+        let method = self.request.method
+        guard method != .get || self.turn.judgesAnswer else { return nil }
         // A response to HEAD says how long the body would be.
-        let length =
-            self.request.method == .head
-            ? response.head.headers.first(name: "Content-Length").flatMap { Int64($0) } : response.originBody.length
+        let length = method == .head ? response.head.announcedLength : response.originBody.length
         let arrived = OriginResponse(
-            status: Int(status.code), reason: Array(status.reasonPhrase.utf8),
-            fields: FieldSection(response.head.headers), bodyLength: length, requestTime: self.requestTime,
-            responseTime: now, endIsCertain: self.client.vouchesForEnd(of: response.originBody))
+            response, bodyLength: length, requestTime: self.requestTime, responseTime: now,
+            endIsCertain: self.client.vouchesForEnd(of: response.originBody))
+        if method == .get { return (nil, self.request.judge(arrived)) }
+        if method == .head {
+            self.updateByHEAD(arrived, now: now)
+            return nil
+        }
         var storable: StoredResponse?
-        if case .direct = self.turn.phase, self.request.method == .post { storable = self.storable(arrived) }
+        if case .direct = self.turn.phase, method == .post { storable = self.storable(arrived) }
         for key in Invalidation.keys(
-            method: self.forwarded.head.method.rawValue.utf8, status: Int(status.code), fields: arrived.fields,
-            key: self.key,
+            method: self.asker.request.methodText.utf8, status: response.status, fields: arrived.fields, key: self.key,
             query: self.cache.policy.query)
         {
             self.cache.store.purge(.key(key), .invalidate)
         }
-        if self.request.method == .head { self.updateByHEAD(arrived, now: now) }
-        let stored: StoredResponse? = storable.flatMap { self.store($0) }
-        if self.turn.judgesAnswer { self.apply(self.request.judge(arrived), to: &response) }
-        self.request.rule.responseFields.apply(to: &response.head.headers)
-        if let writer = self.cache.status {
-            let event = CacheStatus.Event.forwarded(
-                self.turn.reason, status: Int(status.code), stored: stored, refusal: self.turn.refusal)
-            response.head.headers.add(name: "Cache-Status", value: writer.value(event, now: now))
-        }
+        return (storable.flatMap { self.store($0) }, nil)
     }
 
     private func updateByHEAD(_ response: OriginResponse, now: Int64) {
@@ -73,19 +81,16 @@ extension CacheExchange {
     }
 
     /// What the client gets of a response that was asked for as a whole on its behalf.
-    private func apply(_ answer: PassedAnswer, to response: inout ForwardedResponse) {
+    private func apply(_ answer: PassedAnswer, to response: inout CheckedResponse) {
         guard let cut = answer.cut else { return }
         self.cut = cut
-        response.head.status = HTTPResponseStatus(statusCode: answer.status)
-        response.head.headers.remove(answer.removedFields)
-        for name in PassedAnswer.removedDigests { response.head.headers.remove(name: name.text) }
-        if let range = answer.contentRange { response.head.headers.add(name: "Content-Range", value: range) }
-        if answer == .notModified {
-            response.clientBody = .none
-        } else {
-            response.head.headers.add(name: "Content-Length", value: String(cut.left))
-            response.clientBody = .length(cut.left)
-        }
+        response.head.status = answer.status
+        response.head.reason = nil
+        response.head.omitted = response.head.omitted.union(answer.removedFields)
+        response.head.omittedNames += PassedAnswer.removedDigests
+        response.head.announcedLength = nil
+        if let range = answer.contentRange { response.head.added.add(.contentRange, .text(range)) }
+        response.head.framing = answer == .notModified ? .none : .length(cut.left)
     }
 
     /// Whether the rest of the origin's response is for no one.
@@ -109,5 +114,28 @@ extension CacheExchange {
         self.turn.ended()
         self.writer?.finish()
         self.writer = nil
+    }
+}
+
+extension OriginResponse {
+    /// - Parameter bodyLength: in bytes, where it is known.
+    init(
+        _ response: CheckedResponse, bodyLength: Int64?, requestTime: Int64, responseTime: Int64, endIsCertain: Bool
+    ) {
+        self.init(
+            status: response.status, reason: response.head.reason.map { Array($0.readableBytesView) } ?? [],
+            fields: response.head.endToEndFields(), bodyLength: bodyLength, requestTime: requestTime,
+            responseTime: responseTime, endIsCertain: endIsCertain)
+    }
+}
+
+extension FieldEdits {
+    func apply(to head: inout OutgoingHead) {
+        guard !self.isEmpty else { return }
+        for name in self.remove { head.remove(name) }
+        var added = FieldSectionBuilder()
+        // What is no field was refused when the settings were read.
+        for field in self.add { try? added.add(name: field.name.utf8, value: field.value.utf8) }
+        head.siteFields = added.section
     }
 }

@@ -3,8 +3,8 @@ import Channels
 import HTTPCaching
 import HTTPFields
 import HTTPForwarding
+import HTTPWire
 import NIOCore
-import NIOHTTP1
 
 /// Asking the origin, and what it answered to the exchange's own fetch.
 extension CacheExchange {
@@ -47,7 +47,7 @@ extension CacheExchange {
         self.noticePurges()
         let fetch = CacheFetch(
             .init(
-                request: self.request, forwarded: self.forwarded, key: self.key,
+                request: self.request, client: self.asker.request, key: self.key,
                 validating: plan.validates ? self.fallback : nil, asksAsClient: plan.asksAsClient,
                 generation: self.generation, network: self.exchange.network),
             turn: .led(), writer: writer, cache: self.cache, client: self.client, leader: self)
@@ -82,7 +82,7 @@ extension CacheExchange {
 
     // MARK: What the fetch found
 
-    func fetchInformational(_ head: HTTPResponseHead) {
+    func fetchInformational(_ head: ResponseHead) {
         self.exchange.originInformational(head)
     }
 
@@ -125,11 +125,11 @@ extension CacheExchange {
     /// A response that is for this request alone: the proxy exchange goes on with it.
     ///
     /// - Parameter wasAskedForAll: the client's conditions and range were kept from the origin.
-    func fetchIsOurs(_ origin: OriginExchange, _ head: HTTPResponseHead, refusal: StoreRefusal, wasAskedForAll: Bool) {
+    func fetchIsOurs(_ origin: OriginExchange, status: Int, refusal: StoreRefusal, wasAskedForAll: Bool) {
         guard self.turn.passesAlone(refusal, wasAskedForAll: wasAskedForAll) else { return origin.cancel() }
         self.fetch = nil
-        self.leaveLine(Int(head.status.code))
-        self.exchange.adopt(origin, head)
+        self.leaveLine(status)
+        self.exchange.adopt(origin)
     }
 
     /// The origin failed: it sent `status`, or nothing. Serves a stale response if one may be.

@@ -2,7 +2,6 @@ import CacheStorage
 import HTTPCaching
 import HTTPFields
 import NIOCore
-import NIOHTTP1
 
 /// Waiting for a response that another exchange has asked for.
 extension CacheExchange {

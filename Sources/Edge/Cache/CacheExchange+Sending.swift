@@ -3,7 +3,6 @@ import HTTPCaching
 import HTTPFields
 import HTTPForwarding
 import NIOCore
-import NIOHTTP1
 
 /// Answering: from the store, or from a response that is still on its way into it. `send` writes the head; ``pump()`` the rest.
 extension CacheExchange {
@@ -69,8 +68,8 @@ extension CacheExchange {
     }
 
     private func send(_ answer: Answer, body: CachedBody?, status: String?) {
-        let response = ForwardedResponse(
-            answer, to: self.forwarded, closing: self.exchange.isLastRequest, status: status)
+        let response = CheckedResponse(
+            answer, to: self.asker.request, closing: self.exchange.isLastRequest, status: status)
         self.followed = []
         self.body = body
         self.exchange.cacheHead(response)

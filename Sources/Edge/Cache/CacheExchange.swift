@@ -1,18 +1,17 @@
 import CacheStorage
 import HTTPCaching
-import HTTPFields
 import HTTPForwarding
 import NIOCore
-import NIOHTTP1
 
-/// The cache's part in one client's request: carries out what its ``CacheTurn`` decides. Lives on the client's event loop, beside
-/// its ``ProxyExchange``.
+/// The cache's part in one client's request that is not answered at once: carries out what its ``CacheTurn`` decides. Lives on the
+/// client's event loop, beside its ``ProxyExchange``.
 ///
 /// Whatever goes wrong in here ends in a request to the origin or in the error that the client would have got without a
 /// cache; a stored response that is not certainly right is not sent.
 final class CacheExchange {
     let cache: SiteCache
-    let forwarded: ForwardedRequest
+    /// What the client sent.
+    let asker: CacheAsker
     let key: CacheKey
     unowned let exchange: ProxyExchange
     let client: OriginClient
@@ -20,7 +19,7 @@ final class CacheExchange {
     /// What may be served if the origin fails.
     var fallback: CachedResponse?
     /// The purges that had taken place when `fallback` was looked up.
-    var generation: UInt64 = 0
+    var generation: UInt64
     /// Of the request that it waits for.
     var follower: FillFollower?
     /// Whom it has waited for; only while it waits.
@@ -37,34 +36,30 @@ final class CacheExchange {
     var cut: BodyCut?
     var isPumping = false
     var pumpsAgain = false
-    var requestTime: Int64 = 0
+    var requestTime: Int64
 
-    init(_ forwarded: ForwardedRequest, exchange: ProxyExchange, cache: SiteCache, client: OriginClient) {
-        self.forwarded = forwarded
+    init(_ look: CacheLook, exchange: ProxyExchange, cache: SiteCache, client: OriginClient) {
+        self.asker = look.asker
         self.exchange = exchange
         self.cache = cache
         self.client = client
-        let head = forwarded.head
-        self.key = cache.key(forwarded, host: head.headers.first(name: "Host") ?? "")
-        self.turn = CacheTurn(
-            CacheRequest(
-                method: RequestMethod(head.method), fields: FieldSection(head.headers),
-                rule: cache.policy.rule(for: self.key), body: BodyFraming(forwarded.body)))
+        self.key = look.key
+        self.turn = look.turn
+        self.generation = look.generation
+        self.requestTime = look.now
     }
 
     deinit { self.leaveLine(nil) }
 
     var request: CacheRequest { self.turn.request }
 
-    func begin() {
-        let now = self.cache.clock()
-        self.requestTime = now
-        self.generation = self.cache.store.generation
-        if self.forwarded.body.length != 0 || self.forwarded.upgrades {
-            self.turn.bypasses()
-            return self.exchange.forward()
+    /// Goes on with what was found. Once.
+    func begin(_ look: CacheLook) {
+        if let found = look.found {
+            self.obey(found, look.variants, now: look.now)
+        } else {
+            self.exchange.forward()
         }
-        self.found(self.cache.store.lookup(self.key), now: now)
     }
 
     /// The client is gone, or was answered otherwise.
@@ -84,14 +79,12 @@ final class CacheExchange {
 
     // MARK: The store
 
-    private func found(_ variants: [CachedResponse], now: Int64) {
-        let lookup = self.request.lookup(variants.map(\.response), now: now)
-        let (store, key) = (self.cache.store, self.key)
-        switch self.turn.found(lookup, diskMayHoldMore: { store.mayBeOnDisk(key, besides: variants) }) {
+    private func obey(_ found: CacheTurn.Found, _ variants: [CachedResponse], now: Int64) {
+        switch found {
         case .serve(let hit):
             self.serve(variants[hit.index], hit, now: now)
         case .serveAndRenew(let hit):
-            CacheFetch.revalidate(variants[hit.index], for: self, client: self.client)
+            self.renew(variants[hit.index])
             self.serve(variants[hit.index], hit, now: now)
         case .load:
             self.load()
@@ -114,8 +107,18 @@ final class CacheExchange {
         self.generation = self.cache.store.generation
         self.cache.store.load(self.key, on: self.client.eventLoop).assumeIsolated().whenComplete { result in
             // A disk that fails is as good as none.
-            self.found((try? result.get()) ?? [], now: self.cache.clock())
+            let variants = (try? result.get()) ?? []
+            let now = self.cache.clock()
+            let lookup = self.request.lookup(
+                count: variants.count, variant: { variants[$0].response }, now: now)
+            self.obey(self.turn.found(lookup, diskMayHoldMore: { false }), variants, now: now)
         }
+    }
+
+    private func renew(_ entry: CachedResponse) {
+        CacheFetch.renew(
+            entry, for: self.request, self.asker.request, key: self.key, since: self.generation, in: self.cache,
+            by: self.client)
     }
 
     /// Purges that came since the look-up hold for what it found, too.

@@ -4,19 +4,19 @@ import EdgeModel
 import HTTPCaching
 import HTTPFields
 import HTTPForwarding
+import HTTPWire
 import Logging
 import NIOCore
-import NIOHTTP1
 
 /// One request to the origin on the cache's behalf: carries out what its ``FetchTurn`` decides.
 ///
-/// The origin's violations: what ``ResponseForwarding`` refuses, and bodies that break off or have another length than
+/// The origin's violations: what ``ResponseRules`` refuse, and bodies that break off or have another length than
 /// announced; nothing is stored then. Silently dropped: what arrives after the end.
 final class CacheFetch: OriginReceiver {
     struct Job {
         var request: CacheRequest
-        /// As the client's request would go to the origin.
-        var forwarded: ForwardedRequest
+        /// What the client sent.
+        var client: CheckedRequest
         var key: CacheKey
         var validating: CachedResponse?
         /// The client's conditions and range go along.
@@ -45,7 +45,7 @@ final class CacheFetch: OriginReceiver {
     private var remainder: OriginExchange?
     /// It lives as long as the origin's response takes, whoever else remembers it.
     private var itself: CacheFetch?
-    private(set) var trailers: HTTPHeaders?
+    private(set) var trailers: FieldSection?
     private(set) var failure: OriginFailure?
 
     init(
@@ -62,30 +62,30 @@ final class CacheFetch: OriginReceiver {
 
     /// Has a stored response confirmed behind the back of the client that gets it now; if nobody does it yet, and there
     /// are not too many such requests.
-    static func revalidate(_ entry: CachedResponse, for exchange: CacheExchange, client: OriginClient) {
-        let cache = exchange.cache
-        let request = exchange.request.inBackground()
+    ///
+    /// - Parameter since: the purges that had taken place when `entry` was looked up.
+    static func renew(
+        _ entry: CachedResponse, for request: CacheRequest, _ client: CheckedRequest, key: CacheKey, since: UInt64,
+        in cache: SiteCache, by origins: OriginClient
+    ) {
+        let request = request.inBackground()
         let variant = entry.response.variant.key(of: request)
-        let flight = cache.store.flight(for: exchange.key, variant: variant, now: cache.clock())
+        let flight = cache.store.flight(for: key, variant: variant, now: cache.clock())
         let writer: FillWriter
         switch flight {
         case .join: return
         case .lead(let leading): writer = leading
-        case .alone: writer = cache.store.soloFill(for: exchange.key)
+        case .alone: writer = cache.store.soloFill(for: key)
         }
         // Now that there is the fill, since later purges find that.
         let generation = cache.store.generation
-        guard let entry = cache.store.current(entry, since: exchange.generation) else { return }
+        guard let entry = cache.store.current(entry, since: since) else { return }
         guard cache.enterUnattended() else { return }
         cache.metrics.revalidatesInBackground()
-        var forwarded = exchange.forwarded
-        forwarded.head.method = .GET
-        forwarded.clientPersists = true
         let fetch = CacheFetch(
             Job(
-                request: request, forwarded: forwarded, key: exchange.key, validating: entry, generation: generation,
-                network: nil),
-            turn: .unattended(now: .now()), writer: writer, cache: cache, client: client, leader: nil)
+                request: request, client: client, key: key, validating: entry, generation: generation, network: nil),
+            turn: .unattended(now: .now()), writer: writer, cache: cache, client: origins, leader: nil)
         fetch.begin()
     }
 
@@ -98,9 +98,13 @@ final class CacheFetch: OriginReceiver {
         let question = self.job.request.originRequest(
             validating: self.job.validating?.response, asClient: self.job.asksAsClient)
         self.question = question
-        var head = self.job.forwarded.head
-        question.apply(to: &head.headers)
-        let origin = self.client.exchange(head, hasBody: false, network: self.job.network, receiver: self)
+        var edits = OriginRequestEdits()
+        // What is fetched is what GET brings.
+        if self.job.client.method != .get { edits.method = .get }
+        edits.removed = question.removed
+        edits.added = question.added
+        let origin = self.client.exchange(
+            OutboundRequest(self.job.client, edits: edits), network: self.job.network, receiver: self)
         self.origin = origin
         self.pace = TransferPace(self.client.configuration.pace)
         self.rearm()
@@ -138,37 +142,36 @@ final class CacheFetch: OriginReceiver {
         self.leader?.fetchMoved()
     }
 
-    func originInformational(_ head: HTTPResponseHead) {
+    func originInformational(_ head: ResponseHead) {
         self.rearm()
         if case .fetching = self.turn.phase { self.leader?.fetchInformational(head) }
     }
 
-    func originHead(_ head: HTTPResponseHead) {
+    func originHead(_ head: ResponseHead, framing: BodyFraming) {
         guard case .fetching = self.turn.phase, let origin = self.origin, let question = self.question else { return }
         self.pace = TransferPace(self.client.configuration.pace)
         self.rearm()
-        switch self.cache.responses.decide(head, to: self.job.forwarded, closing: false) {
-        case .failure(let refusal):
-            self.failed(OriginFailure(.badResponse, refusal.rawValue))
-        case .success(let response):
-            origin.connectionPersists = response.originPersists
-            self.lengthIsKnown = response.originBody.length != nil
-            let arrived = OriginResponse(
-                status: Int(head.status.code), reason: Array(head.status.reasonPhrase.utf8),
-                fields: FieldSection(response.head.headers), bodyLength: response.originBody.length,
-                requestTime: self.requestTime, responseTime: self.cache.clock(),
-                endIsCertain: self.client.vouchesForEnd(of: response.originBody))
-            if head.status == .notModified, question.validates, let old = self.job.validating {
-                self.confirmed(old, by: arrived)
-            } else {
-                self.answered(arrived, head, to: question)
-            }
+        let response: CheckedResponse
+        do throws(ResponseRefusal) {
+            response = try self.cache.responses.judge(head, framing: framing, to: self.job.client, closing: false)
+        } catch {
+            return self.failed(OriginFailure(.badResponse, error.rawValue))
+        }
+        origin.connectionPersists = response.originPersists
+        self.lengthIsKnown = response.originBody.length != nil
+        let arrived = OriginResponse(
+            response, bodyLength: response.originBody.length, requestTime: self.requestTime,
+            responseTime: self.cache.clock(), endIsCertain: self.client.vouchesForEnd(of: response.originBody))
+        if head.status == 304, question.validates, let old = self.job.validating {
+            self.confirmed(old, by: arrived)
+        } else {
+            self.answered(arrived, to: question)
         }
     }
 
-    private func answered(_ arrived: OriginResponse, _ head: HTTPResponseHead, to question: OriginRequest) {
+    private func answered(_ arrived: OriginResponse, to question: OriginRequest) {
         let now = arrived.responseTime
-        let status = Int(head.status.code)
+        let status = arrived.status
         let keepsStale =
             if let leader {
                 leader.fetchMayUseStale(status: status, now: now)
@@ -204,7 +207,8 @@ final class CacheFetch: OriginReceiver {
             let origin = self.origin
             self.origin = nil
             if let leader, let origin, errand == .passes(refusal) {
-                leader.fetchIsOurs(origin, head, refusal: refusal, wasAskedForAll: question.asksForAll)
+                leader.fetchIsOurs(
+                    origin, status: status, refusal: refusal, wasAskedForAll: question.asksForAll)
             } else {
                 origin?.cancel()
             }
@@ -283,7 +287,7 @@ final class CacheFetch: OriginReceiver {
     /// The leader is on this event loop: it looks for itself, and needs no wake-up.
     func tellLeader() { self.leader?.fetchHasMore() }
 
-    func originEnd(_ trailers: HTTPHeaders?) {
+    func originEnd(_ trailers: FieldSection?) {
         switch self.turn.ended() {
         case .premature:
             self.failed(OriginFailure(.badResponse, "end before the head"))

@@ -4,7 +4,6 @@ import HTTPCaching
 import HTTPForwarding
 import Logging
 import NIOCore
-import NIOHTTP1
 import Synchronization
 
 /// What the caching of one site needs: made once, shared by its connections on all event loops.
@@ -16,7 +15,7 @@ final class SiteCache: Sendable {
     let store: ResponseStore
     /// Writes `Cache-Status`; nil where the site wants none.
     let status: CacheStatus?
-    let responses: ResponseForwarding
+    let responses: ResponseRules
     let metrics: CacheMetrics
     let logger: Logger
     /// Milliseconds since 1970 UTC.
@@ -31,7 +30,7 @@ final class SiteCache: Sendable {
 
     init(
         site: String, scheme: String, configuration: SiteCacheConfiguration, status: CacheStatus?,
-        store: ResponseStore, responses: ResponseForwarding, metrics: CacheMetrics, logger: Logger,
+        store: ResponseStore, responses: ResponseRules, metrics: CacheMetrics, logger: Logger,
         clock: @escaping @Sendable () -> Int64
     ) {
         self.site = site
@@ -45,9 +44,11 @@ final class SiteCache: Sendable {
         self.clock = clock
     }
 
-    func key(_ request: ForwardedRequest, host: String) -> CacheKey {
+    func key(_ request: CheckedRequest) -> CacheKey {
         CacheKey(
-            site: self.site, scheme: self.scheme, authority: host, target: request.head.uri, query: self.policy.query)
+            site: self.site, scheme: self.scheme, normalisedHost: request.host,
+            target: request.target.readableBytesView,
+            query: self.policy.query)
     }
 
     /// Whether one more request without a client may go on. If so, `leaveUnattended` is due at its end.

@@ -19,6 +19,8 @@ final class ProxyExchange: OriginReceiver {
     private var client: OriginClient?
     private var origin: OriginExchange?
     private var cache: CacheExchange?
+    /// What the cache did where it needed no exchange.
+    private var immediateOutcome: CacheOutcome?
     private(set) var isRequestComplete: Bool
     private(set) var response: CheckedResponse?
     private(set) var status = 0
@@ -42,11 +44,30 @@ final class ProxyExchange: OriginReceiver {
 
     func begin(on client: OriginClient) {
         self.client = client
-        guard let cache = self.site.cache else { return self.forward() }
-        let exchange = CacheExchange(self.request, exchange: self, cache: cache, client: client)
-        self.cache = exchange
         // The answer may come at once, and then the request has to be complete.
-        if self.isRequestComplete || self.request.hasContent { exchange.begin() }
+        if self.isRequestComplete || self.request.hasContent { self.lookUp() }
+    }
+
+    /// Asks the store first. Nothing is made for the origin, nor an exchange with the cache, for what can be answered at once.
+    private func lookUp() {
+        guard let client else { return }
+        guard let cache = self.site.cache else { return self.forward() }
+        var look = CacheLook(self.request, in: cache)
+        if let answer = look.answer(room: self.stream.room, closing: self.stream.isLastRequest, in: cache) {
+            look.renew(in: cache, by: client)
+            return self.send(answer, look.turn.outcome)
+        }
+        let exchange = CacheExchange(look, exchange: self, cache: cache, client: client)
+        self.cache = exchange
+        exchange.begin(look)
+    }
+
+    private func send(_ answer: ImmediateAnswer, _ outcome: CacheOutcome) {
+        self.immediateOutcome = outcome
+        self.isOver = true
+        self.cacheHead(answer.response)
+        for bytes in answer.body { self.cacheBody(bytes) }
+        self.stream.exchangeEnded(self, trailers: nil, persists: answer.response.clientPersists)
     }
 
     /// Has the origin answer.
@@ -66,7 +87,7 @@ final class ProxyExchange: OriginReceiver {
     }
 
     /// What the cache did, for log and metrics; nil where the site has none.
-    var cacheOutcome: CacheOutcome? { self.cache?.turn.outcome }
+    var cacheOutcome: CacheOutcome? { self.cache?.turn.outcome ?? self.immediateOutcome }
     /// How many bytes of the response the client takes now.
     var room: Int { self.stream.room }
     /// The client's, whose share of the origin's connections is used; nil if it has no bound.
@@ -95,7 +116,7 @@ final class ProxyExchange: OriginReceiver {
 
     func clientEnd(_ trailers: FieldSection?) {
         self.isRequestComplete = true
-        if let cache, !self.request.hasContent { return cache.begin() }
+        if !self.request.hasContent { return self.lookUp() }
         self.origin?.end(self.request.framing == .chunked ? TrailerFields.forwarded(trailers) : nil)
     }
 
@@ -235,7 +256,6 @@ final class ProxyExchange: OriginReceiver {
 
     /// The cache's answer.
     func cacheHead(_ response: CheckedResponse) {
-        guard !self.isOver else { return }
         self.response = response
         self.status = response.status
         self.stream.send(response.head)

@@ -1,4 +1,5 @@
 import HTTPFields
+public import NIOCore
 
 /// What a stored response answers: a URI of a site (RFC 9111 §2). The method GET is implied. `Vary` decides among the
 /// responses of one key.
@@ -27,6 +28,49 @@ public struct CacheKey: Hashable, Sendable {
     public init(site: String, scheme: String, authority: String, target: String, query: QueryRules = QueryRules()) {
         let prefix = Self.origin(scheme: scheme, authority: authority)
         self.init(site: site, uri: prefix + Self.normalised(target, query))
+    }
+
+    /// The key of a request whose host has been brought into its normal form: what most requests need is put together in one go.
+    ///
+    /// - Parameters:
+    ///   - scheme: `http` or `https`, in lower case.
+    ///   - normalisedHost: in lower case, without a trailing dot and without the scheme's own port.
+    ///   - target: path and query as in the request line: visible ASCII.
+    ///   - query: the site's rules.
+    public init(
+        site: String, scheme: String, normalisedHost host: String, target: ByteBufferView, query: QueryRules
+    ) {
+        if Self.needsNoWork(target, query) {
+            let count = scheme.utf8.count + 3 + host.utf8.count + target.count
+            self.init(
+                site: site,
+                uri: String(unsafeUninitializedCapacity: count) { buffer in
+                    var end = 0
+                    func append(_ bytes: some Sequence<UInt8>) {
+                        for byte in bytes {
+                            buffer[end] = byte
+                            end += 1
+                        }
+                    }
+                    append(scheme.utf8)
+                    append("://".utf8)
+                    append(host.utf8)
+                    append(target)
+                    return end
+                })
+        } else {
+            let normalised = Self.normalised(String(decoding: target, as: UTF8.self), query)
+            self.init(site: site, uri: "\(scheme)://\(host)\(normalised)")
+        }
+    }
+
+    private static func needsNoWork(_ target: ByteBufferView, _ rules: QueryRules) -> Bool {
+        guard target.first == UInt8(ascii: "/") else { return false }
+        for byte in target {
+            if byte == UInt8(ascii: "%") || byte == UInt8(ascii: "#") { return false }
+            if byte == UInt8(ascii: "?"), rules.takesApart { return false }
+        }
+        return true
     }
 
     /// Path and query without scheme and authority, as they stand in the key.

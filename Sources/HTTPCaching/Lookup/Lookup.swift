@@ -48,13 +48,23 @@ extension CacheRequest {
     ///   - variants: in any order.
     ///   - now: milliseconds since 1970 UTC.
     public func lookup(_ variants: [StoredResponse], now: Int64) -> Lookup {
+        self.lookup(count: variants.count, variant: { variants[$0] }, now: now)
+    }
+
+    /// The same for variants that stand in something else than a list.
+    ///
+    /// - Parameters:
+    ///   - count: how many variants there are.
+    ///   - variant: the one of an index; may be asked for several times.
+    ///   - now: milliseconds since 1970 UTC.
+    public func lookup(count: Int, variant: (Int) -> StoredResponse, now: Int64) -> Lookup {
         if let bypass { return self.directives.onlyIfCached ? .unavailable : .fetch(.bypass(bypass), superseded: nil) }
         guard self.isLookedUp else { return .fetch(.method, superseded: nil) }
-        switch self.select(variants) {
+        switch self.select(count, variant) {
         case .none(let reason):
             return self.directives.onlyIfCached ? .unavailable : .fetch(reason, superseded: nil)
         case .selected(let index):
-            return self.judge(variants[index], at: index, now: now)
+            return self.judge(variant(index), at: index, now: now)
         }
     }
 
@@ -64,17 +74,18 @@ extension CacheRequest {
     }
 
     /// The newest variant that the request's fields select and that covers what it asks for; complete ones first.
-    func select(_ variants: [StoredResponse]) -> Selection {
-        if variants.isEmpty { return .none(.uriMiss) }
+    private func select(_ count: Int, _ variant: (Int) -> StoredResponse) -> Selection {
+        if count == 0 { return .none(.uriMiss) }
         var best: Int?
         var seesPartial = false
-        for (index, candidate) in variants.enumerated() {
+        for index in 0..<count {
+            let candidate = variant(index)
             guard candidate.variant.matches(self) else { continue }
             if case .partial = candidate.extent {
                 seesPartial = true
                 guard self.isCovered(by: candidate) else { continue }
             }
-            if let known = best, !Self.isPreferred(candidate, to: variants[known]) { continue }
+            if let known = best, !Self.isPreferred(candidate, to: variant(known)) { continue }
             best = index
         }
         if let best { return .selected(best) }
