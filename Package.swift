@@ -142,7 +142,8 @@ let package = Package(
         .target(
             name: "Edge",
             dependencies: [
-                "Admission", "CacheStorage", "Channels", "HTTPCaching", "HTTPFields", "HTTPForwarding", "KeyProtocol",
+                "Admission", "CacheStorage", "Channels", "HTTPCaching", "HTTPFields", "HTTPForwarding", "HTTPWire",
+                "KeyProtocol",
                 "NativeHandshake",
                 "PeerLink",
                 "RecordLayer", "TLSWire", "Telemetry",

@@ -1,5 +1,3 @@
-public import NIOHTTP1
-
 /// Why a request isn't forwarded. The raw value is constant text for logs and metrics.
 ///
 /// Every one of these is the client's doing. The connection is closed after the answer wherever the end of the request
@@ -31,15 +29,15 @@ public enum RequestRefusal: String, Error, CaseIterable, Sendable {
     case loop = "loop"
     case traceNotAnswered = "trace-not-answered"
 
-    public var status: HTTPResponseStatus {
+    public var status: Int {
         switch self {
-        case .targetTooLong: .uriTooLong
-        case .connectNotSupported, .codingNotSupported: .notImplemented
-        case .hostNotServed, .schemeNotServed: .misdirectedRequest
-        case .unknownExpectation: .expectationFailed
-        case .loop: .loopDetected
-        case .traceNotAnswered: .methodNotAllowed
-        default: .badRequest
+        case .targetTooLong: 414
+        case .connectNotSupported, .codingNotSupported: 501
+        case .hostNotServed, .schemeNotServed: 421
+        case .unknownExpectation: 417
+        case .loop: 508
+        case .traceNotAnswered: 405
+        default: 400
         }
     }
 

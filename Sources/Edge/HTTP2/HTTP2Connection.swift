@@ -1,4 +1,5 @@
 import Admission
+import HTTPFields
 import HTTPForwarding
 import Logging
 import NIOCore
@@ -21,7 +22,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
 
     let site: ProxySite
     let limits: ProxyLimits
-    private let rules: RequestForwarding
+    private let rules: RequestRules
     private let client: OriginClient
     private let turns: LoopTurns
     /// Requests that are to begin wait for their turn on the event loop.
@@ -128,11 +129,14 @@ final class HTTP2Connection: ChannelDuplexHandler {
 
     private func received(_ payload: HTTP2Frame.FramePayload.Headers, on id: HTTP2StreamID) {
         if let stream = self.streams[id] {
-            if let malformation = TrailerFields.malformation(payload.headers) {
-                self.site.metrics.http2Refused(malformation.rawValue)
+            var trailers = HTTP2TrailerBlock()
+            do throws(HTTP2Malformation) {
+                for (name, value, _) in payload.headers { try trailers.add(name: name.utf8, value: value.utf8) }
+            } catch {
+                self.site.metrics.http2Refused(error.rawValue)
                 return self.resetProvoked(id)
             }
-            stream.receivedEnd(HTTPHeaders(payload.headers.map { ($0.name, $0.value) }))
+            stream.receivedEnd(trailers.section)
             return self.markForReading(stream)
         }
         guard self.takesAnother() else { return self.refuse(id, .refusedStream, "unread-answers") }
@@ -201,20 +205,29 @@ final class HTTP2Connection: ChannelDuplexHandler {
         guard block.count <= self.limits.maximumFields else {
             return self.answer(LocalResponse.headTooLarge, to: block, on: stream)
         }
-        switch self.rules.decide(block, endsStream: payload.endStream) {
-        case .decided(.forward(let request)):
+        switch self.judge(block, endsStream: payload.endStream) {
+        case .judged(.accept(let request)):
             stream.prepare(request, site: self.site)
             self.starting.append(stream)
-        case .decided(.answerOptions):
+        case .judged(.answerOptions):
             self.answer(.options, to: block, on: stream)
-        case .decided(.refuse(let refusal)):
+        case .judged(.refuse(let refusal)):
             self.answer(LocalResponse(refusal), to: block, on: stream)
         case .malformed(let malformation):
             self.log.record(
-                Self.head(block), LocalResponse(.badRequest, reason: malformation.rawValue, text: ""),
-                number: stream.number)
+                Self.line(block), LocalResponse(400, reason: malformation.rawValue, text: ""), number: stream.number)
             self.resetProvoked(stream.id)
         }
+    }
+
+    private func judge(_ block: HPACKHeaders, endsStream: Bool) -> HTTP2Verdict {
+        var request = HTTP2RequestBlock()
+        do throws(HTTP2Malformation) {
+            for (name, value, _) in block { try request.add(name: name.utf8, value: value.utf8) }
+        } catch {
+            return .malformed(error)
+        }
+        return self.rules.judge(request, endsStream: endsStream)
     }
 
     /// For a malformed message. The client may do that again and again, and each reset frees a stream of those that it may
@@ -226,16 +239,13 @@ final class HTTP2Connection: ChannelDuplexHandler {
     }
 
     private func answer(_ local: LocalResponse, to block: HPACKHeaders, on stream: HTTP2Stream) {
-        let head = Self.head(block)
-        self.log.record(head, local, number: stream.number)
-        stream.write(local, isHead: head.method == .HEAD)
+        self.log.record(Self.line(block), local, number: stream.number)
+        stream.write(local, isHead: block.first(name: ":method") == "HEAD")
     }
 
-    /// For the log.
-    private static func head(_ block: HPACKHeaders) -> HTTPRequestHead {
-        HTTPRequestHead(
-            version: .http2, method: HTTPMethod(rawValue: block.first(name: ":method") ?? "-"),
-            uri: block.first(name: ":path") ?? "-")
+    private static func line(_ block: HPACKHeaders) -> RequestLine {
+        RequestLine(
+            .http2, method: block.first(name: ":method") ?? "-", target: block.first(name: ":path") ?? "-")
     }
 
     private func refuse(_ id: HTTP2StreamID, _ code: HTTP2ErrorCode, _ reason: String) {

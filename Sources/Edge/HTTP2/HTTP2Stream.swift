@@ -1,4 +1,5 @@
 import Admission
+import HTTPFields
 import HTTPForwarding
 import NIOCore
 import NIOHPACK
@@ -20,7 +21,7 @@ final class HTTP2Stream: ClientStream {
     /// What of the request's body waits until the origin takes it.
     private enum Held {
         case body(ByteBuffer)
-        case end(HTTPHeaders?)
+        case end(FieldSection?)
     }
 
     let id: HTTP2StreamID
@@ -67,16 +68,16 @@ final class HTTP2Stream: ClientStream {
     // MARK: Request
 
     /// The request is one. What follows in the same read may take it back: until ``start(on:)`` it costs next to nothing.
-    func prepare(_ request: ForwardedRequest, site: ProxySite) {
+    func prepare(_ request: CheckedRequest, site: ProxySite) {
         self.state = .exchanging(ProxyExchange(request, stream: self, site: site, now: .now()))
-        if self.requestEnded, request.body != .none { self.held.append(.end(nil)) }
+        if self.requestEnded, request.hasContent { self.held.append(.end(nil)) }
     }
 
     func start(on client: OriginClient) {
         guard case .exchanging(let exchange) = self.state else { return }
         self.hasStarted = true
         // Before it begins: an answer may come at once.
-        if exchange.request.body == .none { exchange.clientEnd(nil) }
+        if !exchange.request.hasContent { exchange.clientEnd(nil) }
         exchange.begin(on: client)
         self.takeHeld()
         self.rearm()
@@ -94,7 +95,7 @@ final class HTTP2Stream: ClientStream {
         if endsStream { self.receivedEnd(nil) }
     }
 
-    func receivedEnd(_ trailers: HTTPHeaders?) {
+    func receivedEnd(_ trailers: FieldSection?) {
         self.requestEnded = true
         self.receive(.end(trailers))
     }
@@ -168,20 +169,19 @@ final class HTTP2Stream: ClientStream {
 
     var minimumRate: Int { self.connection.minimumRate }
 
-    func send(_ part: HTTPServerResponsePart) {
-        switch part {
-        case .head(let head) where head.status.code < 200:
-            self.connection.write(
-                .headers(.init(headers: HTTP2ResponseFields.block(head), endStream: false)), on: self.id)
-        case .head(let head):
-            self.pendingHead = HTTP2ResponseFields.block(head)
-        case .body(.byteBuffer(let bytes)):
-            guard bytes.readableBytes > 0 else { return }
-            self.writePending()
-            self.pendingBody = bytes
-        case .body(.fileRegion), .end:
-            break
+    func send(_ head: OutgoingHead) {
+        let block = HTTP2ResponseFields.block(head.bridged)
+        if head.isInformational {
+            self.connection.write(.headers(.init(headers: block, endStream: false)), on: self.id)
+        } else {
+            self.pendingHead = block
         }
+    }
+
+    func send(_ bytes: ByteBuffer) {
+        guard bytes.readableBytes > 0 else { return }
+        self.writePending()
+        self.pendingBody = bytes
     }
 
     func flush() {
@@ -207,14 +207,14 @@ final class HTTP2Stream: ClientStream {
     }
 
     /// Ends the response. What ends it says so itself, where possible.
-    private func end(_ trailers: HTTPHeaders?) {
+    private func end(_ trailers: FieldSection?) {
         self.state = .ending
         // RFC 9113 §8.1: the rest of the request is not wanted, and nothing is wrong with the response.
         self.resetWhenWritten = !self.requestEnded
         if let trailers {
             self.writePending()
             self.connection.write(
-                .headers(.init(headers: HTTP2ResponseFields.block(trailers: trailers), endStream: true)), on: self.id)
+                .headers(.init(headers: HTTP2ResponseFields.block(trailers: trailers.headers), endStream: true)), on: self.id)
         } else if let body = self.pendingBody {
             self.pendingBody = nil
             self.writePending()
@@ -238,20 +238,20 @@ final class HTTP2Stream: ClientStream {
         self.rearm()
     }
 
-    func exchangeEnded(_ exchange: ProxyExchange, trailers: HTTPHeaders?, persists: Bool) {
+    func exchangeEnded(_ exchange: ProxyExchange, trailers: FieldSection?, persists: Bool) {
         self.connection.log.record(exchange, number: self.number, outcome: "complete")
         self.end(trailers)
     }
 
     func answer(_ local: LocalResponse, instead exchange: ProxyExchange) {
         self.connection.log.record(exchange, number: self.number, outcome: local.reason)
-        self.write(local, isHead: exchange.request.head.method == .HEAD)
+        self.write(local, isHead: exchange.request.method == .head)
     }
 
     /// Answers a request that has no exchange.
     func write(_ local: LocalResponse, isHead: Bool) {
-        self.send(.head(local.head(closing: false, for: .http2)))
-        if !isHead, let body = local.body(self.connection.allocator) { self.send(.body(.byteBuffer(body))) }
+        self.send(local.head(closing: false, for: .http2))
+        if !isHead, let body = local.body { self.send(body) }
         self.end(nil)
     }
 
@@ -260,9 +260,9 @@ final class HTTP2Stream: ClientStream {
         self.reset(outcome == "origin-failed" ? .internalError : .cancel)
     }
 
-    func becomeTunnel(_ exchange: ProxyExchange, to origin: any Channel) {
+    func becomeTunnel(_ exchange: ProxyExchange, to origin: DetachedOrigin) {
         // Requests over HTTP/2 never ask for it, and answers that they did not ask for are refused.
-        origin.close(promise: nil)
+        origin.channel.close(promise: nil)
         self.abort(exchange, outcome: "origin-failed")
     }
 

@@ -1,8 +1,9 @@
 import HTTPCaching
+import HTTPFields
 import HTTPForwarding
+import HTTPWire
 import Logging
 import NIOCore
-import NIOHTTP1
 
 /// One line and one count for each request. The line costs nothing where its level is off.
 final class AccessLog {
@@ -31,20 +32,17 @@ final class AccessLog {
         let cache = exchange.cacheOutcome
         if let cache { self.site.cache?.metrics.request(cache.word, bytes: exchange.responseBytes) }
         guard let level else { return }
-        let head = exchange.request.head
         self.write(
-            level, exchange.request.clientVersion, method: head.method.rawValue, target: head.uri,
-            status: exchange.status,
+            level, RequestLine(exchange.request), status: exchange.status,
             bytes: bytes ?? exchange.responseBytes, duration: duration, number: number, outcome: outcome, cache: cache)
     }
 
     /// A request that got no further than the edge; `nil` if there was none to be read.
-    func record(_ head: HTTPRequestHead?, _ local: LocalResponse, number: Int) {
-        self.site.metrics.request(status: local.status.code, duration: .zero)
+    func record(_ line: @autoclosure () -> RequestLine?, _ local: LocalResponse, number: Int) {
+        self.site.metrics.request(status: local.status, duration: .zero)
         guard let level else { return }
         self.write(
-            level, ClientVersion(head?.version), method: head?.method.rawValue ?? "-", target: head?.uri ?? "-",
-            status: local.status.code,
+            level, line() ?? RequestLine(.http11, method: "-", target: "-"), status: local.status,
             bytes: local.text.utf8.count, duration: .zero, number: number, outcome: local.reason)
     }
 
@@ -56,20 +54,18 @@ final class AccessLog {
                 "connection": "\(self.connection)", "site": "\(self.site.name)",
                 "address": "\(self.site.origins.configuration.text)",
                 "reason": "\(failure.cause.rawValue)", "error": "\(failure.detail)",
-                "answer": afterHead ? "aborted" : "\(failure.status.code)",
+                "answer": afterHead ? "aborted" : "\(failure.status)",
             ])
     }
 
     private func write(
-        _ level: Logger.Level, _ version: ClientVersion, method: String, target: String, status: UInt, bytes: Int,
-        duration: TimeAmount,
-        number: Int, outcome: String, cache: CacheOutcome? = nil
+        _ level: Logger.Level, _ line: RequestLine, status: Int, bytes: Int, duration: TimeAmount, number: Int, outcome: String, cache: CacheOutcome? = nil
     ) {
         // Queries may hold secrets.
-        let path = target.prefix { $0 != "?" }.prefix(256)
+        let path = line.target.prefix { $0 != "?" }.prefix(256)
         var metadata: Logger.Metadata = [
-            "site": "\(self.site.name)", "client": "\(PeerText(self.client))", "protocol": "\(version.text)",
-            "method": "\(method)", "path": "\(path)",
+            "site": "\(self.site.name)", "client": "\(PeerText(self.client))", "protocol": "\(line.version.text)",
+            "method": "\(line.method)", "path": "\(path)",
             "status": "\(status)",
             "bytes": "\(bytes)", "ms": "\(duration.nanoseconds / 1_000_000)",
             "connection": "\(self.connection)", "number": "\(number)", "outcome": "\(outcome)",
@@ -82,15 +78,30 @@ final class AccessLog {
     }
 }
 
-extension ClientVersion {
-    init(_ version: HTTPVersion?) {
-        switch version {
-        case .http2?: self = .http2
-        case .http1_0?: self = .http10
-        default: self = .http11
-        }
+/// What a log line says of a request.
+struct RequestLine {
+    let version: ClientVersion
+    let method: String
+    let target: String
+
+    init(_ version: ClientVersion, method: String, target: String) {
+        self.version = version
+        self.method = method
+        self.target = target
     }
 
+    init(_ request: CheckedRequest) {
+        self.init(request.version, method: request.methodText, target: String(buffer: request.target))
+    }
+
+    init(_ head: RequestHead) {
+        self.init(
+            head.minorVersion == 0 ? .http10 : .http11, method: head.fields.text(head.methodRange),
+            target: head.fields.text(head.targetRange))
+    }
+}
+
+extension ClientVersion {
     /// As `curl` and others write it.
     fileprivate var text: String {
         switch self {

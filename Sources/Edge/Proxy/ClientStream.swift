@@ -1,6 +1,7 @@
 import Admission
+import HTTPFields
+import HTTPForwarding
 import NIOCore
-import NIOHTTP1
 
 /// The client's side of one exchange: a turn on an HTTP/1.1 connection, or a stream of HTTP/2. All calls come on the
 /// client's event loop.
@@ -18,22 +19,26 @@ protocol ClientStream: AnyObject {
     /// Bytes per second that the client has to keep up on this stream; 0: any.
     var minimumRate: Int { get }
 
-    /// Informational responses, the final head, parts of the body; never the end.
-    func send(_ part: HTTPServerResponsePart)
+    /// An informational response's head, or the final one.
+    func send(_ head: OutgoingHead)
+    /// A part of the final response's content.
+    func send(_ bytes: ByteBuffer)
     func flush()
 
     /// The origin did something: it takes more, or gave more.
     func exchangeMoved()
     /// The response is complete but for its end, which the stream writes.
     ///
-    /// - Parameter persists: whether the connection may go on; of no account to HTTP/2.
-    func exchangeEnded(_ exchange: ProxyExchange, trailers: HTTPHeaders?, persists: Bool)
+    /// - Parameters:
+    ///   - trailers: have been through ``TrailerFields``; only with a chunked response.
+    ///   - persists: whether the connection may go on; of no account to HTTP/2.
+    func exchangeEnded(_ exchange: ProxyExchange, trailers: FieldSection?, persists: Bool)
     /// Answers in the origin's place; nothing was sent before but informational responses.
     func answer(_ local: LocalResponse, instead exchange: ProxyExchange)
     /// Ends in such a way that what was sent can't be taken for a whole response.
     func abort(_ exchange: ProxyExchange, outcome: String)
     /// The 101 is sent: connects the client's connection to the origin's. Only where the request upgrades, which HTTP/2 has no
     /// way to say.
-    func becomeTunnel(_ exchange: ProxyExchange, to origin: any Channel)
+    func becomeTunnel(_ exchange: ProxyExchange, to origin: DetachedOrigin)
     func logOriginFailure(_ failure: OriginFailure, afterHead: Bool)
 }

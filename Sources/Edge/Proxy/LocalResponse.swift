@@ -1,10 +1,12 @@
+import HTTPFields
 import HTTPForwarding
+import HTTPWire
 import NIOCore
-import NIOHTTP1
 
 /// A short answer of the edge's own.
 struct LocalResponse {
-    var status: HTTPResponseStatus
+    /// 200...999.
+    var status: Int
     /// Constant text for logs.
     var reason: String
     /// One sentence; empty for none.
@@ -12,7 +14,7 @@ struct LocalResponse {
     /// What the cache says about it.
     var cacheStatus: String?
 
-    init(_ status: HTTPResponseStatus, reason: String, text: String) {
+    init(_ status: Int, reason: String, text: String) {
         self.status = status
         self.reason = reason
         self.text = text
@@ -26,55 +28,38 @@ struct LocalResponse {
         self.init(failure.status, reason: failure.cause.rawValue, text: failure.explanation)
     }
 
-    static let bodyTimeout = LocalResponse(
-        .requestTimeout, reason: "request-body-timeout", text: "The request's body did not arrive in time.")
-    static let headTooLarge = LocalResponse(
-        .requestHeaderFieldsTooLarge, reason: "head-too-large", text: "The request's head is too large.")
-    static let onlyIfCached = LocalResponse(
-        .gatewayTimeout, reason: "only-if-cached", text: "There is no stored response for this request.")
-    static let options = LocalResponse(.ok, reason: "max-forwards", text: "")
-
-    /// What the client sent was no request: the decoder's error as an answer; `nil` where there is nobody to answer.
-    init?(decoding error: any Error) {
-        switch error {
-        case HTTPParserError.headerOverflow:
-            self = .headTooLarge
-        case HTTPParserError.invalidVersion:
-            self.init(.httpVersionNotSupported, reason: "bad-version", text: "The edge speaks HTTP/1.1 here.")
-        case HTTPParserError.invalidMethod:
-            self.init(.notImplemented, reason: "bad-method", text: "The method is not known here.")
-        case HTTPParserError.invalidEOFState, HTTPParserError.closedConnection:
-            return nil
-        case is HTTPParserError:
-            self.init(.badRequest, reason: "malformed", text: "The request is malformed.")
-        default:
-            return nil
-        }
+    /// What the client sent was no request.
+    init(_ error: WireError) {
+        self.init(error.status, reason: error.fault.rawValue, text: "\(error.fault.explanation)")
     }
 
-    func head(closing: Bool, for client: ClientVersion) -> HTTPResponseHead {
-        var fields: [(String, String)] = []
-        fields.reserveCapacity(5)
-        if !self.text.isEmpty { fields.append(("Content-Type", "text/plain; charset=utf-8")) }
-        fields.append(("Cache-Control", "no-store"))
-        if let cacheStatus { fields.append(("Cache-Status", cacheStatus)) }
-        fields.append(("Content-Length", String(self.text.isEmpty ? 0 : self.text.utf8.count + 1)))
-        if self.status == .methodNotAllowed {
-            fields.append(("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
-        }
+    static let bodyTimeout = LocalResponse(
+        408, reason: "request-body-timeout", text: "The request's body did not arrive in time.")
+    static let headTooLarge = LocalResponse(
+        431, reason: "head-too-large", text: "The request's head is too large.")
+    static let onlyIfCached = LocalResponse(
+        504, reason: "only-if-cached", text: "There is no stored response for this request.")
+    static let options = LocalResponse(200, reason: "max-forwards", text: "")
+
+    func head(closing: Bool, for client: ClientVersion) -> OutgoingHead {
+        var head = OutgoingHead(
+            status: self.status, framing: .length(Int64(self.text.isEmpty ? 0 : self.text.utf8.count + 1)))
+        if !self.text.isEmpty { head.added.add(.contentType, .constant("text/plain; charset=utf-8")) }
+        head.added.add(.cacheControl, .constant("no-store"))
+        if let cacheStatus { head.added.add(.cacheStatus, .text(cacheStatus)) }
+        if self.status == 405 { head.added.add(.allow, .constant("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")) }
         // Long enough to spread clients that come back.
-        if self.status == .serviceUnavailable { fields.append(("Retry-After", "5")) }
+        if self.status == 503 { head.added.add(.retryAfter, .constant("5")) }
         if client == .http2 {
             // Connections are HTTP/2's own business.
         } else if closing {
-            fields.append(("Connection", "close"))
+            head.connection = .close
         } else if client == .http10 {
-            fields.append(("Connection", "keep-alive"))
+            head.connection = .keepAlive
         }
-        return HTTPResponseHead(version: .http1_1, status: self.status, headers: HTTPHeaders(fields))
+        return head
     }
 
-    func body(_ allocator: ByteBufferAllocator) -> ByteBuffer? {
-        self.text.isEmpty ? nil : allocator.buffer(string: self.text + "\n")
-    }
+    /// nil if there is none.
+    var body: ByteBuffer? { self.text.isEmpty ? nil : ByteBuffer(string: self.text + "\n") }
 }

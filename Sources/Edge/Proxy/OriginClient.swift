@@ -1,6 +1,5 @@
 import Admission
 public import NIOCore
-import NIOHTTP1
 import NIOPosix
 import NIOSSL
 
@@ -42,16 +41,13 @@ final class OriginClient {
         self.sslContext = sslContext
     }
 
-    /// Prepares a request; `begin` sends it. Without a body it is complete then; otherwise write the body, then end it.
+    /// Prepares a request; `begin` sends it. Without content it is complete then; otherwise write the content, then end it.
     ///
-    /// - Parameters:
-    ///   - head: goes out as it is; its framing fields must fit what is written.
-    ///   - hasBody: whether `write` and `end` follow.
-    ///   - network: of the client whose share of the connections is used; nil if it has no bound.
+    /// - Parameter network: of the client whose share of the connections is used; nil if it has no bound.
     func exchange(
-        _ head: HTTPRequestHead, hasBody: Bool, network: ClientNetwork?, receiver: any OriginReceiver
+        _ request: OutboundRequest, network: ClientNetwork?, receiver: any OriginReceiver
     ) -> OriginExchange {
-        OriginExchange(head: head, hasBody: hasBody, network: network, client: self, receiver: receiver)
+        OriginExchange(request, network: network, client: self, receiver: receiver)
     }
 
     /// Whether a request of this network would have to wait, even if a connection were free.
@@ -266,16 +262,6 @@ final class OriginClient {
         if let sslContext = self.sslContext {
             try pipeline.addHandler(NIOSSLClientHandler(context: sslContext, serverHostname: self.tlsName))
         }
-        // The heads that get here say how they are framed.
-        var encoding = HTTPRequestEncoder.Configuration()
-        encoding.automaticallySetFramingHeaders = false
-        try pipeline.addHandler(OriginInput(connection))
-        try pipeline.addHandler(HTTPRequestEncoder(configuration: encoding))
-        try pipeline.addHandler(
-            ByteToMessageHandler(
-                HTTPResponseDecoder(
-                    leftOverBytesStrategy: .forwardBytes, informationalResponseStrategy: .forward,
-                    limitConfiguration: self.decoderLimits)))
         try pipeline.addHandler(connection)
     }
 
@@ -283,14 +269,6 @@ final class OriginClient {
     private var tlsName: String? {
         let name = self.configuration.tlsName ?? self.configuration.host
         return (try? SocketAddress(ipAddress: name, port: 0)) == nil ? name : nil
-    }
-
-    private var decoderLimits: NIOHTTPDecoderLimitConfiguration {
-        var limits = NIOHTTPDecoderLimitConfiguration()
-        limits.maxHeaderFieldSize = self.configuration.maximumHeadBytes
-        limits.maxHeaderListSize = self.configuration.maximumHeadBytes
-        limits.maxHeaderFieldCount = 512
-        return limits
     }
 }
 

@@ -1,3 +1,4 @@
+import HTTPWire
 public import NIOCore
 
 /// Where a site's origin is, and how it is reached.
@@ -73,6 +74,12 @@ public struct OriginConfiguration: Sendable {
     var maximumConnectionsPerClient: Int { max(1, self.maximumConnections * self.clientShare / 100) }
 
     var pace: TransferPace.Limits { .init(silence: self.responseTimeout, window: self.rateWindow) }
+
+    var wireLimits: WireLimits {
+        WireLimits(
+            startLineBytes: self.maximumHeadBytes, headBytes: self.maximumHeadBytes, fields: 512,
+            trailerBytes: self.maximumHeadBytes, trailers: 512, informationalResponses: 64)
+    }
 
     /// For logs: scheme, host and port.
     var text: String {

@@ -1,17 +1,18 @@
 import Admission
+import HTTPFields
+import HTTPWire
 import NIOCore
-import NIOHTTP1
 import NIOTLS
 
-/// The last handler of a connection to an origin: one exchange at a time.
+/// A connection to an origin: one exchange at a time. Reads responses by a `ResponseReader`.
 ///
-/// Our bug: `begin` while an exchange runs. The origin's violations: anything sent while no exchange runs, or after the end
-/// of a response; the connection is closed then, so that it can't be taken for an answer to the next request. More beside
-/// a body than ``ResponseBudget`` allows.
-final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
-    typealias InboundIn = HTTPClientResponsePart
+/// Our bug: `begin` while an exchange runs. The origin's violations: what the reader refuses; anything sent while no exchange
+/// runs, or after the end of a response. The connection is closed then, so that it can't be taken for an answer to the next
+/// request.
+final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, QueueWriting {
+    typealias InboundIn = ByteBuffer
     typealias OutboundIn = Never
-    typealias OutboundOut = HTTPClientRequestPart
+    typealias OutboundOut = ByteBuffer
 
     private enum State {
         /// TCP and TLS are being set up.
@@ -19,19 +20,24 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
         case idle
         case busy(OriginExchange)
         /// The end of the response was read; what follows in the same read decides whether the connection is clean.
-        case ending(OriginExchange, HTTPHeaders?)
+        case ending(OriginExchange, FieldSection?)
         case closed
     }
 
     private let usesTLS: Bool
     private weak var client: OriginClient?
     private var state: State
-    private var context: ChannelHandlerContext?
+    private(set) var context: ChannelHandlerContext?
+    private var reader: ResponseReader
+    private var isReading = false
+    /// What one read brought.
+    private var events: [ResponseReader.Event] = []
+    var queue = WriteQueue()
+    var drain = WriteDrain()
+    private var framing = BodyFraming.none
     private var isPaused = false
     private var readHeld = false
     private var countsInLimit = true
-    private let maximumHeadBytes: Int
-    private var budget: ResponseBudget
     /// Of a request, which counts for its client's network.
     struct Use {
         let network: ClientNetwork?
@@ -48,8 +54,7 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
     ) {
         self.client = client
         self.usesTLS = usesTLS
-        self.maximumHeadBytes = client.configuration.maximumHeadBytes
-        self.budget = ResponseBudget(headBytes: self.maximumHeadBytes)
+        self.reader = ResponseReader(limits: client.configuration.wireLimits)
         self.state = .connecting(ready)
     }
 
@@ -62,21 +67,30 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
 
     // MARK: What exchanges do
 
+    /// Sends the request's head; its content follows by ``write(_:)`` and ``end(_:)``.
     func begin(_ exchange: OriginExchange) {
         guard case .idle = self.state else {
             assertionFailure("an exchange began on a connection that is not idle")
             return
         }
         self.state = .busy(exchange)
-        self.budget = ResponseBudget(headBytes: self.maximumHeadBytes)
+        self.framing = exchange.request.framing
+        self.reader.expect(exchange.request.method)
+        self.queue.append(exchange.request.head)
     }
 
-    func write(_ part: HTTPClientRequestPart) {
-        self.context?.write(self.wrapOutboundOut(part), promise: nil)
+    /// A part of the content. Chunks are written whole.
+    func write(_ bytes: ByteBuffer) {
+        if self.framing == .chunked { self.queue.append(chunk: bytes) } else { self.queue.append(bytes) }
+    }
+
+    /// The end of the content.
+    func end(_ trailers: FieldSection?) {
+        if self.framing == .chunked { self.queue.appendLastChunk(trailers: trailers) }
     }
 
     func flush() {
-        self.context?.flush()
+        self.writeQueued()
     }
 
     func pause() {
@@ -96,12 +110,11 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     /// Called from within `ended` of an upgraded exchange.
-    func detach() -> (any Channel)? {
+    func detach() -> DetachedOrigin? {
         guard let context else { return nil }
         self.state = .closed
-        self.context = nil
         self.leaveLimit()
-        return context.channel
+        return DetachedOrigin(channel: context.channel, handler: self, rest: self.reader.takeRest())
     }
 
     /// Once, when it is closed or no longer the client's.
@@ -153,54 +166,58 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
         context.fireUserInboundEventTriggered(event)
     }
 
-    /// So many bytes have come, and the decoder is about to take them.
-    ///
-    /// - Returns: whether it may.
-    func receives(_ count: Int) -> Bool {
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch self.state {
-        case .busy, .ending:
-            self.budget.received(count)
-            return true
-        case .idle, .connecting:
+        case .busy:
+            self.reader.receive(self.unwrapInboundIn(data))
+            self.readOn()
+        case .ending(let exchange, _) where exchange.leavesHTTP:
+            self.reader.receive(self.unwrapInboundIn(data))
+        case .ending, .idle, .connecting:
             self.broke(OriginFailure(.badResponse, "bytes without a request"))
-            return false
         case .closed:
-            // Of no interest, unless it has left HTTP.
-            return self.context == nil
+            break
         }
     }
 
-    /// The decoder has told of what it took.
-    func hasTaken() {
-        if case .busy = self.state { self.enforceBudget() }
-    }
-
-    private func enforceBudget() {
-        if let violation = self.budget.violation { self.broke(OriginFailure(.badResponse, violation.rawValue)) }
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let part = self.unwrapInboundIn(data)
-        switch self.state {
-        case .busy(let exchange):
-            switch part {
-            case .head(let head) where head.isInformational:
-                // At once: one read may bring thousands of them.
-                self.budget.tookInformational()
-                self.enforceBudget()
-                if case .busy = self.state { exchange.received(part) }
-            case .head:
-                exchange.received(part)
-            case .body(let bytes):
-                self.budget.took(bytes.readableBytes)
-                exchange.received(part)
-            case .end(let trailers):
-                self.state = .ending(exchange, trailers)
+    /// Hands on what has come. A call that comes from within takes nothing: the one further out goes on.
+    private func readOn() {
+        guard case .busy(let exchange) = self.state, !self.isReading else { return }
+        self.isReading = true
+        defer { self.isReading = false }
+        let failure = self.readEvents()
+        // A head that a broken content follows at once is no response: the client gets an error in its place.
+        if failure == nil || !self.events.contains(where: { if case .head = $0 { true } else { false } }) {
+            for event in self.events {
+                guard case .busy = self.state else { break }
+                self.hand(event, to: exchange)
             }
-        case .ending, .idle, .connecting:
-            self.broke(OriginFailure(.badResponse, "bytes after the end of the response"))
-        case .closed:
-            break
+        }
+        self.events.removeAll(keepingCapacity: true)
+        if let failure, case .busy = self.state { self.broke(failure) }
+    }
+
+    private func readEvents() -> OriginFailure? {
+        do throws(WireError) {
+            while let event = try self.reader.next() {
+                self.events.append(event)
+                if case .end = event { break }
+            }
+            return nil
+        } catch {
+            return OriginFailure(error)
+        }
+    }
+
+    private func hand(_ event: ResponseReader.Event, to exchange: OriginExchange) {
+        switch event {
+        case .informational(let head): exchange.receivedInformational(head)
+        case .head(let head, let framing): exchange.received(head, framing)
+        case .body(let bytes): exchange.received(bytes)
+        case .end(let trailers):
+            self.state = .ending(exchange, trailers)
+            if !self.reader.isIdle { self.broke(OriginFailure(.badResponse, "bytes without a request")) }
+        case .switched: self.state = .ending(exchange, nil)
         }
     }
 
@@ -213,7 +230,7 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     /// Hands the connection back before the end is told, so that the next request of a pipeline finds it.
-    private func finish(_ exchange: OriginExchange, _ trailers: HTTPHeaders?) {
+    private func finish(_ exchange: OriginExchange, _ trailers: FieldSection?) {
         if exchange.connectionPersists, exchange.requestEnded, let client, self.context?.channel.isActive == true {
             self.state = .idle
             self.isPaused = false
@@ -255,12 +272,23 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        if case .connecting = self.state {
-            self.close(OriginFailure(self.usesTLS ? .tls : .closed, "closed while connecting"))
-        } else {
-            self.broke(OriginFailure(.closed))
+        switch self.state {
+        case .connecting: self.close(OriginFailure(self.usesTLS ? .tls : .closed, "closed while connecting"))
+        case .busy: self.inputEnded()
+        case .idle, .ending, .closed: self.broke(OriginFailure(.closed))
         }
         context.fireChannelInactive()
+    }
+
+    /// The end of the connection is the end of a content that has no other.
+    private func inputEnded() {
+        do throws(WireError) {
+            try self.reader.receiveEnd()
+        } catch {
+            return self.broke(OriginFailure(.closed, "end of stream inside the response"))
+        }
+        self.readOn()
+        self.broke(OriginFailure(.closed))
     }
 
     private func broke(_ failure: OriginFailure) {
@@ -278,7 +306,11 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler {
     }
 }
 
-extension HTTPResponseHead {
-    /// 1xx, and not the 101 that ends HTTP: another head follows.
-    var isInformational: Bool { (100..<200).contains(self.status.code) && self.status != .switchingProtocols }
+/// A connection to an origin that left HTTP.
+struct DetachedOrigin {
+    let channel: any Channel
+    /// Still in the pipeline, and does nothing more.
+    let handler: OriginConnection
+    /// What came behind the 101.
+    let rest: ByteBuffer
 }

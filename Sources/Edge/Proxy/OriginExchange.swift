@@ -1,20 +1,23 @@
 import Admission
+import HTTPFields
+import HTTPWire
 import NIOCore
-import NIOHTTP1
 
 /// Who takes what the origin answers to one request. All calls come on the exchange's event loop.
 protocol OriginReceiver: AnyObject {
     /// The connection is there, or takes more of the request's body, or takes no more.
     func originWritabilityChanged()
     /// 1xx apart from 101: none, one or several.
-    func originInformational(_ head: HTTPResponseHead)
+    func originInformational(_ head: ResponseHead)
     /// The final response, or 101. Once.
-    func originHead(_ head: HTTPResponseHead)
+    ///
+    /// - Parameter framing: how its content ends.
+    func originHead(_ head: ResponseHead, framing: BodyFraming)
     func originBody(_ bytes: ByteBuffer)
     /// No more for now: a good time to flush.
     func originReadComplete()
     /// The response is complete. Nothing follows.
-    func originEnd(_ trailers: HTTPHeaders?)
+    func originEnd(_ trailers: FieldSection?)
     /// The response will not become complete. Nothing follows.
     func originFailed(_ failure: OriginFailure)
 }
@@ -30,8 +33,7 @@ final class OriginExchange {
         case over
     }
 
-    let head: HTTPRequestHead
-    let hasBody: Bool
+    let request: OutboundRequest
     private let network: ClientNetwork?
     private let client: OriginClient
     /// Who hears of what comes. Another one may take over between two events.
@@ -48,25 +50,23 @@ final class OriginExchange {
     /// While all connections are in use.
     private var waiter: OriginClient.Waiter?
     private var sawResponse = false
-    private var sawHead = false
-    /// What was written before there was a connection.
-    private var held: [ByteBuffer] = []
-    private var endHeld: HTTPHeaders?
+    /// The final one, and how its content ends.
+    private(set) var head: (head: ResponseHead, framing: BodyFraming)?
+    /// Of a request that ended before there was a connection.
+    private var trailers: FieldSection?
     private var isPaused = false
     private(set) var requestEnded = false
     /// Whether the connection may serve another request; the receiver says so when it has seen the head.
     var connectionPersists = false
 
     init(
-        head: HTTPRequestHead, hasBody: Bool, network: ClientNetwork?, client: OriginClient,
-        receiver: any OriginReceiver
+        _ request: OutboundRequest, network: ClientNetwork?, client: OriginClient, receiver: any OriginReceiver
     ) {
-        self.head = head
-        self.hasBody = hasBody
+        self.request = request
         self.network = network
         self.client = client
         self.receiver = receiver
-        self.requestEnded = !hasBody
+        self.requestEnded = !request.hasContent
     }
 
     func begin() {
@@ -112,10 +112,7 @@ final class OriginExchange {
         if self.requestEnded { self.awaitHead() }
         connection.begin(self)
         if self.isPaused { connection.pause() }
-        connection.write(.head(self.head))
-        for bytes in self.held { connection.write(.body(.byteBuffer(bytes))) }
-        self.held = []
-        if self.requestEnded { connection.write(.end(self.endHeld)) }
+        if self.requestEnded, self.request.hasContent { connection.end(self.trailers) }
         connection.flush()
     }
 
@@ -127,22 +124,19 @@ final class OriginExchange {
         return connection.isWritable
     }
 
+    /// Only while ``isWritable``, or since it was: there is a connection.
     func write(_ bytes: ByteBuffer) {
-        switch self.state {
-        case .connecting: self.held.append(bytes)
-        case .running(let connection): connection.write(.body(.byteBuffer(bytes)))
-        case .over: break
-        }
+        if case .running(let connection) = self.state { connection.write(bytes) }
     }
 
-    func end(_ trailers: HTTPHeaders?) {
+    func end(_ trailers: FieldSection?) {
         guard !self.requestEnded else { return }
         self.requestEnded = true
         switch self.state {
-        case .connecting: self.endHeld = trailers
+        case .connecting: self.trailers = trailers
         case .running(let connection):
             self.awaitHead()
-            connection.write(.end(trailers))
+            connection.end(trailers)
             connection.flush()
         case .over: break
         }
@@ -153,7 +147,7 @@ final class OriginExchange {
     }
 
     private func awaitHead() {
-        if !self.sawHead { self.headDeadline = .now() + self.client.configuration.finalHeadTimeout }
+        if self.head == nil { self.headDeadline = .now() + self.client.configuration.finalHeadTimeout }
     }
 
     /// Gives up: the connection is closed, and the receiver hears nothing more.
@@ -187,40 +181,40 @@ final class OriginExchange {
         if case .running(let connection) = self.state { connection.resume() }
     }
 
-    /// The channel of a connection that changed its protocol, to be called from within `originEnd`. Its HTTP handlers are
-    /// still in the pipeline, and do nothing more.
-    func detach() -> (any Channel)? {
+    /// The connection that changed its protocol, to be called from within `originEnd`.
+    func detach() -> DetachedOrigin? {
         guard case .running(let connection) = self.state else { return nil }
         self.state = .over
         return connection.detach()
     }
 
+    /// What follows the response is not HTTP.
+    var leavesHTTP: Bool { self.head?.head.switchesProtocol(to: self.request.method) ?? false }
+
     func writabilityChanged() {
         self.receiver?.originWritabilityChanged()
     }
 
-    func received(_ part: HTTPClientResponsePart) {
+    func receivedInformational(_ head: ResponseHead) {
         self.sawResponse = true
-        switch part {
-        case .head(let head):
-            if head.isInformational {
-                self.receiver?.originInformational(head)
-            } else {
-                self.sawHead = true
-                self.headDeadline = .distantFuture
-                self.receiver?.originHead(head)
-            }
-        case .body(let bytes): self.receiver?.originBody(bytes)
-        case .end: break
-        }
+        self.receiver?.originInformational(head)
     }
+
+    func received(_ head: ResponseHead, _ framing: BodyFraming) {
+        self.sawResponse = true
+        self.head = (head, framing)
+        self.headDeadline = .distantFuture
+        self.receiver?.originHead(head, framing: framing)
+    }
+
+    func received(_ bytes: ByteBuffer) { self.receiver?.originBody(bytes) }
 
     func readComplete() {
         self.receiver?.originReadComplete()
     }
 
     /// The response ended. Unless the connection went back to the client, it can still be taken over with `detach`.
-    func ended(_ trailers: HTTPHeaders?, isDetachable: Bool) {
+    func ended(_ trailers: FieldSection?, isDetachable: Bool) {
         if !isDetachable { self.state = .over }
         self.receiver?.originEnd(trailers)
         self.state = .over
@@ -241,11 +235,7 @@ final class OriginExchange {
     /// An origin may close a kept connection just when a request is on its way. Nothing was answered, so a request that may be
     /// repeated (RFC 9110 §9.2.2) goes out once more, on a new connection if there may be another one.
     private func mayRetry(_ failure: OriginFailure) -> Bool {
-        guard self.isReused, !self.sawResponse, !self.hasBody else { return false }
-        guard failure.cause == .closed || failure.cause == .reset else { return false }
-        switch self.head.method {
-        case .GET, .HEAD, .OPTIONS, .TRACE, .PUT, .DELETE: return true
-        default: return false
-        }
+        guard self.isReused, !self.sawResponse, !self.request.hasContent else { return false }
+        return (failure.cause == .closed || failure.cause == .reset) && self.request.isIdempotent
     }
 }

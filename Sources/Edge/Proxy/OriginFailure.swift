@@ -1,5 +1,5 @@
+import HTTPWire
 import NIOCore
-import NIOHTTP1
 import NIOPosix
 import NIOSSL
 
@@ -28,11 +28,11 @@ struct OriginFailure: Error, Sendable {
 
     /// 504 where the origin's time ran out, 503 where too much is asked of it, 502 for everything else (RFC 9110 §15.6.3 to
     /// §15.6.5).
-    var status: HTTPResponseStatus {
+    var status: Int {
         switch self.cause {
-        case .connectTimeout, .responseTimeout, .tooSlow: .gatewayTimeout
-        case .overloaded: .serviceUnavailable
-        default: .badGateway
+        case .connectTimeout, .responseTimeout, .tooSlow: 504
+        case .overloaded: 503
+        default: 502
         }
     }
 
@@ -51,6 +51,11 @@ struct OriginFailure: Error, Sendable {
     init(_ cause: Cause, _ detail: String = "") {
         self.cause = cause
         self.detail = detail
+    }
+
+    /// The response is refused.
+    init(_ error: WireError) {
+        self.init(error.fault == .incomplete ? .closed : .badResponse, error.fault.rawValue)
     }
 
     /// An error from before the connection was ready.
@@ -84,10 +89,6 @@ struct OriginFailure: Error, Sendable {
         switch error {
         case let failure as OriginFailure:
             self = failure
-        case HTTPParserError.invalidEOFState:
-            self.init(.closed, "end of stream inside the response")
-        case is HTTPParserError, is NIOHTTPDecoderError:
-            self.init(.badResponse, "\(error)")
         case NIOSSLError.uncleanShutdown:
             self.init(.closed, "end of stream without close_notify")
         case is NIOSSLError, is BoringSSLError:

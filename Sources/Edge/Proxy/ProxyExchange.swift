@@ -1,8 +1,9 @@
 import Admission
 import HTTPCaching
+import HTTPFields
 import HTTPForwarding
+import HTTPWire
 import NIOCore
-import NIOHTTP1
 
 /// One request of a client and its response: stands between a ``ClientStream`` and the ``OriginClient``, and knows
 /// neither's protocol version.
@@ -10,7 +11,7 @@ import NIOHTTP1
 /// Once the response's head is sent, every failure aborts the client's stream: a response that is cut off must not look
 /// complete.
 final class ProxyExchange: OriginReceiver {
-    let request: ForwardedRequest
+    let request: CheckedRequest
     let started: NIODeadline
     private let stream: any ClientStream
     private let site: ProxySite
@@ -18,8 +19,8 @@ final class ProxyExchange: OriginReceiver {
     private var origin: OriginExchange?
     private var cache: CacheExchange?
     private(set) var isRequestComplete: Bool
-    private(set) var response: ForwardedResponse?
-    private(set) var status: UInt = 0
+    private(set) var response: CheckedResponse?
+    private(set) var status = 0
     private(set) var responseBytes = 0
     /// Of the client, sending its body.
     private var sends: TransferPace
@@ -28,7 +29,7 @@ final class ProxyExchange: OriginReceiver {
     private var sawContinue = false
     private var isOver = false
 
-    init(_ request: ForwardedRequest, stream: any ClientStream, site: ProxySite, now: NIODeadline) {
+    init(_ request: CheckedRequest, stream: any ClientStream, site: ProxySite, now: NIODeadline) {
         self.request = request
         self.stream = stream
         self.site = site
@@ -44,24 +45,23 @@ final class ProxyExchange: OriginReceiver {
         let exchange = CacheExchange(self.request, exchange: self, cache: cache, client: client)
         self.cache = exchange
         // The answer may come at once, and then the request has to be complete.
-        if self.isRequestComplete || self.request.body != .none { exchange.begin() }
+        if self.isRequestComplete || self.request.hasContent { exchange.begin() }
     }
 
     /// Has the origin answer.
     func forward() {
         guard let client else { return }
-        let origin = client.exchange(
-            self.request.head, hasBody: self.request.body != .none, network: self.network, receiver: self)
+        let origin = client.exchange(OutboundRequest(self.request), network: self.network, receiver: self)
         self.origin = origin
         origin.begin()
     }
 
     /// Goes on with a request that the cache began, and with the head that answers it.
-    func adopt(_ origin: OriginExchange, _ head: HTTPResponseHead) {
-        guard !self.isOver else { return origin.cancel() }
+    func adopt(_ origin: OriginExchange) {
+        guard !self.isOver, let (head, framing) = origin.head else { return origin.cancel() }
         self.origin = origin
         origin.receiver = self
-        self.originHead(head)
+        self.originHead(head, framing: framing)
     }
 
     /// What the cache did, for log and metrics; nil where the site has none.
@@ -92,10 +92,10 @@ final class ProxyExchange: OriginReceiver {
         if !self.isRequestComplete { self.origin?.flush() }
     }
 
-    func clientEnd(_ trailers: HTTPHeaders?) {
+    func clientEnd(_ trailers: FieldSection?) {
         self.isRequestComplete = true
-        if let cache, self.request.body == .none { return cache.begin() }
-        self.origin?.end(self.request.body == .chunked ? TrailerFields.forwarded(trailers) : nil)
+        if let cache, !self.request.hasContent { return cache.begin() }
+        self.origin?.end(self.request.framing == .chunked ? TrailerFields.forwarded(trailers) : nil)
     }
 
     /// The client's stream is gone, or it has answered in the exchange's place.
@@ -193,52 +193,52 @@ final class ProxyExchange: OriginReceiver {
         self.stream.exchangeMoved()
     }
 
-    func originInformational(_ head: HTTPResponseHead) {
+    func originInformational(_ head: ResponseHead) {
         guard !self.isOver, self.response == nil else { return }
         self.originPace.moved(0, now: .now())
         // No flow control holds them back. A client that does not read misses hints, but not what it waits for.
-        let isAwaited = head.status == .continue && !self.sawContinue
+        let isAwaited = head.status == 100 && !self.sawContinue
         if isAwaited { self.sawContinue = true }
         guard isAwaited || self.stream.isWritable else { return }
         if let head = self.site.responses.informational(head, to: self.request) {
-            self.stream.send(.head(head))
+            self.stream.send(head)
             self.stream.flush()
         }
     }
 
-    func originHead(_ head: HTTPResponseHead) {
+    func originHead(_ head: ResponseHead, framing: BodyFraming) {
         guard !self.isOver else { return }
         // The rest of a body that the origin did not wait for may be long: no further request after it.
         let closing = self.stream.isLastRequest || !self.isRequestComplete
-        switch self.site.responses.decide(head, to: self.request, closing: closing) {
-        case .success(var response):
-            if head.status == .switchingProtocols, !self.isRequestComplete {
+        do throws(ResponseRefusal) {
+            var response = try self.site.responses.judge(head, framing: framing, to: self.request, closing: closing)
+            if head.status == 101, !self.isRequestComplete {
                 return self.fail(OriginFailure(.badResponse, "101 before the end of the request"))
             }
             self.response = response
             self.originPace = TransferPace(self.site.origins.configuration.pace)
-            self.status = head.status.code
+            self.status = head.status
             self.origin?.connectionPersists = response.originPersists
             self.cache?.passing(&response)
             self.response = response
-            self.stream.send(.head(response.head))
+            self.stream.send(response.head)
             if self.cache?.hasAllOfPassing == true { self.hasAll(response) }
-        case .failure(let refusal):
-            self.fail(OriginFailure(.badResponse, refusal.rawValue))
+        } catch {
+            self.fail(OriginFailure(.badResponse, error.rawValue))
         }
     }
 
     func cacheBody(_ bytes: ByteBuffer) {
         self.responseBytes += bytes.readableBytes
-        self.stream.send(.body(.byteBuffer(bytes)))
+        self.stream.send(bytes)
     }
 
     /// The cache's answer.
-    func cacheHead(_ response: ForwardedResponse) {
+    func cacheHead(_ response: CheckedResponse) {
         guard !self.isOver else { return }
         self.response = response
-        self.status = response.head.status.code
-        self.stream.send(.head(response.head))
+        self.status = response.status
+        self.stream.send(response.head)
     }
 
     func originBody(_ bytes: ByteBuffer) {
@@ -254,7 +254,7 @@ final class ProxyExchange: OriginReceiver {
     }
 
     /// The client has all of what it asked for; the rest of the origin's response is for no one.
-    private func hasAll(_ response: ForwardedResponse) {
+    private func hasAll(_ response: CheckedResponse) {
         self.origin?.cancel()
         self.origin = nil
         self.isOver = true
@@ -269,14 +269,14 @@ final class ProxyExchange: OriginReceiver {
         self.stream.exchangeMoved()
     }
 
-    func originEnd(_ trailers: HTTPHeaders?) {
+    func originEnd(_ trailers: FieldSection?) {
         guard !self.isOver else { return }
         guard let response else { return self.originFailed(OriginFailure(.badResponse, "end before the head")) }
         self.isOver = true
-        if self.status == HTTPResponseStatus.switchingProtocols.code {
+        if self.status == 101 {
             self.stream.flush()
-            if let channel = self.origin?.detach() {
-                self.stream.becomeTunnel(self, to: channel)
+            if let origin = self.origin?.detach() {
+                self.stream.becomeTunnel(self, to: origin)
             } else {
                 self.stream.abort(self, outcome: "origin-failed")
             }
@@ -308,7 +308,7 @@ final class ProxyExchange: OriginReceiver {
     func answer(_ local: LocalResponse) {
         self.cancel()
         if self.response == nil {
-            self.status = local.status.code
+            self.status = local.status
             self.stream.answer(local, instead: self)
         } else {
             self.stream.abort(self, outcome: local.reason)

@@ -1,3 +1,4 @@
+import HTTPWire
 public import NIOCore
 
 /// Bounds for what one client connection may cost.
@@ -39,6 +40,13 @@ public struct ProxyLimits: Sendable {
 
     /// The least part of ``minimumRate`` that one of an HTTP/2 connection's requests has to keep up is one in so many.
     static let rateShares = 16
+
+    /// A method and a version stand beside the target.
+    var wireLimits: WireLimits {
+        WireLimits(
+            startLineBytes: self.maximumTargetBytes + 64, headBytes: self.maximumHeadBytes,
+            fields: self.maximumFields, trailerBytes: self.maximumHeadBytes, trailers: self.maximumFields)
+    }
 
     var reading: TransferPace.Limits { .init(silence: self.writeTimeout, window: self.rateWindow) }
 

@@ -20,8 +20,8 @@ final class ProxyMetrics: Sendable {
             label: "latchstring_edge_request_seconds", dimensions: [("site", site)], factory: factory)
     }
 
-    func request(status: UInt, duration: TimeAmount) {
-        let index = Int(status / 100) - 1
+    func request(status: Int, duration: TimeAmount) {
+        let index = status / 100 - 1
         if self.byClass.indices.contains(index) { self.byClass[index].increment() }
         self.duration.recordNanoseconds(duration.nanoseconds)
     }

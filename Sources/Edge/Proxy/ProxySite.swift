@@ -21,7 +21,7 @@ public final class ProxySite: Sendable {
     /// nil: the site's domains need no lease.
     let leases: LeasedDomains?
     private let trustedProxies: [IPNetwork]
-    let responses: ResponseForwarding
+    let responses: ResponseRules
     let origins: OriginClients
     let turns: EdgeTurns
     let metrics: ProxyMetrics
@@ -59,7 +59,7 @@ public final class ProxySite: Sendable {
         if let leases { policy.isServedNow = { leases.serves($0) } }
         self.policy = policy
         self.leases = leases
-        self.responses = ResponseForwarding(pseudonym: edgeName)
+        self.responses = ResponseRules(pseudonym: edgeName)
         self.origins = try OriginClients(configuration: origin, group: group)
         self.turns = turns ?? EdgeTurns(group: group)
         self.metrics = ProxyMetrics(site: name, factory: metrics)
@@ -67,7 +67,7 @@ public final class ProxySite: Sendable {
             self.cache = SiteCache(
                 site: name, scheme: scheme, configuration: cache,
                 status: cache.reportsStatus ? CacheStatus(name: edgeName) : nil, store: store,
-                responses: self.responses, metrics: CacheMetrics(site: name, factory: metrics), logger: logger,
+                responses: ResponseForwarding(pseudonym: edgeName), metrics: CacheMetrics(site: name, factory: metrics), logger: logger,
                 clock: clock ?? CacheClock.now)
         } else {
             self.cache = nil
@@ -75,14 +75,14 @@ public final class ProxySite: Sendable {
     }
 
     /// The rules for the requests of one connection.
-    func rules(for connection: ProxyContext) -> RequestForwarding {
+    func rules(for connection: ProxyContext) -> RequestRules {
         var policy = self.policy
         if !self.trustedProxies.isEmpty, let address = connection.clientAddress.flatMap(IPAddress.init),
             self.trustedProxies.contain(address)
         {
             policy.clientClaims = .append
         }
-        return RequestForwarding(policy: policy, serverName: connection.serverName, client: connection.clientNode)
+        return RequestRules(policy: policy, serverName: connection.serverName, client: connection.clientNode)
     }
 
     /// Closes idle connections to the origin and keeps none from now on. Requests under way go on.

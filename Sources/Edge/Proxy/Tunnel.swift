@@ -1,5 +1,4 @@
 import NIOCore
-import NIOHTTP1
 import NIOSSL
 
 /// Two connections that left HTTP, after 101: bytes go both ways until both sides have ended, one breaks, or both are
@@ -11,36 +10,38 @@ final class Tunnel {
     private var completion: ((Int) -> Void)?
     private var bytes = 0
 
+    /// One side, as HTTP left it.
+    struct Side {
+        let channel: any Channel
+        /// What spoke HTTP; it leaves the pipeline.
+        let handler: any RemovableChannelHandler
+        /// What came behind the head that ended HTTP.
+        let rest: ByteBuffer
+        /// The peer will send nothing more.
+        let inputEnded: Bool
+    }
+
     /// Takes the HTTP handlers out of both pipelines and connects them. `completion` gets the number of bytes of both
     /// directions, once.
     static func begin(
-        client: any Channel, origin: any Channel, idleTimeout: TimeAmount, completion: @escaping (Int) -> Void
+        client: Side, origin: Side, idleTimeout: TimeAmount, completion: @escaping (Int) -> Void
     ) {
-        let tunnel = Tunnel(eventLoop: client.eventLoop, idleTimeout: idleTimeout, completion: completion)
+        let tunnel = Tunnel(eventLoop: client.channel.eventLoop, idleTimeout: idleTimeout, completion: completion)
         do {
-            // The origin first: its decoder watches writes, and bytes from the client may not pass it.
-            try tunnel.ends.origin.takeOver(
-                origin, decoder: ByteToMessageHandler<HTTPResponseDecoder>.self,
-                tls: { try? $0.context(handlerType: NIOSSLClientHandler.self) }
-            ) {
-                try [
-                    $0.handler(type: OriginConnection.self), $0.handler(type: HTTPRequestEncoder.self),
-                    $0.handler(type: OriginInput.self),
-                ]
-            }
-            try tunnel.ends.client.takeOver(
-                client, decoder: ByteToMessageHandler<RequestDecoder>.self, tls: { $0.serverTLS }
-            ) {
-                try [
-                    $0.handler(type: ProxyHandler.self), $0.handler(type: HTTPResponseEncoder.self),
-                ]
-            }
+            try tunnel.ends.origin.takeOver(origin) { try? $0.context(handlerType: NIOSSLClientHandler.self) }
+            try tunnel.ends.client.takeOver(client) { $0.serverTLS }
         } catch {
             // One of the channels closed meanwhile.
-            client.close(promise: nil)
-            origin.close(promise: nil)
-            tunnel.over()
+            client.channel.close(promise: nil)
+            origin.channel.close(promise: nil)
+            return tunnel.over()
         }
+        tunnel.ends.origin.received(origin.rest)
+        tunnel.ends.client.received(client.rest)
+        if client.inputEnded { tunnel.ends.client.inputHasEnded() }
+        // Reads that the HTTP handlers held back are due now.
+        origin.channel.read()
+        client.channel.read()
     }
 
     private init(eventLoop: any EventLoop, idleTimeout: TimeAmount, completion: @escaping (Int) -> Void) {
@@ -102,28 +103,15 @@ final class TunnelHandler: ChannelDuplexHandler {
     private var context: ChannelHandlerContext?
     private var readHeld = false
 
-    fileprivate func takeOver<Decoder: RemovableChannelHandler>(
-        _ channel: any Channel, decoder: Decoder.Type,
-        tls: (ChannelPipeline.SynchronousOperations) -> ChannelHandlerContext?,
-        others: (ChannelPipeline.SynchronousOperations) throws -> [any RemovableChannelHandler]
+    fileprivate func takeOver(
+        _ side: Tunnel.Side, tls: (ChannelPipeline.SynchronousOperations) -> ChannelHandlerContext?
     ) throws {
-        let pipeline = channel.pipeline.syncOperations
-        let others = try others(pipeline)
-        let decoder = try pipeline.handler(type: decoder)
+        let pipeline = side.channel.pipeline.syncOperations
         // With TLS a close_notify ends both directions, as nearly every peer means it.
         let usesTLS = tls(pipeline) != nil
-        try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: !usesTLS)
-        // Behind the decoder, which hands over what it has not read when it leaves.
+        try side.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: !usesTLS)
         try pipeline.addHandler(self)
-        // The decoder goes in the loop's next turn only, and drops what it holds if it hears of the end of input before.
-        let gate = EndOfInputGate()
-        try pipeline.addHandler(gate, position: .before(decoder))
-        for handler in others { pipeline.removeHandler(handler, promise: nil) }
-        let gone = channel.eventLoop.makePromise(of: Void.self)
-        gone.futureResult.assumeIsolated().whenComplete { _ in gate.open() }
-        pipeline.removeHandler(decoder, promise: gone)
-        // A read that the HTTP handler held back is due now.
-        channel.read()
+        pipeline.removeHandler(side.handler, promise: nil)
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -139,9 +127,12 @@ final class TunnelHandler: ChannelDuplexHandler {
     private var isWritable: Bool { self.context?.channel.isWritable ?? true }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let bytes = self.unwrapInboundIn(data)
+        self.received(self.unwrapInboundIn(data))
+    }
+
+    fileprivate func received(_ bytes: ByteBuffer) {
+        guard bytes.readableBytes > 0 else { return }
         self.tunnel?.moved(bytes.readableBytes)
-        // What the decoder held back comes without a read, so nothing else would flush it.
         guard let peer, let out = peer.context else { return }
         out.writeAndFlush(peer.wrapOutboundOut(bytes), promise: nil)
     }
@@ -158,7 +149,10 @@ final class TunnelHandler: ChannelDuplexHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        guard case .inputClosed? = event as? ChannelEvent else { return }
+        if case .inputClosed? = event as? ChannelEvent { self.inputHasEnded() }
+    }
+
+    fileprivate func inputHasEnded() {
         self.inputEnded = true
         let peer = self.peer
         self.tunnel?.endedIfBothDid()

@@ -18,6 +18,19 @@ public struct ForwardedRequest: Sendable {
     public var clientPersists: Bool
     /// What the client speaks.
     public var clientVersion: ClientVersion
+
+    public init(
+        head: HTTPRequestHead, body: OldBodyFraming, expectsContinue: Bool, upgrades: Bool, stopsDecoder: Bool,
+        clientPersists: Bool, clientVersion: ClientVersion
+    ) {
+        self.head = head
+        self.body = body
+        self.expectsContinue = expectsContinue
+        self.upgrades = upgrades
+        self.stopsDecoder = stopsDecoder
+        self.clientPersists = clientPersists
+        self.clientVersion = clientVersion
+    }
 }
 
 /// What becomes of a request.

@@ -18,17 +18,11 @@ public struct RequestReader: Sendable {
         case end(trailers: FieldSection?)
     }
 
-    private enum State: Sendable {
-        case head
-        case length(Int64)
-        case chunked(ChunkedParser)
-        case end
-    }
-
     private let limits: WireLimits
-    private var input = Input()
+    private(set) var input = Input()
     private var heads: RequestHeadParser
-    private var state = State.head
+    /// Of the request whose head was given.
+    private var content: BodyReader?
     private var fault: WireError?
 
     public init(limits: WireLimits = WireLimits()) {
@@ -41,8 +35,7 @@ public struct RequestReader: Sendable {
 
     /// Nothing of a further request has come, and the last one was read to its end.
     public var isBetweenRequests: Bool {
-        guard case .head = self.state else { return false }
-        return !self.heads.hasBegun && self.input.buffer.readableBytes == 0
+        self.content == nil && !self.heads.hasBegun && self.input.buffer.readableBytes == 0
     }
 
     public mutating func receive(_ bytes: ByteBuffer) {
@@ -64,44 +57,24 @@ public struct RequestReader: Sendable {
     }
 
     private mutating func advance() throws(WireError) -> Event? {
-        switch self.state {
-        case .head:
+        guard self.content != nil else {
             guard let head = try self.heads.parse(&self.input.buffer) else { return nil }
-            switch head.framing {
-            case .none, .untilClose, .length(0): self.state = .end
-            case .length(let length): self.state = .length(length)
-            case .chunked: self.state = .chunked(ChunkedParser(from: .client, limits: self.limits))
-            }
+            self.content = BodyReader(head.framing, from: .client, limits: self.limits)
             return .head(head)
-        case .length(let length):
-            guard let part = self.input.take(length) else { return nil }
-            let left = length - Int64(part.readableBytes)
-            self.state = left == 0 ? .end : .length(left)
-            return .body(part)
-        case .chunked(var chunks):
-            self.state = .end
-            switch try chunks.next(&self.input.buffer) {
-            case .data(let data):
-                self.state = .chunked(chunks)
-                return .body(data)
-            case .end(let trailers):
-                self.state = .head
-                return .end(trailers: trailers)
-            case nil:
-                self.state = .chunked(chunks)
-                return nil
-            }
-        case .end:
-            self.state = .head
-            return .end(trailers: nil)
+        }
+        switch try self.content?.next(&self.input) {
+        case .data(let data): return .body(data)
+        case .end(let trailers):
+            self.content = nil
+            return .end(trailers: trailers)
+        case nil: return nil
         }
     }
 
     /// The connection brings nothing more. Throws if that cuts a request off, once everything before was asked for.
     public mutating func receiveEnd() throws(WireError) {
         if let fault { throw fault }
-        if case .head = self.state, !self.heads.hasBegun { return }
-        if case .end = self.state { return }
+        if self.content == nil ? !self.heads.hasBegun : self.content?.receiveEnd() == true { return }
         throw WireError(.incomplete, from: .client)
     }
 

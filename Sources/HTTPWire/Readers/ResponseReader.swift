@@ -23,24 +23,23 @@ public struct ResponseReader: Sendable {
         /// No request is on its way.
         case idle
         case head(RequestMethod)
-        case length(Int64)
-        case chunked(ChunkedParser)
-        case untilClose
-        case end
+        case content
         case switching
         case switched
     }
 
     private let limits: WireLimits
-    private var input = Input()
+    private(set) var input = Input()
     private var heads: ResponseHeadParser
     private var state = State.idle
+    private var content: BodyReader
     private var informational = 0
     private var fault: WireError?
 
     public init(limits: WireLimits = WireLimits()) {
         self.limits = limits
         self.heads = ResponseHeadParser(limits: limits)
+        self.content = BodyReader(.none, from: .origin, limits: limits)
     }
 
     /// Bytes that were received and are in no event yet.
@@ -89,29 +88,14 @@ public struct ResponseReader: Sendable {
         case .head(let method):
             guard let head = try self.heads.parse(&self.input.buffer) else { return nil }
             return try self.event(head, to: method)
-        case .length(let length):
-            guard let part = self.input.take(length) else { return nil }
-            let left = length - Int64(part.readableBytes)
-            self.state = left == 0 ? .end : .length(left)
-            return .body(part)
-        case .chunked(var chunks):
-            self.state = .end
-            switch try chunks.next(&self.input.buffer) {
-            case .data(let data):
-                self.state = .chunked(chunks)
-                return .body(data)
+        case .content:
+            switch try self.content.next(&self.input) {
+            case .data(let data): return .body(data)
             case .end(let trailers):
                 self.state = .idle
                 return .end(trailers: trailers)
-            case nil:
-                self.state = .chunked(chunks)
-                return nil
+            case nil: return nil
             }
-        case .untilClose:
-            return self.input.take(.max).map { .body($0) }
-        case .end:
-            self.state = .idle
-            return .end(trailers: nil)
         case .switching:
             self.state = .switched
             return .switched
@@ -133,12 +117,8 @@ public struct ResponseReader: Sendable {
             self.state = .switching
             return .head(head, framing)
         }
-        switch framing {
-        case .none, .length(0): self.state = .end
-        case .length(let length): self.state = .length(length)
-        case .chunked: self.state = .chunked(ChunkedParser(from: .origin, limits: self.limits))
-        case .untilClose: self.state = .untilClose
-        }
+        self.state = .content
+        self.content = BodyReader(framing, from: .origin, limits: self.limits)
         return .head(head, framing)
     }
 
@@ -147,9 +127,9 @@ public struct ResponseReader: Sendable {
     public mutating func receiveEnd() throws(WireError) {
         if let fault { throw fault }
         switch self.state {
-        case .untilClose: self.state = .end
-        case .idle, .end, .switching, .switched: return
-        case .head, .length, .chunked:
+        case .idle, .switching, .switched: return
+        case .content where self.content.receiveEnd(): return
+        case .head, .content:
             let error = WireError(.incomplete, from: .origin)
             self.fault = error
             throw error

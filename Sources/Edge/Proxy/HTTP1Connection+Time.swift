@@ -1,10 +1,10 @@
 import NIOCore
 
 /// Whom a connection of HTTP/1.1 waits for, and how long.
-extension ProxyHandler {
+extension HTTP1Connection {
     func rearm(_ now: NIODeadline = .now()) {
         switch self.turn {
-        case .waiting, .skipping:
+        case .waiting:
             self.wait = .request
             self.timer?.move(to: now + self.site.limits.idleTimeout)
             self.reading.pace.rests(now: now)

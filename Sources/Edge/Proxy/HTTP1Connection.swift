@@ -1,0 +1,430 @@
+import Admission
+import HTTPFields
+import HTTPForwarding
+import HTTPWire
+import Logging
+import NIOCore
+import NIOSSL
+
+/// The client's side of an HTTP/1.1 connection: takes requests one after the other, however many arrive at once, and
+/// answers them in that order. Requests that wait for their turn wait as bytes, in a `RequestReader`.
+///
+/// The peer's violations: what the reader refuses (answered, then closed), requests that the rules refuse. Silently dropped: whatever
+/// follows an answer after which the connection closes.
+final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, ClientStream, QueueWriting {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = Never
+    typealias OutboundOut = ByteBuffer
+
+    enum Turn {
+        /// No request is under way.
+        case waiting
+        case exchanging(ProxyExchange)
+        /// The last answer is written, or being written; input is dropped.
+        case closing
+        case closed
+    }
+
+    private let connection: ProxyContext
+    let site: ProxySite
+    private let rules: RequestRules
+    private let client: OriginClient
+    private let turns: LoopTurns
+    let log: AccessLog
+    var context: ChannelHandlerContext?
+    var turn = Turn.waiting
+    private var reader: RequestReader
+    var queue = WriteQueue()
+    var drain = WriteDrain()
+    private var lastWrite: EventLoopPromise<Void>?
+    private var readHeld = false
+    /// Events are being taken from the reader.
+    private var isTaking = false
+    /// A request may have come that has to wait: others have their turn, or the client takes no more.
+    private var isStalled = false
+    /// The client will send nothing more.
+    private var inputEnded = false
+    /// How many more bytes are read and dropped, behind the last answer.
+    private var toDrop = 0
+    /// How the client sees the end of the response under way.
+    private var framing = BodyFraming.none
+    /// Requests begun since the event loop last looked after others.
+    private var begunInTurn = 0
+    /// It goes on with what it holds when the others have had their turn.
+    private var goesOnLater = false
+    private(set) var requests = 0
+    /// The edge is to stop: no request after the one under way.
+    private var isDraining = false
+    var timer: ProxyTimer?
+    var wait = ProxyWait.request
+    var reading: ReadingProgress
+
+    /// Requests that are begun before other connections have their turn.
+    private static let requestsPerTurn = 16
+
+    init(_ connection: ProxyContext, client: OriginClient, turns: LoopTurns) {
+        self.connection = connection
+        self.site = connection.site
+        self.client = client
+        self.turns = turns
+        self.reader = RequestReader(limits: connection.site.limits.wireLimits)
+        self.reading = ReadingProgress(connection.site.limits.reading)
+        self.rules = connection.site.rules(for: connection)
+        self.log = AccessLog(connection)
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        let timer = ProxyTimer(eventLoop: context.eventLoop) { [weak self] in self?.timedOut() }
+        self.timer = timer
+        timer.move(to: .now() + self.site.limits.firstRequestTimeout)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.timer?.cancel()
+        self.timer = nil
+        self.context = nil
+    }
+
+    // MARK: Requests
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let bytes = self.unwrapInboundIn(data)
+        switch self.turn {
+        case .closing, .closed:
+            self.toDrop -= bytes.readableBytes
+        case .waiting, .exchanging:
+            self.reader.receive(bytes)
+            self.take()
+        }
+    }
+
+    /// Takes from the reader what can be used now: a head where no request is under way, content as fast as the origin takes it.
+    func take() {
+        // Answers that come at once call for the next request from within this loop.
+        guard !self.isTaking else { return }
+        self.isTaking = true
+        while self.takeNext() {}
+        self.isTaking = false
+    }
+
+    /// Returns whether there may be more to take.
+    private func takeNext() -> Bool {
+        switch self.turn {
+        case .waiting:
+            // Answers that come at once would pile up for a client that asks and does not read.
+            self.isStalled = self.reader.bufferedBytes > 0 && (!self.isWritable || self.begunInTurn >= Self.requestsPerTurn)
+            if self.isStalled {
+                self.goOnLater()
+                return false
+            }
+        case .exchanging(let exchange):
+            guard !exchange.isRequestComplete, exchange.takesBody else { return false }
+        case .closing, .closed:
+            return false
+        }
+        do throws(WireError) {
+            guard let event = try self.reader.next() else {
+                if self.inputEnded { self.ranOut() }
+                return false
+            }
+            switch (event, self.turn) {
+            case (.head(let head), _): try self.begin(head)
+            case (.body(let bytes), .exchanging(let exchange)): exchange.clientBody(bytes)
+            case (.end(let trailers), .exchanging(let exchange)):
+                exchange.clientEnd(trailers)
+                self.rearm()
+            case (.body, _), (.end, _): break
+            }
+            return true
+        } catch {
+            self.inputFailed(LocalResponse(error))
+            return false
+        }
+    }
+
+    private func begin(_ head: RequestHead) throws(WireError) {
+        self.requests += 1
+        self.begunInTurn += 1
+        let now = NIODeadline.now()
+        switch self.rules.judge(head) {
+        case .accept(let request):
+            let exchange = ProxyExchange(request, stream: self, site: self.site, now: now)
+            self.turn = .exchanging(exchange)
+            self.connection.place?.works()
+            // Before it begins: an answer may come at once.
+            if !request.hasContent, case .end? = try self.reader.next() { exchange.clientEnd(nil) }
+            exchange.begin(on: self.client)
+            self.rearm(now)
+        case .answerOptions(let persists):
+            try self.answer(.options, to: head, persists: persists)
+        case .refuse(let refusal):
+            let persists = head.fields.connectionOptions.persists(minorVersion: head.minorVersion)
+            try self.answer(LocalResponse(refusal), to: head, persists: persists && !refusal.spoilsConnection)
+        }
+    }
+
+    private func rest() {
+        self.turn = .waiting
+        self.connection.place?.rests(since: .now())
+        self.rearm()
+        self.take()
+        self.readHeldBack()
+    }
+
+    var isLastRequest: Bool {
+        self.isDraining || self.requests >= self.site.limits.requestsPerConnection
+            || self.inputEnded && self.reader.bufferedBytes == 0
+    }
+
+    /// One read may bring a thousand requests that are answered at once: others have their turn in between.
+    private func goOnLater() {
+        guard self.isWritable, !self.goesOnLater else { return }
+        self.goesOnLater = true
+        self.turns.later { [weak self] in
+            guard let self else { return }
+            self.goesOnLater = false
+            self.begunInTurn = 0
+            self.take()
+            self.readHeldBack()
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        if !self.isStalled { self.begunInTurn = 0 }
+        guard case .exchanging(let exchange) = self.turn, !exchange.isRequestComplete else { return }
+        exchange.clientReadComplete()
+        self.rearm()
+    }
+
+    // MARK: Back-pressure
+
+    func read(context: ChannelHandlerContext) {
+        if self.wantsInput { context.read() } else { self.readHeld = true }
+    }
+
+    /// While a response is awaited, one further read is let through: it tells when the client goes away.
+    private var wantsInput: Bool {
+        switch self.turn {
+        case .exchanging(let exchange) where exchange.isRequestComplete: self.reader.bufferedBytes == 0
+        case .exchanging(let exchange): exchange.takesBody
+        // No further requests while the answers to those before wait for the client.
+        case .waiting: !self.isStalled && self.isWritable
+        case .closing: self.toDrop > 0
+        case .closed: true
+        }
+    }
+
+    private func readHeldBack() {
+        guard self.readHeld, self.wantsInput, let context else { return }
+        self.readHeld = false
+        context.read()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if case .exchanging(let exchange) = self.turn {
+            exchange.clientWritabilityChanged(context.channel.isWritable)
+            self.rearm()
+        }
+        guard context.channel.isWritable else { return }
+        self.take()
+        self.readHeldBack()
+    }
+
+    // MARK: ClientStream
+
+    var isWritable: Bool { self.context?.channel.isWritable ?? false }
+
+    var room: Int { self.isWritable ? CachedBody.step : 0 }
+
+    var network: ClientNetwork? { self.connection.network }
+
+    var minimumRate: Int { self.site.limits.minimumRate }
+
+    func send(_ head: OutgoingHead) {
+        if !head.isInformational { self.framing = head.framing }
+        self.queue.append(head)
+    }
+
+    func send(_ bytes: ByteBuffer) {
+        if self.framing == .chunked { self.queue.append(chunk: bytes) } else { self.queue.append(bytes) }
+    }
+
+    func flush() {
+        self.writeQueued()
+    }
+
+    private func sendEnd(_ trailers: FieldSection?) {
+        if self.framing == .chunked { self.queue.appendLastChunk(trailers: trailers) }
+    }
+
+    /// The origin did something: it takes more, or gave more.
+    func exchangeMoved() {
+        if case .exchanging(let exchange) = self.turn, !exchange.isRequestComplete {
+            self.take()
+            exchange.clientReadComplete()
+        }
+        self.rearm()
+        self.readHeldBack()
+    }
+
+    func exchangeEnded(_ exchange: ProxyExchange, trailers: FieldSection?, persists: Bool) {
+        self.log.record(exchange, number: self.requests, outcome: "complete")
+        self.sendEnd(trailers)
+        self.end(persists: persists, isRequestComplete: exchange.isRequestComplete)
+    }
+
+    func answer(_ local: LocalResponse, instead exchange: ProxyExchange) {
+        self.log.record(exchange, number: self.requests, outcome: local.reason)
+        let request = exchange.request
+        let persists = exchange.isRequestComplete && request.clientPersists && !self.isLastRequest
+        self.write(local, isHead: request.method == .head, version: request.version, closing: !persists)
+        self.end(persists: persists, isRequestComplete: exchange.isRequestComplete)
+    }
+
+    private func end(persists: Bool, isRequestComplete: Bool) {
+        guard persists, isRequestComplete, !self.isLastRequest else { return self.close(lingering: !isRequestComplete) }
+        self.flush()
+        self.rest()
+    }
+
+    /// Answers a request that has no exchange.
+    private func answer(_ local: LocalResponse, to head: RequestHead, persists: Bool) throws(WireError) {
+        self.log.record(RequestLine(head), local, number: self.requests)
+        // Content that is not wanted is not worth reading.
+        let hasContent = head.framing.length.map { $0 > 0 } ?? true
+        let closing = !persists || hasContent || self.isLastRequest
+        self.write(
+            local, isHead: head.method == .head, version: head.minorVersion == 0 ? .http10 : .http11, closing: closing)
+        if closing { return self.close(lingering: hasContent) }
+        _ = try self.reader.next()
+        self.flush()
+        self.rearm()
+    }
+
+    private func write(_ local: LocalResponse, isHead: Bool, version: ClientVersion, closing: Bool) {
+        self.send(local.head(closing: closing, for: version))
+        if !isHead, let body = local.body { self.send(body) }
+    }
+
+    func logOriginFailure(_ failure: OriginFailure, afterHead: Bool) {
+        self.log.originFailed(
+            failure, afterHead: afterHead, isNews: self.client.isNews(failure.cause, now: .now()))
+    }
+
+    // MARK: Ends
+
+    /// Closes when what is queued is on its way. A client that is still sending is heard out for a moment first: closing a
+    /// socket with unread input resets it, and the answer would be lost.
+    private func close(lingering: Bool) {
+        guard let context else { return }
+        self.turn = .closing
+        self.reader = RequestReader(limits: self.site.limits.wireLimits)
+        self.toDrop = self.site.limits.lingerBytes
+        let written = context.eventLoop.makePromise(of: Void.self)
+        let channel = context.channel
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        written.futureResult.whenComplete { _ in
+            if lingering { bound.value.linger() } else { channel.close(promise: nil) }
+        }
+        self.lastWrite = written
+        self.writeQueued()
+        if self.wait != .lingering { self.awaitReading(.now()) }
+        self.readHeldBack()
+    }
+
+    func takeLastWrite() -> EventLoopPromise<Void>? {
+        defer { self.lastWrite = nil }
+        return self.lastWrite
+    }
+
+    private func linger() {
+        guard let context else { return }
+        // The client sees the end at once, and has a moment to see it.
+        context.channel.close(mode: .output, promise: nil)
+        self.wait = .lingering
+        self.timer?.move(to: .now() + self.site.limits.lingerTime)
+    }
+
+    /// Closes in such a way that what was sent can't be taken for a whole response.
+    func abort(_ exchange: ProxyExchange, outcome: String) {
+        self.log.record(exchange, number: self.requests, outcome: outcome)
+        guard let context else { return }
+        self.turn = .closing
+        AbruptClose.close(context)
+    }
+
+    func becomeTunnel(_ exchange: ProxyExchange, to origin: DetachedOrigin) {
+        guard let context else { return origin.channel.close(promise: nil) }
+        self.turn = .closed
+        let (log, number) = (self.log, self.requests)
+        Tunnel.begin(
+            client: .init(channel: context.channel, handler: self, rest: self.reader.takeRest(), inputEnded: self.inputEnded),
+            origin: .init(channel: origin.channel, handler: origin.handler, rest: origin.rest, inputEnded: false),
+            idleTimeout: self.site.limits.tunnelIdleTimeout
+        ) { bytes in
+            log.record(exchange, number: number, outcome: "tunnel", bytes: bytes)
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.gone()
+        self.timer?.cancel()
+        context.fireChannelInactive()
+    }
+
+    private func gone() {
+        if case .exchanging(let exchange) = self.turn {
+            exchange.cancel()
+            self.log.record(exchange, number: self.requests, outcome: "client-closed")
+        }
+        self.turn = .closed
+        self.lastWrite?.succeed()
+        self.lastWrite = nil
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .inputClosed? = event as? ChannelEvent {
+            // The client may still read: with TLS 1.3 close_notify ends one direction only (RFC 8446 §6.1).
+            self.inputEnded = true
+            self.take()
+            if case .closing = self.turn, self.wait == .lingering { context.close(promise: nil) }
+        }
+        if event is ChannelShouldQuiesceEvent {
+            self.isDraining = true
+            // A client that has not asked for anything yet gets its answer.
+            if case .waiting = self.turn, self.requests > 0 { context.close(promise: nil) }
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    /// Everything that came was used, and nothing more will come: the end between two requests, or within one.
+    private func ranOut() {
+        switch self.turn {
+        // What was written before may still wait for the client.
+        case .waiting: self.close(lingering: false)
+        case .exchanging:
+            self.gone()
+            self.context?.close(promise: nil)
+        case .closing, .closed: break
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+
+    /// The client sent something that is not HTTP, at the place where the turn is.
+    private func inputFailed(_ failure: LocalResponse) {
+        switch self.turn {
+        case .exchanging(let exchange):
+            exchange.answer(failure)
+        case .waiting:
+            self.log.record(nil, failure, number: self.requests + 1)
+            self.write(failure, isHead: false, version: .http11, closing: true)
+            self.close(lingering: true)
+        case .closing, .closed:
+            break
+        }
+    }
+}
