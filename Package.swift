@@ -91,7 +91,7 @@ let package = Package(
         .target(name: "HTTPFields", dependencies: [nio[0]], swiftSettings: strict),
         .target(name: "HTTPWire", dependencies: ["HTTPFields", nio[0]], swiftSettings: strict),
         .target(
-            name: "HTTPForwarding", dependencies: ["HTTPFields", "HTTPWire", "TLSWire", nio[0], nioHTTP1, nioHPACK],
+            name: "HTTPForwarding", dependencies: ["HTTPFields", "HTTPWire", "TLSWire", nio[0], nioHTTP1],
             swiftSettings: strict),
 
         .target(
@@ -251,8 +251,8 @@ let package = Package(
             dependencies: ["HTTPFields", "HTTPWire", "TestSockets", nio[0], nioHTTP1, nioEmbedded],
             swiftSettings: strict),
         .testTarget(
-            name: "HTTPForwardingTests", dependencies: ["HTTPForwarding", "TLSWire", nioHTTP1, nioHPACK],
-            swiftSettings: strict),
+            name: "HTTPForwardingTests",
+            dependencies: ["HTTPFields", "HTTPForwarding", "HTTPWire", "TLSWire", nio[0]], swiftSettings: strict),
         .testTarget(
             name: "HTTPCachingTests", dependencies: ["HTTPCaching", "HTTPFields", nio[0], structuredFields],
             swiftSettings: strict),
@@ -296,7 +296,7 @@ let package = Package(
             name: "EdgeTests",
             dependencies: [
                 "Admission", "CacheStorage", "Edge", "PrivateAuthority", "HTTPCaching", "HTTPFields", "HTTPForwarding",
-                "KeyHolder",
+                "HTTPWire", "KeyHolder",
                 "KeyProtocol",
                 "NativeHandshake",
                 "PeerLink",

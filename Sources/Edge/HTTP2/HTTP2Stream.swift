@@ -214,7 +214,8 @@ final class HTTP2Stream: ClientStream {
         if let trailers {
             self.writePending()
             self.connection.write(
-                .headers(.init(headers: HTTP2ResponseFields.block(trailers: trailers.headers), endStream: true)), on: self.id)
+                .headers(.init(headers: HTTP2ResponseFields.block(trailers: trailers.headers), endStream: true)),
+                on: self.id)
         } else if let body = self.pendingBody {
             self.pendingBody = nil
             self.writePending()

@@ -59,7 +59,8 @@ final class AccessLog {
     }
 
     private func write(
-        _ level: Logger.Level, _ line: RequestLine, status: Int, bytes: Int, duration: TimeAmount, number: Int, outcome: String, cache: CacheOutcome? = nil
+        _ level: Logger.Level, _ line: RequestLine, status: Int, bytes: Int, duration: TimeAmount, number: Int,
+        outcome: String, cache: CacheOutcome? = nil
     ) {
         // Queries may hold secrets.
         let path = line.target.prefix { $0 != "?" }.prefix(256)

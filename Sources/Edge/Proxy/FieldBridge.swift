@@ -131,7 +131,9 @@ extension OutgoingHead {
             fields: FieldSection(response.head.headers),
             omitted: KnownFieldSet(.connection, .keepAlive), framing: BodyFraming(response.clientBody),
             connection: close ? .close : response.head.headers.contains(name: "connection") ? .keepAlive : .none)
-        if self.framing == .none { self.announcedLength = response.head.headers.first(name: "content-length").flatMap { Int64($0) } }
+        if self.framing == .none {
+            self.announcedLength = response.head.headers.first(name: "content-length").flatMap { Int64($0) }
+        }
     }
 }
 
@@ -213,6 +215,7 @@ extension ProxyExchange {
             CheckedResponse(head: OutgoingHead(bridging: response), clientPersists: response.clientPersists))
     }
 
+    @_disfavoredOverload
     func originEnd(_ trailers: HTTPHeaders?) {
         self.originEnd(trailers.map { FieldSection($0) })
     }

@@ -113,7 +113,8 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
         switch self.turn {
         case .waiting:
             // Answers that come at once would pile up for a client that asks and does not read.
-            self.isStalled = self.reader.bufferedBytes > 0 && (!self.isWritable || self.begunInTurn >= Self.requestsPerTurn)
+            self.isStalled =
+                self.reader.bufferedBytes > 0 && (!self.isWritable || self.begunInTurn >= Self.requestsPerTurn)
             if self.isStalled {
                 self.goOnLater()
                 return false
@@ -359,7 +360,8 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
         self.turn = .closed
         let (log, number) = (self.log, self.requests)
         Tunnel.begin(
-            client: .init(channel: context.channel, handler: self, rest: self.reader.takeRest(), inputEnded: self.inputEnded),
+            client: .init(
+                channel: context.channel, handler: self, rest: self.reader.takeRest(), inputEnded: self.inputEnded),
             origin: .init(channel: origin.channel, handler: origin.handler, rest: origin.rest, inputEnded: false),
             idleTimeout: self.site.limits.tunnelIdleTimeout
         ) { bytes in

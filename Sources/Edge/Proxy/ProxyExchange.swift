@@ -215,12 +215,11 @@ final class ProxyExchange: OriginReceiver {
             if head.status == 101, !self.isRequestComplete {
                 return self.fail(OriginFailure(.badResponse, "101 before the end of the request"))
             }
-            self.response = response
             self.originPace = TransferPace(self.site.origins.configuration.pace)
-            self.status = head.status
             self.origin?.connectionPersists = response.originPersists
             self.cache?.passing(&response)
             self.response = response
+            self.status = response.status
             self.stream.send(response.head)
             if self.cache?.hasAllOfPassing == true { self.hasAll(response) }
         } catch {

@@ -67,7 +67,8 @@ public final class ProxySite: Sendable {
             self.cache = SiteCache(
                 site: name, scheme: scheme, configuration: cache,
                 status: cache.reportsStatus ? CacheStatus(name: edgeName) : nil, store: store,
-                responses: ResponseForwarding(pseudonym: edgeName), metrics: CacheMetrics(site: name, factory: metrics), logger: logger,
+                responses: ResponseForwarding(pseudonym: edgeName), metrics: CacheMetrics(site: name, factory: metrics),
+                logger: logger,
                 clock: clock ?? CacheClock.now)
         } else {
             self.cache = nil

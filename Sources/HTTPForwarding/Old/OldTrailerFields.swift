@@ -3,6 +3,7 @@ public import NIOHTTP1
 extension TrailerFields {
     /// The trailers without those that a recipient could take for framing, routing or another hop's business, and without
     /// malformed ones; `nil` where nothing is left.
+    @_disfavoredOverload
     public static func forwarded(_ trailers: HTTPHeaders?) -> HTTPHeaders? {
         guard let trailers else { return nil }
         var out: [(String, String)] = []

@@ -169,4 +169,18 @@ import Testing
             #expect(bench.count("/a") == 1)
         }
     }
+
+    /// RFC 9110 §8.6: a request without content is one, also where it says so.
+    @Test func aLengthOfZeroIsNoContent() async throws {
+        let bench = CacheBench()
+        try await bench.run(origin: { _, _ in CacheBench.response("Cache-Control: max-age=60") }) { proxy in
+            for _ in 1...3 {
+                let client = try await proxy.client()
+                try await client.send(ProxyBench.request("GET /zero HTTP/1.1", "Content-Length: 0"))
+                #expect(try await client.readResponse().text == "hello")
+                try? await client.channel.close()
+            }
+        }
+        #expect(bench.count("/zero") == 1)
+    }
 }

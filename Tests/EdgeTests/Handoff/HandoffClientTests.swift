@@ -130,6 +130,17 @@ import Testing
         }
     }
 
+    /// RFC 8446 §6.1: close_notify ends one direction only.
+    @Test func aClientThatEndsItsSideGetsItsAnswer() async throws {
+        try await HandoffBench.run { bench in
+            let wire = try await bench.connect { $0.minimumTLSVersion = .tlsv13 }
+            try await wire.send("GET /300000 HTTP/1.1\r\nHost: p256.test\r\n\r\n")
+            try await wire.channel.close(mode: .output)
+            #expect(try await wire.readResponse().body.readableBytes == 300_000)
+            #expect(try await wire.readToEnd() == "")
+        }
+    }
+
     /// Both modes through one edge: the responses are the same, byte for byte but for the date.
     @Test func aMisdirectedRequestIsRefusedAsEverywhere() async throws {
         try await HandoffBench.run { bench in

@@ -78,7 +78,8 @@ import Testing
             #expect(informational <= 64)
             if let status = flood.status {
                 #expect(head.hasPrefix("HTTP/1.1 \(status) "))
-            } else {
+            } else if !head.hasPrefix("HTTP/1.1 502 ") {
+                // Unless the head and what is wrong with the content came in one read.
                 let rest = try? await client.readToEnd()
                 #expect(rest?.hasSuffix("0\r\n\r\n") != true)
             }
@@ -98,7 +99,7 @@ import Testing
             if let status = flood.status {
                 #expect(response.status == status)
             } else {
-                #expect(response.reset == .internalError)
+                #expect(response.reset == .internalError || response.status == 502)
             }
         }
         #expect(sent.current < Self.bound)
@@ -150,7 +151,7 @@ import Testing
         }
     }
 
-    /// The decoder reads nothing behind a request that asks for an upgrade: what follows waits in the client's socket.
+    /// Nothing is read behind a request that asks for an upgrade: what follows waits in the client's socket.
     @Test func clientsPourNothingInBeforeTheyAreUpgraded() async throws {
         let (go, starter) = AsyncStream.makeStream(of: Bool.self)
         try await Self.run(http2: false, cached: false) { wire, _ in

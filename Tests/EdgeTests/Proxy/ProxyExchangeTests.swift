@@ -254,4 +254,89 @@ import Testing
             #expect(try await client.readToEnd() == "")
         }
     }
+
+    /// RFC 8446 §6.1: close_notify ends one direction. Requests that came before it are answered.
+    @Test func clientsThatEndTheirSideGetTheirAnswers() async throws {
+        try await ProxyBench.run(tls: true) { wire, _ in
+            while true {
+                let head = try await wire.readHead()
+                // The client's end is known by then.
+                try await Task.sleep(for: .milliseconds(100))
+                let target = head.split(separator: " ")[1]
+                try await wire.send("HTTP/1.1 200 OK\r\nContent-Length: \(target.utf8.count)\r\n\r\n\(target)")
+            }
+        } test: { bench in
+            let client = try await bench.client()
+            try await client.send(ProxyBench.request("GET /1 HTTP/1.1") + ProxyBench.request("GET /2 HTTP/1.1"))
+            try await client.channel.close(mode: .output)
+            #expect(try await client.readResponse().text == "/1")
+            let last = try await client.readResponse()
+            #expect(last.text == "/2" && last.field("connection") == "close")
+            #expect(try await client.readToEnd() == "")
+        }
+    }
+
+    /// A client that is gone in the middle of a request gets nothing, and its exchange ends.
+    @Test func clientsThatEndWithinARequestAreGone() async throws {
+        let (gone, continuation) = AsyncStream.makeStream(of: Bool.self)
+        try await ProxyBench.run(tls: true) { wire, _ in
+            _ = try await wire.readHead()
+            _ = try? await wire.readToEnd()
+            continuation.yield(true)
+        } test: { bench in
+            let client = try await bench.client()
+            try await client.send(ProxyBench.request("POST / HTTP/1.1", "Content-Length: 10", body: "12345"))
+            try await client.channel.close(mode: .output)
+            for await _ in gone { break }
+            #expect(try await client.readToEnd() == "")
+        }
+    }
+
+    /// Requests that ask for another protocol, and do not get it.
+    @Test func whatFollowsAnUpgradeThatIsNotMadeIsHTTP() async throws {
+        try await ProxyBench.run(origin: Self.echoHead) { bench in
+            let client = try await bench.client()
+            try await client.send(
+                ProxyBench.request("GET /1 HTTP/1.1", "Connection: Upgrade", "Upgrade: x")
+                    + ProxyBench.request("GET /2 HTTP/1.1"))
+            #expect(try await client.readResponse().text.hasPrefix("GET /1 "))
+            #expect(try await client.readResponse().text.hasPrefix("GET /2 "))
+        }
+    }
+
+    /// Field bytes outside ASCII, the reason phrase and the method pass as they are, both ways.
+    @Test func bytesPassUnchanged() async throws {
+        let odd: [UInt8] = [0x63, 0xE9, 0xFF, 0xC3, 0x28]
+        try await ProxyBench.run { wire, _ in
+            let start = "M-SEARCH / HTTP/1.1\r\n"
+            #expect(try await wire.readText(start.utf8.count) == start)
+            var read = ByteBuffer()
+            while !read.readableBytesView.suffix(4).elementsEqual("\r\n\r\n".utf8) {
+                var byte = try await wire.read(1)
+                read.writeBuffer(&byte)
+            }
+            #expect(read.readableBytesView.firstRange(of: Array("Cookie: a=".utf8) + odd + Array("\r\n".utf8)) != nil)
+            var answer = ByteBuffer(string: "HTTP/1.1 200 ")
+            answer.writeBytes(odd)
+            answer.writeString("\r\nX-Odd: ")
+            answer.writeBytes(odd)
+            answer.writeString("\r\nContent-Length: 0\r\n\r\n")
+            try await wire.send(answer)
+            _ = try await wire.readToEnd()
+        } test: { bench in
+            let client = try await bench.client()
+            var request = ByteBuffer(string: "M-SEARCH / HTTP/1.1\r\nHost: \(ProxyBench.host)\r\nCookie: a=")
+            request.writeBytes(odd)
+            request.writeString("\r\n\r\n")
+            try await client.send(request)
+            let line = try await client.read(13 + odd.count)
+            #expect(Array(line.readableBytesView) == Array("HTTP/1.1 200 ".utf8) + odd)
+            var read = ByteBuffer()
+            while !read.readableBytesView.suffix(4).elementsEqual("\r\n\r\n".utf8) {
+                var byte = try await client.read(1)
+                read.writeBuffer(&byte)
+            }
+            #expect(read.readableBytesView.firstRange(of: Array("X-Odd: ".utf8) + odd + Array("\r\n".utf8)) != nil)
+        }
+    }
 }

@@ -1,6 +1,7 @@
 import HTTPForwarding
+import HTTPWire
 import Logging
-import NIOHTTP1
+import NIOCore
 import NIOPosix
 import PeerLink
 import PrivateAuthority
@@ -57,11 +58,12 @@ import Testing
             ("secret.wild.test", "secret.wild.test", "a.wild.test", false),
         ] {
             let policy = try #require(resources.proxies[site]).policy
-            let rules = RequestForwarding(policy: policy, serverName: try ServerName(serverName), client: .unknown)
+            let rules = RequestRules(policy: policy, serverName: try ServerName(serverName), client: .unknown)
             for (uri, field) in [("/", host), ("https://\(host)/", serverName)] {
-                let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: uri, headers: ["Host": field])
-                switch rules.decide(head) {
-                case .forward: #expect(isServed, "\(site) \(uri) \(field)")
+                var bytes = ByteBuffer(string: "GET \(uri) HTTP/1.1\r\nHost: \(field)\r\n\r\n")
+                var parser = RequestHeadParser()
+                switch rules.judge(try #require(try parser.parse(&bytes))) {
+                case .accept: #expect(isServed, "\(site) \(uri) \(field)")
                 case .refuse(let refusal): #expect(!isServed && refusal == .hostNotServed, "\(site) \(uri) \(field)")
                 case .answerOptions: Issue.record("not OPTIONS")
                 }
