@@ -59,29 +59,3 @@ import Testing
         #expect(pace.deadline(rate: 100) == Self.at(2_040))
     }
 }
-
-@Suite struct ResponseBudgetTests {
-    @Test func bodiesPayForWhatFramesThem() {
-        var budget = ResponseBudget(headBytes: 100)
-        budget.received(200)
-        #expect(budget.violation == nil)
-        budget.received(1)
-        #expect(budget.violation == .overhead)
-        // A chunk of one byte takes five others.
-        for _ in 0..<1_000 {
-            budget.received(6)
-            budget.took(1)
-        }
-        #expect(budget.violation == nil)
-        budget.received(20_000)
-        #expect(budget.violation == .overhead)
-    }
-
-    @Test func informationalResponsesAreCounted() {
-        var budget = ResponseBudget(headBytes: 100)
-        for _ in 0..<ResponseBudget.informationalLimit { budget.tookInformational() }
-        #expect(budget.violation == nil)
-        budget.tookInformational()
-        #expect(budget.violation == .informational)
-    }
-}
