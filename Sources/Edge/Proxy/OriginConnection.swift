@@ -30,7 +30,7 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
     private(set) var context: ChannelHandlerContext?
     private var reader: ResponseReader
     private var isReading = false
-    /// What one read brought.
+    /// What was read, and is not handed on yet.
     private var events: [ResponseReader.Event] = []
     var queue = WriteQueue()
     var drain = WriteDrain()
@@ -170,7 +170,7 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
         switch self.state {
         case .busy:
             self.reader.receive(self.unwrapInboundIn(data))
-            self.readOn()
+            self.readOn(readIsComplete: false)
         case .ending(let exchange, _) where exchange.leavesHTTP:
             self.reader.receive(self.unwrapInboundIn(data))
         case .ending, .idle, .connecting:
@@ -181,13 +181,17 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
     }
 
     /// Hands on what has come. A call that comes from within takes nothing: the one further out goes on.
-    private func readOn() {
+    ///
+    /// - Parameter readIsComplete: nothing more comes for now. Until then a head waits: one that a broken content follows at once is
+    ///   no response, and the client gets an error in its place.
+    private func readOn(readIsComplete: Bool) {
         guard case .busy(let exchange) = self.state, !self.isReading else { return }
         self.isReading = true
         defer { self.isReading = false }
         let failure = self.readEvents()
-        // A head that a broken content follows at once is no response: the client gets an error in its place.
-        if failure == nil || !self.events.contains(where: { if case .head = $0 { true } else { false } }) {
+        let hasHead = self.events.contains { if case .head = $0 { true } else { false } }
+        if hasHead, failure == nil, !readIsComplete { return }
+        if failure == nil || !hasHead {
             for event in self.events {
                 guard case .busy = self.state else { break }
                 self.hand(event, to: exchange)
@@ -199,14 +203,17 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
 
     private func readEvents() -> OriginFailure? {
         do throws(WireError) {
-            while let event = try self.reader.next() {
-                self.events.append(event)
-                if case .end = event { break }
-            }
+            while !self.isAtEnd, let event = try self.reader.next() { self.events.append(event) }
             return nil
         } catch {
             return OriginFailure(error)
         }
+    }
+
+    /// The response's end has been read. What comes behind it is judged when that is handed on.
+    private var isAtEnd: Bool {
+        if case .end? = self.events.last { return true }
+        return false
     }
 
     private func hand(_ event: ResponseReader.Event, to exchange: OriginExchange) {
@@ -222,6 +229,7 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
+        if !self.events.isEmpty { self.readOn(readIsComplete: true) }
         switch self.state {
         case .busy(let exchange): exchange.readComplete()
         case .ending(let exchange, let trailers): self.finish(exchange, trailers)
@@ -287,7 +295,7 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
         } catch {
             return self.broke(OriginFailure(.closed, "end of stream inside the response"))
         }
-        self.readOn()
+        self.readOn(readIsComplete: true)
         self.broke(OriginFailure(.closed))
     }
 

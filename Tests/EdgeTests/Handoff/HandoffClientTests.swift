@@ -135,7 +135,7 @@ import Testing
         try await HandoffBench.run { bench in
             let wire = try await bench.connect { $0.minimumTLSVersion = .tlsv13 }
             try await wire.send("GET /300000 HTTP/1.1\r\nHost: p256.test\r\n\r\n")
-            try await wire.channel.close(mode: .output)
+            wire.channel.close(mode: .output, promise: nil)
             #expect(try await wire.readResponse().body.readableBytes == 300_000)
             #expect(try await wire.readToEnd() == "")
         }

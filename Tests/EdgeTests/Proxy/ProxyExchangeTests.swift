@@ -268,7 +268,7 @@ import Testing
         } test: { bench in
             let client = try await bench.client()
             try await client.send(ProxyBench.request("GET /1 HTTP/1.1") + ProxyBench.request("GET /2 HTTP/1.1"))
-            try await client.channel.close(mode: .output)
+            client.channel.close(mode: .output, promise: nil)
             #expect(try await client.readResponse().text == "/1")
             let last = try await client.readResponse()
             #expect(last.text == "/2" && last.field("connection") == "close")
@@ -286,7 +286,7 @@ import Testing
         } test: { bench in
             let client = try await bench.client()
             try await client.send(ProxyBench.request("POST / HTTP/1.1", "Content-Length: 10", body: "12345"))
-            try await client.channel.close(mode: .output)
+            client.channel.close(mode: .output, promise: nil)
             for await _ in gone { break }
             #expect(try await client.readToEnd() == "")
         }
