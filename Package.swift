@@ -106,7 +106,8 @@ let package = Package(
 
         // Log lines and metrics, for whatever reads them.
         .target(
-            name: "Telemetry", dependencies: ["Admission", logging, coreMetrics, atomics, nioHelpers] + nio,
+            name: "Telemetry",
+            dependencies: ["Admission", "HTTPFields", logging, coreMetrics, atomics, nioHelpers] + nio,
             swiftSettings: strict),
 
         // Keys and tokens on disk.
@@ -134,7 +135,8 @@ let package = Package(
         .target(
             name: "KeyHolder",
             dependencies: [
-                "Admission", "CFileSpace", "CLibCrypto", "Channels", "KeyProtocol", "NativeChannel", "NativeHandshake",
+                "Admission", "CFileSpace", "CLibCrypto", "Channels", "HTTPFields", "KeyProtocol", "NativeChannel",
+                "NativeHandshake",
                 "PeerLink", "RecordLayer", "SecretFiles", "TLSWire", "Telemetry", nioSSL, nioTLS, x509, asn1, crypto,
                 cryptoExtras, logging, metrics, lifecycle,
             ] + nio,
@@ -246,6 +248,7 @@ let package = Package(
         .testTarget(
             name: "NativeHandshakeTests",
             dependencies: ["NativeHandshake", "TLSWire", nio[0], crypto, cryptoExtras], swiftSettings: strict),
+        .testTarget(name: "HTTPFieldsTests", dependencies: ["HTTPFields", nio[0]], swiftSettings: strict),
         .testTarget(
             name: "HTTPWireTests",
             dependencies: ["HTTPFields", "HTTPWire", "TestSockets", nio[0], nioHTTP1, nioEmbedded],

@@ -84,10 +84,11 @@ extension Answer {
             statusCode: self.status, reasonPhrase: String(decoding: self.head.reason, as: UTF8.self))
     }
 
-    /// With `Age`.
+    /// With `Age` and `Content-Length`.
     var headers: HTTPHeaders {
         var headers = self.head.section.headers
         if let age = self.age { headers.add(name: "Age", value: String(age)) }
+        if let length = self.contentLength { headers.add(name: "Content-Length", value: String(length)) }
         return headers
     }
 }
