@@ -113,6 +113,15 @@ let package = Package(
         // Keys and tokens on disk.
         .target(name: "SecretFiles", swiftSettings: strict),
 
+        // Certificates from an authority: the protocol without its network.
+        .target(name: "ACME", dependencies: [x509, asn1, crypto], swiftSettings: strict),
+
+        // The same with network, state on disk, and time.
+        .target(
+            name: "ACMEClient",
+            dependencies: ["ACME", "CSystemShims", "SecretFiles", nioHTTP1, nioSSL, crypto, logging, lifecycle] + nio,
+            swiftSettings: strict),
+
         // What responses are stored in.
         .target(
             name: "CacheStorage",
@@ -235,6 +244,11 @@ let package = Package(
         .testTarget(name: "AdmissionTests", dependencies: ["Admission", collections, nio[0]], swiftSettings: strict),
         .testTarget(
             name: "CAARecordsTests", dependencies: ["CAARecords", "TLSWire", "TestSockets"], swiftSettings: strict),
+        .target(
+            name: "TestDirectory", dependencies: [x509, asn1, crypto], path: "Tests/Support/TestDirectory",
+            swiftSettings: strict),
+        .testTarget(
+            name: "ACMETests", dependencies: ["ACME", "TestDirectory", x509, asn1, crypto], swiftSettings: strict),
         .testTarget(name: "SecretFilesTests", dependencies: ["SecretFiles"], swiftSettings: strict),
         .testTarget(name: "TLSWireTests", dependencies: ["TLSWire"] + [nio[0]], swiftSettings: strict),
         .testTarget(

@@ -6,6 +6,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <resolv.h>
+#include <spawn.h>
 #include <string.h>
 #include <sys/prctl.h>
 
@@ -48,6 +49,15 @@ static inline int latchstring_resolver_query(
 static inline int latchstring_set_dumpable(int dumpable)
 {
     return prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0);
+}
+
+/* glibc 2.34. Its header declares it under _GNU_SOURCE only, which Swift's own module of the C library does not set. */
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int first);
+
+/* Has a program started with no open file from this number on. Returns 0 or an errno value. */
+static inline int latchstring_spawn_closes_from(posix_spawn_file_actions_t *actions, int first)
+{
+    return posix_spawn_file_actions_addclosefrom_np(actions, first);
 }
 
 #endif
