@@ -172,7 +172,7 @@ let package = Package(
         .target(
             name: "Settings",
             dependencies: [
-                "Admission", "HTTPCaching", "HTTPFields", "KeyProtocol", "SecretFiles", "TLSWire", nio[0],
+                "ACME", "Admission", "HTTPCaching", "HTTPFields", "KeyProtocol", "SecretFiles", "TLSWire", nio[0],
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict),
@@ -206,8 +206,9 @@ let package = Package(
         .executableTarget(
             name: "latchstring",
             dependencies: [
-                "Admin", "Admission", "CAARecords", "CSystemShims", "CacheStorage", "Channels", "DemoKit", "Diagnosis",
-                "Edge", "HTTPCaching", "HTTPFields", "KeyHolder", "LatchstringClient", "NativeHandshake", "PeerLink",
+                "ACME", "ACMEClient", "Admin", "Admission", "CAARecords", "CSystemShims", "CacheStorage", "Channels",
+                "DemoKit", "Diagnosis", "Edge", "HTTPCaching", "HTTPFields", "KeyHolder", "LatchstringClient",
+                "NativeHandshake", "PeerLink",
                 "PrivateAuthority", "SecretFiles", "Settings", "TLSWire", "Telemetry", nioHTTP1, logging, metrics,
                 lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -245,7 +246,11 @@ let package = Package(
         .testTarget(
             name: "CAARecordsTests", dependencies: ["CAARecords", "TLSWire", "TestSockets"], swiftSettings: strict),
         .target(
-            name: "TestDirectory", dependencies: [x509, asn1, crypto], path: "Tests/Support/TestDirectory",
+            name: "TestDirectory", dependencies: [x509, asn1, crypto, nioSSL, nioHTTP1] + nio, path: "Tests/Support/TestDirectory",
+            swiftSettings: strict),
+        .testTarget(
+            name: "ACMEClientTests",
+            dependencies: ["ACME", "ACMEClient", "SecretFiles", "TestDirectory", "TestSockets", nio[1], logging],
             swiftSettings: strict),
         .testTarget(
             name: "ACMETests", dependencies: ["ACME", "TestDirectory", x509, asn1, crypto], swiftSettings: strict),

@@ -37,19 +37,8 @@ public struct StateFolder: Sendable {
 
     // MARK: Places
 
-    /// A wildcard's star is no character for paths in shells.
-    static func folder(of site: String, in path: String) -> String {
-        "\(path)/sites/\(site.replacing("*", with: "_"))"
-    }
-
-    public static func chain(of site: String, in path: String) -> String {
-        "\(Self.folder(of: site, in: path))/chain.pem"
-    }
-
-    public static func key(of site: String, in path: String) -> String { "\(Self.folder(of: site, in: path))/site.key" }
-
     private func file(_ name: String, of site: ManagedSite) -> String {
-        "\(Self.folder(of: site.name, in: self.path))/\(name)"
+        "\(StateLayout.folder(of: site.name, in: self.path))/\(name)"
     }
 
     /// One account for each directory: a directory finds an account by its key.
@@ -82,7 +71,7 @@ public struct StateFolder: Sendable {
     /// - Parameter now: milliseconds since 1970.
     /// - Throws: ``StateError``, or an error about the file.
     public func prepare(_ site: ManagedSite, now: Int64) throws {
-        try SecretFile.makeFolder(Self.folder(of: site.name, in: self.path))
+        try SecretFile.makeFolder(StateLayout.folder(of: site.name, in: self.path))
         let key = try self.siteKey(site)
         let path = self.file("chain.pem", of: site)
         if let text = try self.text(path) {

@@ -15,6 +15,8 @@ enum CheckFiles {
         var reason: String
     }
 
+    static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
     static func text(_ path: String) throws(Unreadable) -> String {
         let attributes: [FileAttributeKey: Any]
         do {

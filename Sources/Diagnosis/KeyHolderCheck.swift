@@ -43,6 +43,15 @@ struct KeyHolderCheck {
     /// The site's names; nil, and at least one failure, if it cannot be served.
     private func check(_ site: KeyHolderSettings.Site) -> CertifiedSite? {
         let place = site.location
+        if site.acme != nil, let domains = site.domains, !CheckFiles.exists(site.certificate) {
+            self.report.ok(
+                place,
+                "site \(domains.map(\.description).joined(separator: ", ")): the certificate is ordered at the start")
+            // Its key is not made yet, and no other site's.
+            return CertifiedSite(
+                name: domains.first?.description ?? "", domains: domains, certified: domains,
+                ski: Array("line \(place.line)".utf8))
+        }
         let chain: [Certificate]
         do {
             chain = try CertificateChecks.chain(pem: CheckFiles.text(site.certificate))

@@ -202,7 +202,8 @@ final class EdgeLoop {
         switch site.mode {
         case .relay(let relay): self.resources.relay.relay(handOver, configuration: relay)
         // What a TLS 1.2 server signs is signed only where it is made: at the key holder.
-        case .keyless where handOver.hello.offersTLS13: self.serveLeased(handOver) { self.serveKeyless($0) }
+        case .keyless where handOver.hello.offersTLS13 && !handOver.hello.isAuthorityCheck:
+            self.serveLeased(handOver) { self.serveKeyless($0) }
         case .keyless, .handoff: self.serveLeased(handOver) { self.serveHandoff($0) }
         }
     }

@@ -1,3 +1,4 @@
+public import ACME
 public import KeyProtocol
 public import TLSWire
 
@@ -15,6 +16,8 @@ public struct KeyHolderSettings: Hashable, Sendable {
     public var grants: [Grant]
     /// How long an edge may go on under its grants without hearing from this key holder. Default: 10 minutes.
     public var lease: Duration = .seconds(600)
+    /// A folder of this key holder's own, for what it keeps across restarts; nil: it keeps nothing.
+    public var state: String?
     public var audit: Audit
     /// Health and metrics; always a loopback address. nil: none.
     public var admin: SocketEndpoint?
@@ -26,11 +29,11 @@ public struct KeyHolderSettings: Hashable, Sendable {
     /// One certificate and its private key.
     public struct Site: Hashable, Sendable {
         public var location: SourceLocation
-        /// Path of the chain, PEM, leaf first.
+        /// Path of the chain, PEM, leaf first. With ``acme`` it is in the state folder, and may not be there yet; so may the key.
         public var certificate: String
         /// Path of the private key, PEM: PKCS#8, SEC1 or PKCS#1.
         public var key: String
-        /// nil: the DNS names of the certificate.
+        /// nil: the DNS names of the certificate. Never nil with ``acme``.
         public var domains: [ServerNamePattern]?
         /// What clients must offer when the key holder shakes hands with them. Default: 1.2.
         public var minimumTLSVersion: MinimumTLSVersion = .tls12
@@ -38,6 +41,32 @@ public struct KeyHolderSettings: Hashable, Sendable {
         public var allowsRSAKeyExchange: Bool = false
         /// What native clients reach; nil: the site does not serve them.
         public var application: Application?
+        /// Where its certificate comes from; nil: it is a file of the owner's.
+        public var acme: ACME?
+    }
+
+    /// How a site's certificate is ordered from an ACME directory.
+    public struct ACME: Hashable, Sendable {
+        /// What an authority gave its customer to bind the account to.
+        public struct ExternalAccount: Hashable, Sendable {
+            public var kid: String
+            /// Path of a file with the MAC key, base64url.
+            public var key: String
+        }
+
+        /// URL of the directory.
+        public var directory: String
+        public var email: String?
+        public var externalAccount: ExternalAccount?
+        /// Default: tls-alpn-01.
+        public var challenge: ChallengeKind
+        /// A program and its arguments, for dns-01; else empty.
+        public var hook: [String]
+        public var hookTimeout: Duration
+        /// Path of a file with the certificates that the directory is trusted by, PEM; nil: those of the system.
+        public var roots: String?
+        /// Percent of a certificate's life, where the directory suggests no time.
+        public var renewAfter: Int
     }
 
     /// What stands behind a site for native clients.

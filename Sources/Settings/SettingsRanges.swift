@@ -32,4 +32,10 @@ enum SettingsRanges {
     static let keyHolderConnections: ClosedRange<Int> = 1...1_000_000
     static let clientHandshakes: ClosedRange<Int> = 1...16_384
     static let packets: ClosedRange<Int> = 1000...10_000_000
+    /// Of a hook program for dns-01.
+    static let hookTimeout: ClosedRange<Duration> = .seconds(1) ... .seconds(600)
+    static let defaultHookTimeout: Duration = .seconds(120)
+    /// Percent of a certificate's life.
+    static let renewAfter: ClosedRange<Int> = 10...95
+    static let defaultRenewAfter: Int = 66
 }

@@ -1,3 +1,4 @@
+import ACMEClient
 import Admin
 import ArgumentParser
 import Channels
@@ -40,16 +41,28 @@ struct KeyHolderCommand: AsyncParsableCommand {
         let descriptors = DescriptorLimit.raise()
         let metrics = Startup.metrics()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: settings.threads ?? System.coreCount)
+        let certificates = try Startup.orExit {
+            let certificates = try settings.state.map { try KeyHolderCertificates(state: $0, logger: logger) }
+            try certificates?.prepare(settings)
+            return certificates
+        }
         let server = try Startup.orExit {
             var configuration = try KeyHolderConfiguration(settings)
             configuration.fit(descriptors: descriptors, logger: logger)
-            return try KeyHolderServer(
+            let server = try KeyHolderServer(
                 configuration: configuration, group: group, logger: logger
             ) { addresses in
                 for address in addresses {
                     logger.notice("listening", metadata: ["address": "\(Self.text(address))"])
                 }
             }
+            certificates?.serve(server, configuration)
+            return server
+        }
+        let manager = certificates.map {
+            CertificateManager(
+                sites: ManagedSite.all(of: settings), state: $0.state, host: $0, group: group,
+                userAgent: "latchstring (ACME client)", logger: logger)
         }
         var services: [any Service] = []
         if let admin = settings.admin {
@@ -59,7 +72,11 @@ struct KeyHolderCommand: AsyncParsableCommand {
             services.append(try await Startup.admin(admin, metrics: metrics, readiness: [audit], logger: logger))
         }
         services.append(server)
-        services.append(Reloader(path: path, settings: settings, server: server, logger: logger))
+        if let manager { services.append(manager) }
+        services.append(
+            Reloader(
+                path: path, settings: settings, server: server, certificates: certificates, manager: manager,
+                logger: logger))
         try await Startup.run(services, logger: logger)
         try await group.shutdownGracefully()
     }
@@ -74,6 +91,9 @@ private struct Reloader: Service {
     var path: String
     var settings: KeyHolderSettings
     var server: KeyHolderServer
+    /// nil: there was no state folder at the start.
+    var certificates: KeyHolderCertificates?
+    var manager: CertificateManager?
     var logger: Logger
 
     func run() async throws {
@@ -87,7 +107,16 @@ private struct Reloader: Service {
         do {
             let (fresh, warnings) = try Settings.loadKeyHolder(path: self.path)
             for warning in warnings { Startup.complain("\(warning)") }
-            try self.server.reload(try KeyHolderConfiguration(fresh))
+            let managed = ManagedSite.all(of: fresh)
+            if let certificates {
+                try certificates.prepare(fresh)
+            } else if !managed.isEmpty {
+                throw KeyHolderCertificates.StateMoved()
+            }
+            let configuration = try KeyHolderConfiguration(fresh)
+            try self.server.reload(configuration)
+            self.certificates?.serve(self.server, configuration)
+            self.manager?.update(managed)
             let needsRestart: Bool =
                 fresh.listen != self.settings.listen || fresh.native != self.settings.native
                 || fresh.audit != self.settings.audit

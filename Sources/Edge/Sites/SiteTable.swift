@@ -74,19 +74,15 @@ public struct SiteTable: Sendable {
     }
 
     /// Where a connection with this ClientHello goes.
+    ///
+    /// A certificate authority that validates the name (RFC 8737) offers one protocol, and speaks with the party that shakes hands:
+    /// the key holder, in both modes in which TLS ends here. No HTTP comes of it.
     public func route(_ hello: ClientHello) -> Route {
         let route = self.route(serverName: hello.serverName, supportedVersions: hello.supportedVersions)
         guard case .site(let site) = route, let termination = site.mode.termination,
-            !hello.accepts(anyOf: termination.applicationProtocols), !Self.isForTheKeyHolder(hello, of: site)
+            !hello.accepts(anyOf: termination.applicationProtocols), !hello.isAuthorityCheck
         else { return route }
         return .reject(alert: .noApplicationProtocol, reason: .noApplicationProtocol)
-    }
-
-    /// A certificate authority that validates the name by TLS-ALPN (RFC 8737) offers one protocol, and speaks with the party
-    /// that shakes hands. What comes of it is that party's business; no HTTP does.
-    private static func isForTheKeyHolder(_ hello: ClientHello, of site: Site) -> Bool {
-        guard case .handoff = site.mode, hello.applicationProtocols.count == 1 else { return false }
-        return hello.applicationProtocols[0] == Array(EdgeProtocols.acmeTLS.utf8)
     }
 
     /// Where a connection goes that asks for this name and offers these TLS versions, whatever it is to carry.

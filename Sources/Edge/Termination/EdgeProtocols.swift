@@ -4,9 +4,6 @@ enum EdgeProtocols {
 
     static let http1 = "http/1.1"
 
-    /// An authority's check of the name (RFC 8737). Never spoken here.
-    static let acmeTLS = "acme-tls/1"
-
     /// Preferred first. What is offered belongs to the site: another site of this edge may differ.
     static func offered(http2: Bool) -> [String] { http2 ? [Self.http2, Self.http1] : [Self.http1] }
 }

@@ -33,6 +33,8 @@ public enum AuditOutcome: String, Sendable, CaseIterable {
     case stalled
     /// Of a native handshake: it was done, but the site's application could not be reached.
     case unavailable
+    /// Of a certificate's order: it came to nothing; the detail says why.
+    case failed
     /// The connection was not accepted.
     case refused
     /// The connection was closed because the edge lost its last grant, its identity expired, or the authority

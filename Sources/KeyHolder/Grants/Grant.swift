@@ -80,7 +80,8 @@ final class Grant: Sendable {
     /// which clients: an RSA key exchange is for ``KeyProtocol/Operation/handoff`` alone.
     func operation(forHandshakeWith hello: ClientHello) -> KeyProtocol.Operation? {
         if self.allows(.handoff) { return .handoff }
-        guard self.allows(.handshakeTLS12), !hello.offersTLS13 else { return nil }
+        // An authority's check gets neither the site's key nor a session.
+        guard self.allows(.handshakeTLS12), !hello.offersTLS13 || hello.isAuthorityCheck else { return nil }
         return .handshakeTLS12
     }
 

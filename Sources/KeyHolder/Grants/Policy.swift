@@ -7,6 +7,8 @@ final class Policy: Sendable {
     let sites: [Site]
     let index: SiteIndex
     private let grants: [String: [ObjectIdentifier: Grant]]
+    /// The grants as they were configured.
+    let configured: [GrantConfiguration]
     /// How long an edge may go on under its grants without hearing from this key holder.
     let lease: TimeAmount
     /// By edge: the serial number of the policy since which its grants are as they are.
@@ -57,6 +59,7 @@ final class Policy: Sendable {
         self.sites = sites
         self.index = index
         self.grants = table
+        self.configured = grants
         self.lease = lease
         let serial: UInt64 = (previous?.serial ?? 0) + 1
         self.serial = serial

@@ -13,6 +13,8 @@ final class HandoffHandshake: HandshakeKeyUser {
     enum Turn {
         case needsMore(ByteBuffer)
         case exported(SessionExport, expectsFinish: Bool, ByteBuffer)
+        /// An authority's check has been answered (RFC 8737): the handshake is done, and nothing comes of it.
+        case answered(ByteBuffer)
         case failed(HandoffFailure, ByteBuffer)
     }
 
@@ -149,6 +151,9 @@ final class HandoffHandshake: HandshakeKeyUser {
             guard let hello = self.transcript.serverHello else { return .needsMore(bytes) }
             let isTLS13: Bool = hello.version == TLSVersion.tls13
             guard isTLS13 || self.observer.isCompleted else { return .needsMore(bytes) }
+            guard self.context.lendsSessions else {
+                return isTLS13 ? .failed(.export("a challenge in TLS 1.3"), ByteBuffer()) : .answered(bytes)
+            }
             if !isTLS13 { try self.checkLastTLS12Flight(bytes) }
             let export: SessionExport = try self.export(isTLS13: isTLS13)
             return .exported(export, expectsFinish: isTLS13, bytes)

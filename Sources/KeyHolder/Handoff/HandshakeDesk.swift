@@ -91,8 +91,13 @@ final class HandshakeDesk {
         guard let random = ClientRandom(hello.random) else {
             return self.refuse(id, .internalError, line, .handshakeFailed)
         }
-        // Before the key is used: a client of another protocol must not get a session (RFC 7301 section 3.2).
-        guard hello.accepts(anyOf: request.applicationProtocols) else {
+        // Before the key is used: a client of another protocol must not get a session (RFC 7301 section 3.2), and an authority's
+        // check nothing but the certificate for it, whatever the edge says that it speaks.
+        let challenge: HandoffContext? = self.core.challenges.context(for: hello)
+        guard challenge != nil || !hello.isAuthorityCheck else {
+            return self.reject(id, line, .noApplicationProtocol, "an authority's check, and no order is open")
+        }
+        guard challenge != nil || hello.accepts(anyOf: request.applicationProtocols) else {
             return self.reject(id, line, .noApplicationProtocol, "the client offers no application protocol of ours")
         }
         guard self.turnsUnderWay < self.core.limits.inFlight, let count = self.makeRoom() else {
@@ -102,7 +107,11 @@ final class HandshakeDesk {
         let own: UInt64 = self.lastID
         let handshake: HandoffHandshake
         do {
-            handshake = try self.makeHandshake(own, random, request.applicationProtocols, site, needed)
+            handshake = try self.makeHandshake(
+                own, random,
+                try challenge
+                    ?? site.handoff.context(
+                        for: request.applicationProtocols, allowsRSAKeyExchange: needed == .handoff), site, needed)
         } catch {
             self.core.metrics.clientHandshakes(self.core.clientHandshakes.end(self.edge))
             var line: AuditDraft = line
@@ -142,10 +151,9 @@ final class HandshakeDesk {
     }
 
     private func makeHandshake(
-        _ own: UInt64, _ random: ClientRandom, _ protocols: [String], _ site: Site, _ needed: KeyProtocol.Operation
+        _ own: UInt64, _ random: ClientRandom, _ context: HandoffContext, _ site: Site,
+        _ needed: KeyProtocol.Operation
     ) throws -> HandoffHandshake {
-        let context: HandoffContext = try site.handoff.context(
-            for: protocols, allowsRSAKeyExchange: needed == .handoff)
         guard let reservation = context.log.open(random) else { throw HandshakeDeskError.randomInUse }
         do {
             return try HandoffHandshake(
@@ -301,7 +309,22 @@ final class HandshakeDesk {
             self.end(own, failure.outcome, "\(failure)")
         case .exported(let export, let expectsFinish, let bytes):
             self.export(export, expectsFinish, bytes, own, id)
+        case .answered(let bytes):
+            self.answeredCheck(bytes, own, id)
         }
+    }
+
+    /// The authority has seen its certificate. The edge is told to pass the last bytes on and to close: there is no session.
+    private func answeredCheck(_ bytes: ByteBuffer, _ own: UInt64, _ id: UInt32) {
+        guard let entry = self.entries[own], var line = entry.line else { return }
+        line.detail = "an authority's check was answered"
+        line.tls = entry.handshake.chosen.map(HandshakeFacts.init)
+        let progress = HandshakeProgress(
+            handshake: own, state: .failed(reason: "an authority's check was answered"), serverBytes: bytes)
+        self.host?.conclude(line, .ok)
+        self.entries[own]?.line = nil
+        if let payload = self.encode(progress, for: id) { self.host?.replyAudited(to: id, payload) }
+        self.remove(own, nil)
     }
 
     private func export(

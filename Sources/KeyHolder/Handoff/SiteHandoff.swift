@@ -77,7 +77,7 @@ final class SiteHandoff: Sendable {
     }
 
     /// The TLS 1.2 suites offered: ECDHE with an AEAD. TLS 1.3's are the library's own.
-    private static let tls12Suites: [NIOTLSCipher] = [
+    static let tls12Suites: [NIOTLSCipher] = [
         .TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, .TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
         .TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, .TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
         .TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, .TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
@@ -94,4 +94,6 @@ struct HandoffContext: Sendable {
     let tls: NIOSSLContext
     let log: KeyLog
     let allowsRSAKeyExchange: Bool
+    /// Whether the session of a handshake goes to the edge. If not, the handshake is all that there is: a challenge's.
+    var lendsSessions = true
 }

@@ -20,6 +20,7 @@ final class KeyHolderCore: Sendable {
     let audit: AuditLog
     let slow: SlowOperations
     let clientHandshakes: HandshakeCensus
+    let challenges = ChallengeTable()
     /// What takes longer than a packet on each event loop.
     let loops: LoopWorks
     let accounts: EdgeAccounts
@@ -72,6 +73,20 @@ final class KeyHolderCore: Sendable {
         } else {
             self.audit.refused(record, now: now)
         }
+    }
+
+    /// An audit line about a site's certificate. Where there is no room for it, the log has it alone.
+    func auditCertificate(_ operation: String, site: String, isGood: Bool, detail: String) {
+        guard self.audit.reserve() else {
+            self.logger.error(
+                "no room in the audit log", metadata: ["operation": "\(operation)", "site": "\(site)"])
+            return
+        }
+        self.audit.record(
+            AuditRecord(
+                time: Clock.wallMilliseconds(), site: site, operation: operation, outcome: isGood ? .ok : .failed,
+                duration: 0, detail: detail))
+        self.audit.flush()
     }
 
     /// An audit line about a connection rather than an operation. Repeats are counted, as ``RefusalDigest`` says, so that

@@ -16,6 +16,9 @@ import TLSWire
 /// ``start()`` and ``stop()`` it.
 public final class KeyHolderServer: Service {
     private let configuration: KeyHolderConfiguration
+    var keyStore: any KeyStore { self.configuration.keyStore }
+    /// One change of the policy at a time.
+    private let changes = Mutex<Void>(())
     private let group: any EventLoopGroup
     let core: KeyHolderCore
     private let trust: Mutex<Trust>
@@ -149,27 +152,46 @@ public final class KeyHolderServer: Service {
     /// - Throws: ``SiteLoadError`` or ``KeyHolderError``; everything stays as it was then.
     public func reload(_ configuration: KeyHolderConfiguration) throws {
         try Self.checkCredentials(of: configuration)
-        let previous: Policy = self.core.policy
-        let policy = try Self.policy(configuration, previous: previous, self.logger)
-        let keepsTrust: Bool = self.trust.withLock { trust in
-            let keeps: Bool = configuration.credentials.trustsAll(of: trust.credentials)
-            if !keeps { trust.generation += 1 }
-            trust.credentials = configuration.credentials
-            self.core.trustGeneration.store(trust.generation, ordering: .sequentiallyConsistent)
-            return keeps
+        var keepsTrust = true
+        let dropped: [any Channel] = try self.change { previous in
+            let policy = try Self.policy(configuration, previous: previous, self.logger)
+            keepsTrust = self.trust.withLock { trust in
+                let keeps: Bool = configuration.credentials.trustsAll(of: trust.credentials)
+                if !keeps { trust.generation += 1 }
+                trust.credentials = configuration.credentials
+                self.core.trustGeneration.store(trust.generation, ordering: .sequentiallyConsistent)
+                return keeps
+            }
+            return policy
+        } cuttingOff: { policy in
+            self.core.accounts.keep(where: policy.knows)
+            let dropped: [any Channel] = self.core.registry.channels { keepsTrust && policy.knows(edge: $0) }
+            for channel in dropped { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.cutOff) }
+            return dropped
         }
-        self.core.policy = policy
-        self.core.accounts.keep(where: policy.knows)
-        let dropped: [any Channel] = self.core.registry.channels { keepsTrust && policy.knows(edge: $0) }
-        for channel in dropped { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.cutOff) }
-        // Where grants have changed, or what they are for, an edge that waits for news of its lease gets them.
-        let concerned: [any Channel] = self.core.registry.channels {
-            policy.generation(of: $0) == previous.generation(of: $0)
-        }
-        for channel in concerned { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.reconsider) }
-        self.native?.reconsider()
         self.logger.notice(
-            "reloaded", metadata: ["sites": "\(policy.sites.count)", "connections-cut-off": "\(dropped.count)"])
+            "reloaded",
+            metadata: ["sites": "\(self.core.policy.sites.count)", "connections-cut-off": "\(dropped.count)"])
+    }
+
+    /// Puts a policy in the place of the present one, and tells the edges that it concerns.
+    @discardableResult
+    func change(
+        _ make: (Policy) throws -> Policy, cuttingOff: (Policy) -> [any Channel] = { _ in [] }
+    ) throws -> [any Channel] {
+        try self.changes.withLock { _ in
+            let previous: Policy = self.core.policy
+            let policy: Policy = try make(previous)
+            self.core.policy = policy
+            let dropped: [any Channel] = cuttingOff(policy)
+            // Where grants have changed, or what they are for, an edge that waits for news of its lease gets them.
+            let concerned: [any Channel] = self.core.registry.channels {
+                policy.generation(of: $0) == previous.generation(of: $0)
+            }
+            for channel in concerned { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.reconsider) }
+            self.native?.reconsider()
+            return dropped
+        }
     }
 
     /// Opens the audit file again, after something else has renamed it.

@@ -50,6 +50,16 @@ struct FileChecks {
         return nil
     }
 
+    /// Why a program cannot be run; nil if it can.
+    func problemRunning(_ path: String) -> String? {
+        guard self.checksExistence else { return nil }
+        switch Self.kind(path) {
+        case .missing: return "there is no such file"
+        case .folder, .other: return "it is not a file"
+        case .file: return access(path, X_OK) == 0 ? nil : "it may not be executed"
+        }
+    }
+
     /// A file that will be made or appended to; its folder must be there.
     func writable(_ node: ConfigurationNode, _ values: ValueReaders) -> String? {
         guard let text = values.text(node, "a path") else { return nil }

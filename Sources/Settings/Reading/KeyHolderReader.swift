@@ -1,10 +1,11 @@
+internal import ACME
 internal import KeyProtocol
 internal import TLSWire
 
 /// Reads `role: keyholder`.
 struct KeyHolderReader {
     static let keys = [
-        "role", "listen", "native", "identity", "sites", "grants", "lease", "audit", "admin", "log", "limits",
+        "role", "listen", "native", "identity", "sites", "grants", "lease", "state", "audit", "admin", "log", "limits",
         "threads",
     ]
 
@@ -32,7 +33,14 @@ struct KeyHolderReader {
         let identity = reader.required("identity", remedy: "`latchstring certs` makes one.") {
             self.common.identity($0)
         }
-        let sites = reader.required("sites", remedy: "Write at least one site.") { self.sites($0) } ?? []
+        let state = reader.optional("state") { self.files.folder($0, self.values) }
+        let sites = reader.required("sites", remedy: "Write at least one site.") { self.sites($0, state: state) } ?? []
+        if state == nil, !reader.has("state"), let site = sites.first(where: { $0.acme != nil }) {
+            self.report.error(
+                at: SourcePosition(line: site.location.line, column: site.location.column),
+                "a site gets its certificate by ACME, and there is no folder to keep keys and certificates in",
+                remedy: "Write state: /var/lib/latchstring, or another folder of this key holder's own.")
+        }
         let grants = reader.optional("grants") { self.grants($0) } ?? []
         let lease = reader.optional("lease") { self.values.duration($0, in: SettingsRanges.lease) }
         let audit = reader.optional("audit") { self.audit($0) }
@@ -65,11 +73,11 @@ struct KeyHolderReader {
         guard let listen, let identity, !self.report.hasErrors else { return nil }
         return KeyHolderSettings(
             listen: listen, native: native, identity: identity, sites: sites, grants: grants,
-            lease: lease ?? SettingsRanges.defaultLease, audit: audit ?? .standardOutput,
+            lease: lease ?? SettingsRanges.defaultLease, state: state, audit: audit ?? .standardOutput,
             admin: admin, log: log ?? LogSettings(), limits: limits ?? KeyHolderSettings.Limits(), threads: threads)
     }
 
-    private func sites(_ node: ConfigurationNode) -> [KeyHolderSettings.Site] {
+    private func sites(_ node: ConfigurationNode, state: String?) -> [KeyHolderSettings.Site] {
         guard case .list = node.kind else {
             self.values.wrongType(node, wanted: "a list of sites (`- certificate: …`)")
             return []
@@ -81,12 +89,23 @@ struct KeyHolderReader {
         return self.values.list(node, of: "site") { item in
             guard
                 let reader = MappingReader(
-                    item, noun: "a site", keys: ["certificate", "key", "domains", "tls", "application"],
+                    item, noun: "a site", keys: ["certificate", "key", "acme", "domains", "tls", "application"],
                     misplaced: misplaced, report: self.report)
             else { return nil }
             let values = self.values
-            let certificate = reader.required("certificate") { self.files.readable($0, values) }
-            let key = reader.required("key") { self.files.secret($0, values) }
+            let acme = reader.optional("acme") { ACMEReader(report: self.report, files: self.files).read($0) }
+            var certificate: String?
+            var key: String?
+            if !reader.has("acme") {
+                certificate = reader.required("certificate", remedy: "Name its chain, or write acme: {directory: …}.") {
+                    self.files.readable($0, values)
+                }
+                key = reader.required("key") { self.files.secret($0, values) }
+            } else if let file = ["certificate", "key"].first(where: reader.has) {
+                self.report.error(
+                    at: reader.position(of: file), "\"\(file)\" names a file, and the site has its certificate by ACME",
+                    remedy: "Remove it, or remove acme.")
+            }
             let domains = reader.optional("domains") { node in
                 values.list(node, of: "domain") { item -> ServerNamePattern? in
                     guard let pattern = values.pattern(item) else { return nil }
@@ -98,11 +117,38 @@ struct KeyHolderReader {
             let application = reader.optional("application") {
                 ApplicationReader(report: self.report).read($0)
             }
+            if let acme { self.checkNames(domains, acme, at: reader) }
+            if acme != nil, let name = domains?.first?.description {
+                certificate = StateLayout.chain(of: name, in: state ?? "")
+                key = StateLayout.key(of: name, in: state ?? "")
+            }
             guard let certificate, let key else { return nil }
             return KeyHolderSettings.Site(
                 location: self.report.location(item.position), certificate: certificate, key: key, domains: domains,
                 minimumTLSVersion: tls?.minimum ?? .tls12, allowsRSAKeyExchange: tls?.rsaKeyExchange ?? false,
-                application: application)
+                application: application, acme: acme)
+        }
+    }
+
+    /// There is no certificate to take names from, and a wildcard is proved by DNS alone.
+    private func checkNames(_ domains: [ServerNamePattern]?, _ acme: KeyHolderSettings.ACME, at reader: MappingReader) {
+        guard let domains else {
+            if !reader.has("domains") {
+                self.report.error(
+                    at: reader.position, "a site with acme needs the key \"domains\"",
+                    remedy: "Write the names that the certificate is to have.")
+            }
+            return
+        }
+        if acme.challenge != .dns01, let wildcard = domains.first(where: \.isWildcard) {
+            self.report.error(
+                at: reader.position(of: "domains"), "no authority checks \(wildcard) by \(acme.challenge.rawValue)",
+                remedy: "Write challenge: dns-01 and a hook, or name the hosts.")
+        }
+        if domains.count > 100 {
+            self.report.error(
+                at: reader.position(of: "domains"), "authorities issue certificates for 100 names at the most",
+                remedy: "Divide them among several sites.")
         }
     }
 

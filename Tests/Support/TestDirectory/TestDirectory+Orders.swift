@@ -167,3 +167,17 @@ extension TestDirectory {
         return faults.leafOnly ? leafPEM : "\(leafPEM)\n\(try self.issuerCertificate.serializeAsPEM().pemString)"
     }
 }
+
+extension TestDirectory {
+    /// For the directory's own HTTPS: chain and key, PEM.
+    func serverCertificate() throws -> (chain: String, key: String) {
+        let key = P256.Signing.PrivateKey()
+        let leaf = try Certificate(
+            version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: Certificate.PublicKey(key.publicKey),
+            notValidBefore: Date().addingTimeInterval(-3600), notValidAfter: Date().addingTimeInterval(86_400),
+            issuer: self.issuerCertificate.subject, subject: DistinguishedName(), signatureAlgorithm: .ecdsaWithSHA256,
+            extensions: try Certificate.Extensions { SubjectAlternativeNames([.dnsName("localhost")]) },
+            issuerPrivateKey: Certificate.PrivateKey(self.issuer))
+        return (try leaf.serializeAsPEM().pemString, key.pemRepresentation)
+    }
+}

@@ -1,0 +1,47 @@
+public import TLSWire
+
+/// For what gets certificates from an authority while the key holder runs.
+extension KeyHolderServer {
+    /// Shows a certificate to authorities that check this name by TLS-ALPN (RFC 8737), until it is withdrawn.
+    ///
+    /// - Parameters:
+    ///   - certificate: DER.
+    ///   - key: DER. A key of its own: never a site's.
+    /// - Throws: if the TLS library does not take them.
+    public func showChallenge(_ certificate: [UInt8], key: [UInt8], for name: ServerName) throws {
+        try self.core.challenges.show(certificate, key: key, for: name)
+    }
+
+    public func withdrawChallenge(for name: ServerName) {
+        self.core.challenges.withdraw(name)
+    }
+
+    /// Puts a site with a new certificate in the place of the one with the same domains; all else stays as it is.
+    ///
+    /// Edges hear that their chain has changed. Where the key is the same one, handshakes under way end well.
+    ///
+    /// - Throws: ``SiteLoadError``; everything stays as it was then.
+    public func replace(_ configuration: SiteConfiguration) throws {
+        try self.change { previous in
+            let loader = SiteLoader(store: self.keyStore, previous: previous.index)
+            let site = try loader.load(configuration)
+            guard let index = previous.sites.firstIndex(where: { $0.domains == site.domains }) else {
+                throw SiteLoadError.nameNotCovered(site.chainName, name: site.name)
+            }
+            var sites = previous.sites
+            sites[index] = site
+            return try Policy(
+                sites: sites, grants: previous.configured, lease: previous.lease, previous: previous,
+                now: Clock.monotonic())
+        }
+    }
+
+    /// A line in the audit log about a site's certificate.
+    ///
+    /// - Parameters:
+    ///   - operation: `certificate-order` or `certificate-account`.
+    ///   - isGood: Whether it came about.
+    public func auditCertificate(_ operation: String, site: String, isGood: Bool, detail: String) {
+        self.core.auditCertificate(operation, site: site, isGood: isGood, detail: detail)
+    }
+}

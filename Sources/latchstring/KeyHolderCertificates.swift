@@ -1,0 +1,103 @@
+import ACME
+import ACMEClient
+import KeyHolder
+import Logging
+import Metrics
+import Settings
+import Synchronization
+import TLSWire
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// The certificates that a key holder gets by ACME: its settings brought to the manager, and the manager's wishes to the server.
+final class KeyHolderCertificates: CertificateHost {
+    /// Sites whose certificates come by ACME, as the server is to be given them again.
+    private let sites = Mutex<[String: SiteConfiguration]>([:])
+    private let server = Mutex<KeyHolderServer?>(nil)
+    private let issued = Counter(
+        label: "latchstring_keyholder_certificate_orders_total", dimensions: [("outcome", "issued")])
+    private let failed = Counter(
+        label: "latchstring_keyholder_certificate_orders_total", dimensions: [("outcome", "failed")])
+
+    let state: StateFolder
+
+    /// - Throws: if the folder cannot be used, or another process uses it.
+    init(state path: String, logger: Logger) throws {
+        self.state = StateFolder(path: path, logger: logger)
+        try self.state.lock()
+    }
+
+    struct StateMoved: Error, CustomStringConvertible {
+        var description: String { "\"state\" changes at the next start only, and sites with acme need it; restart" }
+    }
+
+    /// Sees to it that every site has a key and a chain, be it a placeholder, before it is loaded.
+    func prepare(_ settings: KeyHolderSettings) throws {
+        guard settings.state == self.state.path else { throw StateMoved() }
+        let now = Int64(Date().timeIntervalSince1970 * 1000)
+        for site in ManagedSite.all(of: settings) { try self.state.prepare(site, now: now) }
+    }
+
+    /// What the server serves now.
+    func serve(_ server: KeyHolderServer, _ configuration: KeyHolderConfiguration) {
+        self.server.withLock { $0 = server }
+        let sites = configuration.sites.compactMap { site in site.domains?.first.map { ($0.description, site) } }
+        self.sites.withLock { $0 = Dictionary(sites) { first, _ in first } }
+    }
+
+    // MARK: For the manager
+
+    private var current: KeyHolderServer? { self.server.withLock { $0 } }
+
+    var hasEdge: Bool { (self.current?.connectionCount ?? 0) > 0 }
+
+    func show(_ challenge: ChallengeCertificate, for name: String) throws {
+        try self.current?.showChallenge(challenge.certificate, key: challenge.key, for: try ServerName(name))
+    }
+
+    func withdraw(challengeFor name: String) {
+        if let name = try? ServerName(name) { self.current?.withdrawChallenge(for: name) }
+    }
+
+    func install(_ site: ManagedSite) throws {
+        guard let configuration = self.sites.withLock({ $0[site.name] }) else { return }
+        try self.current?.replace(configuration)
+    }
+
+    func audit(_ event: CertificateEvent, of site: ManagedSite, detail: String) {
+        switch event {
+        case .issued: self.issued.increment()
+        case .failed: self.failed.increment()
+        case .registered: break
+        }
+        self.current?.auditCertificate(
+            event == .registered ? "certificate-account" : "certificate-order", site: site.name,
+            isGood: event != .failed,
+            detail: detail)
+    }
+
+    func measured(_ site: ManagedSite, notAfter: Int64?, nextOrder: Int64) {
+        func gauge(_ name: String) -> Gauge { Gauge(label: name, dimensions: [("site", site.name)]) }
+        gauge("latchstring_keyholder_certificate_not_after_seconds").record((notAfter ?? 0) / 1000)
+        gauge("latchstring_keyholder_certificate_next_order_seconds").record(nextOrder / 1000)
+    }
+}
+
+extension ManagedSite {
+    static func all(of settings: KeyHolderSettings) -> [ManagedSite] {
+        settings.sites.compactMap { site in
+            guard let acme = site.acme, let domains = site.domains, let first = domains.first else { return nil }
+            return ManagedSite(
+                name: first.description, domains: domains.map(\.description), directory: acme.directory,
+                email: acme.email,
+                externalAccount: acme.externalAccount.map { Binding(kid: $0.kid, keyFile: $0.key) },
+                challenge: acme.challenge,
+                hook: acme.hook.isEmpty ? nil : HookProgram(command: acme.hook, timeout: acme.hookTimeout),
+                roots: acme.roots, renewAfter: acme.renewAfter)
+        }
+    }
+}

@@ -1,0 +1,78 @@
+import ACME
+import ACMEClient
+import Foundation
+import Logging
+import SecretFiles
+import TestDirectory
+import Testing
+
+/// Files that are damaged, open to others, or another process's.
+@Suite(.serialized, .timeLimit(.minutes(3))) struct StateTests {
+    private static func bench() throws -> (Bench, TestDirectoryServer) {
+        let server = try TestDirectoryServer()
+        return (try Bench(server.url, root: server.directory.root), server)
+    }
+
+    private static let files = ["site.key", "chain.pem", "order.json", "plan.json"]
+
+    @Test(arguments: files, ["", "{\"directory\":", "-----BEGIN"])
+    func aDamagedFileIsSetAsideAndMadeAnew(file: String, text: String) async throws {
+        let (bench, server) = try Self.bench()
+        defer { server.stop() }
+        try await bench.run(until: "a certificate") { bench.host.installed == 1 }
+        bench.folder.write(text, "state/sites/www.test/\(file)")
+        try bench.state.prepare(bench.site, now: Int64(Date().timeIntervalSince1970 * 1000))
+        // Without key or chain there is another order; the others cost nothing.
+        let needsOrder = file == "site.key" || file == "chain.pem"
+        let wanted = needsOrder ? 2 : 1
+        bench.host.seen.withLock { $0.nextOrder = 0 }
+        try await bench.run(until: "a certificate again") {
+            bench.host.installed == wanted && bench.host.seen.withLock { $0.nextOrder } > 0
+        }
+        #expect(bench.file("\(file).bad") == text)
+        #expect(bench.chain?.isPlaceholder == false)
+        #expect(try bench.chain?.belongs(to: SiteKey(pem: bench.file("site.key") ?? "")) == true)
+    }
+
+    @Test func aDamagedAccountKeyMakesANewAccount() async throws {
+        let (bench, server) = try Self.bench()
+        defer { server.stop() }
+        try await bench.run(until: "a certificate") { bench.host.installed == 1 }
+        let accounts = "\(bench.folder.path)/state/accounts"
+        let account = try #require(try FileManager.default.contentsOfDirectory(atPath: accounts).first)
+        bench.folder.write("half", "state/accounts/\(account)/account.key")
+        try FileManager.default.removeItem(atPath: "\(bench.folder.path)/state/sites/www.test/chain.pem")
+        try await bench.run(until: "a certificate") { bench.host.installed == 2 }
+        #expect(server.directory.accountCount == 2)
+    }
+
+    @Test func aKeyThatOthersCanReadIsNotUsed() async throws {
+        let (bench, server) = try Self.bench()
+        defer { server.stop() }
+        let now = Int64(Date().timeIntervalSince1970 * 1000)
+        try bench.state.prepare(bench.site, now: now)
+        let key = bench.file("site.key")
+        try FileManager.default.setAttributes(
+            [.posixPermissions: 0o644], ofItemAtPath: "\(bench.folder.path)/state/sites/www.test/site.key")
+        #expect(throws: SecretFileError.self) { try bench.state.prepare(bench.site, now: now) }
+        #expect(bench.file("site.key") == key)
+    }
+
+    @Test func otherDomainsMeanAnotherCertificate() async throws {
+        let (bench, server) = try Self.bench()
+        defer { server.stop() }
+        try await bench.run(until: "a certificate") { bench.host.installed == 1 }
+        let more = try Bench(server.url, root: server.directory.root, folder: bench.folder) {
+            $0.domains = ["www.test", "api.test"]
+        }
+        try await more.run(until: "a certificate of both") { more.host.installed == 1 }
+        #expect(more.chain?.names == ["api.test", "www.test"])
+    }
+
+    @Test func twoProcessesDoNotShareAFolder() throws {
+        let folder = try Folder()
+        let state = StateFolder(path: "\(folder.path)/state", logger: Logger(label: "test"))
+        try state.lock()
+        #expect(throws: StateError.self) { try state.lock() }
+    }
+}
