@@ -2,10 +2,11 @@
 //
 // Layers, lowest first. Imports point downwards only:
 //
-//   pure    Admission, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPFields, HTTPWire,
+//   pure    ACME, Admission, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPFields, HTTPWire,
 //           HTTPForwarding, HTTPCaching
 //                                                     bytes and decisions; no sockets, clocks, files or logging
 //   ground  SecretFiles, CAARecords, Telemetry        files that hold secrets; who may issue for a name, by DNS; logs, metrics
+//           ACMEClient                                certificates from an authority
 //   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
 //   stores  CacheStorage                              responses in memory and on disk
 //   parties Edge, KeyHolder, LatchstringClient        the three parties
@@ -291,7 +292,7 @@ let package = Package(
                 + nio,
             swiftSettings: strict),
         .testTarget(
-            name: "SettingsTests", dependencies: ["Admission", "Settings", "TLSWire", "KeyProtocol"],
+            name: "SettingsTests", dependencies: ["ACME", "Admission", "Settings", "TLSWire", "KeyProtocol"],
             swiftSettings: strict),
         .testTarget(
             name: "PrivateAuthorityTests", dependencies: ["PrivateAuthority", x509, asn1, crypto], swiftSettings: strict
@@ -343,7 +344,7 @@ let package = Package(
             name: "EndToEndTests",
             dependencies: [
                 "DemoKit", "latchstring", "HTTPCaching", "LatchstringClient", "NativeHandshake", "PrivateAuthority",
-                "Settings", "TLSWire", "TestSockets", nioSSL, nioHTTP1, crypto,
+                "Settings", "TLSWire", "TestDirectory", "TestSockets", nioSSL, nioHTTP1, crypto,
                 .product(name: "Yams", package: "Yams"),
             ] + nio,
             swiftSettings: strict),

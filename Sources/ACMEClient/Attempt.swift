@@ -42,15 +42,29 @@ struct Attempt {
                 } catch {
                     actions += issuance.unreachable("the key holder ends", now: CertificateManager.now())
                 }
-            case .saveAccount(let url):
-                try self.state.write(accountURL: url, of: self.site.directory)
-                if let url, !hadAccount { self.host.audit(.registered, of: self.site, detail: url) }
-            case .saveOrder(let url): try self.state.write(orderURL: url, of: self.site)
+            case .saveAccount, .saveOrder:
+                do {
+                    try self.save(action, hadAccount: hadAccount)
+                } catch {
+                    // What was put up comes down; an attempt that has failed already ends as it does.
+                    let end = issuance.failedHere("\(error)")
+                    if !end.isEmpty { actions = end[...] }
+                }
             case .finished(let chain): return try self.install(chain, replacing: old)
             case .failed(let reason): failure = reason
             }
         }
         throw failure ?? ACMEFailure(.local("the order came to no end"))
+    }
+
+    private func save(_ action: Issuance.Action, hadAccount: Bool) throws {
+        switch action {
+        case .saveAccount(let url):
+            try self.state.write(accountURL: url, of: self.site.directory)
+            if let url, !hadAccount { self.host.audit(.registered, of: self.site, detail: url) }
+        case .saveOrder(let url): try self.state.write(orderURL: url, of: self.site)
+        default: break
+        }
     }
 
     private func request(replacing old: IssuedChain?) throws -> Issuance.Request {
@@ -95,12 +109,14 @@ struct Attempt {
         }
     }
 
-    /// On a thread that may block. A hook that was started is not cut off by the end of the process but by its own time.
+    /// On a thread that may block, and in a task of its own: a record is taken away although the key holder ends.
     private func runHook(_ action: HookProgram.Action, _ name: String, _ record: String, _ value: String) async throws {
         guard let hook = self.site.hook else { throw ACMEFailure(.local("there is no hook program for dns-01")) }
-        try await NIOThreadPool.singleton.runIfActive {
-            try hook.run(action, domain: name, record: record, value: value)
-        }
+        try await Task {
+            try await NIOThreadPool.singleton.runIfActive {
+                try hook.run(action, domain: name, record: record, value: value)
+            }
+        }.value
     }
 
     // MARK: The certificate

@@ -24,6 +24,12 @@ public final class CertificateManager: Service {
     /// When the first edge came, in milliseconds since 1970; nil: there is none.
     private let edgeSince = Mutex<Int64?>(nil)
     private let hasSaidThatItWaits = Mutex(false)
+    /// Until when sites are left alone whose state could not be read or written, by name: what failed was not kept on disk, so
+    /// without this the directory would be asked again and again.
+    private let resting = Mutex<[String: Int64]>([:])
+
+    /// Milliseconds.
+    static let rest: Int64 = 10 * 60_000
 
     /// Between an edge's connecting and a check that needs it: the edge has to ask for its sites first. Milliseconds.
     static let settling: Int64 = 3000
@@ -43,7 +49,10 @@ public final class CertificateManager: Service {
     }
 
     /// After a reload.
-    public func update(_ sites: [ManagedSite]) { self.sites.withLock { $0 = sites } }
+    public func update(_ sites: [ManagedSite]) {
+        self.sites.withLock { $0 = sites }
+        self.resting.withLock { $0 = [:] }
+    }
 
     public func run() async throws {
         await cancelWhenGracefulShutdown {
@@ -61,12 +70,15 @@ public final class CertificateManager: Service {
         self.noteEdges()
         var next = Self.now() + Self.longestSleep
         for site in self.sites.withLock({ $0 }) where !Task.isCancelled {
+            guard self.resting.withLock({ ($0[site.name] ?? 0) <= Self.now() }) else { continue }
             do {
                 next = min(next, try await self.tend(site))
             } catch {
                 // The state on disk; not the directory.
+                self.resting.withLock { $0[site.name] = Self.now() + Self.rest }
                 self.logger.error(
-                    "the ACME state cannot be used", metadata: ["site": "\(site.name)", "reason": "\(error)"])
+                    "the ACME state cannot be used",
+                    metadata: ["site": "\(site.name)", "reason": "\(error)", "next-look-in": "10 min"])
             }
         }
         return min(max(next - Self.now(), 200), Self.longestSleep)

@@ -69,7 +69,11 @@ public struct DirectoryClient: Sendable {
             connecting.whenSuccess { $0.close(promise: nil) }
         }
         do {
-            return try await answer.futureResult.get()
+            return try await withTaskCancellationHandler {
+                try await answer.futureResult.get()
+            } onCancel: {
+                answer.fail(DirectoryUnreachable("the key holder ends"))
+            }
         } catch {
             throw error as? DirectoryUnreachable ?? DirectoryUnreachable("\(url.authority): \(Self.text(error))")
         }

@@ -69,6 +69,20 @@ import Testing
         #expect(more.chain?.names == ["api.test", "www.test"])
     }
 
+    /// What cannot be kept on disk is not asked for: else a full disk would have the directory asked again and again.
+    @Test(arguments: ["plan.json", "order.json"]) func whatCannotBeWritten(file: String) async throws {
+        let (bench, server) = try Self.bench()
+        defer { server.stop() }
+        try bench.state.prepare(bench.site, now: Int64(Date().timeIntervalSince1970 * 1000))
+        // No file can take the place of a folder.
+        try FileManager.default.createDirectory(
+            atPath: "\(bench.folder.path)/state/sites/www.test/\(file)/x", withIntermediateDirectories: true)
+        let began = ContinuousClock.now
+        try await bench.run(until: "a look") { ContinuousClock.now - began > .seconds(5) }
+        #expect(server.directory.log.count { $0 == "new-order" } <= 1, "\(server.directory.log)")
+        #expect(bench.host.installed == 0 && bench.chain?.isPlaceholder == true)
+    }
+
     @Test func twoProcessesDoNotShareAFolder() throws {
         let folder = try Folder()
         let state = StateFolder(path: "\(folder.path)/state", logger: Logger(label: "test"))

@@ -132,6 +132,11 @@ public struct Issuance {
         self.fail(ACMEFailure(.unreachable(reason)))
     }
 
+    /// Something here went wrong: a file, say.
+    public mutating func failedHere(_ reason: String) -> [Action] {
+        self.fail(ACMEFailure(.local(reason)))
+    }
+
     public mutating func presented(now: Int64) -> [Action] {
         guard self.step == .presenting, let challenge = self.challenge else { return [] }
         // An earlier attempt may have said already that it is there.

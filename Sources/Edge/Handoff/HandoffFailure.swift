@@ -19,6 +19,8 @@ enum HandoffFailure: Error, Equatable, CustomStringConvertible {
     case tooManyTurns
     /// The client can do nothing better than a key exchange by RSA, which the site's mode excludes.
     case noForwardSecrecy
+    /// An authority's check of the name (RFC 8737), and no key holder has an order open.
+    case noOrder
     /// The key holder's TLS library refused the client, and said this.
     case refused(String)
     /// A record that breaks the protocol.
@@ -48,6 +50,7 @@ enum HandoffFailure: Error, Equatable, CustomStringConvertible {
         case .unexpectedRecord, .tooMuchEarlyData, .tooManyTurns: .unexpectedMessage
         case .recordTooLong: .recordOverflow
         case .noForwardSecrecy: .handshakeFailure
+        case .noOrder: .noApplicationProtocol
         case .records(let error): error.alert
         case .finishRejected: .decryptError
         case .keyHolder, .turnedAway, .badAnswer: .internalError
@@ -72,6 +75,7 @@ enum HandoffFailure: Error, Equatable, CustomStringConvertible {
         case .tooMuchEarlyData: "too much early data"
         case .tooManyTurns: "too many turns"
         case .noForwardSecrecy: "no forward secrecy"
+        case .noOrder: "no order"
         case .refused: "refused"
         case .records(let error): error.reason
         case .alert: "alert from client"
@@ -93,6 +97,7 @@ enum HandoffFailure: Error, Equatable, CustomStringConvertible {
         case .tooMuchEarlyData: "too much early data after a HelloRetryRequest"
         case .tooManyTurns: "the handshake took more than \(HandoffLimits.turns) turns"
         case .noForwardSecrecy: "the client offers nothing better than a key exchange by RSA"
+        case .noOrder: "an authority's check of the name, and no order for a certificate is open"
         case .refused(let reason): "the key holder refused the client: \(reason)"
         case .records(let error): error.reason
         case .alert(let code): "the client sent the alert \(TLSNames.alert(code))"

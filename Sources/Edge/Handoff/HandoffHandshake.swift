@@ -60,6 +60,7 @@ struct HandoffHandshake: ~Copyable {
     private let earlyDataOffered: Bool
     private let offersProtocols: Bool
     private let needsForwardSecrecy: Bool
+    private let isAuthorityCheck: Bool
     private var state = State.starting
     /// What the client sent and nobody has taken yet.
     private var input = ByteBuffer()
@@ -82,13 +83,16 @@ struct HandoffHandshake: ~Copyable {
     ///   - earlyDataOffered: whether the ClientHello offered early data.
     ///   - offersProtocols: whether the ClientHello has the extension for ALPN; then a session without a protocol is none.
     ///   - needsForwardSecrecy: whether a key exchange by RSA is refused.
+    ///   - isAuthorityCheck: whether it is an authority's check of the name (RFC 8737): no session comes of it.
     init(
-        protocols: [String], earlyDataOffered: Bool, offersProtocols: Bool = false, needsForwardSecrecy: Bool = false
+        protocols: [String], earlyDataOffered: Bool, offersProtocols: Bool = false, needsForwardSecrecy: Bool = false,
+        isAuthorityCheck: Bool = false
     ) {
         self.protocols = protocols
         self.earlyDataOffered = earlyDataOffered
         self.offersProtocols = offersProtocols
         self.needsForwardSecrecy = needsForwardSecrecy
+        self.isAuthorityCheck = isAuthorityCheck
     }
 
     /// Whether it still waits for something.
@@ -183,6 +187,7 @@ struct HandoffHandshake: ~Copyable {
         case .refused, .lost, .notConnected: self.isKnownToKeyHolder = false
         default: break
         }
+        if self.isAuthorityCheck, case .refused(.certificateNotFound) = failure { return self.fail(.noOrder) }
         return self.fail(.keyHolder(failure))
     }
 
@@ -215,6 +220,7 @@ struct HandoffHandshake: ~Copyable {
 
     /// What ``ExportedSession`` cannot know to be wrong.
     private func judge(_ session: ExportedSession, expectsFinish: Bool) -> HandoffFailure? {
+        guard !self.isAuthorityCheck else { return .badAnswer("a session for an authority's check") }
         let awaitsFinished: Bool
         switch session.secrets {
         case .tls13(_, _, let finished): awaitsFinished = finished != nil

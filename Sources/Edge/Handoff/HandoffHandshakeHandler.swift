@@ -44,7 +44,8 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
         self.parties = parties
         self.handshake = HandoffHandshake(
             protocols: parties.applicationProtocols, earlyDataOffered: hello.offersEarlyData,
-            offersProtocols: !hello.applicationProtocols.isEmpty, needsForwardSecrecy: parties.needsForwardSecrecy)
+            offersProtocols: !hello.applicationProtocols.isEmpty, needsForwardSecrecy: parties.needsForwardSecrecy,
+            isAuthorityCheck: hello.isAuthorityCheck)
     }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }

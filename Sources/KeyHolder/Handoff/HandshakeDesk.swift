@@ -95,7 +95,10 @@ final class HandshakeDesk {
         // check nothing but the certificate for it, whatever the edge says that it speaks.
         let challenge: HandoffContext? = self.core.challenges.context(for: hello)
         guard challenge != nil || !hello.isAuthorityCheck else {
-            return self.reject(id, line, .noApplicationProtocol, "an authority's check, and no order is open")
+            // Another key holder of the site may have ordered; the edge asks it then, and tells the client in the end.
+            var line: AuditDraft = line
+            line.detail = "an authority's check, and no order is open"
+            return self.refuse(id, .certificateNotFound, line, .handshakeFailed)
         }
         guard challenge != nil || hello.accepts(anyOf: request.applicationProtocols) else {
             return self.reject(id, line, .noApplicationProtocol, "the client offers no application protocol of ours")

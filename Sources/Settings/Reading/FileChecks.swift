@@ -88,7 +88,7 @@ struct FileChecks {
         case .folder: return path
         case .file, .other:
             values.report.error(
-                at: node.position, "\"\(path)\" is not a directory", remedy: "Name a directory for the cache alone.")
+                at: node.position, "\"\(path)\" is not a directory", remedy: "Name a directory of its own.")
             return nil
         case .missing:
             let parent = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."

@@ -71,6 +71,33 @@ import Testing
         }
     }
 
+    // MARK: An authority's check of the name
+
+    private static func check() -> HandoffHandshake {
+        var machine = HandoffHandshake(
+            protocols: ["http/1.1"], earlyDataOffered: false, offersProtocols: true, isAuthorityCheck: true)
+        _ = machine.start(Self.hello)
+        return machine
+    }
+
+    @Test func withoutAnOrderAnAuthorityGetsItsAlert() {
+        var machine = Self.check()
+        let step = machine.keyHolderFailed(.refused(.certificateNotFound))
+        #expect(step.next == .failed(.noOrder, informs: false))
+        #expect(step.write == Alert(.noApplicationProtocol).record())
+        // Of another client the same answer is the key holder's fault.
+        var other = Self.machine()
+        #expect(other.keyHolderFailed(.refused(.certificateNotFound)).write == Alert(.internalError).record())
+    }
+
+    /// A key holder that lends a session for one, whatever its protocol, is not believed: nothing is served on it.
+    @Test func noSessionComesOfACheck() throws {
+        let session = try MadeUpSession()
+        var machine = Self.check()
+        let step = machine.answered(session.progress())
+        #expect(Self.failure(step) == .badAnswer("a session for an authority's check"))
+    }
+
     /// What the client speaks is not HTTP then.
     @Test func aSessionWithoutAProtocolForAClientThatOffersSome() throws {
         let session = try MadeUpSession(applicationProtocol: nil)

@@ -1,6 +1,10 @@
+import Crypto
 import Foundation
+import KeyHolder
 import KeyProtocol
 import NIOCore
+import NIOSSL
+import PrivateAuthority
 import TLSWire
 import TestLogs
 import TestSockets
@@ -73,10 +77,42 @@ import Testing
             #expect(!handoff.all.contains("HTTP/1.1"))
             let line = try await bench.newAuditLine(after: "") { $0.contains("\"handoff\"") }
             #expect(line.contains("\"outcome\":\"handshake-failed\""))
-            #expect(line.contains("no application protocol"))
+            #expect(line.contains("an authority's check, and no order is open"))
             let keyless = try await bench.openssl("rsa.test", "-tls\(version)", "-alpn", "acme-tls/1")
             #expect(keyless.all.contains(Self.refusal), "\(keyless.all)")
-            #expect(Self.operations(bench) == 1)
+            #expect(Self.operations(bench) == 2)
+            #expect(!bench.audit.contains("\"sign-"))
+        }
+    }
+
+    /// With an order open, the authority gets its certificate in both modes, and the connection ends: no HTTP, no session, no use
+    /// of the site's key. Clients of the site notice nothing.
+    @Test(arguments: ["p256.test", "rsa.test"]) func acmeWithAnOrder(site: String) async throws {
+        try await Self.run { bench in
+            let challenge = try TestSiteAuthority(name: "challenges").issueSite(domains: [site], keyType: .p256)
+            let leaf = try NIOSSLCertificate.fromPEMBytes(Array(challenge.chainPEM.utf8))[0]
+            let key = try P256.Signing.PrivateKey(pemRepresentation: challenge.keyPEM)
+            try bench.keyHolder.showChallenge(
+                try leaf.toDERBytes(), key: [UInt8](key.derRepresentation), for: try ServerName(site))
+            let input = "GET /5 HTTP/1.1\r\nHost: \(site)\r\nConnection: close\r\n\r\n"
+            let check = try await bench.openssl(site, "-alpn", "acme-tls/1", "-showcerts", input: input)
+            #expect(check.all.contains("ALPN protocol: acme-tls/1"), "\(check.all)")
+            #expect(check.all.contains("Protocol  : TLSv1.2") || check.all.contains("New, TLSv1.2"), "\(check.all)")
+            #expect(check.all.contains("issuer=CN = challenges"), "\(check.all)")
+            #expect(!check.all.contains("HTTP/1.1"))
+            let line = try await bench.newAuditLine(after: "") { $0.contains("authority's check was answered") }
+            #expect(line.contains("\"outcome\":\"ok\"") && line.contains("\"site\":\"\(site)\""))
+            // A client that offers HTTP as well is no authority.
+            for offered in ["http/1.1", "acme-tls/1,http/1.1"] {
+                let client = try await bench.openssl(site, "-alpn", offered, input: input)
+                #expect(client.all.contains("HTTP/1.1 200") && !client.all.contains("challenges"), "\(client.all)")
+            }
+            // Another name has no order.
+            let other = try await bench.openssl("ed.test", "-alpn", "acme-tls/1")
+            #expect(other.all.contains(Self.refusal), "\(other.all)")
+            bench.keyHolder.withdrawChallenge(for: try ServerName(site))
+            let late = try await bench.openssl(site, "-alpn", "acme-tls/1")
+            #expect(late.all.contains(Self.refusal), "\(late.all)")
         }
     }
 
@@ -104,8 +140,9 @@ import Testing
             #expect(try route(mode, "acme-tls/1", "h2") == served)
         }
         #expect(try route(.handoff(http1), "h2") == refused)
+        // The key holder's answer, in both modes.
         #expect(try route(.handoff(termination), "acme-tls/1") == served)
-        #expect(try route(.keyless(termination), "acme-tls/1") == refused)
+        #expect(try route(.keyless(termination), "acme-tls/1") == served)
         #expect(try route(.relay(RelayConfiguration(origin: .fixed(host: "127.0.0.1", port: 1))), "imap") == served)
     }
 }

@@ -128,7 +128,7 @@ struct OpenSSLHandoffTests {
     func applicationProtocols(version: Int) async throws {
         let store = RecordingKeyStore()
         let holder = try await TestHolder(keyStore: store)
-        for offered in ["imap", "acme-tls/1", "http/1.0,h2c"] {
+        for offered in ["imap", "acme-tls/1,imap", "http/1.0,h2c"] {
             let output: String = try await Self.client("-tls1_\(version) -alpn \(offered)", holder)
             #expect(!output.contains(Self.served) && output.contains("alert number 120"), "\(output)")
         }

@@ -1,0 +1,234 @@
+import Foundation
+import TestDirectory
+import TestSockets
+import Testing
+
+/// Sites without certificate files, with real binaries: an authority checks their names through a running edge.
+@Suite(.serialized, .timeLimit(.minutes(6))) struct ACMEEndToEndTests {
+    /// An origin, an edge that is up before its key holder, and the key holder's file.
+    private final class Stage {
+        static let sites = [("www.test", "handoff"), ("api.test", "keyless")]
+
+        let workspace: Workspace
+        let edge: RunningEdge
+        let keyHolderPort: UInt16
+        private let origin: TLSOrigin
+
+        init() async throws {
+            let workspace = try Workspace()
+            self.workspace = workspace
+            try workspace.makeIdentity(.keyholder, "home")
+            try workspace.makeSite("origin.test")
+            self.origin = try await TLSOrigin(domain: "origin.test", text: "from the origin", in: workspace)
+            let (port, originPort) = (try Workspace.freePort(), self.origin.port)
+            self.keyHolderPort = port
+            let entries = Self.sites.map { name, mode in
+                """
+                  - domains: [\(name)]
+                    mode: \(mode)
+                    keyholder: home
+                    origin: { url: "https://127.0.0.1:\(originPort)", name: origin.test, roots: roots.pem }
+                """
+            }
+            self.edge = try await blocking {
+                try RunningEdge(
+                    """
+                    keyholders:
+                      home: { addresses: ["127.0.0.1:\(port)"], deadline: 1s }
+                    sites:
+                    \(entries.joined(separator: "\n"))
+                    """, in: workspace)
+            }
+        }
+
+        func configure(directory: String, renewAfter: Int, binding: Bool) throws {
+            try self.workspace.write(Pebble.macKey + "\n", to: "eab.key")
+            let entries = Self.sites.map { name, _ in
+                """
+                  - domains: [\(name)]
+                    acme:
+                      directory: \(directory)
+                      email: owner@\(name)
+                      \(binding ? "eab: { kid: kid-1, key: eab.key }" : "")
+                      roots: roots.pem
+                      renew-after: \(renewAfter)%
+                """
+            }
+            try self.workspace.write(
+                """
+                role: keyholder
+                listen: 127.0.0.1:\(self.keyHolderPort)
+                identity: { certificate: keyholder-home.pem, key: keyholder-home.key, authority: authority.pem }
+                state: state
+                sites:
+                \(entries.joined(separator: "\n"))
+                grants:
+                  - { edge: paris, sites: [www.test], operations: [handoff] }
+                  - { edge: paris, sites: [api.test], operations: [keyless] }
+                audit: audit.jsonl
+                log: { level: debug, format: json }
+                """, to: "home.yaml")
+        }
+
+        func startKeyHolder() throws -> TestProcess {
+            try TestProcess(["keyholder", "--inspectable", "--config", "home.yaml"], name: "home", in: self.workspace)
+        }
+
+        /// One request, verified by a root that the authority's certificates lead to.
+        func ask(_ name: String, root: String, _ arguments: String...) throws -> String {
+            try Tool.run(
+                "openssl",
+                [
+                    "s_client", "-connect", "127.0.0.1:\(self.edge.port)", "-CAfile", self.workspace.path(root),
+                    "-verify_return_error", "-servername", name, "-verify_hostname", name, "-ign_eof",
+                ] + arguments, input: "GET / HTTP/1.1\r\nHost: \(name)\r\nConnection: close\r\n\r\n"
+            ).all
+        }
+
+        var audit: [LogLine] {
+            ((try? self.workspace.read("audit.jsonl")) ?? "").split(separator: "\n").compactMap { LogLine($0) }
+        }
+
+        func audit(_ operation: String, _ site: String, _ outcome: String) -> Int {
+            self.audit.count {
+                $0["operation"] == operation && $0["site"] == site && $0["outcome"] == outcome
+            }
+        }
+    }
+
+    @Test("With Pebble: both modes get their certificates through the edge, and renew without a failed handshake")
+    func pebble() async throws {
+        let stage = try await Stage()
+        defer { stage.edge.stop() }
+        let pebblePort = try Workspace.freePort()
+        try await blocking {
+            let pebble = try Pebble(port: pebblePort, tlsPort: stage.edge.port, validity: 120, in: stage.workspace)
+            defer { pebble.stop() }
+            try stage.configure(directory: pebble.url, renewAfter: 10, binding: true)
+            var keyHolder = try stage.startKeyHolder()
+            defer { keyHolder.stop() }
+            for (name, _) in Stage.sites {
+                try keyHolder.wait(for: "a new certificate is in use") { $0["site"] == name }
+            }
+            // The edge has heard, and clients get what they can verify, in both versions of TLS.
+            for (name, _) in Stage.sites {
+                for version in ["-tls1_3", "-tls1_2"] {
+                    let answer = try eventually("\(name) with \(version)") {
+                        let answer = try stage.ask(name, root: "pebble-root.pem", version)
+                        return answer.contains("from the origin") ? answer : nil
+                    }
+                    #expect(answer.contains("Verify return code: 0 (ok)"), "\(answer)")
+                }
+            }
+            let checks = stage.audit.filter { $0["detail"] == "an authority's check was answered" }
+            #expect(Set(checks.compactMap { $0["site"] }) == ["www.test", "api.test"], "\(pebble.log)")
+            #expect(checks.allSatisfy { $0["outcome"] == "ok" && $0["tls_version"] == "TLS 1.2" })
+            #expect(stage.audit("certificate-account", "www.test", "ok") == 1)
+            // No order is open now: there is nothing to see, and no HTTP.
+            for (name, _) in Stage.sites {
+                let check = try stage.ask(name, root: "pebble-root.pem", "-alpn", "acme-tls/1")
+                #expect(check.contains("alert number 120") && !check.contains("HTTP/1.1"), "\(check)")
+            }
+
+            // Renewed by itself, twice at least, under clients that come all the time.
+            let before = stage.audit("certificate-order", "www.test", "ok")
+            var handshakes = 0
+            var failed: [String] = []
+            _ = try eventually("two renewals") {
+                for (name, _) in Stage.sites {
+                    let answer = try stage.ask(name, root: "pebble-root.pem")
+                    handshakes += 1
+                    if !answer.contains("from the origin") { failed.append(answer) }
+                }
+                return stage.audit("certificate-order", "www.test", "ok") >= before + 2 ? true : nil
+            }
+            #expect(failed.isEmpty, "\(failed.count) of \(handshakes): \(failed.first ?? "")")
+            #expect(handshakes >= 10)
+
+            // A restart finds everything: the first answer is good without an order before it.
+            keyHolder.stop()
+            let key = try stage.workspace.read("state/sites/www.test/site.key")
+            keyHolder = try stage.startKeyHolder()
+            try keyHolder.wait(for: "listening")
+            let line = try eventually("the site") {
+                keyHolder.lines("site loaded").first { $0["site"] == "www.test" }
+            }
+            #expect(line["key"] == "P-256")
+            #expect(try stage.workspace.read("state/sites/www.test/site.key") == key)
+            _ = try eventually("www.test again") {
+                try stage.ask("www.test", root: "pebble-root.pem").contains("from the origin") ? true : nil
+            }
+            #expect(stage.audit("certificate-account", "www.test", "ok") == 1)
+        }
+    }
+
+    @Test(
+        "Renewal information decides, where the directory has it; the check is answered with a certificate of its own")
+    func renewalInformation() async throws {
+        let stage = try await Stage()
+        defer { stage.edge.stop() }
+        let edgePort = stage.edge.port
+        let server = try TestDirectoryServer { kind, name, _ in
+            guard kind == "tls-alpn-01" else { return false }
+            // By an ordinary client: it gets a certificate for this name with the extension, and the connection ends.
+            let seen = try? Tool.run(
+                "openssl",
+                [
+                    "s_client", "-connect", "127.0.0.1:\(edgePort)", "-servername", name, "-alpn", "acme-tls/1",
+                    "-ign_eof", "-showcerts",
+                ], input: "GET / HTTP/1.1\r\nHost: \(name)\r\n\r\n")
+            guard let seen, seen.all.contains("ALPN protocol: acme-tls/1"),
+                seen.all.contains("subject=CN = ACME challenge"),
+                !seen.all.contains("HTTP/1.1"), !seen.all.contains("from the origin")
+            else { return false }
+            let text = try? Tool.run("openssl", ["x509", "-noout", "-text"], input: seen.output)
+            return text?.output.contains("1.3.6.1.5.5.7.1.31: critical") == true
+                && text?.output.contains("DNS:\(name)") == true
+        }
+        defer { server.stop() }
+        server.directory.set { $0.window = 2...3 }
+        try await blocking {
+            try stage.workspace.write(
+                try stage.workspace.read("roots.pem") + "\n" + server.directory.root + "\n", to: "roots.pem")
+            try stage.configure(directory: server.url, renewAfter: 90, binding: false)
+            let keyHolder = try stage.startKeyHolder()
+            defer { keyHolder.stop() }
+            _ = try eventually("renewals") {
+                Stage.sites.allSatisfy { stage.audit("certificate-order", $0.0, "ok") >= 2 } ? true : nil
+            }
+            #expect(server.directory.replaced.contains { $0 != nil })
+            for (name, _) in Stage.sites {
+                _ = try eventually("the new certificate") {
+                    try stage.ask(name, root: "roots.pem").contains("from the origin") ? true : nil
+                }
+            }
+        }
+    }
+
+    @Test("A directory that is down, and a state folder that is in use, are said with what to do")
+    func faults() async throws {
+        let stage = try await Stage()
+        defer { stage.edge.stop() }
+        let port = try Workspace.freePort()
+        try await blocking {
+            try stage.configure(directory: "https://localhost:\(port)/dir", renewAfter: 66, binding: false)
+            let check = try TestProcess(
+                ["check", "--offline", "--config", "home.yaml"], name: "check", in: stage.workspace)
+            #expect(try check.waitForExit() == 0, "\(check.text)")
+            #expect(check.text.contains("www.test: the certificate is ordered at the start"))
+            let keyHolder = try stage.startKeyHolder()
+            defer { keyHolder.stop() }
+            let line = try eventually("the failure") {
+                keyHolder.log.first { $0.message.hasPrefix("no certificate: the ACME directory cannot be reached") }
+            }
+            #expect(line["failures"] == "1" && line["present-certificate"] == "none", "\(line.fields)")
+            #expect(stage.audit("certificate-order", line["site"] ?? "", "failed") == 1)
+            // The site is there all the same, with a certificate that no client trusts.
+            let answer = try stage.ask("www.test", root: "roots.pem")
+            #expect(answer.contains("verify error") && !answer.contains("from the origin"), "\(answer)")
+            let other = try TestProcess(["keyholder", "--config", "home.yaml"], name: "other", in: stage.workspace)
+            #expect(try other.waitForExit() == 1)
+            #expect(other.text.contains("state is in use by another process"), "\(other.text)")
+        }
+    }
+}
