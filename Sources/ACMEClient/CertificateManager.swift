@@ -100,6 +100,10 @@ public final class CertificateManager: Service {
         let due = plan.due(chain, names: site.domains, percent: site.renewAfter)
         self.host.measured(
             site, notAfter: chain.flatMap { $0.isPlaceholder ? nil : $0.notAfter }, nextOrder: max(due, Self.now()))
+        // An order that came to this certificate, in a process that ended before it could say so.
+        if due > Self.now(), plan.failures == 0, try self.state.orderURL(site) != nil {
+            try self.state.write(orderURL: nil, of: site)
+        }
         guard due <= Self.now() else { return plan.next(chain, names: site.domains, percent: site.renewAfter) }
         if site.challenge == .tlsALPN01, let until = self.waitForEdge(site) { return until }
         try await self.order(site, chain, &plan)

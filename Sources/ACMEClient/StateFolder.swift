@@ -66,7 +66,7 @@ public struct StateFolder: Sendable {
         }
     }
 
-    /// Sees to it that the site has a key and a chain of that key for its domains, be it a placeholder.
+    /// Sees to it that the site has a key and a chain of that key, be it a placeholder.
     ///
     /// - Parameter now: milliseconds since 1970.
     /// - Throws: ``StateError``, or an error about the file.
@@ -77,8 +77,8 @@ public struct StateFolder: Sendable {
         if let text = try self.text(path) {
             do {
                 let chain = try IssuedChain(stored: text)
-                // One of other domains is of no use; one that has expired still leads clients to a reason.
-                if try chain.belongs(to: key), chain.covers(site.domains) { return }
+                // One that is not for all domains serves the others until the new one comes.
+                if try chain.belongs(to: key), !chain.isPlaceholder || Set(chain.names) == Set(site.domains) { return }
                 guard !chain.isPlaceholder else { return try self.writePlaceholder(site, key, now) }
             } catch {}
             try self.setAside(path)

@@ -86,7 +86,7 @@ struct KeyHolderCheck {
             self.report.fail(place, "\(SiteLoadError.noNames(site.certificate))", remedy: nil)
             return nil
         }
-        for domain in domains where !CertificateChecks.covers(covered, domain) {
+        for domain in domains where site.acme == nil && !CertificateChecks.covers(covered, domain) {
             self.report.fail(
                 place, "\(SiteLoadError.nameNotCovered(site.certificate, name: domain.description))", remedy: nil)
             return nil

@@ -144,11 +144,13 @@ extension KeyHolderConfiguration {
                 chainFile: settings.identity.certificate, keyFile: settings.identity.key,
                 authorityFile: settings.identity.authority),
             sites: settings.sites.map { site in
-                SiteConfiguration(
+                var configuration = SiteConfiguration(
                     chain: .file(site.certificate), key: .file(site.key), domains: site.domains,
                     handshakes: HandshakeSettings(
                         minimumVersion: site.minimumTLSVersion.number, allowsRSAKeyExchange: site.allowsRSAKeyExchange),
                     application: site.application.map { ApplicationConfiguration($0) })
+                configuration.coversLater = site.acme != nil
+                return configuration
             },
             grants: settings.grants.map { grant in
                 GrantConfiguration(

@@ -15,7 +15,7 @@ import Testing
 
     private static let files = ["site.key", "chain.pem", "order.json", "plan.json"]
 
-    @Test(arguments: files, ["", "{\"directory\":", "-----BEGIN"])
+    @Test(arguments: StateTests.files, ["", "{\"directory\":", "-----BEGIN"])
     func aDamagedFileIsSetAsideAndMadeAnew(file: String, text: String) async throws {
         let (bench, server) = try Self.bench()
         defer { server.stop() }
@@ -65,6 +65,9 @@ import Testing
         let more = try Bench(server.url, root: server.directory.root, folder: bench.folder) {
             $0.domains = ["www.test", "api.test"]
         }
+        // The one that is there serves its name meanwhile.
+        try more.state.prepare(more.site, now: Int64(Date().timeIntervalSince1970 * 1000))
+        #expect(more.chain?.names == ["www.test"] && more.chain?.isPlaceholder == false)
         try await more.run(until: "a certificate of both") { more.host.installed == 1 }
         #expect(more.chain?.names == ["api.test", "www.test"])
     }
@@ -81,6 +84,18 @@ import Testing
         try await bench.run(until: "a look") { ContinuousClock.now - began > .seconds(5) }
         #expect(server.directory.log.count { $0 == "new-order" } <= 1, "\(server.directory.log)")
         #expect(bench.host.installed == 0 && bench.chain?.isPlaceholder == true)
+    }
+
+    /// Else its certificate would be fetched once more when the next one is due.
+    @Test func anOrderThatIsDoneWithIsForgotten() async throws {
+        let (bench, server) = try Self.bench()
+        defer { server.stop() }
+        try await bench.run(until: "a certificate") { bench.host.installed == 1 }
+        bench.folder.write(
+            #"{"directory":"\#(server.url)","url":"\#(server.directory.base)/order/1"}"#,
+            "state/sites/www.test/order.json")
+        try await bench.run(until: "a look") { bench.file("order.json") == nil }
+        #expect(bench.host.installed == 1)
     }
 
     @Test func twoProcessesDoNotShareAFolder() throws {

@@ -6,7 +6,7 @@ import Testing
 /// Sites without certificate files, with real binaries: an authority checks their names through a running edge.
 @Suite(.serialized, .timeLimit(.minutes(6))) struct ACMEEndToEndTests {
     /// An origin, an edge that is up before its key holder, and the key holder's file.
-    private final class Stage {
+    private final class Stage: Sendable {
         static let sites = [("www.test", "handoff"), ("api.test", "keyless")]
 
         let workspace: Workspace

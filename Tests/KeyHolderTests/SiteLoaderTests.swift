@@ -44,6 +44,40 @@ struct SiteLoaderTests {
         #expect("\(error)".contains("site.pem") && "\(error)".contains("site.key"))
     }
 
+    @Test("Where a certificate is on its way, the one that is there may cover less")
+    func coversLater() throws {
+        let issued = try Self.p256.get()
+        var configuration = SiteConfiguration(
+            chain: .text(issued.chainPEM, name: "site.pem"), key: .text(issued.keyPEM, name: "site.key"),
+            domains: [try ServerNamePattern("a.test"), try ServerNamePattern("c.test")])
+        configuration.coversLater = true
+        let site = try SiteLoader(store: SoftwareKeyStore()).load(configuration)
+        #expect(site.domains.map(\.description) == ["a.test", "c.test"])
+        #expect(site.certified.map(\.description) == ["a.test", "*.b.test"])
+    }
+
+    @Test("A site is replaced alone, and only by one with its domains")
+    func replaced() async throws {
+        let holder = try await TestHolder()
+        let before = holder.server.core.policy
+        let fresh = try TestHolder.siteAuthority.get().issueSite(domains: ["rsa.test"], keyType: .p256)
+        try holder.server.replace(TestHolder.site(fresh))
+        let policy = holder.server.core.policy
+        #expect(policy.sites.count == before.sites.count)
+        let name = try ServerNamePattern("rsa.test")
+        #expect(policy.index.site(having: name)?.ski == fresh.subjectKeyIdentifier)
+        for site in before.sites where site.name != "rsa.test" {
+            #expect(policy.sites.contains { $0 === site })
+        }
+        // Edges that were granted it hear of it.
+        #expect(policy.generation(of: "paris") != before.generation(of: "paris"))
+        #expect(policy.grant(to: "paris", for: try #require(policy.index.site(having: name))) != nil)
+        let other = try TestHolder.siteAuthority.get().issueSite(domains: ["other.test"], keyType: .p256)
+        #expect(throws: SiteLoadError.self) { try holder.server.replace(TestHolder.site(other)) }
+        #expect(holder.server.core.policy === policy)
+        _ = try await holder.stop()
+    }
+
     @Test("Configured domains must be covered by the certificate")
     func domains() throws {
         let issued = try Self.p256.get()

@@ -80,14 +80,6 @@ public struct IssuedChain: Equatable, Sendable {
         try Self.parse(self.pem)[0].publicKey == Certificate.PublicKey(key.key.publicKey)
     }
 
-    /// Whether a site with these domains can be served with it; a wildcard covers names of its level.
-    public func covers(_ domains: [String]) -> Bool {
-        domains.allSatisfy { domain in
-            self.names.contains(domain)
-                || !domain.hasPrefix("*.") && self.names.contains("*" + domain.drop { $0 != "." })
-        }
-    }
-
     /// Reads what was stored.
     public init(stored pem: String) throws(ACMEFailure) {
         self.init(pem: pem, leaf: try Self.parse(pem)[0])

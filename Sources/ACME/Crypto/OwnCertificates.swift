@@ -11,7 +11,7 @@ import X509
 /// A certificate that a validating authority is shown (RFC 8737 section 3), with a key of its own. Both DER.
 public struct ChallengeCertificate: Sendable {
     public var certificate: [UInt8]
-    /// SEC 1.
+    /// PKCS #8.
     public var key: [UInt8]
 
     /// id-pe-acmeIdentifier.

@@ -8,6 +8,8 @@ public struct SiteConfiguration: Hashable, Sendable {
     public var key: PEMSource
     /// What it is served for; nil: the DNS names of the certificate.
     public var domains: [ServerNamePattern]?
+    /// Whether domains that the certificate does not cover are served all the same, since one that does is on its way.
+    public var coversLater = false
     /// How edges may serve it, as far as their grants allow.
     public var modes: Set<TrustMode>
     public var handshakes: HandshakeSettings

@@ -27,7 +27,8 @@ struct SiteLoader {
         guard key.publicKey == leaf.publicKey else {
             throw .keyMismatch(certificate: chainName, key: configuration.key.name)
         }
-        let (domains, certified) = try Self.domains(configuration.domains, of: leaf, chainName)
+        let (domains, certified) = try Self.domains(
+            configuration.domains, of: leaf, chainName, coversLater: configuration.coversLater)
         let der: [[UInt8]]
         do { der = try chain.map(Self.der) } catch { throw .unreadableCertificate(chainName, position: 1) }
         guard key.type.isRSA || !configuration.handshakes.allowsRSAKeyExchange else {
@@ -82,7 +83,7 @@ struct SiteLoader {
 
     /// What the site is served for, and what its certificate covers.
     private static func domains(
-        _ configured: [ServerNamePattern]?, of leaf: Certificate, _ chainName: String
+        _ configured: [ServerNamePattern]?, of leaf: Certificate, _ chainName: String, coversLater: Bool
     ) throws(SiteLoadError) -> (domains: [ServerNamePattern], certified: [ServerNamePattern]) {
         var covered: [ServerNamePattern] = []
         var firstBad: SiteLoadError?
@@ -100,7 +101,7 @@ struct SiteLoader {
             return (covered, covered)
         }
         guard !configured.isEmpty else { throw .noNames(chainName) }
-        for domain in configured where !covered.contains(domain) {
+        for domain in configured where !coversLater && !covered.contains(domain) {
             guard !domain.isWildcard, covered.contains(where: { $0.matches(domain.base) }) else {
                 throw .nameNotCovered(chainName, name: domain.description)
             }

@@ -1,7 +1,6 @@
-public import Foundation
 public import NIOCore
 import NIOHTTP1
-import NIOPosix
+public import NIOPosix
 import NIOSSL
 import Synchronization
 
