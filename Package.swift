@@ -247,7 +247,8 @@ let package = Package(
         .testTarget(
             name: "CAARecordsTests", dependencies: ["CAARecords", "TLSWire", "TestSockets"], swiftSettings: strict),
         .target(
-            name: "TestDirectory", dependencies: [x509, asn1, crypto, nioSSL, nioHTTP1] + nio, path: "Tests/Support/TestDirectory",
+            name: "TestDirectory", dependencies: [x509, asn1, crypto, nioSSL, nioHTTP1] + nio,
+            path: "Tests/Support/TestDirectory",
             swiftSettings: strict),
         .testTarget(
             name: "ACMEClientTests",
