@@ -3,6 +3,7 @@ import KeyProtocol
 import NIOCore
 import NIOSSL
 import PrivateAuthority
+import RecordLayer
 import Synchronization
 import TLSWire
 import Testing
