@@ -252,7 +252,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "ACMEClientTests",
-            dependencies: ["ACME", "ACMEClient", "SecretFiles", "TestDirectory", "TestSockets", nio[1], logging],
+            dependencies: ["ACME", "ACMEClient", "SecretFiles", "TestDirectory", nio[0], nio[1], logging],
             swiftSettings: strict),
         .testTarget(
             name: "ACMETests", dependencies: ["ACME", "TestDirectory", x509, asn1, crypto], swiftSettings: strict),

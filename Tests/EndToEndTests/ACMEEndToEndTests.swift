@@ -34,7 +34,7 @@ import Testing
                 try RunningEdge(
                     """
                     keyholders:
-                      home: { addresses: ["127.0.0.1:\(port)"], deadline: 1s }
+                      home: { addresses: ["127.0.0.1:\(port)"], deadline: 5s }
                     sites:
                     \(entries.joined(separator: "\n"))
                     """, in: workspace)
