@@ -115,7 +115,7 @@ let package = Package(
         .target(name: "SecretFiles", swiftSettings: strict),
 
         // Certificates from an authority: the protocol without its network.
-        .target(name: "ACME", dependencies: [x509, asn1, crypto], swiftSettings: strict),
+        .target(name: "ACME", dependencies: ["HTTPFields", x509, asn1, crypto], swiftSettings: strict),
 
         // The same with network, state on disk, and time.
         .target(
