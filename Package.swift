@@ -113,14 +113,15 @@ let package = Package(
 
         // Log lines and metrics, for whatever reads them.
         .target(
-            name: "Telemetry", dependencies: ["Admission", logging, coreMetrics, atomics, nioHelpers] + nio,
+            name: "Telemetry",
+            dependencies: ["Admission", "HTTPFields", logging, coreMetrics, atomics, nioHelpers] + nio,
             swiftSettings: strict),
 
         // Keys and tokens on disk.
         .target(name: "SecretFiles", swiftSettings: strict),
 
         // Certificates from an authority: the protocol without its network.
-        .target(name: "ACME", dependencies: [x509, asn1, crypto], swiftSettings: strict),
+        .target(name: "ACME", dependencies: ["HTTPFields", x509, asn1, crypto], swiftSettings: strict),
 
         // The same with network, state on disk, and time.
         .target(
@@ -162,7 +163,8 @@ let package = Package(
         .target(
             name: "KeyHolder",
             dependencies: [
-                "Admission", "CFileSpace", "CLibCrypto", "Channels", "KeyProtocol", "NativeChannel", "NativeHandshake",
+                "Admission", "CFileSpace", "CLibCrypto", "Channels", "HTTPFields", "KeyProtocol", "NativeChannel",
+                "NativeHandshake",
                 "PeerLink", "RecordLayer", "SecretFiles", "TLSWire", "Telemetry", nioSSL, nioTLS, x509, asn1, crypto,
                 cryptoExtras, logging, metrics, lifecycle,
             ] + nio,
@@ -287,7 +289,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "ACMEClientTests",
-            dependencies: ["ACME", "ACMEClient", "SecretFiles", "TestDirectory", "TestSockets", nio[1], logging],
+            dependencies: ["ACME", "ACMEClient", "SecretFiles", "TestDirectory", nio[0], nio[1], logging],
             swiftSettings: strict),
         .testTarget(
             name: "ACMETests", dependencies: ["ACME", "TestDirectory", x509, asn1, crypto], swiftSettings: strict),
@@ -304,6 +306,7 @@ let package = Package(
         .testTarget(
             name: "NativeHandshakeTests",
             dependencies: ["NativeHandshake", "TLSWire", nio[0], crypto, cryptoExtras], swiftSettings: strict),
+        .testTarget(name: "HTTPFieldsTests", dependencies: ["HTTPFields", nio[0]], swiftSettings: strict),
         .testTarget(
             name: "HTTPWireTests",
             dependencies: ["HTTPFields", "HTTPWire", "TestSockets", nio[0], nioHTTP1, nioEmbedded],

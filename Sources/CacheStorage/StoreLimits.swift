@@ -10,6 +10,8 @@ public struct StoreLimits: Sendable {
     public var fillBytes: Int
     /// What is held of a body that passes through, and so how far its readers can be apart.
     public var windowBytes: Int
+    /// All heads that are kept in HTTP/2's form as well. What finds no room is put into that form each time.
+    public var fieldBlockBytes: Int
     /// Responses kept for one key; the least recently stored one gives way.
     public var variantsPerKey: Int
     /// What each site may take of `memoryBytes`.
@@ -19,14 +21,16 @@ public struct StoreLimits: Sendable {
     ///   - memoryBytes: at least 1 MiB is taken.
     ///   - memoryObjectBytes: if nil, 64 MiB; never more than an eighth of `memoryBytes`.
     ///   - fillBytes: if nil, a quarter of `memoryBytes`, which comes on top of them.
+    ///   - fieldBlockBytes: if nil, a sixteenth of `memoryBytes`, which comes on top of them.
     public init(
-        memoryBytes: Int = 256 << 20, memoryObjectBytes: Int? = nil, fillBytes: Int? = nil, windowBytes: Int = 1 << 20,
-        variantsPerKey: Int = 32, shares: SiteShares = SiteShares()
+        memoryBytes: Int = 256 << 20, memoryObjectBytes: Int? = nil, fillBytes: Int? = nil, fieldBlockBytes: Int? = nil,
+        windowBytes: Int = 1 << 20, variantsPerKey: Int = 32, shares: SiteShares = SiteShares()
     ) {
         let memoryBytes: Int = max(memoryBytes, 1 << 20)
         self.memoryBytes = memoryBytes
         self.memoryObjectBytes = min(memoryObjectBytes ?? 64 << 20, memoryBytes / 8)
         self.fillBytes = fillBytes ?? memoryBytes / 4
+        self.fieldBlockBytes = fieldBlockBytes ?? memoryBytes / 16
         self.windowBytes = max(windowBytes, 65_536)
         self.variantsPerKey = max(variantsPerKey, 1)
         self.shares = shares

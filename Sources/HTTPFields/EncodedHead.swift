@@ -87,9 +87,6 @@ public struct EncodedHead: Hashable, Sendable {
         self.write("\r\n")
     }
 
-    /// Room for so many more bytes, and no more than that.
-    public mutating func reserve(_ count: Int) { self.bytes.reserveCapacity(self.bytes.count + count) }
-
     /// The status line with those fields that `keeps` says.
     ///
     /// - Parameter names: tells whether a field has a name.
@@ -142,13 +139,6 @@ public struct EncodedHead: Hashable, Sendable {
 
     private mutating func write(_ text: StaticString) {
         self.bytes.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
-    }
-
-    /// Takes the last line away, which has to be a field's.
-    package mutating func removeLastField() {
-        var end = self.bytes.count - 2
-        while end > 0, self.bytes[end - 1] != ByteClass.lineFeed { end -= 1 }
-        self.bytes.removeSubrange(end...)
     }
 
     // MARK: reading

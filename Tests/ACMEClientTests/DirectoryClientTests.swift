@@ -1,6 +1,7 @@
 import ACME
 import ACMEClient
 import Foundation
+import NIOCore
 import NIOPosix
 import TestDirectory
 import Testing

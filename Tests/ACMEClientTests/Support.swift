@@ -5,7 +5,6 @@ import Logging
 import NIOPosix
 import Synchronization
 import TestDirectory
-import TestSockets
 import Testing
 
 /// A folder for one test's state.

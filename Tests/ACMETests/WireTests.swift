@@ -41,10 +41,9 @@ import Testing
         #expect(DateText.rfc3339("2021-01-03T00:00:00Z") == 1_609_632_000_000)
         #expect(DateText.rfc3339("2021-01-03T01:00:00.5+01:00") == 1_609_632_000_500)
         #expect(DateText.rfc3339("yesterday") == nil)
-        #expect(DateText.http("Sun, 06 Nov 1994 08:49:37 GMT") == 784_111_777_000)
-        for bad in ["Sun, 06 Nov 1994 08:49:37", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun, 41 Nov 1994 08:49:37 GMT", ""]
-        {
-            #expect(DateText.http(bad) == nil)
+        #expect(DateText.http("Sun, 06 Nov 1994 08:49:37 GMT", now: 0) == 784_111_777_000)
+        for bad in ["Sun, 06 Nov 1994 08:49:37", "Sun, 41 Nov 1994 08:49:37 GMT", ""] {
+            #expect(DateText.http(bad, now: 0) == nil)
         }
     }
 

@@ -15,7 +15,7 @@ struct AnswerTests {
         #expect(answer.status == 200)
         #expect(answer.body == .whole)
         #expect(answer.length == 10)
-        let expected = Self.fields.map { "\($0.0): \($0.1)" } + ["Content-Length: 10", "Age: 42"]
+        let expected = Self.fields.map { "\($0.0): \($0.1)" } + ["Age: 42", "Content-Length: 10"]
         #expect(answer.fields.lines == expected)
     }
 

@@ -138,13 +138,13 @@ struct CacheKeyTests {
             .init(pattern: "*.css", bypass: false, overrideLifetime: 60_000),
             .init(pattern: "/api/*", defaultLifetime: 5000, overrideLifetime: 1000),
         ])
-        let both = policy.rule(for: Self.key("/api/x.css?y"))
+        let both = policy.rule(for: Self.key("/api/x.css?y")).rule
         #expect(both.bypass)
         #expect(both.overrideLifetime == 60_000)
         #expect(both.defaultLifetime == 5000)
-        let style = policy.rule(for: Self.key("/x.css?/api/"))
+        let style = policy.rule(for: Self.key("/x.css?/api/")).rule
         #expect(!style.bypass)
         #expect(style.defaultLifetime == nil)
-        #expect(policy.rule(for: Self.key("/")) == policy.defaults)
+        #expect(policy.rule(for: Self.key("/")).rule == policy.defaults)
     }
 }

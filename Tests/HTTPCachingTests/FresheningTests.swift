@@ -26,7 +26,7 @@ struct FresheningTests {
         ]
         guard case .renewed(let new, let withheld) = Self.freshen(update, old) else { throw NotStored() }
         #expect(
-            new.kept.lines == [
+            new.fields.lines == [
                 "B: 1", "Content-Type: text/plain", "Date: \(Self.laterDate)", "ETag: \"x\"", "A: 3", "C: 4",
                 "Cache-Control: max-age=60", "Surrogate-Key: new",
             ])

@@ -12,7 +12,7 @@ struct PathFormsTests {
         .init(pattern: "/Static2/*", defaultLifetime: 2000),
     ])
 
-    private func rule(_ target: String) -> CacheRule { Self.policy.rule(for: key(target)) }
+    private func rule(_ target: String) -> CacheRule { Self.policy.rule(for: key(target)).rule }
 
     @Test(
         "A bypass rule matches in every disguise",

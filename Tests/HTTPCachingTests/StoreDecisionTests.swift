@@ -130,7 +130,7 @@ struct StoreDecisionTests {
         guard case .store(let stored, let withheld) = request().decideStoring(response(fields), key: key()) else {
             throw NotStored()
         }
-        #expect(stored.kept.names == ["c", "Cache-Control", "g", "Date"])
+        #expect(stored.fields.names == ["c", "Cache-Control", "g", "Date"])
         #expect(withheld?.names == ["d", "E", "F"])
         #expect(stored.isFresh(at: arrival))
     }

@@ -138,21 +138,12 @@ extension FieldSection {
     }
 }
 
-extension StoredResponse {
-    /// Its fields but for the length, which is made anew.
-    var kept: FieldSection {
-        var builder = FieldSectionBuilder()
-        let fields = self.fields
-        for field in fields where field.known != .contentLength { builder.add(field, of: fields) }
-        return builder.section
-    }
-}
-
 extension Answer {
-    /// With `Age`.
+    /// With `Age` and `Content-Length`.
     var fields: FieldSection {
         var head = self.head
         if let age { head.add(.age, age) }
+        if let contentLength { head.add(.contentLength, contentLength) }
         return head.section
     }
 }

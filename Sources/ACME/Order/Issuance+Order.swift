@@ -109,7 +109,7 @@ extension Issuance {
         try self.check(response, now, "the request for the certificate")
         let chain = try IssuedChain(
             checking: String(decoding: response.body, as: UTF8.self), key: self.request.siteKey,
-            names: self.request.names, now: now, directoryTime: response.date)
+            names: self.request.names, now: now, directoryTime: response.date(now: now))
         self.step = .over
         return self.withdrawals() + [.finished(chain)]
     }

@@ -1,3 +1,5 @@
+import HTTPFields
+
 #if canImport(FoundationEssentials)
     import FoundationEssentials
 #else
@@ -15,23 +17,11 @@ enum DateText {
         return Int64(seconds * 1000)
     }
 
-    /// IMF-fixdate of RFC 9110 section 5.6.7: `Sun, 06 Nov 1994 08:49:37 GMT`.
-    static func http(_ text: String) -> Int64? {
-        let parts = text.split(separator: " ")
-        guard parts.count == 6, parts[5] == "GMT", let day = Int(parts[1]), (1...31).contains(day),
-            let month = Self.months.firstIndex(of: String(parts[2])), let year = Int(parts[3]),
-            (1970...9999).contains(year)
-        else { return nil }
-        let clock = parts[4].split(separator: ":", omittingEmptySubsequences: false).map { Int($0) }
-        guard clock.count == 3, let hour = clock[0], let minute = clock[1], let second = clock[2],
-            (0...23).contains(hour), (0...59).contains(minute), (0...60).contains(second)
-        else { return nil }
-        func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
-        return Self.rfc3339(
-            "\(year)-\(two(month + 1))-\(two(day))T\(two(hour)):\(two(minute)):\(two(min(second, 59)))Z")
+    /// HTTP-date (RFC 9110 section 5.6.7).
+    ///
+    /// - Parameter now: milliseconds since 1970, for years of two digits.
+    static func http(_ text: String, now: Int64) -> Int64? {
+        let bytes = Array(text.utf8)
+        return HTTPDate.milliseconds(bytes.span, bytes.indices, now: now)
     }
-
-    private static let months = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ]
 }

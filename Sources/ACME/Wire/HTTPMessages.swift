@@ -48,7 +48,7 @@ public struct ACMEResponse: Equatable, Sendable {
     func retryAfter(now: Int64) -> Int64? {
         guard let text = self.fields["retry-after"] else { return nil }
         if let seconds = Int64(text) { return seconds < 0 ? nil : now + min(seconds, Self.longestRetryAfter) * 1000 }
-        guard let date = DateText.http(text) else { return nil }
+        guard let date = DateText.http(text, now: now) else { return nil }
         return min(max(date, now), now + Self.longestRetryAfter * 1000)
     }
 
@@ -56,5 +56,5 @@ public struct ACMEResponse: Equatable, Sendable {
     static let longestRetryAfter: Int64 = 7 * 86_400
 
     /// The directory's clock; milliseconds since 1970.
-    var date: Int64? { self.fields["date"].flatMap(DateText.http) }
+    func date(now: Int64) -> Int64? { self.fields["date"].flatMap { DateText.http($0, now: now) } }
 }

@@ -20,6 +20,8 @@ public final class CachedResponse: Sendable {
     private let uses = Atomic<UInt8>(0)
     /// Its place in the ledger, or -1; written only under the ledger's lock.
     let slot = Atomic<Int32>(-1)
+    /// Its head as HTTP/2 sends it, once a client has asked for it so.
+    let fieldBlock = AtomicLazyReference<FieldBlock>()
     /// Its row in the disk index, or 0.
     private let diskRow = Atomic<Int64>(0)
 

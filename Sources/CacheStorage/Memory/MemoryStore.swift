@@ -17,6 +17,7 @@ final class MemoryStore: Sendable {
     /// The number of purges so far: a copy of the log's, so that a fill can start without the ledger's lock.
     let generation = Atomic<UInt64>(0)
     let fillBudget: FillBudget
+    let fieldBlocks: FieldBlockBudget
     let disk: DiskStore?
 
     /// - Parameter disk: where what is stored here is written, too.
@@ -24,6 +25,7 @@ final class MemoryStore: Sendable {
         self.limits = limits
         self.disk = disk
         self.fillBudget = FillBudget(limit: limits.fillBytes)
+        self.fieldBlocks = FieldBlockBudget(limit: limits.fieldBlockBytes)
         self.shards = (0..<Self.shardCount).map { _ in MemoryShard() }
         self.ledger = NIOLockedValueBox(Ledger(limits: limits))
         disk?.attach(self)

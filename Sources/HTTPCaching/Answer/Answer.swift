@@ -13,12 +13,14 @@ public struct Answer: Sendable {
         case multipart(MultipartBody)
     }
 
-    /// Status line and fields, with `Content-Length` unless the length isn't known yet: then the body ends as the framing
-    /// of the client's protocol says. No other framing fields, and no `Age`. The stored head itself, without a copy, where all
-    /// of it is the answer.
+    /// Status line and fields, without framing fields and `Age`. The stored head itself, without a copy, where all of it is the
+    /// answer.
     public var head: EncodedHead
     /// The value of `Age` in seconds, to be added; nil: none.
     public var age: Int64?
+    /// The value of `Content-Length`, to be added, also where no body follows (HEAD); nil: none. Where a body follows whose
+    /// length isn't known yet, it ends as the framing of the client's protocol says.
+    public var contentLength: Int64?
     public var body: Body
     /// Of the body as it is sent; nil if it isn't known yet. 0 for HEAD, whatever `Content-Length` says.
     public var length: Int64?
@@ -60,14 +62,18 @@ public struct Answer: Sendable {
         if edits.removes(.age) { self.age = nil }
     }
 
-    private init(head: EncodedHead, body: Body, length: Int64?) {
+    private init(head: EncodedHead, body: Body, length: Int64?, contentLength: Int64?) {
         self.head = head
         self.body = body
         self.length = length
+        self.contentLength = contentLength
     }
 
     private init(all stored: StoredResponse, to request: CacheRequest) {
-        self.init(head: stored.head, body: .whole, length: stored.bodyLength)
+        let length = stored.bodyLength
+        // 204 has no such field (RFC 9110 §8.6).
+        self.init(
+            head: stored.head, body: .whole, length: length, contentLength: stored.status == 204 ? nil : length)
         if case .partial(let first, let last, let total) = stored.extent {
             // The lookup lets nobody else see it, but this may be the answer to the very request that brought it.
             self.head = stored.head.filtered { field, _ in field.known != .contentRange }
@@ -91,11 +97,11 @@ public struct Answer: Sendable {
             default: true
             }
         }
-        self.init(head: head, body: .none, length: 0)
+        self.init(head: head, body: .none, length: 0, contentLength: nil)
     }
 
     private static let contentFields = KnownFieldSet(
-        .contentType, .contentRange, .contentEncoding, .contentLanguage, .contentLength)
+        .contentType, .contentRange, .contentEncoding, .contentLanguage)
     private static let contentMD5 = FieldName("Content-MD5") ?? FieldName(.contentLength)
 
     /// 206 or 416; nil if the request's range doesn't count.
@@ -123,23 +129,22 @@ public struct Answer: Sendable {
         if ranges.count == 1 {
             let length = range.upperBound - range.lowerBound + 1
             var head = stored.head.filtered(status: 206, reason: "Partial Content") { field, _ in
-                field.known != .contentRange && field.known != .contentLength
+                field.known != .contentRange
             }
             head.addContentRange(range, total: total)
-            head.add(.contentLength, length)
             let body = (range.lowerBound - first)...(range.upperBound - first)
-            return Answer(head: head, body: .range(body), length: length)
+            return Answer(head: head, body: .range(body), length: length, contentLength: length)
         }
         let fields = stored.fields
         let multipart = MultipartBody(
             ranges: ranges, total: total, offset: first,
             contentType: fields.first(.contentType).map { fields.copy($0.value) }, boundary: boundary())
         var head = stored.head.filtered(status: 206, reason: "Partial Content") { field, _ in
-            field.known != .contentRange && field.known != .contentLength && field.known != .contentType
+            field.known != .contentRange && field.known != .contentType
         }
         head.addText(.contentType, "multipart/byteranges; boundary=\(multipart.boundary)")
-        head.add(.contentLength, multipart.length)
-        return Answer(head: head, body: .multipart(multipart), length: multipart.length)
+        return Answer(
+            head: head, body: .multipart(multipart), length: multipart.length, contentLength: multipart.length)
     }
 
     private static func unsatisfiable(_ stored: StoredResponse, total: Int64) -> Answer {
@@ -148,8 +153,7 @@ public struct Answer: Sendable {
             field.known.map { kept.contains($0) } ?? false
         }
         head.addText(.contentRange, "bytes */\(total)")
-        head.add(.contentLength, 0)
-        return Answer(head: head, body: .none, length: 0)
+        return Answer(head: head, body: .none, length: 0, contentLength: 0)
     }
 
     private static let rejectionFields = KnownFieldSet(.date, .etag, .vary, .cacheControl, .via)

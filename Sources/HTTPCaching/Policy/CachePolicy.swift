@@ -5,7 +5,9 @@ public struct CachePolicy: Hashable, Sendable {
     /// What becomes part of the key.
     public var query: QueryRules
     /// For every path, but for what one of `paths` sets.
-    public var defaults: CacheRule
+    public var defaults: CacheRule { didSet { self.shared = SharedRule(self.defaults) } }
+    /// `defaults`, made once: all requests of the site have it.
+    private var shared: SharedRule
     /// Of those whose pattern matches the path, the first that sets something decides it.
     public var paths: [PathRule]
 
@@ -31,6 +33,7 @@ public struct CachePolicy: Hashable, Sendable {
     public init(query: QueryRules = QueryRules(), defaults: CacheRule = CacheRule(), paths: [PathRule] = []) {
         self.query = query
         self.defaults = defaults
+        self.shared = SharedRule(defaults)
         self.paths = paths
     }
 
@@ -38,8 +41,8 @@ public struct CachePolicy: Hashable, Sendable {
     ///
     /// The origin may take the path for another one (``PathForms``), so that what keeps responses out of the store holds
     /// if any form of the path matches, and what puts them in or keeps them longer only if all of them do.
-    public func rule(for key: CacheKey) -> CacheRule {
-        if self.paths.isEmpty { return self.defaults }
+    public func rule(for key: CacheKey) -> SharedRule {
+        if self.paths.isEmpty { return self.shared }
         let forms = PathForms(key.path)
         var rule = self.defaults
         // Backwards, so that the first has the last word.
@@ -52,8 +55,23 @@ public struct CachePolicy: Hashable, Sendable {
             if let lifetime = other.defaultLifetime { rule.defaultLifetime = lifetime }
             if let lifetime = other.overrideLifetime { rule.overrideLifetime = lifetime }
         }
-        return rule
+        return rule == self.defaults ? self.shared : SharedRule(rule)
     }
+}
+
+/// A rule that many requests have: to hold one is to hold a single reference.
+public final class SharedRule: Hashable, Sendable {
+    public let rule: CacheRule
+
+    public init(_ rule: CacheRule) {
+        self.rule = rule
+    }
+
+    public static func == (one: SharedRule, other: SharedRule) -> Bool {
+        one === other || one.rule == other.rule
+    }
+
+    public func hash(into hasher: inout Hasher) { hasher.combine(self.rule) }
 }
 
 /// What a site wants. Times are in milliseconds.

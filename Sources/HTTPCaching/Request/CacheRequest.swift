@@ -12,7 +12,8 @@ public struct CacheRequest: Sendable {
     public let method: RequestMethod
     /// As the client sent them. What `Connection` lists counts as absent: the origin doesn't see that.
     public let fields: FieldSection
-    public let rule: CacheRule
+    public var rule: CacheRule { self.shared.rule }
+    private let shared: SharedRule
     /// The store is not asked, and the response not kept.
     public let bypass: BypassReason?
 
@@ -32,12 +33,12 @@ public struct CacheRequest: Sendable {
 
     /// - Parameters:
     ///   - fields: as the client sent them.
-    ///   - rule: what the site wants for this path.
+    ///   - rule: what the site wants for this path (`CachePolicy.rule(for:)`).
     ///   - body: how the end of the content is found. None, and one of no bytes, are the same: no content.
     ///   - source: the fields as the origin gets them, with what the edge adds about the client: `Vary` may name that too, and
     ///     then clients must not share a response. nil: `fields`.
     public init(
-        method: RequestMethod, fields: FieldSection, rule: CacheRule, body: BodyFraming = .none,
+        method: RequestMethod, fields: FieldSection, rule: SharedRule, body: BodyFraming = .none,
         source: (any SelectorSource)? = nil
     ) {
         self.init(
@@ -45,13 +46,21 @@ public struct CacheRequest: Sendable {
             isInBackground: false)
     }
 
+    /// The same with a rule that no other request has.
+    public init(
+        method: RequestMethod, fields: FieldSection, rule: CacheRule, body: BodyFraming = .none,
+        source: (any SelectorSource)? = nil
+    ) {
+        self.init(method: method, fields: fields, rule: SharedRule(rule), body: body, source: source)
+    }
+
     private init(
-        method: RequestMethod, fields: FieldSection, rule: CacheRule, hasContent: Bool,
+        method: RequestMethod, fields: FieldSection, rule shared: SharedRule, hasContent: Bool,
         source: (any SelectorSource)?, isInBackground: Bool
     ) {
         self.method = method
         self.fields = fields
-        self.rule = rule
+        self.shared = shared
         self.source = source
         self.isInBackground = isInBackground
 
@@ -66,10 +75,10 @@ public struct CacheRequest: Sendable {
         self.present = present
         self.hidesOthers = hidesOthers
 
-        self.directives = Self.directives(fields, present, rule)
-        self.bypass = Self.bypass(method, fields, present, rule, hasContent: hasContent)
+        self.directives = Self.directives(fields, present, shared.rule.requestDirectives)
+        self.bypass = Self.bypass(method, fields, present, shared, hasContent: hasContent)
         let isRead = method == .get || method == .head
-        self.codings = isRead && self.bypass == nil ? rule.offered?.reduced(fields, present) : nil
+        self.codings = isRead && self.bypass == nil ? shared.rule.offered?.reduced(fields, present) : nil
         if method == .get, present.contains(.range), let field = fields.only(.range) {
             self.ranges = RangeField.parse(fields.bytes.readableBytesUInt8Span, field.value)
         } else {
@@ -78,10 +87,10 @@ public struct CacheRequest: Sendable {
     }
 
     private static func directives(
-        _ fields: FieldSection, _ present: KnownFieldSet, _ rule: CacheRule
+        _ fields: FieldSection, _ present: KnownFieldSet, _ policy: CacheRule.RequestDirectives
     ) -> RequestDirectives {
         var directives = RequestDirectives()
-        guard rule.requestDirectives != .ignore else { return directives }
+        guard policy != .ignore else { return directives }
         let bytes = fields.bytes.readableBytesUInt8Span
         if present.contains(.cacheControl) {
             for field in fields where field.known == .cacheControl { directives.add(bytes, field.value) }
@@ -93,7 +102,7 @@ public struct CacheRequest: Sendable {
                 }
             }
         }
-        guard rule.requestDirectives == .limited else { return directives }
+        guard policy == .limited else { return directives }
         var limited = RequestDirectives()
         limited.noStore = directives.noStore
         limited.onlyIfCached = directives.onlyIfCached
@@ -101,20 +110,22 @@ public struct CacheRequest: Sendable {
     }
 
     private static func bypass(
-        _ method: RequestMethod, _ fields: FieldSection, _ present: KnownFieldSet, _ rule: CacheRule,
+        _ method: RequestMethod, _ fields: FieldSection, _ present: KnownFieldSet, _ shared: SharedRule,
         hasContent: Bool
     ) -> BypassReason? {
-        if rule.bypass { return .siteRule }
+        if shared.rule.bypass { return .siteRule }
         if present.contains(.ifMatch) || present.contains(.ifUnmodifiedSince) { return .precondition }
         // Two of them: the origin may read it differently.
         if fields.repeats(.range) && present.contains(.range) || fields.repeats(.ifRange) && present.contains(.ifRange)
         {
             return .ambiguous
         }
-        if rule.unkeyedFields.isIn(fields) { return .unkeyedField }
+        if shared.rule.unkeyedFields.isIn(fields) { return .unkeyedField }
         if hasContent, method == .get || method == .head { return .requestBody }
-        for name in rule.bypassFields where fields.contains(name) { return .siteField }
-        if !rule.bypassCookies.isEmpty, present.contains(.cookie), Self.hasCookie(fields, rule.bypassCookies) {
+        for name in shared.rule.bypassFields where fields.contains(name) { return .siteField }
+        if !shared.rule.bypassCookies.isEmpty, present.contains(.cookie),
+            Self.hasCookie(fields, shared.rule.bypassCookies)
+        {
             return .siteCookie
         }
         return nil
@@ -157,7 +168,7 @@ public struct CacheRequest: Sendable {
     /// the returned value, not of the original.
     public func inBackground() -> CacheRequest {
         CacheRequest(
-            method: .get, fields: self.fields, rule: self.rule, hasContent: false, source: self.source,
+            method: .get, fields: self.fields, rule: self.shared, hasContent: false, source: self.source,
             isInBackground: true)
     }
 }

@@ -14,17 +14,14 @@ public struct StoredResponse: Sendable, Equatable {
     }
 
     /// The status line and the end-to-end fields as they are sent: bytes, letter case and repeated lines as the origin had them,
-    /// without fields for one hop and `Age`. `Content-Length` is the last line, once the length is known, but for 204. A hit
-    /// adds `Age`, and what its connection needs.
-    public private(set) var head: EncodedHead
+    /// without fields for one hop, `Age` and `Content-Length`. A hit adds `Age`, and what says how its content ends.
+    public let head: EncodedHead
     /// When the request that it answers was sent: milliseconds since 1970 UTC.
     public var requestTime: Int64
     /// When its head, or the 304 that renewed it, arrived: milliseconds since 1970 UTC.
     public var responseTime: Int64
     public let variant: VariantKey
-    public var extent: Extent {
-        didSet { if self.extent != oldValue { self.lengthChanged(from: oldValue) } }
-    }
+    public var extent: Extent
     public var freshness: Freshness
     /// What `Surrogate-Key` and `Cache-Tag` name, each once.
     public var tags: [String]
@@ -36,7 +33,7 @@ public struct StoredResponse: Sendable, Equatable {
     /// `Date` in milliseconds since 1970 UTC, or the time of receipt if it is absent or invalid.
     public let date: Int64
 
-    /// - Parameter head: without `Content-Length`, which `extent` makes.
+    /// - Parameter head: without `Content-Length`, which `extent` has.
     public init(
         head: EncodedHead, requestTime: Int64, responseTime: Int64, variant: VariantKey, extent: Extent,
         freshness: Freshness, tags: [String]
@@ -67,33 +64,20 @@ public struct StoredResponse: Sendable, Equatable {
         let sent: Int64? =
             if let value = date.value { HTTPDate.milliseconds(bytes, value, now: responseTime) } else { nil }
         self.date = sent ?? responseTime
-        self.lengthChanged(from: nil)
     }
 
     /// 100...999.
     public var status: Int { self.head.status }
 
-    /// The fields of `head`, `Content-Length` included. Listed anew with each use: a hit has no need of it.
+    /// The fields of `head`. Listed anew with each use: a hit has no need of it.
     public var fields: FieldSection { self.head.section }
 
     /// The stored body's length in bytes; nil while it isn't known.
-    public var bodyLength: Int64? { Self.bodyLength(self.extent) }
-
-    private static func bodyLength(_ extent: Extent) -> Int64? {
-        switch extent {
+    public var bodyLength: Int64? {
+        switch self.extent {
         case .complete(let length): length
         case .partial(let first, let last, _): last - first + 1
         }
-    }
-
-    /// Brings the last line up to date.
-    private mutating func lengthChanged(from old: Extent?) {
-        // 204 has none (RFC 9110 §8.6).
-        guard self.status != 204 else { return }
-        if let old, Self.bodyLength(old) != nil { self.head.removeLastField() }
-        guard let length = self.bodyLength else { return }
-        self.head.reserve(KnownField.contentLength.name.count + 4 + String(length).utf8.count)
-        self.head.add(.contentLength, length)
     }
 
     /// Whether an origin can be asked if it still holds (RFC 9111 §4.3.1).

@@ -21,7 +21,7 @@ public enum StoredResponseError: String, Error, Sendable {
 ///     i64 initial age · i64 lifetime · u8 source · u16 flags · i64 stale-while-revalidate · i64 stale-if-error
 ///     u16 number of selectors: bytes16 name · u8 has value · bytes32 value if so
 ///     u16 number of tags: text16
-///     u16 number of fields: bytes16 name · bytes32 value, without the `Content-Length` that the extent makes
+///     u16 number of fields: bytes16 name · bytes32 value
 ///
 /// `bytesN` is a length of N bits and as many bytes, as they are on the wire; `textN` the same, and UTF-8. Version 1 had texts
 /// everywhere, in which bytes that are not UTF-8 were lost: it is refused. There are no checksums here: the store has its own.
@@ -49,9 +49,7 @@ extension StoredResponse {
 
     private func write(into buffer: inout ByteBuffer) throws {
         let fields = self.fields
-        let announcesLength = self.status != 204 && self.bodyLength != nil
-        let count = fields.count - (announcesLength ? 1 : 0)
-        guard count <= Self.maximumFields, self.tags.count <= Self.maximumTags,
+        guard fields.count <= Self.maximumFields, self.tags.count <= Self.maximumTags,
             self.variant.selectors.count <= Self.maximumFields
         else { throw StoredResponseError.tooMany }
         buffer.writeInteger(Self.version)
@@ -76,8 +74,8 @@ extension StoredResponse {
         }
         buffer.writeInteger(UInt16(self.tags.count))
         for tag in self.tags { try buffer.writeBytes(tag.utf8, UInt16.self) }
-        buffer.writeInteger(UInt16(count))
-        for field in fields.prefix(count) {
+        buffer.writeInteger(UInt16(fields.count))
+        for field in fields {
             try buffer.writeBytes(fields.copy(field.name), UInt16.self)
             try buffer.writeBytes(fields.copy(field.value), UInt32.self)
         }

@@ -71,10 +71,10 @@ struct StorableHead {
     ///   - date: milliseconds since 1970 UTC, for a `Date` that the origin left out: a recipient with a clock adds it (RFC 9110
     ///     §6.6.1).
     func encoded(status: Int, reason: [UInt8], date: Int64?) throws(FieldFault) -> EncodedHead {
-        // Colon, space and line end; a Date, and the Content-Length that will follow.
+        // Colon, space and line end; a Date.
         var head = try EncodedHead(
             status: status, reason: reason,
-            capacity: self.bytes + self.parts.count * 4 + (date == nil ? 0 : 37) + 22)
+            capacity: self.bytes + self.parts.count * 4 + (date == nil ? 0 : 37))
         for (field, section) in self.parts { head.add(field, of: section) }
         if let date { try head.add(.date, HTTPDate.bytes(date)) }
         return head

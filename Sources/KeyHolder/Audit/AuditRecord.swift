@@ -1,3 +1,4 @@
+import HTTPFields
 import TLSWire
 
 /// How an operation ended, as audit lines and metrics name it.
@@ -144,15 +145,15 @@ struct AuditRecord: Equatable, Sendable {
 /// RFC 3339 in UTC with milliseconds, written straight into a byte array: it is made for each operation.
 enum Timestamp {
     static func append(_ milliseconds: Int64, to bytes: inout [UInt8]) {
-        let seconds: Int64 = floorDivide(milliseconds, 1000)
-        let day: Int64 = floorDivide(seconds, 86_400)
+        let seconds: Int64 = CivilDate.floorDivide(milliseconds, 1000)
+        let day: Int64 = CivilDate.floorDivide(seconds, 86_400)
         let second: Int64 = seconds - day * 86_400
-        let (year, month, date) = Self.civil(day)
-        Self.append(year, digits: 4, to: &bytes)
+        let date = CivilDate(days: day)
+        Self.append(Int64(date.year), digits: 4, to: &bytes)
         bytes.append(UInt8(ascii: "-"))
-        Self.append(month, digits: 2, to: &bytes)
+        Self.append(Int64(date.month), digits: 2, to: &bytes)
         bytes.append(UInt8(ascii: "-"))
-        Self.append(date, digits: 2, to: &bytes)
+        Self.append(Int64(date.day), digits: 2, to: &bytes)
         bytes.append(UInt8(ascii: "T"))
         Self.append(second / 3600, digits: 2, to: &bytes)
         bytes.append(UInt8(ascii: ":"))
@@ -162,26 +163,6 @@ enum Timestamp {
         bytes.append(UInt8(ascii: "."))
         Self.append(milliseconds - seconds * 1000, digits: 3, to: &bytes)
         bytes.append(UInt8(ascii: "Z"))
-    }
-
-    /// Year, month and day of a day counted from 1 January 1970, in the proleptic Gregorian calendar. Years are counted
-    /// from March, so that a leap day is a year's last.
-    private static func civil(_ day: Int64) -> (Int64, Int64, Int64) {
-        let fromMarch0: Int64 = day + 719_468
-        let era: Int64 = floorDivide(fromMarch0, 146_097)
-        let dayOfEra: Int64 = fromMarch0 - era * 146_097
-        let leapDays: Int64 = dayOfEra / 1460 - dayOfEra / 36_524 + dayOfEra / 146_096
-        let yearOfEra: Int64 = (dayOfEra - leapDays) / 365
-        let dayOfYear: Int64 = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let monthFromMarch: Int64 = (5 * dayOfYear + 2) / 153
-        let date: Int64 = dayOfYear - (153 * monthFromMarch + 2) / 5 + 1
-        let month: Int64 = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
-        let year: Int64 = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
-        return (year, month, date)
-    }
-
-    private static func floorDivide(_ value: Int64, _ by: Int64) -> Int64 {
-        value >= 0 ? value / by : -((by - 1 - value) / by)
     }
 
     private static func append(_ value: Int64, digits: Int, to bytes: inout [UInt8]) {

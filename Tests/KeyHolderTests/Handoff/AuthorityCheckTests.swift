@@ -55,8 +55,9 @@ struct AuthorityCheckTests {
             try await client.take(progress.serverBytes)
             #expect(client.isActive)
             // It is over: nothing more can be asked of it.
+            let handshake = progress.handshake
             await #expect(throws: KeyErrorCode.formatError) {
-                try await edge.proceed(progress.handshake, try await client.bytes())
+                try await edge.proceed(handshake, try await client.bytes())
             }
             await client.end()
         }
