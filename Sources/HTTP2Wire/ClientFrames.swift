@@ -184,6 +184,7 @@ public struct ClientFrames: Sendable {
         var payload = payload
         var open: Open
         if var before = self.open {
+            self.open = nil
             before.block.writeImmutableBuffer(payload)
             before.continuations += 1
             open = before
@@ -202,10 +203,11 @@ public struct ClientFrames: Sendable {
             open = Open(header: header, priority: priority, block: payload)
         }
         guard header.flags & FrameHeader.endHeaders != 0 else {
+            // A part of a block is not to hold the memory of a whole read, either.
+            if open.continuations == 0 { open.block = ByteBufferAllocator().buffer(buffer: open.block) }
             self.open = open
             return nil
         }
-        self.open = nil
         let section: FieldBlock
         do throws(CompressionFault) {
             section = try self.decoder.decode(open.block)
