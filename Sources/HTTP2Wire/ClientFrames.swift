@@ -38,13 +38,20 @@ public struct ClientFrameSettings: Equatable, Sendable {
 /// judges all other frames, and finds what is wrong with them.
 public struct ClientFrames: Sendable {
     public enum Kind: Equatable, Sendable {
-        case data, continuation, other
+        case data, continuation
+        /// RST_STREAM.
+        case reset
+        /// PING, SETTINGS and PRIORITY.
+        case control
+        case other
 
         init(_ header: FrameHeader) {
             self =
                 switch header.type {
                 case FrameHeader.data: .data
                 case FrameHeader.continuation: .continuation
+                case FrameHeader.reset: .reset
+                case FrameHeader.ping, FrameHeader.settings, FrameHeader.priorityUpdate: .control
                 default: .other
                 }
         }

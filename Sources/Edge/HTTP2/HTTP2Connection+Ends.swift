@@ -56,8 +56,10 @@ extension HTTP2Connection {
                 context.close(promise: nil)
             } else if self.isWriting || error is NIOHTTP2Errors.UnableToSerializeFrame {
                 self.outOfStep()
+            } else if !self.streamErrors.permits(now: .now()) {
+                // The stream is reset by the library, and the event that it is closed follows.
+                self.fail("stream-error-flood")
             }
-            // Otherwise streams are reset by the library, and the event that they are closed follows.
             return
         }
         guard !self.isClosing else { return }

@@ -66,7 +66,7 @@ final class HTTP2FrameHandler: ChannelDuplexHandler {
         guard let connection else { return }
         self.incoming.receive(bytes)
         do throws(ClientFrameFault) {
-            while self.toDrop == nil, let event = try self.incoming.next(began: { connection.budget.received($0) }) {
+            while self.toDrop == nil, let event = try self.incoming.next(began: { connection.began($0) }) {
                 switch event {
                 case .bytes(let bytes):
                     context.fireChannelRead(self.wrapInboundOut(self.isFirst ? self.small(bytes) : bytes))
