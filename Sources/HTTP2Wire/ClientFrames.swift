@@ -51,7 +51,7 @@ public struct ClientFrames: Sendable {
                 case FrameHeader.data: .data
                 case FrameHeader.continuation: .continuation
                 case FrameHeader.reset: .reset
-                case FrameHeader.ping, FrameHeader.settings, FrameHeader.priorityUpdate: .control
+                case FrameHeader.ping, FrameHeader.settings, FrameHeader.priorityFrame: .control
                 default: .other
                 }
         }

@@ -12,7 +12,7 @@ struct FrameHeader {
 
     static let data: UInt8 = 0x0
     static let headers: UInt8 = 0x1
-    static let priorityUpdate: UInt8 = 0x2
+    static let priorityFrame: UInt8 = 0x2
     static let reset: UInt8 = 0x3
     static let settings: UInt8 = 0x4
     static let ping: UInt8 = 0x6
