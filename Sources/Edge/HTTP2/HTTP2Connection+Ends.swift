@@ -54,7 +54,7 @@ extension HTTP2Connection {
                 self.streams[error.streamID]?.failed()
             } else if !(error is any NIOHTTP2Error) {
                 context.close(promise: nil)
-            } else if error is NIOHTTP2Errors.NoSuchStream || error is NIOHTTP2Errors.StreamClosed {
+            } else if self.isWriting, error is NIOHTTP2Errors.NoSuchStream || error is NIOHTTP2Errors.StreamClosed {
                 // What was written came too late: the client has ended the stream, and the event says so.
             } else if self.isWriting || error is NIOHTTP2Errors.UnableToSerializeFrame {
                 self.outOfStep()
