@@ -38,13 +38,20 @@ public struct ClientFrameSettings: Equatable, Sendable {
 /// judges all other frames, and finds what is wrong with them.
 public struct ClientFrames: Sendable {
     public enum Kind: Equatable, Sendable {
-        case data, continuation, other
+        case data, continuation
+        /// RST_STREAM.
+        case reset
+        /// PING, SETTINGS and PRIORITY.
+        case control
+        case other
 
         init(_ header: FrameHeader) {
             self =
                 switch header.type {
                 case FrameHeader.data: .data
                 case FrameHeader.continuation: .continuation
+                case FrameHeader.reset: .reset
+                case FrameHeader.ping, FrameHeader.settings, FrameHeader.priorityFrame: .control
                 default: .other
                 }
         }
@@ -184,6 +191,7 @@ public struct ClientFrames: Sendable {
         var payload = payload
         var open: Open
         if var before = self.open {
+            self.open = nil
             before.block.writeImmutableBuffer(payload)
             before.continuations += 1
             open = before
@@ -202,10 +210,11 @@ public struct ClientFrames: Sendable {
             open = Open(header: header, priority: priority, block: payload)
         }
         guard header.flags & FrameHeader.endHeaders != 0 else {
+            // A part of a block is not to hold the memory of a whole read, either.
+            if open.continuations == 0 { open.block = ByteBufferAllocator().buffer(buffer: open.block) }
             self.open = open
             return nil
         }
-        self.open = nil
         let section: FieldBlock
         do throws(CompressionFault) {
             section = try self.decoder.decode(open.block)

@@ -12,7 +12,10 @@ struct FrameHeader {
 
     static let data: UInt8 = 0x0
     static let headers: UInt8 = 0x1
+    static let priorityFrame: UInt8 = 0x2
+    static let reset: UInt8 = 0x3
     static let settings: UInt8 = 0x4
+    static let ping: UInt8 = 0x6
     static let continuation: UInt8 = 0x9
 
     /// Of HEADERS and DATA; the same bit is the acknowledgement in SETTINGS.

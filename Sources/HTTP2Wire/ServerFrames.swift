@@ -19,6 +19,9 @@ public struct ServerFrames: Sendable {
 
     public init() {}
 
+    /// What the library writes next is a frame's payload.
+    public var isPayload: Bool { self.passing > 0 }
+
     /// Memory for another block, empty.
     public mutating func takeSpare() -> ByteBuffer {
         let spare = self.spare

@@ -70,7 +70,8 @@ import Testing
         #expect(heard.bytes == expected)
         #expect(
             heard.kinds == [
-                .other, .other, .other, .other, .continuation, .continuation, .other, .data, .data, .other, .other,
+                .control, .control, .other, .other, .continuation, .continuation, .other, .data, .data, .control,
+                .other,
             ])
         #expect(heard.settings.maximumFrameSize == 32_768 && heard.settings.hasSmallTable)
         #expect(heard.fault == nil)

@@ -32,7 +32,7 @@ struct FrameBudget {
         switch kind {
         case .continuation: return
         case .data: self.unpaidData += 1
-        case .other: break
+        case .reset, .control, .other: break
         }
         self.left -= 1
     }

@@ -6,6 +6,7 @@ import NIOCore
 extension HTTP2Connection {
     /// Everything that was received is worked off, but for a frame that has not come whole.
     func hasTaken(unfinished: ClientFrames.Kind?) {
+        if let flood { return self.fail(flood) }
         guard !self.budget.settle(unfinished: unfinished, now: .now()) else { return }
         self.fail("frame-flood")
     }

@@ -55,10 +55,14 @@ extension HTTP2Connection {
                 self.streams[error.streamID]?.failed()
             } else if !(error is any NIOHTTP2Error) {
                 context.close(promise: nil)
+            } else if self.isWriting, error is NIOHTTP2Errors.NoSuchStream || error is NIOHTTP2Errors.StreamClosed {
+                // What was written came too late: the client has ended the stream, and the event says so.
             } else if self.isWriting || error is NIOHTTP2Errors.UnableToSerializeFrame {
                 self.outOfStep()
+            } else if !self.streamErrors.permits(now: .now()) {
+                // The stream is reset by the library, and the event that it is closed follows.
+                self.fail("stream-error-flood")
             }
-            // Otherwise streams are reset by the library, and the event that they are closed follows.
             return
         }
         guard !self.isClosing else { return }

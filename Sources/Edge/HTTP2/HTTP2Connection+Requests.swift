@@ -117,7 +117,7 @@ extension HTTP2Connection {
     /// For a malformed message. The client may do that again and again, and each reset frees a stream of those that it may
     /// have under way: they are counted.
     private func resetProvoked(_ id: HTTP2StreamID) {
-        guard self.provokedResets.provoked(now: .now()) else { return self.fail("stream-error-flood") }
+        guard self.streamErrors.permits(now: .now()) else { return self.fail("stream-error-flood") }
         self.write(.rstStream(.protocolError), on: id)
         self.setNeedsFlush()
     }

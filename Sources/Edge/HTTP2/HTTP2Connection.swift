@@ -40,7 +40,11 @@ final class HTTP2Connection: ChannelDuplexHandler {
     let place: ClientPlace?
     var budget: FrameBudget
     var places: OriginPlaces
-    var provokedResets: ProvokedResets
+    private var resets: FrameRate
+    private var controlFrames: FrameRate
+    var streamErrors: FrameRate
+    /// A rate that was passed within the current read.
+    var flood: String?
     private var window: ReceiveWindow
     /// Bytes of all responses that the library holds back.
     private var bufferedBytes = 0
@@ -85,7 +89,10 @@ final class HTTP2Connection: ChannelDuplexHandler {
                 goAwayGrace: limits.http2.goAwayGrace), now: .now())
         self.budget = FrameBudget(limit: limits.http2.idleFrames, window: limits.http2.rateWindow, now: .now())
         self.places = OriginPlaces(cooling: limits.http2.resetCooling)
-        self.provokedResets = ProvokedResets(limit: limits.http2.streamErrors, window: limits.http2.rateWindow)
+        let window = limits.http2.rateWindow
+        self.resets = FrameRate(limit: limits.http2.resets, window: window)
+        self.controlFrames = FrameRate(limit: limits.http2.controlFrames, window: window)
+        self.streamErrors = FrameRate(limit: limits.http2.streamErrors, window: window)
         self.window = ReceiveWindow(target: limits.http2.connectionWindow)
     }
 
@@ -116,6 +123,16 @@ final class HTTP2Connection: ChannelDuplexHandler {
     }
 
     // MARK: Frames
+
+    /// A frame of the client's has begun; nothing is written before the read that brought it is worked off.
+    func began(_ kind: ClientFrames.Kind) {
+        self.budget.received(kind)
+        switch kind {
+        case .data, .continuation, .other: break
+        case .reset: if !self.resets.permits(now: .now()) { self.flood = "reset-flood" }
+        case .control: if !self.controlFrames.permits(now: .now()) { self.flood = "control-frame-flood" }
+        }
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         self.isReading = true

@@ -4,10 +4,7 @@ import NIOHTTP2
 enum HTTP2Fault {
     static func reason(_ error: any Error) -> String {
         switch error {
-        case is NIOHTTP2Errors.ExcessiveRSTFrames: "reset-flood"
-        case is NIOHTTP2Errors.ExcessiveStreamErrors, is NIOHTTP2Errors.ExcessiveNumberOfGlitches:
-            "stream-error-flood"
-        case is NIOHTTP2Errors.ExcessiveControlFrames: "control-frame-flood"
+        case is NIOHTTP2Errors.ExcessiveNumberOfGlitches: "stream-error-flood"
         case is NIOHTTP2Errors.ExcessiveOutboundFrameBuffering: "unread-answers"
         case is NIOHTTP2Errors.ExcessiveEmptyDataFrames: "empty-frame-flood"
         case is NIOHTTP2Errors.ExcessiveContinuationFrames: "continuation-flood"

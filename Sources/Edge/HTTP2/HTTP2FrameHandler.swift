@@ -66,7 +66,7 @@ final class HTTP2FrameHandler: ChannelDuplexHandler {
         guard let connection else { return }
         self.incoming.receive(bytes)
         do throws(ClientFrameFault) {
-            while self.toDrop == nil, let event = try self.incoming.next(began: { connection.budget.received($0) }) {
+            while self.toDrop == nil, let event = try self.incoming.next(began: { connection.began($0) }) {
                 switch event {
                 case .bytes(let bytes):
                     context.fireChannelRead(self.wrapInboundOut(self.isFirst ? self.small(bytes) : bytes))
@@ -100,10 +100,13 @@ final class HTTP2FrameHandler: ChannelDuplexHandler {
             promise?.fail(ChannelError.operationUnsupported)
             return
         }
-        self.begin(context, bytes.readableBytes + (self.outgoing.block?.readableBytes ?? 0))
+        let isLarge = bytes.readableBytes >= Self.copyLimit
+        if !isLarge || !self.outgoing.isPayload {
+            self.begin(context, bytes.readableBytes + (self.outgoing.block?.readableBytes ?? 0))
+        }
         do {
             if let bytes = try self.outgoing.write(bytes, self.incoming.settings, to: &self.pending) {
-                if bytes.readableBytes >= Self.copyLimit {
+                if isLarge {
                     self.forward(context)
                     context.write(self.wrapOutboundOut(bytes), promise: promise)
                     return
@@ -122,7 +125,7 @@ final class HTTP2FrameHandler: ChannelDuplexHandler {
         if self.hasPending, self.pending.readableBytes + count > Self.flushSize { self.forward(context) }
         guard !self.hasPending else { return }
         self.pending.clear()
-        self.pending.reserveCapacity(Self.usualFlush)
+        if self.outgoing.block != nil { self.pending.reserveCapacity(Self.usualFlush) }
         self.hasPending = true
     }
 

@@ -55,19 +55,23 @@ public struct HTTP2Limits: Sendable {
         configuration.maximumSequentialEmptyDataFrames = self.emptyDataFrames
         configuration.maximumBufferedControlFrames = self.bufferedControlFrames
         // Whatever is still on its way for streams that we reset, if we reset them all, is no offence.
-        configuration.maximumRecentlyResetStreams = 2 * self.concurrentStreams
+        configuration.maximumRecentlyResetStreams = self.concurrentStreams
         configuration.maximumConnectionGlitches = 2 * self.streamErrors
-        configuration.controlFrameRateLimit.maximumCount = self.controlFrames
-        configuration.controlFrameRateLimit.windowLength = self.rateWindow
+        // ``FrameRate`` counts, in less memory.
+        configuration.controlFrameRateLimit.maximumCount = Self.uncounted
+        configuration.controlFrameRateLimit.windowLength = .zero
         return configuration
     }
 
+    /// So many frames never come at one and the same time.
+    private static let uncounted = 8
+
     var stream: NIOHTTP2Handler.StreamConfiguration {
         var configuration = NIOHTTP2Handler.StreamConfiguration()
-        configuration.streamResetFrameRateLimit.maximumCount = self.resets
-        configuration.streamResetFrameRateLimit.windowLength = self.rateWindow
-        configuration.streamErrorRateLimit.maximumCount = self.streamErrors
-        configuration.streamErrorRateLimit.windowLength = self.rateWindow
+        configuration.streamResetFrameRateLimit.maximumCount = Self.uncounted
+        configuration.streamResetFrameRateLimit.windowLength = .zero
+        configuration.streamErrorRateLimit.maximumCount = Self.uncounted
+        configuration.streamErrorRateLimit.windowLength = .zero
         return configuration
     }
 }

@@ -93,9 +93,9 @@ import Testing
     }
 
     @Test func resetsAreCountedInAWindow() {
-        var resets = ProvokedResets(limit: 2, window: .seconds(30))
+        var resets = FrameRate(limit: 2, window: .seconds(30))
         let start = NIODeadline.now()
-        let answers = [0, 29, 29, 30, 31, 32].map { resets.provoked(now: start + .seconds($0)) }
+        let answers = [0, 29, 29, 30, 31, 32].map { resets.permits(now: start + .seconds($0)) }
         #expect(answers == [true, true, false, true, true, false])
     }
 

@@ -1,10 +1,10 @@
 import NIOCore
 
-/// How often a client may make us reset a stream (CVE-2025-8671). Pure.
+/// How many frames of a kind a client may send, or make us send, in a window: RST_STREAM (CVE-2023-44487), control frames, and what makes us
+/// reset a stream (CVE-2025-8671). Pure; time is an argument.
 ///
-/// The library counts the resets for what it finds wrong itself; these are for what only the rules of HTTP find. Each may
-/// have cost an exchange with the origin.
-struct ProvokedResets {
+/// The library has such bounds, too, but keeps the times of so many frames for each of them: 12 KB for each connection.
+struct FrameRate {
     private let limit: Int
     private let window: TimeAmount
     private var count = 0
@@ -15,8 +15,10 @@ struct ProvokedResets {
         self.window = window
     }
 
+    /// Another one.
+    ///
     /// - Returns: whether the client may go on.
-    mutating func provoked(now: NIODeadline) -> Bool {
+    mutating func permits(now: NIODeadline) -> Bool {
         if now >= self.end {
             self.end = now + self.window
             self.count = 0
