@@ -328,7 +328,10 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
         let channel = context.channel
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
         written.futureResult.whenComplete { _ in
-            if lingering { bound.value.linger() } else { channel.close(promise: nil) }
+            // That comes from within the socket's flush, where nothing else is written: close_notify would be lost.
+            channel.eventLoop.execute {
+                if lingering { bound.value.linger() } else { channel.close(promise: nil) }
+            }
         }
         self.lastWrite = written
         self.writeQueued()

@@ -179,7 +179,10 @@ final class TunnelHandler: ChannelDuplexHandler {
         // Where only both directions can be closed, the other one goes too.
         closed.futureResult.whenFailure { _ in channel.close(promise: nil) }
         let written = context.eventLoop.makePromise(of: Void.self)
-        written.futureResult.whenComplete { _ in channel.close(mode: .output, promise: closed) }
+        // Behind the flush that it comes from: see `HTTP1Connection`.
+        written.futureResult.whenComplete { _ in
+            channel.eventLoop.execute { channel.close(mode: .output, promise: closed) }
+        }
         context.writeAndFlush(self.wrapOutboundOut(ByteBuffer()), promise: written)
     }
 
@@ -190,7 +193,7 @@ final class TunnelHandler: ChannelDuplexHandler {
         let timer = context.eventLoop.assumeIsolated().scheduleTask(in: time) { channel.close(promise: nil) }
         channel.closeFuture.assumeIsolated().whenComplete { _ in timer.cancel() }
         let written = context.eventLoop.makePromise(of: Void.self)
-        written.futureResult.whenComplete { _ in channel.close(promise: nil) }
+        written.futureResult.whenComplete { _ in channel.eventLoop.execute { channel.close(promise: nil) } }
         context.writeAndFlush(self.wrapOutboundOut(ByteBuffer()), promise: written)
     }
 
