@@ -226,7 +226,7 @@ let package = Package(
             name: "latchstring",
             dependencies: [
                 "ACME", "ACMEClient", "Admin", "Admission", "CAARecords", "CacheStorage", "Channels",
-                "CSystemShims", "DemoKit", "Diagnosis", "Edge", "FleetBus", "FleetLink", "HTTPCaching",
+                "CSystemShims", "DemoKit", "Diagnosis", "Edge", "EdgeModel", "FleetBus", "FleetLink", "HTTPCaching",
                 "HTTPFields", "KeyHolder", "LatchstringClient", "NativeHandshake", "PeerLink", "PrivateAuthority",
                 "SecretFiles", "Settings", "Telemetry", "TLSWire", nioHTTP1, logging, metrics, nioHelpers,
                 lifecycle,

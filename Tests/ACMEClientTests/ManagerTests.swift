@@ -2,6 +2,7 @@ import ACME
 import ACMEClient
 import Foundation
 import Logging
+import Synchronization
 import TestDirectory
 import Testing
 

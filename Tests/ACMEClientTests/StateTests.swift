@@ -3,6 +3,7 @@ import ACMEClient
 import Foundation
 import Logging
 import SecretFiles
+import Synchronization
 import TestDirectory
 import Testing
 

@@ -1,4 +1,5 @@
 import Edge
+import EdgeModel
 import FleetBus
 import Foundation
 import Settings

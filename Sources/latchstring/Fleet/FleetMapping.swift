@@ -1,4 +1,5 @@
 import Edge
+import EdgeModel
 import FleetBus
 import FleetLink
 import Foundation
@@ -54,7 +55,7 @@ extension FleetDesk.Configuration {
 
 extension FleetMembership {
     init(
-        _ settings: FleetSettings, identity: IdentitySettings, cache: EdgeCacheSettings,
+        _ settings: FleetSettings, identity: IdentitySettings, cache: EdgeCacheConfiguration,
         facts: @escaping @Sendable () -> EdgeHeartbeat
     ) throws {
         let seal = try EdgeSeal(certificateFile: identity.certificate, keyFile: identity.key)
