@@ -94,7 +94,7 @@ let package = Package(
         .target(name: "HTTPWire", dependencies: ["HTTPFields", nio[0]], swiftSettings: strict),
         .target(name: "HTTP2Wire", dependencies: ["HTTPFields", nio[0]], swiftSettings: strict),
         .target(
-            name: "HTTPForwarding", dependencies: ["HTTP2Wire", "HTTPFields", "HTTPWire", "TLSWire", nio[0], nioHTTP1],
+            name: "HTTPForwarding", dependencies: ["HTTP2Wire", "HTTPFields", "HTTPWire", "TLSWire", nio[0]],
             swiftSettings: strict),
 
         .target(
@@ -225,7 +225,7 @@ let package = Package(
         .executableTarget(
             name: "latchstring",
             dependencies: [
-                "ACME", "ACMEClient", "Admin", "Admission", "CAARecords", "CacheStorage", "Channels",
+                "ACME", "ACMEClient", "Admin", "CAARecords", "CacheStorage", "Channels",
                 "CSystemShims", "DemoKit", "Diagnosis", "Edge", "EdgeModel", "FleetBus", "FleetLink", "HTTPCaching",
                 "HTTPFields", "KeyHolder", "LatchstringClient", "NativeHandshake", "PeerLink", "PrivateAuthority",
                 "SecretFiles", "Settings", "Telemetry", "TLSWire", nioHTTP1, logging, metrics, nioHelpers,
@@ -369,7 +369,7 @@ let package = Package(
                 "KeyProtocol",
                 "NativeHandshake",
                 "PeerLink",
-                "RecordLayer", "TLSWire", nioSSL, nioTLS, nioHTTP1, nioHTTP2, nioHPACK, nioEmbedded, nioHelpers, crypto,
+                "RecordLayer", "TLSWire", nioSSL, nioTLS, nioHTTP2, nioHPACK, nioEmbedded, nioHelpers, crypto,
                 logging,
                 "Telemetry", "TestLogs", "TestSockets",
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
@@ -389,8 +389,8 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "DemoKit", "HTTPCaching", "latchstring", "LatchstringClient", "NativeHandshake",
-                "PrivateAuthority", "Settings", "TestBus", "TestDirectory", "TestSockets", "TLSWire", nioSSL,
+                "DemoKit", "latchstring", "LatchstringClient", "NativeHandshake",
+                "PrivateAuthority", "TestBus", "TestDirectory", "TestSockets", "TLSWire", nioSSL,
                 nioHTTP1, crypto,
                 .product(name: "Yams", package: "Yams"),
             ] + nio,

@@ -1,4 +1,3 @@
-import HTTPWire
 public import NIOCore
 
 /// Where a site's origin is, and how it is reached.

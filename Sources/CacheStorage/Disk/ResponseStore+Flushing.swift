@@ -11,7 +11,7 @@ extension ResponseStore {
     /// the process's end: SQLite in WAL mode with `synchronous=NORMAL` flushes when it checkpoints.
     ///
     /// - Throws: `DiskStoreError`.
-    public func flush() async throws {
+    public func flushIndex() async throws {
         guard let disk = self.disk else { return }
         // A checkpoint flushes the log before it uses it, and the index before it drops the log.
         let path: String = disk.folder.index + "-wal"

@@ -34,7 +34,7 @@ struct FleetCache: FleetStore {
         guard let store else { return }
         for scope in scopes { _ = try await store.purgeDurably(scope, kind) }
         // What is acknowledged outlasts a loss of power, too.
-        try await store.flush()
+        try await store.flushIndex()
     }
 
     func carryOut(_ purges: [FleetPurge]) async throws -> [Bool] {
@@ -69,7 +69,7 @@ struct FleetCache: FleetStore {
                 try await group.waitForAll()
             }
         }
-        try await store.flush()
+        try await store.flushIndex()
         return understood
     }
 
