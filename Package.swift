@@ -175,7 +175,7 @@ let package = Package(
                 "Admission", "CacheStorage", "Channels", "EdgeModel", "FleetBus", "FleetLink", "HTTP2Wire",
                 "HTTPCaching", "HTTPFields", "HTTPForwarding", "HTTPWire", "KeyProtocol", "NativeHandshake",
                 "PeerLink", "RecordLayer", "Telemetry", "TLSWire",
-                nioSSL, nioTLS, nioHTTP1, nioHTTP2, nioHPACK, nioHelpers, logging, metrics, lifecycle,
+                nioSSL, nioTLS, nioHTTP2, nioHPACK, nioHelpers, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
         .target(

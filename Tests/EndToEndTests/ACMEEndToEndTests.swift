@@ -1,4 +1,5 @@
 import Foundation
+import PrivateAuthority
 import TestDirectory
 import TestSockets
 import Testing
