@@ -26,6 +26,7 @@ extension CheckedResponse {
             }
         let persists = request.clientPersists && !closing && framing != .untilClose
         var head = OutgoingHead(answer.head, framing: framing)
+        if framing == .none { head.announcedLength = answer.contentLength }
         if let age = answer.age { head.added.add(.age, .number(age)) }
         if let status { head.added.add(.cacheStatus, .text(status)) }
         if request.version != .http2 {

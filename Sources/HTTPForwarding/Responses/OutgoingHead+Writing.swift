@@ -26,11 +26,7 @@ extension OutgoingHead {
         case .upgrade(close: false): writer.add(.connection, judged: "Upgrade".utf8, to: &buffer)
         case .upgrade(close: true): writer.add(.connection, judged: "Upgrade, close".utf8, to: &buffer)
         }
-        if let contentLength {
-            writer.finish(.length(contentLength), to: &buffer)
-        } else {
-            writer.finish(self.framing == .chunked ? .chunked : .none, to: &buffer)
-        }
+        writer.finish(self.contentLength.map { .length($0) } ?? self.framing, to: &buffer)
     }
 
     private func begin(to buffer: inout ByteBuffer) -> HeadWriter {

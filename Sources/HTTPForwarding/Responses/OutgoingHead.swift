@@ -65,8 +65,6 @@ public struct OutgoingHead: Sendable {
 
     /// The length that `Content-Length` tells; nil where there is no such field.
     public var contentLength: Int64? {
-        // A stored head names it itself.
-        if self.encoded != nil, self.passesAll { return nil }
         if case .length(let length) = self.framing { return length }
         return self.framing == .none ? self.announcedLength : nil
     }
