@@ -30,7 +30,7 @@ import Testing
         #expect(await Self.failure(try Self.client(server.directory.root, folder), server.url) == "status 200")
         // Another root, the system's roots, and another name.
         let other = try TestDirectory().root
-        #expect(await Self.failure(try Self.client(other, folder), server.url).contains("CERTIFICATE_VERIFY_FAILED"))
+        #expect(await !Self.failure(try Self.client(other, folder), server.url).hasPrefix("status"))
         #expect(await Self.failure(try Self.client(nil, folder), server.url).contains("CERTIFICATE_VERIFY_FAILED"))
         let byAddress = "https://127.0.0.1:\(server.port)/directory"
         let client = try Self.client(server.directory.root, folder)

@@ -22,6 +22,7 @@ public struct AnswerWindow: Sendable {
         var start: UInt64 = 0
         var count: UInt64 = 0
         var queueing: UInt64 = 0
+        var taken: UInt64 = 0
         /// The most that were under way at once.
         var most = 0
         /// Something had to wait for room.
@@ -42,7 +43,7 @@ public struct AnswerWindow: Sendable {
     private var round = Round()
 
     /// - Parameter deadline: When an answer is of no use any more.
-    public init(deadline: UInt64, size: Int = 128) {
+    public init(deadline: UInt64, size: Int = 64) {
         self.target = max(1, deadline / 16)
         self.size = size
     }
@@ -68,8 +69,9 @@ public struct AnswerWindow: Sendable {
         case .late: self.round.queueing += max(queueing, 2 * self.target)
         }
         self.round.count += 1
-        // Only an answer to what began in this round tells what its window has led to.
-        guard now >= self.round.start + Self.shortestRound, now - min(taken, now) >= self.round.start else { return }
+        self.round.taken += taken
+        let mean = self.round.taken / self.round.count
+        guard now >= self.round.start + max(mean, Self.shortestRound) else { return }
         self.conclude(now)
     }
 
