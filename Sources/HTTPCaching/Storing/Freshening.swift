@@ -31,8 +31,10 @@ extension CacheRequest {
         guard Self.identifies(response.fields, stored) else { return .mismatch }
         let merged = Merged(response, into: stored)
         guard let variant = VariantKey(response: merged.section, request: self) else { return .mismatch }
-        let facts = ResponseFacts(merged.section, rule: self.rule)
+        var facts = ResponseFacts(merged.section, rule: self.rule)
         let head = self.storable(merged, facts)
+        // Those that are withheld keep nothing from being stored.
+        facts.setsCookies = head.setsCookies
         guard let encoded = try? head.encoded(status: stored.status, reason: stored.reason, date: nil) else {
             return .mismatch
         }
@@ -56,10 +58,12 @@ extension CacheRequest {
         guard let variant = VariantKey(response: merged.section, request: self) else {
             return .invalidated(stored.invalidated())
         }
-        let facts = ResponseFacts(merged.section, rule: self.rule)
+        var facts = ResponseFacts(merged.section, rule: self.rule)
+        let storable = self.storable(merged, facts)
+        facts.setsCookies = storable.setsCookies
         do throws(StoreRefusal) {
             try self.check(stored.status, facts)
-            let head = try Self.encoded(self.storable(merged, facts), stored.status, stored.reason, date: nil)
+            let head = try Self.encoded(storable, stored.status, stored.reason, date: nil)
             return .renewed(self.renewed(stored, by: response, merged, facts, variant, head))
         } catch {
             return .invalidated(stored.invalidated())

@@ -8,7 +8,7 @@ struct ResponseFacts {
     /// `directives` come from a targeted field: `Cache-Control` and `Expires` don't count.
     let isTargeted: Bool
     let hasExpires: Bool
-    let setsCookies: Bool
+    var setsCookies: Bool
 
     init(_ fields: FieldSection, rule: CacheRule) {
         let targeted = TargetedCacheControl.directives(rule.targetedFields, in: fields)

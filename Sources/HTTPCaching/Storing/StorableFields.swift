@@ -49,8 +49,11 @@ struct StorableHead {
     private var parts: [(field: FieldRecord, section: FieldSection)] = []
     private var bytes = 0
     private(set) var withheld: FieldSectionBuilder?
+    /// Cookies are among what will be stored.
+    private(set) var setsCookies = false
 
     mutating func keep(_ field: FieldRecord, of section: FieldSection) {
+        if field.known == .setCookie { self.setsCookies = true }
         self.parts.append((field, section))
         self.bytes += field.name.count + field.value.count
     }
