@@ -85,7 +85,7 @@ public struct StoredResponse: Sendable, Equatable {
 
     /// Roughly the bytes that this value occupies, for stores that count them.
     public var estimatedSize: Int {
-        var size = 320 + self.head.bytes.count
+        var size = 480 + self.head.bytes.count
         for selector in self.variant.selectors {
             size += 48 + selector.name.heapBytes + (selector.value.map { 32 + $0.count } ?? 0)
         }
