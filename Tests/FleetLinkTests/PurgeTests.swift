@@ -277,17 +277,15 @@ struct PurgeTests {
         let edge = try await fleet.edge("paris", bus)
         try await edge.following()
         #expect(try await fleet.order(.tag("1"), on: bus, timeout: 1000).progress.done.map(\.name) == ["paris"])
-        let page = try #require(
-            JSONSerialization.jsonObject(
-                with: try Data(contentsOf: URL(filePath: fleet.key.path + ".counter"))) as? [String: Any])
-        let counter = try #require(page["counter"] as? UInt64)
+        struct Page: Decodable { var counter: UInt64 }
+        let counter = try JSONDecoder().decode(
+            Page.self, from: try Data(contentsOf: URL(filePath: fleet.key.path + ".counter"))
+        ).counter
+        let generation = try server.run(["GET", FleetKeys(fleet: "test").generation].map { Array($0.utf8) })
         let slow = PurgeEntry(
             fleet: "test", signer: fleet.key.publicKey, counter: counter + 1, time: now - 31_536_000_000,
-            generation: try #require(
-                Generation(
-                    Array(
-                        try server.run(["GET", FleetKeys(fleet: "test").generation].map { Array($0.utf8) }).dropFirst(5)
-                            .dropLast(2)))), purge: FleetPurge(targets: [.tag("slow")], isSoft: false))
+            generation: try #require(Generation(Array(generation.dropFirst(5).dropLast(2)))),
+            purge: FleetPurge(targets: [.tag("slow")], isSoft: false))
         try server.run(
             ["XADD", FleetKeys(fleet: "test").purges, "*", "e"].map { Array($0.utf8) }
                 + [try slow.signed(by: fleet.key.key)])
