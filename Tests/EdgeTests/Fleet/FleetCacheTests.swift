@@ -30,12 +30,13 @@ struct FleetCacheTests {
 
     private func fill(_ host: String, _ path: String, site: String, tags: [String] = []) {
         let key = CacheKey(site: site, scheme: "https", authority: host, target: path)
-        guard case .lead(let writer) = self.store.flight(for: key, now: 0) else { return }
+        let now = self.cache.administration.now
+        guard case .lead(let writer) = self.store.flight(for: key, now: now) else { return }
         guard var head = try? EncodedHead(status: 200, reason: "OK".utf8) else { return }
         try? head.add(name: "ETag".utf8, value: "\"1\"".utf8)
         writer.begin(
             StoredResponse(
-                head: head, requestTime: 0, responseTime: 0, variant: .invariant, extent: .complete(length: 1),
+                head: head, requestTime: now, responseTime: now, variant: .invariant, extent: .complete(length: 1),
                 freshness: Freshness(initialAge: 0, lifetime: 3_600_000, source: .maxAge), tags: tags))
         _ = writer.append(ByteBuffer(string: "x"))
         writer.finish()
