@@ -28,7 +28,7 @@ struct RESPTests {
         ),
         (
             "!5\r\nE\r\nxy\r\n=7\r\ntxt:abc\r\n(123456789012345678901\r\n",
-            [.error("E\r\nxy"), .string("abc"), .string("123456789012345678901")]
+            [.error("E  xy"), .string("abc"), .string("123456789012345678901")]
         ),
         ("*2\r\n:1\r\n*0\r\n*-1\r\n", [.array([.integer(1), .array([])]), .null]),
         ("%1\r\n+a\r\n~1\r\n:1\r\n", [.map([.init(.string("a"), .array([.integer(1)]))])]),
