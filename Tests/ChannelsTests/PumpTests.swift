@@ -1,3 +1,4 @@
+import Foundation
 import NIOCore
 import NIOEmbedded
 import Testing
@@ -152,7 +153,7 @@ import Testing
         let stage = try Stage()
         try stage.start()
         let (broken, other) = side == .client ? (stage.client, stage.origin) : (stage.origin, stage.client)
-        broken.pipeline.fireErrorCaught(ChannelError.eof)
+        broken.pipeline.fireErrorCaught(IOError(errnoCode: ECONNRESET, reason: "read"))
         stage.loop.run()
         #expect(!broken.isActive && !other.isActive)
         #expect(stage.owner.end?.end == .reset)
