@@ -159,9 +159,14 @@ final class PumpHandler: ChannelInboundHandler, RemovableChannelHandler {
         }
     }
 
-    /// Closes the connection once everything written to it is sent.
+    /// Closes the connection once everything written to it is sent: its output first, since a protocol above the socket that has a
+    /// word for the end of its data says it only there.
     func finish() {
-        self.afterWrites { _, context in context.close(promise: nil) }
+        self.afterWrites { _, context in
+            let ended = context.eventLoop.makePromise(of: Void.self)
+            ended.futureResult.assumeIsolated().whenComplete { _ in context.close(promise: nil) }
+            context.close(mode: .output, promise: ended)
+        }
     }
 
     private func afterWrites(_ action: @escaping (PumpHandler, ChannelHandlerContext) -> Void) {

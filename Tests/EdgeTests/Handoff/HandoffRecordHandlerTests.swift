@@ -65,7 +65,10 @@ import Testing
             self.client = try made.client()
             self.handler = HandoffRecordHandler(RecordSession(made.exported, limits: limits))
             try self.channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
-            try self.channel.pipeline.syncOperations.addHandlers([self.below, self.handler, self.above])
+            let pipeline = self.channel.pipeline.syncOperations
+            try pipeline.addHandler(self.below)
+            try pipeline.addHandler(self.handler, name: ServerTLS.handlerName)
+            try pipeline.addHandler(self.above)
             self.handler.begin(with: received)
         }
 

@@ -58,7 +58,9 @@ import Testing
             ("secret.wild.test", "secret.wild.test", "secret.wild.test", true),
             ("secret.wild.test", "secret.wild.test", "a.wild.test", false),
         ] {
-            let policy = try #require(resources.proxies[site]).policy
+            let proxy = try #require(resources.proxies[site])
+            proxy.leases?.update(try ServerNamePattern(site), isLeased: true)
+            let policy = proxy.policy
             let rules = RequestRules(policy: policy, serverName: try ServerName(serverName), client: .unknown)
             for (uri, field) in [("/", host), ("https://\(host)/", serverName)] {
                 var bytes = ByteBuffer(string: "GET \(uri) HTTP/1.1\r\nHost: \(field)\r\n\r\n")
