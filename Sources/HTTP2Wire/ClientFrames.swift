@@ -132,9 +132,16 @@ public struct ClientFrames: Sendable {
             if !isPassedOn, self.input.readerIndex > start { break }
             self.current = Kind(header)
             if !self.isCounted {
+                do throws(ClientFrameFault) {
+                    try self.check(header)
+                } catch {
+                    // What came before goes first here, too.
+                    if self.input.readerIndex > start { break }
+                    began(Kind(header))
+                    throw error
+                }
                 self.isCounted = true
                 began(Kind(header))
-                try self.check(header)
             }
             if isPassedOn {
                 self.isCounted = false

@@ -41,7 +41,7 @@ private struct Heard: Equatable {
     var sections: [[[UInt8]]] = []
     var frames = 0
     var fault: ClientFrameFault?
-    var settings = ClientFrameSettings()
+    var settings: ClientFrameSettings?
 }
 
 private func hear(_ bytes: [UInt8], parts: Int, _ limits: FieldBlockLimits) -> Heard {

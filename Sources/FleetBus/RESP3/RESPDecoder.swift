@@ -185,11 +185,11 @@ public struct RESPDecoder: Sendable {
         let view = self.buffer.readableBytesView
         guard let index = view.dropFirst(self.scanned).firstIndex(of: 0x0A) else {
             self.scanned = view.count
-            guard view.count <= self.limits.line else { throw .tooLong("a line of \(view.count) bytes") }
+            guard view.count <= self.limits.line else { throw .tooLong("a line of more than \(self.limits.line) bytes") }
             return nil
         }
         let length = index - view.startIndex
-        guard length <= self.limits.line else { throw .tooLong("a line of \(length) bytes") }
+        guard length <= self.limits.line else { throw .tooLong("a line of more than \(self.limits.line) bytes") }
         try self.count(length + 1)
         self.scanned = 0
         guard var line = self.buffer.readBytes(length: length + 1) else { return nil }

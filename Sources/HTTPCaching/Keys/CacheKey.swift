@@ -173,7 +173,7 @@ public struct CacheKey: Hashable, Sendable {
             }
             rest = rest.dropFirst(2)
             let decoded = highValue << 4 | lowValue
-            if decodesUnreserved, Self.isUnreserved(decoded) {
+            if decodesUnreserved, Self.isUnreserved(decoded), !Self.completesEscape(decoded, behind: out) {
                 out.append(decoded)
             } else {
                 out.append(byte)
@@ -182,6 +182,12 @@ public struct CacheKey: Hashable, Sendable {
             }
         }
         return String(decoding: out, as: UTF8.self)
+    }
+
+    /// Whether a digit would make an escape of a percent sign that was none: `%2%61` is not `%2a`.
+    private static func completesEscape(_ byte: UInt8, behind out: [UInt8]) -> Bool {
+        guard ByteClass.hexadecimalDigit(byte) != nil else { return false }
+        return out.suffix(2).contains(UInt8(ascii: "%"))
     }
 
     private static func hexDigit(_ value: UInt8) -> UInt8 {
