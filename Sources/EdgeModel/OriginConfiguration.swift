@@ -28,7 +28,7 @@ public struct OriginConfiguration: Hashable, Sendable {
     /// Bytes per second that the origin takes of a request's body, or sends of a response whose length it has announced, while it is
     /// what the edge waits for. Others may have nothing to send for a while. 0 turns it off. Default 1 KiB.
     public var minimumRate: Int = 1024
-    /// What ``minimumRate`` is measured over, again and again. Default 30 s.
+    /// What ``minimumRate`` is measured over, again and again. Default 60 s.
     public var rateWindow: TimeAmount = .seconds(60)
     /// Connections in use at once, for each event loop; those that changed their protocol don't count. Default 1024.
     public var maximumConnections: Int
