@@ -185,7 +185,9 @@ public struct RESPDecoder: Sendable {
         let view = self.buffer.readableBytesView
         guard let index = view.dropFirst(self.scanned).firstIndex(of: 0x0A) else {
             self.scanned = view.count
-            guard view.count <= self.limits.line else { throw .tooLong("a line of more than \(self.limits.line) bytes") }
+            guard view.count <= self.limits.line else {
+                throw .tooLong("a line of more than \(self.limits.line) bytes")
+            }
             return nil
         }
         let length = index - view.startIndex
