@@ -280,7 +280,8 @@ let package = Package(
         .testTarget(
             name: "FleetLinkTests",
             dependencies: [
-                "FleetBus", "FleetLink", "PrivateAuthority", "TestBus", "TestSockets", crypto, logging, nioHelpers,
+                "FleetBus", "FleetLink", "PrivateAuthority", "TestBus", "TestLogs", "TestSockets", crypto, logging,
+                nioHelpers,
             ] + nio,
             swiftSettings: strict),
         .target(
@@ -345,7 +346,9 @@ let package = Package(
         ),
         .testTarget(
             name: "PeerLinkTests",
-            dependencies: ["PrivateAuthority", "KeyProtocol", "PeerLink", "TLSWire", nioSSL, nioHelpers, logging] + nio,
+            dependencies: [
+                "PrivateAuthority", "KeyProtocol", "PeerLink", "TLSWire", "TestLogs", nioSSL, nioHelpers, logging,
+            ] + nio,
             swiftSettings: strict),
         .testTarget(
             name: "KeyHolderTests",

@@ -4,8 +4,8 @@ import NIOCore
 ///
 ///     HTTP/1.1 200 OK CRLF *( name ":" SP value CRLF )
 ///
-/// One allocation of exactly the bytes that it takes. Where the fields stand is not kept, since a hit does not ask: whoever
-/// does, walks the lines (``forEachField(_:)``) or has them listed (``section``).
+/// One allocation of exactly the bytes that it takes. Where the fields stand is not kept, since a hit does not ask: a reader
+/// that does walks the lines (``forEachField(_:)``) or has them listed (``section``).
 public struct EncodedHead: Hashable, Sendable {
     public private(set) var bytes: [UInt8]
 

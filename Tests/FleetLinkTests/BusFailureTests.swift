@@ -3,6 +3,7 @@ import Foundation
 import NIOCore
 import PrivateAuthority
 import TestBus
+import TestLogs
 import TestSockets
 import Testing
 

@@ -4,6 +4,7 @@ import Foundation
 import NIOConcurrencyHelpers
 import PrivateAuthority
 import TestBus
+import TestLogs
 import Testing
 
 @testable import FleetLink

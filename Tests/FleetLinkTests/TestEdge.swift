@@ -7,6 +7,7 @@ import NIOCore
 import NIOPosix
 import PrivateAuthority
 import TestBus
+import TestLogs
 import TestSockets
 
 @testable import FleetLink
@@ -87,34 +88,6 @@ final class TestStore: FleetStore {
             for name in state.items.keys { state.items[name] = .unconfirmed }
             state.confirmations += 1
         }
-    }
-}
-
-/// Lines that a test looks at from another thread.
-final class Lines: Sendable {
-    private let box = NIOLockedValueBox<[String]>([])
-    var all: [String] { self.box.withLockedValue { $0 } }
-    func add(_ line: String) { self.box.withLockedValue { $0.append(line) } }
-    func count(_ text: String) -> Int { self.all.count { $0.contains(text) } }
-}
-
-struct LineLog: LogHandler {
-    let lines: Lines
-    var metadata: Logger.Metadata = [:]
-    var metadataProvider: Logger.MetadataProvider?
-    var logLevel: Logger.Level = .info
-
-    init(lines: Lines) { self.lines = lines }
-
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { self.metadata[key] }
-        set { self.metadata[key] = newValue }
-    }
-
-    func log(event: LogEvent) {
-        let metadata = self.metadata.merging(event.metadata ?? [:]) { $1 }
-        let items = metadata.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
-        self.lines.add("\(event.level) \(event.message) \(items.joined(separator: " "))")
     }
 }
 
@@ -213,7 +186,8 @@ final class TestEdge: Sendable {
         self.store = store
         let log = self.log
         self.follower = FleetFollower(
-            membership, store: store, on: eventLoop, logger: Logger(label: "edge") { _ in LineLog(lines: log) })
+            membership, store: store, on: eventLoop,
+            logger: Logger(label: "edge") { _ in LineLog(lines: log, level: .info) })
         let follower = self.follower
         try await follower.prepare()
         self.running = Task { try await follower.run() }

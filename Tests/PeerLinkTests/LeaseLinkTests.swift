@@ -5,6 +5,7 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 import PrivateAuthority
+import TestLogs
 import Testing
 
 @testable import PeerLink

@@ -7,9 +7,7 @@ struct Directory: Decodable, Equatable, Sendable {
     var meta: Meta?
 
     struct Meta: Decodable, Equatable, Sendable {
-        var termsOfService: String?
         var externalAccountRequired: Bool?
-        var caaIdentities: [String]?
     }
 
     init(_ response: ACMEResponse) throws(ACMEFailure) {

@@ -193,7 +193,7 @@ public final class Pump {
 
 extension Channel {
     /// Makes the next close a reset. Call it on the channel's event loop: there it takes effect at once.
-    func resetWhenClosed() {
+    public func resetWhenClosed() {
         // `struct linger` is two ints everywhere, on and seconds; its module is not ours to import by name.
         let onForZeroSeconds = unsafeBitCast((CInt(1), CInt(0)), to: NIOLinger.self)
         _ = (self as? any SocketOptionProvider)?.setSoLinger(onForZeroSeconds)

@@ -1,3 +1,4 @@
+import Channels
 import NIOCore
 
 /// Closes a connection without the signs of an orderly end: with TLS no close_notify, without TLS a reset.
@@ -12,10 +13,7 @@ enum AbruptClose {
             // From below the TLS handler, which does not hear of it.
             tls.close(promise: nil)
         } else {
-            // `struct linger` is two ints everywhere, on and seconds; its module is not ours to import by name.
-            let onForZeroSeconds = unsafeBitCast((CInt(1), CInt(0)), to: NIOLinger.self)
-            // Takes effect at once, since this is the channel's event loop.
-            _ = (context.channel as? any SocketOptionProvider)?.setSoLinger(onForZeroSeconds)
+            context.channel.resetWhenClosed()
             context.close(promise: nil)
         }
     }

@@ -1,7 +1,7 @@
 /// What an edge does with the entries of the stream: which it carries out, which it refuses, and when it can't be sure that it
 /// has seen them all.
 ///
-/// Whoever holds the bus can leave out, repeat, reorder and make up entries. So nothing is done that is not signed by a listed
+/// A bus can leave out, repeat, reorder and make up entries. So nothing is done that is not signed by a listed
 /// signer; an order is done once, since each signer counts its own; and a number that is left out means that something was
 /// purged which this edge does not know: it removes everything then. Where it can't tell whether something was left out (the
 /// last entry that it read is no longer there, or the stream is another), all that is stored is confirmed by its origin before

@@ -330,7 +330,7 @@ public actor FleetFollower {
         self.metrics.refused(refusal.reason)
         self.status.change { $0.refused += 1 }
         self.refusalsUnlogged += 1
-        // Whoever holds the bus can make as many as it likes.
+        // A bus can make as many as it likes.
         guard self.refusalsLoggedAt.map({ self.now - $0 > 60_000 }) ?? true else { return }
         self.logger.warning(
             "an entry on the fleet's bus was refused",

@@ -209,7 +209,7 @@ public struct FetchTurn: Sendable {
     public enum Due: Hashable, Sendable {
         /// Readers that hold up others get no more.
         case cutOffSlowest
-        /// Nobody wants it.
+        /// No client and no store wants it.
         case giveUp
         /// The connection is not worth waiting for.
         case stop

@@ -21,7 +21,7 @@ public struct ReleaseLine: Sendable {
 
     public init() {}
 
-    /// Whether nobody is in it: the line ends then, and a later one begins anew.
+    /// Whether it is empty: the line ends then, and a later one begins anew.
     public var isEmpty: Bool { self.stages.isEmpty }
 
     /// A place at the end. ``leave(_:status:)`` is due once, whatever becomes of the request.
