@@ -145,14 +145,14 @@ let package = Package(
             swiftSettings: strict),
 
         // Purges for a whole fleet: what is said on the bus, and who is believed.
-        .target(name: "FleetBus", dependencies: [nio[0], crypto, collections], swiftSettings: strict),
+        .target(name: "FleetBus", dependencies: ["KeyProtocol", nio[0], crypto, collections], swiftSettings: strict),
 
         // The connection to that bus, its files, and both ends: the edge that follows, the command that orders.
         .target(
             name: "FleetLink",
             dependencies: [
-                "FleetBus", "PeerLink", "SecretFiles", nioSSL, nioTLS, nioHelpers, x509, asn1, crypto, cryptoExtras,
-                logging, metrics, coreMetrics,
+                "FleetBus", "KeyProtocol", "PeerLink", "SecretFiles", nioSSL, nioTLS, nioHelpers, x509, asn1, crypto,
+                cryptoExtras, logging, metrics, coreMetrics,
             ] + nio,
             swiftSettings: strict),
 
@@ -200,7 +200,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "PrivateAuthority",
-            dependencies: ["SecretFiles", x509, asn1, crypto, cryptoExtras],
+            dependencies: ["KeyProtocol", "SecretFiles", x509, asn1, crypto, cryptoExtras],
             swiftSettings: strict),
         // What is wrong, before clients find out.
         .target(

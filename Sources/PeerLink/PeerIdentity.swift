@@ -1,3 +1,4 @@
+internal import KeyProtocol
 public import NIOSSL
 import SwiftASN1
 public import X509
@@ -16,12 +17,12 @@ public struct PeerIdentity: Hashable, Sendable, CustomStringConvertible {
     public static let scheme = "latchstring"
 
     public var role: Role
-    /// 1 to 64 characters of `a`-`z`, `0`-`9`, `.` and `-`.
+    /// As ``PartyName`` has it.
     public var name: String
 
     /// - Throws: ``PeerIdentityError/illegalName(_:)``.
     public init(role: Role, name: String) throws(PeerIdentityError) {
-        guard Self.isLegal(name: name) else { throw .illegalName(name) }
+        guard PartyName.isLegal(name) else { throw .illegalName(name) }
         self.role = role
         self.name = name
     }
@@ -62,18 +63,6 @@ public struct PeerIdentity: Hashable, Sendable, CustomStringConvertible {
 
     public var uri: String { "\(Self.scheme):\(self.role.rawValue):\(self.name)" }
     public var description: String { "\(self.role.rawValue) \(self.name)" }
-
-    public static func isLegal(name: String) -> Bool {
-        (1...64).contains(name.utf8.count)
-            && name.utf8.allSatisfy {
-                switch $0 {
-                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."),
-                    UInt8(ascii: "-"):
-                    true
-                default: false
-                }
-            }
-    }
 }
 
 public enum PeerIdentityError: Error, Equatable, Sendable, CustomStringConvertible {

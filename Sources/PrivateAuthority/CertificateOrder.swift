@@ -1,3 +1,5 @@
+import KeyProtocol
+
 /// What to make in a certificate directory.
 public struct CertificateOrder: Sendable {
     /// One test site: the domains of its certificate, the first of which names its files, and the type of its key.
@@ -60,7 +62,7 @@ public struct CertificateOrder: Sendable {
             throw .daysOutOfBounds(days)
         }
         var stems: Set<String> = [FileStem.fleetAuthority, FileStem.testSiteAuthority]
-        for name in edges + keyHolders where !FleetAuthority.isName(name) {
+        for name in edges + keyHolders where !PartyName.isLegal(name) {
             throw .name(.invalidName(name))
         }
         for site in sites {

@@ -1,4 +1,5 @@
 import Crypto
+import KeyProtocol
 public import X509
 
 public import struct FoundationEssentials.Date
@@ -44,12 +45,12 @@ public struct FleetAuthority: Sendable {
     /// An edge's may only act as a TLS client, a key holder's only as a TLS server; the latter also bears the DNS name
     /// `NAME.keyholder.latchstring.internal`.
     /// - Parameters:
-    ///   - name: 1 to 64 of `a-z 0-9 . -`.
+    ///   - name: as `PartyName` has it.
     ///   - validity: default two years; cut off where the authority ends.
     public func issueIdentity(
         role: IdentityRole, name: String, validity: Validity = .days(730)
     ) throws -> IssuedCertificate {
-        guard Self.isName(name) else { throw AuthorityError.invalidName(name) }
+        guard PartyName.isLegal(name) else { throw AuthorityError.invalidName(name) }
         let key = try LeafKey(generating: .p256)
         var names: [GeneralName] = [.uniformResourceIdentifier("latchstring:\(role.rawValue):\(name)")]
         let usage: ExtendedKeyUsage.Usage
@@ -70,20 +71,5 @@ public struct FleetAuthority: Sendable {
         role: IdentityRole, name: String, notBefore: Date, notAfter: Date
     ) throws -> IssuedCertificate {
         try issueIdentity(role: role, name: name, validity: Validity(notBefore: notBefore, notAfter: notAfter))
-    }
-
-    /// Whether `name` can name an edge or a key holder.
-    public static func isName(_ name: String) -> Bool {
-        let bytes = name.utf8
-        return (1...64).contains(bytes.count)
-            && bytes.allSatisfy { byte in
-                switch byte {
-                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
-                    UInt8(ascii: "."), UInt8(ascii: "-"):
-                    true
-                default:
-                    false
-                }
-            }
     }
 }

@@ -12,6 +12,7 @@ import PeerLink
 import ServiceLifecycle
 import Settings
 import TLSWire
+import Telemetry
 import UnixSignals
 
 /// `latchstring keyholder`: the key holder as a process.
@@ -62,7 +63,7 @@ struct KeyHolderCommand: AsyncParsableCommand {
         let manager = certificates.map {
             CertificateManager(
                 sites: ManagedSite.all(of: settings), state: $0.state, host: $0, group: group,
-                userAgent: "latchstring (ACME client)", logger: logger)
+                userAgent: "latchstring/\(LatchstringVersion.text) (ACME client)", logger: logger)
         }
         var services: [any Service] = []
         if let admin = settings.admin {

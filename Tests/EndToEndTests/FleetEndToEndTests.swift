@@ -74,6 +74,11 @@ import Testing
             #expect(list.output.contains("paris  alive"), "\(list.all)")
             let json = try stage.run("fleet", "--config", "FLEET", "--json")
             #expect(json.output.contains("\"mode\":\"keyless\",\"name\":\"www.test\""), "\(json.all)")
+            // What edges say that they are is what the command says of itself.
+            let version = try stage.run("--version").output
+            #expect(version.hasPrefix("latchstring ") && version.hasSuffix("\n"), "\(version)")
+            let number = version.dropFirst("latchstring ".count).dropLast()
+            #expect(json.output.components(separatedBy: "\"version\":\"\(number)\"").count == 3, "\(json.all)")
             try stage.keyHolder.reload(grantedTo: "paris")
             _ = try eventually("lyon's being shown as revoked") {
                 try stage.run("fleet", "--config", "FLEET").output.contains("lyon   revoked") ? true : nil

@@ -51,21 +51,6 @@ struct FieldWriter {
     }
 }
 
-/// What the name of a fleet may be: 1 to 64 of `a`-`z`, `0`-`9`, `.` and `-`.
-public enum FleetName {
-    public static func isLegal(_ name: String) -> Bool {
-        (1...64).contains(name.utf8.count)
-            && name.utf8.allSatisfy {
-                switch $0 {
-                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."),
-                    UInt8(ascii: "-"):
-                    true
-                default: false
-                }
-            }
-    }
-}
-
 /// The keys of a fleet on its bus.
 public struct FleetKeys: Equatable, Sendable {
     public var purges: String

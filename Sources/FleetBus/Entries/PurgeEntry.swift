@@ -1,5 +1,6 @@
 public import Crypto
 internal import Foundation
+internal import KeyProtocol
 
 /// One signed order on the bus.
 ///
@@ -107,7 +108,7 @@ public struct PurgeEntry: Equatable, Sendable {
     private static func parse(_ content: ArraySlice<UInt8>) -> PurgeEntry? {
         var reader = FieldReader(content)
         guard reader.bytes(Self.magic.count) == Self.magic,
-            let fleet = reader.text(by: UInt8.self), FleetName.isLegal(fleet),
+            let fleet = reader.text(by: UInt8.self), PartyName.isLegal(fleet),
             let signer = reader.bytes(32).flatMap({ SignerKey($0) }),
             let counter = reader.integer(as: UInt64.self), counter > 0, counter < .max,
             let time = reader.integer(as: Int64.self), time >= 0,

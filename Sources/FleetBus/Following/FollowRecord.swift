@@ -1,5 +1,6 @@
 internal import Crypto
 internal import Foundation
+internal import KeyProtocol
 
 /// Why an edge did not do what an entry orders.
 public enum RefusalReason: UInt8, Sendable, CaseIterable {
@@ -125,7 +126,7 @@ extension FollowRecord {
         guard Self.digest(of: content) == Array(encoded.suffix(32)) else { return nil }
         var reader = FieldReader(content)
         guard reader.bytes(Self.magic.count) == Self.magic, let fleet = reader.text(by: UInt8.self),
-            FleetName.isLegal(fleet), let generation = reader.counted(by: UInt8.self), let last = reader.streamID(),
+            PartyName.isLegal(fleet), let generation = reader.counted(by: UInt8.self), let last = reader.streamID(),
             let digest = reader.counted(by: UInt8.self), let reported = reader.streamID(),
             let followedUntil = reader.integer(as: Int64.self), let signers = reader.signers(),
             let refusals = reader.refusals(), reader.isAtEnd

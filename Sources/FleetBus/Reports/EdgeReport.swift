@@ -1,3 +1,5 @@
+internal import KeyProtocol
+
 /// What an edge says of itself on the bus, signed with the key of its identity.
 ///
 /// Layout, big-endian: `LSFR` 1, kind (1 byte), fleet and edge (length in 1 byte, text), time (8 bytes), content (length in 4
@@ -58,8 +60,8 @@ public struct EdgeReport: Equatable, Sendable {
         var reader = FieldReader(bytes)
         guard reader.bytes(Self.magic.count) == Self.magic,
             let kind = reader.byte().flatMap({ Kind(rawValue: $0) }),
-            let fleet = reader.text(by: UInt8.self), FleetName.isLegal(fleet),
-            let edge = reader.text(by: UInt8.self), FleetName.isLegal(edge),
+            let fleet = reader.text(by: UInt8.self), PartyName.isLegal(fleet),
+            let edge = reader.text(by: UInt8.self), PartyName.isLegal(edge),
             let time = reader.integer(as: Int64.self),
             let content = reader.counted(by: UInt32.self),
             let signature = reader.counted(by: UInt16.self), reader.isAtEnd

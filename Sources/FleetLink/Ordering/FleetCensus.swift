@@ -1,4 +1,5 @@
 public import FleetBus
+internal import KeyProtocol
 
 /// The edges of a fleet, as they say themselves.
 public struct FleetCensus: Equatable, Sendable {
@@ -51,11 +52,11 @@ public struct FleetCensus: Equatable, Sendable {
         var edges: [Edge] = []
         var unsigned: [String] = []
         for field in fields {
-            guard let name = field.key.string, FleetName.isLegal(name), let bytes = field.value.bytes,
+            guard let name = field.key.string, PartyName.isLegal(name), let bytes = field.value.bytes,
                 let (report, heartbeat) = book.heartbeat(bytes, of: name, now: now)
             else {
                 // A stranger's text is not printed as it is.
-                unsigned.append(field.key.string.flatMap { FleetName.isLegal($0) ? $0 : nil } ?? "(not a name)")
+                unsigned.append(field.key.string.flatMap { PartyName.isLegal($0) ? $0 : nil } ?? "(not a name)")
                 continue
             }
             let age = busTime - heartbeat.busTime

@@ -1,3 +1,4 @@
+internal import KeyProtocol
 internal import TLSWire
 
 extension ValueReaders {
@@ -26,20 +27,13 @@ extension ValueReaders {
     /// The name in a fleet identity: 1 to 64 of lower-case letters, digits, dot and dash.
     func identityName(_ node: ConfigurationNode) -> String? {
         guard let text = self.text(node, "a name") else { return nil }
-        guard Self.isIdentityName(text) else {
+        guard PartyName.isLegal(text) else {
             self.report.error(
                 at: node.position, "\"\(text)\" is not a name that an identity can have",
                 remedy: "Names are 1 to 64 of the characters a-z, 0-9, dot and dash.")
             return nil
         }
         return text
-    }
-
-    static func isIdentityName(_ text: String) -> Bool {
-        (1...64).contains(text.utf8.count)
-            && text.utf8.allSatisfy { byte in
-                (0x61...0x7A).contains(byte) || (0x30...0x39).contains(byte) || byte == 0x2D || byte == 0x2E
-            }
     }
 
     private func badName(_ text: String, at node: ConfigurationNode, wildcard: Bool) {

@@ -8,9 +8,6 @@ import Telemetry
 
 /// What an edge says of itself to its fleet, taken from the metrics that it keeps anyway.
 struct FleetFacts: Sendable {
-    /// Of latchstring.
-    static let version = "unreleased"
-
     let settings: EdgeSettings
     let metrics: PrometheusRegistry
     let readiness: EdgeReadiness
@@ -22,7 +19,7 @@ struct FleetFacts: Sendable {
     private static let maximumSites = 200
 
     func heartbeat() -> EdgeHeartbeat {
-        var heartbeat = EdgeHeartbeat(version: Self.version, started: self.started, busTime: 0)
+        var heartbeat = EdgeHeartbeat(version: LatchstringVersion.text, started: self.started, busTime: 0)
         var requests: [String: Int64] = [:]
         var hits: [String: Int64] = [:]
         var links: [String: Int64] = [:]
