@@ -2,6 +2,7 @@
 //
 // Layers, lowest first. Imports point downwards only:
 //
+//   crypto  TLSCrypto                                 AEAD, hashes and HKDF of BoringSSL
 //   pure    ACME, Admission, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPFields, HTTPWire,
 //           HTTP2Wire, HTTPForwarding, HTTPCaching, EdgeModel, FleetBus
 //                                                     bytes and decisions; no sockets, clocks, files or logging
@@ -59,7 +60,8 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
-        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        // Exact, since TLSCrypto and TLSEngine call the BoringSSL inside: docs/tls-engine.md says how it is raised.
+        .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
         .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
         .package(url: "https://github.com/apple/swift-http-structured-headers", from: "1.7.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
@@ -75,7 +77,8 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
-        // The system's libcrypto: per-record AEAD without set-up costs, and RSA at OpenSSL's speed.
+        // The system's libcrypto: RSA at the key holder. No module that imports it may see BoringSSL's headers
+        // (docs/tls-engine.md).
         .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
         // A system call that Swift does not see.
@@ -87,7 +90,9 @@ let package = Package(
         .target(name: "Channels", dependencies: [logging, metrics, nio[0]], swiftSettings: strict),
         .target(name: "TLSWire", dependencies: [nio[0]], swiftSettings: strict),
         .target(name: "KeyProtocol", dependencies: ["TLSWire", nio[0]], swiftSettings: strict),
-        .target(name: "RecordLayer", dependencies: ["CLibCrypto", "TLSWire", nio[0]], swiftSettings: strict),
+        // The cryptography of records and handshakes.
+        .target(name: "TLSCrypto", dependencies: [nioSSL], swiftSettings: strict),
+        .target(name: "RecordLayer", dependencies: ["TLSCrypto", "TLSWire", nio[0]], swiftSettings: strict),
         .target(
             name: "NativeHandshake", dependencies: ["TLSWire", nio[0], crypto, cryptoExtras], swiftSettings: strict),
         .target(name: "HTTPFields", dependencies: [nio[0]], swiftSettings: strict),
@@ -295,13 +300,14 @@ let package = Package(
         .testTarget(
             name: "ACMETests", dependencies: ["ACME", "TestDirectory", x509, asn1, crypto], swiftSettings: strict),
         .testTarget(name: "SecretFilesTests", dependencies: ["SecretFiles"], swiftSettings: strict),
+        .testTarget(name: "TLSCryptoTests", dependencies: ["TLSCrypto", nio[0], crypto], swiftSettings: strict),
         .testTarget(name: "TLSWireTests", dependencies: ["TLSWire"] + [nio[0]], swiftSettings: strict),
         .testTarget(
             name: "KeyProtocolTests", dependencies: ["KeyProtocol", "TLSWire"] + [nio[0]], swiftSettings: strict),
         .testTarget(
             name: "RecordLayerTests",
             dependencies: [
-                "RecordLayer", "TLSWire", "PrivateAuthority", nio[0], nioSSL, nioEmbedded, nioHelpers, crypto,
+                "RecordLayer", "TLSCrypto", "TLSWire", "PrivateAuthority", nio[0], nioSSL, nioEmbedded, nioHelpers,
             ],
             swiftSettings: strict),
         .testTarget(

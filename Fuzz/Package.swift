@@ -26,7 +26,8 @@ let modules: [(name: String, imports: [Target.Dependency])] = [
     (name: "Admission", imports: [nioCore, .product(name: "DequeModule", package: "swift-collections")]),
     (name: "TLSWire", imports: [nioCore]),
     (name: "KeyProtocol", imports: ["TLSWire", nioCore]),
-    (name: "RecordLayer", imports: ["CLibCrypto", "TLSWire", nioCore]),
+    (name: "TLSCrypto", imports: [.product(name: "NIOSSL", package: "swift-nio-ssl")]),
+    (name: "RecordLayer", imports: ["TLSCrypto", "TLSWire", nioCore]),
     (name: "HTTPCaching", imports: ["HTTPFields", nioCore, structuredFields]),
     (
         name: "FleetBus",
@@ -59,11 +60,13 @@ let package = Package(
     name: "latchstring-fuzz",
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        // As in the package itself (docs/tls-engine.md).
+        .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-structured-headers", from: "1.7.0"),
     ],
-    targets: [.target(name: "CLibFuzzer"), .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto")]
+    targets: [.target(name: "CLibFuzzer")]
         + modules.map { module in
             .target(name: module.name, dependencies: module.imports, swiftSettings: instrumented)
         }

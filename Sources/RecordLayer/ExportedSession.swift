@@ -45,7 +45,6 @@ public struct ExportedSession: Sendable, Equatable {
             guard keys.key.count == suite.cipher.keyLength else { throw .keyLength }
             guard keys.iv.count == suite.ivLength else { throw .ivLength }
         }
-        guard LibCrypto.algorithm(suite.cipher) != nil else { throw .unavailableCipher }
         switch secrets {
         case .tls13(let client, let server, let finished):
             guard suite.version == .tls13 else { throw .wrongVersion }
@@ -77,8 +76,6 @@ public enum ExportedSessionError: Error, Equatable, Sendable {
     case wrongVersion
     /// A traffic secret must be as long as the suite's hash.
     case secretLength
-    /// This system's libcrypto does not offer the suite's cipher: its configuration may allow FIPS algorithms only.
-    case unavailableCipher
     case keyLength
     case ivLength
     case verifyDataLength

@@ -1,4 +1,5 @@
 import NIOCore
+import TLSCrypto
 import TLSWire
 
 /// Opens the records of one direction.
@@ -19,7 +20,7 @@ struct RecordOpener: ~Copyable, Sendable {
     init(suite: RecordSuite, keys: TrafficKeys, sequence: UInt64, secret: Secret? = nil) {
         self.suite = suite
         self.secret = secret
-        key = AEADKey(suite.cipher, key: keys.key, .open)
+        key = AEADKey(suite.cipher, key: keys.key)
         nonce = RecordNonce(suite: suite, iv: keys.iv)
         self.sequence = sequence
     }
@@ -88,8 +89,8 @@ struct RecordOpener: ~Copyable, Sendable {
             explicit > 0
             ? UInt64(bigEndian: record.loadUnaligned(fromByteOffset: RecordHeader.length, as: UInt64.self)) : sequence
         let isAuthentic: Bool = withUnsafeTemporaryAllocation(byteCount: 32, alignment: 8) { scratch in
-            guard let nonceBytes = scratch.baseAddress else { return false }
-            nonce.write(number, to: scratch)
+            let nonceBytes = UnsafeMutableRawBufferPointer(rebasing: scratch[..<RecordCipher.nonceLength])
+            nonce.write(number, to: nonceBytes)
             var data = UnsafeRawBufferPointer(rebasing: record[..<RecordHeader.length])
             if !isTLS13 {
                 let tls12Data = UnsafeMutableRawBufferPointer(rebasing: scratch[16..<29])
@@ -97,7 +98,8 @@ struct RecordOpener: ~Copyable, Sendable {
                 data = UnsafeRawBufferPointer(tls12Data)
             }
             return key.open(
-                UnsafeRawBufferPointer(rebasing: record[bodyStart...]), into: output, nonce: nonceBytes,
+                UnsafeRawBufferPointer(rebasing: record[bodyStart...]), into: output,
+                nonce: UnsafeRawBufferPointer(nonceBytes),
                 authenticating: data)
         }
         guard isAuthentic else { return nil }

@@ -1,4 +1,5 @@
 import NIOCore
+import TLSCrypto
 import TLSWire
 
 /// Protects the records of one direction.
@@ -17,7 +18,7 @@ struct RecordSealer: ~Copyable, Sendable {
     init(suite: RecordSuite, keys: TrafficKeys, sequence: UInt64, secret: Secret? = nil) {
         self.suite = suite
         self.secret = secret
-        key = AEADKey(suite.cipher, key: keys.key, .seal)
+        key = AEADKey(suite.cipher, key: keys.key)
         nonce = RecordNonce(suite: suite, iv: keys.iv)
         self.sequence = sequence
     }
@@ -39,10 +40,6 @@ struct RecordSealer: ~Copyable, Sendable {
         self = RecordSealer(
             suite: suite, secret: TLS13KeySchedule(suite).nextGeneration(of: secret), sequence: 0)
     }
-
-    /// Contents up to this length are copied and encrypted with what follows them in one step; longer ones are encrypted
-    /// out of where they stand, which saves the copy and costs a step.
-    private static let copiedLength = 1024
 
     /// Appends one record.
     ///
@@ -79,29 +76,29 @@ struct RecordSealer: ~Copyable, Sendable {
             bodyStart += 8
         }
         let body = UnsafeMutableRawBufferPointer(rebasing: record[bodyStart...])
-        var trailer = 0
-        if isTLS13 {
-            trailer = 1 + padding
-            body[content.count] = type.rawValue
-            for index in 0..<padding { body[content.count + 1 + index] = 0 }
-        }
-        var source: UnsafeRawBufferPointer? = content
-        if content.count <= Self.copiedLength {
-            body.copyMemory(from: content)
-            source = nil
-            trailer = 0
-        }
         return withUnsafeTemporaryAllocation(byteCount: 32, alignment: 8) { scratch in
-            guard let nonceBytes = scratch.baseAddress else { return false }
-            nonce.write(sequence, to: scratch)
+            let nonceBytes = UnsafeMutableRawBufferPointer(rebasing: scratch[..<RecordCipher.nonceLength])
+            nonce.write(sequence, to: nonceBytes)
             var data = UnsafeRawBufferPointer(rebasing: record[..<RecordHeader.length])
-            if !isTLS13 {
+            var source: UnsafeRawBufferPointer = content
+            var trailer = UnsafeRawBufferPointer(start: nil, count: 0)
+            if isTLS13, padding == 0 {
+                // The inner content type.
+                scratch[31] = type.rawValue
+                trailer = UnsafeRawBufferPointer(rebasing: scratch[31...])
+            } else if isTLS13 {
+                body.copyMemory(from: content)
+                body[content.count] = type.rawValue
+                for index in 0..<padding { body[content.count + 1 + index] = 0 }
+                source = UnsafeRawBufferPointer(rebasing: body[..<(content.count + 1 + padding)])
+            } else {
                 let tls12Data = UnsafeMutableRawBufferPointer(rebasing: scratch[16..<29])
                 RecordNonce.writeTLS12Data(
                     sequence: sequence, type: type.rawValue, length: content.count, to: tls12Data)
                 data = UnsafeRawBufferPointer(tls12Data)
             }
-            return key.seal(source, trailer: trailer, into: body, nonce: nonceBytes, authenticating: data)
+            return key.seal(
+                source, trailer: trailer, into: body, nonce: UnsafeRawBufferPointer(nonceBytes), authenticating: data)
         }
     }
 }

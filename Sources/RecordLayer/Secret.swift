@@ -1,5 +1,5 @@
-import CLibCrypto
 public import NIOCore
+import TLSCrypto
 
 /// Secret bytes: overwritten with zeros when the last copy is released, compared in constant time, never printed.
 ///
@@ -30,19 +30,18 @@ public struct Secret: Sendable, Equatable {
     public var count: Int { storage.bytes.count }
 
     /// Lends the bytes to the closure; they must not outlive it.
-    public func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+    public func withUnsafeBytes<Result: ~Copyable>(
+        _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) rethrows -> Result {
         defer { withExtendedLifetime(storage) {} }
         return try body(storage.bytes)
     }
 
     /// Compares in constant time; only the lengths, which are no secret, show.
     public static func == (left: Secret, right: Secret) -> Bool {
-        left.count == right.count
-            && left.withUnsafeBytes { left in
-                right.withUnsafeBytes { right in
-                    CRYPTO_memcmp(left.baseAddress, right.baseAddress, left.count) == 0
-                }
-            }
+        left.withUnsafeBytes { left in
+            right.withUnsafeBytes { right in SecretMemory.areEqual(left, right) }
+        }
     }
 
     /// The bytes are written before the initialiser returns and never again, so any thread may read them.
@@ -58,7 +57,7 @@ public struct Secret: Sendable, Equatable {
 
         deinit {
             let memory = UnsafeMutableRawBufferPointer(mutating: bytes)
-            OPENSSL_cleanse(memory.baseAddress, memory.count)
+            SecretMemory.erase(memory)
             memory.deallocate()
         }
     }

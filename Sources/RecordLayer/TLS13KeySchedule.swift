@@ -1,4 +1,4 @@
-import CLibCrypto
+import TLSCrypto
 
 /// The parts of the TLS 1.3 key schedule (RFC 8446 §7) that a record layer needs from a traffic secret on.
 public struct TLS13KeySchedule: Sendable {
@@ -18,28 +18,10 @@ public struct TLS13KeySchedule: Sendable {
         _ secret: Secret, _ label: StaticString, context: some Collection<UInt8> = EmptyCollection(), length: Int
     ) -> Secret {
         precondition(length <= hash.length && context.count <= 255, "not a use of TLS")
-        // The last byte is HKDF-Expand's number of the first block (RFC 5869 §2.3).
-        let prefix: StaticString = "tls13 "
-        let labelLength: Int = prefix.utf8CodeUnitCount + label.utf8CodeUnitCount
-        let infoLength: Int = 2 + 1 + labelLength + 1 + context.count + 1
-        return withUnsafeTemporaryAllocation(byteCount: infoLength + RecordHash.maximumLength, alignment: 8) {
-            scratch in
-            let info = UnsafeMutableRawBufferPointer(rebasing: scratch[..<infoLength])
-            let block = UnsafeMutableRawBufferPointer(rebasing: scratch[infoLength...])
-            info[0] = UInt8(truncatingIfNeeded: length >> 8)
-            info[1] = UInt8(truncatingIfNeeded: length)
-            info[2] = UInt8(truncatingIfNeeded: labelLength)
-            var end = 3
-            for part in [prefix, label] {
-                part.withUTF8Buffer { UnsafeMutableRawBufferPointer(rebasing: info[end...]).copyBytes(from: $0) }
-                end += part.utf8CodeUnitCount
+        return Secret(count: length) { output in
+            secret.withUnsafeBytes {
+                HKDF.expandLabel(hash.algorithm, secret: $0, label: label, context: context, into: output)
             }
-            info[end] = UInt8(truncatingIfNeeded: context.count)
-            UnsafeMutableRawBufferPointer(rebasing: info[(end + 1)...]).copyBytes(from: context)
-            info[infoLength - 1] = 1
-            hash.authenticate(UnsafeRawBufferPointer(info), key: secret, into: block)
-            defer { OPENSSL_cleanse(block.baseAddress, block.count) }
-            return Secret(block[..<length])
         }
     }
 

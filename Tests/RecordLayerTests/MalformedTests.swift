@@ -1,4 +1,5 @@
 import NIOCore
+import TLSCrypto
 import TLSWire
 import Testing
 
@@ -138,12 +139,13 @@ import Testing
             let keys: TrafficKeys = TLS13KeySchedule(suite).trafficKeys(suite.cipher, secret: pair.clientSecret)
             let header: [UInt8] = [23, 3, 3, 0, UInt8(count + 16)]
             var sealed = [UInt8](repeating: 0, count: count + 16)
-            var key = AEADKey(suite.cipher, key: keys.key, .seal)
-            let succeeded: Bool = try sealed.withUnsafeMutableBytes { output in
-                try keys.iv.withUnsafeBytes { nonce in
-                    let nonce: UnsafeRawPointer = try #require(nonce.baseAddress)
-                    return header.withUnsafeBytes {
-                        key.seal(nil, trailer: 0, into: output, nonce: nonce, authenticating: $0)
+            let key = AEADKey(suite.cipher, key: keys.key)
+            let succeeded: Bool = sealed.withUnsafeMutableBytes { output in
+                keys.iv.withUnsafeBytes { nonce in
+                    header.withUnsafeBytes {
+                        key.seal(
+                            UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(output)[..<count]), into: output,
+                            nonce: nonce, authenticating: $0)
                     }
                 }
             }
