@@ -211,10 +211,8 @@ let package = Package(
         .target(
             name: "Diagnosis",
             dependencies: [
-                "CAARecords", "EdgeModel", "KeyHolder", "KeyProtocol", "LatchstringClient", "NativeHandshake",
-                "PeerLink",
-                "Settings",
-                "TLSWire", "Telemetry", nioHTTP1, nioHelpers, nioEmbedded, nioSSL, nioTLS, x509, asn1, crypto,
+                "CAARecords", "EdgeModel", "FleetBus", "FleetLink", "KeyHolder", "KeyProtocol", "LatchstringClient",
+                "NativeHandshake", "PeerLink", "Settings", "TLSWire", "Telemetry", nioHTTP1, nioHelpers, nioEmbedded, nioSSL, nioTLS, x509, asn1, crypto,
                 cryptoExtras, logging,
             ] + nio,
             swiftSettings: strict),
@@ -271,8 +269,8 @@ let package = Package(
         .testTarget(
             name: "DiagnosisTests",
             dependencies: [
-                "Diagnosis", "KeyHolder", "KeyProtocol", "PeerLink", "PrivateAuthority", "Settings", "TLSWire", x509,
-                asn1, crypto, nio[0],
+                "Diagnosis", "FleetBus", "FleetLink", "KeyHolder", "KeyProtocol", "PeerLink", "PrivateAuthority",
+                "Settings", "TestBus", "TestSockets", "TLSWire", x509, asn1, crypto, nio[0],
             ], swiftSettings: strict),
         .testTarget(
             name: "DemoKitTests", dependencies: ["DemoKit", "PrivateAuthority", crypto], swiftSettings: strict),

@@ -33,7 +33,10 @@ public struct ConfigurationCheck {
             }
         case .keyHolder(let settings):
             domains = KeyHolderCheck(settings: settings, report: self.report, now: Date()).run()
-        case .fleet: domains = []
+        case .fleet(let settings):
+            await FleetCheck(settings: settings.fleet, user: .command, report: self.report, now: Date()).run(
+                authority: settings.authority, offline: self.offline)
+            domains = []
         }
         if !self.offline { await CAACheck(report: self.report, resolver: self.resolver).run(domains) }
         self.report.finish()

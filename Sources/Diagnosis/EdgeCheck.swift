@@ -23,6 +23,10 @@ struct EdgeCheck {
         let credentials = self.settings.identity.flatMap {
             IdentityCheck(report: self.report, now: self.now).check($0, role: .edge)
         }
+        if let fleet = self.settings.fleet {
+            await FleetCheck(settings: fleet, user: .edge, report: self.report, now: self.now).run(
+                self.settings, offline: self.offline)
+        }
         guard !self.offline else { return }
         if let credentials {
             var shown: [SourceLocation: Set<ServerNamePattern>] = [:]

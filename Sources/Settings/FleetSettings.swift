@@ -6,6 +6,7 @@ public struct FleetSettings: Hashable, Sendable {
         public var endpoint: SocketEndpoint
         /// `rediss://`.
         public var usesTLS: Bool
+        public var location: SourceLocation
     }
 
     public struct Login: Hashable, Sendable {
@@ -13,6 +14,8 @@ public struct FleetSettings: Hashable, Sendable {
         public var user: String
         /// Path of the file with the password.
         public var password: String
+        /// Of the password.
+        public var location: SourceLocation
     }
 
     public struct Sentinel: Hashable, Sendable {
@@ -49,6 +52,8 @@ public struct FleetSettings: Hashable, Sendable {
     public var signers: [Signer] = []
     /// Path of the file with the key that orders purges; nil: none can be ordered with this file.
     public var signingKey: String?
+    /// nil where there is none.
+    public var signingKeyLocation: SourceLocation?
     /// Names of edges that are missed when they are not there.
     public var edges: [String] = []
     /// Entries that the stream keeps, about. Default: 100,000.

@@ -12,14 +12,15 @@ struct CheckCommand: AsyncParsableCommand {
         discussion: """
             Reads the file, then what it names. A key holder: do chains, keys and domains belong together, do grants name \
             sites that exist. An edge: does every key holder answer, and for each keyless site, does a signature from it \
-            verify with the certificate it shows; do origins take connections. Both: is there, for each domain, a CAA \
+            verify with the certificate it shows; do origins take connections. An edge of a fleet, and a file of role: fleet: \
+            can the bus be used, with this user's rights, and do the clocks agree. Edges and key holders: is there, for each domain, a CAA \
             record that keeps whatever answers for the name from getting a certificate for it.
 
             One line for each thing: ok, warn or FAIL, the place in the file, and what to do. Exit status: 0 if nothing \
             is wrong, 1 if something is, 2 if the command line is wrong.
             """)
 
-    @Option(help: ArgumentHelp("The configuration file, of an edge or a key holder.", valueName: "file"))
+    @Option(help: ArgumentHelp("The configuration file, of an edge, a key holder or a fleet.", valueName: "file"))
     var config: String
 
     @Flag(help: "Connect to nothing: check the file and the files it names.")

@@ -45,8 +45,8 @@ import Testing
         let blocks = Self.blocks(setUp)
         #expect(
             commands.map { $0.split(separator: " ").prefix(2).joined(separator: " ") } == [
-                "redis-server --port", "latchstring fleet", "latchstring fleet", "latchstring purge",
-                "latchstring purge", "latchstring fleet",
+                "redis-server --port", "latchstring fleet", "latchstring check", "latchstring fleet",
+                "latchstring purge", "latchstring purge", "latchstring fleet",
             ])
         let stage = try await FleetStage(edges: ["paris", "lyon"])
         try await blocking {
@@ -80,14 +80,16 @@ import Testing
                 #expect(try stage.fetch("/news", edge) == "/news 1")
             }
             _ = stage.raise()
-            let list = try run(commands[2])
+            let check = try run(commands[2])
+            #expect(check.status == 0 && check.text.contains("connected, redis"), "\(check.text)")
+            let list = try run(commands[3])
             #expect(list.status == 0 && list.text.contains("paris") && list.text.contains("lyon"), "\(list.text)")
-            let purge = try run(commands[3])
+            let purge = try run(commands[4])
             #expect(purge.status == 0 && purge.text.contains("2 of 2 edges have acknowledged"), "\(purge.text)")
             for edge in edges { #expect(try stage.fetch("/news", edge) == "/news 2") }
-            let soft = try run(commands[4])
+            let soft = try run(commands[5])
             #expect(soft.status == 0 && soft.text.contains("2 of 2"), "\(soft.text)")
-            let watch = try TestProcess(Array(words(commands[5]).dropFirst()), name: "watch", in: workspace)
+            let watch = try TestProcess(Array(words(commands[6]).dropFirst()), name: "watch", in: workspace)
             _ = try eventually("a second list") {
                 watch.text.components(separatedBy: "fleet example").count > 2 ? true : nil
             }

@@ -1,4 +1,5 @@
 import Foundation
+import PrivateAuthority
 import TestBus
 import TestSockets
 import Testing
@@ -185,6 +186,12 @@ import Testing
             #expect(none.status == 1 && none.errors.contains("has no signing-key"), "\(none.all)")
             let list = try run("fleet", "--config", "@f.yaml")
             #expect(list.status == 1 && list.errors.contains("can't be used"), "\(list.all)")
+            // The same is found out before.
+            try workspace.makeIdentity(.edge, "paris")
+            let check = try run("check", "--config", "@f.yaml")
+            #expect(check.status == 1 && check.output.contains("f.yaml:3:"), "\(check.all)")
+            #expect(check.output.contains("Connection refused. Is it up"), "\(check.all)")
+            #expect(try run("check", "--offline", "--config", "@f.yaml").status == 0)
             // A key that others can read is not used.
             let key = workspace.path("k.key")
             try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: key)

@@ -61,8 +61,15 @@ struct FleetSettingsTests {
         #expect(fleet.name == "europe")
         #expect(fleet.redis.map(\.endpoint.description) == ["bus.test:6380", "[::1]:6379"])
         #expect(fleet.redis.map(\.usesTLS) == [true, true])
-        #expect(fleet.login == .init(user: "edge", password: "bus.password"))
-        #expect(fleet.sentinel == .init(primary: "main", login: .init(user: "default", password: "sentinel.password")))
+        #expect(fleet.login?.user == "edge" && fleet.login?.password == "bus.password")
+        #expect(fleet.sentinel?.primary == "main" && fleet.sentinel?.login?.password == "sentinel.password")
+        #expect(fleet.sentinel?.login?.user == "default")
+        // Where they stand, for what is found out later.
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { String($0) }
+        func line(_ beginning: String) -> Int? { lines.firstIndex { $0.contains(beginning) }.map { $0 + 1 } }
+        #expect(fleet.redis.map(\.location.line) == [line("redis:"), line("redis:")])
+        #expect(fleet.login?.location.line == line("  password:"))
+        #expect(fleet.signingKeyLocation?.line == line("signing-key:"))
         #expect(fleet.signers[0].key == SignerKey(hex: Self.key) && fleet.signers[0].may == nil)
         #expect(fleet.signers[1].may == .init(hosts: ["shop.test", "*.shop.test"], tags: ["a*"]))
         #expect(fleet.signingKey == "ops.key" && fleet.edges == ["paris", "lyon"])

@@ -31,6 +31,9 @@ public struct FleetMembership: Sendable {
         self.facts = facts
     }
 
+    /// Where the record of an edge is that has a disk store.
+    public static func recordPath(inDiskStore folder: String) -> String { "\(folder)/fleet" }
+
     /// An edge without a heartbeat for so long is late, and then gone: milliseconds.
     public static let lateAfter: Int64 = 15_000
     public static let goneAfter: Int64 = 60_000

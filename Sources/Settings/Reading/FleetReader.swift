@@ -70,6 +70,9 @@ struct FleetReader {
             tlsName: tlsName, sentinel: sentinel)
         settings.signers = signers
         settings.signingKey = signingKey
+        if signingKey != nil {
+            settings.signingKeyLocation = self.report.location(reader.valuePosition(of: "signing-key"))
+        }
         settings.edges = edges
         settings.streamLength = streamLength ?? settings.streamLength
         settings.catchUp = catchUp ?? settings.catchUp
@@ -108,7 +111,8 @@ struct FleetReader {
         let hasPort = rest.hasPrefix("[") ? !rest.hasSuffix("]") : rest.contains(":")
         do {
             let endpoint = try SocketEndpoint.parse(hasPort ? String(rest) : "\(rest):6379", allowPortZero: false)
-            return FleetSettings.Address(endpoint: endpoint, usesTLS: usesTLS)
+            return FleetSettings.Address(
+                endpoint: endpoint, usesTLS: usesTLS, location: self.report.location(node.position))
         } catch {
             self.report.error(at: node.position, error.message, remedy: error.remedy)
             return nil
@@ -122,7 +126,11 @@ struct FleetReader {
             self.report.error(
                 at: reader.position(of: "user"), "a user needs a password", remedy: "Write password: FILE.")
         }
-        return password.map { FleetSettings.Login(user: user ?? "default", password: $0) }
+        return password.map {
+            FleetSettings.Login(
+                user: user ?? "default", password: $0,
+                location: self.report.location(reader.valuePosition(of: "password")))
+        }
     }
 
     private func sentinel(_ node: ConfigurationNode) -> FleetSettings.Sentinel? {
