@@ -11,7 +11,8 @@
 //   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
 //           FleetLink                                 the bus of a fleet: an edge that follows, a desk that orders
 //   stores  CacheStorage                              responses in memory and on disk
-//   parties Edge, KeyHolder, LatchstringClient        the three parties
+//   parties EdgeHTTP, Edge, KeyHolder, LatchstringClient
+//                                                     the three parties; HTTP at the edge stands for itself
 //   outside Settings, Admin, PrivateAuthority         YAML in, diagnostics out; the admin port and health; certificates
 //           Diagnosis, DemoKit                        what is wrong with a configuration or a connection; the demo
 //   command latchstring                               one file per subcommand
@@ -174,13 +175,21 @@ let package = Package(
                 cryptoExtras, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
+        // HTTP between clients and origins, and what of it is stored.
+        .target(
+            name: "EdgeHTTP",
+            dependencies: [
+                "Admission", "CacheStorage", "Channels", "EdgeModel", "HTTP2Wire", "HTTPCaching", "HTTPFields",
+                "HTTPForwarding", "HTTPWire", "TLSWire", "Telemetry", nioSSL, nioTLS, nioHTTP2, nioHPACK, nioHelpers,
+                logging, metrics,
+            ] + nio,
+            swiftSettings: strict),
         .target(
             name: "Edge",
             dependencies: [
-                "Admission", "CacheStorage", "Channels", "EdgeModel", "FleetBus", "FleetLink", "HTTP2Wire",
-                "HTTPCaching", "HTTPFields", "HTTPForwarding", "HTTPWire", "KeyProtocol", "NativeHandshake",
-                "PeerLink", "RecordLayer", "Telemetry", "TLSWire",
-                nioSSL, nioTLS, nioHTTP2, nioHPACK, nioHelpers, logging, metrics, lifecycle,
+                "Admission", "CacheStorage", "Channels", "EdgeHTTP", "EdgeModel", "FleetBus", "FleetLink",
+                "HTTPCaching", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "Telemetry", "TLSWire",
+                nioSSL, nioTLS, nioHelpers, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
         .target(
@@ -229,7 +238,8 @@ let package = Package(
             name: "latchstring",
             dependencies: [
                 "ACME", "ACMEClient", "Admin", "CAARecords", "CacheStorage", "Channels",
-                "CSystemShims", "DemoKit", "Diagnosis", "Edge", "EdgeModel", "FleetBus", "FleetLink", "HTTPCaching",
+                "CSystemShims", "DemoKit", "Diagnosis", "Edge", "EdgeHTTP", "EdgeModel", "FleetBus", "FleetLink",
+                "HTTPCaching",
                 "HTTPFields", "KeyHolder", "LatchstringClient", "NativeHandshake", "PeerLink", "PrivateAuthority",
                 "SecretFiles", "Settings", "Telemetry", "TLSWire", nioHTTP1, logging, metrics, nioHelpers,
                 lifecycle,
@@ -368,17 +378,23 @@ let package = Package(
         .target(
             name: "TestLogs", dependencies: ["TestSockets", logging], path: "Tests/Support/TestLogs",
             swiftSettings: strict),
+        // One end of a connection that says and hears plain bytes.
+        .target(name: "TestWire", dependencies: [nioSSL] + nio, path: "Tests/Support/TestWire", swiftSettings: strict),
+        .testTarget(
+            name: "EdgeHTTPTests",
+            dependencies: [
+                "Admission", "CacheStorage", "EdgeHTTP", "EdgeModel", "HTTP2Wire", "HTTPCaching",
+                "HTTPFields", "HTTPForwarding", "PrivateAuthority", "TestWire", "TLSWire", nioSSL, nioHTTP2, nioHPACK,
+                nioEmbedded, nioHelpers, crypto, logging,
+            ] + nio,
+            swiftSettings: strict),
         .testTarget(
             name: "EdgeTests",
             dependencies: [
-                "Admission", "CacheStorage", "Channels", "Edge", "EdgeModel", "FleetBus", "HTTP2Wire",
-                "HTTPCaching", "HTTPFields", "HTTPForwarding", "HTTPWire", "KeyHolder", "PrivateAuthority",
-                "KeyProtocol",
-                "NativeHandshake",
-                "PeerLink",
-                "RecordLayer", "TLSWire", nioSSL, nioTLS, nioHTTP2, nioHPACK, nioEmbedded, nioHelpers, crypto,
-                logging,
-                "Telemetry", "TestLogs", "TestSockets",
+                "Admission", "CacheStorage", "Channels", "Edge", "EdgeHTTP", "EdgeModel", "FleetBus", "HTTPCaching",
+                "HTTPFields", "HTTPForwarding", "HTTPWire", "KeyHolder", "KeyProtocol", "NativeHandshake", "PeerLink",
+                "PrivateAuthority", "RecordLayer", "Telemetry", "TestLogs", "TestSockets", "TestWire", "TLSWire",
+                nioSSL, nioTLS, nioEmbedded, nioHelpers, crypto, logging,
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
             ] + nio,
             swiftSettings: strict),

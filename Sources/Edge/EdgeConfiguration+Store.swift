@@ -1,4 +1,5 @@
 import CacheStorage
+import EdgeHTTP
 import EdgeModel
 import Logging
 import NIOCore

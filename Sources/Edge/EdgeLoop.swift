@@ -73,7 +73,7 @@ final class EdgeLoop {
                 report: HandshakeReport(site: site.name, mode: site.mode.word, reports: resources.reports), proxy: proxy
             )
             for pattern in site.domains {
-                let domain = TerminatedDomain(pattern: pattern, pool: pool, leases: proxy.leases)
+                let domain = TerminatedDomain(pattern: pattern, pool: pool, leases: resources.leases[site.name])
                 _ = self.domains.insert(domain, for: pattern)
                 self.domainsByPattern[pattern] = domain
             }

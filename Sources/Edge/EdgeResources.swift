@@ -1,5 +1,6 @@
 import CacheStorage
 import Channels
+import EdgeHTTP
 import EdgeModel
 import Logging
 import NIOCore
@@ -11,6 +12,8 @@ struct EdgeResources: Sendable {
     let relay: RelayConnector
     /// By the site's name; only sites whose TLS ends here.
     let proxies: [String: ProxySite]
+    /// By the site's name, for the same sites.
+    let leases: [String: LeasedDomains]
 
     /// nil where no site stores anything.
     let store: ResponseStore?
@@ -39,6 +42,7 @@ struct EdgeResources: Sendable {
         limits.rateWindow = configuration.limits.minimumRateWindow
         self.store = store
         var proxies: [String: ProxySite] = [:]
+        var leases: [String: LeasedDomains] = [:]
         let ownership = NameOwnership(configuration.sites)
         let turns = GroupTurns(group: group)
         for (index, site) in configuration.sites.enumerated() {
@@ -47,14 +51,17 @@ struct EdgeResources: Sendable {
             var origin = termination.origin
             origin.minimumRate = configuration.limits.minimumRate
             origin.rateWindow = configuration.limits.minimumRateWindow
+            let leased = LeasedDomains(site.domains)
+            leases[site.name] = leased
             proxies[site.name] = try ProxySite(
                 name: site.name, domains: site.domains, namesOfOtherSites: ownership.namesOfOthers(underSite: index),
                 edgeName: configuration.edgeName, origin: origin, limits: limits,
-                trustedProxies: configuration.trustedProxies, leases: LeasedDomains(site.domains),
+                trustedProxies: configuration.trustedProxies, isServedNow: { leased.serves($0) },
                 cache: termination.cache, store: store, logger: logger,
                 group: group, turns: turns)
         }
         self.proxies = proxies
+        self.leases = leases
         self.relay = RelayConnector(limits: configuration.helloLimits, reports: self.reports)
     }
 

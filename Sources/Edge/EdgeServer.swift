@@ -1,5 +1,6 @@
 import CacheStorage
 import Channels
+public import EdgeHTTP
 import EdgeModel
 public import FleetLink
 public import Logging
@@ -9,6 +10,7 @@ import NIOSSL
 import PeerLink
 public import ServiceLifecycle
 import TLSWire
+import Telemetry
 
 #if canImport(Glibc)
     import Glibc

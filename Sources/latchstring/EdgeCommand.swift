@@ -2,6 +2,7 @@ import Admin
 import ArgumentParser
 import Channels
 import Edge
+import EdgeHTTP
 import FleetLink
 import ServiceLifecycle
 import Settings

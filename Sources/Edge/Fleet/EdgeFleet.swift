@@ -1,4 +1,5 @@
 import CacheStorage
+import EdgeHTTP
 import FleetLink
 import Logging
 import NIOCore

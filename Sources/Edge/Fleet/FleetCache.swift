@@ -1,4 +1,5 @@
 import CacheStorage
+import EdgeHTTP
 import FleetBus
 import FleetLink
 import HTTPCaching

@@ -1,3 +1,4 @@
+import Channels
 import KeyProtocol
 import NIOCore
 import PeerLink

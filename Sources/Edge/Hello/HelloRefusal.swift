@@ -55,7 +55,7 @@ enum HelloRefusal: Equatable, Sendable {
         }
     }
 
-    /// What is sent before the close, maybe nothing; `nil` where nobody is left to be told, or has no claim to it.
+    /// What is sent before the close, maybe nothing; nil where the client is gone, or has no claim to an answer.
     var answer: ByteBuffer? {
         switch self {
         case .unreadable(.plainHTTP): Self.plainHTTPAnswer
@@ -102,19 +102,5 @@ enum HelloRefusal: Equatable, Sendable {
                 if case .unreadable(.malformed(let error)) = self { metadata["error"] = "\(error)" }
                 return metadata
             }())
-    }
-}
-
-/// A socket address as log lines show it: `192.0.2.1:443`, `[2001:db8::1]:443`, or `unknown`.
-struct PeerText: CustomStringConvertible {
-    var address: SocketAddress?
-
-    init(_ address: SocketAddress?) {
-        self.address = address
-    }
-
-    var description: String {
-        guard let address, let ip = address.ipAddress, let port = address.port else { return "unknown" }
-        return ip.contains(":") ? "[\(ip)]:\(port)" : "\(ip):\(port)"
     }
 }

@@ -1,4 +1,5 @@
 import Admission
+import Channels
 import EdgeModel
 import NIOCore
 import NIOSSL
@@ -38,7 +39,10 @@ extension EdgeLoop {
             })
         do {
             let pipeline = channel.pipeline.syncOperations
-            try pipeline.addHandlers([handshake, NIOSSLServerHandler(context: try certificate.context()), session])
+            try pipeline.addHandler(handshake)
+            try pipeline.addHandler(
+                NIOSSLServerHandler(context: try certificate.context()), name: ServerTLS.handlerName)
+            try pipeline.addHandler(session)
             channel.pipeline.fireChannelRead(handOver.receivedBytes)
             channel.pipeline.fireChannelReadComplete()
             handshake.helloIsRead()

@@ -4,6 +4,7 @@ import EdgeModel
 import NIOCore
 import NIOPosix
 import TLSWire
+import Telemetry
 
 /// Finds and reaches the origin of one relayed connection, within the connect limit.
 ///

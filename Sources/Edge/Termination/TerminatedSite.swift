@@ -1,5 +1,6 @@
 import Admission
 import Channels
+import EdgeHTTP
 import EdgeModel
 import Logging
 import NIOCore

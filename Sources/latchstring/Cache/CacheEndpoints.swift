@@ -1,6 +1,7 @@
 import Admin
 import CacheStorage
 import Edge
+import EdgeHTTP
 import FleetLink
 import Foundation
 import HTTPCaching

@@ -4,6 +4,7 @@ import EdgeModel
 import MetricsTestKit
 import NIOCore
 import NIOEmbedded
+import TestWire
 import Testing
 
 @testable import Edge

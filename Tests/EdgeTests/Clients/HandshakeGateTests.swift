@@ -3,6 +3,7 @@ import MetricsTestKit
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOEmbedded
+import TestWire
 import Testing
 
 @testable import Edge

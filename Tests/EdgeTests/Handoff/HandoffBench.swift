@@ -10,6 +10,7 @@ import PrivateAuthority
 import TLSWire
 import TestLogs
 import TestSockets
+import TestWire
 
 @testable import Edge
 @testable import KeyHolder

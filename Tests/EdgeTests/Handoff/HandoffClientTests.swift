@@ -2,6 +2,7 @@ import Foundation
 import NIOCore
 import NIOSSL
 import TestSockets
+import TestWire
 import Testing
 
 @testable import Edge

@@ -9,6 +9,7 @@ import PeerLink
 import TLSWire
 import TestLogs
 import TestSockets
+import TestWire
 import Testing
 
 @testable import Edge

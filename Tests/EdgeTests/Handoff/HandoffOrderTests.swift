@@ -3,6 +3,7 @@ import NIOCore
 import NIOEmbedded
 import RecordLayer
 import TLSWire
+import TestWire
 import Testing
 
 @testable import Edge

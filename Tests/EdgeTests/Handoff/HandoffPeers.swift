@@ -8,6 +8,7 @@ import NIOTLS
 import PrivateAuthority
 import RecordLayer
 import TLSWire
+import TestWire
 import Testing
 
 /// A client of swift-nio-ssl, and a server of it that plays the key holder, without sockets: the test carries the bytes.

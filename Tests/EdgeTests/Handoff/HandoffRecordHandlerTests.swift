@@ -1,9 +1,11 @@
+import Channels
 import NIOCore
 import NIOEmbedded
 import NIOSSL
 import NIOTLS
 import RecordLayer
 import TLSWire
+import TestWire
 import Testing
 
 @testable import Edge

@@ -1,3 +1,4 @@
+import EdgeHTTP
 import EdgeModel
 import HTTPForwarding
 import HTTPWire
@@ -59,7 +60,7 @@ import Testing
             ("secret.wild.test", "secret.wild.test", "a.wild.test", false),
         ] {
             let proxy = try #require(resources.proxies[site])
-            proxy.leases?.update(try ServerNamePattern(site), isLeased: true)
+            resources.leases[site]?.update(try ServerNamePattern(site), isLeased: true)
             let policy = proxy.policy
             let rules = RequestRules(policy: policy, serverName: try ServerName(serverName), client: .unknown)
             for (uri, field) in [("/", host), ("https://\(host)/", serverName)] {

@@ -1,0 +1,12 @@
+public import NIOCore
+
+/// Where TLS to the client is spoken in a pipeline.
+public enum ServerTLS {
+    /// What the handler that speaks TLS to the client is called there, the TLS library's or our own.
+    public static let handlerName = "latchstring.server-tls"
+}
+
+extension ChannelPipeline.SynchronousOperations {
+    /// The handler that speaks TLS to the client; nil on a connection without TLS.
+    public var serverTLS: ChannelHandlerContext? { try? self.context(name: ServerTLS.handlerName) }
+}

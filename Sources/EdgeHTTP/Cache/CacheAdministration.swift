@@ -1,0 +1,181 @@
+public import CacheStorage
+package import EdgeModel
+public import HTTPCaching
+import HTTPFields
+import NIOConcurrencyHelpers
+import TLSWire
+
+/// What an edge's operator can see of its stores, and remove from them. Made before the edge starts; knows the stores
+/// while it runs.
+public final class CacheAdministration: Sendable {
+    private struct Site {
+        var name: String
+        var policy: CachePolicy
+    }
+
+    private struct State {
+        var store: ResponseStore?
+        var sites = ServerNameTable<Site>()
+        var names: [String] = []
+        var domains: [(pattern: String, site: String)] = []
+    }
+
+    /// Why there is no answer.
+    public enum Failure: Error, Equatable, Sendable {
+        /// No site stores anything, or the edge is starting or shutting down.
+        case noStore
+        /// What was given is no `https://host[:port]/…`.
+        case badURL(String)
+        /// No site that stores anything has the host.
+        case unknownHost(String)
+        /// What was given is no `host[:port]`.
+        case badHost(String)
+        /// No response can have this tag.
+        case badTag(String)
+    }
+
+    private let state = NIOLockedValueBox(State())
+    private let clock: @Sendable () -> Int64
+
+    public init() {
+        self.clock = CacheClock.now
+    }
+
+    package func opened(_ store: ResponseStore?, for sites: [EdgeModel.Site]) {
+        self.state.withLockedValue { state in
+            state.store = store
+            for site in sites {
+                guard let cache = site.mode.termination?.cache else { continue }
+                state.names.append(site.name)
+                for domain in site.domains {
+                    state.domains.append(("\(domain)".lowercased(), site.name))
+                    _ = state.sites.insert(Site(name: site.name, policy: cache.policy), for: domain)
+                }
+            }
+        }
+    }
+
+    package func closed() {
+        self.state.withLockedValue { $0.store = nil }
+    }
+
+    /// Milliseconds since 1970 UTC, as ages are reckoned.
+    public var now: Int64 { self.clock() }
+
+    private func store() throws(Failure) -> ResponseStore {
+        guard let store = self.state.withLockedValue({ $0.store }) else { throw .noStore }
+        return store
+    }
+
+    // MARK: Names
+
+    /// The key under which responses for a URL are stored.
+    ///
+    /// - Parameter url: `https://host[:port]/path?query`, with the port that clients name, if they do.
+    public func key(_ url: String) throws(Failure) -> CacheKey {
+        let (site, authority, target) = try self.resolve(url)
+        return CacheKey(
+            site: site.name, scheme: "https", authority: authority, target: target, query: site.policy.query)
+    }
+
+    /// What a prefix of URLs means. Percent-encodings are compared as text, their digits in upper case.
+    public func prefix(_ url: String) throws(Failure) -> PurgeScope {
+        let (site, authority, target) = try self.resolve(url)
+        return .prefix(
+            site: site.name,
+            uri: CacheKey(site: site.name, scheme: "https", authority: authority, target: target).uri)
+    }
+
+    /// What a host means, with the port that clients name, if they do.
+    ///
+    /// - Parameter text: `host[:port]`, as in URLs: in any letter case, the port 443 written or not.
+    public func host(_ text: String) throws(Failure) -> PurgeScope {
+        guard !text.contains(where: { "/?#".contains($0) }) else { throw .badHost(text) }
+        let prefix: String
+        do throws(Failure) {
+            prefix = try self.key("https://\(text)").uri
+        } catch .badURL {
+            throw .badHost(text)
+        }
+        return .host(String(prefix.dropFirst("https://".count).prefix { $0 != "/" }))
+    }
+
+    /// What a tag means: as it stands in `Surrogate-Key` or `Cache-Tag`, without spaces around it.
+    public func tag(_ text: String) throws(Failure) -> PurgeScope {
+        func isSpace(_ character: Character) -> Bool { character == " " || character == "\t" }
+        var tag: Substring = text.drop(while: isSpace)
+        while let last = tag.last, isSpace(last) { tag.removeLast() }
+        // One of them splits at spaces, the other at commas.
+        let isOne = !(tag.contains(",") && tag.contains(where: isSpace))
+        guard !tag.isEmpty, isOne, tag.utf8.count <= StoredResponse.maximumTagBytes else { throw .badTag(text) }
+        return .tag(String(tag), site: nil)
+    }
+
+    private func resolve(_ url: String) throws(Failure) -> (Site, authority: String, target: String) {
+        let scheme = "https://"
+        guard url.lowercased().hasPrefix(scheme), !url.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F }) else {
+            throw .badURL(url)
+        }
+        let rest = url.dropFirst(scheme.count)
+        let end = rest.firstIndex { $0 == "/" || $0 == "?" || $0 == "#" } ?? rest.endIndex
+        let authority = String(rest[..<end])
+        let bytes = Array(authority.utf8)
+        guard let parsed = Authority(bytes.span, bytes.indices), parsed.kind == .name,
+            let name = try? ServerName(String(decoding: bytes[parsed.host], as: UTF8.self))
+        else { throw .badURL(url) }
+        guard let site = self.state.withLockedValue({ $0.sites.value(for: name) }) else {
+            throw .unknownHost(name.rawValue)
+        }
+        let target = rest[end...].prefix { $0 != "#" }
+        return (site, authority, target.isEmpty ? "/" : String(target))
+    }
+
+    /// All sites of this edge that have a domain under one of the patterns, or that a pattern lies under; and the hosts that
+    /// patterns name.
+    package func scopes(ofHosts patterns: [String]) -> [PurgeScope] {
+        func meet(_ left: Substring, _ right: Substring) -> Bool {
+            guard left.hasPrefix("*.") else { return left == right }
+            return right == left || (right.firstIndex(of: ".").map { right[$0...] == left.dropFirst() } ?? false)
+        }
+        let sites = self.state.withLockedValue { state in
+            state.domains.filter { domain in
+                patterns.contains { meet($0[...], domain.pattern[...]) || meet(domain.pattern[...], $0[...]) }
+            }.map(\.site)
+        }
+        return Set(sites).sorted().map { .site($0) } + patterns.filter { !$0.hasPrefix("*.") }.map { .host($0) }
+    }
+
+    // MARK: Purging
+
+    /// How many responses a purge met: in memory, on disk, and on their way from the origin.
+    public struct Purged: Equatable, Sendable {
+        public var memory = 0
+        public var disk = 0
+        public var fetches = 0
+    }
+
+    /// Removes responses, or marks them as stale. When it returns, no event loop serves them any more, and a restart
+    /// does not bring them back.
+    public func purge(_ scopes: [PurgeScope], softly: Bool) async throws -> Purged {
+        let store = try self.store()
+        var result = Purged()
+        for scope in scopes {
+            let one = try await store.purgeDurably(scope, softly ? .markStale(at: self.now) : .remove)
+            result.memory += one.memoryEntries
+            result.disk += one.diskEntries
+            result.fetches += one.fills
+        }
+        return result
+    }
+
+    // MARK: Inspection
+
+    /// What is stored for a URL.
+    public func entries(for key: CacheKey) async throws -> [EntryDescription] {
+        await (try self.store()).describe(key)
+    }
+
+    public func statistics() throws -> StoreStatistics { try self.store().statistics }
+
+    public func siteUsage() throws -> [String: SiteUsage] { try self.store().siteUsage }
+}

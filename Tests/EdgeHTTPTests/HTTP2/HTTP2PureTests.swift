@@ -1,0 +1,120 @@
+import HTTPFields
+import HTTPForwarding
+import NIOCore
+import NIOEmbedded
+import NIOHPACK
+import NIOHTTP2
+import Testing
+
+@testable import EdgeHTTP
+
+@Suite struct HTTP2PureTests {
+    private static let start = NIODeadline.uptimeNanoseconds(0)
+
+    private static func at(_ seconds: Int64) -> NIODeadline { Self.start + .seconds(seconds) }
+
+    private func lifecycle() -> HTTP2Lifecycle {
+        HTTP2Lifecycle(
+            limits: .init(
+                concurrentStreams: 2, requests: 3, firstRequest: .seconds(20), idle: .seconds(60),
+                goAwayGrace: .seconds(1)), now: Self.start)
+    }
+
+    @Test func waitsForTheFirstRequestAndThenForTheNext() {
+        var machine = self.lifecycle()
+        machine.settingsAcknowledged()
+        #expect(machine.deadline == Self.at(20))
+        #expect(machine.timedOut(now: Self.at(19)) == .none)
+        #expect(machine.opened(1) == .serve)
+        #expect(machine.deadline == .distantFuture)
+        #expect(machine.ended(now: Self.at(30)) == .none)
+        #expect(machine.deadline == Self.at(90))
+        #expect(machine.timedOut(now: Self.at(90)) == .goAwayAndClose(1, .noError))
+        #expect(machine.deadline == .distantFuture)
+    }
+
+    @Test func admitsSoManyAtOnceAndInAll() {
+        var machine = self.lifecycle()
+        #expect(machine.opened(1) == .serve)
+        #expect(machine.opened(3) == .serve)
+        #expect(machine.opened(5) == .refuse)
+        #expect(machine.ended(now: Self.at(1)) == .none)
+        #expect(machine.opened(7) == .serveLast)
+        #expect(machine.leave(now: Self.at(1)) == .announce)
+        #expect(machine.leave(now: Self.at(1)) == .none)
+        #expect(machine.announcementIsKnown() == .goAway(7, .noError))
+        #expect(machine.announcementIsKnown() == .none)
+        #expect(machine.ended(now: Self.at(2)) == .none)
+        #expect(machine.ended(now: Self.at(2)) == .close)
+    }
+
+    @Test func doesNotWaitLongForAClientThatDoesNotAnswer() {
+        var machine = self.lifecycle()
+        _ = machine.opened(1)
+        #expect(machine.leave(now: Self.at(5)) == .announce)
+        #expect(machine.deadline == Self.at(6))
+        #expect(machine.opened(3) == .serve)
+        #expect(machine.timedOut(now: Self.at(6)) == .goAway(3, .noError))
+    }
+
+    @Test func insistsOnItsSettings() {
+        var machine = self.lifecycle()
+        _ = machine.opened(1)
+        #expect(machine.timedOut(now: Self.at(20)) == .goAwayAndClose(1, .settingsTimeout))
+    }
+
+    @Test func grantsWhatWasTakenInHalves() {
+        var window = ReceiveWindow(target: 100)
+        #expect(window.grant() == nil)
+        window.received(40)
+        window.changed(to: 60)
+        window.taken(40)
+        #expect(window.grant() == nil)
+        window.received(20)
+        window.changed(to: 40)
+        #expect(window.grant() == nil)
+        window.taken(20)
+        #expect(window.grant() == 60)
+        #expect(window.grant() == nil)
+    }
+
+    @Test func smallWritesOfOneFlushGoTogether() throws {
+        let channel = EmbeddedChannel(handler: HTTP2FrameHandler(ProxyLimits()))
+        for text in ["a", "b", "c"] { channel.write(IOData.byteBuffer(ByteBuffer(string: text)), promise: nil) }
+        #expect(try channel.readOutbound(as: ByteBuffer.self) == nil)
+        channel.flush()
+        #expect(try channel.readOutbound(as: ByteBuffer.self) == ByteBuffer(string: "abc"))
+        // DATA, as far as it looks like a frame.
+        let large = ByteBuffer(repeating: 0, count: 16_384)
+        let written = channel.eventLoop.makePromise(of: Void.self)
+        channel.write(IOData.byteBuffer(ByteBuffer(string: "d")), promise: nil)
+        channel.write(IOData.byteBuffer(large), promise: nil)
+        channel.write(IOData.byteBuffer(ByteBuffer(string: "e")), promise: written)
+        channel.flush()
+        #expect(try channel.readOutbound(as: ByteBuffer.self) == ByteBuffer(string: "d"))
+        #expect(try channel.readOutbound(as: ByteBuffer.self) == large)
+        #expect(try channel.readOutbound(as: ByteBuffer.self) == ByteBuffer(string: "e"))
+        try written.futureResult.wait()
+        for _ in 0..<10 {
+            channel.write(IOData.byteBuffer(ByteBuffer(repeating: 2, count: 4_000)), promise: nil)
+        }
+        channel.flush()
+        var sizes: [Int] = []
+        while let part = try channel.readOutbound(as: ByteBuffer.self) { sizes.append(part.readableBytes) }
+        #expect(sizes == [16_000, 16_000, 8_000])
+        _ = try channel.finish()
+    }
+
+    @Test func headsAreSpelledAsHTTP2Does() throws {
+        let fields = try FieldSection([
+            ("Content-Type", "Text/Plain"), ("connection", "close"), ("Keep-Alive", "1"), ("x-a", "B"),
+        ])
+        var bytes = HTTP2ResponseFields.block(
+            OutgoingHead(status: 299, fields: fields, framing: .length(7)), in: ByteBuffer())
+        var decoder = HPACKDecoder(allocator: ByteBufferAllocator())
+        #expect(
+            try decoder.decodeHeaders(from: &bytes).map { "\($0.name)=\($0.value)" } == [
+                ":status=299", "content-type=Text/Plain", "x-a=B", "content-length=7",
+            ])
+    }
+}

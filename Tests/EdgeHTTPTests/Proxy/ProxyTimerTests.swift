@@ -1,0 +1,57 @@
+import NIOCore
+import NIOEmbedded
+import Testing
+
+@testable import EdgeHTTP
+
+@Suite struct ProxyTimerTests {
+    private let loop = EmbeddedEventLoop()
+
+    @Test func laterDeadlinesCostNothingUntilTheEarlierOneHasPassed() {
+        var fired = 0
+        let timer = ProxyTimer(eventLoop: self.loop) { fired += 1 }
+        let start = self.loop.now
+        timer.move(to: start + .seconds(60))
+        #expect(timer.wakeUp == start + .seconds(60))
+        self.loop.advanceTime(by: .seconds(59))
+        timer.move(to: start + .seconds(100))
+        #expect(timer.wakeUp == start + .seconds(60))
+        self.loop.advanceTime(by: .seconds(1))
+        #expect(timer.wakeUp == start + .seconds(100))
+        self.loop.advanceTime(by: .seconds(39))
+        #expect(fired == 0)
+        self.loop.advanceTime(by: .seconds(1))
+        #expect(fired == 1)
+        self.loop.advanceTime(by: .hours(1))
+        #expect(fired == 1)
+    }
+
+    @Test func nearerDeadlineCounts() {
+        var fired = 0
+        let timer = ProxyTimer(eventLoop: self.loop) { fired += 1 }
+        let start = self.loop.now
+        timer.move(to: start + .seconds(60))
+        timer.move(to: start + .seconds(2))
+        timer.move(to: start + .seconds(3))
+        self.loop.advanceTime(by: .seconds(2))
+        #expect(fired == 0)
+        self.loop.advanceTime(by: .seconds(1))
+        #expect(fired == 1)
+        // The first task comes to nothing, and a further deadline works.
+        timer.move(to: start + .seconds(90))
+        self.loop.advanceTime(by: .seconds(57))
+        #expect(fired == 1)
+        self.loop.advanceTime(by: .seconds(30))
+        #expect(fired == 2)
+    }
+
+    @Test func cancelledTimerStaysQuiet() {
+        var fired = 0
+        let timer = ProxyTimer(eventLoop: self.loop) { fired += 1 }
+        timer.move(to: self.loop.now + .seconds(1))
+        timer.cancel()
+        timer.move(to: self.loop.now + .milliseconds(1))
+        self.loop.advanceTime(by: .seconds(2))
+        #expect(fired == 0)
+    }
+}
