@@ -383,7 +383,7 @@ let package = Package(
         .testTarget(
             name: "EdgeHTTPTests",
             dependencies: [
-                "Admission", "CacheStorage", "EdgeHTTP", "EdgeModel", "HTTP2Wire", "HTTPCaching",
+                "Admission", "CacheStorage", "Channels", "EdgeHTTP", "EdgeModel", "HTTP2Wire", "HTTPCaching",
                 "HTTPFields", "HTTPForwarding", "PrivateAuthority", "TestWire", "TLSWire", nioSSL, nioHTTP2, nioHPACK,
                 nioEmbedded, nioHelpers, crypto, logging,
             ] + nio,

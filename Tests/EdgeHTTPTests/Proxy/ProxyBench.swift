@@ -1,5 +1,6 @@
 import Admission
 import CacheStorage
+import Channels
 import EdgeHTTP
 import EdgeModel
 import Logging
@@ -59,7 +60,8 @@ struct ProxyBench {
                 children?.add(channel)
                 return channel.eventLoop.makeCompletedFuture {
                     if let serverTLS {
-                        try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: serverTLS))
+                        try channel.pipeline.syncOperations.addHandler(
+                            NIOSSLServerHandler(context: serverTLS), name: ServerTLS.handlerName)
                     }
                     var logger = Logger(label: "proxy") { _ in SwiftLogNoOpLogHandler() }
                     logger.logLevel = .debug
