@@ -1,7 +1,8 @@
 /// The fields that a client's blocks may refer to, newest first (RFC 7541 §2.3.2, §4).
 ///
-/// Bytes stand behind one another, so that a field can be copied in one go; they are moved together when the end is reached.
-/// A table that is not used takes no memory.
+/// Bytes stand behind one another, so that a field can be copied in one go. What evicted fields leave behind is given up as soon as it
+/// is more than what is in the table, bytes and entries each for itself: fields may have no bytes at all. A table that is not used takes no
+/// memory.
 struct DynamicTable: Sendable {
     struct Entry: Sendable {
         /// Where name and value stand, one behind the other.
@@ -27,6 +28,11 @@ struct DynamicTable: Sendable {
 
     var count: Int { self.entries.count - self.oldest }
 
+    /// Entries that memory is held for, evicted ones among them: never more than twice as many as there can be, and a few.
+    var heldEntries: Int { self.entries.count }
+    /// Bytes of names and values that memory is held for.
+    var heldBytes: Int { self.bytes.count }
+
     /// - Parameter index: 0 is the newest.
     subscript(index: Int) -> Entry { self.entries[self.entries.count - 1 - index] }
 
@@ -47,7 +53,9 @@ struct DynamicTable: Sendable {
         let size = name.count + value.count + Self.overhead
         self.evict(for: size)
         guard size <= self.limit else { return }
-        if self.bytes.count + name.count + value.count > max(512, 2 * self.size) { self.compact() }
+        if self.oldest > max(16, self.count) || self.bytes.count + name.count + value.count > max(512, 2 * self.size) {
+            self.compact()
+        }
         let start = self.bytes.count
         self.bytes.append(contentsOf: name)
         self.bytes.append(contentsOf: value)
@@ -68,7 +76,7 @@ struct DynamicTable: Sendable {
         }
     }
 
-    /// Gives up what evicted entries left behind. Happens after as many bytes were added as are moved, or more.
+    /// Gives up what evicted entries left behind. Happens after as many entries, or bytes, were added as are moved, or more.
     private mutating func compact() {
         guard self.oldest > 0 else { return }
         let gone = self.entries[self.oldest].start

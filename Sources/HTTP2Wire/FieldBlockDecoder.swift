@@ -31,6 +31,9 @@ public struct FieldBlockDecoder: Sendable {
         self.limits = limits
     }
 
+    /// Entries that the table holds memory for.
+    var heldTableEntries: Int { self.dynamic.heldEntries }
+
     /// Gives back what only the next block needs.
     public mutating func releaseMemory() {
         self.work = ByteBuffer()
