@@ -88,13 +88,15 @@ public final class Pump {
     }
 
     /// Lets bytes flow.
-    public func start() {
+    ///
+    /// - Parameter clientEnded: the client had closed its output before the pump took its channel.
+    public func start(clientEnded: Bool = false) {
         guard case .attached(let origin) = self.phase, let client else { return }
         self.phase = .running(origin)
         self.limits.active(now: .now())
         self.scheduleCheck()
         origin.start(to: client)
-        client.start(to: origin)
+        client.start(to: origin, hasEnded: clientEnded)
     }
 
     /// For a client that is gone, but had said everything before: the origin gets it, and what it answers is dropped.

@@ -59,13 +59,13 @@ final class PumpHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     /// Connects this end to the other one, which takes what was held back, and starts reading.
-    func start(to peer: PumpHandler) {
+    func start(to peer: PumpHandler, hasEnded: Bool = false) {
         self.peer = peer
         let held = self.held
         self.held = []
         for bytes in held { peer.write(bytes) }
         if !held.isEmpty { peer.context?.flush() }
-        if self.inputEndHeld {
+        if self.inputEndHeld || hasEnded {
             self.pump?.inputEnded(self.side)
         } else {
             self.readNext()
