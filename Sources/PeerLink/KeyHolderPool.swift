@@ -117,8 +117,12 @@ public final class KeyHolderPool {
     /// Closes every connection; requests under way fail.
     public func stop() {
         self.eventLoop.preconditionInEventLoop()
+        guard !self.stopped else { return }
         self.stopped = true
-        for link in self.links { link.stop() }
+        for link in self.links {
+            if link.connection != nil { self.up.decrement() }
+            link.stop()
+        }
         self.waiterTimer?.cancel()
         for request in self.waiters { self.fail(request, .notConnected) }
         self.waiters.removeAll()

@@ -4,6 +4,7 @@ import Channels
 import Edge
 import EdgeHTTP
 import FleetLink
+import NIOConcurrencyHelpers
 import ServiceLifecycle
 import Settings
 
@@ -14,7 +15,8 @@ struct EdgeCommand: AsyncParsableCommand {
         abstract: "Serve sites to clients, without their private keys.",
         discussion: """
             Reads a YAML file such as Examples/edge.yaml; `latchstring check --config FILE` says what is wrong with it.
-            Logs to standard error: JSON lines, or readable text on a terminal. Ends on SIGTERM or SIGINT, after \
+            Logs to standard error: JSON lines, or readable text on a terminal. SIGHUP, or `latchstring reload`, has it \
+            read the file again: new clients are served by it, open connections go on. Ends on SIGTERM or SIGINT, after \
             connections had up to 10 seconds to finish.
             """)
 
@@ -34,15 +36,19 @@ struct EdgeCommand: AsyncParsableCommand {
         let readiness = EdgeReadiness()
         let cache = CacheAdministration()
         let fleetStatus = FollowStatus()
+        let current = NIOLockedValueBox(settings)
         let configuration = try Startup.orExit {
             var configuration = try EdgeConfiguration(settings)
             if let fleet = settings.fleet, let identity = settings.identity {
-                let facts = FleetFacts(settings: settings, metrics: metrics, readiness: readiness)
+                let facts = FleetFacts(settings: current, metrics: metrics, readiness: readiness)
                 configuration.fleet = try FleetMembership(
                     fleet, identity: identity, cache: settings.cache, facts: { facts.heartbeat() })
             }
             return configuration
         }
+        let server = EdgeServer(
+            configuration: configuration, logger: logger, readiness: readiness, cache: cache, fleetStatus: fleetStatus)
+        let reloader = EdgeReloader(path: path, settings: current, server: server, logger: logger)
         var services: [any Service] = []
         if let admin = settings.admin {
             let certificates = HealthCheck(name: "certificates") {
@@ -64,13 +70,11 @@ struct EdgeCommand: AsyncParsableCommand {
                     admin.endpoint, metrics: metrics, readiness: checks,
                     endpoints: CacheEndpoints(
                         administration: cache, fleet: try Startup.orExit { try FleetOrders(settings) }
-                    ).all,
+                    ).all + [ReloadReport.endpoint { await reloader.reload() }],
                     token: try admin.token.map { try Startup.adminToken($0) }, logger: logger))
         }
-        services.append(
-            EdgeServer(
-                configuration: configuration, logger: logger, readiness: readiness, cache: cache,
-                fleetStatus: fleetStatus))
+        services.append(server)
+        services.append(ReloadOnHangUp { await reloader.reload() })
         try await Startup.run(services, logger: logger)
     }
 }

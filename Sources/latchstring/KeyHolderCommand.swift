@@ -13,7 +13,6 @@ import ServiceLifecycle
 import Settings
 import TLSWire
 import Telemetry
-import UnixSignals
 
 /// `latchstring keyholder`: the key holder as a process.
 struct KeyHolderCommand: AsyncParsableCommand {
@@ -22,8 +21,8 @@ struct KeyHolderCommand: AsyncParsableCommand {
         abstract: "Own the private keys of your sites, and use them for the edges you grant.",
         discussion: """
             Reads a YAML file such as Examples/keyholder.yaml; `latchstring check --config FILE` says what is wrong with it.
-            Logs to standard error: JSON lines, or readable text on a terminal. SIGHUP reads sites, grants, lease \
-            and identity again, cuts off edges that lost their last grant, and opens the audit file again. Ends on SIGTERM or SIGINT, \
+            Logs to standard error: JSON lines, or readable text on a terminal. SIGHUP, or `latchstring reload`, reads sites, grants, \
+            lease and identity again, cuts off edges that lost their last grant, and opens the audit file again. Ends on SIGTERM or SIGINT, \
             after requests under way had up to 5 seconds to finish.
             """)
 
@@ -65,19 +64,22 @@ struct KeyHolderCommand: AsyncParsableCommand {
                 sites: ManagedSite.all(of: settings), state: $0.state, host: $0, group: group,
                 userAgent: "latchstring/\(LatchstringVersion.text) (ACME client)", logger: logger)
         }
+        let reloader = KeyHolderReloader(
+            path: path, settings: settings, server: server, certificates: certificates, manager: manager,
+            logger: logger)
         var services: [any Service] = []
         if let admin = settings.admin {
             let audit = HealthCheck(name: "audit") {
                 server.canAudit ? .ok : .failed("the audit log cannot keep up; operations are refused")
             }
-            services.append(try await Startup.admin(admin, metrics: metrics, readiness: [audit], logger: logger))
+            services.append(
+                try await Startup.admin(
+                    admin, metrics: metrics, readiness: [audit],
+                    endpoints: [ReloadReport.endpoint { reloader.reload() }], logger: logger))
         }
         services.append(server)
         if let manager { services.append(manager) }
-        services.append(
-            Reloader(
-                path: path, settings: settings, server: server, certificates: certificates, manager: manager,
-                logger: logger))
+        services.append(ReloadOnHangUp { reloader.reload() })
         try await Startup.run(services, logger: logger)
         try await group.shutdownGracefully()
     }
@@ -87,27 +89,36 @@ struct KeyHolderCommand: AsyncParsableCommand {
     }
 }
 
-/// Reads the configuration again at each SIGHUP.
-private struct Reloader: Service {
-    var path: String
-    var settings: KeyHolderSettings
-    var server: KeyHolderServer
+/// Has a key holder work by its configuration file as it is now.
+private struct KeyHolderReloader: Sendable {
+    let path: String
+    /// What it was started with.
+    let settings: KeyHolderSettings
+    let server: KeyHolderServer
     /// nil: there was no state folder at the start.
-    var certificates: KeyHolderCertificates?
-    var manager: CertificateManager?
-    var logger: Logger
+    let certificates: KeyHolderCertificates?
+    let manager: CertificateManager?
+    let logger: Logger
 
-    func run() async throws {
-        for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() {
-            self.reload()
+    func reload() -> ReloadReport {
+        var report = self.read()
+        do { try self.server.reopenAudit() } catch {
+            report.messages.append("still writing to the old audit file: \(error)")
         }
+        report.log(to: self.logger)
+        return report
     }
 
     /// Whatever is wrong with the new file, the key holder goes on as it was.
-    private func reload() {
+    private func read() -> ReloadReport {
+        let fresh: KeyHolderSettings
+        let warnings: [SettingsDiagnostic]
+        do throws(SettingsError) {
+            (fresh, warnings) = try Settings.loadKeyHolder(path: self.path)
+        } catch {
+            return ReloadReport(refused: error)
+        }
         do {
-            let (fresh, warnings) = try Settings.loadKeyHolder(path: self.path)
-            for warning in warnings { Startup.complain("\(warning)") }
             let managed = ManagedSite.all(of: fresh)
             if let certificates {
                 try certificates.prepare(fresh)
@@ -118,21 +129,26 @@ private struct Reloader: Service {
             try self.server.reload(configuration)
             self.certificates?.serve(self.server, configuration)
             self.manager?.update(managed)
-            let needsRestart: Bool =
-                fresh.listen != self.settings.listen || fresh.native != self.settings.native
-                || fresh.audit != self.settings.audit
-                || fresh.admin != self.settings.admin || fresh.limits != self.settings.limits
-                || fresh.threads != self.settings.threads || fresh.log != self.settings.log
-            if needsRestart {
-                self.logger.warning(
-                    "listen, native, audit, admin, log, limits and threads change at the next start only")
-            }
         } catch {
-            self.logger.error("not reloaded; everything stays as it was", metadata: ["reason": "\(error)"])
+            return ReloadReport(refused: error, warnings: warnings)
         }
-        do { try self.server.reopenAudit() } catch {
-            self.logger.error("still writing to the old audit file", metadata: ["reason": "\(error)"])
-        }
+        return ReloadReport(
+            reloaded: true, messages: warnings.map { "\($0)" }, restart: self.settings.restarts(for: fresh))
+    }
+}
+
+extension KeyHolderSettings {
+    /// Keys whose change takes a restart.
+    fileprivate func restarts(for fresh: KeyHolderSettings) -> [String] {
+        var keys: [String] = []
+        if fresh.admin != self.admin { keys.append("admin") }
+        if fresh.audit != self.audit { keys.append("audit") }
+        if fresh.limits != self.limits { keys.append("limits") }
+        if fresh.listen != self.listen { keys.append("listen") }
+        if fresh.log != self.log { keys.append("log") }
+        if fresh.native != self.native { keys.append("native") }
+        if fresh.threads != self.threads { keys.append("threads") }
+        return keys
     }
 }
 

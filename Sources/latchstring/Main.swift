@@ -13,7 +13,8 @@ struct Latchstring: AsyncParsableCommand {
         version: "latchstring \(LatchstringVersion.text)",
         subcommands: [
             DemoCommand.self, CertsCommand.self, KeyHolderCommand.self, EdgeCommand.self, CheckCommand.self,
-            ClientCommand.self, PurgeCommand.self, CacheCommand.self, FleetCommand.self, DemoChildCommand.self,
+            ClientCommand.self, PurgeCommand.self, CacheCommand.self, FleetCommand.self, ReloadCommand.self,
+            DemoChildCommand.self,
             DemoOriginCommand.self,
         ]
     )

@@ -18,6 +18,7 @@ import Testing
         }
         func move(_ id: UInt64, to stage: ConnectionStage) { self.share.move(id, to: stage) }
         func leave(_ id: UInt64) { self.share.leave(id) }
+        func setBounds(total: Int, perClient: Int) { self.share.setBounds(total: total, perClient: perClient) }
     }
 
     @Test func oneClientCannotHoldAll() {
@@ -32,6 +33,21 @@ import Testing
         #expect(share.enter(13, self.network("192.0.2.2")) == .admitted)
         share.leave(5)
         #expect(share.enter(14, greedy) == .admitted)
+    }
+
+    @Test func otherBoundsAreForThoseWhoComeLater() {
+        let share = Share(total: 100, perClient: 10)
+        let greedy = self.network("192.0.2.1")
+        for id in 1...10 {
+            #expect(share.enter(UInt64(id), greedy) == .admitted)
+            share.move(UInt64(id), to: .established)
+        }
+        share.setBounds(total: 100, perClient: 5)
+        #expect(share.count == 10)
+        #expect(share.enter(11, greedy) == .refused(.client))
+        share.setBounds(total: 100, perClient: 12)
+        #expect(share.enter(12, greedy) == .admitted && share.enter(13, greedy) == .admitted)
+        #expect(share.enter(14, greedy) == .inPlaceOf(12, .silent))
     }
 
     /// One sender may have as many networks as a /48 has.

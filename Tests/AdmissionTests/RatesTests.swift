@@ -17,6 +17,16 @@ import Testing
         check(later.filter { $0 }.count == 2)
     }
 
+    @Test func anotherRateIsInForceAtOnce() {
+        var rates = ClientRates(perSecond: 2, burst: 4, now: 0)
+        while rates.take(self.network(1), now: 0) {}
+        // The same again gives nothing back.
+        rates.setRate(perSecond: 2, burst: 4, now: 0)
+        check(!rates.take(self.network(1), now: 0))
+        rates.setRate(perSecond: 10, burst: 3, now: 0)
+        check((0..<10).filter { _ in rates.take(self.network(1), now: 0) }.count == 3)
+    }
+
     @Test func aFullTableHelpsNobodyToAFreshBurst() {
         var rates = ClientRates(perSecond: 1, burst: 2, capacity: 8, now: 0)
         while rates.take(self.network(0), now: 0) {}

@@ -93,7 +93,7 @@ import Testing
             .map { $0.trimmingCharacters(in: .whitespaces) }
             .filter { $0.hasPrefix("latchstring ") }
         let verbs = commands.map { $0.split(separator: " ")[1] }
-        #expect(verbs == ["certs", "keyholder", "edge", "check", "client", "cache", "purge"])
+        #expect(verbs == ["certs", "keyholder", "edge", "check", "client", "cache", "purge", "reload"])
 
         let workspace = try Workspace()
         _ = try await blocking { try Self.finish(commands[0], in: workspace) }

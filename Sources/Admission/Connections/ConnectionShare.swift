@@ -79,9 +79,9 @@ public struct ConnectionShare: Sendable {
     /// Established connections that are asked whether they rest, and networks that are looked at, for one new connection.
     public static let scanned = 16
 
-    private let total: Int
-    private let perClient: Int
-    private let perBlock: Int
+    private var total: Int
+    private var perClient: Int
+    private var perBlock: Int
     private var nodes: [UInt64: Node] = [:]
     /// nil: the exempt ones.
     private var members: [ClientNetwork?: Member] = [:]
@@ -95,6 +95,13 @@ public struct ConnectionShare: Sendable {
     ///   - total: Connections at once; at least one.
     ///   - perClient: Of one network at once; at least one. The networks of one block may have twice as many together.
     public init(total: Int, perClient: Int) {
+        self.total = max(1, total)
+        self.perClient = max(1, perClient)
+        self.perBlock = max(1, min(2 * self.perClient, self.total))
+    }
+
+    /// Other bounds, for connections that come from now on: those that are open stay.
+    public mutating func setBounds(total: Int, perClient: Int) {
         self.total = max(1, total)
         self.perClient = max(1, perClient)
         self.perBlock = max(1, min(2 * self.perClient, self.total))

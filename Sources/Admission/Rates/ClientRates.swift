@@ -5,8 +5,8 @@ import DequeModule
 /// A network is forgotten when its bucket is full again, and not before: no network gets a fresh burst by sending from many
 /// networks. While there are as many networks as are remembered, all new ones together have one bucket.
 public struct ClientRates: Sendable {
-    private let perSecond: Int
-    private let burst: Int
+    private var perSecond: Int
+    private var burst: Int
     private let capacity: Int
     private var buckets: [ClientNetwork: TokenBucket] = [:]
     /// The networks that are remembered, to be looked at in turn.
@@ -28,6 +28,12 @@ public struct ClientRates: Sendable {
         self.capacity = capacity
         self.others = TokenBucket(
             perSecond: perSecond * Self.othersShare, burst: burst * Self.othersShare, now: now)
+    }
+
+    /// Another rate: networks begin with a full burst of it.
+    public mutating func setRate(perSecond: Int, burst: Int, now: UInt64) {
+        guard perSecond != self.perSecond || burst != self.burst else { return }
+        self = ClientRates(perSecond: perSecond, burst: burst, capacity: self.capacity, now: now)
     }
 
     /// Networks that are remembered.

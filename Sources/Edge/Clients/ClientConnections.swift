@@ -61,13 +61,13 @@ final class ClientConnections: Sendable {
         var site: String?
     }
 
-    let bounds: Bounds
+    private let bounds: Mutex<Bounds>
     private let state: Mutex<State>
     private let refusals: [Refusal: Counter]
     private let gaveWay: [ConnectionStage: Counter]
 
     init(_ bounds: Bounds, metrics: any MetricsFactory = MetricsSystem.factory) {
-        self.bounds = bounds
+        self.bounds = Mutex(bounds)
         self.state = Mutex(
             State(
                 all: ConnectionShare(total: bounds.total, perClient: bounds.perClient),
@@ -84,10 +84,35 @@ final class ClientConnections: Sendable {
             })
     }
 
+    /// Other bounds, for clients that come from now on. Those that are connected stay.
+    func update(_ bounds: Bounds) {
+        self.bounds.withLock { $0 = bounds }
+        self.state.withLock { state in
+            state.all.setBounds(total: bounds.total, perClient: bounds.perClient)
+            for site in state.sites.keys where bounds.perSite[site] == nil {
+                // A site without a bound of its own has that of all.
+                state.sites[site]?.setBounds(total: bounds.total, perClient: bounds.perClient)
+            }
+            for (site, share) in bounds.perSite {
+                let perClient = max(1, share / 2)
+                if state.sites[site] == nil {
+                    state.sites[site] = ConnectionShare(total: share, perClient: perClient)
+                } else {
+                    state.sites[site]?.setBounds(total: share, perClient: perClient)
+                }
+            }
+        }
+    }
+
+    /// How many there may be in all.
+    var total: Int { self.bounds.withLock { $0.total } }
+
     func network(of client: ClientAddress) -> ClientNetwork {
         let address = client.address
-        if self.bounds.exempt.contain(address) { return .exempt(address) }
-        return ClientNetwork(address, ipv6PrefixLength: self.bounds.ipv6PrefixLength)
+        return self.bounds.withLock { bounds -> ClientNetwork in
+            if bounds.exempt.contain(address) { return .exempt(address) }
+            return ClientNetwork(address, ipv6PrefixLength: bounds.ipv6PrefixLength)
+        }
     }
 
     /// Open connections.

@@ -73,7 +73,10 @@ final class HandshakeGate: Sendable {
     }
 
     private struct State {
+        var bounds: Bounds
         var rates: ClientRates
+        /// By key holder.
+        var windows: [String: Meter] = [:]
         /// By key holder.
         var lines: [String: Turnstiles<UInt64>] = [:]
         var waiters: [UInt64: Waiter] = [:]
@@ -84,28 +87,23 @@ final class HandshakeGate: Sendable {
         var ended: [(promise: EventLoopPromise<KeyPermit>, ending: Ending)] = []
     }
 
-    private let bounds: Bounds
     /// Keeps the time for all.
     private let clock: any EventLoop
     private let state: Mutex<State>
     private let refusals: [Refusal: Counter]
     private let waiting: Meter
-    private let windows: [String: Meter]
+    private let factory: any MetricsFactory
 
     init(
         _ bounds: Bounds, clock: any EventLoop, now: NIODeadline = .now(),
         metrics: any MetricsFactory = MetricsSystem.factory
     ) {
-        self.bounds = bounds
+        self.factory = metrics
         self.clock = clock
         self.waiting = Meter(label: "latchstring_edge_handshakes_waiting", factory: metrics)
-        self.windows = Dictionary(
-            uniqueKeysWithValues: bounds.deadlines.keys.map { name in
-                let label = "latchstring_edge_key_requests_window"
-                return (name, Meter(label: label, dimensions: [("keyholder", name)], factory: metrics))
-            })
         self.state = Mutex(
             State(
+                bounds: bounds,
                 rates: ClientRates(
                     perSecond: bounds.perClient, burst: bounds.burst, now: now.uptimeNanoseconds)))
         self.refusals = Dictionary(
@@ -113,6 +111,14 @@ final class HandshakeGate: Sendable {
                 let label = "latchstring_edge_handshakes_turned_away_total"
                 return (refusal, Counter(label: label, dimensions: [("reason", refusal.rawValue)], factory: metrics))
             })
+    }
+
+    /// Other bounds. What waits, waits on; a key holder that was asked before keeps its deadline here.
+    func update(_ bounds: Bounds, now: NIODeadline) {
+        self.state.withLock { state in
+            state.bounds = bounds
+            state.rates.setRate(perSecond: bounds.perClient, burst: bounds.burst, now: now.uptimeNanoseconds)
+        }
     }
 
     /// What the grant for a site allows, per second; nil if that is not known.
@@ -184,10 +190,10 @@ final class HandshakeGate: Sendable {
     ) -> Result {
         let now = now.uptimeNanoseconds
         let (result, ended) = self.state.withLock { state in
-            var line = state.lines.removeValue(forKey: keyHolder) ?? self.makeLine(keyHolder)
+            var line = state.lines.removeValue(forKey: keyHolder) ?? self.makeLine(keyHolder, &state)
             let result = body(&state, &line, now)
             self.advance(&state, &line, now)
-            self.windows[keyHolder]?.set(line.size)
+            state.windows[keyHolder]?.set(line.size)
             state.lines[keyHolder] = line
             defer { state.ended.removeAll() }
             return (result, state.ended)
@@ -201,10 +207,14 @@ final class HandshakeGate: Sendable {
         return result
     }
 
-    private func makeLine(_ keyHolder: String) -> Turnstiles<UInt64> {
-        let deadline = self.bounds.deadlines[keyHolder] ?? self.bounds.deadline
+    private func makeLine(_ keyHolder: String, _ state: inout State) -> Turnstiles<UInt64> {
+        let bounds = state.bounds
+        let deadline = bounds.deadlines[keyHolder] ?? bounds.deadline
+        state.windows[keyHolder] = Meter(
+            label: "latchstring_edge_key_requests_window", dimensions: [("keyholder", keyHolder)],
+            factory: self.factory)
         return Turnstiles(
-            capacity: self.bounds.waiting, patience: UInt64(max(0, self.bounds.patience.nanoseconds)),
+            capacity: bounds.waiting, patience: UInt64(max(0, bounds.patience.nanoseconds)),
             deadline: UInt64(max(1, deadline.nanoseconds)))
     }
 

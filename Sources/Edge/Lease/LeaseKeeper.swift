@@ -41,6 +41,12 @@ final class LeaseKeeper {
 
         /// Whether session tickets of this edge's own are good for anything.
         var resumes: Bool { self.mode == .keyless && self.configuration.ticketLifetime > .zero }
+
+        /// Whether the same certificate is shown in the same way.
+        func showsTheSame(as other: Order) -> Bool {
+            self.mode == other.mode && self.configuration.ticketLifetime == other.configuration.ticketLifetime
+                && self.configuration.applicationProtocols == other.configuration.applicationProtocols
+        }
     }
 
     private struct Domain {
@@ -60,6 +66,8 @@ final class LeaseKeeper {
 
     private let pool: KeyHolderPool
     private let refreshInterval: TimeAmount
+    /// What a keeper before this one showed: used again, once, where nothing about it has changed.
+    private var inherited: [ServerNamePattern: Shown]
     private let publish: (ServerNamePattern, SiteNews) -> Void
     /// Whether this edge has any lease of the key holder's.
     private let publishStanding: (LeaseEnd?) -> Void
@@ -76,11 +84,13 @@ final class LeaseKeeper {
     private static let tickInterval = TimeAmount.milliseconds(500)
 
     init(
-        pool: KeyHolderPool, orders: [Order], refreshInterval: TimeAmount, logger: Logger,
+        pool: KeyHolderPool, orders: [Order], refreshInterval: TimeAmount, shown: [ServerNamePattern: Shown] = [:],
+        logger: Logger,
         publish: @escaping (ServerNamePattern, SiteNews) -> Void, publishStanding: @escaping (LeaseEnd?) -> Void
     ) {
         self.pool = pool
         self.refreshInterval = refreshInterval
+        self.inherited = shown
         self.publish = publish
         self.publishStanding = publishStanding
         self.ledger = LeaseLedger(addresses: pool.configuration.addresses.count, domains: orders.count)
@@ -90,6 +100,24 @@ final class LeaseKeeper {
                 ticketKeys: TicketKeys(lifetime: $0.configuration.ticketLifetime.nanoseconds),
                 report: LeaseReport($0.pattern, keyHolder: pool.configuration.expected.name, logger: logger))
         }
+    }
+
+    /// What clients are shown, with its ticket keys.
+    struct Shown {
+        fileprivate let order: Order
+        fileprivate let answer: CertificateAnswer
+        fileprivate let certificate: SiteCertificate
+        fileprivate let ticketKeys: TicketKeys
+    }
+
+    var shown: [ServerNamePattern: Shown] {
+        var result: [ServerNamePattern: Shown] = [:]
+        for domain in self.domains {
+            guard let (answer, certificate) = domain.shown, let certificate else { continue }
+            result[domain.order.pattern] = Shown(
+                order: domain.order, answer: answer, certificate: certificate, ticketKeys: domain.ticketKeys)
+        }
+        return result
     }
 
     func start() {
@@ -166,6 +194,7 @@ final class LeaseKeeper {
         case .pending: self.publish(pattern, .pending)
         case .ended(let end):
             self.domains[index].shown = nil
+            self.inherited[pattern] = nil
             self.dropTicketKeys(index)
             self.domains[index].report.ended(end)
             self.publish(pattern, .ended(end))
@@ -206,6 +235,14 @@ final class LeaseKeeper {
 
     private func newCertificate(_ answer: CertificateAnswer, _ index: Int) throws -> SiteCertificate? {
         let order = self.domains[index].order
+        if let inherited = self.inherited.removeValue(forKey: order.pattern), inherited.answer == answer,
+            inherited.order.showsTheSame(as: order), !inherited.ticketKeys.areOver(at: Self.time())
+        {
+            self.domains[index].shown = (answer, inherited.certificate)
+            self.domains[index].ticketKeys = inherited.ticketKeys
+            self.setTicketTimer(index)
+            return inherited.certificate
+        }
         let certificate =
             order.mode == .keyless
             ? try SiteCertificate(
@@ -221,6 +258,12 @@ final class LeaseKeeper {
         self.dropTicketKeys(index)
         guard self.domains[index].order.resumes, !self.stopped else { return }
         self.domains[index].ticketKeys.made(at: Self.time())
+        self.setTicketTimer(index)
+    }
+
+    private func setTicketTimer(_ index: Int) {
+        guard self.domains[index].order.resumes, !self.stopped else { return }
+        self.domains[index].ticketTimer?.cancel()
         let due = NIODeadline.uptimeNanoseconds(UInt64(max(0, self.domains[index].ticketKeys.due)))
         self.domains[index].ticketTimer = self.pool.eventLoop.assumeIsolated().scheduleTask(deadline: due) {
             [weak self] in self?.replaceTicketKeys(index)

@@ -43,7 +43,7 @@ public final class CacheAdministration: Sendable {
 
     package func opened(_ store: ResponseStore?, for sites: [EdgeModel.Site]) {
         self.state.withLockedValue { state in
-            state.store = store
+            state = State(store: store)
             for site in sites {
                 guard let cache = site.mode.termination?.cache else { continue }
                 state.names.append(site.name)

@@ -7,7 +7,7 @@ import NIOHTTP1
 import NIOPosix
 import Settings
 
-/// Where an edge's admin port is, and what it wants to see.
+/// Where an edge's (or a key holder's) admin port is, and what it wants to see.
 struct AdminOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The edge's configuration file: says where its admin port is.", valueName: "file"))
     var config: String?
@@ -33,16 +33,24 @@ struct AdminOptions: ParsableArguments {
         if let admin { _ = try Self.endpoint(admin) }
     }
 
-    func client() throws -> AdminClient {
+    /// - Parameter role: of the configuration file; nil: any that has an admin port.
+    func client(role: SettingsRole? = .edge) throws -> AdminClient {
         var endpoint: SocketEndpoint
         var tokenFile = self.token
         if let path = self.config {
             // Of the files that it names, only the token is used here; the others are the edge's own.
-            let settings = try Startup.settings { () throws(SettingsError) in
-                try Settings.loadEdge(path: path, checkingFiles: false)
+            let party = try Startup.settings { () throws(SettingsError) in
+                let loaded = try Settings.load(path: path, role: role, checkingFiles: false)
+                return (loaded.party, loaded.warnings)
             }
-            guard let admin = settings.admin else {
-                Startup.complain("error: \(path) has no admin port. Add admin: 127.0.0.1:9435 and restart the edge.")
+            let admin: (endpoint: SocketEndpoint, token: String?)? =
+                switch party {
+                case .edge(let settings): settings.admin.map { ($0.endpoint, $0.token) }
+                case .keyHolder(let settings): settings.admin.map { ($0, nil) }
+                case .fleet: nil
+                }
+            guard let admin else {
+                Startup.complain("error: \(path) has no admin port. Add admin: 127.0.0.1:9435 and restart.")
                 throw ExitCode.failure
             }
             endpoint = admin.endpoint
@@ -97,7 +105,7 @@ struct AdminClient: Sendable {
         if let failure = try? JSONDecoder().decode(AdminFailure.self, from: data) {
             return failure.error + "." + (failure.remedy.map { " \($0)" } ?? "")
         }
-        if status == 404 { return "this admin port has no cache. Is it an edge's?" }
+        if status == 404 { return "this admin port does not know the order. Is it an edge's, and of this version?" }
         return "what listens there answered with status \(status). Is it an edge's admin port?"
     }
 

@@ -2,13 +2,15 @@ import Edge
 import EdgeModel
 import FleetBus
 import Foundation
+import NIOConcurrencyHelpers
 import Settings
 import TLSWire
 import Telemetry
 
 /// What an edge says of itself to its fleet, taken from the metrics that it keeps anyway.
 struct FleetFacts: Sendable {
-    let settings: EdgeSettings
+    /// Of the edge's last reload.
+    let settings: NIOLockedValueBox<EdgeSettings>
     let metrics: PrometheusRegistry
     let readiness: EdgeReadiness
     let started = Int64(Date().timeIntervalSince1970 * 1000)
@@ -19,6 +21,7 @@ struct FleetFacts: Sendable {
     private static let maximumSites = 200
 
     func heartbeat() -> EdgeHeartbeat {
+        let settings = self.settings.withLockedValue { $0 }
         var heartbeat = EdgeHeartbeat(version: LatchstringVersion.text, started: self.started, busTime: 0)
         var requests: [String: Int64] = [:]
         var hits: [String: Int64] = [:]
@@ -42,7 +45,7 @@ struct FleetFacts: Sendable {
             default: continue
             }
         }
-        for site in self.settings.sites.prefix(Self.maximumSites) {
+        for site in settings.sites.prefix(Self.maximumSites) {
             let name = site.domains.first?.description ?? ""
             let mode: String =
                 switch site.mode {
@@ -55,7 +58,7 @@ struct FleetFacts: Sendable {
         }
         let problems = self.readiness.problems
         let revokedBy = self.readiness.revokedBy
-        for entry in self.settings.keyHolders {
+        for entry in settings.keyHolders {
             var problem = problems["key holder \(entry.name)"]
             if problem == nil, links[entry.name] ?? 0 == 0 { problem = "no link" }
             heartbeat.keyHolders.append(

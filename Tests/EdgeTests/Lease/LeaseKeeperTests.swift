@@ -17,7 +17,10 @@ import Testing
         let keeper: LeaseKeeper
         private(set) var contexts: [NIOSSLContext?] = []
 
-        init(_ credentials: PeerCredentials, ticketLifetime: TimeAmount, _ loop: any EventLoop) throws {
+        init(
+            _ credentials: PeerCredentials, ticketLifetime: TimeAmount, after former: LeaseKeeper? = nil,
+            _ loop: any EventLoop
+        ) throws {
             let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
             let addresses = [PeerAddress(host: "192.0.2.1", port: 1), PeerAddress(host: "192.0.2.2", port: 1)]
             // Never started: what its links would say, the test says.
@@ -36,7 +39,8 @@ import Testing
                         pattern: try ServerNamePattern("www.example.test"), mode: .keyless,
                         configuration: termination)
                 ],
-                refreshInterval: .hours(1), logger: logger, publish: { publish($1) }, publishStanding: { _ in })
+                refreshInterval: .hours(1), shown: former?.shown ?? [:], logger: logger, publish: { publish($1) },
+                publishStanding: { _ in })
             publish = { [unowned self] news in
                 if case .served(let served) = news {
                     self.contexts.append(try? served.certificate?.context())
@@ -52,8 +56,7 @@ import Testing
         }
     }
 
-    /// One key holder withdraws, and the other one is asked for longer than the tickets may live.
-    @Test func ticketKeysThatServeTheirTimeWhileNobodyLeasesAreReplaced() async throws {
+    private static func parties() throws -> (PeerCredentials, CertificateAnswer) {
         let fleet = try FleetAuthority(name: "Test fleet")
         let identity = try fleet.issueIdentity(role: .edge, name: "paris")
         let credentials = try PeerCredentials(
@@ -67,6 +70,12 @@ import Testing
                     certificates: [try certificate.toDERBytes()], ski: [UInt8](repeating: 1, count: 20),
                     schemes: [.ecdsaP256SHA256], notAfter: 4_000_000_000)
             ])
+        return (credentials, answer)
+    }
+
+    /// One key holder withdraws, and the other one is asked for longer than the tickets may live.
+    @Test func ticketKeysThatServeTheirTimeWhileNobodyLeasesAreReplaced() async throws {
+        let (credentials, answer) = try Self.parties()
         let loop: any EventLoop = MultiThreadedEventLoopGroup.singleton.next()
         let bound = try await loop.submit {
             let bench = try Bench(credentials, ticketLifetime: .milliseconds(300), loop)
@@ -86,6 +95,41 @@ import Testing
             #expect(contexts[1] == nil)
             let last = try #require(contexts[2])
             #expect(first !== last)
+        }.get()
+    }
+
+    /// After a reload: the same certificate, shown in the same way, keeps its session tickets, until its lease has ended once.
+    @Test func theKeeperAfterAnotherGoesOnWithItsTicketKeysOnce() async throws {
+        let (credentials, answer) = try Self.parties()
+        let loop: any EventLoop = MultiThreadedEventLoopGroup.singleton.next()
+        try await loop.submit {
+            let former = try Bench(credentials, ticketLifetime: .hours(1), loop)
+            former.keeper.heard(.renewed(lease: .minutes(10), changed: false), from: 0)
+            former.answer(.success(answer), from: 0)
+            let next = try Bench(credentials, ticketLifetime: .hours(1), after: former.keeper, loop)
+            let other = try Bench(credentials, ticketLifetime: .hours(2), after: former.keeper, loop)
+            let ended = try Bench(credentials, ticketLifetime: .hours(1), after: former.keeper, loop)
+            for bench in [next, other] {
+                bench.keeper.heard(.renewed(lease: .minutes(10), changed: false), from: 0)
+                bench.answer(.success(answer), from: 0)
+            }
+            // Nothing of a lease that has ended comes back with another one.
+            ended.keeper.heard(.renewed(lease: .minutes(10), changed: false), from: 0)
+            ended.keeper.heard(.ended(.refused(.noGrant)), from: 0)
+            ended.keeper.heard(.disconnected, from: 1)
+            ended.keeper.heard(.renewed(lease: .minutes(10), changed: false), from: 0)
+            ended.answer(.success(answer), from: 0)
+            next.keeper.heard(.ended(.refused(.noGrant)), from: 0)
+            next.keeper.heard(.renewed(lease: .minutes(10), changed: false), from: 0)
+            next.answer(.success(answer), from: 0)
+            let first = former.contexts.first ?? nil
+            #expect(first != nil)
+            #expect((next.contexts.first ?? nil) === first)
+            for later in [next, other, ended] {
+                let last = later.contexts.last ?? nil
+                #expect(last != nil && last !== first)
+            }
+            for bench in [former, next, other, ended] { bench.keeper.stop() }
         }.get()
     }
 }

@@ -48,9 +48,11 @@ import Testing
                 try Self.site("relayed.wild.test", relay: true),
             ])
         configuration.credentials = try Self.credentials()
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let resources = try EdgeResources(
-            configuration: configuration, group: MultiThreadedEventLoopGroup.singleton,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            configuration: configuration,
+            shared: EdgeShared(configuration, group: MultiThreadedEventLoopGroup.singleton, logger: logger),
+            group: MultiThreadedEventLoopGroup.singleton)
         defer { resources.shutdown() }
         for (site, serverName, host, isServed) in [
             ("*.wild.test", "a.wild.test", "b.wild.test", true),

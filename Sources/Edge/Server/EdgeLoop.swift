@@ -9,7 +9,7 @@ import NIOSSL
 import PeerLink
 import TLSWire
 
-/// All that one event loop owns: its clients, its links to key holders, its certificates and origin connections.
+/// All that one event loop owns in one generation: its clients, its links to key holders, its certificates and origin connections.
 ///
 /// Bound to its event loop. Nothing here is shared, so nothing here is locked.
 final class EdgeLoop {
@@ -33,25 +33,25 @@ final class EdgeLoop {
     /// What grants allow, per second, by the site's name and domain; on the loop of the keepers only.
     private var rates: [String: [ServerNamePattern: Int]] = [:]
     private var connections: [ObjectIdentifier: any Channel] = [:]
-    /// The number of the next connection. Loops count in steps of their count, so that numbers are the process's own.
-    private var nextConnection: UInt64
-    private let open: Meter
+    private let slot: LoopSlot
     private var draining = false
+    /// Another generation has taken over: told when the last connection has ended.
+    private var emptied: EventLoopPromise<Void>?
     /// Tells the loop that keeps the certificates that one is outdated.
     private(set) var onOutdated: (ServerNamePattern) -> Void = { _ in }
 
     init(
-        eventLoop: any EventLoop, index: Int, configuration: EdgeConfiguration, table: SiteTable, tls: NIOSSLContext?,
+        slot: LoopSlot, configuration: EdgeConfiguration, table: SiteTable, tls: NIOSSLContext?,
         resources: EdgeResources, logger: Logger
     ) throws {
+        let eventLoop = slot.eventLoop
         self.eventLoop = eventLoop
+        self.slot = slot
         self.configuration = configuration
         self.table = table
         self.resources = resources
         self.logger = logger
         self.helloLimits = configuration.helloLimits
-        self.nextConnection = UInt64(index + 1)
-        self.open = Meter(label: "latchstring_edge_connections", dimensions: [("loop", "\(index)")])
         var pools: [String: KeyHolderPool] = [:]
         if let tls {
             for (name, configuration) in configuration.keyHolders {
@@ -91,9 +91,11 @@ final class EdgeLoop {
     /// Keeps the leases of all key holders, and the certificates of all domains of terminated sites; on one loop only.
     ///
     /// - Parameters:
+    ///   - former: the generation before, on the same loop: a certificate that is still the same keeps its session tickets.
     ///   - publish: told what becomes of a domain.
     ///   - publishStanding: told whether the key holder of this name gives this edge any lease.
     func startKeepers(
+        after former: EdgeLoop? = nil,
         publish: @escaping (ServerNamePattern, SiteNews) -> Void,
         publishStanding: @escaping (_ keyHolder: String, LeaseEnd?) -> Void
     ) {
@@ -109,7 +111,7 @@ final class EdgeLoop {
             }
             let keeper = LeaseKeeper(
                 pool: pool, orders: orders, refreshInterval: self.configuration.certificateRefresh,
-                logger: self.logger,
+                shown: former?.keepers[keyHolder]?.shown ?? [:], logger: self.logger,
                 publish: { pattern, news in
                     if let site = names[pattern] { self.rated(site, pattern, news.rate) }
                     publish(pattern, news)
@@ -147,8 +149,7 @@ final class EdgeLoop {
     func accept(_ channel: any Channel, _ policy: ListenerPolicy) throws {
         let client = ClientAddress(source: channel.remoteAddress, destination: channel.localAddress)
         let start = policy.start(of: client.address)
-        let place = ClientPlace(id: self.nextConnection, channel: channel)
-        self.nextConnection += UInt64(max(1, self.configuration.threads))
+        let place = ClientPlace(id: self.slot.number(), channel: channel)
         if self.draining {
             self.clients.refused(.draining)
             throw EdgeError.tooManyConnections
@@ -160,11 +161,12 @@ final class EdgeLoop {
         }
         let id = ObjectIdentifier(channel)
         self.connections[id] = channel
-        self.open.set(self.connections.count)
+        self.slot.opened()
         channel.closeFuture.assumeIsolated().whenComplete { _ in
             self.clients.closed(place)
             self.connections[id] = nil
-            self.open.set(self.connections.count)
+            self.slot.closed()
+            if self.connections.isEmpty { self.emptied?.succeed() }
         }
         try channel.pipeline.syncOperations.addHandler(
             HelloHandler(
@@ -216,6 +218,25 @@ final class EdgeLoop {
             return self.native.refuse(handOver)
         }
         self.native.forward(handOver)
+    }
+
+    // MARK: Generations
+
+    /// Takes the clients that come from now on.
+    func takeOver() { self.slot.current = self }
+
+    /// After another generation has taken over: succeeds when no connection is left.
+    func whenEmpty() -> EventLoopFuture<Void> {
+        guard !self.connections.isEmpty else { return self.eventLoop.makeSucceededVoidFuture() }
+        let promise = self.emptied ?? self.eventLoop.makePromise(of: Void.self)
+        self.emptied = promise
+        return promise.futureResult
+    }
+
+    /// Nothing came of this generation, or its last connection has ended.
+    func end() {
+        for keeper in self.keepers.values { keeper.stop() }
+        for pool in self.pools.values { pool.stop() }
     }
 
     // MARK: Shutdown

@@ -1,0 +1,143 @@
+import Channels
+import EdgeModel
+import Logging
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOPosix
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// The listening sockets: a set of them per address, one for each event loop, so that a connection never changes threads.
+struct EdgeListeners: Sendable {
+    fileprivate struct Listener: Sendable {
+        var address: ListenAddress
+        let channels: [any Channel]
+        let policy: NIOLockedValueBox<ListenerPolicy>
+    }
+
+    private let slots: [NIOLoopBound<LoopSlot>]
+    private let logger: Logger
+    private var listeners: [Listener] = []
+
+    init(on slots: [NIOLoopBound<LoopSlot>], logger: Logger) {
+        self.slots = slots
+        self.logger = logger
+    }
+
+    /// The addresses, each once.
+    var addresses: [SocketAddress] {
+        var seen: [SocketAddress] = []
+        for address in self.listeners.flatMap(\.channels).compactMap(\.localAddress) where !seen.contains(address) {
+            seen.append(address)
+        }
+        return seen
+    }
+
+    /// Binds what is not bound yet, without accepting there. Throws if one cannot be bound: then none of them is.
+    ///
+    /// - Returns: what is to be given to ``apply(_:opening:)``.
+    func bind(_ addresses: [ListenAddress]) async throws -> Opened {
+        var opened = Opened()
+        do {
+            for address in addresses where !self.listeners.contains(where: { $0.address.isAt(address) }) {
+                let policy = NIOLockedValueBox(address.policy)
+                let channels = try await self.bind(address, policy)
+                opened.listeners.append(Listener(address: address, channels: channels, policy: policy))
+            }
+        } catch {
+            await opened.close()
+            throw error
+        }
+        return opened
+    }
+
+    /// What was bound, and does not accept yet.
+    struct Opened: Sendable {
+        fileprivate var listeners: [Listener] = []
+
+        func close() async {
+            for channel in self.listeners.flatMap(\.channels) { try? await channel.close().get() }
+        }
+    }
+
+    /// Accepts at these addresses from now on, as each says, and at no other.
+    mutating func apply(_ addresses: [ListenAddress], opening opened: Opened) async throws {
+        for channel in opened.listeners.flatMap(\.channels) {
+            try await channel.setOption(.autoRead, value: true).get()
+        }
+        for index in self.listeners.indices {
+            guard let address = addresses.first(where: { $0.isAt(self.listeners[index].address) }) else { continue }
+            self.listeners[index].address = address
+            self.listeners[index].policy.withLockedValue { $0 = address.policy }
+        }
+        let gone = self.listeners.filter { listener in !addresses.contains { $0.isAt(listener.address) } }
+        self.listeners.removeAll { listener in !addresses.contains { $0.isAt(listener.address) } }
+        for channel in gone.flatMap(\.channels) { try? await channel.close().get() }
+        self.listeners += opened.listeners
+    }
+
+    func close() async {
+        for channel in self.listeners.flatMap(\.channels) { try? await channel.close().get() }
+    }
+
+    // MARK: Binding
+
+    private func bind(
+        _ address: ListenAddress, _ policy: NIOLockedValueBox<ListenerPolicy>
+    ) async throws -> [any Channel] {
+        // SO_REUSEPORT would let a second edge share the port by mistake; a plain bind first finds that out.
+        let probe = try await self.bootstrap(self.slots[0], address, policy, reusePort: false)
+            .bind(host: address.host, port: address.port).get()
+        guard self.slots.count > 1 else { return [probe] }
+        let port = probe.localAddress?.port ?? address.port
+        try await probe.close().get()
+        var channels: [any Channel] = []
+        do {
+            for slot in self.slots {
+                channels.append(
+                    try await self.bootstrap(slot, address, policy, reusePort: true)
+                        .bind(host: address.host, port: port).get())
+            }
+        } catch {
+            for channel in channels { try? await channel.close().get() }
+            throw error
+        }
+        return channels
+    }
+
+    private func bootstrap(
+        _ slot: NIOLoopBound<LoopSlot>, _ address: ListenAddress, _ policy: NIOLockedValueBox<ListenerPolicy>,
+        reusePort: Bool
+    ) -> ServerBootstrap {
+        let logger = self.logger
+        var bootstrap = ServerBootstrap(group: slot.eventLoop, childGroup: slot.eventLoop)
+            .serverChannelOption(.backlog, value: 4096)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(.autoRead, value: false)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let gate = AcceptGate(address: "\(address.host):\(address.port)", logger: logger)
+                    try channel.pipeline.syncOperations.addHandler(gate)
+                }
+            }
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try slot.value.accept(channel, policy.withLockedValue { $0 })
+                }
+            }
+        if reusePort {
+            bootstrap = bootstrap.serverChannelOption(.socketOption(.init(rawValue: SO_REUSEPORT)), value: 1)
+        }
+        return bootstrap
+    }
+}
+
+extension ListenAddress {
+    /// Whether it is the same place, whoever may connect there.
+    fileprivate func isAt(_ other: ListenAddress) -> Bool { self.host == other.host && self.port == other.port }
+}

@@ -1,0 +1,55 @@
+import Admission
+import CacheStorage
+import Channels
+import EdgeModel
+import Logging
+import NIOCore
+import PeerLink
+import Telemetry
+
+/// What all event loops of an edge share, and what outlives a reload: who is connected, whose turn it is, what is stored, the
+/// relay's resolvers.
+struct EdgeShared: Sendable {
+    let relay: RelayConnector
+    /// nil where no site stores anything.
+    let store: ResponseStore?
+    let clients: ClientConnections
+    let gate: HandshakeGate
+    let reports: ReportLog
+    let turns: GroupTurns
+    let logger: Logger
+
+    /// - Parameter connections: how many clients may be connected at once; by default what the configuration says.
+    init(
+        _ configuration: EdgeConfiguration, connections: Int? = nil, store: ResponseStore? = nil,
+        group: any EventLoopGroup, logger: Logger
+    ) {
+        let clock = group.next()
+        self.clients = ClientConnections(
+            configuration.connectionBounds(total: connections ?? configuration.limits.connections))
+        self.gate = HandshakeGate(configuration.handshakeBounds, clock: clock)
+        self.reports = ReportLog(logger, clock: clock)
+        self.store = store
+        self.turns = GroupTurns(group: group)
+        self.relay = RelayConnector(limits: configuration.helloLimits, reports: self.reports)
+        self.logger = logger
+    }
+
+    /// What a reload changes of it.
+    func update(_ configuration: EdgeConfiguration) {
+        self.clients.update(configuration.connectionBounds(total: self.clients.total))
+        self.gate.update(configuration.handshakeBounds, now: .now())
+        self.store?.apply(configuration.storeShares)
+    }
+
+    func shutdown() { self.relay.shutdown() }
+}
+
+extension EdgeConfiguration {
+    var handshakeBounds: HandshakeGate.Bounds {
+        var bounds = HandshakeGate.Bounds()
+        bounds.perClient = self.limits.handshakesPerClient
+        bounds.deadlines = self.keyHolders.mapValues(\.deadline)
+        return bounds
+    }
+}

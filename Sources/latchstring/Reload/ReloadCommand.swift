@@ -1,0 +1,50 @@
+import ArgumentParser
+import Foundation
+import NIOHTTP1
+
+/// `latchstring reload`: has a running edge read its configuration file again.
+struct ReloadCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "reload",
+        abstract: "Have a running edge or key holder read its configuration file again.",
+        discussion: """
+            Asks through its admin port. New clients are served by the file as it is now; connections that are open and \
+            responses that are stored stay. A file with an error is refused whole: everything stays as it was. Prints what is \
+            wrong, and which changes take a restart. SIGHUP does the same, and says so in the log alone.
+
+            Exit status: 0 if the file is in force, 1 if not, 2 if the command line is wrong.
+
+            Examples:
+              latchstring reload --config edge.yaml
+              latchstring reload --admin 127.0.0.1:9435
+            """)
+
+    @OptionGroup var admin: AdminOptions
+
+    func validate() throws { try self.admin.requireOne() }
+
+    func run() async throws {
+        let data = try await self.admin.client(role: nil).ask(.POST, "/reload", body: Data())
+        if self.admin.json {
+            FileHandle.standardOutput.write(data)
+        }
+        guard let report = try? JSONDecoder().decode(ReloadReport.self, from: data) else {
+            Startup.complain(
+                "error: the admin port's answer is none to a reload. Is it latchstring's, of this version?")
+            throw ExitCode.failure
+        }
+        guard report.reloaded else {
+            if !self.admin.json {
+                for message in report.messages { Startup.complain(message) }
+                Startup.complain("Not reloaded; everything stays as it was.")
+            }
+            throw ExitCode.failure
+        }
+        guard !self.admin.json else { return }
+        for message in report.messages { Startup.complain(message) }
+        if !report.restart.isEmpty {
+            Startup.complain("warning: these changes take a restart: \(report.restart.joined(separator: ", "))")
+        }
+        print("Reloaded.")
+    }
+}
