@@ -221,7 +221,8 @@ let package = Package(
             name: "Diagnosis",
             dependencies: [
                 "CAARecords", "EdgeModel", "FleetBus", "FleetLink", "KeyHolder", "KeyProtocol", "LatchstringClient",
-                "NativeHandshake", "PeerLink", "Settings", "TLSWire", "Telemetry", nioHTTP1, nioHelpers, nioEmbedded, nioSSL, nioTLS, x509, asn1, crypto,
+                "NativeHandshake", "PeerLink", "Settings", "TLSWire", "Telemetry", nioHTTP1, nioHelpers, nioEmbedded,
+                nioSSL, nioTLS, x509, asn1, crypto,
                 cryptoExtras, logging,
             ] + nio,
             swiftSettings: strict),
