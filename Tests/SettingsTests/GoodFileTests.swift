@@ -99,7 +99,7 @@ struct GoodFileTests {
         origin.tlsName = "www.example.test"
         origin.trustRoots = .file("/etc/l/origin-ca.pem")
         #expect(termination.origin == origin)
-        #expect(origin.idleTimeout == .seconds(30) && origin.maximumConnectionAge == .minutes(5))
+        #expect(origin.idleTimeout == .seconds(30) && origin.maximumConnectionAge == .seconds(60))
         #expect(origin.clientShare == 25)
         #expect(termination.minimumTLSVersion == plainTermination.minimumTLSVersion)
         #expect(termination.ticketLifetime == plainTermination.ticketLifetime)
