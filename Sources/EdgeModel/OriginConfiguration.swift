@@ -44,7 +44,7 @@ public struct OriginConfiguration: Hashable, Sendable {
     /// Default 30 s.
     public var idleTimeout: TimeAmount
     /// How old a connection may be and still get another request, from the look-up of the origin's name on. So a change in DNS
-    /// is followed within this time under steady traffic, too. Default 5 minutes.
+    /// is followed within this time under steady traffic, too. Default 60 s.
     public var maximumConnectionAge: TimeAmount = .seconds(60)
     /// The largest response head, in bytes. Default 128 KiB.
     public var maximumHeadBytes: Int
