@@ -12,6 +12,8 @@ public struct KeyHolderConfiguration: Sendable {
     public var grants: [GrantConfiguration]
     /// How long an edge may go on serving under its grants when it does not hear from this key holder; a second to a week.
     public var lease: TimeAmount = .minutes(10)
+    /// How long a key that a reload replaces stays good for clients that were shown its certificate; zero: not at all.
+    public var grace: TimeAmount = .minutes(10)
     public var audit: AuditDestination
     public var limits: KeyHolderLimits
     public var keyStore: any KeyStore

@@ -16,6 +16,8 @@ public struct KeyHolderSettings: Hashable, Sendable {
     public var grants: [Grant]
     /// How long an edge may go on under its grants without hearing from this key holder. Default: 10 minutes.
     public var lease: Duration = .seconds(600)
+    /// How long a key that is replaced stays good for clients that were shown its certificate. Default: 10 min.
+    public var grace: Duration = .seconds(600)
     /// A folder of this key holder's own, for what it keeps across restarts; nil: it keeps nothing.
     public var state: String?
     public var audit: Audit

@@ -32,6 +32,8 @@ enum SettingsRanges {
     static let defaultRate = 1000
     static let lease: ClosedRange<Duration> = .seconds(2) ... .seconds(7 * 24 * 3600)
     static let defaultLease: Duration = .seconds(600)
+    static let grace: ClosedRange<Duration> = .zero ... .seconds(24 * 3600)
+    static let defaultGrace: Duration = .seconds(600)
     static let keyHolderConnections: ClosedRange<Int> = 1...1_000_000
     static let clientHandshakes: ClosedRange<Int> = 1...16_384
     static let packets: ClosedRange<Int> = 1000...10_000_000

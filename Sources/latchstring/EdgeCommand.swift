@@ -70,7 +70,7 @@ struct EdgeCommand: AsyncParsableCommand {
                     admin.endpoint, metrics: metrics, readiness: checks,
                     endpoints: CacheEndpoints(
                         administration: cache, fleet: try Startup.orExit { try FleetOrders(settings) }
-                    ).all + [ReloadReport.endpoint { await reloader.reload() }],
+                    ).all + [ReloadReport.endpoint { $0 ? .noKeys : await reloader.reload() }],
                     token: try admin.token.map { try Startup.adminToken($0) }, logger: logger))
         }
         services.append(server)

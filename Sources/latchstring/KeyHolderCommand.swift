@@ -75,7 +75,7 @@ struct KeyHolderCommand: AsyncParsableCommand {
             services.append(
                 try await Startup.admin(
                     admin, metrics: metrics, readiness: [audit],
-                    endpoints: [ReloadReport.endpoint { reloader.reload() }], logger: logger))
+                    endpoints: [ReloadReport.endpoint { reloader.reload(revokingReplaced: $0) }], logger: logger))
         }
         services.append(server)
         if let manager { services.append(manager) }
@@ -100,8 +100,8 @@ private struct KeyHolderReloader: Sendable {
     let manager: CertificateManager?
     let logger: Logger
 
-    func reload() -> ReloadReport {
-        var report = self.read()
+    func reload(revokingReplaced: Bool = false) -> ReloadReport {
+        var report = self.read(revokingReplaced)
         do { try self.server.reopenAudit() } catch {
             report.messages.append("still writing to the old audit file: \(error)")
         }
@@ -110,7 +110,7 @@ private struct KeyHolderReloader: Sendable {
     }
 
     /// Whatever is wrong with the new file, the key holder goes on as it was.
-    private func read() -> ReloadReport {
+    private func read(_ revokingReplaced: Bool) -> ReloadReport {
         let fresh: KeyHolderSettings
         let warnings: [SettingsDiagnostic]
         do throws(SettingsError) {
@@ -126,7 +126,7 @@ private struct KeyHolderReloader: Sendable {
                 throw KeyHolderCertificates.StateMoved()
             }
             let configuration = try KeyHolderConfiguration(fresh)
-            try self.server.reload(configuration)
+            try self.server.reload(configuration, revokingReplaced: revokingReplaced)
             self.certificates?.serve(self.server, configuration)
             self.manager?.update(managed)
         } catch {
@@ -175,6 +175,7 @@ extension KeyHolderConfiguration {
             },
             audit: Self.destination(settings.audit))
         self.lease = TimeAmount(settings.lease)
+        self.grace = TimeAmount(settings.grace)
         self.limits.connections = settings.limits.connections
         self.limits.inFlight = settings.limits.inFlight
         self.limits.packetsPerEdge = settings.limits.packets

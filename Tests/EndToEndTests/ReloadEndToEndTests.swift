@@ -208,47 +208,14 @@ import Testing
     @Test("Reloads under load fail no request, and leave nothing behind")
     func underLoad() async throws {
         let stage = try await Stage()
-        let script = """
-            import ssl, socket, sys, threading, time
-            context = ssl.create_default_context(cafile=sys.argv[1])
-            end = threading.Event(); counts = [0, 0]; failures = []
-            def one(kept):
-                tls = None
-                while not end.is_set():
-                    try:
-                        if tls is None:
-                            tls = context.wrap_socket(socket.create_connection(("127.0.0.1", int(sys.argv[2])), 10), server_hostname="one.test")
-                        tls.sendall(b"GET / HTTP/1.1\\r\\nHost: one.test\\r\\n\\r\\n")
-                        answer = b""
-                        while not answer.endswith(b"from the origin"):
-                            data = tls.recv(4096)
-                            if not data: raise OSError("closed: %r" % answer)
-                            answer += data
-                        counts[kept] += 1
-                    except Exception as error:
-                        failures.append(repr(error)); tls = None; time.sleep(0.05)
-                    if not kept and tls is not None: tls.close(); tls = None
-            threads = [threading.Thread(target=one, args=(kept,)) for kept in (0, 0, 1)]
-            for thread in threads: thread.start()
-            print("begun", flush=True)
-            sys.stdin.readline(); end.set()
-            for thread in threads: thread.join()
-            print("new %d, kept %d, failed %d %s" % (counts[0], counts[1], len(failures), failures[:3]), flush=True)
-            """
-        try stage.workspace.write(script, to: "load.py")
-        let load = try InteractiveTool(
-            "python3",
-            [stage.workspace.path("load.py"), stage.workspace.path("roots.pem"), String(stage.edge.port)],
-            in: stage.workspace)
-        try load.wait(for: "begun")
+        let load = try SteadyClients("one.test", port: stage.edge.port, in: stage.workspace)
         for round in 0..<40 {
             try stage.write(round % 2 == 0 ? ["one.test", "two.test"] : ["one.test"])
             let result = try stage.reload()
             #expect(result.status == 0, "\(result.all)")
         }
-        try load.send("end\n")
-        try load.wait(for: ", failed ")
-        #expect(load.text.contains("failed 0 "), "\(load.text)")
+        let result = try load.end()
+        #expect(result.contains("failed 0 "), "\(result)")
         // One link for each event loop: those of generations that are gone are closed.
         _ = try eventually("links of former generations to end") {
             try stage.edge.metric(#"latchstring_key_links_ready{keyholder="home"}"#) == 1 ? true : nil

@@ -214,6 +214,51 @@ struct RequestJudgeTests {
         #expect(Self.judge(stale, policy, wall: 0).action.outcome == .staleCertificate)
     }
 
+    @Test("A key that was replaced signs for its certificate for a while, and for nothing else")
+    func replacedKeys() throws {
+        let second: UInt64 = 1_000_000_000
+        func policy(
+            _ ski: UInt8, _ domains: [String] = ["a.test"], grace: TimeAmount = .seconds(10), revoking: Bool = false,
+            after previous: Policy?, now: UInt64
+        ) throws -> Policy {
+            try Policy(
+                sites: try domains.map { try PolicyFixtures.site($0, ski: $0 == "a.test" ? ski : 99) },
+                grants: [try PolicyFixtures.grant("paris", "a.test")], grace: grace, revokingReplaced: revoking,
+                previous: previous, now: now)
+        }
+        func signed(_ ski: UInt8, _ policy: Policy, now: UInt64, edge: String = "paris", wall: Int64 = 0) -> [UInt8]? {
+            let request = PolicyFixtures.signRequest("a.test", ski: [UInt8](repeating: ski, count: 20))
+            let verdict = Self.judge(request, edge: edge, policy, now: now, wall: wall)
+            guard case .perform(_, let site, let needs) = verdict.action else { return nil }
+            #expect(policy.stillGrants(site, to: "paris", needs, now: now))
+            return site.ski
+        }
+        let (one, two, three) = ([UInt8](repeating: 1, count: 20), [UInt8](repeating: 2, count: 20), UInt8(3))
+        let first = try policy(1, after: nil, now: 0)
+        let next = try policy(2, after: first, now: second)
+        #expect(signed(2, next, now: second) == two)
+        #expect(signed(1, next, now: 10 * second) == one)
+        #expect(signed(1, next, now: 11 * second) == nil)
+        // No grant, no key; nor with another name; nor beyond the certificate's own end.
+        #expect(signed(1, next, now: second, edge: "rome") == nil)
+        #expect(signed(1, next, now: second, wall: 9_000_000_000) == nil)
+        let other = PolicyFixtures.signRequest("b.test", ski: one)
+        let both = try policy(2, ["a.test", "b.test"], after: first, now: second)
+        #expect(Self.judge(other, both, now: second).action.code == .keyNotFound)
+        // A third one: both of those before, each for its time.
+        let third = try policy(three, after: next, now: 5 * second)
+        #expect(signed(1, third, now: 6 * second) == one && signed(2, third, now: 6 * second) == two)
+        #expect(signed(1, third, now: 12 * second) == nil && signed(2, third, now: 12 * second) == two)
+        // The owner says so: at once.
+        let revoked = try policy(three, revoking: true, after: third, now: 6 * second)
+        #expect(signed(1, revoked, now: 6 * second) == nil && signed(2, revoked, now: 6 * second) == nil)
+        #expect(signed(1, try policy(2, grace: .zero, after: first, now: second), now: second) == nil)
+        // Bounded, however often it is replaced.
+        var policies = first
+        for ski in 10..<UInt8(30) { policies = try policy(ski, after: policies, now: second) }
+        #expect((10..<UInt8(30)).filter { signed($0, policies, now: second) != nil } == [25, 26, 27, 28, 29])
+    }
+
     @Test("Every scheme with every key type: signed if it fits, refused if not")
     func schemes() throws {
         let every: [UInt16] = [

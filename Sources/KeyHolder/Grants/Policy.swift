@@ -15,15 +15,22 @@ final class Policy: Sendable {
     private let generations: [String: UInt64]
     /// 1 for the first policy, one more for each reload.
     private let serial: UInt64
+    /// Sites whose key was replaced a moment ago.
+    private let former: FormerSites
+    /// How long a key that is replaced stays good.
+    let grace: TimeAmount
     /// As which names edges could pose without a grant for them.
     let impersonations: [Impersonation]
 
     /// - Parameters:
+    ///   - grace: How long keys that this policy replaces stay good for clients that were shown their certificate; zero: not at
+    ///     all, and those that were replaced before no longer either.
+    ///   - revokingReplaced: The same for this once.
     ///   - previous: Whose rate limits go on where edge, domain and rate are the same.
     ///   - now: Monotonic nanoseconds.
     init(
-        sites: [Site], grants: [GrantConfiguration], lease: TimeAmount = .minutes(10), previous: Policy?,
-        now: UInt64
+        sites: [Site], grants: [GrantConfiguration], lease: TimeAmount = .minutes(10), grace: TimeAmount = .minutes(10),
+        revokingReplaced: Bool = false, previous: Policy?, now: UInt64
     ) throws(SiteLoadError) {
         var index = SiteIndex()
         for site in sites { try index.insert(site) }
@@ -61,6 +68,10 @@ final class Policy: Sendable {
         self.grants = table
         self.configured = grants
         self.lease = lease
+        self.grace = grace
+        self.former = FormerSites(
+            previous?.former ?? FormerSites(), replacing: previous?.sites ?? [], by: index,
+            grace: revokingReplaced ? 0 : UInt64(max(0, grace.nanoseconds)), now: now)
         let serial: UInt64 = (previous?.serial ?? 0) + 1
         self.serial = serial
         self.generations = table.reduce(into: [:]) { generations, entry in
@@ -97,12 +108,21 @@ final class Policy: Sendable {
     }
 
     /// Whether the edge may still do all of `needs` for the site, which may be of an earlier policy: after a reload it is
-    /// another object, if it is still there.
-    func stillGrants(_ site: Site, to edge: String, _ needs: [KeyProtocol.Operation]) -> Bool {
-        self.index.sites(byKey: SiteQuery(ski: site.ski)).contains { candidate in
+    /// another object, if it is still there. One whose key was replaced counts for what has become of it, for a while.
+    ///
+    /// - Parameter now: Monotonic nanoseconds.
+    func stillGrants(_ site: Site, to edge: String, _ needs: [KeyProtocol.Operation], now: UInt64) -> Bool {
+        func grants(_ candidate: Site) -> Bool {
             guard let grant = self.grant(to: edge, for: candidate) else { return false }
             return needs.allSatisfy(grant.allows)
         }
+        return self.index.sites(byKey: SiteQuery(ski: site.ski)).contains(where: grants)
+            || self.former.successor(of: site, in: self.index, now: now).map(grants) ?? false
+    }
+
+    /// A site as it was before its key was replaced, if a key with this identifier is still good for it.
+    func former(_ site: Site, havingKey ski: [UInt8], now: UInt64) -> Site? {
+        self.former.site(havingKey: ski, before: site, in: self.index, now: now)
     }
 
     /// Pairs of sites with one key: a signature made for one is good for the other.

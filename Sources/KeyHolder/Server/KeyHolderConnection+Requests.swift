@@ -79,9 +79,9 @@ extension KeyHolderConnection {
             // The last grant may have gone a moment ago, and the connection is about to hear of it.
             let isKnown: Bool = self.core.policy.knows(edge: edge)
             self.refuse(packet.id, code == .keyNotFound && !isKnown ? .noGrant : code, outcome, line)
-        case .perform(let operation, let grant, let needs):
-            let owner: WorkOwner = self.owner(of: packet.body, for: grant.site, edge, arrival)
-            self.perform(operation, grant.site, needs, packet.id, line, owner, under: judge.policy)
+        case .perform(let operation, let site, let needs):
+            let owner: WorkOwner = self.owner(of: packet.body, for: site, edge, arrival)
+            self.perform(operation, site, needs, packet.id, line, owner, under: judge.policy)
         case .begin(let request, let hello, let grant, let needed):
             let owner: WorkOwner = self.owner(of: packet.body, for: grant.site, edge, arrival)
             self.begin(request, hello, grant.site, needed, packet.id, line, owner)
@@ -186,6 +186,6 @@ extension KeyHolderConnection: HandshakeDeskHost {
 
     func stillGrants(_ needed: KeyProtocol.Operation, for site: Site) -> Bool {
         guard let edge = self.edge else { return false }
-        return self.core.policy.stillGrants(site, to: edge, [needed])
+        return self.core.policy.stillGrants(site, to: edge, [needed], now: Clock.monotonic())
     }
 }

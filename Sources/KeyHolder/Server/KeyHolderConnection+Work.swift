@@ -106,7 +106,7 @@ extension KeyHolderConnection {
     /// Whether the operation is still to be done, after it waited.
     private func isWanted(_ site: Site, _ needs: [KeyProtocol.Operation], _ edge: String) -> Bool {
         !self.core.audit.isClosed && !self.hasEnded.value.load(ordering: .relaxed)
-            && self.core.policy.stillGrants(site, to: edge, needs)
+            && self.core.policy.stillGrants(site, to: edge, needs, now: Clock.monotonic())
     }
 
     // MARK: Key operations
@@ -173,7 +173,7 @@ extension KeyHolderConnection {
             case .perform:
                 // It may have waited for long: look again whether the operation is wanted and allowed, and can be audited.
                 guard !hasEnded.value.load(ordering: .relaxed), !core.audit.isClosed,
-                    core.policy.stillGrants(site, to: edge, needs)
+                    core.policy.stillGrants(site, to: edge, needs, now: Clock.monotonic())
                 else { return deliver(.notDone) }
                 deliver(.done(Result { () throws(KeyOperationError) in try key.perform(operation) }))
             }
@@ -192,7 +192,7 @@ extension KeyHolderConnection {
         defer { self.flushSoon() }
         var line: AuditDraft = line
         if case .done = outcome { line.usedKey = true }
-        guard self.core.policy.stillGrants(site, to: line.edge, needs) else {
+        guard self.core.policy.stillGrants(site, to: line.edge, needs, now: Clock.monotonic()) else {
             let code: KeyErrorCode = self.core.policy.knows(edge: line.edge) ? .keyNotFound : .noGrant
             return self.refuse(id, code, .denied, line)
         }

@@ -31,7 +31,8 @@ extension KeyHolderServer {
             var sites = previous.sites
             sites[index] = site
             return try Policy(
-                sites: sites, grants: previous.configured, lease: previous.lease, previous: previous,
+                sites: sites, grants: previous.configured, lease: previous.lease, grace: previous.grace,
+                previous: previous,
                 now: Clock.monotonic())
         }
     }

@@ -149,12 +149,16 @@ public final class KeyHolderServer: Service {
     /// restart. A new identity of the key holder applies to new connections. If an authority is not trusted any more, all
     /// connections are cut off: edges whose identities still hold come back at once.
     ///
+    /// A key that is replaced stays good for `grace` for clients that were shown its certificate.
+    ///
+    /// - Parameter revokingReplaced: No key that is replaced now, or was before, is used again.
     /// - Throws: ``SiteLoadError`` or ``KeyHolderError``; everything stays as it was then.
-    public func reload(_ configuration: KeyHolderConfiguration) throws {
+    public func reload(_ configuration: KeyHolderConfiguration, revokingReplaced: Bool = false) throws {
         try Self.checkCredentials(of: configuration)
         var keepsTrust = true
         let dropped: [any Channel] = try self.change { previous in
-            let policy = try Self.policy(configuration, previous: previous, self.logger)
+            let policy = try Self.policy(
+                configuration, previous: previous, revokingReplaced: revokingReplaced, self.logger)
             keepsTrust = self.trust.withLock { trust in
                 let keeps: Bool = configuration.credentials.trustsAll(of: trust.credentials)
                 if !keeps { trust.generation += 1 }
@@ -263,13 +267,14 @@ public final class KeyHolderServer: Service {
     }
 
     private static func policy(
-        _ configuration: KeyHolderConfiguration, previous: Policy?, _ logger: Logger
+        _ configuration: KeyHolderConfiguration, previous: Policy?, revokingReplaced: Bool = false, _ logger: Logger
     ) throws(SiteLoadError) -> Policy {
         let loader = SiteLoader(store: configuration.keyStore, previous: previous?.index)
         var sites: [Site] = []
         for site in configuration.sites { sites.append(try loader.load(site)) }
         let policy = try Policy(
-            sites: sites, grants: configuration.grants, lease: configuration.lease, previous: previous,
+            sites: sites, grants: configuration.grants, lease: configuration.lease, grace: configuration.grace,
+            revokingReplaced: revokingReplaced, previous: previous,
             now: Clock.monotonic())
         let now: Int64 = Clock.wallMilliseconds() / 1000
         for site in sites {

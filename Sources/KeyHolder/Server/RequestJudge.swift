@@ -19,8 +19,8 @@ struct RequestJudge {
         /// Answered from what is known already.
         case answer(ByteBuffer)
         case refuse(KeyErrorCode, AuditOutcome)
-        /// To be done by the grant's key, if the edge still holds these operations for it.
-        case perform(KeyOperation, Grant, needs: [KeyProtocol.Operation])
+        /// To be done by the site's key, if the edge still holds these operations for it.
+        case perform(KeyOperation, Site, needs: [KeyProtocol.Operation])
         /// A TLS handshake to be begun for the grant's site, while the edge holds this operation for it.
         case begin(HandshakeBegin, ClientHello, Grant, needs: KeyProtocol.Operation)
         /// For a handshake under way on the connection, if it is; what may be done with it is judged there.
@@ -93,13 +93,22 @@ struct RequestJudge {
             verdict.action = .refuse(error.code, error.outcome)
             return verdict
         }
-        // An edge that still has the chain from before a reload would get a signature that no client accepts.
-        if let ski = message.ski, function != .certificate, ski != grant.site.ski {
-            verdict.action = .refuse(.certificateNotFound, .staleCertificate)
-            return verdict
+        // An edge that still has the chain from before a reload would get a signature that no client accepts, unless it is made with
+        // the key of that chain.
+        var site: Site = grant.site
+        if let ski = message.ski, function != .certificate, ski != site.ski {
+            guard function == .signTLS13, let former = self.policy.former(site, havingKey: ski, now: self.now),
+                self.wallSeconds <= former.notAfter
+            else {
+                verdict.action = .refuse(.certificateNotFound, .staleCertificate)
+                return verdict
+            }
+            site = former
+            verdict.site = former
+            verdict.detail = Self.replacedKey
         }
         do throws(KeyPayloadError) {
-            verdict.action = try self.action(function, message, grant)
+            verdict.action = try self.action(function, message, grant, site)
             if case .refuse(_, .denied) = verdict.action { verdict.detail = Self.onlyTLS12 }
         } catch {
             verdict.action = .refuse(.formatError, .formatError)
@@ -108,13 +117,14 @@ struct RequestJudge {
         return verdict
     }
 
+    private static let replacedKey: String = "a key that was replaced"
     private static let onlyTLS12: String = "the client offers TLS 1.3, and the grant has no handoff"
 
     private func action(
-        _ function: KeyFunction, _ message: KeyMessage, _ grant: Grant
+        _ function: KeyFunction, _ message: KeyMessage, _ grant: Grant, _ site: Site
     ) throws(KeyPayloadError) -> Action {
         let payload: ByteBuffer = message.payload
-        let type: KeyType = grant.site.key.type
+        let type: KeyType = site.key.type
         switch function {
         case .certificate:
             guard payload.readableBytes == 0 else { throw .trailingBytes }
@@ -123,7 +133,7 @@ struct RequestJudge {
             let request = try SignTLS13Request(decoding: payload)
             guard type.schemesForTLS13.contains(request.scheme) else { return .refuse(.badOpcode, .wrongKeyType) }
             let content = SignedContent.tls13Server(transcriptHash: request.transcriptHash)
-            return .perform(.sign(request.scheme, content: content), grant, needs: [.signTLS13])
+            return .perform(.sign(request.scheme, content: content), site, needs: [.signTLS13])
         case .handshakeBegin:
             let begin = try HandshakeBegin(decoding: payload)
             let hello: ClientHello = try Self.hello(in: begin.clientBytes, for: message.serverName)
@@ -173,7 +183,7 @@ struct RequestJudge {
             return verdict
         }
         let operation: KeyOperation = request.keyOperation(Array(message.payload.readableBytesView))
-        verdict.action = .perform(operation, grant, needs: request.needed)
+        verdict.action = .perform(operation, grant.site, needs: request.needed)
         return verdict
     }
 

@@ -5,7 +5,8 @@ internal import TLSWire
 /// Reads `role: keyholder`.
 struct KeyHolderReader {
     static let keys = [
-        "role", "listen", "native", "identity", "sites", "grants", "lease", "state", "audit", "admin", "log", "limits",
+        "role", "listen", "native", "identity", "sites", "grants", "lease", "grace", "state", "audit", "admin", "log",
+        "limits",
         "threads",
     ]
 
@@ -43,6 +44,7 @@ struct KeyHolderReader {
         }
         let grants = reader.optional("grants") { self.grants($0) } ?? []
         let lease = reader.optional("lease") { self.values.duration($0, in: SettingsRanges.lease) }
+        let grace = reader.optional("grace") { self.values.duration($0, in: SettingsRanges.grace) }
         let audit = reader.optional("audit") { self.audit($0) }
         let admin = reader.optional("admin") { self.values.loopbackListener($0) }
         let log = reader.optional("log") { self.common.log($0) }
@@ -73,7 +75,8 @@ struct KeyHolderReader {
         guard let listen, let identity, !self.report.hasErrors else { return nil }
         return KeyHolderSettings(
             listen: listen, native: native, identity: identity, sites: sites, grants: grants,
-            lease: lease ?? SettingsRanges.defaultLease, state: state, audit: audit ?? .standardOutput,
+            lease: lease ?? SettingsRanges.defaultLease, grace: grace ?? SettingsRanges.defaultGrace, state: state,
+            audit: audit ?? .standardOutput,
             admin: admin, log: log ?? LogSettings(), limits: limits ?? KeyHolderSettings.Limits(), threads: threads)
     }
 

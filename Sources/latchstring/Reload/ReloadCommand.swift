@@ -17,14 +17,22 @@ struct ReloadCommand: AsyncParsableCommand {
             Examples:
               latchstring reload --config edge.yaml
               latchstring reload --admin 127.0.0.1:9435
+              latchstring reload --config keyholder.yaml --revoke-old
             """)
 
     @OptionGroup var admin: AdminOptions
 
+    @Flag(
+        help:
+            "Of a key holder: keys that are or were replaced end at once, without their grace. For a key that others may have."
+    )
+    var revokeOld = false
+
     func validate() throws { try self.admin.requireOne() }
 
     func run() async throws {
-        let data = try await self.admin.client(role: nil).ask(.POST, "/reload", body: Data())
+        let data = try await self.admin.client(role: nil).ask(
+            .POST, self.revokeOld ? "/reload?revoke-old=1" : "/reload", body: Data())
         if self.admin.json {
             FileHandle.standardOutput.write(data)
         }

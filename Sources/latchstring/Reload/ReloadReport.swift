@@ -12,10 +12,18 @@ struct ReloadReport: Codable, Equatable, Sendable {
 }
 
 extension ReloadReport {
-    /// `POST /reload`.
-    static func endpoint(_ reload: @escaping @Sendable () async -> ReloadReport) -> AdminEndpoint {
-        AdminEndpoint(method: "POST", path: "/reload") { _ in
-            let report = await reload()
+    /// What an edge says to `--revoke-old`.
+    static let noKeys = ReloadReport(
+        reloaded: false, messages: ["error: an edge has no keys that could be revoked. Ask the key holder."])
+
+    /// `POST /reload`, or `POST /reload?revoke-old=1`.
+    ///
+    /// - Parameter reload: told whether keys that are or were replaced are to end at once.
+    static func endpoint(_ reload: @escaping @Sendable (_ revokingReplaced: Bool) async -> ReloadReport)
+        -> AdminEndpoint
+    {
+        AdminEndpoint(method: "POST", path: "/reload") { request in
+            let report = await reload(request.parameter("revoke-old") == "1")
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
             guard let data = try? encoder.encode(report) else {

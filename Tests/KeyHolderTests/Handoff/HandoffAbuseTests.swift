@@ -423,7 +423,7 @@ struct HandoffAbuseTests {
 
     // MARK: Reloads and ends
 
-    @Test("A grant that goes between the turns ends the handshake; so does a new key")
+    @Test("A grant that goes between the turns ends the handshake; a new key does where the old one is revoked")
     func reloadBetweenTurns() async throws {
         let holder = try await TestHolder()
         let edge = try await holder.edge("paris")
@@ -453,11 +453,17 @@ struct HandoffAbuseTests {
         try holder.server.reload(configuration)
         try await third.take(begun.serverBytes)
         let reply: ByteBuffer = try await third.bytes()
-        await #expect(throws: KeyErrorCode.keyNotFound) { try await edge.proceed(begun.handshake, reply) }
+        _ = try await edge.proceed(begun.handshake, reply)
+        let (fourth, revoked) = try await Self.hello { $0.maximumTLSVersion = .tlsv12 }
+        let ending = try await edge.begin(revoked)
+        try holder.server.reload(holder.configuration, revokingReplaced: true)
+        try await fourth.take(ending.serverBytes)
+        let late: ByteBuffer = try await fourth.bytes()
+        await #expect(throws: KeyErrorCode.keyNotFound) { try await edge.proceed(ending.handshake, late) }
         #expect(try await Self.isServed(edge))
-        for client in [client, second, third] { await client.end() }
+        for client in [client, second, third, fourth] { await client.end() }
         let lines = try await holder.stop()
-        #expect(lines.map { $0["outcome"] } == ["ok", "denied", "denied", "ok"])
+        #expect(lines.map { $0["outcome"] } == ["ok", "denied", "ok", "denied", "ok"])
     }
 
     @Test("A reload that changes nothing disturbs no handshake")
