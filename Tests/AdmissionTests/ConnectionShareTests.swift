@@ -67,11 +67,55 @@ import Testing
         #expect(share.enter(33, self.network("2001:db8:1:99::1")) == .admitted)
     }
 
+    /// It has the same address as the block.
+    @Test func theFirstNetworkOfABlockCountsInIt() {
+        let share = Share(total: 100, perClient: 3)
+        for id in 1...3 { #expect(share.enter(UInt64(id), self.network("2001:db8:1::1"), .established) == .admitted) }
+        for id in 4...6 {
+            #expect(share.enter(UInt64(id), self.network("2001:db8:1:\(id)::1"), .established) == .admitted)
+        }
+        #expect(share.enter(7, self.network("2001:db8:1:7::1")) == .refused(.client))
+    }
+
     @Test func inABlockTheNetworkWithMostGivesWay() {
         let share = Share(total: 100, perClient: 3)
         for id in 1...3 { #expect(share.enter(UInt64(id), self.network("2001:db8:1:1::1")) == .admitted) }
         for id in 4...6 { #expect(share.enter(UInt64(id), self.network("2001:db8:1:\(id)::1")) == .admitted) }
         #expect(share.enter(7, self.network("2001:db8:1:7::1")) == .inPlaceOf(1, .silent))
+    }
+
+    /// How long it takes to let in connections, each of them while there is no room.
+    private func time(_ count: Int, _ body: (Int) -> Void) -> Duration {
+        ContinuousClock().measure { for number in 0..<count { body(number) } }
+    }
+
+    @Test func whatAFullBlockCostsDoesNotGrowWithItsNetworks() {
+        func cost(networks: Int) -> Duration {
+            let share = Share(total: 2 * networks, perClient: networks / 2)
+            for id in 0..<networks {
+                _ = share.enter(UInt64(id), self.network("2001:db8:1:\(String(id, radix: 16))::1"))
+            }
+            let own = self.network("2001:db8:1:ffff::1")
+            return self.time(2000) { share.enter(UInt64(networks + $0), own).expectVictim() }
+        }
+        #expect(cost(networks: 20_000) < cost(networks: 50) * 20)
+    }
+
+    /// One network with many that work, and the others with one each: what lies between are no networks.
+    @Test func whatAFullEdgeCostsDoesNotGrowWithWhatOneNetworkHas() {
+        func cost(most: Int) -> Duration {
+            let share = Share(total: most + 100, perClient: most)
+            let one = self.network("192.0.2.1")
+            for id in 0..<most { _ = share.enter(UInt64(id), one, .established) }
+            for id in 0..<100 { _ = share.enter(UInt64(most + id), self.network("198.51.100.\(id)")) }
+            let newcomer = self.network("203.0.113.1")
+            return self.time(2000) {
+                if case .refused = share.enter(UInt64(most + 100 + $0), newcomer) { return }
+                share.leave(UInt64(most + 100 + $0))
+                _ = share.enter(UInt64(most + 10_000 + $0), self.network("198.51.100.1"))
+            }
+        }
+        #expect(cost(most: 20_000) < cost(most: 50) * 20)
     }
 
     @Test func exemptConnectionsHaveNoBoundOfTheirOwn() {
@@ -183,5 +227,12 @@ import Testing
             let most = Dictionary(grouping: open.values) { $0 }.values.map(\.count).max() ?? 0
             #expect(most <= 6)
         }
+    }
+}
+
+extension ConnectionShare.Entry {
+    fileprivate func expectVictim(sourceLocation: SourceLocation = #_sourceLocation) {
+        if case .inPlaceOf = self { return }
+        Issue.record("none gave way", sourceLocation: sourceLocation)
     }
 }

@@ -67,10 +67,11 @@ struct TurnstilesTests {
         var line = Self.turnstiles(capacity: 1000)
         let room = line.size
         for id in 0..<room {
-            check(line.enter(id, for: "a", from: Self.network(1), .beginning, now: 0) == .pass)
+            let site = id % 2 == 0 ? "a" : "b"
+            check(line.enter(id, for: site, from: Self.network(1), .beginning, now: 0) == .pass)
         }
         for id in 1000..<1004 { check(line.enter(id, for: "a", from: Self.network(id), .beginning, now: 0) == .wait) }
-        for id in 2000..<2002 { check(line.enter(id, for: "b", from: Self.network(id), .beginning, now: 0) == .wait) }
+        for id in 2000..<2002 { check(line.enter(id, for: "c", from: Self.network(id), .beginning, now: 0) == .wait) }
         check(line.enter(1900, for: "a", from: Self.network(5), .underWay, now: 0) == .wait)
         check(line.advance(now: 0).passing.isEmpty && line.wake == 3 * second)
         var order: [Int] = []
@@ -366,19 +367,19 @@ struct OverloadedPeerTests {
         #expect(done["fast"] ?? 0 >= 9900)
     }
 
-    @Test("A window shrinks for answers that do not come, and is never gone")
-    func noAnswers() {
-        var window = AnswerWindow(deadline: 2 * second)
+    @Test("A window shrinks for answers that do not come, and is never gone", arguments: [false, true])
+    func noAnswers(isShared: Bool) {
+        var window = AnswerWindow(deadline: 2 * second, isShared: isShared)
         var now: UInt64 = 0
         for _ in 0..<2000 {
             now += 100 * millisecond
             while window.hasRoom { window.began(now: now) }
-            window.ended(.late, queueing: 2 * second, after: 2 * second, now: now)
+            window.ended(.late, after: 2 * second, now: now)
         }
-        #expect(window.size == AnswerWindow.least)
+        #expect(window.size == (isShared ? 8 : 2))
         for _ in 0..<2000 {
             now += millisecond
-            window.ended(.answered, queueing: 0, after: millisecond, now: now)
+            window.ended(.answered, after: millisecond, now: now)
             while window.hasRoom { window.began(now: now) }
         }
         #expect(window.size > 1000)

@@ -37,8 +37,14 @@ public struct ClientNetwork: Hashable, Sendable, CustomStringConvertible {
     /// What it shares a place with where networks take turns: the /48 of an IPv6 network, since that many one sender may
     /// have; of all else, itself.
     public var block: ClientNetwork {
-        guard !self.isExempt, case .v6? = self.address else { return self }
+        guard self.hasBlock else { return self }
         return ClientNetwork(self.address?.prefix(Self.blockPrefixLength), isExempt: false)
+    }
+
+    /// Whether it shares its ``block`` with others. Its first /64 has the block's own address.
+    var hasBlock: Bool {
+        guard !self.isExempt, case .v6? = self.address else { return false }
+        return true
     }
 
     public var description: String { self.address.map { "\($0)" } ?? "unknown" }

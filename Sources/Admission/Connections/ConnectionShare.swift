@@ -17,7 +17,7 @@ public enum ConnectionStage: Int, CaseIterable, Sendable {
 /// networks have no bound but the one for all, and give way to each other only.
 ///
 /// Memory: one record for each open connection and each network that has one. Every event takes constant time, but for
-/// ``scanned`` connections that are looked at for one that rests, and the networks of a block that is full.
+/// ``scanned`` connections that are looked at for one that rests.
 ///
 /// Our bug: an event of a connection that is not there; ignored.
 public struct ConnectionShare: Sendable {
@@ -73,7 +73,7 @@ public struct ConnectionShare: Sendable {
 
     private struct Block {
         var count = 0
-        var networks: [ClientNetwork: Int] = [:]
+        var networks = Ranking<ClientNetwork>()
     }
 
     /// Established connections that are asked whether they rest, and networks that are looked at, for one new connection.
@@ -86,8 +86,7 @@ public struct ConnectionShare: Sendable {
     /// nil: the exempt ones.
     private var members: [ClientNetwork?: Member] = [:]
     /// The networks by how many connections they have; without the exempt ones.
-    private var sizes: [Int: Set<ClientNetwork>] = [:]
-    private var largest = 0
+    private var networks = Ranking<ClientNetwork>()
     /// Where a network is less than its block.
     private var blocks: [ClientNetwork: Block] = [:]
 
@@ -124,8 +123,8 @@ public struct ConnectionShare: Sendable {
         if network != nil, own >= self.perClient {
             guard let victim = self.candidate(in: network, rests) else { return .refused(.client) }
             entry = self.displace(victim)
-        } else if let network, let block = self.blocks[network.block], block.count >= self.perBlock {
-            guard let victim = self.candidate(in: block, for: network, having: own, rests) else {
+        } else if let network, self.blocks[network.block]?.count ?? 0 >= self.perBlock {
+            guard let victim = self.candidate(inBlockOf: network, having: own, rests) else {
                 return .refused(.client)
             }
             entry = self.displace(victim)
@@ -174,14 +173,14 @@ public struct ConnectionShare: Sendable {
         return nil
     }
 
-    /// Of the network of a block that has most.
+    /// Of the network of its block that has most.
     private mutating func candidate(
-        in block: Block, for network: ClientNetwork, having own: Int, _ rests: (UInt64) -> Bool
+        inBlockOf network: ClientNetwork, having own: Int, _ rests: (UInt64) -> Bool
     ) -> UInt64? {
-        guard let most = block.networks.max(by: { $0.value < $1.value }), most.value > own else {
-            return self.candidate(in: network, rests)
-        }
-        return self.candidate(in: most.key, rests) ?? self.candidate(in: network, rests)
+        guard let networks = self.blocks[network.block]?.networks, let most = networks.first,
+            networks.highest ?? 0 > own
+        else { return self.candidate(in: network, rests) }
+        return self.candidate(in: most, rests) ?? self.candidate(in: network, rests)
     }
 
     private mutating func candidate(
@@ -196,12 +195,11 @@ public struct ConnectionShare: Sendable {
     /// Of the networks with the most connections; among equals the one that has got least far, then the oldest.
     private mutating func candidate(ofMoreThan own: Int, _ rests: (UInt64) -> Bool) -> UInt64? {
         var looked = 0
-        var size = self.largest
-        while size > own, looked < Self.scanned {
-            defer { size -= 1 }
-            guard let networks = self.sizes[size] else { continue }
+        var next = self.networks.highest
+        while let size = next, size > own, looked < Self.scanned {
+            next = self.networks.next(below: size)
             var best: (stage: Int, id: UInt64)?
-            for network in networks.prefix(Self.scanned - looked) {
+            for network in self.networks.names(at: size).prefix(Self.scanned - looked) {
                 looked += 1
                 guard let id = self.candidate(in: network, rests), let stage = self.nodes[id]?.stage.rawValue else {
                     continue
@@ -222,28 +220,20 @@ public struct ConnectionShare: Sendable {
         self.link(id, Node(network: network, stage: stage))
     }
 
+    /// - Parameter change: 1 or -1.
     private mutating func count(_ network: ClientNetwork?, by change: Int) {
         let before = self.members[network]?.count ?? 0
-        let after = before + change
-        if after > 0 {
-            self.members[network, default: Member()].count = after
+        if before + change > 0 {
+            self.members[network, default: Member()].count += change
         } else {
             self.members[network] = nil
         }
         guard let network else { return }
-        if network.block != network { self.count(network, in: network.block, after) }
-        self.sizes[before]?.remove(network)
-        if self.sizes[before]?.isEmpty == true { self.sizes[before] = nil }
-        if after > 0 { self.sizes[after, default: []].insert(network) }
-        self.largest = max(self.largest, after)
-        while self.largest > 0, self.sizes[self.largest] == nil { self.largest -= 1 }
-    }
-
-    private mutating func count(_ network: ClientNetwork, in name: ClientNetwork, _ after: Int) {
-        var block = self.blocks.removeValue(forKey: name) ?? Block()
-        block.count += after - (block.networks[network] ?? 0)
-        block.networks[network] = after > 0 ? after : nil
-        if block.count > 0 { self.blocks[name] = block }
+        self.networks.change(network, from: before, by: change)
+        guard network.hasBlock else { return }
+        self.blocks[network.block, default: Block()].count += change
+        self.blocks[network.block]?.networks.change(network, from: before, by: change)
+        if self.blocks[network.block]?.count == 0 { self.blocks[network.block] = nil }
     }
 
     private mutating func link(_ id: UInt64, _ node: Node) {

@@ -12,7 +12,8 @@ public enum Urgency: Hashable, Sendable {
 ///
 /// There is a window (``AnswerWindow``) for each site, since keys differ in what they take, and one for all of them, since they
 /// share a peer. So whatever the sites are asked for, the peer's queues stay short, and a site that is asked for more than it can
-/// be given takes no other site's turn. Each site has its own rate and lines.
+/// be given takes no other site's turn. No site takes more than half of the room of all, so one whose answers do not come leaves
+/// room for the others. Each site has its own rate and lines.
 ///
 /// Our bug: an end without a beginning, or for a site that is not known; ignored.
 public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
@@ -48,6 +49,9 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
     /// The earliest of these times, or an earlier one.
     private var nextToken = UInt64.max
     private var window: AnswerWindow
+    /// What is under way, of each site as far as its share goes: what is beyond that, since the window was larger once, takes no
+    /// room of others.
+    private var counted = 0
 
     /// - Parameters:
     ///   - capacity: How many wait for one site at once.
@@ -57,13 +61,16 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
         self.capacity = capacity
         self.patience = patience
         self.deadline = deadline
-        self.window = AnswerWindow(deadline: deadline)
+        self.window = AnswerWindow(deadline: deadline, isShared: true)
     }
 
     public var waiting: Int { self.siteOf.count }
     /// Requests that may be under way at once; and how many are.
     public var size: Int { self.window.size }
     public var underWay: Int { self.window.underWay }
+    /// How many of one site.
+    private var share: Int { (self.window.size + 1) / 2 }
+    private var hasRoom: Bool { self.counted < self.window.size }
 
     /// What the grant for a site allows, per second; nil: it is not known.
     public mutating func setRate(_ rate: Int?, of site: String, now: UInt64) {
@@ -80,8 +87,9 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
     public mutating func enter(
         _ id: ID, for site: String, from network: ClientNetwork, _ urgency: Urgency, now: UInt64
     ) -> Entry {
-        if self.window.hasRoom, self.withSite(site, { $0.passes(urgency, now: now) }) {
-            self.window.began(now: now)
+        let share = self.share
+        if self.hasRoom, self.withSite(site, { $0.passes(urgency, within: share, now: now) }) {
+            self.began(site, now)
             return .pass
         }
         let entry = self.withSite(site) { $0.join(id, from: network, urgency, now: now) }
@@ -107,9 +115,15 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
     ///
     /// - Parameter taken: Nanoseconds since it passed.
     public mutating func ended(_ outcome: AnswerWindow.Outcome, of site: String, after taken: UInt64, now: UInt64) {
-        guard self.sites[site] != nil else { return }
-        let queueing = self.withSite(site) { $0.ended(outcome, after: taken, now: now) }
-        self.window.ended(outcome, queueing: queueing, after: taken, now: now)
+        guard let before = self.sites[site]?.underWay, before > 0 else { return }
+        self.withSite(site) { $0.ended(outcome, after: taken, now: now) }
+        let size = self.window.size
+        self.window.ended(outcome, after: taken, now: now)
+        if self.window.size == size {
+            if before <= self.share { self.counted -= 1 }
+        } else {
+            self.countAnew()
+        }
         self.activate(site)
     }
 
@@ -118,9 +132,10 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
         let expired = self.expire(now)
         if self.nextToken <= now { self.activateWithTokens(now) }
         var passing: [ID] = []
-        while self.window.hasRoom, let site = self.turn.popFirst() {
-            if let id = self.withSite(site, { $0.next(now: now) }) {
-                self.window.began(now: now)
+        let share = self.share
+        while self.hasRoom, let site = self.turn.popFirst() {
+            if let id = self.withSite(site, { $0.next(within: share, now: now) }) {
+                self.began(site, now)
                 self.siteOf[id] = nil
                 passing.append(id)
                 self.turn.append(site)
@@ -128,9 +143,12 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
             }
             self.inTurn.remove(site)
             guard let turnstile = self.sites[site], turnstile.waiting > 0 else { continue }
-            self.stalled[site] = turnstile.nextToken
-            self.nextToken = min(self.nextToken, turnstile.nextToken)
+            if turnstile.isHeld(to: share) { self.window.wasFull() }
+            let nextToken = turnstile.nextToken(within: share)
+            self.stalled[site] = nextToken
+            self.nextToken = min(self.nextToken, nextToken)
         }
+        if !self.hasRoom, !self.turn.isEmpty { self.window.wasFull() }
         self.forgetDeadlines()
         return (passing, expired)
     }
@@ -138,7 +156,18 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
     /// When ``advance(now:)`` is to be called at the latest; nil while none waits.
     public var wake: UInt64? {
         guard let deadline = self.deadlines.first?.time else { return nil }
-        return self.window.hasRoom ? min(deadline, self.nextToken) : deadline
+        return self.hasRoom ? min(deadline, self.nextToken) : deadline
+    }
+
+    private mutating func began(_ site: String, _ now: UInt64) {
+        if self.sites[site]?.underWay ?? 0 <= self.share { self.counted += 1 }
+        self.window.began(now: now)
+    }
+
+    /// The share is another one.
+    private mutating func countAnew() {
+        let share = self.share
+        self.counted = self.sites.values.reduce(0) { $0 + min($1.underWay, share) }
     }
 
     private mutating func expire(_ now: UInt64) -> [ID] {

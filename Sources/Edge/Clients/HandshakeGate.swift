@@ -276,8 +276,9 @@ final class KeyPermit: Sendable {
     private static func outcome<Value>(_ result: Result<Value, any Error>) -> AnswerWindow.Outcome {
         guard case .failure(let error) = result else { return .answered }
         switch error as? LinkFailure {
-        case .timedOut, .overloaded, .refused(.overloaded), .refused(.pastDeadline): return .late
-        case .refused: return .answered
+        case .timedOut: return .late
+        case .overloaded, .refused(.overloaded), .refused(.pastDeadline): return .overloaded
+        // Any other refusal costs next to nothing: it does not tell what an answer takes.
         default: return .void
         }
     }

@@ -21,10 +21,10 @@ extension EdgeLoop {
                 serverName: name, clientIP: handOver.client.address?.bytes,
                 pool: site.pool, excluded: client.served.excluded,
                 applicationProtocols: site.configuration.applicationProtocols, needsForwardSecrecy: isKeyless,
-                limits: self.helloLimits, permit: permit,
+                limits: self.helloLimits,
                 turn: { self.enterGate(handOver, site, .underWay) },
                 onSessionFault: { site.report.sessionFault($0, of: handOver) }),
-            hello: handOver.hello)
+            permit: permit, hello: handOver.hello)
         let supervisor = HandshakeSupervisor(
             timeout: self.configuration.limits.handshakeTimeout,
             outcome: { self.record($0, of: handOver, site) },

@@ -28,8 +28,6 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
         var needsForwardSecrecy: Bool
         /// How long, and for how many bytes, a refused client is heard out.
         var limits: HelloLimits
-        /// For the beginning, which the key holder may be asked for now.
-        var permit: KeyPermit
         /// Whether it may be asked to go on now.
         var turn: () -> HandshakeGate.Entry
         /// Told what goes wrong after the handshake.
@@ -37,12 +35,15 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
     }
 
     private let parties: Parties
+    /// For the beginning, which the key holder may be asked for now. Given back at once where nothing is asked.
+    private var permit: KeyPermit?
     private var handshake: HandoffHandshake
     private var link: HandshakeLink?
     private var context: ChannelHandlerContext?
 
-    init(_ parties: Parties, hello: ClientHello) {
+    init(_ parties: Parties, permit: KeyPermit, hello: ClientHello) {
         self.parties = parties
+        self.permit = permit
         self.handshake = HandoffHandshake(
             protocols: parties.applicationProtocols, earlyDataOffered: hello.offersEarlyData,
             offersProtocols: !hello.applicationProtocols.isEmpty, needsForwardSecrecy: parties.needsForwardSecrecy,
@@ -55,6 +56,8 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
     /// Begins with what the client has sent so far.
     func start(_ received: ByteBuffer) {
         self.take(self.handshake.start(received))
+        // Whatever became of it instead: what is refused lingers, and a place at the key holder is not for that.
+        self.permit = nil
     }
 
     // MARK: The client
@@ -98,12 +101,13 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
 
     private func begin(_ hello: ByteBuffer) {
         let parties = self.parties
+        let permit = self.permit.take()
         let begin = HandshakeBegin(applicationProtocols: parties.applicationProtocols, clientBytes: hello)
         parties.pool.beginHandshake(
             begin, name: parties.serverName, clientIP: parties.clientIP, excluding: parties.excluded
         )
         .assumeIsolated().whenComplete { result in
-            parties.permit.end(result)
+            permit?.end(result)
             switch result {
             case .success((let progress, let link)):
                 self.link = link

@@ -1,13 +1,21 @@
 import Admission
 
-/// How many connections to key holders may be under way at once, in all and for the clients of one network; those for
-/// which there is no room wait, and the networks take turns. Pure.
+/// How many connections to key holders may be under way at once, in all, for the clients of one site, and for those of one
+/// network; those for which there is no room wait, and the sites take turns, and in a site the networks. Pure.
 ///
 /// Each costs the key holder a TLS handshake, before anything is known of the client but its hello: without a bound, whoever
-/// sends hellos spends the key holder's time.
+/// sends hellos spends the key holder's time. And a key holder that does not answer holds no more than its sites' shares.
 ///
 /// Our bug: an end without a beginning; ignored.
 struct DialBound {
+    /// A client's connection, under way or waiting.
+    struct Dial: Equatable {
+        var id: UInt64
+        var network: ClientNetwork
+        /// The name of its site.
+        var site: String
+    }
+
     enum Entry: Equatable {
         case begin
         case wait
@@ -17,24 +25,35 @@ struct DialBound {
     }
 
     private let total: Int
+    private let perSite: Int
     private let perNetwork: Int
+    private let waiting: Int
     private(set) var underWay = 0
+    private var sites: [String: Int] = [:]
     private var networks: [ClientNetwork: Int] = [:]
-    private var line: FairLine<UInt64>
+    private var lines: [String: FairLine<UInt64>] = [:]
+    /// Sites in turn; each stands here once while anything waits for it.
+    private var turn: [String] = []
 
-    init(total: Int, perNetwork: Int, waiting: Int = 256) {
+    /// - Parameters:
+    ///   - perSite: Of one site at once.
+    ///   - waiting: Those that wait for one site.
+    init(total: Int, perSite: Int, perNetwork: Int, waiting: Int = 256) {
         self.total = total
+        self.perSite = perSite
         self.perNetwork = perNetwork
-        // Each of them keeps its own time.
-        self.line = FairLine(capacity: waiting, patience: .max / 2)
+        self.waiting = waiting
     }
 
-    mutating func enter(_ id: UInt64, from network: ClientNetwork) -> Entry {
-        if self.hasRoom(for: network) {
-            self.count(network)
+    mutating func enter(_ dial: Dial) -> Entry {
+        if self.underWay < self.total, self.hasRoom(for: dial.site), self.hasRoom(for: dial.network) {
+            self.count(dial.network, dial.site)
             return .begin
         }
-        switch self.line.join(id, from: network, now: 0) {
+        if self.lines[dial.site] == nil { self.turn.append(dial.site) }
+        // Each of them keeps its own time.
+        let empty = FairLine<UInt64>(capacity: self.waiting, patience: .max / 2)
+        switch self.lines[dial.site, default: empty].join(dial.id, from: dial.network, now: 0) {
         case .waiting: return .wait
         case .inPlaceOf(let other): return .waitInPlaceOf(other)
         case .full: return .refused
@@ -42,34 +61,57 @@ struct DialBound {
     }
 
     /// One that waits is gone.
-    mutating func leave(_ id: UInt64) { self.line.leave(id) }
+    mutating func leave(_ dial: Dial) {
+        self.lines[dial.site]?.leave(dial.id)
+        self.forget(dial.site)
+    }
 
     /// A connection is there, or failed.
     ///
     /// - Returns: who may begin in its place.
-    mutating func end(_ network: ClientNetwork) -> UInt64? {
-        guard let count = self.networks[network] else { return nil }
+    mutating func end(_ dial: Dial) -> UInt64? {
+        guard let count = self.networks[dial.network], let ofSite = self.sites[dial.site] else { return nil }
         self.underWay -= 1
-        self.networks[network] = count > 1 ? count - 1 : nil
+        self.networks[dial.network] = count > 1 ? count - 1 : nil
+        self.sites[dial.site] = ofSite > 1 ? ofSite - 1 : nil
         guard self.underWay < self.total else { return nil }
+        for index in self.turn.indices {
+            let site = self.turn[index]
+            guard self.hasRoom(for: site), let id = self.next(of: site) else { continue }
+            self.turn.remove(at: index)
+            self.turn.append(site)
+            self.forget(site)
+            return id
+        }
+        return nil
+    }
+
+    private mutating func next(of site: String) -> UInt64? {
         var next: ClientNetwork?
         let networks = self.networks
         let perNetwork = self.perNetwork
-        let id = self.line.next { candidate in
+        let id = self.lines[site]?.next { candidate in
             guard networks[candidate] ?? 0 < perNetwork else { return false }
             next = candidate
             return true
         }
-        if let next { self.count(next) }
+        if let next { self.count(next, site) }
         return id
     }
 
-    private func hasRoom(for network: ClientNetwork) -> Bool {
-        self.underWay < self.total && self.networks[network] ?? 0 < self.perNetwork
-    }
+    private func hasRoom(for site: String) -> Bool { self.sites[site] ?? 0 < self.perSite }
+    private func hasRoom(for network: ClientNetwork) -> Bool { self.networks[network] ?? 0 < self.perNetwork }
 
-    private mutating func count(_ network: ClientNetwork) {
+    private mutating func count(_ network: ClientNetwork, _ site: String) {
         self.underWay += 1
         self.networks[network, default: 0] += 1
+        self.sites[site, default: 0] += 1
+    }
+
+    /// A site for which nothing waits any more.
+    private mutating func forget(_ site: String) {
+        guard self.lines[site]?.count == 0 else { return }
+        self.lines[site] = nil
+        self.turn.removeAll { $0 == site }
     }
 }

@@ -28,12 +28,14 @@ final class NativeForwarder {
     private let clients: ClientConnections
     private let gate: HandshakeGate
     /// Connections to key holders under way.
-    private var dials = DialBound(total: 64, perNetwork: 8)
+    private var dials: DialBound
     /// Who waits for one, by number.
     private var waiting: [UInt64: () -> Void] = [:]
     private var refusing: [UInt64: () -> Void] = [:]
     private var nextDial: UInt64 = 0
 
+    /// Connections to key holders under way on one event loop; where there are several sites, half as many for one of them.
+    private static let dialsAtOnce = 64
     /// How long a client waits for its turn.
     static let patience = TimeAmount.seconds(3)
 
@@ -58,6 +60,9 @@ final class NativeForwarder {
             holders[name] = Holder(expected: expected, addresses: addresses)
         }
         self.holders = holders
+        let sites = configuration.sites.count { $0.native != nil }
+        self.dials = DialBound(
+            total: Self.dialsAtOnce, perSite: sites > 1 ? Self.dialsAtOnce / 2 : Self.dialsAtOnce, perNetwork: 8)
     }
 
     /// A key holder gives this edge no lease, or (nil) gives it one again.
@@ -82,22 +87,16 @@ final class NativeForwarder {
         self.gate.mayBegin(self.clients.network(of: client), now: .now())
     }
 
-    /// A client's connection to a key holder that waits for its turn, or is under way.
-    struct Dial {
-        fileprivate let id: UInt64
-        fileprivate let network: ClientNetwork
-    }
-
-    func makeDial(for client: ClientAddress) -> Dial {
+    /// A client's connection to its key holder, which is to wait for its turn.
+    func makeDial(for client: ClientAddress, of site: Site) -> DialBound.Dial {
         self.nextDial += 1
-        return Dial(
-            id: self.nextDial, network: self.clients.network(of: client))
+        return DialBound.Dial(id: self.nextDial, network: self.clients.network(of: client), site: site.name)
     }
 
     /// A client wants a connection to its key holder: `begin` is called when it may have one, now or in its turn, or
     /// `refused`. It ends with ``dialEnded(_:)``, or ``leave(_:)`` before it has begun.
-    func enter(_ dial: Dial, begin: @escaping () -> Void, refused: @escaping () -> Void) {
-        switch self.dials.enter(dial.id, from: dial.network) {
+    func enter(_ dial: DialBound.Dial, begin: @escaping () -> Void, refused: @escaping () -> Void) {
+        switch self.dials.enter(dial) {
         case .begin: begin()
         case .refused: refused()
         case .wait: self.wait(dial, begin, refused)
@@ -108,7 +107,7 @@ final class NativeForwarder {
         }
     }
 
-    private func wait(_ dial: Dial, _ begin: @escaping () -> Void, _ refused: @escaping () -> Void) {
+    private func wait(_ dial: DialBound.Dial, _ begin: @escaping () -> Void, _ refused: @escaping () -> Void) {
         self.waiting[dial.id] = begin
         self.refusing[dial.id] = refused
         self.eventLoop.assumeIsolated().scheduleTask(in: Self.patience) {
@@ -119,14 +118,14 @@ final class NativeForwarder {
     }
 
     /// The client is gone before its turn.
-    func leave(_ dial: Dial) {
-        self.dials.leave(dial.id)
+    func leave(_ dial: DialBound.Dial) {
+        self.dials.leave(dial)
         self.waiting[dial.id] = nil
         self.refusing[dial.id] = nil
     }
 
-    func dialEnded(_ dial: Dial) {
-        guard let next = self.dials.end(dial.network) else { return }
+    func dialEnded(_ dial: DialBound.Dial) {
+        guard let next = self.dials.end(dial) else { return }
         self.refusing[next] = nil
         self.waiting.removeValue(forKey: next)?()
     }

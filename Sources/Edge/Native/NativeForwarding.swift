@@ -27,7 +27,7 @@ final class NativeForwarding: PumpOwner {
     private var pump: Pump?
     private var phase = Phase.ended
     private var isDialing = false
-    private var turn: NativeForwarder.Dial?
+    private var turn: DialBound.Dial?
 
     init(handOver: NativeHandOver, holder: NativeForwarder.Holder?, forwarder: NativeForwarder) {
         self.handOver = handOver
@@ -72,7 +72,7 @@ final class NativeForwarding: PumpOwner {
             return self.failed("client rate", "more handshakes than limits.handshakes-per-client allows", .busy)
         }
         self.phase = .waiting
-        let turn = self.forwarder.makeDial(for: self.handOver.client)
+        let turn = self.forwarder.makeDial(for: self.handOver.client, of: self.handOver.site)
         self.turn = turn
         self.forwarder.enter(turn) {
             self.dial(holder, tls)

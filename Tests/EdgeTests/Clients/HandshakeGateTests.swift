@@ -155,6 +155,10 @@ import Testing
 
     @Test func moreThanAKeyHolderAnswersSoonWaitsHere() throws {
         let gate = self.gate(waiting: 1000)
+        // No site has more than half of the room; two have all.
+        var half = Crowd(permits: [])
+        for _ in 0..<64 { half.add(self.enter(gate, self.network(9), self.start, site: "half.test")) }
+        #expect(half.passed == 64)
         var crowd = Crowd(permits: [])
         for _ in 0..<300 { crowd.add(self.enter(gate, self.network(1), self.start)) }
         #expect(crowd.passed == 64 && crowd.waiting.count == 236 && crowd.refused == 0)
@@ -180,6 +184,7 @@ import Testing
         crowd.permits?[0].end(.answered, now: self.start + .milliseconds(1))
         self.loop.run()
         #expect(order.withLockedValue { Array($0.prefix(4)) } == ["goes on", "other site", "flood", "other client"])
+        #expect(half.permits?.count == 64)
     }
 
     @Test func whatIsDroppedGivesItsRoomBack() {
