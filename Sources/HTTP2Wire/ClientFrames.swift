@@ -10,6 +10,8 @@ public enum ClientFrameFault: Error, Equatable, Sendable {
     case frameTooLarge
     /// `ENHANCE_YOUR_CALM`: a block of more frames than the limit.
     case tooManyContinuations
+    /// `ENHANCE_YOUR_CALM`: a block that decodes to several times what a section may have.
+    case sectionTooLarge
     /// `ENHANCE_YOUR_CALM`: SETTINGS with more entries than there are settings, many times over.
     case tooManySettings
 
@@ -18,6 +20,7 @@ public enum ClientFrameFault: Error, Equatable, Sendable {
         switch self {
         case .compression, .brokenBlock, .frameTooLarge: "protocol-error"
         case .tooManyContinuations: "continuation-flood"
+        case .sectionTooLarge: "head-flood"
         case .tooManySettings: "settings-flood"
         }
     }
@@ -223,10 +226,13 @@ public struct ClientFrames: Sendable {
             return nil
         }
         let section: FieldBlock
-        do throws(CompressionFault) {
+        do throws(FieldBlockFault) {
             section = try self.decoder.decode(open.block)
         } catch {
-            throw .compression(error)
+            switch error {
+            case .compression(let fault): throw .compression(fault)
+            case .tooLarge: throw .sectionTooLarge
+            }
         }
         return .section(section, frame: self.frame(in: open))
     }

@@ -20,6 +20,9 @@ public struct FieldBlock: Sendable {
         let hasNone = self.method == nil && self.scheme == nil && self.path == nil && self.authority == nil
         return hasNone ? nil : .pseudoFieldInTrailers
     }
+
+    /// Bytes of memory that it holds, which may be thousands for each that was sent.
+    public var heldBytes: Int { self.fields.heldBytes }
 }
 
 /// Bounds of one section.
@@ -27,6 +30,8 @@ public struct FieldBlockLimits: Sendable {
     /// Names and values, with 32 bytes for each (RFC 9113 §6.5.2).
     public var sectionBytes: Int
     public var fields: Int
+    /// Of a section beyond the others, which is decoded only so that the tables stay in step: so much, and no more.
+    var decodedBytes: Int { 4 * self.sectionBytes }
 
     public init(sectionBytes: Int, fields: Int) {
         self.sectionBytes = sectionBytes

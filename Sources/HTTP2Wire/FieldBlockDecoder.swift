@@ -16,10 +16,19 @@ public enum CompressionFault: String, Error, CaseIterable, Sendable {
     case badTableSize = "bad-table-size"
 }
 
+/// Why a block is not decoded further: final for the connection.
+public enum FieldBlockFault: Error, Equatable, Sendable {
+    /// `COMPRESSION_ERROR`.
+    case compression(CompressionFault)
+    /// `ENHANCE_YOUR_CALM`: what it decodes to is more than ``FieldBlockLimits/decodedBytes``.
+    case tooLarge
+}
+
 /// Decodes the field blocks of one client connection, in their order (HPACK, RFC 7541), to bytes as they were sent.
 ///
 /// A section that is too large or malformed is decoded all the same, so that the tables stay in step: that is a matter of its
-/// stream alone. The peer's violations: ``CompressionFault``, final for the connection. Our bug: none that input could cause.
+/// stream alone. But a table makes kilobytes of a byte (RFC 7541 §7.3), so that even what is dropped has a bound. The peer's violations:
+/// ``FieldBlockFault``. Our bug: none that input could cause.
 public struct FieldBlockDecoder: Sendable {
     private let limits: FieldBlockLimits
     private var dynamic = DynamicTable()
@@ -40,14 +49,28 @@ public struct FieldBlockDecoder: Sendable {
         self.records = FieldTable()
     }
 
-    public mutating func decode(_ block: ByteBuffer) throws(CompressionFault) -> FieldBlock {
+    public mutating func decode(_ block: ByteBuffer) throws(FieldBlockFault) -> FieldBlock {
         self.work.clear()
         self.records.reset()
         var section = Section()
+        do throws(CompressionFault) {
+            try self.decode(block, &section)
+        } catch {
+            throw .compression(error)
+        }
+        if section.size > self.limits.decodedBytes { throw .tooLarge }
+        return FieldBlock(
+            fields: self.records.repeated.contains(.cookie) ? self.withOneCookie(&section) : self.fields,
+            method: section.method, scheme: section.scheme, path: section.path, authority: section.authority,
+            malformation: section.malformation, isTooLarge: section.isTooLarge)
+    }
+
+    /// All fields, or those up to the one with which there are too many bytes.
+    private mutating func decode(_ block: ByteBuffer, _ section: inout Section) throws(CompressionFault) {
         var input = Input(block)
         var sizeChanges = 0
         var hasField = false
-        while !input.isAtEnd {
+        while !input.isAtEnd, section.size <= self.limits.decodedBytes {
             let first = input.peek()
             if first & 0xE0 == 0x20 {
                 let size = try input.integer(prefix: 5)
@@ -67,10 +90,6 @@ public struct FieldBlockDecoder: Sendable {
                 try self.takeLiteral(&input, nameIndex: index, addsToTable: addsToTable, &section)
             }
         }
-        return FieldBlock(
-            fields: self.records.repeated.contains(.cookie) ? self.withOneCookie(&section) : self.fields,
-            method: section.method, scheme: section.scheme, path: section.path, authority: section.authority,
-            malformation: section.malformation, isTooLarge: section.isTooLarge)
     }
 
     private var fields: FieldSection {
@@ -87,6 +106,8 @@ public struct FieldBlockDecoder: Sendable {
         }
         var cookie = ByteBuffer()
         for field in fields where field.known == .cookie {
+            // An empty part is no pair, and would leave a separator at an end.
+            if field.value.isEmpty { continue }
             if cookie.readableBytes > 0 { cookie.writeStaticString("; ") }
             cookie.writeImmutableBuffer(fields.slice(field.value))
         }

@@ -10,8 +10,16 @@ public struct ConnectionOptions: Equatable, Sendable {
     /// Known fields that are meant for this hop only. `Host`, `Content-Length` or `Transfer-Encoding` among them come from no
     /// honest sender.
     public internal(set) var named = KnownFieldSet()
-    /// Fields without a number are meant for this hop only, too: ``FieldSection/connectionNames(_:)`` tells which.
-    public internal(set) var namesOthers = false
+    /// Where the names of fields without a number stand, which are meant for this hop only, too: at most ``maximumOptions``.
+    package internal(set) var others: [Range<Int>] = []
+    /// More options, or more bytes of them, than an honest sender has: such a head is refused, since each of its other fields is compared
+    /// with each name.
+    public internal(set) var isExcessive = false
+
+    /// Of one head.
+    public static let maximumOptions = 32
+    /// Of all `Connection` values of one head.
+    public static let maximumBytes = 1024
     /// One `Connection` field with nothing in it but tokens, commas and spaces: every parser reads it alike.
     public internal(set) var isPlain = true
 
@@ -31,13 +39,23 @@ extension FieldSection {
         guard self.contains(.connection) else { return options }
         options.isPlain = !self.repeats(.connection)
         let bytes = self.bytes.readableBytesUInt8Span
+        var count = 0
+        var length = 0
         for field in self where field.known == .connection {
+            length += field.value.count
+            guard length <= ConnectionOptions.maximumBytes else {
+                options.isExcessive = true
+                options.isPlain = false
+                break
+            }
             if bytes.equals(field.value, "keep-alive") {
                 options.keepAlive = true
                 continue
             }
             FieldList.forEach(bytes, field.value, .tokens) { element in
                 if element.isEmpty { return }
+                count += 1
+                if count > ConnectionOptions.maximumOptions { options.isExcessive = true }
                 if bytes.equals(element, "close") {
                     options.close = true
                 } else if bytes.equals(element, "keep-alive") {
@@ -47,8 +65,8 @@ extension FieldSection {
                 } else if let known = KnownField(bytes, element) {
                     if known == .upgrade { options.upgrade = true }
                     options.named.insert(known)
-                } else {
-                    options.namesOthers = true
+                } else if options.others.count < ConnectionOptions.maximumOptions {
+                    options.others.append(element)
                 }
             }
             for position in field.value where bytes[position] == ByteClass.horizontalTab { options.isPlain = false }
@@ -56,24 +74,13 @@ extension FieldSection {
         return options
     }
 
-    /// Whether `Connection` names this field, so that it must not be passed on. Walks the `Connection` fields: ask only for
-    /// fields without a number, and only where ``ConnectionOptions/namesOthers``.
-    public func connectionNames(_ field: FieldRecord) -> Bool {
+    /// Whether one of these names, which stand in the same section, is this field's: ``ConnectionOptions/others``. Letter case does not
+    /// count.
+    package func isNamed(_ field: FieldRecord, by names: [Range<Int>]) -> Bool {
+        if names.isEmpty || field.known != nil { return false }
         let bytes = self.bytes.readableBytesUInt8Span
-        var found = false
-        for connection in self where connection.known == .connection && !found {
-            FieldList.forEach(bytes, connection.value, .tokens) { element in
-                guard element.count == field.name.count else { return }
-                for offset in 0..<element.count
-                where ByteClass.lowercased(bytes[element.lowerBound + offset])
-                    != ByteClass.lowercased(bytes[field.name.lowerBound + offset])
-                {
-                    return
-                }
-                found = true
-            }
-        }
-        return found
+        for name in names where bytes.equalsFolded(name, bytes, field.name) { return true }
+        return false
     }
 
     /// What an `Expect` field asks for (RFC 9110 §10.1.1).

@@ -17,6 +17,11 @@ public struct FieldSection: Sendable {
         self.isLines = isLines
     }
 
+    /// Bytes of memory that the section holds: its own, and whatever else stands in the same storage.
+    package var heldBytes: Int {
+        self.bytes.storageCapacity + self.table.records.capacity * MemoryLayout<FieldRecord>.stride
+    }
+
     /// Whether there is a field of this name. Takes the same time however many fields there are.
     public func contains(_ field: KnownField) -> Bool { self.table.known.contains(field) }
 

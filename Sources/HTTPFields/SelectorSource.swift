@@ -7,4 +7,12 @@ public protocol SelectorSource: Sendable {
     ///
     /// - Parameter body: the bytes are valid only until it returns.
     func forEachSelectorLine(_ name: FieldName, _ body: (UnsafeRawBufferPointer) -> Void)
+
+    /// Calls `body` for each of the client's fields that the origin gets, and that say something else of the request than it says itself:
+    /// another host, another scheme. No key has them.
+    func forEachDifferingClaim(_ body: (FieldRecord) -> Void)
+}
+
+extension SelectorSource {
+    public func forEachDifferingClaim(_ body: (FieldRecord) -> Void) {}
 }

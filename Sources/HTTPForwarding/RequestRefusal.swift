@@ -16,6 +16,7 @@ public enum RequestRefusal: String, Error, CaseIterable, Sendable {
     case badFieldName = "bad-field-name"
     case badFieldValue = "bad-field-value"
     case connectionNamesVitalField = "connection-names-vital-field"
+    case tooManyConnectionOptions = "too-many-connection-options"
     case lengthAndCoding = "length-and-transfer-coding"
     case differingLengths = "differing-lengths"
     case severalLengths = "several-lengths"
@@ -57,6 +58,7 @@ public enum RequestRefusal: String, Error, CaseIterable, Sendable {
         case .badFieldName: "A field name has a character that is not allowed."
         case .badFieldValue: "A field value has a control character."
         case .connectionNamesVitalField: "Connection names a field that is not for one hop only."
+        case .tooManyConnectionOptions: "Connection has too many options."
         case .lengthAndCoding: "Content-Length and Transfer-Encoding exclude each other."
         case .differingLengths: "There are several different Content-Length values."
         case .severalLengths: "There is more than one Content-Length."
@@ -75,7 +77,8 @@ public enum RequestRefusal: String, Error, CaseIterable, Sendable {
     /// Whether where this request ends is in doubt, so that nothing after it may be read.
     public var spoilsConnection: Bool {
         switch self {
-        case .badFieldName, .badFieldValue, .connectionNamesVitalField, .lengthAndCoding, .differingLengths,
+        case .badFieldName, .badFieldValue, .connectionNamesVitalField, .tooManyConnectionOptions, .lengthAndCoding,
+            .differingLengths,
             .severalLengths,
             .badLength,
             .codingInHTTP10, .codingNotSupported, .chunkedNotLast, .connectNotSupported, .badTarget, .traceWithBody,

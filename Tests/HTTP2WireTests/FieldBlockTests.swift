@@ -151,7 +151,7 @@ import Testing
     ])
     func brokenBlocks(hex: String, fault: CompressionFault) {
         var decoder = FieldBlockDecoder(limits: Self.limits)
-        #expect(throws: fault) { _ = try decoder.decode(Self.bytes(hex)) }
+        #expect(throws: FieldBlockFault.compression(fault)) { _ = try decoder.decode(Self.bytes(hex)) }
     }
 
     @Test(arguments: [
@@ -196,6 +196,27 @@ import Testing
         }
     }
 
+    /// A client's table makes kilobytes of a byte: what is decoded only to keep it in step ends at four times the limit.
+    @Test(arguments: ["be", "7e 00", "0f 2f 00", "40 00 00", "00 01 61 00"])
+    func aSectionFarBeyondTheLimitIsNotDecodedToItsEnd(field: String) throws {
+        let limits = FieldBlockLimits(sectionBytes: 1_000, fields: 128)
+        let start = Self.bytes("40 3c" + String(repeating: "61", count: 60) + "00")
+        let step = ["be", "7e 00", "0f 2f 00"].contains(field) ? 60 + 32 : field == "00 01 61 00" ? 33 : 32
+        let most = (4 * limits.sectionBytes - 92) / step
+        for (count, isFault) in [(most, false), (most + 1, true), (100_000, true)] {
+            var block = start
+            for _ in 0..<count { block.writeImmutableBuffer(Self.bytes(field)) }
+            // Not even looked at.
+            if count > most + 1 { block.writeInteger(0x80 as UInt8) }
+            var decoder = FieldBlockDecoder(limits: limits)
+            if isFault {
+                #expect(throws: FieldBlockFault.tooLarge) { _ = try decoder.decode(block) }
+            } else {
+                #expect(try decoder.decode(block).isTooLarge)
+            }
+        }
+    }
+
     /// RFC 9113 §8.2.3.
     @Test func theCookieIsOneField() throws {
         var decoder = FieldBlockDecoder(limits: Self.limits)
@@ -210,13 +231,25 @@ import Testing
         #expect(Self.list(try decoder.decode(block)) == expected)
     }
 
+    /// A part without a byte takes nothing away from the others.
+    @Test(arguments: [
+        (["a=1", ""], "a=1"), (["", "a=1"], "a=1"), (["", "a=1", "", "b=2", ""], "a=1; b=2"), (["", ""], ""),
+    ])
+    func emptyPartsOfTheCookie(parts: [String], expected: String) throws {
+        var decoder = FieldBlockDecoder(limits: Self.limits)
+        var encoder = HPACKEncoder(allocator: ByteBufferAllocator())
+        var block = ByteBuffer()
+        try encoder.encode(headers: HPACKHeaders(parts.map { ("cookie", $0) }), to: &block)
+        #expect(Self.list(try decoder.decode(block)) == ["Cookie: \(expected)"])
+    }
+
     /// RFC 7541 §4.3: a smaller table, then a larger one.
     @Test func theClientResizesItsTable() throws {
         var decoder = FieldBlockDecoder(limits: Self.limits)
         // x: y into the table; then size 0, and 4096 again: it is gone.
         #expect(Self.list(try decoder.decode(Self.bytes("40 0178 0179"))) == ["x: y"])
         #expect(Self.list(try decoder.decode(Self.bytes("be"))) == ["x: y"])
-        #expect(throws: CompressionFault.badIndex) { _ = try decoder.decode(Self.bytes("20 3fe1 1f be")) }
+        #expect(throws: FieldBlockFault.compression(.badIndex)) { _ = try decoder.decode(Self.bytes("20 3fe1 1f be")) }
         #expect(Self.list(try decoder.decode(Self.bytes("40 0161 0162 be"))) == ["a: b", "a: b"])
     }
 

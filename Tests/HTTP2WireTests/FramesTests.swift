@@ -91,6 +91,7 @@ import Testing
         #expect(fault(Self.frame(1, 0x25, 1, Self.get)) == .brokenBlock)
         #expect(fault(Self.frame(1, 5, 1, [0xBE])) == .compression(.badIndex))
         #expect(fault(Self.frame(1, 5, 1, Array(repeating: 0x82, count: 16_385))) == .frameTooLarge)
+        #expect(fault(Self.frame(1, 5, 1, Array(repeating: 0x82, count: 16_000))) == .sectionTooLarge)
         #expect(fault(open, Self.frame(9, 4, 1, Array(repeating: 0x82, count: 16_385))) == .frameTooLarge)
         #expect(fault(Self.frame(4, 0, 0, Array(repeating: 0, count: 6 * 65))) == .tooManySettings)
         let nine = Array(repeating: Self.frame(9, 0, 1), count: 9).flatMap { $0 }

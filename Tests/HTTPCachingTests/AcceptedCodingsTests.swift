@@ -47,6 +47,17 @@ struct AcceptedCodingsTests {
         #expect(self.asked(value).selectorValue(name) == selected)
     }
 
+    @Test(
+        "What is not reduced is not stored where the response varies by it", arguments: ["identity;q=0, x1", "g zip"])
+    func ownWords(value: String) throws {
+        let varying = [("Cache-Control", "max-age=60"), ("Vary", "Accept-Encoding")]
+        #expect(refusal(varying, to: self.asked(value))?.rawValue == "accept-encoding-not-reduced")
+        #expect(refusal([("Cache-Control", "max-age=60")], to: self.asked(value)) == nil)
+        // What others get says nothing of this one.
+        for other in ["gzip", nil] { #expect(refusal(varying, to: self.asked(other)) == nil) }
+        #expect(refusal(varying, to: self.asked(value, rule { $0.codings = nil })) == nil)
+    }
+
     @Test("No field stays no field, and several lines are one list")
     func lines() {
         #expect(self.sent(self.asked(nil)) == [])

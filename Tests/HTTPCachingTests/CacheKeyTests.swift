@@ -80,6 +80,29 @@ struct CacheKeyTests {
         #expect(Self.key("/p?ab&a=1&a", rules).target == "/p?a=1&a&ab")
     }
 
+    @Test("A part in which an origin may see another parameter is part of the key")
+    func partsThatMayHoldOthers() {
+        let dropping = QueryRules(parameters: .except(["utm_*"]))
+        for part in ["utm_source=x;callback=evil", "utm_x;callback=evil", "utm_source=x?callback=evil", "utm_source;"] {
+            #expect(Self.key("/p?page=1&\(part)", dropping).target == "/p?page=1&\(part)")
+        }
+        #expect(Self.key("/p?page=1&utm_source=a%26b%3Bc", dropping).target == "/p?page=1")
+        let keeping = QueryRules(parameters: .only(["id"]))
+        #expect(Self.key("/p?x=1;id=2&y=1", keeping).target == "/p?x=1;id=2")
+        #expect(Self.key("/p?x=1;id=2", QueryRules(parameters: .only([]))).target == "/p?x=1;id=2")
+    }
+
+    @Test func longQueriesAreNotSorted() {
+        let rules = QueryRules(sorts: true)
+        for (count, isSorted) in [(64, true), (65, false), (8_000, false)] {
+            let parts = (0..<count).map { "\(9 - $0 % 10)" }
+            let expected = isSorted ? parts.sorted() : parts
+            #expect(
+                Self.key("/?" + parts.joined(separator: "&"), rules).target
+                    == "/?" + expected.joined(separator: "&"))
+        }
+    }
+
     @Test func parametersAreDroppedOrKept() {
         let dropping = QueryRules(parameters: .except(["utm_*", "fbclid"]))
         #expect(Self.key("/p?utm_source=x&id=7&fbclid=1&utm", dropping).target == "/p?id=7&utm")

@@ -53,6 +53,41 @@ struct PathFormsTests {
         #expect(self.rule("/static2/a").defaultLifetime == nil)
     }
 
+    @Test(
+        "What programs take for the end of a path hides nothing",
+        arguments: [
+            "/account/me%00.css", "/account/me%0A.css", "/account/me%0d.css", "/account/me%09.css",
+            "/account/me%3F.css", "/account/me%23.css", "/account/me%253f.css", "/account/me;x%00.css",
+        ])
+    func ends(target: String) {
+        let policy = CachePolicy(paths: [.init(pattern: "*.css", overrideLifetime: 1000)])
+        #expect(policy.rule(for: key(target)).rule.overrideLifetime == nil)
+        #expect(policy.rule(for: key("/account/a%20b.css")).rule.overrideLifetime == 1000)
+    }
+
+    @Test(
+        "Dots and spaces behind a segment are no disguise",
+        arguments: [
+            "/account./me", "/account%20/me", "/account.%20./me", "/x/.../../../account./me", "/admin.", "/admin%20",
+        ])
+    func dots(target: String) {
+        let policy = CachePolicy(paths: [
+            .init(pattern: "/account/*", bypass: true), .init(pattern: "/admin", bypass: true),
+        ])
+        #expect(policy.rule(for: key(target)).rule.bypass)
+        #expect(!policy.rule(for: key("/.../x")).rule.bypass && !policy.rule(for: key("/a.b/c.d")).rule.bypass)
+    }
+
+    @Test("A path is looked into up to a length, and as long as its forms are few")
+    func work() {
+        let policy = CachePolicy(paths: [.init(pattern: "/never/*", bypass: true)])
+        func isUnknown(_ target: String) -> Bool { policy.rule(for: key(target)).rule.bypass }
+        #expect(!isUnknown("/A" + String(repeating: "a", count: 510)))
+        #expect(isUnknown("/A" + String(repeating: "a", count: 511)))
+        #expect(!isUnknown("/a%41;x//y"))
+        #expect(isUnknown("/A" + String(repeating: "a", count: 100) + ";x//y\\z%41"))
+    }
+
     @Test("What is too long or has too many forms is taken for any path")
     func bounds() {
         let long = "/%41" + String(repeating: "a", count: 4096)

@@ -18,6 +18,47 @@ struct StoreDecisionTests {
         #expect(refusal([("Cache-Control", text)]) == reason)
     }
 
+    @Test(
+        "Prohibitions hold where something else than commas divides them",
+        arguments: [
+            ("private; max-age=60", .isPrivate), ("private max-age=60", .isPrivate),
+            ("max-age=60; private", .isPrivate),
+            ("no-cache; no-store; must-revalidate", .noStore), ("public; no-store", .noStore),
+            ("max-age=60;No-Store", .noStore), ("x=\"a\"; private=\"b\"", .isPrivate),
+            ("max-age=60\tno-store", .noStore),
+            ("no-cache; max-age=60", .useless), ("max-age=60; public", .useless), ("max-age=60, x y", .useless),
+            ("x=\"; private\", max-age=60", nil), ("x=\"a; no-store\";y, max-age=60", .useless),
+        ] as [(String, StoreRefusal?)])
+    func dividedByMistake(text: String, reason: StoreRefusal?) {
+        #expect(refusal([("Cache-Control", text)]) == reason)
+    }
+
+    @Test("A member that nothing is known of makes no response fresh, but by the site's own override")
+    func brokenMembersAreNotFresh() throws {
+        let fields = [
+            ("Cache-Control", "public; max-age=60"), ("Last-Modified", "Sun, 06 Nov 1904 07:49:37 GMT"),
+            ("Expires", "Sun, 06 Nov 1994 09:49:37 GMT"),
+        ]
+        #expect(try stored(fields).freshness.lifetime == 0)
+        #expect(try stored(fields, to: request(rule: rule { $0.defaultLifetime = 5_000 })).freshness.lifetime == 0)
+        let overriding = rule { $0.overrideLifetime = 5_000 }
+        #expect(try stored(fields, to: request(rule: overriding)).freshness.lifetime == 5_000)
+    }
+
+    @Test("A small range does not fill the store with a large body")
+    func smallRanges() {
+        let fresh = [("Cache-Control", "max-age=60")]
+        func refused(_ range: String, _ length: Int64?) -> String? {
+            refusal(fresh, length: length, to: request([("Range", range)]))?.rawValue
+        }
+        for range in ["bytes=0-0", "bytes=0-1048575", "bytes=0-0, 5-6"] {
+            #expect(refused(range, 1 << 30) == "small-range")
+            #expect(refused(range, 1 << 20) == nil && refused(range, nil) == nil)
+        }
+        for range in ["bytes=0-", "bytes=0-536870912", "bytes=1048576-"] { #expect(refused(range, 1 << 30) == nil) }
+        #expect(refusal(fresh, length: 1 << 30) == nil)
+    }
+
     @Test func whatHasNeitherFreshnessNorValidatorIsUseless() throws {
         #expect(refusal([]) == .useless)
         #expect(refusal([("ETag", "\"x\"")]) == nil)

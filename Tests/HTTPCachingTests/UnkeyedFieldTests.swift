@@ -46,6 +46,29 @@ struct UnkeyedFieldTests {
         #expect(request([("RSC", "1")], rule: rule).lookup([page], now: arrival) == .fetch(.varyMiss, superseded: nil))
     }
 
+    /// What a trusted proxy passed on, as forwarding finds it.
+    private struct Claims: SelectorSource {
+        let fields: FieldSection
+        func forEachSelectorLine(_ name: FieldName, _ body: (UnsafeRawBufferPointer) -> Void) {}
+        func forEachDifferingClaim(_ body: (FieldRecord) -> Void) { self.fields.forEach(body) }
+    }
+
+    @Test("A proxy's claims that differ from the request keep it out of the store, unless the site allows them")
+    func claims() throws {
+        let fields = section([("X-Forwarded-Host", "evil.example"), ("X-Forwarded-Prefix", "/x")])
+        func asked(_ rule: CacheRule) -> CacheRequest {
+            CacheRequest(method: .get, fields: fields, rule: rule, source: Claims(fields: fields))
+        }
+        #expect(asked(CacheRule()).bypass == .unkeyedField)
+        let one = try name("x-forwarded-host")
+        #expect(asked(rule { $0.unkeyedFields = UnkeyedFields(allowing: [one]) }).bypass == .unkeyedField)
+        let all = try name("x-forwarded-*")
+        #expect(asked(rule { $0.unkeyedFields = UnkeyedFields(allowing: [all]) }).bypass == nil)
+        let underscored = try name("x_forwarded_ssl")
+        #expect(UnkeyedFields.lists(one) && UnkeyedFields.lists(all) && UnkeyedFields.lists(underscored))
+        #expect(!UnkeyedFields.lists(try name("x-forwarded")))
+    }
+
     @Test func everyNameOnTheListIsAFieldNameInLowerCase() throws {
         for text in UnkeyedFields.names {
             let field = try name(text)

@@ -1,5 +1,6 @@
 import HTTPCaching
 import HTTPFields
+import Synchronization
 import Testing
 
 @Suite("Vary")
@@ -85,6 +86,63 @@ struct VariantKeyTests {
         #expect(one.matches(asked("192.0.2.1")) && !one.matches(asked("192.0.2.2")))
         // The origin gets no Foo from this edge.
         #expect(one.selectors.map(\.value) == [nil, Array("192.0.2.1".utf8)])
+    }
+
+    /// Counts what is asked of it.
+    private final class Counting: SelectorSource {
+        let asked = Counter()
+        let value: String
+
+        init(_ value: String) { self.value = value }
+
+        func forEachSelectorLine(_ name: FieldName, _ body: (UnsafeRawBufferPointer) -> Void) {
+            self.asked.add()
+            Array(self.value.utf8).withUnsafeBytes { body($0) }
+        }
+    }
+
+    private final class Counter: Sendable {
+        private let count = Atomic(0)
+        func add() { self.count.add(1, ordering: .relaxed) }
+        var current: Int { self.count.load(ordering: .relaxed) }
+    }
+
+    @Test("One look-up makes the request's value once, however many variants there are", arguments: [1, 2, 32])
+    func valuesAreMadeOnce(count: Int) throws {
+        let fields = [("Cache-Control", "max-age=60"), ("Vary", "Accept-Language, Accept")]
+        let variants = try (0..<count).map {
+            try stored(fields, to: request([("Accept-Language", "x\($0)"), ("Accept", "a/b")]))
+        }
+        let source = Counting("de, en")
+        let asked = CacheRequest(
+            method: .get, fields: section([("Accept-Language", "de, en"), ("Accept", "de, en")]), rule: CacheRule(),
+            source: source)
+        #expect(asked.lookup(variants, now: arrival) == .fetch(.varyMiss, superseded: nil))
+        #expect(source.asked.current <= 2)
+        #expect(variants[0].displaced(from: variants, request: asked).isEmpty)
+        #expect(source.asked.current <= 4)
+    }
+
+    @Test(
+        "What no client sends is compared as it was sent",
+        arguments: ["accept", "accept-language", "accept-encoding", "prefer"])
+    func longValuesAreNotNormalised(name: String) throws {
+        let field = try #require(FieldName(name))
+        func value(_ members: [String]) -> [UInt8] {
+            VaryNormalisation.value(of: field, [Array(members.joined(separator: ", ").utf8)])
+        }
+        // By length.
+        let long = String(repeating: "a", count: 508)
+        #expect(value(["b", long]) == value(["b", long]))
+        #expect(value(["b", long]).count == 510)
+        #expect(value(["b", long + "cc"]) == Array("b, \(long)cc".utf8))
+        // By number, where they are sorted.
+        guard name != "prefer" else { return }
+        let many = (0..<32).map { "m\($0)" }
+        #expect(value(many) == value(many.reversed()))
+        #expect(value(many + ["n"]) == Array((many + ["n"]).joined(separator: ", ").utf8))
+        #expect(
+            VaryNormalisation.value(of: field, [Array(long.utf8), Array(long.utf8)]) == Array("\(long)\n\(long)".utf8))
     }
 
     /// A tag with the bytes that it stands in.

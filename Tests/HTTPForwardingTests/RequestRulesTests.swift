@@ -404,4 +404,52 @@ import Testing
         #expect(RequestRefusal.connectNotSupported.status == 501)
         #expect(RequestRefusal.targetTooLong.status == 414)
     }
+
+    @Test("A proxy that is trusted for its client's address is not trusted for another host or scheme")
+    func differingClaims() throws {
+        let builder = try RequestBuilder(claims: .append)
+        func differing(_ fields: [(String, String)], host: String = "www.example.test") throws -> [String] {
+            let request = try builder.accepted("GET", "/", host: host, fields)
+            var names: [String] = []
+            request.forEachDifferingClaim { names.append(request.fields.text($0.name)) }
+            return names
+        }
+        #expect(
+            try differing([
+                ("X-Forwarded-For", "192.0.2.1"), ("Forwarded", "for=192.0.2.1"), ("X-Real-IP", "192.0.2.1"),
+                ("X-Forwarded-Host", "WWW.example.test"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Port", "443"),
+                ("X-Forwarded-Scheme", "HTTPS"), ("X-Forwarded-Ssl", "on"),
+                ("X_Forwarded_Host", "www.example.test:443"),
+            ]) == [])
+        #expect(try differing([("X-Forwarded-Port", "8443")], host: "www.example.test:8443") == [])
+        for (name, value) in [
+            ("X-Forwarded-Host", "evil.example"), ("x_forwarded_host", "evil.example"), ("X-Forwarded-Host", ""),
+            ("X-Forwarded-Proto", "http"), ("X-Forwarded-Port", "1"), ("X-Forwarded-Prefix", "/x"),
+            ("X-Forwarded-Server", "evil.example"), ("X-Forwarded-Ssl", "off"), ("X-Forwarded-Scheme", "http"),
+        ] {
+            #expect(try differing([(name, value)]) == [name])
+        }
+        let replacing = try RequestBuilder().accepted("GET", "/", [("X-Forwarded-Host", "evil.example")])
+        replacing.forEachDifferingClaim { _ in Issue.record("the edge writes it itself") }
+    }
+
+    @Test("Connection has a bounded number of options, whose names are compared with those of the fields")
+    func connectionOptions() throws {
+        let builder = try RequestBuilder()
+        func refusal(_ count: Int, _ lines: Int = 1) -> String? {
+            let options = (0..<count).map { "x\($0)" }
+            let size = count / lines
+            let values = (0..<lines).map { options[($0 * size)..<(($0 + 1) * size)].joined(separator: ",") }
+            return builder.refusal("GET", "/", values.map { ("Connection", $0) })?.rawValue
+        }
+        #expect(refusal(32) == nil && refusal(32, 4) == nil)
+        #expect(refusal(33) == "too-many-connection-options" && refusal(36, 4) == "too-many-connection-options")
+        func refusal(length: Int) -> String? {
+            builder.refusal("GET", "/", [("Connection", String(repeating: "a", count: length))])?.rawValue
+        }
+        #expect(refusal(length: 1024) == nil && refusal(length: 1025) == "too-many-connection-options")
+        let sent = try builder.sent(
+            "GET", "/", [("Connection", "X-One, close, x-two"), ("x-ONE", "1"), ("X-Two", "2"), ("X-Three", "3")])
+        #expect(sent["X-One"].isEmpty && sent["X-Two"].isEmpty && sent["X-Three"] == ["3"])
+    }
 }

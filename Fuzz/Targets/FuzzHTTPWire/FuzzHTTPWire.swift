@@ -148,7 +148,7 @@ private func checkLimits(_ section: FieldSection, _ most: Int, _ bytes: Int) {
 
 private func checkConnection(_ section: FieldSection) {
     let options = section.connectionOptions
-    if options.namesOthers { for field in section { _ = section.connectionNames(field) } }
+    for field in section { _ = section.isNamed(field, by: options.others) }
 }
 
 private func content(_ section: FieldSection, _ range: Range<Int>) -> [UInt8] { section.withBytes(range) { Array($0) } }

@@ -92,6 +92,8 @@ final class CacheAsker: SelectorSource {
     func forEachSelectorLine(_ name: FieldName, _ body: (UnsafeRawBufferPointer) -> Void) {
         self.request.forEachSelectorLine(name, body)
     }
+
+    func forEachDifferingClaim(_ body: (FieldRecord) -> Void) { self.request.forEachDifferingClaim(body) }
 }
 
 /// A stored response that goes out as it stands.

@@ -40,7 +40,7 @@ extension HTTP2Connection {
             case .compression: .compressionError
             case .brokenBlock: .protocolError
             case .frameTooLarge: .frameSizeError
-            case .tooManyContinuations, .tooManySettings: .enhanceYourCalm
+            case .tooManyContinuations, .sectionTooLarge, .tooManySettings: .enhanceYourCalm
             }
         self.fail(fault.reason, code)
     }

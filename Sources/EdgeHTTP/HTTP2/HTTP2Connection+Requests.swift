@@ -13,8 +13,12 @@ extension HTTP2Connection {
                 self.site.metrics.http2Refused(section.trailerMalformation?.rawValue ?? "head-too-large")
                 return self.resetProvoked(id)
             }
+            guard stream.holds(section.heldBytes) else { return self.refuse(id, .enhanceYourCalm, "held-fields") }
             stream.receivedEnd(section.fields)
             return self.markForReading(stream)
+        }
+        guard self.sections.hasRoom(for: section.heldBytes) else {
+            return self.refuse(id, .refusedStream, "held-fields")
         }
         guard self.takesAnother() else { return self.refuse(id, .refusedStream, "unread-answers") }
         let admission = self.lifecycle.opened(id, kept: self.places.taken(now: .now()))
@@ -24,6 +28,7 @@ extension HTTP2Connection {
         let stream = HTTP2Stream(
             id, number: self.lifecycle.requests, on: self, limits: self.limits, requestEnded: endsStream)
         self.streams[id] = stream
+        _ = stream.holds(section.heldBytes)
         self.begin(stream, section)
         guard !self.isClosing else { return }
         if admission == .serveLast { self.take(self.lifecycle.leave(now: .now())) }
@@ -79,6 +84,7 @@ extension HTTP2Connection {
 
     private func begin(_ stream: HTTP2Stream, _ section: FieldBlock) {
         guard !section.isTooLarge else {
+            guard self.streamErrors.permits(now: .now()) else { return self.fail("stream-error-flood") }
             return self.answer(LocalResponse.headTooLarge, to: section, on: stream)
         }
         guard stream.knowsBody(section) else { return stream.awaitBody(section) }

@@ -40,6 +40,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
     let place: ClientPlace?
     var budget: FrameBudget
     var places: OriginPlaces
+    var sections: HeldSections
     private var resets: FrameRate
     private var controlFrames: FrameRate
     var streamErrors: FrameRate
@@ -89,6 +90,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
                 goAwayGrace: limits.http2.goAwayGrace), now: .now())
         self.budget = FrameBudget(limit: limits.http2.idleFrames, window: limits.http2.rateWindow, now: .now())
         self.places = OriginPlaces(cooling: limits.http2.resetCooling)
+        self.sections = HeldSections(limit: limits.http2.heldSections)
         let window = limits.http2.rateWindow
         self.resets = FrameRate(limit: limits.http2.resets, window: window)
         self.controlFrames = FrameRate(limit: limits.http2.controlFrames, window: window)

@@ -15,9 +15,14 @@ public struct HTTP2Limits: Sendable {
     /// The same for all responses of a connection together; beyond it each may have an eighth of `responseBuffer`.
     /// Default 1 MiB.
     public var responseBuffers: Int = 1_048_576
+    /// Memory for the fields of all requests under way on a connection. Default 1 MiB.
+    public var heldSections: Int = 1_048_576
+    /// How long GET and HEAD without `Content-Length` wait for the frame behind their fields, which says whether there is a body. Default
+    /// 5 s, and no longer than `bodyTimeout`.
+    public var endTimeout: TimeAmount = .seconds(5)
     /// RST_STREAM frames from the client in ``rateWindow`` (rapid reset, CVE-2023-44487). Default 400.
     public var resets: Int = 400
-    /// Frames in ``rateWindow`` that make us reset a stream (CVE-2025-8671). Default 100.
+    /// Frames in ``rateWindow`` that make us reset a stream (CVE-2025-8671), and sections that are too large. Default 100.
     public var streamErrors: Int = 100
     /// PING, SETTINGS and PRIORITY frames in ``rateWindow``. Default 1,000.
     public var controlFrames: Int = 1_000

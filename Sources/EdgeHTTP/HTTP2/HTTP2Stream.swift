@@ -34,6 +34,8 @@ final class HTTP2Stream: ClientStream {
     private(set) var requestEnded: Bool
     /// Bytes of the body that are to come, if the request says how many.
     private var missing: Int64?
+    /// Memory of the request's fields and trailers.
+    private var heldBytes = 0
     /// Takes no memory before something waits.
     private var held: CircularBuffer<Held>?
     private var window: ReceiveWindow
@@ -73,6 +75,16 @@ final class HTTP2Stream: ClientStream {
 
     // MARK: Request
 
+    /// Counts the memory of a section among what the connection's requests hold, until the stream is gone.
+    ///
+    /// - Returns: whether there is room for it.
+    func holds(_ bytes: Int) -> Bool {
+        guard self.connection.sections.hasRoom(for: bytes) else { return false }
+        self.connection.sections.took(bytes)
+        self.heldBytes += bytes
+        return true
+    }
+
     /// Whether the section alone tells if there is a body. Clients may end a GET with an empty DATA frame, and that is a request
     /// without one: it can be answered from the cache, and does not go to the origin in chunks.
     func knowsBody(_ section: FieldBlock) -> Bool {
@@ -84,7 +96,7 @@ final class HTTP2Stream: ClientStream {
 
     func awaitBody(_ section: FieldBlock) {
         self.state = .awaitingBody(section)
-        self.deadline = .now() + self.limits.bodyTimeout
+        self.deadline = .now() + min(self.limits.bodyTimeout, self.limits.http2.endTimeout)
         self.connection.wake(at: self.deadline)
     }
 
@@ -394,6 +406,8 @@ final class HTTP2Stream: ClientStream {
         self.deadline = .distantFuture
         self.connection.buffered(-self.buffered)
         self.buffered = 0
+        self.connection.sections.gave(back: self.heldBytes)
+        self.heldBytes = 0
         if let held { for case .body(let bytes) in held { self.taken(bytes.readableBytes) } }
         self.held = nil
         if case .exchanging(let exchange) = state {

@@ -240,7 +240,7 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
 
     /// Hands the connection back before the end is told, so that the next request of a pipeline finds it.
     private func finish(_ exchange: OriginExchange, _ trailers: FieldSection?) {
-        if exchange.connectionPersists, exchange.requestEnded, let client, self.context?.channel.isActive == true {
+        if exchange.mayKeepConnection, let client, self.context?.channel.isActive == true {
             self.state = .idle
             self.isPaused = false
             client.putIdle(self)

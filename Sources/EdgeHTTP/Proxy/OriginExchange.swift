@@ -51,6 +51,10 @@ final class OriginExchange {
     /// While all connections are in use.
     private var waiter: OriginClient.Waiter?
     private var sawResponse = false
+    /// The origin said `100 Continue`.
+    private var sawContinue = false
+    /// The final head came before the end of the request.
+    private var isEarly = false
     /// The final one, and how its content ends.
     private(set) var head: (head: ResponseHead, framing: BodyFraming)?
     /// Of a request that ended before there was a connection.
@@ -59,6 +63,14 @@ final class OriginExchange {
     private(set) var requestEnded = false
     /// Whether the connection may serve another request; the receiver says so when it has seen the head.
     var connectionPersists = false
+
+    /// Whether the connection is in step, so that it may serve another request: the whole request was sent, and nothing speaks against the
+    /// origin's having read it. Bytes of a body that it left unread would be its next request, and the answer the next client's (request
+    /// smuggling by `Expect` and by content of GET; RFC 9112 §9.3, RFC 9110 §10.1.1).
+    var mayKeepConnection: Bool {
+        self.connectionPersists && self.requestEnded && !self.isEarly && !self.request.mayStayUnread
+            && (!self.request.expectsContinue || self.sawContinue)
+    }
 
     init(
         _ request: OutboundRequest, network: ClientNetwork?, client: OriginClient, receiver: any OriginReceiver
@@ -198,11 +210,13 @@ final class OriginExchange {
 
     func receivedInformational(_ head: ResponseHead) {
         self.sawResponse = true
+        if head.status == 100 { self.sawContinue = true }
         self.receiver?.originInformational(head)
     }
 
     func received(_ head: ResponseHead, _ framing: BodyFraming) {
         self.sawResponse = true
+        if !self.requestEnded { self.isEarly = true }
         self.head = (head, framing)
         self.headDeadline = .distantFuture
         self.receiver?.originHead(head, framing: framing)

@@ -9,6 +9,8 @@ struct OutboundRequest {
     let method: RequestMethod
     /// How the content that follows is framed: `.none`, `.length` or `.chunked`.
     let framing: BodyFraming
+    /// Whether `100 Continue` was asked for.
+    let expectsContinue: Bool
     /// It may go out again when no answer came, if it has no content.
     let isIdempotent: Bool
 
@@ -18,6 +20,7 @@ struct OutboundRequest {
         self.head = head
         self.method = edits.method ?? request.method
         self.framing = edits.method == nil ? request.framing : .none
+        self.expectsContinue = request.expectsContinue
         self.isIdempotent = edits.method?.isIdempotent ?? request.isIdempotent
     }
 
@@ -25,7 +28,17 @@ struct OutboundRequest {
         self.head = head
         self.method = method
         self.framing = framing
+        self.expectsContinue = false
         self.isIdempotent = isIdempotent
+    }
+
+    /// Origins are known that leave the content of such requests unread, and take it for the next request.
+    var mayStayUnread: Bool {
+        guard self.hasContent else { return false }
+        switch self.method {
+        case .get, .head, .options: return true
+        default: return false
+        }
     }
 
     /// Whether content follows.

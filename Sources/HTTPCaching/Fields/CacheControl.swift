@@ -5,7 +5,7 @@ import NIOCore
 /// or from a targeted field.
 ///
 /// Where directives are repeated or contradict each other, the strictest reading counts: the shortest lifetime, every
-/// prohibition. A lifetime that is no number counts as 0.
+/// prohibition. A lifetime that is no number counts as 0, and so does every lifetime beside a member that is none of the grammar.
 struct ResponseDirectives: Equatable {
     /// Seconds.
     var maxAge: Int64?
@@ -24,6 +24,8 @@ struct ResponseDirectives: Equatable {
     var mustRevalidateForAll = false
     var mustUnderstand = false
     var immutable = false
+    /// A member is none of the grammar: nothing is fresh, but by the site's own override.
+    var isBroken = false
     /// What `no-cache="…"` and `private="…"` name: not to be kept.
     var withheldFields: [FieldName] = []
 
@@ -34,7 +36,9 @@ struct ResponseDirectives: Equatable {
         guard fields.contains(.cacheControl) else { return }
         let bytes = fields.bytes.readableBytesUInt8Span
         for field in fields where field.known == .cacheControl {
-            DirectiveList.forEach(bytes, field.value) { name, argument in self.add(bytes, name, argument) }
+            let isWhole = DirectiveList.forEach(bytes, field.value) { name, argument in self.add(bytes, name, argument)
+            }
+            if !isWhole { self.isBroken = true }
         }
     }
 
@@ -115,19 +119,59 @@ enum DirectiveArgument: Equatable {
 /// The list syntax that `Cache-Control` has in requests and responses (RFC 9111 §5.2).
 enum DirectiveList {
     /// Calls `body` for each directive. Members that are not `token`, `token=token` or `token="string"` are called with
-    /// an argument that is no number if they have a proper name before `=`, and are skipped if not.
+    /// an argument that is no number if they have a proper name before `=`. What else stands in them, divided by semicolons or spaces as if
+    /// these were commas, is looked through for `no-store`, `no-cache` and `private`, since that is what their sender meant.
+    ///
+    /// - Returns: whether all members are of the grammar.
+    @discardableResult
     static func forEach(
         _ bytes: borrowing Span<UInt8>, _ line: Range<Int>, _ body: (Range<Int>, DirectiveArgument) -> Void
-    ) {
+    ) -> Bool {
+        var isWhole = true
         FieldList.forEach(bytes, line, .quoted) { member in
-            guard let equals = bytes.first(UInt8(ascii: "="), in: member) else {
-                if bytes.isToken(member) { body(member, .none) }
-                return
+            if member.isEmpty { return }
+            let equals = bytes.first(UInt8(ascii: "="), in: member)
+            let name = member.lowerBound..<(equals ?? member.upperBound)
+            var rest = member
+            if bytes.isToken(name) {
+                guard let equals else { return body(name, .none) }
+                rest = (equals + 1)..<member.upperBound
+                body(name, Self.argument(bytes, rest))
+                var hasSeparator = false
+                Self.forEachWord(bytes, rest) { if $0 != rest { hasSeparator = true } }
+                if !hasSeparator { return }
             }
-            let name = member.lowerBound..<equals
-            guard bytes.isToken(name) else { return }
-            body(name, Self.argument(bytes, (equals + 1)..<member.upperBound))
+            isWhole = false
+            Self.forEachWord(bytes, rest) { word in
+                let name = word.lowerBound..<(bytes.first(UInt8(ascii: "="), in: word) ?? word.upperBound)
+                if bytes.equals(name, "no-store") || bytes.equals(name, "no-cache") || bytes.equals(name, "private") {
+                    body(name, .none)
+                }
+            }
         }
+        return isWhole
+    }
+
+    /// What stands between semicolons and whitespace outside of quoted strings; the range itself where there are none.
+    private static func forEachWord(
+        _ bytes: borrowing Span<UInt8>, _ range: Range<Int>, _ body: (Range<Int>) -> Void
+    ) {
+        var start = range.lowerBound
+        var isQuoted = false
+        var position = start
+        while position < range.upperBound {
+            let byte = bytes[position]
+            if isQuoted, byte == UInt8(ascii: "\\") {
+                position += 1
+            } else if byte == UInt8(ascii: "\"") {
+                isQuoted.toggle()
+            } else if !isQuoted, byte == UInt8(ascii: ";") || ByteClass.isWhitespace(byte) {
+                body(start..<position)
+                start = position + 1
+            }
+            position += 1
+        }
+        body(min(start, range.upperBound)..<range.upperBound)
     }
 
     /// The contents of a quoted string, or the range itself if it isn't one.

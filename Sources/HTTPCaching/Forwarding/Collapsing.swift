@@ -32,7 +32,9 @@ public enum Collapsing {
     /// itself forbade, and what answers a condition or range of one client's.
     public static func remembers(_ refusal: StoreRefusal, status: Int) -> Bool {
         switch refusal {
-        case .bypass, .method, .interim, .notModified, .requestNoStore, .authorization, .partial, .badHead: false
+        case .bypass, .method, .interim, .notModified, .requestNoStore, .authorization, .partial, .badHead, .ownCodings,
+            .smallRange:
+            false
         case .noStore, .isPrivate, .notUnderstood, .setCookie, .cookie, .varyStar, .notExplicit, .useless, .tooLarge,
             .tooManyFields, .endNotCertain:
             status < 500

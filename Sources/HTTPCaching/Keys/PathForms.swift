@@ -3,7 +3,8 @@ import HTTPFields
 /// The paths that an origin may take one requested path for, since servers and frameworks normalise before they choose
 /// what to answer, each in its own way: percent-encodings decoded (RFC 3986 §6.2.2), once or twice, dot segments removed
 /// (§5.2.4), slashes merged, backslashes taken for slashes, parameters of a segment (`;…`, §3.3) cut off, letter case
-/// folded.
+/// folded; and cut off behind what a program takes for the end: NUL, line breaks and tabs, a `?` or `#` that was encoded, dots and spaces at
+/// the end of a segment.
 ///
 /// The forms are all that come from the path by these steps in any order and number. Their number is bounded, and so is
 /// the length of a path that is looked into; beyond either bound the forms are not known.
@@ -14,9 +15,9 @@ enum PathForms: Equatable {
     case several([[UInt8]])
     case unknown
 
-    static let maximumForms = 48
+    static let maximumForms = 16
     /// Bytes. Longer paths are looked into only if they have nothing that could be normalised.
-    static let maximumBytes = 2048
+    static let maximumBytes = 512
 
     init(_ path: Substring) {
         guard Self.mayHaveOtherForms(path) else {
@@ -27,16 +28,14 @@ enum PathForms: Equatable {
             self = .unknown
             return
         }
-        let path = Array(path.utf8)
-        var forms: [[UInt8]] = [path]
-        var seen: Set<[UInt8]> = [path]
+        var forms: [[UInt8]] = [Array(path.utf8)]
         var next = 0
         while next < forms.count {
             let form = forms[next]
             next += 1
             for step in Self.steps {
-                let other = step(form)
-                guard seen.insert(other).inserted else { continue }
+                // Few enough that to compare them takes less than to hash them.
+                guard let other = step(form), !forms.contains(other) else { continue }
                 guard forms.count < Self.maximumForms else {
                     self = .unknown
                     return
@@ -76,17 +75,39 @@ enum PathForms: Equatable {
                 return true
             case UInt8(ascii: "/"), UInt8(ascii: "."):
                 if previous == UInt8(ascii: "/") { return true }
+                if byte == UInt8(ascii: "/"), previous == UInt8(ascii: ".") { return true }
             default: break
             }
             previous = byte
         }
-        return false
+        return previous == UInt8(ascii: ".")
     }
 
-    private static let steps: [@Sendable ([UInt8]) -> [UInt8]] = [
-        Self.decoded, Self.withoutBackslashes, Self.withMergedSlashes, Self.withoutDotSegments, Self.withoutParameters,
-        { $0.map(ByteClass.lowercased) },
+    /// Each gives another form; nil if it has nothing to do, which one pass tells.
+    private static let steps: [@Sendable ([UInt8]) -> [UInt8]?] = [
+        { $0.contains(UInt8(ascii: "%")) ? Self.decoded($0) : nil },
+        { $0.contains(UInt8(ascii: "\\")) ? Self.withoutBackslashes($0) : nil },
+        Self.withMergedSlashes, Self.withoutDotSegments,
+        { $0.contains(UInt8(ascii: ";")) ? Self.withoutParameters($0) : nil },
+        Self.inLowerCase, Self.cutAtEnd, Self.withoutDotsAtEnds,
     ]
+
+    private static func inLowerCase(_ path: [UInt8]) -> [UInt8]? {
+        guard path.contains(where: { $0 &- UInt8(ascii: "A") < 26 }) else { return nil }
+        return path.map(ByteClass.lowercased)
+    }
+
+    private static func cutAtEnd(_ path: [UInt8]) -> [UInt8]? {
+        path.firstIndex(where: Self.isEnd).map { Array(path[..<$0]) }
+    }
+
+    /// None of these is in a path that a client sends, but for encoded: programs that decode it cut it there, or parse it once more.
+    private static func isEnd(_ byte: UInt8) -> Bool {
+        switch byte {
+        case 0, 0x09, 0x0A, 0x0D, UInt8(ascii: "?"), UInt8(ascii: "#"): true
+        default: false
+        }
+    }
 
     static func decoded(_ path: [UInt8]) -> [UInt8] {
         guard path.contains(UInt8(ascii: "%")) else { return path }
@@ -112,18 +133,38 @@ enum PathForms: Equatable {
         path.map { $0 == UInt8(ascii: "\\") ? UInt8(ascii: "/") : $0 }
     }
 
-    private static func withMergedSlashes(_ path: [UInt8]) -> [UInt8] {
+    private static func withMergedSlashes(_ path: [UInt8]) -> [UInt8]? {
         var out: [UInt8] = []
         out.reserveCapacity(path.count)
         for byte in path where byte != UInt8(ascii: "/") || out.last != byte { out.append(byte) }
+        return out.count == path.count ? nil : out
+    }
+
+    /// Windows takes names with dots or spaces behind them for those without.
+    private static func withoutDotsAtEnds(_ path: [UInt8]) -> [UInt8]? {
+        let slash = UInt8(ascii: "/")
+        func isDropped(_ byte: UInt8) -> Bool { byte == UInt8(ascii: ".") || byte == ByteClass.space }
+        var hasAny = false
+        for index in path.indices where isDropped(path[index]) {
+            if index + 1 == path.count || path[index + 1] == slash { hasAny = true }
+        }
+        guard hasAny else { return nil }
+        var out: [UInt8] = []
+        out.reserveCapacity(path.count)
+        for segment in path.split(separator: slash, omittingEmptySubsequences: false) {
+            if !out.isEmpty || segment.startIndex > 0 { out.append(slash) }
+            // One of nothing else is a dot segment, or a name of its own.
+            let end = segment.lastIndex { !isDropped($0) }
+            out.append(contentsOf: end.map { segment[...$0] } ?? segment)
+        }
         return out
     }
 
-    private static func withoutDotSegments(_ path: [UInt8]) -> [UInt8] {
+    private static func withoutDotSegments(_ path: [UInt8]) -> [UInt8]? {
         let slash = UInt8(ascii: "/")
         let segments = path.split(separator: slash, omittingEmptySubsequences: false)
         guard segments.contains(where: { $0.elementsEqual(".".utf8) || $0.elementsEqual("..".utf8) }) else {
-            return path
+            return nil
         }
         var kept: [ArraySlice<UInt8>] = []
         for (index, segment) in segments.enumerated() {

@@ -13,12 +13,15 @@ public struct QueryRules: Hashable, Sendable {
 
     public var parameters: Parameters
     /// Parameters are put in order of their names, so that `?a=1&b=2` and `?b=2&a=1` share a key. Parameters
-    /// of one name keep their order.
+    /// of one name keep their order. More than ``maximumSorted`` stay as they came, and so are another key.
     public var sorts: Bool
     /// Percent-encoded letters, digits, `-`, `_` and `~` count as themselves in path and query (RFC 3986 §6.2.2.2).
     /// Only for origins that decode before they choose what to answer: at another, `/%61` may get a 404 that would then
     /// be served for `/a`.
     public var decodesUnreserved: Bool
+
+    /// Parameters.
+    public static let maximumSorted = 64
 
     /// By default the query is taken as it is.
     public init(parameters: Parameters = .all, sorts: Bool = false, decodesUnreserved: Bool = false) {
@@ -40,13 +43,17 @@ public struct QueryRules: Hashable, Sendable {
             switch self.parameters {
             case .all: parts.append((name, text))
             case .except(let patterns):
-                if !patterns.contains(where: { $0.matches(name) }) { parts.append((name, text)) }
+                if Self.mayHoldOthers(bytes) || !patterns.contains(where: { $0.matches(name) }) {
+                    parts.append((name, text))
+                }
             case .only(let patterns):
-                if patterns.contains(where: { $0.matches(name) }) { parts.append((name, text)) }
+                if Self.mayHoldOthers(bytes) || patterns.contains(where: { $0.matches(name) }) {
+                    parts.append((name, text))
+                }
             }
         }
         if parts.isEmpty { return nil }
-        if self.sorts {
+        if self.sorts, parts.count <= Self.maximumSorted {
             // By name only, and stably: the order among parameters of one name often has a meaning.
             let order = parts.indices.sorted { one, other in
                 let names = (parts[one].name, parts[other].name)
@@ -56,5 +63,11 @@ public struct QueryRules: Hashable, Sendable {
             parts = order.map { parts[$0] }
         }
         return parts.map(\.text).joined(separator: "&")
+    }
+
+    /// Whether an origin may see more parameters in it than the one that it is called by: some take `;` for a separator too, or look for the
+    /// query behind the last `?`. Then it is never dropped, since what it holds would be past the key.
+    private static func mayHoldOthers(_ part: Substring.UTF8View.SubSequence) -> Bool {
+        part.contains { $0 == UInt8(ascii: ";") || $0 == UInt8(ascii: "?") }
     }
 }

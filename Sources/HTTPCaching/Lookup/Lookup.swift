@@ -78,9 +78,10 @@ extension CacheRequest {
         if count == 0 { return .none(.uriMiss) }
         var best: Int?
         var seesPartial = false
+        var values = SelectorValues()
         for index in 0..<count {
             let candidate = variant(index)
-            guard candidate.variant.matches(self) else { continue }
+            guard candidate.variant.matches(self, &values) else { continue }
             if case .partial = candidate.extent {
                 seesPartial = true
                 guard self.isCovered(by: candidate) else { continue }

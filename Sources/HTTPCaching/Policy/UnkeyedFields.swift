@@ -10,8 +10,8 @@ import NIOCore
 public struct UnkeyedFields: Hashable, Sendable {
     /// In lower case. A `*` at the end stands for any further characters.
     ///
-    /// `Forwarded`, `X-Forwarded-*` and `X-Real-IP` are not here: the edge writes them itself, or is told to believe the proxy in
-    /// front of it.
+    /// `Forwarded` and `X-Real-IP` are not here: the edge writes them itself, or is told to believe the proxy in front of it. Nor is
+    /// `X-Forwarded-*` (``differing``), which counts only where such a proxy passes on something else than the request says itself.
     public static let names: [String] = [
         // Another method or target than the request's own.
         "x-http-method", "x-http-method-override", "x-method-override", "x-original-method", "x-original-uri",
@@ -31,6 +31,9 @@ public struct UnkeyedFields: Hashable, Sendable {
         "x-nextjs-data", "x-now-route-matches", "x-react-router-*", "x-accel-mapping", "x-sendfile-type", "proxy",
     ]
 
+    /// Those that count only where they differ (`SelectorSource.forEachDifferingClaim`).
+    public static let differing = "x-forwarded-*"
+
     private struct Pattern: Hashable {
         /// Without the star.
         var bytes: [UInt8]
@@ -40,6 +43,11 @@ public struct UnkeyedFields: Hashable, Sendable {
         init(_ name: [UInt8]) {
             self.isPrefix = name.last == UInt8(ascii: "*")
             self.bytes = name.dropLast(self.isPrefix ? 1 : 0).map(UnkeyedFields.folded)
+        }
+
+        /// Whether every name that a setting stands for is one: it may end with a `*` itself.
+        func covers(_ name: [UInt8]) -> Bool {
+            name.count >= self.bytes.count && name.prefix(self.bytes.count).map(UnkeyedFields.folded) == self.bytes
         }
 
         func matches(_ bytes: borrowing Span<UInt8>, _ name: Range<Int>) -> Bool {
@@ -73,11 +81,20 @@ public struct UnkeyedFields: Hashable, Sendable {
     /// Whether a name is one of those that keep a request out of the store, unless the site allows it.
     public static func lists(_ name: FieldName) -> Bool {
         let bytes = name.bytes
+        if Pattern(Array(Self.differing.utf8)).covers(bytes) { return true }
         return Self.standard.patterns.contains { $0.matches(bytes.span, 0..<bytes.count) }
     }
 
     /// With none allowed.
     public static let standard = UnkeyedFields()
+
+    /// Whether the origin may get a field unkeyed.
+    func allows(_ field: FieldRecord, of fields: FieldSection) -> Bool {
+        if self.allowed.isEmpty { return false }
+        let bytes = fields.bytes.readableBytesUInt8Span
+        for pattern in self.allowed where pattern.matches(bytes, field.name) { return true }
+        return false
+    }
 
     /// Whether a request has such a field.
     func isIn(_ fields: FieldSection) -> Bool {

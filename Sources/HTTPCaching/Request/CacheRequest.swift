@@ -27,8 +27,8 @@ public struct CacheRequest: Sendable {
 
     /// Names that stand among `fields` and are not listed by `Connection`.
     private let present: KnownFieldSet
-    /// `Connection` lists names without a number.
-    private let hidesOthers: Bool
+    /// The names without a number that `Connection` lists.
+    private let hiddenOthers: [Range<Int>]
     private let source: (any SelectorSource)?
 
     /// - Parameters:
@@ -65,18 +65,20 @@ public struct CacheRequest: Sendable {
         self.isInBackground = isInBackground
 
         var present = fields.known
-        var hidesOthers = false
+        var hiddenOthers: [Range<Int>] = []
         if present.contains(.connection) {
             let options = fields.connectionOptions
             present.subtract(options.named)
-            hidesOthers = options.namesOthers
+            hiddenOthers = options.others
         }
         if isInBackground { present.subtract(Self.conditionsAndRanges) }
         self.present = present
-        self.hidesOthers = hidesOthers
+        self.hiddenOthers = hiddenOthers
 
         self.directives = Self.directives(fields, present, shared.rule.requestDirectives)
-        self.bypass = Self.bypass(method, fields, present, shared, hasContent: hasContent)
+        self.bypass =
+            Self.bypass(method, fields, present, shared, hasContent: hasContent)
+            ?? (Self.hasDifferingClaim(fields, source, shared) ? .unkeyedField : nil)
         let isRead = method == .get || method == .head
         self.codings = isRead && self.bypass == nil ? shared.rule.offered?.reduced(fields, present) : nil
         if method == .get, present.contains(.range), let field = fields.only(.range) {
@@ -129,6 +131,14 @@ public struct CacheRequest: Sendable {
             return .siteCookie
         }
         return nil
+    }
+
+    private static func hasDifferingClaim(
+        _ fields: FieldSection, _ source: (any SelectorSource)?, _ shared: SharedRule
+    ) -> Bool {
+        var hasOne = false
+        source?.forEachDifferingClaim { if !shared.rule.unkeyedFields.allows($0, of: fields) { hasOne = true } }
+        return hasOne
     }
 
     private static func hasCookie(_ fields: FieldSection, _ patterns: [GlobPattern]) -> Bool {
@@ -185,20 +195,27 @@ extension CacheRequest {
     }
 
     /// Whether the field has this value as `Vary` compares it, mostly without making it.
-    func hasSelectorValue(_ value: [UInt8]?, for name: FieldName) -> Bool {
+    ///
+    /// - Parameter values: those that this request was asked for already; what has to be made is put there.
+    func hasSelectorValue(_ value: [UInt8]?, for name: FieldName, _ values: inout SelectorValues) -> Bool {
         if name.known == .acceptEncoding, let codings { return value == codings.selector }
-        guard VaryNormalisation.isPlain(name) else { return self.selectorValue(name) == value }
+        guard VaryNormalisation.isPlain(name) else { return values.value(of: name, in: self) == value }
         var lines = 0
         var isSame = false
         self.forEachValue(of: name) { line in
             lines += 1
-            if lines == 1, let value { isSame = line.elementsEqual(value) }
+            if lines == 1, let value { isSame = line.count == value.count && line.elementsEqual(value) }
         }
         return switch lines {
         case 0: value == nil
         case 1: isSame
-        default: self.selectorValue(name) == value
+        default: values.value(of: name, in: self) == value
         }
+    }
+
+    /// The client's `Accept-Encoding` goes to the origin in its own words, although the site has codings of its own to offer.
+    var hasOwnCodings: Bool {
+        self.method == .get && self.codings == nil && self.rule.offered != nil && self.has(.acceptEncoding)
     }
 
     private func forEachValue(of name: FieldName, _ body: (UnsafeRawBufferPointer) -> Void) {
@@ -207,7 +224,7 @@ extension CacheRequest {
         if let source { return source.forEachSelectorLine(name, body) }
         if let known = name.known, !self.present.contains(known) { return }
         for field in self.fields where self.fields.isNamed(field, name) {
-            if self.hidesOthers, name.known == nil, self.fields.connectionNames(field) { continue }
+            if name.known == nil, self.fields.isNamed(field, by: self.hiddenOthers) { continue }
             self.fields.withBytes(field.value, body)
         }
     }

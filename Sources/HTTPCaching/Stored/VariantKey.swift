@@ -41,7 +41,13 @@ public struct VariantKey: Hashable, Sendable {
 
     /// Whether a request selects the response.
     public func matches(_ request: CacheRequest) -> Bool {
-        for selector in self.selectors where !request.hasSelectorValue(selector.value, for: selector.name) {
+        var values = SelectorValues()
+        return self.matches(request, &values)
+    }
+
+    /// The same where one request is compared with several variants.
+    func matches(_ request: CacheRequest, _ values: inout SelectorValues) -> Bool {
+        for selector in self.selectors where !request.hasSelectorValue(selector.value, for: selector.name, &values) {
             return false
         }
         return true

@@ -9,19 +9,43 @@ public import HTTPFields
 /// | the last three | letter case |
 /// | `Accept-Encoding` | the `x-` of `x-gzip`, members with `q=0` where nothing else would allow them |
 ///
+/// Longer ones than ``maximumBytes``, and preferences of more members than ``maximumMembers``, are not normalised: no client has such, and
+/// sorting them would be work without end. Their lines are compared as they are.
+///
 /// Of all other fields each byte counts: a comma in free text separates nothing (RFC 9110 §5.6.1 is for fields that are
 /// defined as lists).
 public enum VaryNormalisation {
+    /// Of all lines of a name together.
+    public static let maximumBytes = 512
+    /// Of a field whose members are sorted, empty ones included.
+    public static let maximumMembers = 32
+
     /// - Parameter lines: the values of all lines of the name, in order; at least one.
     public static func value(of name: FieldName, _ lines: [[UInt8]]) -> [UInt8] {
+        if lines.reduce(0, { $0 + $1.count }) > self.maximumBytes { return self.asSent(lines) }
         switch name.known {
+        case .accept, .acceptCharset, .acceptEncoding, .acceptLanguage:
+            if self.hasManyMembers(lines) { return self.asSent(lines) }
+        default: break
+        }
+        return switch name.known {
         case .acceptEncoding: self.encodings(lines)
         case .acceptLanguage, .acceptCharset: self.joined(self.preferences(lines, foldsCase: true))
         case .accept: self.joined(self.preferences(lines, foldsCase: false))
         case _ where self.isList(name): self.list(lines)
-        // A line break can't be part of a value.
-        default: lines.count == 1 ? lines[0] : Array(lines.joined(separator: "\n".utf8))
+        default: self.asSent(lines)
         }
+    }
+
+    /// A line break can't be part of a value.
+    private static func asSent(_ lines: [[UInt8]]) -> [UInt8] {
+        lines.count == 1 ? lines[0] : Array(lines.joined(separator: "\n".utf8))
+    }
+
+    private static func hasManyMembers(_ lines: [[UInt8]]) -> Bool {
+        var count = 0
+        for line in lines { FieldList.forEach(line.span, 0..<line.count, .quoted) { _ in count += 1 } }
+        return count > self.maximumMembers
     }
 
     /// Whether each byte of the field counts.

@@ -47,7 +47,8 @@ enum FreshnessDecision {
     ) -> (Int64, Freshness.Source) {
         let directives = facts.directives
         func capped(_ lifetime: Int64, _ source: Freshness.Source) -> (Int64, Freshness.Source) {
-            (min(max(lifetime, 0), rule.maximumLifetime), source)
+            if directives.isBroken, source != .siteOverride { return (0, source) }
+            return (min(max(lifetime, 0), rule.maximumLifetime), source)
         }
         if let override = rule.overrideLifetime, StatusCodes.isHeuristicallyCacheable(status) {
             return capped(override, .siteOverride)

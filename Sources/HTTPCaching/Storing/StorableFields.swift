@@ -35,7 +35,7 @@ struct StorableFields {
     func fate(of field: FieldRecord) -> Fate {
         if let known = field.known {
             if Self.dropped.contains(known) || self.connection.named.contains(known) { return .dropped }
-        } else if self.connection.namesOthers, self.section.connectionNames(field) {
+        } else if self.section.isNamed(field, by: self.connection.others) {
             return .dropped
         }
         if field.known == .setCookie, self.withholdsCookies { return .withheld }

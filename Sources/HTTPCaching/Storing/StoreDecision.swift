@@ -24,6 +24,9 @@ public enum StoreRefusal: String, Error, Sendable, CaseIterable {
     /// The request had a cookie, and nothing but the heuristic or the site's default speaks for storing.
     case cookie = "cookie"
     case varyStar = "vary-star"
+    /// The response varies by `Accept-Encoding`, and what the request says there is not reduced to the site's codings: any client could
+    /// put as many such variants into a key as it has room for.
+    case ownCodings = "accept-encoding-not-reduced"
     /// The status says nothing about caching, and neither does the origin.
     case notExplicit = "no-explicit-freshness"
     /// It would be stale at once, and nobody could be asked whether it still holds.
@@ -34,6 +37,8 @@ public enum StoreRefusal: String, Error, Sendable, CaseIterable {
     /// A 206 that is none of the kind that is kept (docs/caching.md) or that nobody asked for, and whatever else than 200
     /// answers a request for a range.
     case partial = "partial"
+    /// A small range of a large response, which was asked for as a whole: the rest is not worth its way.
+    case smallRange = "small-range"
     /// The body ends where the connection does, and nothing vouches for that being its end.
     case endNotCertain = "end-not-certain"
     /// A status or a reason phrase that no head can have.
@@ -112,8 +117,12 @@ extension CacheRequest {
         // What an error says about a range, it doesn't say about the whole.
         if sent.sendsRange, self.method == .get, code != 200, code != 206 { throw .partial }
         let extent = try self.extent(of: response, isAskedFor: sent.sendsRange, facts: facts)
+        if case .complete(let length?) = extent, !sent.sendsRange, self.asksForLittle(of: length) { throw .smallRange }
         guard response.endIsCertain else { throw .endNotCertain }
         guard let variant = VariantKey(response: response.fields, request: self) else { throw .varyStar }
+        if self.hasOwnCodings, variant.selectors.contains(where: { $0.name.known == .acceptEncoding }) {
+            throw .ownCodings
+        }
         if self.hasCookie, self.rule.cookieRequests == .explicit, !facts.hasExplicitLifetime,
             !facts.directives.isPublic, self.rule.overrideLifetime == nil,
             !variant.selectors.contains(where: { $0.name.known == .cookie })
@@ -176,6 +185,24 @@ extension CacheRequest {
         }
     }
 
+    /// Whether ranges are asked for that are less than half of a body that is worth a thought. Who has them may leave, and the fetch would
+    /// go on for the store alone: a request of 300 bytes could so make an origin send a GiB (RFC 9110 §17.15).
+    private func asksForLittle(of length: Int64) -> Bool {
+        guard length > Self.alwaysFilled, let ranges else { return false }
+        let asked = ranges.reduce(Int64(0)) { sum, range in
+            switch range {
+            case .from(let first, let last):
+                let end = min(last ?? .max, length - 1)
+                return sum.saturatingAdd(max(0, end.saturatingSubtract(first).saturatingAdd(1)))
+            case .suffix(let count): return sum.saturatingAdd(min(count, length))
+            }
+        }
+        return asked < length / 2
+    }
+
+    /// Bytes: a body that is fetched as a whole however little of it is asked for.
+    private static let alwaysFilled: Int64 = 1 << 20
+
     /// - Parameter isAskedFor: whether a range was.
     private func extent(
         of response: OriginResponse, isAskedFor: Bool, facts: ResponseFacts
@@ -217,9 +244,10 @@ extension StoredResponse {
     ///
     /// - Parameter request: the one that was answered.
     public func displaced(from variants: [StoredResponse], request: CacheRequest) -> [Int] {
-        variants.indices.filter { index in
+        var values = SelectorValues()
+        return variants.indices.filter { index in
             let other = variants[index]
-            guard other.variant.matches(request) else { return false }
+            guard other.variant.matches(request, &values) else { return false }
             switch (self.extent, other.extent) {
             case (.complete, _): return true
             case (.partial, .complete): return false

@@ -29,7 +29,7 @@ extension CheckedRequest {
         if let known = field.known {
             return !self.rules.special.contains(known) && !self.connection.named.contains(known)
         }
-        if self.connection.namesOthers, self.fields.connectionNames(field) { return false }
+        if self.fields.isNamed(field, by: self.connection.others) { return false }
         return self.rules.policy.clientClaims == .append || !ClientClaims.isOne(field, of: self.fields)
     }
 

@@ -1,4 +1,4 @@
-import HTTPFields
+public import HTTPFields
 
 /// Fields in which a request says whom it comes from: `Forwarded`, `X-Forwarded-*`, `X-Real-IP`, also where spelled with underscores.
 /// Gateways to application servers fold both spellings to one variable.
@@ -20,6 +20,35 @@ enum ClientClaims {
         }
     }
 
+    /// Whether a field says of the request what its key says, or nothing that a key has: the address of the client.
+    ///
+    /// - Parameter host: as the origin gets it, with a port that is not the scheme's own.
+    static func agrees(_ field: FieldRecord, of section: FieldSection, scheme: String, host: String) -> Bool {
+        func isFor(_ rest: StaticString, _ name: UnsafeRawBufferPointer) -> Bool {
+            name.count == 12 + rest.utf8CodeUnitCount
+                && Self.begins(UnsafeRawBufferPointer(rebasing: name[12...]), rest)
+        }
+        func says(_ text: some StringProtocol) -> Bool {
+            section.withBytes(field.value) { value in
+                value.count == text.utf8.count
+                    && value.elementsEqual(text.utf8) { ByteClass.lowercased($0) == ByteClass.lowercased($1) }
+            }
+        }
+        let ownPort = scheme == "http" ? "80" : "443"
+        return section.withBytes(field.name) { name in
+            // X-Real-IP.
+            guard name.count > 12 else { return true }
+            if isFor("for", name) { return true }
+            if isFor("host", name) { return says(host) || says("\(host):\(ownPort)") }
+            if isFor("proto", name) || isFor("scheme", name) || isFor("protocol", name) { return says(scheme) }
+            if isFor("ssl", name) { return says(scheme == "https" ? "on" : "off") }
+            if isFor("port", name) {
+                return says(host.split(separator: ":", maxSplits: 1).dropFirst().first.map { String($0) } ?? ownPort)
+            }
+            return false
+        }
+    }
+
     /// Letter case does not count, and `_` is taken for `-`.
     private static func begins(_ name: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
         guard name.count >= text.utf8CodeUnitCount else { return false }
@@ -32,6 +61,17 @@ enum ClientClaims {
 }
 
 extension CheckedRequest {
+    /// Claims that a trusted proxy passed on, and that say something else than the request itself. Such a proxy is trusted for whom it
+    /// speaks; that it sets every field of this kind, and lets none through, is not known.
+    public func forEachDifferingClaim(_ body: (FieldRecord) -> Void) {
+        guard self.rules.policy.clientClaims == .append else { return }
+        for field in self.fields {
+            if let known = field.known, !ClientClaims.known.contains(known) || known == .forwarded { continue }
+            guard field.known != nil || ClientClaims.isOne(field, of: self.fields) else { continue }
+            if !ClientClaims.agrees(field, of: self.fields, scheme: self.scheme, host: self.host) { body(field) }
+        }
+    }
+
     /// What the edge says about the client in one of ``ClientClaims/written``: one value.
     func forEachClaim(_ name: KnownField, _ body: ([UInt8]) -> Void) {
         let policy = self.rules.policy

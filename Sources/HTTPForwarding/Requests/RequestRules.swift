@@ -86,6 +86,7 @@ public final class RequestRules: Sendable {
         {
             throw .connectionNamesVitalField
         }
+        if options.isExcessive { throw .tooManyConnectionOptions }
         let (target, host) = try self.route(head)
         return try self.judged(
             Parts(

@@ -18,8 +18,8 @@ public struct OutgoingHead: Sendable {
     public var omitted: KnownFieldSet
     /// The same for names without a number.
     public var omittedNames: [FieldName] = []
-    /// `Connection` of ``fields`` names fields without a number, which do not go out either.
-    public var omitsNamedOthers = false
+    /// The names without a number that `Connection` of ``fields`` has, which do not go out either.
+    var namedOthers: [Range<Int>] = []
     /// What stands behind them: `Via`, `Age`, `Cache-Status`.
     public var added = AddedFields()
     /// More of that, put together once for many responses: what the site adds. No framing fields.
@@ -74,7 +74,7 @@ public struct OutgoingHead: Sendable {
         if let known = field.known {
             return known != .contentLength && known != .transferEncoding && !self.omitted.contains(known)
         }
-        if self.omitsNamedOthers, self.fields.connectionNames(field) { return false }
+        if self.fields.isNamed(field, by: self.namedOthers) { return false }
         return self.omittedNames.isEmpty || !self.omittedNames.contains { self.fields.isNamed(field, $0) }
     }
 
@@ -87,7 +87,7 @@ public struct OutgoingHead: Sendable {
     /// Whether all fields go out.
     var passesAll: Bool {
         if self.encoded != nil { return self.omittedNames.isEmpty && self.omitted.isEmpty }
-        return !self.omitsNamedOthers && self.omittedNames.isEmpty && !self.fields.known.intersects(self.omitted)
+        return self.namedOthers.isEmpty && self.omittedNames.isEmpty && !self.fields.known.intersects(self.omitted)
             && !self.fields.contains(.contentLength) && !self.fields.contains(.transferEncoding)
     }
 

@@ -7,6 +7,7 @@ import NIOCore
 public enum ResponseRefusal: String, Error, CaseIterable, Sendable {
     case badStatus = "bad-status"
     case connectionNamesVitalField = "connection-names-vital-field"
+    case tooManyConnectionOptions = "too-many-connection-options"
     case upgradeNotRequested = "upgrade-not-requested"
     // Of the rules for texts, until nothing uses them.
     case badFieldName = "bad-field-name"
@@ -79,6 +80,7 @@ public struct ResponseRules: Sendable {
         {
             throw .connectionNamesVitalField
         }
+        if options.isExcessive { throw .tooManyConnectionOptions }
         // Without these two, what follows would be read as HTTP by one party and not by the other.
         if head.status == 101, !options.upgrade || !head.fields.contains(.upgrade) { throw .badStatus }
 
@@ -90,7 +92,7 @@ public struct ResponseRules: Sendable {
         var out = OutgoingHead(
             status: head.status, reason: head.fields.slice(head.reasonRange), fields: head.fields,
             omitted: Self.hop.union(options.named), framing: clientBody)
-        out.omitsNamedOthers = options.namesOthers
+        out.namedOthers = options.others
         out.omitted.remove(.via)
         out.added.add(.via, .text(head.minorVersion == 0 ? self.via10 : self.via11))
         if clientBody == .chunked { out.omitted.remove(.trailer) }
@@ -117,16 +119,17 @@ public struct ResponseRules: Sendable {
     }
 
     /// An informational response other than 101, or `nil` where the client is not to see it: HTTP/1.0 knows none
-    /// (RFC 9110 §15.2).
+    /// (RFC 9110 §15.2), and one with too many options is dropped.
     public func informational(_ head: ResponseHead, to request: CheckedRequest) -> OutgoingHead? {
         guard request.version > .http10, head.isInformational else { return nil }
         // Whether the client asked for it or not, 100 without a body to wait for only confuses.
         if head.status == 100, !request.expectsContinue { return nil }
         let options = head.fields.connectionOptions
+        if options.isExcessive { return nil }
         var out = OutgoingHead(
             status: head.status, reason: head.fields.slice(head.reasonRange), fields: head.fields,
             omitted: Self.hop.union(options.named), framing: .none)
-        out.omitsNamedOthers = options.namesOthers
+        out.namedOthers = options.others
         return out
     }
 }

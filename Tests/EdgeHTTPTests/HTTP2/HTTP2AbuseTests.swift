@@ -147,7 +147,7 @@ import Testing
         var bomb = RawFrames.get()
         bomb.append(0x40)
         bomb.append(contentsOf: RawFrames.block([("x", String(repeating: "v", count: 4_000))]).dropFirst())
-        bomb.append(contentsOf: [UInt8](repeating: 0x80 | 62, count: 2_000))
+        bomb.append(contentsOf: [UInt8](repeating: 0x80 | 62, count: 15))
         try await ProxyBench.run(limits: limits, http2: true, origin: HTTP2FailureTests.hello) { [bomb] bench in
             let wire = try await bench.client()
             try await wire.beginHTTP2(acknowledging: acknowledging)
@@ -160,6 +160,58 @@ import Testing
                 #expect(head.stream == stream)
                 #expect(try head.status == (stream == 5 ? "200" : "431"))
             }
+        }
+    }
+
+    /// One block that decodes to megabytes, and many that are only too large.
+    @Test func floodsOfFields() async throws {
+        var bomb: [UInt8] = RawFrames.get()
+        bomb.append(0x40)
+        bomb.append(contentsOf: RawFrames.block([("x", String(repeating: "v", count: 4_000))]).dropFirst())
+        bomb.append(contentsOf: [UInt8](repeating: 0x80 | 62, count: 2_000))
+        let flags = RawFrames.endStream | RawFrames.endHeaders
+        #expect(
+            try await Self.ends(after: [RawFrames.frame(.headers, flags: flags, stream: 1, bomb)]) == Self.calm)
+        let limits = Self.limits {
+            $0.maximumHeadBytes = 1_000
+            $0.http2.streamErrors = 20
+        }
+        let large: [UInt8] = RawFrames.get("/", [("x", String(repeating: "v", count: 1_000))])
+        let frames = (0..<21).map {
+            RawFrames.frame(.headers, flags: flags, stream: UInt32(2 * $0 + 1), large)
+        }
+        #expect(try await Self.ends(limits, after: frames) == Self.calm)
+    }
+
+    /// RFC 7541 §7.3: what requests that have no end hold is bounded, and what ends makes room.
+    @Test(arguments: ["GET", "POST"]) func fieldsOfUnfinishedRequestsAreBounded(method: String) async throws {
+        let limits = Self.limits { $0.http2.heldSections = 100_000 }
+        try await ProxyBench.run(limits: limits, http2: true, origin: HTTP2FailureTests.hello) { bench in
+            let wire = try await bench.client()
+            try await wire.beginHTTP2()
+            // A field of 4 KB in the table; each further request holds ten of it, for some hundred bytes.
+            let start: [UInt8] = RawFrames.block([
+                (":method", method), (":scheme", "https"), (":path", "/"), (":authority", ProxyBench.host),
+            ])
+            let first = [0x40] + RawFrames.block([("x", String(repeating: "v", count: 4_000))]).dropFirst()
+            let fields = [UInt8](repeating: 0x80 | 62, count: 10)
+            try await wire.send(
+                RawFrames.frame(.headers, flags: RawFrames.endHeaders, stream: 1, start + first + fields.dropFirst()))
+            for stream: UInt32 in [3, 5] {
+                try await wire.send(
+                    RawFrames.frame(.headers, flags: RawFrames.endHeaders, stream: stream, start + fields))
+            }
+            let refused = try await wire.readFrame(.reset)
+            #expect(refused.stream == 3 && refused.errorCode == 0x7)
+            #expect(try await wire.readFrame(.reset).stream == 5)
+            try await wire.send(RawFrames.frame(.data, flags: RawFrames.endStream, stream: 1))
+            let head = try await wire.readFrame(.headers)
+            #expect(try head.stream == 1 && head.status == "200")
+            _ = try await wire.readFrame(.data)
+            try await wire.send(
+                RawFrames.frame(
+                    .headers, flags: RawFrames.endStream | RawFrames.endHeaders, stream: 7, start + fields))
+            #expect(try await wire.readFrame(.headers).stream == 7)
         }
     }
 

@@ -146,7 +146,7 @@ import Testing
     /// RFC 9113 §8.1.1, in both directions; a body without a GET's end is waited for only so long.
     @Test func bodiesHaveTheLengthThatIsSaid() async throws {
         var limits = ProxyLimits()
-        limits.bodyTimeout = .milliseconds(300)
+        limits.http2.endTimeout = .milliseconds(300)
         try await ProxyBench.run(limits: limits, http2: true, origin: HTTP2AbuseTests.silent) { bench in
             let client = try await FrameClient.connect(bench)
             let long = try await client.request("POST", "/", [("content-length", "3")], open: true)

@@ -33,6 +33,19 @@ import Testing
         #expect(machine.deadline == .distantFuture)
     }
 
+    @Test func sectionsHaveRoomUpToTheLimit() {
+        var held = HeldSections(limit: 100)
+        #expect(held.hasRoom(for: 1_000))
+        held.took(60)
+        #expect(held.hasRoom(for: 40) && !held.hasRoom(for: 41))
+        held.took(40)
+        #expect(!held.hasRoom(for: 1))
+        held.gave(back: 60)
+        #expect(held.hasRoom(for: 60) && held.bytes == 40)
+        held.gave(back: 60)
+        #expect(held.bytes == 0)
+    }
+
     @Test func admitsSoManyAtOnceAndInAll() {
         var machine = self.lifecycle()
         #expect(machine.opened(1) == .serve)

@@ -101,6 +101,36 @@ import Testing
         }
     }
 
+    /// A body that the origin may have left unread must not become its next request.
+    @Test(arguments: [
+        ("GET", "X: 1", false, 2), ("OPTIONS", "X: 1", false, 2), ("PUT", "X: 1", false, 1),
+        ("PUT", "Expect: 100-continue", false, 2), ("PUT", "Expect: 100-continue", true, 1),
+    ])
+    func connectionsThatMayBeOutOfStep(method: String, field: String, continues: Bool, connections: Int) async throws {
+        try await ProxyBench.run { wire, _ in
+            while true {
+                let head = try await wire.readHead()
+                if continues, Wire.field("expect", in: head) != nil {
+                    try await wire.send("HTTP/1.1 100 Continue\r\n\r\n")
+                }
+                if let length = Wire.field("content-length", in: head).flatMap({ Int($0) }) {
+                    _ = try await wire.read(length)
+                }
+                try await wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            }
+        } test: { bench in
+            let client = try await bench.client()
+            for _ in 0..<2 {
+                try await client.send(
+                    ProxyBench.request("\(method) / HTTP/1.1", "Content-Length: 3", field))
+                if continues { #expect(try await client.readHead().hasPrefix("HTTP/1.1 100")) }
+                try await client.send("abc")
+                #expect(try await client.readResponse().text == "ok")
+            }
+            #expect(bench.connections.current == connections)
+        }
+    }
+
     @Test func chunkedBothWaysWithTrailers() async throws {
         try await ProxyBench.run { wire, _ in
             let head = try await wire.readHead()
