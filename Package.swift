@@ -6,6 +6,7 @@
 //   pure    ACME, Admission, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPFields, HTTPWire,
 //           HTTP2Wire, HTTPForwarding, HTTPCaching, EdgeModel, FleetBus
 //                                                     bytes and decisions; no sockets, clocks, files or logging
+//   engine  TLSEngine                                 handshakes on BoringSSL, without IO
 //   ground  SecretFiles, CAARecords, Telemetry        files that hold secrets; who may issue for a name, by DNS; logs, metrics
 //           ACMEClient                                certificates from an authority
 //   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
@@ -94,6 +95,9 @@ let package = Package(
         // The cryptography of records and handshakes.
         .target(name: "TLSCrypto", dependencies: [nioSSL], swiftSettings: strict),
         .target(name: "RecordLayer", dependencies: ["TLSCrypto", "TLSWire", nio[0]], swiftSettings: strict),
+        .target(
+            name: "TLSEngine", dependencies: ["RecordLayer", "TLSCrypto", "TLSWire", nio[0], nioSSL],
+            swiftSettings: strict),
         .target(
             name: "NativeHandshake", dependencies: ["TLSWire", nio[0], crypto, cryptoExtras], swiftSettings: strict),
         .target(name: "HTTPFields", dependencies: [nio[0]], swiftSettings: strict),
@@ -310,6 +314,13 @@ let package = Package(
             name: "ACMETests", dependencies: ["ACME", "TestDirectory", x509, asn1, crypto], swiftSettings: strict),
         .testTarget(name: "SecretFilesTests", dependencies: ["SecretFiles"], swiftSettings: strict),
         .testTarget(name: "TLSCryptoTests", dependencies: ["TLSCrypto", nio[0], crypto], swiftSettings: strict),
+        .testTarget(
+            name: "TLSEngineTests",
+            dependencies: [
+                "PrivateAuthority", "RecordLayer", "TLSEngine", "TLSWire", "TestSockets", nioSSL, nioEmbedded,
+                crypto, cryptoExtras, x509,
+            ] + nio,
+            swiftSettings: strict),
         .testTarget(name: "TLSWireTests", dependencies: ["TLSWire"] + [nio[0]], swiftSettings: strict),
         .testTarget(
             name: "KeyProtocolTests", dependencies: ["KeyProtocol", "TLSWire"] + [nio[0]], swiftSettings: strict),

@@ -28,6 +28,10 @@ let modules: [(name: String, imports: [Target.Dependency])] = [
     (name: "KeyProtocol", imports: ["TLSWire", nioCore]),
     (name: "TLSCrypto", imports: [.product(name: "NIOSSL", package: "swift-nio-ssl")]),
     (name: "RecordLayer", imports: ["TLSCrypto", "TLSWire", nioCore]),
+    (
+        name: "TLSEngine",
+        imports: ["RecordLayer", "TLSCrypto", "TLSWire", nioCore, .product(name: "NIOSSL", package: "swift-nio-ssl")]
+    ),
     (name: "HTTPCaching", imports: ["HTTPFields", nioCore, structuredFields]),
     (
         name: "FleetBus",
@@ -54,6 +58,7 @@ let fuzzers: [(name: String, modules: [Target.Dependency])] = [
     (name: "FuzzNativeOrigin", modules: ["NativeHandshake", "TLSWire", crypto[0]]),
     (name: "FuzzProxyHeader", modules: ["Admission"]),
     (name: "FuzzRecordLayer", modules: ["RecordLayer", "TLSWire"]),
+    (name: "FuzzServerHandshake", modules: ["RecordLayer", "TLSEngine", "TLSWire", crypto[0]]),
 ]
 
 let package = Package(
