@@ -27,7 +27,8 @@ enum FuzzServerHandshake {
 /// Whatever the bytes: no crash, no wait for a signature that is none, no output once a session is lent, and an end that leaves no
 /// input behind which the next call would loop on.
 private func fuzz(_ input: UnsafeBufferPointer<UInt8>) -> CInt {
-    guard let choice = input.first, let contexts = Contexts.shared else { return 0 }
+    guard let contexts = Contexts.shared else { preconditionFailure("no contexts to shake hands with") }
+    guard let choice = input.first else { return 0 }
     let bytes = ByteBuffer(bytes: input.dropFirst())
     guard let handshake = try? ServerHandshake(contexts.all[Int(choice) % contexts.all.count]) else { return 0 }
     var pieces: [ByteBuffer] = [bytes]
@@ -74,7 +75,8 @@ private struct Player: ~Copyable {
             self.act(on: awaited.complete(signature))
         case .exported(let session, let finished, let output):
             // In TLS 1.2 that takes a Finished.
-            precondition(session.session.suite.version == .tls13 && finished != nil && output.readableBytes > 0)
+            let isAwaited: Bool = finished != nil
+            precondition(isAwaited && session.session.suite.version == .tls13 && output.readableBytes > 0)
             self.finished = consume finished
         case .failed(let end):
             if case .engine(let reason) = end.failure { preconditionFailure(reason) }
