@@ -300,6 +300,34 @@ struct PurgeTests {
         await edge.stop()
     }
 
+    @Test(
+        "Edges are late after 15 seconds without a heartbeat, and gone after a minute; a purge waits for none of them")
+    func lateAndGone() async throws {
+        let server = try RedisServer()
+        let bus = TestFleet.bus(server.port)
+        let fleet = try TestFleet()
+        let edge = try await fleet.edge("paris", bus)
+        try await edge.following()
+        let now = Int64(Date().timeIntervalSince1970 * 1000)
+        for (name, age) in [("lyon", 20_000), ("oslo", 70_000), ("rome", 86_400_000)] as [(String, Int64)] {
+            let issued = try fleet.authority.issueIdentity(role: .edge, name: name)
+            let seal = try EdgeSeal(certificatePEM: issued.chainPEM, keyPEM: issued.keyPEM)
+            let heartbeat = EdgeHeartbeat(version: "test", started: 0, busTime: now - age)
+            let report = try #require(
+                heartbeat.report(fleet: "test", edge: name, time: now - age, certificate: seal.certificate))
+            let bytes = try report.sealed { try seal.sign($0) }
+            try server.run(["HSET", FleetKeys(fleet: "test").edges, name].map { Array($0.utf8) } + [bytes])
+        }
+        let desk = try await fleet.desk(bus)
+        #expect(try await desk.census().edges.map(\.standing) == [.late, .gone, .alive, .gone])
+        await desk.close()
+        let start = ContinuousClock.now
+        let outcome = try await fleet.order(.tag("1"), on: bus)
+        #expect(ContinuousClock.now - start < .seconds(5))
+        #expect(outcome.progress.done.map(\.name) == ["paris"] && !outcome.isSuccess, "lyon may be back at once")
+        await edge.stop()
+    }
+
     @Test("Edges are listed as they say themselves; strangers' entries, old ones and strange names are told apart")
     func census() async throws {
         let server = try RedisServer()
