@@ -87,6 +87,15 @@ import Testing
                 live.text.components(separatedBy: "{\"edges\":[").count > 2 ? true : nil
             }
             live.stop()
+            // It ends when its reader has gone.
+            let program = TestProcess.executable.path
+            let piped = try Tool.run(
+                "sh",
+                [
+                    "-c",
+                    "timeout 20 \(program) fleet --config \(stage.workspace.path("fleet.yaml")) --watch | head -n 1; test $? = 0 && echo ended",
+                ])
+            #expect(piped.output.hasPrefix("fleet test on ") && piped.output.hasSuffix("ended\n"), "\(piped.all)")
             try stage.keyHolder.reload(grantedTo: "paris")
             _ = try eventually("lyon's being shown as revoked") {
                 try stage.run("fleet", "--config", "FLEET").output.contains("lyon   revoked") ? true : nil
