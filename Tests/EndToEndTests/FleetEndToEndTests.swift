@@ -89,13 +89,15 @@ import Testing
             live.stop()
             // It ends when its reader has gone.
             let program = TestProcess.executable.path
+            let start = ContinuousClock.now
             let piped = try Tool.run(
                 "sh",
                 [
                     "-c",
-                    "timeout 20 \(program) fleet --config \(stage.workspace.path("fleet.yaml")) --watch | head -n 1; test $? = 0 && echo ended",
+                    "timeout 20 \(program) fleet --config \(stage.workspace.path("fleet.yaml")) --watch | head -n 1",
                 ])
-            #expect(piped.output.hasPrefix("fleet test on ") && piped.output.hasSuffix("ended\n"), "\(piped.all)")
+            #expect(ContinuousClock.now - start < .seconds(15))
+            #expect(piped.output.hasPrefix("fleet test on "), "\(piped.all)")
             try stage.keyHolder.reload(grantedTo: "paris")
             _ = try eventually("lyon's being shown as revoked") {
                 try stage.run("fleet", "--config", "FLEET").output.contains("lyon   revoked") ? true : nil
