@@ -106,9 +106,7 @@ struct BurstTests {
         let running = Task { try await follower.run() }
         try await until("following") { follower.status.value.isFollowing && follower.status.value.isListed }
         #expect(try await fleet.order(.tag("0"), on: TestFleet.bus(server.port)).isSuccess)
-        struct Page: Decodable { var counter: UInt64 }
-        let page = try JSONDecoder().decode(Page.self, from: try Data(contentsOf: URL(filePath: fleet.counterPath)))
-        return (follower, running, page.counter)
+        return (follower, running, try fleet.lastCounter())
     }
 
     @Test("Every one is done, in order and once; what is acknowledged is never there again; nothing grows")

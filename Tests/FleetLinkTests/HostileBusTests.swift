@@ -256,5 +256,17 @@ struct HostileBusTests {
             #expect(entry.fleet == name)
         }
         #expect(numbers == ["one": [1001, 1002, 1003], "two": [1001, 1002, 1003]])
+        // Without the note that it is on the bus, an order is written again under its number.
+        let path = OrderBook.path(fleet.key, fleet: "one")
+        for lost in [Data(), nil] {
+            if let lost {
+                try lost.write(to: URL(filePath: path + ".done"))
+            } else {
+                try FileManager.default.removeItem(atPath: path + ".done")
+            }
+            let book = try OrderBook(fleet.key, fleet: "one", now: 1000)
+            #expect(book.next == 1003 && book.pending?.counter == 1003)
+            book.close()
+        }
     }
 }

@@ -283,10 +283,7 @@ struct PurgeTests {
         let edge = try await fleet.edge("paris", bus)
         try await edge.following()
         #expect(try await fleet.order(.tag("1"), on: bus, timeout: 1000).progress.done.map(\.name) == ["paris"])
-        struct Page: Decodable { var counter: UInt64 }
-        let counter = try JSONDecoder().decode(
-            Page.self, from: try Data(contentsOf: URL(filePath: fleet.counterPath))
-        ).counter
+        let counter = try fleet.lastCounter()
         let generation = try server.run(["GET", FleetKeys(fleet: "test").generation].map { Array($0.utf8) })
         let slow = PurgeEntry(
             fleet: "test", signer: fleet.key.publicKey, counter: counter + 1, time: now - 31_536_000_000,

@@ -110,6 +110,13 @@ final class TestFleet: Sendable {
     /// Where this signer's orders are counted.
     var counterPath: String { self.key.path + ".test.counter" }
 
+    /// The number of its last order.
+    func lastCounter() throws -> UInt64 {
+        let book = try OrderBook(self.key, fleet: "test", now: 1)
+        defer { book.close() }
+        return book.next - 1
+    }
+
     static func bus(
         _ ports: UInt16..., tls: Bool = false, login: BusConfiguration.Login? = nil,
         sentinel: BusConfiguration.Sentinel? = nil

@@ -38,7 +38,9 @@ enum DurableFile {
     }
 
     /// Writes beside it, flushes, renames, and flushes the folder. For this user alone.
-    static func write(_ bytes: [UInt8], to path: String) throws(Failure) {
+    ///
+    /// - Parameter flushes: false for what does no harm if a loss of power undoes or empties it.
+    static func write(_ bytes: [UInt8], to path: String, flushes: Bool = true) throws(Failure) {
         let temporary = path + ".new"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw Failure(action: "create", path: temporary, number: errno) }
@@ -48,13 +50,14 @@ enum DurableFile {
             let count = rest.withUnsafeBytes { writeBytes(descriptor, $0.baseAddress, $0.count) }
             if count >= 0 { rest = rest.dropFirst(count) } else if errno != EINTR { failure = errno }
         }
-        if failure == 0, fsync(descriptor) != 0 { failure = errno }
+        if failure == 0, flushes, fsync(descriptor) != 0 { failure = errno }
         if close(descriptor) != 0, failure == 0 { failure = errno }
         guard failure == 0 else {
             _ = unlink(temporary)
             throw Failure(action: "write", path: temporary, number: failure)
         }
         guard rename(temporary, path) == 0 else { throw Failure(action: "rename", path: path, number: errno) }
+        guard flushes else { return }
         let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
         let directory = open(folder.isEmpty ? "/" : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard directory >= 0 else { throw Failure(action: "open", path: folder, number: errno) }

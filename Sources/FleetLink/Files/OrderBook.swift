@@ -4,7 +4,8 @@ internal import Foundation
 
 /// The orders of one signer to one fleet, counted: each has a number, none is left out, and none is used twice.
 ///
-/// The count stands in `KEY.FLEET.counter` beside the key, with the order that is being written. An order that has been sent and
+/// The count stands in `KEY.FLEET.counter` beside the key, with the order that is being written, always flushed; which of these the
+/// bus has confirmed, in `KEY.FLEET.counter.done`, which may be lost. An order that has been sent and
 /// not confirmed is written again, under its number, before the next one, whatever the bus said of it: so a failure leaves no
 /// gap, which edges would have to take for a purge that was hidden from them, and a bus that says that it has not taken an
 /// order, and keeps it, can't show edges another one under its number. A count that is lost begins at the time in
@@ -67,6 +68,11 @@ public struct OrderBook: Sendable {
                     )
                 }
                 self.page = page
+                if let pending = page.pending, let done = try DurableFile.read(self.path + ".done"),
+                    String(decoding: done, as: UTF8.self) == "\(pending.counter)"
+                {
+                    self.page = Page(counter: pending.counter, pending: nil)
+                }
             } else {
                 self.page = Page(counter: UInt64(max(1, now)), pending: nil)
             }
@@ -103,11 +109,11 @@ public struct OrderBook: Sendable {
         return (entry, bytes)
     }
 
-    /// The order is on the bus.
+    /// The order is on the bus. If this is lost, it is written again, which edges recognise: so nothing waits for the disk.
     mutating func written() throws {
         self.page.counter += 1
         self.page.pending = nil
-        try self.save()
+        try DurableFile.write(Array("\(self.page.counter)".utf8), to: self.path + ".done", flushes: false)
     }
 
     private func save() throws {
