@@ -92,7 +92,7 @@ struct HostileBusTests {
         edge.store.store(Self.a, "https://www.test/b")
         gate.cut()
         for target in [FleetPurge.Target.url(Self.a), .tag("2"), .tag("3")] {
-            try await fleet.order(target, on: bus, timeout: 50)
+            try await fleet.order(target, on: bus, timeout: 300)
         }
         try server.run(["XTRIM", Self.keys.purges, "MAXLEN", "1"])
         try await until("the loss", seconds: 8) { !edge.status.isFollowing }
@@ -199,7 +199,7 @@ struct HostileBusTests {
         try await edge.following()
         #expect(try await fleet.order(.tag("1"), on: bus).isSuccess)
         edge.store.state.withLockedValue { $0.fails = true }
-        #expect(try await !fleet.order(.url(Self.a), on: bus, timeout: 100).isSuccess)
+        #expect(try await !fleet.order(.url(Self.a), on: bus, timeout: 500).isSuccess)
         try await Task.sleep(for: .seconds(2))
         let desk = try await fleet.desk(bus)
         let census = try await desk.census()

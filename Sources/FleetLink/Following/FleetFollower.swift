@@ -284,6 +284,7 @@ public actor FleetFollower {
 
     private func reachedEnd(_ client: BusClient) async {
         self.machine.caughtUp(at: self.wallClock)
+        self.batch = Self.batch
         guard !self.isCaughtUp else {
             if self.now - self.recordAt > 60_000 { await self.beating(client) { await self.save() } }
             return
