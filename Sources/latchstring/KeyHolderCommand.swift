@@ -11,6 +11,7 @@ import NativeHandshake
 import PeerLink
 import ServiceLifecycle
 import Settings
+import Synchronization
 import TLSWire
 import Telemetry
 
@@ -33,6 +34,7 @@ struct KeyHolderCommand: AsyncParsableCommand {
     var inspectable = false
 
     func run() async throws {
+        Startup.ignoreHangUp()
         let path = self.config
         let settings = try Startup.settings { () throws(SettingsError) in try Settings.loadKeyHolder(path: path) }
         let logger = Startup.logger(settings.log, label: "keyholder")
@@ -90,7 +92,7 @@ struct KeyHolderCommand: AsyncParsableCommand {
 }
 
 /// Has a key holder work by its configuration file as it is now.
-private struct KeyHolderReloader: Sendable {
+private final class KeyHolderReloader: Sendable {
     let path: String
     /// What it was started with.
     let settings: KeyHolderSettings
@@ -100,7 +102,26 @@ private struct KeyHolderReloader: Sendable {
     let manager: CertificateManager?
     let logger: Logger
 
+    /// One after another.
+    private let turn = Mutex(())
+
+    init(
+        path: String, settings: KeyHolderSettings, server: KeyHolderServer, certificates: KeyHolderCertificates?,
+        manager: CertificateManager?, logger: Logger
+    ) {
+        self.path = path
+        self.settings = settings
+        self.server = server
+        self.certificates = certificates
+        self.manager = manager
+        self.logger = logger
+    }
+
     func reload(revokingReplaced: Bool = false) -> ReloadReport {
+        self.turn.withLock { _ in self.reloadInTurn(revokingReplaced) }
+    }
+
+    private func reloadInTurn(_ revokingReplaced: Bool) -> ReloadReport {
         var report = self.read(revokingReplaced)
         do { try self.server.reopenAudit() } catch {
             report.messages.append("still writing to the old audit file: \(error)")

@@ -8,6 +8,12 @@ import Settings
 import Telemetry
 import UnixSignals
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// What the long-running subcommands have in common: settings, logging, metrics, admin port, signals.
 enum Startup {
     /// Loads settings; prints every complaint and ends the process if there are errors.
@@ -23,6 +29,9 @@ enum Startup {
             throw ExitCode.failure
         }
     }
+
+    /// Until the process listens for SIGHUP, one does nothing: its default would be the process's end.
+    static func ignoreHangUp() { signal(SIGHUP, SIG_IGN) }
 
     /// Sets up logging for the whole process.
     static func logger(_ settings: LogSettings, label: String) -> Logger {

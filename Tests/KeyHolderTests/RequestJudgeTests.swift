@@ -253,6 +253,22 @@ struct RequestJudgeTests {
         let revoked = try policy(three, revoking: true, after: third, now: 6 * second)
         #expect(signed(1, revoked, now: 6 * second) == nil && signed(2, revoked, now: 6 * second) == nil)
         #expect(signed(1, try policy(2, grace: .zero, after: first, now: second), now: second) == nil)
+        // An edge that is granted the site with the new key never had the old one.
+        let newcomer = try Policy(
+            sites: [try PolicyFixtures.site("a.test", ski: 2)],
+            grants: [try PolicyFixtures.grant("paris", "a.test"), try PolicyFixtures.grant("rome", "a.test")],
+            previous: first, now: second)
+        #expect(signed(1, newcomer, now: second) == one)
+        #expect(signed(2, newcomer, now: second, edge: "rome") == two)
+        #expect(signed(1, newcomer, now: second, edge: "rome") == nil)
+        // Nor is a key kept that another site has now.
+        let shared = try Policy(
+            sites: [try PolicyFixtures.site("a.test", ski: 2), try PolicyFixtures.site("b.test", ski: 1)],
+            grants: [try PolicyFixtures.grant("paris", "a.test")], previous: first, now: second)
+        #expect(signed(1, shared, now: second) == nil)
+        // Nothing of it stays in memory when its time is over.
+        next.pruneFormer(now: 12 * second)
+        #expect(signed(1, next, now: 2 * second) == nil)
         // Bounded, however often it is replaced.
         var policies = first
         for ski in 10..<UInt8(30) { policies = try policy(ski, after: policies, now: second) }

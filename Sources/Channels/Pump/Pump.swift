@@ -152,6 +152,7 @@ public final class Pump {
         switch action {
         case .closeOutput(let side): self.handler(side)?.closeOutput()
         case .finish(let side): self.handler(side)?.finish()
+        case .finishSoon(let side): self.handler(side)?.finish(within: self.dropTime.patience)
         case .breakOff(let side): self.handler(side)?.breakOff()
         case .drop(let side): self.handler(side)?.drop(for: self.dropTime)
         }

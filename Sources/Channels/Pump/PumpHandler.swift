@@ -169,6 +169,14 @@ final class PumpHandler: ChannelInboundHandler, RemovableChannelHandler {
         }
     }
 
+    /// The same, and at the latest then. Nothing of what it still says is read.
+    func finish(within time: TimeAmount) {
+        self.dropTimer?.cancel()
+        self.dropTimer = self.context?.eventLoop.assumeIsolated().scheduleTask(in: time) { self.breakOff() }
+        self.peer = nil
+        self.finish()
+    }
+
     private func afterWrites(_ action: @escaping (PumpHandler, ChannelHandlerContext) -> Void) {
         guard let context else { return }
         let written = context.eventLoop.makePromise(of: Void.self)

@@ -12,6 +12,8 @@ struct PumpMachine {
         case closeOutput(PumpSide)
         /// Close this side's connection, after what waits to be written to it. Its input has ended already.
         case finish(PumpSide)
+        /// The same, within the time that a side has which the other one has left.
+        case finishSoon(PumpSide)
         /// Break this side's connection off.
         case breakOff(PumpSide)
         /// Read on from this side, and drop it: the other side is gone, but this one is still taking what it left.
@@ -83,6 +85,14 @@ struct PumpMachine {
     mutating func closed(_ side: PumpSide) -> [Action] {
         guard !self[side].closed else { return [] }
         let traits = self[side].traits
+        if traits.closeEndsBoth, !self[side].broken {
+            self[side].closed = true
+            self[side].closing = true
+            let other = side.other
+            guard !self[other].closing else { return [] }
+            self[other].closing = true
+            return [.finishSoon(other)]
+        }
         var actions: [Action] = []
         if traits.closeEndsInput, !self[side].broken, let action = self.inputEnded(side) { actions.append(action) }
         if let action = self.parted(from: side) { actions.append(action) }

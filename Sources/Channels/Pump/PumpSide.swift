@@ -24,6 +24,10 @@ public struct PumpTraits: Equatable, Sendable {
     /// side still has something to say counts as a break.
     public var mayLeave = false
 
+    /// A close without an error ends both directions, as a close_notify does to nearly every peer: the other side gets what was written to
+    /// it, and is closed as well.
+    public var closeEndsBoth = false
+
     public init() {}
 }
 

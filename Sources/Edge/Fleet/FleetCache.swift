@@ -45,7 +45,7 @@ struct FleetCache: FleetStore {
         guard let store else { return purges.map { _ in true } }
         var understood = purges.map { _ in true }
         var work: [Work] = []
-        var scopes: [Work: PurgeScope] = [:]
+        var scopes: [Work: [PurgeScope]] = [:]
         // Hosts are looked for in all that is stored: once for all of them, and not once for each.
         var hosts: [Bool: Set<String>] = [:]
         for (index, purge) in purges.enumerated() {
@@ -58,14 +58,14 @@ struct FleetCache: FleetStore {
                     hosts = [:]
                 }
                 guard scopes[one] == nil else { continue }
-                guard let scope = self.scope(of: target) else {
+                guard let named = self.scopes(of: target) else {
                     understood[index] = false
                     continue
                 }
-                if case .hosts(let set) = scope {
+                if case .hosts(let set)? = named.first {
                     hosts[purge.isSoft, default: []].formUnion(set.authorities)
                 } else {
-                    scopes[one] = scope
+                    scopes[one] = named
                     work.append(one)
                 }
             }
@@ -77,8 +77,9 @@ struct FleetCache: FleetStore {
         for start in stride(from: 0, to: work.count, by: Self.atOnce) {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for one in work[start..<min(start + Self.atOnce, work.count)] {
-                    guard let scope = scopes[one] else { continue }
-                    group.addTask { _ = try await store.purgeDurably(scope, one.isSoft ? soft : .remove) }
+                    for scope in scopes[one] ?? [] {
+                        group.addTask { _ = try await store.purgeDurably(scope, one.isSoft ? soft : .remove) }
+                    }
                 }
                 try await group.waitForAll()
             }
@@ -88,19 +89,19 @@ struct FleetCache: FleetStore {
     }
 
     /// nil: nothing can be stored under that name.
-    private func scope(of target: FleetPurge.Target) -> PurgeScope? {
+    private func scopes(of target: FleetPurge.Target) -> [PurgeScope]? {
         do throws(CacheAdministration.Failure) {
             switch target {
-            case .url(let url): return .key(try self.administration.key(url))
-            case .prefix(let url): return try self.administration.prefix(url)
-            case .host(let host): return try self.administration.host(host)
-            case .tag(let tag): return try self.administration.tag(tag)
-            case .everything: return .everything
+            case .url(let url): return try self.administration.scopes(ofURL: url)
+            case .prefix(let url): return try self.administration.scopes(ofPrefix: url)
+            case .host(let host): return [try self.administration.host(host)]
+            case .tag(let tag): return [try self.administration.tag(tag)]
+            case .everything: return [.everything]
             }
         } catch {
             guard case .unknownHost = error else { return nil }
             // No site has the host now. The disk may hold what one stored that had it, and may have it again.
-            return Self.host(of: target).map { .host($0) }
+            return Self.host(of: target).map { [.host($0)] }
         }
     }
 

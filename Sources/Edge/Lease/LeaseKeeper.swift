@@ -85,7 +85,7 @@ final class LeaseKeeper {
 
     init(
         pool: KeyHolderPool, orders: [Order], refreshInterval: TimeAmount, shown: [ServerNamePattern: Shown] = [:],
-        logger: Logger,
+        standing: LeaseReport.Standing, logger: Logger,
         publish: @escaping (ServerNamePattern, SiteNews) -> Void, publishStanding: @escaping (LeaseEnd?) -> Void
     ) {
         self.pool = pool
@@ -98,7 +98,8 @@ final class LeaseKeeper {
             Domain(
                 order: $0, name: Self.representative(of: $0.pattern),
                 ticketKeys: TicketKeys(lifetime: $0.configuration.ticketLifetime.nanoseconds),
-                report: LeaseReport($0.pattern, keyHolder: pool.configuration.expected.name, logger: logger))
+                report: LeaseReport(
+                    $0.pattern, keyHolder: pool.configuration.expected.name, standing: standing, logger: logger))
         }
     }
 
@@ -136,11 +137,18 @@ final class LeaseKeeper {
     func stop() {
         self.stopped = true
         self.tick?.cancel()
-        for domain in self.domains {
-            domain.timer?.cancel()
-            domain.ticketTimer?.cancel()
+        self.tick = nil
+        self.inherited.removeAll()
+        for index in self.domains.indices {
+            self.domains[index].timer?.cancel()
+            self.domains[index].timer = nil
+            self.domains[index].shown = nil
+            self.dropTicketKeys(index)
         }
     }
+
+    /// What holds when the generation becomes the current one.
+    func tellStanding() { for domain in self.domains { domain.report.tellStanding() } }
 
     /// A name to ask for. For a wildcard any one-label name stands for all of them: the key holder's own wildcard matches it.
     static func representative(of pattern: ServerNamePattern) -> ServerName? {

@@ -11,8 +11,15 @@ final class LeaseReport {
     private let expiry: Gauge
     /// Whether there was a lease before, so that another certificate is news.
     private var isServed = false
+    private var notAfter: Int64 = 0
+    private let standing: Standing
 
-    init(_ pattern: ServerNamePattern, keyHolder: String, logger: Logger) {
+    /// Whether a generation is the one that takes clients: only that one says what becomes of leases. Bound to its event loop.
+    final class Standing {
+        var isCurrent = false
+    }
+
+    init(_ pattern: ServerNamePattern, keyHolder: String, standing: Standing, logger: Logger) {
         var logger = logger
         logger[metadataKey: "site"] = "\(pattern)"
         logger[metadataKey: "keyholder"] = "\(keyHolder)"
@@ -21,7 +28,18 @@ final class LeaseReport {
         self.leased = Gauge(label: "latchstring_edge_lease", dimensions: [("domain", "\(pattern)")])
         self.expiry = Gauge(
             label: "latchstring_edge_certificate_not_after_seconds", dimensions: [("domain", "\(pattern)")])
-        self.leased.record(0)
+        self.standing = standing
+    }
+
+    /// What holds when the generation becomes the current one.
+    func tellStanding() {
+        self.leased.record(self.isServed ? 1 : 0)
+        if self.isServed { self.expiry.record(self.notAfter) }
+    }
+
+    /// The domain is served by this edge no more.
+    func withdraw() {
+        if self.standing.isCurrent { self.leased.record(0) }
     }
 
     /// A lease began, or the certificate is another one.
@@ -32,12 +50,13 @@ final class LeaseReport {
             self.isServed ? "certificate replaced" : "lease begun",
             metadata: ["not_after": "\(notAfter)", "chain_lengths": "\(lengths)"])
         self.isServed = true
-        self.leased.record(1)
-        self.expiry.record(notAfter)
+        self.notAfter = notAfter
+        if self.standing.isCurrent { self.tellStanding() }
     }
 
     func ended(_ end: LeaseEnd) {
         self.isServed = false
+        guard self.standing.isCurrent else { return }
         self.leased.record(0)
         Counter(
             label: "latchstring_edge_leases_ended_total",

@@ -72,15 +72,27 @@ struct EdgeGeneration: Sendable {
         }
     }
 
-    /// Takes the clients that come from now on.
-    func takeOver() async throws {
-        for loop in self.loops { try await loop.eventLoop.submit { loop.value.takeOver() }.get() }
+    /// Takes the clients that come from now on, in the place of another one.
+    func takeOver(from former: EdgeGeneration? = nil) {
+        for loop in former?.loops ?? [] { loop.eventLoop.execute { loop.value.fallSilent() } }
+        for loop in self.loops {
+            loop.eventLoop.execute {
+                loop.value.takeOver()
+                loop.value.speak()
+            }
+        }
     }
 
-    /// After another one has taken over: succeeds when the last connection of this one has ended, and it is gone.
+    /// After another one has taken over: succeeds when the last connection of this one has ended, and it is gone. Loops without a
+    /// connection give up their links before, but for the one that keeps the leases.
     func retire() -> EventLoopFuture<Void>? {
         guard let first = self.loops.first else { return nil }
-        let ends = self.loops.map { loop in loop.eventLoop.flatSubmit { loop.value.whenEmpty() } }
+        let ends = self.loops.map { loop in
+            loop.eventLoop.flatSubmit {
+                loop.value.whenEmpty().assumeIsolated().map { if !loop.value.keepsLeases { loop.value.disconnect() } }
+                    .nonisolated()
+            }
+        }
         let all = EventLoopFuture.andAllComplete(ends, on: first.eventLoop)
         all.whenComplete { _ in self.end() }
         return all
@@ -92,6 +104,11 @@ struct EdgeGeneration: Sendable {
         let ends = self.loops.map { loop in loop.eventLoop.flatSubmit { loop.value.drain(for: time) } }
         try await EventLoopFuture.andAllComplete(ends, on: first.eventLoop).get()
         self.resources.shutdown()
+    }
+
+    /// Ends its connections soon.
+    func hasten(within time: TimeAmount) {
+        for loop in self.loops { loop.eventLoop.execute { loop.value.hasten(within: time) } }
     }
 
     /// Nothing came of it, or its time is over.

@@ -59,15 +59,18 @@ struct EdgeListeners: Sendable {
     struct Opened: Sendable {
         fileprivate var listeners: [Listener] = []
 
+        var addresses: [SocketAddress] { self.listeners.flatMap(\.channels).compactMap(\.localAddress) }
+
         func close() async {
             for channel in self.listeners.flatMap(\.channels) { try? await channel.close().get() }
         }
     }
 
     /// Accepts at these addresses from now on, as each says, and at no other.
-    mutating func apply(_ addresses: [ListenAddress], opening opened: Opened) async throws {
+    mutating func apply(_ addresses: [ListenAddress], opening opened: Opened) async {
         for channel in opened.listeners.flatMap(\.channels) {
-            try await channel.setOption(.autoRead, value: true).get()
+            // Fails where the socket is closed already.
+            try? await channel.setOption(.autoRead, value: true).get()
         }
         for index in self.listeners.indices {
             guard let address = addresses.first(where: { $0.isAt(self.listeners[index].address) }) else { continue }

@@ -34,6 +34,7 @@ final class EdgeLoop {
     private var rates: [String: [ServerNamePattern: Int]] = [:]
     private var connections: [ObjectIdentifier: any Channel] = [:]
     private let slot: LoopSlot
+    private let standing = LeaseReport.Standing()
     private var draining = false
     /// Another generation has taken over: told when the last connection has ended.
     private var emptied: EventLoopPromise<Void>?
@@ -111,7 +112,7 @@ final class EdgeLoop {
             }
             let keeper = LeaseKeeper(
                 pool: pool, orders: orders, refreshInterval: self.configuration.certificateRefresh,
-                shown: former?.keepers[keyHolder]?.shown ?? [:], logger: self.logger,
+                shown: former?.keepers[keyHolder]?.shown ?? [:], standing: self.standing, logger: self.logger,
                 publish: { pattern, news in
                     if let site = names[pattern] { self.rated(site, pattern, news.rate) }
                     publish(pattern, news)
@@ -125,6 +126,10 @@ final class EdgeLoop {
     /// Where the domains of a site have several grants, the largest counts here: the key holder says when one is used up.
     private func rated(_ site: String, _ pattern: ServerNamePattern, _ rate: Int?) {
         self.rates[site, default: [:]][pattern] = rate
+        if self.standing.isCurrent { self.setRate(of: site) }
+    }
+
+    private func setRate(of site: String) {
         guard let keyHolder = self.terminatedSites[site]?.configuration.keyHolder else { return }
         self.gate.setRate(self.rates[site]?.values.max(), for: site, at: keyHolder, now: .now())
     }
@@ -233,10 +238,43 @@ final class EdgeLoop {
         return promise.futureResult
     }
 
-    /// Nothing came of this generation, or its last connection has ended.
+    /// Nothing came of this generation, or its last connection has ended. Nothing of it stays, ticket keys included.
     func end() {
         for keeper in self.keepers.values { keeper.stop() }
+        // What they tell leads back here.
+        self.keepers.removeAll()
+        self.onOutdated = { _ in }
+        self.disconnect()
+        for domain in self.domainsByPattern.values { domain.end() }
+        if self.slot.current === self { self.slot.current = nil }
+    }
+
+    /// No handshake of this generation's needs a key holder any more on this loop.
+    func disconnect() {
         for pool in self.pools.values { pool.stop() }
+    }
+
+    /// Whether it is this loop that keeps the leases.
+    var keepsLeases: Bool { !self.keepers.isEmpty }
+
+    /// From now on what becomes of leases is told to the world, and to the gate that all generations share: metrics, log lines, rates.
+    func speak() {
+        self.standing.isCurrent = true
+        for keeper in self.keepers.values { keeper.tellStanding() }
+        for site in self.rates.keys { self.setRate(of: site) }
+    }
+
+    /// From now on another generation does.
+    func fallSilent() { self.standing.isCurrent = false }
+
+    /// The oldest of too many former generations: its connections are told, and then closed.
+    func hasten(within time: TimeAmount) {
+        for channel in self.connections.values {
+            channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
+        }
+        self.eventLoop.assumeIsolated().scheduleTask(in: time) {
+            for channel in self.connections.values { channel.close(promise: nil) }
+        }
     }
 
     // MARK: Shutdown
@@ -258,7 +296,7 @@ final class EdgeLoop {
     private func checkDrained(deadline: NIODeadline, done: EventLoopPromise<Void>) {
         if self.connections.isEmpty || NIODeadline.now() >= deadline {
             for channel in self.connections.values { channel.close(promise: nil) }
-            for pool in self.pools.values { pool.stop() }
+            self.end()
             return done.succeed()
         }
         self.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(50)) {

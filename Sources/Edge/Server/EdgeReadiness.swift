@@ -63,36 +63,44 @@ public final class EdgeReadiness: Sendable {
         }
     }
 
-    /// Domains of which a generation has heard nothing yet.
-    func pending(in generation: Int) -> Set<String> {
-        self.state.withLockedValue { $0.generations[generation]?.pending ?? [] }
+    /// Whether a generation has heard of all its domains, and nothing bad of any that is served now: of a key holder with several
+    /// addresses the next one may say another thing.
+    func isSettled(_ generation: Int) -> Bool {
+        self.state.withLockedValue { state in
+            guard let known = state.generations[generation], known.pending.isEmpty else { return false }
+            guard let current = state.generations[state.current] else { return true }
+            return known.domains.allSatisfy {
+                known.missing[$0] == nil || !current.domains.contains($0) || current.missing[$0] != nil
+            }
+        }
     }
 
     func heard(_ pattern: ServerNamePattern, _ news: SiteNews, in generation: Int) {
         let name = pattern.description
-        self.change(generation) { known in
+        self.state.withLockedValue { state in
             switch news {
-            case .pending: (known.missing[name], known.pending) = (Self.noLeaseYet, known.pending.union([name]))
-            case .served: (known.missing[name], known.pending) = (nil, known.pending.subtracting([name]))
+            case .pending:
+                state.generations[generation]?.missing[name] = Self.noLeaseYet
+                state.generations[generation]?.pending.insert(name)
+            case .served:
+                state.generations[generation]?.missing[name] = nil
+                state.generations[generation]?.pending.remove(name)
             case .ended(let end):
-                (known.missing[name], known.pending) = (end.description, known.pending.subtracting([name]))
+                state.generations[generation]?.missing[name] = end.description
+                state.generations[generation]?.pending.remove(name)
             }
         }
     }
 
     /// Nil: the key holder gives this edge a lease.
     func heard(_ keyHolder: String, _ end: LeaseEnd?, in generation: Int) {
-        self.change(generation) { known in
-            known.missing["key holder \(keyHolder)"] = end?.description
-            if end?.reason == .noGrant { known.refusing.insert(keyHolder) } else { known.refusing.remove(keyHolder) }
-        }
-    }
-
-    private func change(_ generation: Int, _ body: (inout Generation) -> Void) {
         self.state.withLockedValue { state in
-            guard var known = state.generations[generation] else { return }
-            body(&known)
-            state.generations[generation] = known
+            state.generations[generation]?.missing["key holder \(keyHolder)"] = end?.description
+            if end?.reason == .noGrant {
+                state.generations[generation]?.refusing.insert(keyHolder)
+            } else {
+                state.generations[generation]?.refusing.remove(keyHolder)
+            }
         }
     }
 }

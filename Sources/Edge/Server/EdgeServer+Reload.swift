@@ -70,29 +70,45 @@ extension EdgeServer {
             self.readiness.forget(generation.number)
             throw error
         }
+        // From here on nothing fails.
         running.shared.update(configuration)
-        self.cache.opened(running.shared.store, for: configuration.sites)
+        self.cache.opened(running.shared.store, for: configuration.sites, generation: generation.number)
         self.readiness.becomesCurrent(generation.number)
-        try await generation.takeOver()
+        running.shared.relay.setOwnListeners(running.listeners.addresses + opened.addresses)
+        generation.takeOver(from: former)
         var changed = running
         changed.generation = generation
-        try await changed.listeners.apply(configuration.listen, opening: opened)
+        await changed.listeners.apply(configuration.listen, opening: opened)
         let addresses = changed.listeners.addresses
         running.shared.relay.setOwnListeners(addresses)
         for address in addresses where !running.listeners.addresses.contains(address) {
             self.logger.notice("listening", metadata: ["address": "\(PeerText(address))"])
         }
-        running.retired.withLockedValue { $0[former.number] = former }
-        former.retire()?.whenComplete { [retired = running.retired] _ in
-            retired.withLockedValue { $0[former.number] = nil }
-        }
+        self.retire(former, running)
         return changed
+    }
+
+    private func retire(_ former: EdgeGeneration, _ running: Running) {
+        let tooMany = running.retired.withLockedValue { retired -> EdgeGeneration? in
+            retired[former.number] = former
+            guard retired.count > Running.maximumRetired, let oldest = retired.keys.min() else { return nil }
+            return retired[oldest]
+        }
+        former.retire()?.whenComplete { [retired = running.retired, cache = self.cache] _ in
+            retired.withLockedValue { $0[former.number] = nil }
+            cache.forget(generation: former.number)
+        }
+        guard let tooMany else { return }
+        self.logger.notice(
+            "the oldest connections are closed, since several reloads came while they were open",
+            metadata: ["reloads": "\(Running.maximumRetired)"])
+        tooMany.hasten(within: Self.drainTime)
     }
 
     /// Returns when all domains were heard of, or time is up and no domain is lost by that.
     private func awaitLeases(of generation: EdgeGeneration) async throws {
         let end = ContinuousClock.now + Self.leaseTime
-        while !self.readiness.pending(in: generation.number).isEmpty, ContinuousClock.now < end {
+        while !self.readiness.isSettled(generation.number), ContinuousClock.now < end {
             try await Task.sleep(for: .milliseconds(10))
         }
         let lost = self.readiness.awaited(by: generation.number)

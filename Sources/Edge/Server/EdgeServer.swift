@@ -38,6 +38,9 @@ public final class EdgeServer: Service {
         var generation: EdgeGeneration
         /// Those before, by number, that still have connections.
         let retired: NIOLockedValueBox<[Int: EdgeGeneration]>
+
+        /// However many reloads there are: each has links to key holders of its own.
+        static let maximumRetired = 4
     }
 
     /// - Parameter started: called once with the addresses that it listens on.
@@ -73,7 +76,7 @@ public final class EdgeServer: Service {
 
     private func serve(on group: MultiThreadedEventLoopGroup) async throws {
         let store = try await self.configuration.openStore(on: group, logger: self.logger)
-        self.cache.opened(store, for: self.configuration.sites)
+        self.cache.opened(store, for: self.configuration.sites, generation: 1)
         let figures = store.map { StoreMetrics($0) }
         let report = group.next().scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(5)) { _ in
             figures?.update()
@@ -127,11 +130,11 @@ public final class EdgeServer: Service {
             throw error
         }
         self.readiness.becomesCurrent(1)
+        shared.relay.setOwnListeners(opened.addresses)
         try await generation.start(after: nil, readiness: self.readiness)
-        try await generation.takeOver()
-        try await listeners.apply(self.configuration.listen, opening: opened)
+        generation.takeOver()
+        await listeners.apply(self.configuration.listen, opening: opened)
         let addresses = listeners.addresses
-        shared.relay.setOwnListeners(addresses)
         for address in addresses { self.logger.notice("listening", metadata: ["address": "\(PeerText(address))"]) }
         let running = Running(
             group: group, slots: slots, shared: shared, listeners: listeners, generation: generation,
@@ -152,7 +155,7 @@ public final class EdgeServer: Service {
                 state = .ending
                 return running
             }
-            if running == nil { try await Task.sleep(for: .milliseconds(20)) }
+            if running == nil { try? await Task.sleep(for: .milliseconds(20)) }
         }
         guard let running else { return }
         self.logger.notice("shutting down")

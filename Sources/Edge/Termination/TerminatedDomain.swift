@@ -76,6 +76,11 @@ final class TerminatedDomain {
         }
     }
 
+    /// The generation is over.
+    func end() {
+        for waiter in self.takeWaiters() { waiter.fail(SiteNotServed(reason: "the edge is stopping")) }
+    }
+
     private func takeWaiters() -> [EventLoopPromise<ServedDomain>] {
         let waiting = self.waiters
         self.waiters.removeAll()

@@ -15,8 +15,10 @@ public final class CacheAdministration: Sendable {
 
     private struct State {
         var store: ResponseStore?
-        var sites = ServerNameTable<Site>()
-        var names: [String] = []
+        /// By generation: those before the last one still serve the connections that they have, under their own rules.
+        var tables: [Int: ServerNameTable<Site>] = [:]
+
+        var newestFirst: [ServerNameTable<Site>] { self.tables.sorted { $0.key > $1.key }.map(\.value) }
     }
 
     /// Why there is no answer.
@@ -40,21 +42,27 @@ public final class CacheAdministration: Sendable {
         self.clock = CacheClock.now
     }
 
-    package func opened(_ store: ResponseStore?, for sites: [EdgeModel.Site]) {
-        self.state.withLockedValue { state in
-            state = State(store: store)
-            for site in sites {
-                guard let cache = site.mode.termination?.cache else { continue }
-                state.names.append(site.name)
-                for domain in site.domains {
-                    _ = state.sites.insert(Site(name: site.name, policy: cache.policy), for: domain)
-                }
+    package func opened(_ store: ResponseStore?, for sites: [EdgeModel.Site], generation: Int = 1) {
+        var table = ServerNameTable<Site>()
+        for site in sites {
+            guard let cache = site.mode.termination?.cache else { continue }
+            for domain in site.domains {
+                _ = table.insert(Site(name: site.name, policy: cache.policy), for: domain)
             }
+        }
+        self.state.withLockedValue { state in
+            state.store = store
+            state.tables[generation] = table
         }
     }
 
+    /// The last connection of a generation has ended.
+    package func forget(generation: Int) {
+        self.state.withLockedValue { $0.tables[generation] = nil }
+    }
+
     package func closed() {
-        self.state.withLockedValue { $0.store = nil }
+        self.state.withLockedValue { $0 = State() }
     }
 
     /// Milliseconds since 1970 UTC, as ages are reckoned.
@@ -71,17 +79,32 @@ public final class CacheAdministration: Sendable {
     ///
     /// - Parameter url: `https://host[:port]/path?query`, with the port that clients name, if they do.
     public func key(_ url: String) throws(Failure) -> CacheKey {
-        let (site, authority, target) = try self.resolve(url)
-        return CacheKey(
-            site: site.name, scheme: "https", authority: authority, target: target, query: site.policy.query)
+        let (sites, authority, target) = try self.resolve(url)
+        return Self.key(sites[0], authority, target)
+    }
+
+    /// What a URL means: its key, and those that connections from before a reload use.
+    public func scopes(ofURL url: String) throws(Failure) -> [PurgeScope] {
+        let (sites, authority, target) = try self.resolve(url)
+        var keys: [CacheKey] = []
+        for site in sites {
+            let key = Self.key(site, authority, target)
+            if !keys.contains(key) { keys.append(key) }
+        }
+        return keys.map { .key($0) }
+    }
+
+    private static func key(_ site: Site, _ authority: String, _ target: String) -> CacheKey {
+        CacheKey(site: site.name, scheme: "https", authority: authority, target: target, query: site.policy.query)
     }
 
     /// What a prefix of URLs means. Percent-encodings are compared as text, their digits in upper case.
-    public func prefix(_ url: String) throws(Failure) -> PurgeScope {
-        let (site, authority, target) = try self.resolve(url)
-        return .prefix(
-            site: site.name,
-            uri: CacheKey(site: site.name, scheme: "https", authority: authority, target: target).uri)
+    public func scopes(ofPrefix url: String) throws(Failure) -> [PurgeScope] {
+        let (sites, authority, target) = try self.resolve(url)
+        return Set(sites.map(\.name)).sorted().map { name in
+            .prefix(
+                site: name, uri: CacheKey(site: name, scheme: "https", authority: authority, target: target).uri)
+        }
     }
 
     /// What a host means, with the port that clients name, if they do.
@@ -109,7 +132,8 @@ public final class CacheAdministration: Sendable {
         return .tag(String(tag), site: nil)
     }
 
-    private func resolve(_ url: String) throws(Failure) -> (Site, authority: String, target: String) {
+    /// At least one site: the one that has the host now, and those that had it before a reload.
+    private func resolve(_ url: String) throws(Failure) -> ([Site], authority: String, target: String) {
         let scheme = "https://"
         guard url.lowercased().hasPrefix(scheme), !url.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F }) else {
             throw .badURL(url)
@@ -121,11 +145,10 @@ public final class CacheAdministration: Sendable {
         guard let parsed = Authority(bytes.span, bytes.indices), parsed.kind == .name,
             let name = try? ServerName(String(decoding: bytes[parsed.host], as: UTF8.self))
         else { throw .badURL(url) }
-        guard let site = self.state.withLockedValue({ $0.sites.value(for: name) }) else {
-            throw .unknownHost(name.rawValue)
-        }
+        let sites = self.state.withLockedValue { $0.newestFirst.compactMap { $0.value(for: name) } }
+        guard !sites.isEmpty else { throw .unknownHost(name.rawValue) }
         let target = rest[end...].prefix { $0 != "#" }
-        return (site, authority, target.isEmpty ? "/" : String(target))
+        return (sites, authority, target.isEmpty ? "/" : String(target))
     }
 
     // MARK: Purging

@@ -59,8 +59,8 @@ final class Tunnel: PumpOwner {
     private static func traits(isTLS: Bool) -> PumpTraits {
         var traits = PumpTraits()
         traits.isReset = !isTLS
-        traits.closeEndsInput = isTLS
-        traits.mayLeave = true
+        traits.closeEndsBoth = isTLS
+        traits.mayLeave = !isTLS
         return traits
     }
 

@@ -1,5 +1,6 @@
 import KeyProtocol
 import NIOCore
+import Synchronization
 import TLSWire
 
 /// All sites and grants at one time. Immutable; a reload makes a new one.
@@ -16,7 +17,7 @@ final class Policy: Sendable {
     /// 1 for the first policy, one more for each reload.
     private let serial: UInt64
     /// Sites whose key was replaced a moment ago.
-    private let former: FormerSites
+    private let former: Mutex<FormerSites>
     /// How long a key that is replaced stays good.
     let grace: TimeAmount
     /// As which names edges could pose without a grant for them.
@@ -69,9 +70,11 @@ final class Policy: Sendable {
         self.configured = grants
         self.lease = lease
         self.grace = grace
-        self.former = FormerSites(
-            previous?.former ?? FormerSites(), replacing: previous?.sites ?? [], by: index,
-            grace: revokingReplaced ? 0 : UInt64(max(0, grace.nanoseconds)), now: now)
+        self.former = Mutex(
+            FormerSites(
+                previous?.former.withLock { $0 } ?? FormerSites(), replacing: previous?.sitesWithSigners ?? [],
+                by: index,
+                grace: revokingReplaced ? 0 : UInt64(max(0, grace.nanoseconds)), now: now))
         let serial: UInt64 = (previous?.serial ?? 0) + 1
         self.serial = serial
         self.generations = table.reduce(into: [:]) { generations, entry in
@@ -117,12 +120,22 @@ final class Policy: Sendable {
             return needs.allSatisfy(grant.allows)
         }
         return self.index.sites(byKey: SiteQuery(ski: site.ski)).contains(where: grants)
-            || self.former.successor(of: site, in: self.index, now: now).map(grants) ?? false
+            || self.former.withLock { $0.successor(of: site, for: edge, in: self.index, now: now) }.map(grants) ?? false
     }
 
-    /// A site as it was before its key was replaced, if a key with this identifier is still good for it.
-    func former(_ site: Site, havingKey ski: [UInt8], now: UInt64) -> Site? {
-        self.former.site(havingKey: ski, before: site, in: self.index, now: now)
+    /// A site as it was before its key was replaced, if a key with this identifier is still good for it
+    /// and for the edge.
+    func former(_ site: Site, havingKey ski: [UInt8], for edge: String, now: UInt64) -> Site? {
+        self.former.withLock { $0.site(havingKey: ski, before: site, for: edge, in: self.index, now: now) }
+    }
+
+    /// Drops keys that were replaced and whose time is over.
+    func pruneFormer(now: UInt64) { self.former.withLock { if !$0.isEmpty { $0.prune(now: now) } } }
+
+    private var sitesWithSigners: [(site: Site, edges: Set<String>)] {
+        self.sites.map { site in
+            (site, Set(self.grants.filter { $0.value[ObjectIdentifier(site)]?.allows(.signTLS13) == true }.keys))
+        }
     }
 
     /// Pairs of sites with one key: a signature made for one is good for the other.

@@ -86,7 +86,10 @@ public final class KeyHolderServer: Service {
         let audit: AuditLog = self.core.audit
         let ticker: RepeatedTask = self.group.any().scheduleRepeatedTask(
             initialDelay: .seconds(1), delay: .seconds(1)
-        ) { _ in audit.tick(now: Clock.monotonic(), time: Clock.wallMilliseconds()) }
+        ) { [core = self.core] _ in
+            audit.tick(now: Clock.monotonic(), time: Clock.wallMilliseconds())
+            core.policy.pruneFormer(now: Clock.monotonic())
+        }
         self.ticker.withLock { $0 = ticker }
         for address in self.configuration.listen {
             do {

@@ -97,7 +97,8 @@ struct RequestJudge {
         // the key of that chain.
         var site: Site = grant.site
         if let ski = message.ski, function != .certificate, ski != site.ski {
-            guard function == .signTLS13, let former = self.policy.former(site, havingKey: ski, now: self.now),
+            guard function == .signTLS13,
+                let former = self.policy.former(site, havingKey: ski, for: self.edge, now: self.now),
                 self.wallSeconds <= former.notAfter
             else {
                 verdict.action = .refuse(.certificateNotFound, .staleCertificate)

@@ -1,14 +1,18 @@
 /// Sites as they were before their key was replaced. For a while their keys stay good for clients that were shown their
-/// certificate: an edge needs a moment to hear of the new one. Pure; immutable like the policy that it belongs to.
+/// certificate: an edge needs a moment to hear of the new one. Pure.
+///
+/// A key serves the edges that had it before, under the grants that they have now. It is not kept where another site has it now.
 struct FormerSites: Sendable {
     private struct Entry: Sendable {
         let site: Site
+        /// Who could have TLS 1.3 handshakes signed with it.
+        let edges: Set<String>
         /// Monotonic nanoseconds.
         let until: UInt64
     }
 
-    /// The youngest first.
-    private var entries: [Entry] = []
+    /// By the key's identifier, the youngest first.
+    private var entries: [[UInt8]: [Entry]] = [:]
 
     /// Of one site at once: who replaces keys faster than they run out keeps the last ones.
     static let perSite = 4
@@ -17,25 +21,41 @@ struct FormerSites: Sendable {
 
     /// - Parameters:
     ///   - former: Those that there were.
-    ///   - before: All sites as they were.
+    ///   - before: All sites as they were, each with the edges that could have handshakes signed.
     ///   - index: All sites as they are now.
     ///   - grace: How long a key that is replaced now stays good, in nanoseconds; 0 ends all of them at once.
-    init(_ former: FormerSites, replacing before: [Site], by index: SiteIndex, grace: UInt64, now: UInt64) {
+    init(
+        _ former: FormerSites, replacing before: [(site: Site, edges: Set<String>)], by index: SiteIndex, grace: UInt64,
+        now: UInt64
+    ) {
         guard grace > 0 else { return }
-        let (end, overflows) = now.addingReportingOverflow(grace)
-        let replaced = before.map { Entry(site: $0, until: overflows ? .max : end) }
+        let (sum, overflows) = now.addingReportingOverflow(grace)
+        let end: UInt64 = overflows ? .max : sum
+        let older = former.entries.values.joined().sorted { $0.until > $1.until }
         var counts: [ObjectIdentifier: Int] = [:]
-        for entry in replaced + former.entries where entry.until > now {
-            guard let site = Self.successor(of: entry.site, in: index), site.ski != entry.site.ski,
-                !self.entries.contains(where: { $0.site === entry.site })
+        for entry in before.map({ Entry(site: $0.site, edges: $0.edges, until: end) }) + older where entry.until > now {
+            let ski = entry.site.ski
+            guard let site = Self.successor(of: entry.site, in: index), index.sites(byKey: SiteQuery(ski: ski)).isEmpty,
+                self.entries[ski]?.contains(where: { $0.site.domains == entry.site.domains }) != true
             else { continue }
             guard counts[ObjectIdentifier(site), default: 0] < Self.perSite else { continue }
             counts[ObjectIdentifier(site), default: 0] += 1
-            self.entries.append(Entry(site: entry.site, until: min(entry.until, overflows ? .max : end)))
+            self.entries[ski, default: []].append(
+                Entry(site: entry.site, edges: entry.edges, until: min(entry.until, end)))
         }
     }
 
-    /// The site that has all of its domains now: what was granted for the one is granted for the other, and no more.
+    var isEmpty: Bool { self.entries.isEmpty }
+
+    /// Without those whose time is over, so that their keys do not stay in memory.
+    mutating func prune(now: UInt64) {
+        for (ski, list) in self.entries where list.contains(where: { $0.until <= now }) {
+            let left = list.filter { $0.until > now }
+            self.entries[ski] = left.isEmpty ? nil : left
+        }
+    }
+
+    /// The site that has all of its domains now.
     private static func successor(of site: Site, in index: SiteIndex) -> Site? {
         guard let first = site.domains.first, let found = index.site(having: first),
             site.domains.allSatisfy({ index.site(having: $0) === found })
@@ -43,16 +63,23 @@ struct FormerSites: Sendable {
         return found
     }
 
-    /// The former state of a site whose key has this identifier, if it is still good.
-    func site(havingKey ski: [UInt8], before site: Site, in index: SiteIndex, now: UInt64) -> Site? {
-        self.entries.first {
-            $0.until > now && $0.site.ski == ski && Self.successor(of: $0.site, in: index) === site
+    private func entry(_ site: Site, _ edge: String, _ now: UInt64) -> Entry? {
+        self.entries[site.ski]?.first {
+            $0.until > now && $0.site.domains == site.domains && $0.edges.contains(edge)
+        }
+    }
+
+    /// The former state of a site whose key has this identifier, if it is still good for the edge.
+    func site(
+        havingKey ski: [UInt8], before site: Site, for edge: String, in index: SiteIndex, now: UInt64
+    ) -> Site? {
+        self.entries[ski]?.first {
+            $0.until > now && $0.edges.contains(edge) && Self.successor(of: $0.site, in: index) === site
         }?.site
     }
 
-    /// What has become of a former site that is still good.
-    func successor(of site: Site, in index: SiteIndex, now: UInt64) -> Site? {
-        guard self.entries.contains(where: { $0.site === site && $0.until > now }) else { return nil }
-        return Self.successor(of: site, in: index)
+    /// What has become of a former site that is still good for the edge.
+    func successor(of site: Site, for edge: String, in index: SiteIndex, now: UInt64) -> Site? {
+        self.entry(site, edge, now).flatMap { Self.successor(of: $0.site, in: index) }
     }
 }

@@ -74,8 +74,8 @@ struct CacheEndpoints: Sendable {
 
     private func scopes(of order: PurgeOrder) throws(CacheAdministration.Failure) -> [PurgeScope] {
         var scopes: [PurgeScope] = []
-        for url in order.urls ?? [] { scopes.append(.key(try self.administration.key(url))) }
-        for url in order.prefixes ?? [] { scopes.append(try self.administration.prefix(url)) }
+        for url in order.urls ?? [] { scopes += try self.administration.scopes(ofURL: url) }
+        for url in order.prefixes ?? [] { scopes += try self.administration.scopes(ofPrefix: url) }
         for host in order.hosts ?? [] { scopes.append(try self.administration.host(host)) }
         for tag in order.tags ?? [] { scopes.append(try self.administration.tag(tag)) }
         if order.everything == true { scopes.append(.everything) }

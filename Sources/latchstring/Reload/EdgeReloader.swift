@@ -4,18 +4,33 @@ import Logging
 import NIOConcurrencyHelpers
 import Settings
 
-/// Has an edge serve by its configuration file as it is now.
-struct EdgeReloader: Sendable {
+/// Has an edge serve by its configuration file as it is now. One reload after another: what is read last is in force last.
+actor EdgeReloader {
     let path: String
     /// What the edge serves by; its fleet is told of it.
     let settings: NIOLockedValueBox<EdgeSettings>
     let server: EdgeServer
     let logger: Logger
 
+    private var last: Task<ReloadReport, Never>?
+
+    init(path: String, settings: NIOLockedValueBox<EdgeSettings>, server: EdgeServer, logger: Logger) {
+        self.path = path
+        self.settings = settings
+        self.server = server
+        self.logger = logger
+    }
+
     func reload() async -> ReloadReport {
-        let report = await self.read()
-        report.log(to: self.logger)
-        return report
+        let before = self.last
+        let task = Task {
+            _ = await before?.value
+            let report = await self.read()
+            report.log(to: self.logger)
+            return report
+        }
+        self.last = task
+        return await task.value
     }
 
     /// Whatever is wrong with the new file, the edge goes on as it was.

@@ -39,7 +39,8 @@ import Testing
                         pattern: try ServerNamePattern("www.example.test"), mode: .keyless,
                         configuration: termination)
                 ],
-                refreshInterval: .hours(1), shown: former?.shown ?? [:], logger: logger, publish: { publish($1) },
+                refreshInterval: .hours(1), shown: former?.shown ?? [:], standing: LeaseReport.Standing(),
+                logger: logger, publish: { publish($1) },
                 publishStanding: { _ in })
             publish = { [unowned self] news in
                 if case .served(let served) = news {
