@@ -31,9 +31,8 @@ struct BusOptions: ParsableArguments {
 struct EmptyStore: FleetStore {
     var isEmpty: Bool { true }
     func carryOut(_ purges: [FleetPurge]) async throws -> [Bool] { purges.map { _ in true } }
-    func removeAll() async throws {}
-    func removeHosts(_ patterns: [String]) async throws {}
-    func confirmAll() async throws {}
+    func remove(_ rights: PurgeRights) async throws {}
+    func confirm(_ rights: PurgeRights) async throws {}
 }
 
 struct Stubs: AsyncParsableCommand {

@@ -80,6 +80,24 @@ import Testing
             #expect(version.hasPrefix("latchstring ") && version.hasSuffix("\n"), "\(version)")
             let number = version.dropFirst("latchstring ".count).dropLast()
             #expect(json.output.components(separatedBy: "\"version\":\"\(number)\"").count == 3, "\(json.all)")
+            let live = try TestProcess(
+                ["fleet", "--config", stage.workspace.path("fleet.yaml"), "--watch", "--json"], name: "live",
+                in: stage.workspace)
+            _ = try eventually("a second line of JSON") {
+                live.text.components(separatedBy: "{\"edges\":[").count > 2 ? true : nil
+            }
+            live.stop()
+            // It ends when its reader has gone.
+            let program = TestProcess.executable.path
+            let start = ContinuousClock.now
+            let piped = try Tool.run(
+                "sh",
+                [
+                    "-c",
+                    "timeout 20 \(program) fleet --config \(stage.workspace.path("fleet.yaml")) --watch | head -n 1",
+                ])
+            #expect(ContinuousClock.now - start < .seconds(15))
+            #expect(piped.output.hasPrefix("fleet test on "), "\(piped.all)")
             try stage.keyHolder.reload(grantedTo: "paris")
             _ = try eventually("lyon's being shown as revoked") {
                 try stage.run("fleet", "--config", "FLEET").output.contains("lyon   revoked") ? true : nil

@@ -73,12 +73,61 @@ struct BusMachineTests {
         _ = other.connectFailed("no", at: 0, random: 0)
         _ = other.connectFailed("no", at: 0, random: 0)
         #expect(other.wakeAt == 50)
-        // A greeting alone does not make the waits short again: a reply does.
+        // A greeting alone does not make the waits short again, nor does a reply: being of use for a while does.
         _ = machine.connected(at: now)
         _ = machine.received(Self.greeting(), at: now, random: 1)
         _ = machine.closed(at: now, random: 1)
         _ = machine.connectFailed("no", at: now, random: 1)
         #expect(machine.wakeAt == now + 5000)
+    }
+
+    @Test("A bus that answers once and breaks, again and again, is tried less and less often, at several addresses too")
+    func flapping() throws {
+        var machine = Self.machine()
+        var now: Int64 = 0
+        var waits: [Int64] = []
+        func answerAndBreak() throws -> [BusMachine.Action] {
+            _ = machine.connected(at: now)
+            _ = machine.received(Self.greeting(), at: now, random: 1)
+            _ = try machine.submit([RESPCommand("GET", "a")], timeout: 100, at: now)
+            _ = machine.received(.null, at: now, random: 1)
+            return machine.closed(at: now, random: 1)
+        }
+        _ = machine.start(at: now)
+        for _ in 0..<8 {
+            #expect(try answerAndBreak().last == .dial(Self.second))
+            #expect(try answerAndBreak().count == 1)
+            let until = try #require(machine.wakeAt)
+            waits.append(until - now)
+            now = until
+            _ = machine.timePassed(at: now, random: 1)
+        }
+        #expect(waits == [100, 200, 400, 800, 1600, 3200, 5000, 5000])
+        _ = machine.connected(at: now)
+        _ = machine.received(Self.greeting(), at: now, random: 1)
+        now += 10_000
+        #expect(machine.closed(at: now, random: 1).last == .dial(Self.second))
+        _ = machine.connectFailed("no", at: now, random: 1)
+        #expect(machine.wakeAt == now + 100)
+    }
+
+    @Test("What a server says of itself is printed without what a terminal would take for a command")
+    func printing() throws {
+        var machine = Self.machine(sentinel: .init(primary: "main"))
+        _ = machine.start(at: 0)
+        _ = machine.connected(at: 0)
+        _ = machine.received(Self.greeting(role: "", mode: "sentinel"), at: 0, random: 0)
+        let named = machine.received(.array([.string("\u{1B}[2J"), .string("6380")]), at: 0, random: 0)
+        #expect(named.contains { if case .lost(.wrongMode) = $0 { true } else { false } })
+        var other = Self.machine()
+        _ = other.start(at: 0)
+        _ = other.connected(at: 0)
+        let strange = Self.greeting(role: "\u{1B}]0;x\u{7}r\u{301}" + String(repeating: "z", count: 99))
+        guard case .notPrimary(_, let role)? = Self.lost(other.received(strange, at: 0, random: 0)) else {
+            Issue.record("it was taken")
+            return
+        }
+        #expect(role == "]0;xr" + String(repeating: "z", count: 27))
     }
 
     @Test("Replicas, clusters, refusals and strange greetings are no bus")

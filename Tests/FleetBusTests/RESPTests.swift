@@ -67,25 +67,66 @@ struct RESPTests {
         }
     }
 
-    @Test("Depth, lengths, counts and the whole are bounded")
-    func bounds() throws {
+    private static var narrow: RESPLimits {
         var limits = RESPLimits()
         limits.depth = 3
         limits.text = 10
         limits.values = 8
-        limits.bytes = 100
+        limits.bytes = 40
         limits.line = 16
-        #expect(try Self.decode("*1\r\n*1\r\n*1\r\n:1\r\n", limits: limits).count == 1)
+        return limits
+    }
+
+    @Test("Depth, lines and counts are bounded")
+    func bounds() throws {
+        #expect(try Self.decode("*1\r\n*1\r\n*1\r\n:1\r\n", limits: Self.narrow).count == 1)
         for text in [
-            "*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n", "$11\r\n", "*9\r\n", "%9\r\n",
-            "*4\r\n*2\r\n:1\r\n:1\r\n*2\r\n:1\r\n:1\r\n*1\r\n:1\r\n",
-            "+" + String(repeating: "a", count: 17), "$9999999999999999999\r\n", "*9223372036854775807\r\n",
-            "*7\r\n" + String(repeating: "$10\r\n0123456789\r\n", count: 7),
+            "*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n", "+" + String(repeating: "a", count: 17), "$9999999999999999999\r\n",
+            "*9223372036854775807\r\n", "%9223372036854775807\r\n",
         ] {
-            #expect(throws: RESPError.self, "\(text)") { try Self.decode(text, limits: limits) }
+            #expect(throws: RESPError.self, "\(text)") { try Self.decode(text, limits: Self.narrow) }
         }
         // Bounds are those of one reply.
-        #expect(try Self.decode(String(repeating: "*2\r\n:1\r\n:2\r\n", count: 50), limits: limits).count == 50)
+        let many = String(repeating: "*2\r\n:1\r\n:2\r\n", count: 50)
+        #expect(try Self.decode(many, limits: Self.narrow).count == 50)
+    }
+
+    @Test("What is too much of a reply is read past, whatever the cut, and what comes behind it is there")
+    func dropping() throws {
+        let long = String(repeating: "x", count: 11)
+        let ten = "$10\r\n0123456789\r\n"
+        let kept = RESPValue.string("0123456789")
+        let cases: [(String, RESPValue)] = [
+            ("$11\r\n\(long)\r\n", .dropped),
+            ("*3\r\n:1\r\n$11\r\n\(long)\r\n:2\r\n", .array([.integer(1), .dropped, .integer(2)])),
+            ("*9\r\n" + String(repeating: ":1\r\n", count: 9), .dropped),
+            ("%5\r\n" + String(repeating: ":1\r\n", count: 10), .dropped),
+            (
+                "*2\r\n*9\r\n" + String(repeating: "*1\r\n$11\r\n\(long)\r\n", count: 9) + ":7\r\n",
+                .array([.dropped, .integer(7)])
+            ),
+            // In all: the fifth does not fit, and what is shorter does.
+            (
+                "*6\r\n" + String(repeating: ten, count: 5) + ":1\r\n",
+                .array([kept, kept, kept, kept, .dropped, .integer(1)])
+            ),
+            ("*2\r\n=11\r\n\(long)\r\n!11\r\n\(long)\r\n", .array([.dropped, .dropped])),
+        ]
+        for (text, value) in cases {
+            for segment in 1...text.utf8.count {
+                #expect(
+                    try Self.decode(text + "+OK\r\n", segment: segment, limits: Self.narrow) == [value, .string("OK")])
+            }
+        }
+        // Nothing of it is held.
+        var decoder = RESPDecoder(limits: Self.narrow)
+        decoder.receive(ByteBuffer(string: "$1000000\r\n"))
+        for _ in 0..<100 {
+            decoder.receive(ByteBuffer(repeating: 0x61, count: 10_000))
+            #expect(try decoder.next() == nil)
+            #expect(decoder.bufferedBytes < 10)
+        }
+        #expect(throws: RESPError.self) { try Self.decode("$11\r\n\(long)xy+OK\r\n", limits: Self.narrow) }
     }
 
     @Test("Commands are arrays of bulk strings, bytes as they are")

@@ -68,26 +68,23 @@ final class TestStore: FleetStore {
         }
     }
 
-    func removeAll() async throws {
+    func remove(_ rights: PurgeRights) async throws {
         self.state.withLockedValue { state in
-            state.items = [:]
+            state.items = state.items.filter { !Self.covers(rights, $0.key) }
             state.removals += 1
         }
     }
 
-    func removeHosts(_ patterns: [String]) async throws {
+    func confirm(_ rights: PurgeRights) async throws {
         self.state.withLockedValue { state in
-            state.items = state.items.filter { item in
-                !patterns.contains { item.key.hasPrefix("https://\($0)/") }
-            }
+            for name in state.items.keys where Self.covers(rights, name) { state.items[name] = .unconfirmed }
+            state.confirmations += 1
         }
     }
 
-    func confirmAll() async throws {
-        self.state.withLockedValue { state in
-            for name in state.items.keys { state.items[name] = .unconfirmed }
-            state.confirmations += 1
-        }
+    private static func covers(_ rights: PurgeRights, _ name: String) -> Bool {
+        guard case .some(let hosts, let tags) = rights else { return true }
+        return hosts.contains { name.hasPrefix("https://\($0)/") } || tags.contains { name.hasSuffix("#\($0)") }
     }
 }
 
@@ -109,6 +106,16 @@ final class TestFleet: Sendable {
     deinit { try? FileManager.default.removeItem(at: self.folder) }
 
     func path(_ name: String) -> String { self.folder.appending(path: name).path }
+
+    /// Where this signer's orders are counted.
+    var counterPath: String { self.key.path + ".test.counter" }
+
+    /// The number of its last order.
+    func lastCounter() throws -> UInt64 {
+        let book = try OrderBook(self.key, fleet: "test", now: 1)
+        defer { book.close() }
+        return book.next - 1
+    }
 
     static func bus(
         _ ports: UInt16..., tls: Bool = false, login: BusConfiguration.Login? = nil,

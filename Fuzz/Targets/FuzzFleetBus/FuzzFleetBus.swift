@@ -119,7 +119,13 @@ private func checkEntry(_ bytes: [UInt8]) {
 
 private func checkReport(_ bytes: [UInt8]) {
     guard let report = EdgeReport.open(bytes, verify: { _, _, _ in true }) else { return }
-    _ = EdgeHeartbeat(report)
+    if let heartbeat = EdgeHeartbeat(report) {
+        // What a list computes with: nothing of it may overflow.
+        _ = (
+            heartbeat.hitRatio, report.time - heartbeat.busTime,
+            heartbeat.certificates.map { $0.notAfter - report.time }
+        )
+    }
     guard let acknowledgement = EdgeAcknowledgement(report) else { return }
     precondition(EdgeAcknowledgement(acknowledgement.report) == acknowledgement, "one meaning")
 }

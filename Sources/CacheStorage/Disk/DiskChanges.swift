@@ -184,9 +184,25 @@ struct DiskChanges {
                         SELECT \(columns) FROM tag JOIN entry ON entry.id = tag.entry
                         WHERE tag.tag = ? AND (? IS NULL OR entry.site = ?)
                         """, arguments: [tag, site, site]), database)
+        case .tags(let patterns):
+            var count = 0
+            for pattern in patterns {
+                let columns: String = Place.columns.replacingOccurrences(of: "id,", with: "entry.id,")
+                // In the order of the index, which is that of the bytes: what begins so stands together.
+                let (condition, arguments): (String, StatementArguments) =
+                    pattern.hasSuffix("*")
+                    ? ("substr(tag.tag, 1, length(?1)) = ?1", [String(pattern.dropLast())])
+                    : ("tag.tag = ?1", [pattern])
+                let rows: [Row] = try Row.fetchAll(
+                    database,
+                    sql: "SELECT DISTINCT \(columns) FROM tag JOIN entry ON entry.id = tag.entry WHERE \(condition)",
+                    arguments: arguments)
+                count += try self.apply(kind, rows, database)
+            }
+            return count
         case .prefix(let site, _), .site(let site):
             return try self.purgeRows(scope, kind, where: "site = ?", [site], database)
-        case .host, .everything:
+        case .hosts, .everything:
             return try self.purgeRows(scope, kind, where: "1", [], database)
         }
     }
@@ -240,6 +256,8 @@ struct DiskChanges {
                 try self.delete(place, database)
                 continue
             }
+            // It is marked so already.
+            if marks == place.marks { continue }
             try database.cachedStatement(sql: "UPDATE entry SET stale = ?, invalidated = ?, marks = ? WHERE id = ?")
                 .execute(arguments: [
                     marks.staleAt, marks.isInvalidated ? 1 : 0, DiskIndex.checksum(id: place.id, marks), place.id,

@@ -71,11 +71,11 @@ extension MemoryStore {
             for shard in self.shards { result.fills += self.detachFlights(in: shard, scope) }
             let tagged: [CachedResponse] = self.ledger.withLockedValue { $0.entries(tagged: tag) }
             result.memoryEntries += self.apply(kind, to: tagged.filter { site == nil || $0.key.site == site })
-        case .prefix, .host, .site, .everything:
+        case .prefix, .hosts, .site, .tags, .everything:
             for shard in self.shards {
                 result.fills += self.detachFlights(in: shard, scope)
                 let covered: [CachedResponse] = shard.state.withLockedValue { state in
-                    state.entries.values.flatMap { $0 }.filter { scope.covers($0.key) == true }
+                    state.entries.values.flatMap { $0 }.filter { scope.covers($0.key, tags: $0.response.tags) }
                 }
                 result.memoryEntries += self.apply(kind, to: covered)
             }

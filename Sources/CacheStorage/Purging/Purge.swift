@@ -6,19 +6,26 @@ public enum PurgeScope: Equatable, Sendable {
     case key(CacheKey)
     /// Every URI of the site that begins with the prefix, which is compared as text: `https://www.example.test/a/`.
     case prefix(site: String, uri: String)
-    /// Every URI on a host (`www.example.test`, in lower case, with its port where the URI has one), whatever the site.
-    case host(String)
+    /// Every URI on one of the hosts, whatever the site.
+    case hosts(HostSet)
     /// Everything of a site, as the configuration names it.
     case site(String)
     /// What bears the tag; of one site, or of all if nil.
     case tag(String, site: String?)
+    /// What bears a tag that is one of these, or begins with one that has `*` at its end.
+    case tags([String])
     case everything
+
+    /// Every URI on a host: `www.example.test`, in lower case, with its port where the URI has one.
+    public static func host(_ authority: String) -> PurgeScope { .hosts(HostSet(authorities: [authority])) }
 
     /// Whether a response under this key and with these tags is meant.
     func covers(_ key: CacheKey, tags: [String]) -> Bool {
         switch self {
         case .tag(let tag, let site):
             (site == nil || site == key.site) && tags.contains(tag)
+        case .tags(let patterns):
+            tags.contains { tag in patterns.contains { Self.matches(tag, $0) } }
         default:
             self.covers(key) ?? false
         }
@@ -29,11 +36,17 @@ public enum PurgeScope: Equatable, Sendable {
         switch self {
         case .key(let other): key == other
         case .prefix(let site, let prefix): key.site == site && key.uri.utf8.starts(with: prefix.utf8)
-        case .host(let host): Self.host(of: key.uri).map { $0 == host } ?? false
+        case .hosts(let hosts): Self.host(of: key.uri).map { hosts.contains($0) } ?? false
         case .site(let site): key.site == site
         case .tag(_, let site): site == nil || site == key.site ? nil : false
+        case .tags: nil
         case .everything: true
         }
+    }
+
+    private static func matches(_ tag: String, _ pattern: String) -> Bool {
+        guard pattern.hasSuffix("*") else { return tag == pattern }
+        return tag.utf8.starts(with: pattern.utf8.dropLast())
     }
 
     /// `host[:port]` of `scheme://host[:port]/…`.
@@ -44,6 +57,31 @@ public enum PurgeScope: Equatable, Sendable {
         let authority = Substring(rest.utf8.dropFirst(2))
         let end: Substring.Index = authority.utf8.firstIndex(of: UInt8(ascii: "/")) ?? authority.endIndex
         return authority[..<end]
+    }
+}
+
+/// Some hosts, in lower case. However many, what is stored is looked through once.
+public struct HostSet: Equatable, Sendable {
+    /// `host` or `host:port`, as URIs have it.
+    public var authorities: Set<String>
+    /// Whatever the port.
+    public var names: Set<String>
+    /// `*.example.test`: one label before it, whatever the port.
+    public var patterns: Set<String>
+
+    public init(authorities: Set<String> = [], names: Set<String> = [], patterns: Set<String> = []) {
+        self.authorities = authorities
+        self.names = names
+        self.patterns = patterns
+    }
+
+    func contains(_ authority: Substring) -> Bool {
+        if !self.authorities.isEmpty, self.authorities.contains(String(authority)) { return true }
+        guard !self.names.isEmpty || !self.patterns.isEmpty else { return false }
+        let name = authority.prefix { $0 != ":" }
+        if self.names.contains(String(name)) { return true }
+        guard !self.patterns.isEmpty, let dot = name.firstIndex(of: "."), dot != name.startIndex else { return false }
+        return self.patterns.contains("*" + name[dot...])
     }
 }
 

@@ -23,17 +23,20 @@ struct FleetCache: FleetStore {
         return figures.memoryEntries == 0 && (figures.disk?.entries ?? 0) == 0
     }
 
-    func removeAll() async throws { try await self.apply([.everything], .remove) }
+    func remove(_ rights: PurgeRights) async throws { try await self.apply(rights, .remove) }
 
-    func removeHosts(_ patterns: [String]) async throws {
-        try await self.apply(self.administration.scopes(ofHosts: patterns), .remove)
-    }
+    func confirm(_ rights: PurgeRights) async throws { try await self.apply(rights, .invalidate) }
 
-    func confirmAll() async throws { try await self.apply([.everything], .invalidate) }
-
-    private func apply(_ scopes: [PurgeScope], _ kind: PurgeKind) async throws {
+    private func apply(_ rights: PurgeRights, _ kind: PurgeKind) async throws {
         guard let store else { return }
-        for scope in scopes { _ = try await store.purgeDurably(scope, kind) }
+        switch rights {
+        case .everything: _ = try await store.purgeDurably(.everything, kind)
+        case .some(let hosts, let tags):
+            let split = Dictionary(grouping: hosts) { $0.hasPrefix("*.") }
+            let names = HostSet(names: Set(split[false] ?? []), patterns: Set(split[true] ?? []))
+            if !hosts.isEmpty { _ = try await store.purgeDurably(.hosts(names), kind) }
+            if !tags.isEmpty { _ = try await store.purgeDurably(.tags(tags), kind) }
+        }
         // What is acknowledged outlasts a loss of power, too.
         try await store.flushIndex()
     }
@@ -43,6 +46,8 @@ struct FleetCache: FleetStore {
         var understood = purges.map { _ in true }
         var work: [Work] = []
         var scopes: [Work: PurgeScope] = [:]
+        // Hosts are looked for in all that is stored: once for all of them, and not once for each.
+        var hosts: [Bool: Set<String>] = [:]
         for (index, purge) in purges.enumerated() {
             for target in purge.targets {
                 let one = Work(target: target, isSoft: purge.isSoft)
@@ -50,17 +55,25 @@ struct FleetCache: FleetStore {
                 if one == Work(target: .everything, isSoft: false) {
                     work = []
                     scopes = [:]
+                    hosts = [:]
                 }
                 guard scopes[one] == nil else { continue }
                 guard let scope = self.scope(of: target) else {
                     understood[index] = false
                     continue
                 }
-                scopes[one] = scope
-                work.append(one)
+                if case .hosts(let set) = scope {
+                    hosts[purge.isSoft, default: []].formUnion(set.authorities)
+                } else {
+                    scopes[one] = scope
+                    work.append(one)
+                }
             }
         }
         let soft = PurgeKind.markStale(at: self.administration.now)
+        for (isSoft, authorities) in hosts {
+            _ = try await store.purgeDurably(.hosts(HostSet(authorities: authorities)), isSoft ? soft : .remove)
+        }
         for start in stride(from: 0, to: work.count, by: Self.atOnce) {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for one in work[start..<min(start + Self.atOnce, work.count)] {

@@ -17,7 +17,6 @@ public final class CacheAdministration: Sendable {
         var store: ResponseStore?
         var sites = ServerNameTable<Site>()
         var names: [String] = []
-        var domains: [(pattern: String, site: String)] = []
     }
 
     /// Why there is no answer.
@@ -48,7 +47,6 @@ public final class CacheAdministration: Sendable {
                 guard let cache = site.mode.termination?.cache else { continue }
                 state.names.append(site.name)
                 for domain in site.domains {
-                    state.domains.append(("\(domain)".lowercased(), site.name))
                     _ = state.sites.insert(Site(name: site.name, policy: cache.policy), for: domain)
                 }
             }
@@ -128,21 +126,6 @@ public final class CacheAdministration: Sendable {
         }
         let target = rest[end...].prefix { $0 != "#" }
         return (site, authority, target.isEmpty ? "/" : String(target))
-    }
-
-    /// All sites of this edge that have a domain under one of the patterns, or that a pattern lies under; and the hosts that
-    /// patterns name.
-    package func scopes(ofHosts patterns: [String]) -> [PurgeScope] {
-        func meet(_ left: Substring, _ right: Substring) -> Bool {
-            guard left.hasPrefix("*.") else { return left == right }
-            return right == left || (right.firstIndex(of: ".").map { right[$0...] == left.dropFirst() } ?? false)
-        }
-        let sites = self.state.withLockedValue { state in
-            state.domains.filter { domain in
-                patterns.contains { meet($0[...], domain.pattern[...]) || meet(domain.pattern[...], $0[...]) }
-            }.map(\.site)
-        }
-        return Set(sites).sorted().map { .site($0) } + patterns.filter { !$0.hasPrefix("*.") }.map { .host($0) }
     }
 
     // MARK: Purging

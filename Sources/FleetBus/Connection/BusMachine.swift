@@ -33,7 +33,7 @@ public struct BusMachine: Sendable {
         case dialing(BusAddress, Purpose, deadline: Int64)
         case greeting(BusAddress, Purpose, deadline: Int64)
         case asking(BusAddress, deadline: Int64)
-        case ready(BusAddress)
+        case ready(BusAddress, since: Int64)
         case waiting(until: Int64)
         case stopped
     }
@@ -47,7 +47,7 @@ public struct BusMachine: Sendable {
     private var state = State.idle
     private var pending: Deque<Pending> = []
     private var nextTicket: UInt64 = 0
-    /// Of the addresses, which is tried next, and how many have been tried since one was of use.
+    /// Of the addresses, which is tried next, and how many have been tried since one has proven itself.
     private var next = 0
     private var tried = 0
     private var rounds = 0
@@ -55,6 +55,8 @@ public struct BusMachine: Sendable {
     /// The wait after all addresses have failed once, and the longest: milliseconds.
     static let firstWait: Int64 = 100
     static let longestWait: Int64 = 5000
+    /// A connection that was ready for so long was of use: addresses and waits begin anew behind it. Milliseconds.
+    static let provenAfter: Int64 = 10_000
 
     public init(_ configuration: BusConfiguration) {
         self.configuration = configuration
@@ -120,7 +122,8 @@ public struct BusMachine: Sendable {
 
     private var address: BusAddress? {
         switch self.state {
-        case .dialing(let address, _, _), .greeting(let address, _, _), .asking(let address, _), .ready(let address):
+        case .dialing(let address, _, _), .greeting(let address, _, _), .asking(let address, _),
+            .ready(let address, _):
             address
         case .idle, .waiting, .stopped: nil
         }
@@ -129,6 +132,11 @@ public struct BusMachine: Sendable {
     private mutating func fail(_ failure: BusFailure, at now: Int64, random: Double) -> [Action] {
         var actions: [Action] = self.pending.map { .fail(ticket: $0.ticket, failure) }
         self.pending = []
+        // One that answers and then breaks, again and again, is of no use.
+        if case .ready(_, let since) = self.state, now - since >= Self.provenAfter {
+            self.tried = 0
+            self.rounds = 0
+        }
         self.next = (self.next + 1) % self.configuration.addresses.count
         self.tried += 1
         actions.append(.lost(failure))
@@ -149,7 +157,7 @@ public struct BusMachine: Sendable {
         case .greeting(let address, let purpose, _):
             return self.greeted(value, address, purpose, at: now, random: random)
         case .asking(let address, _): return self.named(value, by: address, at: now, random: random)
-        case .ready(let address):
+        case .ready(let address, _):
             guard let first = self.pending.popFirst() else {
                 return [.close] + self.fail(.broken(address, "a reply to nothing"), at: now, random: random)
             }
@@ -157,9 +165,6 @@ public struct BusMachine: Sendable {
                 return [.deliver(ticket: first.ticket, value), .close]
                     + self.fail(.notPrimary(address, role: "replica now"), at: now, random: random)
             }
-            // It is of use: addresses and waits begin anew.
-            self.tried = 0
-            self.rounds = 0
             return [.deliver(ticket: first.ticket, value)]
         case .idle, .dialing, .waiting, .stopped: return [.close]
         }
@@ -191,7 +196,7 @@ public struct BusMachine: Sendable {
         guard server.role == "master" || server.role == "primary" else {
             return end(.notPrimary(address, role: server.role))
         }
-        self.state = .ready(address)
+        self.state = .ready(address, since: now)
         return [.ready(server)]
     }
 
@@ -203,13 +208,24 @@ public struct BusMachine: Sendable {
             return [.close] + self.fail(.refused(sentinel, text), at: now, random: random)
         }
         guard let parts = value.elements, parts.count == 2, let host = parts[0].string, let port = parts[1].number,
-            (1...65_535).contains(port), (1...255).contains(host.utf8.count)
+            (1...65_535).contains(port), Self.isHost(host)
         else {
             return [.close]
                 + self.fail(.wrongMode(sentinel, "knows no primary of that name"), at: now, random: random)
         }
         let address = BusAddress(host: host, port: Int(port), usesTLS: sentinel.usesTLS)
         return [.close] + self.dial(address, .named, at: now)
+    }
+
+    /// What a sentinel names is printed, too.
+    private static func isHost(_ text: String) -> Bool {
+        (1...255).contains(text.utf8.count)
+            && text.utf8.allSatisfy { byte in
+                switch byte {
+                case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: true
+                default: ".-_:%".utf8.contains(byte)
+                }
+            }
     }
 
     // MARK: Commands
@@ -267,9 +283,14 @@ public struct BusServer: Equatable, Sendable {
             value["proto"]?.number == 3, let mode = value["mode"]?.string
         else { return nil }
         self.address = address
-        self.name = String(name.prefix(32))
-        self.version = String(version.prefix(32))
-        self.mode = String(mode.prefix(32))
-        self.role = String((value["role"]?.string ?? "").prefix(32))
+        self.name = Self.plain(name)
+        self.version = Self.plain(version)
+        self.mode = Self.plain(mode)
+        self.role = Self.plain(value["role"]?.string ?? "")
+    }
+
+    /// They are printed: what a word or a version has, and no more of it.
+    private static func plain(_ text: String) -> String {
+        String(decoding: text.utf8.lazy.filter { (0x21...0x7E).contains($0) }.prefix(32), as: UTF8.self)
     }
 }

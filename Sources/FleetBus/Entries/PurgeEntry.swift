@@ -83,26 +83,52 @@ public struct PurgeEntry: Equatable, Sendable {
         case badSignature
     }
 
+    /// What says that it is an order of a listed signer, before its signature has been looked at.
+    public struct Unverified: Sendable {
+        public let entry: PurgeEntry
+        /// Whom it names.
+        public let signer: Signer
+        private let content: [UInt8]
+        private let signature: [UInt8]
+
+        fileprivate init(_ entry: PurgeEntry, _ signer: Signer, content: [UInt8], signature: [UInt8]) {
+            self.entry = entry
+            self.signer = signer
+            self.content = content
+            self.signature = signature
+        }
+
+        /// Whether the signer has signed it.
+        public var isSigned: Bool {
+            guard let key = try? Curve25519.Signing.PublicKey(rawRepresentation: Data(self.entry.signer.bytes)) else {
+                return false
+            }
+            // Over the bytes that came, which are the entry's only encoding.
+            return key.isValidSignature(Data(self.signature), for: Data(PurgeEntry.context + self.content))
+        }
+    }
+
+    /// Reads an order for `fleet` that names one of `signers`. The signature is not looked at.
+    public static func read(
+        _ bytes: [UInt8], fleet: String, signers: [SignerKey: Signer]
+    ) throws(Failure) -> Unverified {
+        guard bytes.count <= FleetPurge.maximumBytes, bytes.count > Self.signatureBytes else { throw .malformed }
+        let content = Array(bytes.dropLast(Self.signatureBytes))
+        guard let entry = Self.parse(content[...]) else { throw .malformed }
+        guard entry.fleet == fleet else { throw .otherFleet }
+        guard let signer = signers[entry.signer] else { throw .unknownSigner }
+        guard entry.content == content else { throw .malformed }
+        return Unverified(entry, signer, content: content, signature: Array(bytes.suffix(Self.signatureBytes)))
+    }
+
     /// Reads an order and checks its signature. What it returns was signed by one of `signers` for `fleet`, and nothing more:
     /// whether it is new, and allowed, is for the caller to say.
     public static func open(
         _ bytes: [UInt8], fleet: String, signers: [SignerKey: Signer]
     ) throws(Failure) -> (PurgeEntry, Signer) {
-        guard bytes.count <= FleetPurge.maximumBytes, bytes.count > Self.signatureBytes else { throw .malformed }
-        let content = bytes.dropLast(Self.signatureBytes)
-        guard let entry = Self.parse(content) else { throw .malformed }
-        guard entry.fleet == fleet else { throw .otherFleet }
-        guard let signer = signers[entry.signer] else { throw .unknownSigner }
-        guard let key = try? Curve25519.Signing.PublicKey(rawRepresentation: Data(entry.signer.bytes)) else {
-            throw .badSignature
-        }
-        // Over the bytes that came, which are the entry's only encoding.
-        guard entry.content == Array(content) else { throw .malformed }
-        guard
-            key.isValidSignature(
-                Data(bytes.suffix(Self.signatureBytes)), for: Data(Self.context + Array(content)))
-        else { throw .badSignature }
-        return (entry, signer)
+        let unverified = try Self.read(bytes, fleet: fleet, signers: signers)
+        guard unverified.isSigned else { throw .badSignature }
+        return (unverified.entry, unverified.signer)
     }
 
     private static func parse(_ content: ArraySlice<UInt8>) -> PurgeEntry? {

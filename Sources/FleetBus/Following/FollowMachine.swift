@@ -3,7 +3,7 @@
 ///
 /// A bus can leave out, repeat, reorder and make up entries. So nothing is done that is not signed by a listed
 /// signer; an order is done once, since each signer counts its own; and a number that is left out means that something was
-/// purged which this edge does not know: it removes everything then. Where it can't tell whether something was left out (the
+/// purged which this edge does not know: it removes all that the signer may purge. Where it can't tell whether something was left out (the
 /// last entry that it read is no longer there, or the stream is another), all that is stored is confirmed by its origin before
 /// it is used again. The bus alone can bring about no more than that.
 ///
@@ -13,12 +13,10 @@ public struct FollowMachine: Sendable {
     /// What to do with the store, in order.
     public enum Step: Equatable, Sendable {
         case purge(PurgeEntry, Refusal)
-        /// Orders of a signer that may purge everything are missing.
-        case removeAll(signer: String, missing: UInt64)
-        /// Orders of a signer are missing that may purge nothing but these hosts.
-        case removeHosts([String], signer: String, missing: UInt64)
-        /// What is stored is confirmed by its origin before it is used.
-        case confirmAll(Doubt)
+        /// Orders of a signer are missing: all that it may purge is removed.
+        case remove(PurgeRights, signer: String, missing: UInt64)
+        /// What is stored of this is confirmed by its origin before it is used.
+        case confirm(PurgeRights, Doubt)
     }
 
     /// Why this edge can't be sure that it has seen every order.
@@ -29,8 +27,9 @@ public struct FollowMachine: Sendable {
         case otherGeneration = "other-generation"
         /// The last entry that it read is gone: the stream was cut, or its ids went back.
         case lostPlace = "lost-place"
-        /// Orders of a signer are missing that may purge some tags, and so parts of every site.
-        case missingTags = "missing-tags"
+        /// A signer is heard for the first time, or for the first time with an order that is not too old: what it ordered before
+        /// is not known.
+        case newSigner = "new-signer"
     }
 
     /// What became of some entries.
@@ -80,7 +79,7 @@ public struct FollowMachine: Sendable {
         self.record.digest = []
         self.record.reported = .zero
         self.isRereading = true
-        return [.confirmAll(doubt)]
+        return [.confirm(.everything, doubt)]
     }
 
     /// Whether the stream still holds the place up to which it was read.
@@ -121,10 +120,9 @@ public struct FollowMachine: Sendable {
 
     private mutating func judge(_ entry: StreamEntry, _ judgement: inout Judgement) -> RefusalReason? {
         guard let payload = entry.payload else { return .malformed }
-        let order: PurgeEntry
-        let signer: Signer
+        let unverified: PurgeEntry.Unverified
         do throws(PurgeEntry.Failure) {
-            (order, signer) = try PurgeEntry.open(payload, fleet: self.fleet, signers: self.signers)
+            unverified = try PurgeEntry.read(payload, fleet: self.fleet, signers: self.signers)
         } catch {
             switch error {
             case .malformed: return .malformed
@@ -133,30 +131,30 @@ public struct FollowMachine: Sendable {
             case .badSignature: return .badSignature
             }
         }
-        guard var progress = self.record.signers[order.signer] else {
-            return self.begin(order, entry, signer, &judgement)
-        }
-        guard order.counter > progress.last else {
-            // The signer did not hear that it was written, and wrote it again.
-            if order.counter == progress.last, order.identity == progress.identity {
-                judgement.known += 1
-                return nil
+        let order = unverified.entry
+        let signer = unverified.signer
+        let heard = self.record.signers[order.signer]
+        if let heard, order.counter <= heard.last {
+            // Nothing comes of it, whether the signer has signed it or not: so that is not looked at.
+            guard order.counter == heard.last, order.identity == heard.identity else { return .replayed }
+            guard heard.includes(order.counter) else {
+                return signer.rights.allow(order.purge) ? .replayed : .notAllowed
             }
-            return .replayed
+            // The signer did not hear that it was written, and wrote it again.
+            judgement.known += 1
+            return nil
         }
+        guard unverified.isSigned else { return .badSignature }
         guard order.generation == self.record.generation else { return .otherGeneration }
+        guard var progress = heard, progress.isBegun else {
+            return self.begin(order, entry, signer, heard: heard, &judgement)
+        }
         let missing = order.counter - progress.last - 1
         if missing > 0 {
             // No signer can bring about more, by leaving numbers out, than it may purge.
-            switch signer.rights {
-            case .everything: judgement.steps.append(.removeAll(signer: signer.name, missing: missing))
-            case .some(let hosts, let tags) where tags.isEmpty:
-                judgement.steps.append(.removeHosts(hosts, signer: signer.name, missing: missing))
-            case .some:
-                judgement.steps.append(.confirmAll(.missingTags))
-                // That is less than what the missing ones may have ordered: they are not claimed.
-                progress = SignerProgress(heard: order)
-            }
+            judgement.steps.append(.remove(signer.rights, signer: signer.name, missing: missing))
+            // The missing ones may have named more than it may purge: these were not done, and are not claimed.
+            if signer.rights != .everything { progress = SignerProgress(heard: order) }
         }
         progress.last = order.counter
         progress.identity = order.identity
@@ -168,18 +166,26 @@ public struct FollowMachine: Sendable {
         return nil
     }
 
-    /// The first order of a signer that this edge hears. Those before it are none of its business: it does not claim them.
+    /// An order of a signer of which this edge has heard nothing yet, or nothing but orders that were too old. It does not claim
+    /// those before, and can't know whether there were any: what they may have named is confirmed.
+    ///
+    /// From before anything was stored, as far as clocks can be believed, means: nothing to be done, and no way to empty a new
+    /// edge with orders of old.
     private mutating func begin(
-        _ order: PurgeEntry, _ entry: StreamEntry, _ signer: Signer, _ judgement: inout Judgement
+        _ order: PurgeEntry, _ entry: StreamEntry, _ signer: Signer, heard: SignerProgress?,
+        _ judgement: inout Judgement
     ) -> RefusalReason? {
-        guard order.generation == self.record.generation else { return .otherGeneration }
-        var progress = SignerProgress(heard: order)
-        // From before anything was stored, as far as clocks can be believed: nothing to be done, and no way to empty a new edge
-        // with orders of old.
         let isNew = order.time >= self.since - Self.clockTolerance
         let isAllowed = signer.rights.allow(order.purge)
+        var progress = SignerProgress(heard: order, isBegun: isNew)
         if !isNew || !isAllowed { progress.except(order.counter) }
         self.record.signers[order.signer] = progress
+        let isNext = heard.map { order.counter - $0.last == 1 } ?? false
+        // An old one that was held back until now could be of what is stored. On the way from the stream's beginning, all that
+        // there is has been confirmed since it was written.
+        if isNew ? !isNext : heard == nil && !self.isRereading {
+            judgement.steps.append(.confirm(signer.rights, .newSigner))
+        }
         guard isNew else { return .tooOld }
         guard isAllowed else { return .notAllowed }
         judgement.steps.append(.purge(order, Self.unusable(entry)))

@@ -93,7 +93,10 @@ public struct FollowRecord: Equatable, Sendable {
 
     mutating func refuse(_ refusal: Refusal) {
         self.refusals.append(refusal)
-        if self.refusals.count > Self.refusalLimit { self.refusals.removeFirst() }
+        // What it can't tell any more, it does not speak of.
+        if self.refusals.count > Self.refusalLimit {
+            self.reported = max(self.reported, self.refusals.removeFirst().id)
+        }
     }
 
     static func digest(of payload: [UInt8]?) -> [UInt8] {
@@ -102,7 +105,7 @@ public struct FollowRecord: Equatable, Sendable {
 }
 
 extension FollowRecord {
-    private static let magic: [UInt8] = Array("LSFF".utf8) + [1]
+    private static let magic: [UInt8] = Array("LSFF".utf8) + [2]
 
     /// As it is kept in a file: with its own digest at the end, so that a damaged file is not taken for a record.
     public var encoded: [UInt8] {

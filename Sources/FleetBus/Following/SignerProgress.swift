@@ -8,18 +8,22 @@ public struct SignerProgress: Equatable, Sendable {
     public private(set) var exceptions: [UInt64] = []
     /// ``PurgeEntry/identity`` of the last one.
     public var identity: [UInt8]
+    /// Whether an order was heard that was not too old. Until then it claims nothing, and no number is missed.
+    public var isBegun: Bool
 
     /// With more exceptions, it says nothing of what is before the oldest of them.
     static let exceptionLimit = 64
 
     /// One order was heard.
-    public init(heard order: PurgeEntry) {
+    public init(heard order: PurgeEntry, isBegun: Bool = true) {
         self.first = order.counter
         self.last = order.counter
         self.identity = order.identity
+        self.isBegun = isBegun
     }
 
-    init(first: UInt64, last: UInt64, exceptions: [UInt64], identity: [UInt8]) {
+    init(first: UInt64, last: UInt64, exceptions: [UInt64], identity: [UInt8], isBegun: Bool) {
+        self.isBegun = isBegun
         self.first = first
         self.last = last
         self.exceptions = exceptions
@@ -42,6 +46,7 @@ public struct SignerProgress: Equatable, Sendable {
         writer.write(self.first)
         writer.write(self.last)
         writer.writeCounted(self.identity, by: UInt8.self)
+        writer.write(self.isBegun ? 1 : 0 as UInt8)
         writer.write(UInt8(clamping: self.exceptions.count))
         for counter in self.exceptions { writer.write(counter) }
     }
@@ -50,7 +55,7 @@ public struct SignerProgress: Equatable, Sendable {
 extension FieldReader {
     mutating func progress() -> SignerProgress? {
         guard let first = self.integer(as: UInt64.self), let last = self.integer(as: UInt64.self),
-            let identity = self.counted(by: UInt8.self), let count = self.byte(),
+            let identity = self.counted(by: UInt8.self), let begun = self.byte(), begun <= 1, let count = self.byte(),
             Int(count) <= SignerProgress.exceptionLimit
         else { return nil }
         var exceptions: [UInt64] = []
@@ -58,7 +63,7 @@ extension FieldReader {
             guard let counter = self.integer(as: UInt64.self) else { return nil }
             exceptions.append(counter)
         }
-        return SignerProgress(first: first, last: last, exceptions: exceptions, identity: identity)
+        return SignerProgress(first: first, last: last, exceptions: exceptions, identity: identity, isBegun: begun == 1)
     }
 
     mutating func signers() -> [SignerKey: SignerProgress]? {

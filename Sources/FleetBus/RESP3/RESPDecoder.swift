@@ -1,6 +1,7 @@
 public import NIOCore
 
-/// Reads replies from bytes as they come, in any cut. Bounded in depth, lengths, counts and in all.
+/// Reads replies from bytes as they come, in any cut. Bounded in depth, lengths, counts and in all: what is too much of a reply
+/// is ``RESPValue/dropped``.
 ///
 /// Every byte is looked at once: what is complete of a reply is kept as values, not read again. A failure is final.
 public struct RESPDecoder: Sendable {
@@ -8,6 +9,8 @@ public struct RESPDecoder: Sendable {
         enum Kind { case array, map, push, attribute }
         var kind: Kind
         var remaining: Int
+        /// It is read past, with all that is in it.
+        var isDropped: Bool
         var items: [RESPValue] = []
     }
 
@@ -20,9 +23,11 @@ public struct RESPDecoder: Sendable {
 
     /// A text whose length is known and whose bytes are not there yet.
     private struct OpenText {
+        /// Bytes to come, its end not counted.
         var length: Int
         var isVerbatim: Bool
         var isError: Bool
+        var isDropped: Bool
     }
 
     private let limits: RESPLimits
@@ -76,13 +81,14 @@ public struct RESPDecoder: Sendable {
     private mutating func close(_ value: RESPValue) -> RESPValue? {
         var value = value
         while var frame = self.frames.popLast() {
-            frame.items.append(value)
+            if !frame.isDropped { frame.items.append(value) }
             frame.remaining -= 1
             if frame.remaining > 0 {
                 self.frames.append(frame)
                 return nil
             }
             switch frame.kind {
+            case .array where frame.isDropped, .map where frame.isDropped: value = .dropped
             case .array: value = .array(frame.items)
             case .push: value = .push(frame.items)
             case .map: value = .map(Self.pairs(frame.items))
@@ -103,11 +109,12 @@ public struct RESPDecoder: Sendable {
         if let open { return try self.finish(open) }
         guard let line = try self.line() else { return .wait }
         guard let type = line.first else { throw .syntax("an empty line") }
-        self.values += 1
-        guard self.values <= self.limits.values else { throw .tooLong("a reply of so many values") }
+        let isFull = self.isDropping || self.values >= self.limits.values
+        if !isFull { self.values += 1 }
         let rest = line.dropFirst()
         switch type {
-        case UInt8(ascii: "+"), UInt8(ascii: "("): return .value(.text(Array(rest)))
+        case UInt8(ascii: "+"), UInt8(ascii: "("):
+            return .value(!isFull && self.keeps(rest.count) ? .text(Array(rest)) : .dropped)
         case UInt8(ascii: "-"): return .value(.error(Self.plain(rest)))
         case UInt8(ascii: ":"): return .value(.integer(try Self.integer(rest)))
         case UInt8(ascii: "_"):
@@ -121,43 +128,67 @@ public struct RESPDecoder: Sendable {
         case UInt8(ascii: ","):
             guard let number = Double(String(decoding: rest, as: UTF8.self)) else { throw .syntax("no number") }
             return .value(.double(number))
-        case UInt8(ascii: "$"), UInt8(ascii: "="), UInt8(ascii: "!"): return try self.text(type, rest)
+        case UInt8(ascii: "$"), UInt8(ascii: "="), UInt8(ascii: "!"): return try self.text(type, rest, isFull)
         case UInt8(ascii: "*"), UInt8(ascii: "~"), UInt8(ascii: ">"), UInt8(ascii: "%"), UInt8(ascii: "|"):
-            return try self.aggregate(type, rest)
+            return try self.aggregate(type, rest, isFull)
         default: throw .syntax("a reply of no known type")
         }
     }
 
-    private mutating func text(_ type: UInt8, _ rest: ArraySlice<UInt8>) throws(RESPError) -> Step {
+    /// Whether all values are read past, since what they are part of is.
+    private var isDropping: Bool { self.frames.last?.isDropped ?? false }
+
+    /// Whether so many bytes more are kept; if so, they count.
+    private mutating func keeps(_ bytes: Int) -> Bool {
+        guard self.bytes + bytes <= self.limits.bytes else { return false }
+        self.bytes += bytes
+        return true
+    }
+
+    private mutating func text(_ type: UInt8, _ rest: ArraySlice<UInt8>, _ isFull: Bool) throws(RESPError) -> Step {
         let length = try Self.integer(rest)
         if length == -1, type == UInt8(ascii: "$") { return .value(.null) }
         guard length >= 0 else { throw .syntax("a negative length") }
-        guard length <= self.limits.text else { throw .tooLong("a text of \(length) bytes") }
+        let keeps = !isFull && length <= self.limits.text && self.keeps(Int(length))
         let open = OpenText(
-            length: Int(length), isVerbatim: type == UInt8(ascii: "="), isError: type == UInt8(ascii: "!"))
+            length: Int(length), isVerbatim: type == UInt8(ascii: "="), isError: type == UInt8(ascii: "!"),
+            isDropped: !keeps)
         self.open = open
         return try self.finish(open)
     }
 
     private mutating func finish(_ open: OpenText) throws(RESPError) -> Step {
+        if open.isDropped { return try self.pass(open) }
         guard self.buffer.readableBytes >= open.length + 2 else { return .wait }
-        try self.count(open.length + 2)
-        guard let bytes = self.buffer.readBytes(length: open.length), let end = self.buffer.readBytes(length: 2) else {
-            return .wait
-        }
-        guard end == [0x0D, 0x0A] else { throw .syntax("a text without its end") }
-        self.open = nil
+        guard let bytes = self.buffer.readBytes(length: open.length) else { return .wait }
+        try self.endText()
         if open.isError { return .value(.error(Self.plain(bytes.prefix(self.limits.line)))) }
         guard open.isVerbatim else { return .value(.text(bytes)) }
         guard bytes.count >= 4, bytes[3] == UInt8(ascii: ":") else { throw .syntax("a verbatim text without a format") }
         return .value(.text(Array(bytes.dropFirst(4))))
     }
 
-    private mutating func aggregate(_ type: UInt8, _ rest: ArraySlice<UInt8>) throws(RESPError) -> Step {
+    /// Reads past a text, of which nothing is kept.
+    private mutating func pass(_ open: OpenText) throws(RESPError) -> Step {
+        let passed = min(open.length, self.buffer.readableBytes)
+        self.buffer.moveReaderIndex(forwardBy: passed)
+        self.open?.length -= passed
+        guard open.length == passed, self.buffer.readableBytes >= 2 else { return .wait }
+        try self.endText()
+        return .value(.dropped)
+    }
+
+    private mutating func endText() throws(RESPError) {
+        guard self.buffer.readBytes(length: 2) == [0x0D, 0x0A] else { throw .syntax("a text without its end") }
+        self.open = nil
+    }
+
+    private mutating func aggregate(_ type: UInt8, _ rest: ArraySlice<UInt8>, _ isFull: Bool) throws(RESPError) -> Step
+    {
         let count = try Self.integer(rest)
         if count == -1, type == UInt8(ascii: "*") { return .value(.null) }
         guard count >= 0 else { throw .syntax("a negative count") }
-        guard count <= self.limits.values else { throw .tooLong("a reply of \(count) values") }
+        guard count <= Int64(Int32.max) else { throw .tooLong("a reply of \(count) values") }
         let kind: Frame.Kind
         switch type {
         case UInt8(ascii: "%"): kind = .map
@@ -176,7 +207,8 @@ public struct RESPDecoder: Sendable {
         }
         guard self.frames.count < self.limits.depth else { throw .tooDeep }
         let remaining = kind == .map || kind == .attribute ? Int(count) * 2 : Int(count)
-        self.frames.append(Frame(kind: kind, remaining: remaining))
+        let isDropped = isFull || remaining > self.limits.values - self.values
+        self.frames.append(Frame(kind: kind, remaining: remaining, isDropped: isDropped))
         return .opened
     }
 
@@ -192,18 +224,12 @@ public struct RESPDecoder: Sendable {
         }
         let length = index - view.startIndex
         guard length <= self.limits.line else { throw .tooLong("a line of more than \(self.limits.line) bytes") }
-        try self.count(length + 1)
         self.scanned = 0
         guard var line = self.buffer.readBytes(length: length + 1) else { return nil }
         line.removeLast()
         guard line.popLast() == 0x0D else { throw .syntax("a line that ends without a carriage return") }
         guard !line.contains(0x0D) else { throw .syntax("a carriage return in a line") }
         return line
-    }
-
-    private mutating func count(_ bytes: Int) throws(RESPError) {
-        self.bytes += bytes
-        guard self.bytes <= self.limits.bytes else { throw .tooLong("a reply of \(self.bytes) bytes") }
     }
 
     /// Errors are shown to people: without what a terminal would take for a command.

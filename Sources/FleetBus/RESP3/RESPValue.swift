@@ -14,6 +14,8 @@ public enum RESPValue: Equatable, Sendable {
     case map([Pair])
     /// What the server says without being asked.
     case push([RESPValue])
+    /// More than ``RESPLimits`` take of a text or an aggregate: read past, and not kept.
+    case dropped
 
     public struct Pair: Equatable, Sendable {
         public var key: RESPValue
@@ -81,15 +83,16 @@ public enum RESPError: Error, Equatable, Sendable, CustomStringConvertible {
     }
 }
 
-/// Bounds on one reply.
+/// Bounds on one reply. What is deeper, or has a longer line, ends the connection; of the rest what is more is read past, so
+/// that one entry that is too large does not keep its reader from those behind it.
 public struct RESPLimits: Equatable, Sendable {
     /// Aggregates in one another.
     public var depth = 8
-    /// Bytes of one text.
-    public var text = 1 << 20
-    /// Values in one reply, aggregates included.
+    /// Bytes of one text: that of the largest order.
+    public var text = FleetPurge.maximumBytes
+    /// Values of one reply that are kept, aggregates included.
     public var values = 1 << 18
-    /// Bytes of one reply.
+    /// Bytes of one reply that are kept.
     public var bytes = 32 << 20
     /// Bytes of a line: a length, a number, a simple string or an error.
     public var line = 4096

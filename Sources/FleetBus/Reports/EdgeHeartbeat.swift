@@ -89,6 +89,8 @@ public struct EdgeHeartbeat: Codable, Equatable, Sendable {
         var writer = FieldWriter()
         writer.writeCounted(certificate, by: UInt16.self)
         writer.write(data)
+        // There is room for names and a signature.
+        guard writer.bytes.count <= EdgeReport.maximumBytes - 4096 else { return nil }
         return EdgeReport(kind: .heartbeat, fleet: fleet, edge: edge, time: time, content: writer.bytes)
     }
 
@@ -103,8 +105,21 @@ public struct EdgeHeartbeat: Codable, Equatable, Sendable {
         guard report.kind == .heartbeat else { return nil }
         var reader = FieldReader(report.content)
         guard reader.counted(by: UInt16.self) != nil, let json = reader.bytes(reader.count),
-            let heartbeat = try? JSONDecoder().decode(EdgeHeartbeat.self, from: Data(json))
+            let heartbeat = try? JSONDecoder().decode(EdgeHeartbeat.self, from: Data(json)), heartbeat.isPlausible
         else { return nil }
         self = heartbeat
+    }
+
+    /// An edge that was taken over can sign any number. These are computed with.
+    private var isPlausible: Bool {
+        let counts: ClosedRange<Int64> = 0...(1 << 48)
+        let seconds: ClosedRange<Int64> = 0...(EdgeReport.times.upperBound / 1000)
+        return EdgeReport.times.contains(self.busTime) && EdgeReport.times.contains(self.started)
+            && self.sites.count <= 1000 && self.keyHolders.count <= 1000 && self.certificates.count <= 1000
+            && self.sites.allSatisfy { counts.contains($0.requests) && counts.contains($0.hits) }
+            && self.certificates.allSatisfy { seconds.contains($0.notAfter) }
+            && (self.identityNotAfter.map { seconds.contains($0) } ?? true)
+            && counts.contains(Int64(self.connections)) && counts.contains(self.refused)
+            && counts.contains(self.doubts)
     }
 }

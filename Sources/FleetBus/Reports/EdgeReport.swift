@@ -29,6 +29,8 @@ public struct EdgeReport: Equatable, Sendable {
     private static let magic: [UInt8] = Array("LSFR".utf8) + [1]
     private static let context: [UInt8] = Array("latchstring fleet edge report 1".utf8) + [0]
     public static let maximumBytes = 128 * 1024
+    /// What a time may be: milliseconds since 1970, up to the year 2286.
+    static let times: ClosedRange<Int64> = 0...9_999_999_999_999
 
     private var body: [UInt8] {
         var writer = FieldWriter()
@@ -62,7 +64,7 @@ public struct EdgeReport: Equatable, Sendable {
             let kind = reader.byte().flatMap({ Kind(rawValue: $0) }),
             let fleet = reader.text(by: UInt8.self), PartyName.isLegal(fleet),
             let edge = reader.text(by: UInt8.self), PartyName.isLegal(edge),
-            let time = reader.integer(as: Int64.self),
+            let time = reader.integer(as: Int64.self), Self.times.contains(time),
             let content = reader.counted(by: UInt32.self),
             let signature = reader.counted(by: UInt16.self), reader.isAtEnd
         else { return nil }
@@ -136,6 +138,9 @@ public struct EdgeAcknowledgement: Equatable, Sendable {
         if let refusal = self.refusals.first(where: { $0.mark == mark || $0.id == id }) {
             return .refused(refusal.reason)
         }
-        return self.signers[order.signer]?.includes(order.counter) == true ? .done : .silent
+        guard let progress = self.signers[order.signer], progress.includes(order.counter) else { return .silent }
+        // Another order has this number at that edge.
+        if progress.last == order.counter, progress.identity != order.identity { return .refused(.replayed) }
+        return .done
     }
 }

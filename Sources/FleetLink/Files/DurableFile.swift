@@ -39,7 +39,7 @@ enum DurableFile {
 
     /// Writes beside it, flushes, renames, and flushes the folder. For this user alone.
     ///
-    /// - Parameter flushes: false where a later write makes up for what a loss of power would undo.
+    /// - Parameter flushes: false for what does no harm if a loss of power undoes or empties it.
     static func write(_ bytes: [UInt8], to path: String, flushes: Bool = true) throws(Failure) {
         let temporary = path + ".new"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0o600)

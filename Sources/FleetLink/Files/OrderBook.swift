@@ -2,12 +2,14 @@ internal import Crypto
 internal import FleetBus
 internal import Foundation
 
-/// The orders of one signer, counted: each has a number, none is left out, and none is used twice.
+/// The orders of one signer to one fleet, counted: each has a number, none is left out, and none is used twice.
 ///
-/// The count stands in `KEY.counter` beside the key, with the order that is being written. An order of which it is not known
-/// whether it reached the bus is written again, under its number, before the next one: so a failure leaves no gap, which edges
-/// would have to take for a purge that was hidden from them. A count that is lost begins at the time in milliseconds: ahead of
-/// what was used, which edges see as one gap.
+/// The count stands in `KEY.FLEET.counter` beside the key, with the order that is being written, always flushed; which of these the
+/// bus has confirmed, in `KEY.FLEET.counter.done`, which may be lost. An order that has been sent and
+/// not confirmed is written again, under its number, before the next one, whatever the bus said of it: so a failure leaves no
+/// gap, which edges would have to take for a purge that was hidden from them, and a bus that says that it has not taken an
+/// order, and keeps it, can't show edges another one under its number. A count that is lost begins at the time in
+/// milliseconds: ahead of what was used, which edges see as one gap.
 public struct OrderBook: Sendable {
     private struct Page: Codable {
         var counter: UInt64
@@ -36,6 +38,7 @@ public struct OrderBook: Sendable {
     }
 
     let signer: SigningKey
+    private let fleet: String
     private let path: String
     private let lock: DurableFile.Lock
     private var page: Page
@@ -43,9 +46,10 @@ public struct OrderBook: Sendable {
     /// Opens the book, and holds it against other processes until ``close()``. Blocks, for ten seconds at most.
     ///
     /// - Parameter now: milliseconds since 1970.
-    init(_ signer: SigningKey, now: Int64) throws(Failure) {
+    init(_ signer: SigningKey, fleet: String, now: Int64) throws(Failure) {
         self.signer = signer
-        self.path = signer.path + ".counter"
+        self.fleet = fleet
+        self.path = Self.path(signer, fleet: fleet)
         do {
             guard let lock = try DurableFile.lock(self.path + ".lock", seconds: 10) else {
                 throw Failure.busy(self.path)
@@ -58,12 +62,17 @@ public struct OrderBook: Sendable {
         }
         do {
             if let bytes = try DurableFile.read(self.path) {
-                guard let page = try? JSONDecoder().decode(Page.self, from: Data(bytes)) else {
+                guard let page = try? JSONDecoder().decode(Page.self, from: Data(bytes)), page.counter < .max / 2 else {
                     throw Failure.unusable(
                         "\(self.path) is no count of orders. If it is damaged, remove it: edges then empty their caches once"
                     )
                 }
                 self.page = page
+                if let pending = page.pending, let done = try DurableFile.read(self.path + ".done"),
+                    String(decoding: done, as: UTF8.self) == "\(pending.counter)"
+                {
+                    self.page = Page(counter: pending.counter, pending: nil)
+                }
             } else {
                 self.page = Page(counter: UInt64(max(1, now)), pending: nil)
             }
@@ -72,6 +81,9 @@ public struct OrderBook: Sendable {
             throw .unusable("\(error)")
         }
     }
+
+    /// Where the orders of a key to a fleet are counted.
+    static func path(_ signer: SigningKey, fleet: String) -> String { "\(signer.path).\(fleet).counter" }
 
     func close() { self.lock.release() }
 
@@ -82,45 +94,30 @@ public struct OrderBook: Sendable {
     var pending: PurgeEntry? {
         guard let order = self.page.pending, order.counter == self.next else { return nil }
         let own = Signer(name: "own", key: self.signer.publicKey, rights: .everything)
-        // The book has one fleet's orders: the name is read from the entry itself.
-        guard let fleet = Self.fleet(of: order.entry) else { return nil }
-        return try? PurgeEntry.open(order.entry, fleet: fleet, signers: [own.key: own]).0
-    }
-
-    private static func fleet(of entry: [UInt8]) -> String? {
-        guard entry.count > 6, let length = entry.dropFirst(5).first, entry.count > 6 + Int(length) else { return nil }
-        return String(validating: entry[6..<(6 + Int(length))], as: UTF8.self)
+        return try? PurgeEntry.open(order.entry, fleet: self.fleet, signers: [own.key: own]).0
     }
 
     /// Signs an order under the next number, and notes it before it is written to a bus.
-    mutating func begin(_ purge: FleetPurge, fleet: String, generation: Generation, now: Int64) throws -> (
-        PurgeEntry, [UInt8]
-    ) {
+    mutating func begin(_ purge: FleetPurge, generation: Generation, now: Int64) throws -> (PurgeEntry, [UInt8]) {
         let entry = PurgeEntry(
-            fleet: fleet, signer: self.signer.publicKey, counter: self.next, time: max(0, now), generation: generation,
+            fleet: self.fleet, signer: self.signer.publicKey, counter: self.next, time: max(0, now),
+            generation: generation,
             purge: purge)
         let bytes = try entry.signed(by: self.signer.key)
         self.page.pending = Order(counter: entry.counter, time: entry.time, entry: bytes)
-        try self.save(flushes: true)
+        try self.save()
         return (entry, bytes)
     }
 
-    /// The order is on the bus.
+    /// The order is on the bus. If this is lost, it is written again, which edges recognise: so nothing waits for the disk.
     mutating func written() throws {
         self.page.counter += 1
         self.page.pending = nil
-        // If this is lost, the order is written again, which edges recognise.
-        try self.save(flushes: false)
+        try DurableFile.write(Array("\(self.page.counter)".utf8), to: self.path + ".done", flushes: false)
     }
 
-    /// The bus has said that the order was not taken.
-    mutating func refused() throws {
-        self.page.pending = nil
-        try self.save(flushes: true)
-    }
-
-    private func save(flushes: Bool) throws {
+    private func save() throws {
         let encoder = JSONEncoder()
-        try DurableFile.write(Array(try encoder.encode(self.page)), to: self.path, flushes: flushes)
+        try DurableFile.write(Array(try encoder.encode(self.page)), to: self.path)
     }
 }

@@ -1,6 +1,7 @@
 import FleetBus
 import Logging
 import NIOConcurrencyHelpers
+import NIOCore
 
 /// Says that the bus was lost, once, and that it is back, once.
 final class BusNews: Sendable {
@@ -11,12 +12,12 @@ final class BusNews: Sendable {
     }
 
     private let state = NIOLockedValueBox(State.new)
-    private let logger: Logger
+    private let log: FollowLog
     private let metrics: FollowMetrics
     private let status: FollowStatus
 
-    init(logger: Logger, metrics: FollowMetrics, status: FollowStatus) {
-        self.logger = logger
+    init(log: FollowLog, metrics: FollowMetrics, status: FollowStatus) {
+        self.log = log
         self.metrics = metrics
         self.status = status
     }
@@ -33,15 +34,17 @@ final class BusNews: Sendable {
             defer { state = .lost }
             return state
         }
+        let reason = ["reason": "\(failure)"] as Logger.Metadata
         switch before {
-        case .lost: self.logger.debug("still no bus", metadata: ["reason": "\(failure)"])
+        case .lost: break
         case .following:
             self.metrics.lost()
-            self.logger.warning("the fleet's bus is lost: this edge serves on", metadata: ["reason": "\(failure)"])
-        case .new:
-            self.logger.warning("the fleet's bus is not there: this edge serves on", metadata: ["reason": "\(failure)"])
+            self.log.write(.warning, "the fleet's bus is lost: this edge serves on", reason, at: Self.now)
+        case .new: self.log.write(.warning, "the fleet's bus is not there: this edge serves on", reason, at: Self.now)
         }
     }
+
+    private static var now: Int64 { Int64(NIODeadline.now().uptimeNanoseconds / 1_000_000) }
 
     /// All that there was has been read.
     func following(after orders: Int) {
@@ -55,8 +58,8 @@ final class BusNews: Sendable {
             return state
         }
         guard before != .following else { return }
-        self.logger.notice(
-            before == .lost ? "the fleet's bus is back" : "the fleet's bus is followed",
-            metadata: ["purges": "\(orders)"])
+        self.log.write(
+            .notice, before == .lost ? "the fleet's bus is back" : "the fleet's bus is followed",
+            ["purges": "\(orders)"], at: Self.now)
     }
 }

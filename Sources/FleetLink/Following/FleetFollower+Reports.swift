@@ -24,8 +24,8 @@ extension FleetFollower {
         let status = self.status.value
         heartbeat.busTime = self.busOffset.map { $0 + self.now } ?? 0
         heartbeat.identityNotAfter = self.membership.seal.notAfter
-        heartbeat.position = "\(self.machine.position)"
-        for (signer, progress) in self.machine.record.signers { heartbeat.counters["\(signer)"] = progress.last }
+        heartbeat.position = "\(self.done.last)"
+        for (signer, progress) in self.done.signers { heartbeat.counters["\(signer)"] = progress.last }
         heartbeat.refused = status.refused
         heartbeat.doubts = status.doubts
         heartbeat.problem = heartbeat.problem ?? status.problem
@@ -42,12 +42,11 @@ extension FleetFollower {
             self.noteTime(replies[0])
             self.status.change { $0.isListed = true }
             if self.reportsFail {
+                let complaint = self.complaint
                 self.reportsFail = false
                 self.complaint = nil
-                self.status.change { $0.problem = nil }
+                self.status.change { if $0.problem == complaint { $0.problem = nil } }
             }
-            // A bus that was full takes reports again.
-            if self.machine.record.reported < self.machine.position { await self.acknowledge(client) }
         } catch {
             self.reportFailed(error)
         }
@@ -60,7 +59,7 @@ extension FleetFollower {
         self.status.change { $0.problem = text }
         guard self.complaint != text else { return }
         self.complaint = text
-        self.logger.warning("the fleet's bus does not take this edge's reports", metadata: ["reason": "\(text)"])
+        self.write(.warning, "the fleet's bus does not take this edge's reports", ["reason": "\(text)"])
     }
 
     func noteTime(_ value: RESPValue) {

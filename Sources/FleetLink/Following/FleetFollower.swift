@@ -7,37 +7,42 @@ public import NIOCore
 /// An edge's part in its fleet: reads the stream of purges, does them, says so, and sends heartbeats.
 ///
 /// It is told what to do by ``FollowMachine``, one batch after the other: entries are judged, done in the store, noted on disk,
-/// and acknowledged, in that order. When it ends anywhere in between, the same entries are read and done again. Nothing here
-/// runs on an event loop that serves clients: replies are read on the loop it is given, signatures are checked in tasks.
+/// and acknowledged, in that order. When it ends anywhere in between, the same entries are read and done again. Heartbeats are
+/// sent in between, and while a step takes long: an edge that can't finish a purge is there, and says what is wrong. Nothing
+/// here runs on an event loop that serves clients: replies are read on the loop it is given, signatures are checked in tasks.
 public actor FleetFollower {
     let membership: FleetMembership
-    private let store: any FleetStore
+    let store: any FleetStore
     private let eventLoop: any EventLoop
-    let logger: Logger
+    let log: FollowLog
     let metrics: FollowMetrics
     public nonisolated let status: FollowStatus
     let keys: FleetKeys
-    private let record: RecordFile
+    let record: RecordFile
     private nonisolated let hasCaughtUp = CatchUp()
     private nonisolated let news: BusNews
 
     var machine: FollowMachine
+    /// How far the store is, and the record on disk; the machine may be ahead of it.
+    var done: FollowRecord
     private var isCaughtUp = false
     private var needsJoining = true
     /// Milliseconds on the monotonic clock.
     var heartbeatAt: Int64 = 0
-    private var recordAt: Int64 = 0
+    var recordAt: Int64 = 0
     /// The bus's clock minus the monotonic one.
     var busOffset: Int64?
-    private var ordersSinceLoss = 0
-    private var refusalsUnlogged = 0
-    private var refusalsLoggedAt: Int64?
+    var ordersSinceLoss = 0
+    var refusalsUnlogged = 0
+    var refusalsLoggedAt: Int64?
     /// What was said to be wrong last, so that it is said once.
     var complaint: String?
     var reportsFail = false
 
-    /// Entries that are read at once: those of the largest size fit one reply.
+    /// Entries that are read at once: those of the largest size fit one reply. Fewer after one that could not be read.
     static let batch = 100
+    private var batch = FleetFollower.batch
+    private var doubts = DoubtPace()
 
     public init(
         _ membership: FleetMembership, store: any FleetStore, on eventLoop: any EventLoop, logger: Logger,
@@ -48,16 +53,17 @@ public actor FleetFollower {
         self.membership = membership
         self.store = store
         self.eventLoop = eventLoop
-        self.logger = logger
+        self.log = FollowLog(logger)
         self.status = status
         self.keys = FleetKeys(fleet: membership.fleet)
         self.metrics = FollowMetrics(factory: factory)
         self.record = RecordFile(path: membership.recordPath)
         self.machine = FollowMachine(fleet: membership.fleet, signers: membership.signers, record: nil, since: 0)
-        self.news = BusNews(logger: logger, metrics: self.metrics, status: status)
+        self.done = self.machine.record
+        self.news = BusNews(log: self.log, metrics: self.metrics, status: status)
     }
 
-    var now: Int64 { Int64(NIODeadline.now().uptimeNanoseconds / 1_000_000) }
+    nonisolated var now: Int64 { Int64(NIODeadline.now().uptimeNanoseconds / 1_000_000) }
     var wallClock: Int64 { Int64(Date().timeIntervalSince1970 * 1000) }
 
     // MARK: Start
@@ -69,20 +75,20 @@ public actor FleetFollower {
         switch try await self.record.read() {
         case .none: break
         case .damaged(let reason):
-            self.logger.warning(
-                "the record of the purges that were followed can't be used", metadata: ["reason": "\(reason)"])
+            self.write(
+                .warning, "the record of the purges that were followed can't be used", ["reason": "\(reason)"])
         case .record(let found) where found.fleet == self.membership.fleet: record = found
         case .record(let found):
-            self.logger.warning("the record of purges is another fleet's", metadata: ["other": "\(found.fleet)"])
+            self.write(.warning, "the record of purges is another fleet's", ["other": "\(found.fleet)"])
         }
         if self.store.isEmpty {
             self.begin(record, since: start)
         } else if let record {
             self.begin(record, since: record.followedUntil)
         } else {
-            self.logger.warning("what the disk store holds has followed no purges of this fleet: it is emptied")
+            self.write(.warning, "what the disk store holds has followed no purges of this fleet: it is emptied")
             self.metrics.flushed(.noRecord)
-            try await self.store.removeAll()
+            try await self.store.remove(.everything)
             self.begin(nil, since: start)
         }
     }
@@ -90,6 +96,11 @@ public actor FleetFollower {
     private func begin(_ record: FollowRecord?, since: Int64) {
         self.machine = FollowMachine(
             fleet: self.membership.fleet, signers: self.membership.signers, record: record, since: since)
+        self.done = self.machine.record
+    }
+
+    nonisolated func write(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata = [:]) {
+        self.log.write(level, message, metadata, at: self.now)
     }
 
     /// Waits until all purges have been read that there are, for the time that is set at most. If it passes, what is stored is
@@ -97,10 +108,12 @@ public actor FleetFollower {
     public nonisolated func awaitCatchUp() async throws {
         if self.store.isEmpty { return }
         guard await !self.hasCaughtUp.wait(milliseconds: self.membership.catchUp) else { return }
-        self.logger.warning(
-            "the fleet's bus was not there in time: what is stored is confirmed by its origin before it is used")
+        self.write(
+            .warning,
+            "the fleet's bus was not there in time: what is stored is confirmed by its origin before it is used"
+        )
         self.metrics.flushed(.lateStart)
-        try await self.store.confirmAll()
+        try await self.store.confirm(.everything)
     }
 
     // MARK: Following
@@ -140,7 +153,7 @@ public actor FleetFollower {
             }
             if self.complaint != text {
                 self.complaint = text
-                self.logger.warning("the fleet's bus can't be followed", metadata: ["reason": "\(text)"])
+                self.write(.warning, "the fleet's bus can't be followed", ["reason": "\(text)"])
             }
         }
     }
@@ -149,19 +162,43 @@ public actor FleetFollower {
         self.needsJoining = true
         while !Task.isCancelled {
             if self.needsJoining { try await self.join(client) }
-            let entries = try await self.read(client)
+            let entries: [StreamEntry]?
+            do {
+                entries = try await self.read(client)
+            } catch {
+                // If it was an entry that is too large for a reply, or for its time, it is read alone.
+                self.batch = max(1, self.batch / 4)
+                throw error
+            }
             guard let entries else {
                 self.needsJoining = true
                 continue
             }
             if entries.isEmpty {
-                try await self.reachedEnd(client)
+                await self.reachedEnd(client)
             } else {
-                try await self.take(entries)
+                await self.take(entries, client)
                 await self.acknowledge(client)
+                self.batch = min(Self.batch, self.batch * 2)
             }
-            if self.now >= self.heartbeatAt { await self.beat(client) }
+            guard self.now >= self.heartbeatAt else { continue }
+            await self.beat(client)
+            // A bus that was full takes reports again.
+            if self.machine.record.reported < self.machine.position { await self.acknowledge(client) }
         }
+    }
+
+    /// Does something that may take long, and sends heartbeats meanwhile: nothing waits for the bus then.
+    private func beating(_ client: BusClient, _ body: () async -> Void) async {
+        let beats = Task {
+            while !Task.isCancelled {
+                try? await Task.sleep(for: .milliseconds(max(1, self.heartbeatAt - self.now)))
+                if !Task.isCancelled { await self.beat(client) }
+            }
+        }
+        await body()
+        beats.cancel()
+        await beats.value
     }
 
     /// Finds out whether the stream is the one that was read, and still reaches back to where reading ended.
@@ -174,11 +211,18 @@ public actor FleetFollower {
         self.noteTime(replies[0])
         guard let found = StreamEntry.list(replies[1]) else { throw FollowFailure.answer("the stream is none of ours") }
         let steps = self.machine.joined(generation: generation, anchor: found.first)
-        await self.carryOut(steps)
-        self.needsJoining = false
         // It may be a bus that has not heard of this edge.
         self.heartbeatAt = 0
-        if !steps.isEmpty { self.isCaughtUp = false }
+        if !steps.isEmpty {
+            self.isCaughtUp = false
+            // What is stored is confirmed first: from then on a bus that changes its word all the time is no hurry.
+            let pause = self.doubts.pause(at: self.now)
+            await self.beating(client) {
+                await self.carryOut(steps)
+                if pause > 0 { try? await Task.sleep(for: .milliseconds(pause)) }
+            }
+        }
+        self.needsJoining = false
     }
 
     private func generation(_ client: BusClient) async throws -> Generation {
@@ -203,7 +247,7 @@ public actor FleetFollower {
     /// - Returns: nil if the place up to which was read is gone.
     private func read(_ client: BusClient) async throws -> [StreamEntry]? {
         let place = self.machine.position
-        var read = RESPCommand("XREAD", "COUNT", "\(Self.batch)")
+        var read = RESPCommand("XREAD", "COUNT", "\(self.batch)")
         var wait: Int64 = 0
         if self.isCaughtUp {
             wait = max(1, min(self.heartbeatAt - self.now, self.membership.heartbeat))
@@ -216,8 +260,10 @@ public actor FleetFollower {
                 read.adding("STREAMS", self.keys.purges, "\(place)"),
                 RESPCommand("XRANGE", self.keys.purges, "\(place)", "\(place)"),
                 RESPCommand("GET", self.keys.generation),
-            ], timeout: wait + 3000)
-        guard let entries = StreamEntry.read(replies[0]), let found = StreamEntry.list(replies[1]) else {
+            ], timeout: wait + (self.batch == 1 ? 30_000 : 3000))
+        guard let entries = StreamEntry.read(replies[0]), entries.allSatisfy({ $0.id > place }),
+            let found = StreamEntry.list(replies[1])
+        else {
             throw FollowFailure.answer("the stream is none of ours")
         }
         guard let generation = replies[2].bytes.flatMap({ Generation($0) }),
@@ -226,119 +272,31 @@ public actor FleetFollower {
         return entries
     }
 
-    private func take(_ entries: [StreamEntry]) async throws {
+    private func take(_ entries: [StreamEntry], _ client: BusClient) async {
         let judgement = self.machine.judge(entries)
         self.metrics.known(judgement.known)
         for refusal in judgement.refused { self.refused(refusal) }
-        await self.carryOut(judgement.steps)
-        await self.save()
+        await self.beating(client) {
+            await self.carryOut(judgement.steps)
+            await self.save()
+        }
     }
 
-    private func reachedEnd(_ client: BusClient) async throws {
+    private func reachedEnd(_ client: BusClient) async {
         self.machine.caughtUp(at: self.wallClock)
+        self.batch = Self.batch
         guard !self.isCaughtUp else {
-            if self.now - self.recordAt > 60_000 { await self.save() }
+            if self.now - self.recordAt > 60_000 { await self.beating(client) { await self.save() } }
             return
         }
-        await self.save()
+        await self.beating(client) { await self.save() }
+        guard !Task.isCancelled else { return }
         self.isCaughtUp = true
         self.complaint = nil
         self.hasCaughtUp.done()
         self.news.following(after: self.ordersSinceLoss)
         self.ordersSinceLoss = 0
         await self.acknowledge(client)
-    }
-
-    // MARK: Doing
-
-    /// Does steps in order; does not return before they are done, or the task is cancelled.
-    private func carryOut(_ steps: [FollowMachine.Step]) async {
-        // What comes before a removal of everything is done by it.
-        let last = steps.lastIndex { if case .removeAll = $0 { true } else { false } }
-        var purges: [(PurgeEntry, Refusal)] = []
-        for (index, step) in steps.enumerated() {
-            switch step {
-            case .purge(let order, let refusal): if index > last ?? -1 { purges.append((order, refusal)) }
-            case .removeAll(let signer, let missing):
-                self.missed(missing, of: signer)
-                if index == last { await self.untilDone { try await self.store.removeAll() } }
-            case .removeHosts(let hosts, let signer, let missing):
-                self.missed(missing, of: signer)
-                if index > last ?? -1 { await self.untilDone { try await self.store.removeHosts(hosts) } }
-            case .confirmAll(let doubt):
-                self.metrics.flushed(.init(doubt))
-                // Also where nothing is stored: it may be on its way from an origin.
-                if !self.store.isEmpty {
-                    self.logger.warning(
-                        "purges may have been missed: what is stored is confirmed by its origin before it is used",
-                        metadata: ["reason": "\(doubt.rawValue)"])
-                    self.status.change { $0.doubts += 1 }
-                }
-                await self.untilDone { try await self.store.confirmAll() }
-            }
-        }
-        guard !purges.isEmpty else { return }
-        self.ordersSinceLoss += purges.count
-        let orders = purges.map { $0.0.purge }
-        await self.untilDone {
-            let understood = try await self.store.carryOut(orders)
-            for (index, isUnderstood) in understood.enumerated() where !isUnderstood {
-                self.machine.refused(purges[index].0, purges[index].1)
-                self.refused(purges[index].1)
-            }
-        }
-        self.metrics.done(purges.count)
-    }
-
-    private func missed(_ count: UInt64, of signer: String) {
-        self.logger.warning(
-            "purges are missing: all that their signer may purge is removed",
-            metadata: ["signer": "\(signer)", "missing": "\(count)"])
-        self.metrics.flushed(.missingOrders)
-        self.status.change { $0.doubts += 1 }
-    }
-
-    /// The store's disk may fail: what is not done is tried again, and nothing is acknowledged meanwhile.
-    private func untilDone(_ body: () async throws -> Void) async {
-        var isFirst = true
-        while !Task.isCancelled {
-            do {
-                try await body()
-                if !isFirst { self.status.change { $0.problem = nil } }
-                return
-            } catch {
-                self.metrics.storeFailed()
-                if isFirst {
-                    self.logger.error(
-                        "a purge of the fleet is not done for certain: it is tried again",
-                        metadata: ["reason": "\(error)"])
-                }
-                isFirst = false
-                self.status.change { $0.problem = "a purge is not done for certain: \(error)" }
-                try? await Task.sleep(for: .seconds(1))
-            }
-        }
-    }
-
-    private func save() async {
-        self.recordAt = self.now
-        let record = self.machine.record
-        await self.untilDone { try await self.record.write(record) }
-    }
-
-    private func refused(_ refusal: Refusal) {
-        self.metrics.refused(refusal.reason)
-        self.status.change { $0.refused += 1 }
-        self.refusalsUnlogged += 1
-        // A bus can make as many as it likes.
-        guard self.refusalsLoggedAt.map({ self.now - $0 > 60_000 }) ?? true else { return }
-        self.logger.warning(
-            "an entry on the fleet's bus was refused",
-            metadata: [
-                "id": "\(refusal.id)", "reason": "\(refusal.reason.text)", "count": "\(self.refusalsUnlogged)",
-            ])
-        self.refusalsLoggedAt = self.now
-        self.refusalsUnlogged = 0
     }
 
     /// Sends commands; an error of the server is one here too.

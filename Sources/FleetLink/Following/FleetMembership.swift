@@ -50,12 +50,9 @@ public protocol FleetStore: Sendable {
     /// - Returns: for each, whether all that it names could be understood.
     func carryOut(_ purges: [FleetPurge]) async throws -> [Bool]
 
-    /// Removes everything, as durably.
-    func removeAll() async throws
+    /// Removes all that a signer with these rights may purge, as durably.
+    func remove(_ rights: PurgeRights) async throws
 
-    /// Removes all that is stored of sites that have such a host (`www.example.test`, `*.example.test`), as durably.
-    func removeHosts(_ patterns: [String]) async throws
-
-    /// Has everything confirmed by its origin before it is used again, as durably.
-    func confirmAll() async throws
+    /// Has that confirmed by its origin before it is used again, as durably.
+    func confirm(_ rights: PurgeRights) async throws
 }

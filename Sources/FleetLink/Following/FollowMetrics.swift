@@ -8,6 +8,7 @@ final class FollowMetrics: Sendable {
         case noRecord = "no-record"
         case otherGeneration = "other-generation"
         case lostPlace = "lost-place"
+        case newSigner = "new-signer"
         case lateStart = "late-start"
 
         init(_ doubt: FollowMachine.Doubt) {
@@ -15,7 +16,7 @@ final class FollowMetrics: Sendable {
             case .noRecord: self = .noRecord
             case .otherGeneration: self = .otherGeneration
             case .lostPlace: self = .lostPlace
-            case .missingTags: self = .missingOrders
+            case .newSigner: self = .newSigner
             }
         }
     }

@@ -11,6 +11,8 @@ public struct EdgeBook: Sendable {
     private struct Known {
         var certificate: [UInt8]
         var key: Certificate.PublicKey
+        /// Seconds since 1970.
+        var notAfter: Int64
         /// What was read last, and what it says: it is read again and again.
         var bytes: [UInt8]
         var report: EdgeReport
@@ -51,25 +53,25 @@ public struct EdgeBook: Sendable {
     ///   - name: the field that it stood under, which must be the edge's name.
     ///   - now: seconds since 1970.
     public mutating func heartbeat(_ bytes: [UInt8], of name: String, now: Int64) -> (EdgeReport, EdgeHeartbeat)? {
+        if let known = self.known[name], known.notAfter < now { self.known[name] = nil }
         if let known = self.known[name], known.bytes == bytes { return (known.report, known.heartbeat) }
-        var found: (certificate: [UInt8], key: Certificate.PublicKey)?
+        var found: (certificate: [UInt8], key: Certificate.PublicKey, notAfter: Int64)?
         let report = EdgeReport.open(bytes) { report, signed, signature in
             guard report.fleet == self.fleet, report.edge == name,
                 let certificate = EdgeHeartbeat.certificate(of: report)
             else { return false }
-            let key: Certificate.PublicKey
             if let known = self.known[name], known.certificate == certificate {
-                key = known.key
+                found = (certificate, known.key, known.notAfter)
             } else {
                 guard let issued = self.key(of: certificate, name: name, now: now) else { return false }
-                key = issued
+                found = (certificate, issued.key, issued.notAfter)
             }
-            found = (certificate, key)
-            return Self.isValid(signature, signed, key)
+            return found.map { Self.isValid(signature, signed, $0.key) } ?? false
         }
         guard let report, let found, let heartbeat = EdgeHeartbeat(report) else { return nil }
         self.known[name] = Known(
-            certificate: found.certificate, key: found.key, bytes: bytes, report: report, heartbeat: heartbeat)
+            certificate: found.certificate, key: found.key, notAfter: found.notAfter, bytes: bytes, report: report,
+            heartbeat: heartbeat)
         return (report, heartbeat)
     }
 
@@ -87,7 +89,9 @@ public struct EdgeBook: Sendable {
     }
 
     /// The key of an edge's certificate: issued by the authority itself, in its time, and with this edge's identity.
-    private func key(of bytes: [UInt8], name: String, now: Int64) -> Certificate.PublicKey? {
+    private func key(
+        of bytes: [UInt8], name: String, now: Int64
+    ) -> (key: Certificate.PublicKey, notAfter: Int64)? {
         guard let certificate = try? Certificate(derEncoded: bytes),
             let identity = try? PeerIdentity(certificate: certificate), identity.role == .edge, identity.name == name
         else { return nil }
@@ -97,6 +101,7 @@ public struct EdgeBook: Sendable {
         let issuer = self.authorities.first {
             $0.subject == certificate.issuer && $0.publicKey.isValidSignature(certificate.signature, for: certificate)
         }
-        return issuer == nil ? nil : certificate.publicKey
+        guard issuer != nil else { return nil }
+        return (certificate.publicKey, Int64(certificate.notValidAfter.timeIntervalSince1970))
     }
 }

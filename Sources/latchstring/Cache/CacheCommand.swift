@@ -37,7 +37,10 @@ struct CacheCommand: AsyncParsableCommand {
     }
 
     private func show<Report: Decodable>(_ answer: Data, as type: Report.Type, _ text: (Report) -> String) throws {
-        if self.admin.json { return StandardOutput.write(String(decoding: answer, as: UTF8.self)) }
+        if self.admin.json {
+            StandardOutput.write(String(decoding: answer, as: UTF8.self))
+            return
+        }
         guard let report = try? JSONDecoder().decode(type, from: answer) else {
             Startup.complain("error: the edge's answer is none that this version knows. Use the edge's own version.")
             throw ExitCode.failure

@@ -85,7 +85,10 @@ struct PurgeCommand: AsyncParsableCommand {
         let client = try self.admin.client()
         let body = try JSONEncoder().encode(self.order)
         let answer = try await client.ask(.POST, "/cache/purge", body: body)
-        if self.admin.json { return StandardOutput.write(String(decoding: answer, as: UTF8.self)) }
+        if self.admin.json {
+            StandardOutput.write(String(decoding: answer, as: UTF8.self))
+            return
+        }
         guard let report = try? JSONDecoder().decode(PurgeReport.self, from: answer) else {
             Startup.complain("error: the edge's answer is none that this version knows. Use the edge's own version.")
             throw ExitCode.failure

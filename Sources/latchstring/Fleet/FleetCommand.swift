@@ -52,13 +52,14 @@ struct FleetCommand: AsyncParsableCommand {
                         try await Task.sleep(for: .seconds(1))
                         continue
                     }
-                    if self.json {
-                        StandardOutput.write(try FleetDesks.json(FleetReport(census, fleet: name)))
-                    } else {
-                        // Home, and clear what is below.
-                        if self.watch, isTerminal { StandardOutput.write("\u{1B}[H\u{1B}[J") }
-                        StandardOutput.write(FleetText.table(census, fleet: name))
-                    }
+                    let text =
+                        if self.json {
+                            try FleetDesks.json(FleetReport(census, fleet: name))
+                        } else {
+                            // Home, and clear what is below.
+                            (self.watch && isTerminal ? "\u{1B}[H\u{1B}[J" : "") + FleetText.table(census, fleet: name)
+                        }
+                    guard StandardOutput.write(text) else { return }
                     guard self.watch else {
                         if census.edges.contains(where: { $0.standing != .alive }) { throw ExitCode.failure }
                         return

@@ -54,12 +54,15 @@ struct FleetPurgeReport: Codable, Equatable {
     var confirmed: Int
     /// Where it stands in the stream.
     var ids: [String]
+    /// Why edges could not be heard.
+    var problem: String?
 
     init(_ outcome: FleetDesk.Outcome) {
         self.success = outcome.isSuccess
         self.replicas = outcome.replicas
         self.confirmed = outcome.confirmed
         self.ids = outcome.ids.map { "\($0)" }
+        self.problem = outcome.problem
         self.edges = outcome.progress.edges.map { edge in
             var one = Edge(name: edge.name, state: edge.standing.rawValue, answer: "silent")
             switch edge.answer {

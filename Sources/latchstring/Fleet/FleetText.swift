@@ -101,13 +101,16 @@ enum FleetText {
         switch edge.standing {
         case .alive: return "has not acknowledged"
         case .late: return "has not acknowledged, and is late with its heartbeat"
-        case .gone: return "is gone; when it comes back, it does this before it serves from its stores"
+        case .gone: return "is gone; if it runs, cut off, it serves what it has, and does this when it is back"
         case .missing: return "has never been heard on this bus"
         }
     }
 
     static func conclusion(_ outcome: FleetDesk.Outcome) -> String {
         let progress = outcome.progress
+        if let problem = outcome.problem {
+            return "The purge is written, but what edges do cannot be told: \(problem)\n"
+        }
         let awaited = progress.edges.filter { $0.isAwaited || $0.answer != .silent }
         if progress.edges.isEmpty {
             return "No edge has been heard on this bus. The purge is written, and edges that come do it.\n"

@@ -99,17 +99,56 @@ struct FleetCacheTests {
         #expect(!self.holds("www.test", "/a", site: "www.test"))
     }
 
-    @Test("The hosts of a signer are those of its sites, wildcards on either side included")
-    func hosts() async throws {
-        for (patterns, www, shop) in [
-            (["www.test"], false, true), (["*.test"], false, true), (["x.shop.test"], true, false),
-            (["*.shop.test"], true, false), (["shop.test"], true, true), (["else.test"], true, true),
-        ] {
-            self.fill("www.test", "/a", site: "www.test")
-            self.fill("x.shop.test", "/a", site: "*.shop.test")
-            try await self.cache.removeHosts(patterns)
-            #expect(self.holds("www.test", "/a", site: "www.test") == www, "\(patterns)")
-            #expect(self.holds("x.shop.test", "/a", site: "*.shop.test") == shop, "\(patterns)")
+    @Test(
+        "What a signer may purge is its hosts, whatever the port, and what bears its tags: not all of the sites they are of"
+    )
+    func rights() async throws {
+        func fillAll() {
+            self.fill("www.test", "/a", site: "www.test", tags: ["product-1", "x"])
+            self.fill("www.test:8443", "/a", site: "www.test")
+            self.fill("x.shop.test", "/a", site: "*.shop.test", tags: ["product"])
+            self.fill("y.shop.test", "/a", site: "*.shop.test", tags: ["y"])
+        }
+        let cases: [([String], [String], [Bool])] = [
+            (["www.test"], [], [false, false, true, true]), (["*.test"], [], [false, false, true, true]),
+            (["x.shop.test"], [], [true, true, false, true]), (["*.shop.test"], [], [true, true, false, false]),
+            (["shop.test", "else.test"], [], [true, true, true, true]),
+            ([], ["product-*"], [false, true, true, true]), ([], ["product*"], [false, true, false, true]),
+            ([], ["product"], [true, true, false, true]), (["www.test"], ["y"], [false, false, true, false]),
+            ([], ["*"], [false, true, false, false]),
+        ]
+        for (hosts, tags, remains) in cases {
+            fillAll()
+            try await self.cache.remove(.some(hosts: hosts, tags: tags))
+            #expect(
+                [
+                    self.holds("www.test", "/a", site: "www.test"), self.holds("www.test:8443", "/a", site: "www.test"),
+                    self.holds("x.shop.test", "/a", site: "*.shop.test"),
+                    self.holds("y.shop.test", "/a", site: "*.shop.test"),
+                ] == remains, "\(hosts) \(tags)")
+        }
+        fillAll()
+        try await self.cache.confirm(.some(hosts: ["x.shop.test"], tags: []))
+        func flags(_ host: String) -> Freshness.Flags? {
+            self.store.lookup(CacheKey(site: "*.shop.test", scheme: "https", authority: host, target: "/a")).first?
+                .response
+                .freshness.flags
+        }
+        #expect(flags("x.shop.test")?.contains(.invalidated) == true)
+        #expect(flags("y.shop.test")?.contains(.invalidated) == false)
+    }
+
+    @Test("However many hosts an order names, soft or hard, each is met")
+    func manyHosts() async throws {
+        for number in 0..<50 { self.fill("h\(number).shop.test", "/a", site: "*.shop.test") }
+        let hard = FleetPurge(targets: (0..<40).map { .host("h\($0).shop.test") }, isSoft: false)
+        let soft = FleetPurge(targets: (40..<45).map { .host("h\($0).shop.test") }, isSoft: true)
+        #expect(try await self.cache.carryOut([hard, soft]) == [true, true])
+        for number in 0..<50 {
+            let key = CacheKey(site: "*.shop.test", scheme: "https", authority: "h\(number).shop.test", target: "/a")
+            let found = self.store.lookup(key).first
+            #expect((found == nil) == (number < 40))
+            #expect(found?.response.freshness.flags.contains(.softlyPurged) ?? false == (40..<45).contains(number))
         }
     }
 
@@ -118,10 +157,10 @@ struct FleetCacheTests {
         #expect(self.cache.isEmpty)
         self.fill("www.test", "/a", site: "www.test")
         #expect(!self.cache.isEmpty)
-        try await self.cache.confirmAll()
+        try await self.cache.confirm(.everything)
         let key = CacheKey(site: "www.test", scheme: "https", authority: "www.test", target: "/a")
         #expect(self.store.lookup(key).first?.response.freshness.flags.contains(.invalidated) == true)
-        try await self.cache.removeAll()
+        try await self.cache.remove(.everything)
         #expect(self.cache.isEmpty)
     }
 }
