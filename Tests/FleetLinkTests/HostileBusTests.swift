@@ -28,7 +28,7 @@ struct HostileBusTests {
         edge.store.store(Self.a)
         let large = [UInt8](repeating: 0x61, count: 2 << 20)
         let medium = [UInt8](repeating: 0x61, count: 250_000)
-        let fields = (0..<140_000).flatMap { Self.bytes("\($0)", "x") }
+        let fields = (0..<5000).flatMap { Self.bytes("\($0)", "x") }
         try await blocking {
             for key in [Self.keys.purges, Self.keys.reports] {
                 try server.run(Self.bytes("XADD", key, "*", "e") + [large])
@@ -44,8 +44,9 @@ struct HostileBusTests {
         #expect(outcome.isSuccess && edge.store.items.isEmpty, "\(outcome)")
         #expect(edge.store.removals == 0, "\(edge.log.all)")
         #expect(edge.status.refused == 42)
-        // So many fields that no list can be made of them: the purge goes out all the same.
-        _ = try await blocking { try server.run(Self.bytes("HSET", Self.keys.edges) + fields) }
+        // No list can be made of what stands in its place: the purge goes out all the same.
+        try server.run(["DEL", Self.keys.edges])
+        try server.run(["SET", Self.keys.edges, "x"])
         edge.store.store(Self.a)
         let blind = try await fleet.order(.url(Self.a), on: bus, timeout: 2000)
         #expect(!blind.isSuccess && blind.problem != nil && blind.ids.count == 1, "\(blind)")
