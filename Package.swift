@@ -263,6 +263,13 @@ let package = Package(
             path: "Benchmarks/nativeload",
             swiftSettings: strict),
 
+        // How many blocks of memory a request takes: Benchmarks/allocations/run, and a test.
+        .target(name: "CAllocationCount", path: "Benchmarks/allocationcount"),
+        .executableTarget(
+            name: "allocations",
+            dependencies: ["CAllocationCount", "CacheStorage", "EdgeHTTP", "EdgeModel", "TLSWire", logging] + nio,
+            path: "Benchmarks/allocations", exclude: ["run", "thresholds.json"], swiftSettings: strict),
+
         // The bus of a fleet, measured: Benchmarks/fleet/run.
         .executableTarget(
             name: "fleetload",
@@ -395,8 +402,11 @@ let package = Package(
         .testTarget(
             name: "EdgeHTTPTests",
             dependencies: [
-                "Admission", "CacheStorage", "Channels", "EdgeHTTP", "EdgeModel", "HTTP2Wire", "HTTPCaching",
-                "HTTPFields", "HTTPForwarding", "PrivateAuthority", "TestWire", "TLSWire", nioSSL, nioHTTP2, nioHPACK,
+                "allocations", "Admission", "CacheStorage", "Channels", "EdgeHTTP", "EdgeModel", "HTTP2Wire",
+                "HTTPCaching",
+                "HTTPFields", "HTTPForwarding", "PrivateAuthority", "TestSockets", "TestWire", "TLSWire", nioSSL,
+                nioHTTP2,
+                nioHPACK,
                 nioEmbedded, nioHelpers, crypto, logging,
             ] + nio,
             swiftSettings: strict),

@@ -68,6 +68,18 @@ public enum FieldBlockWriter {
         }
     }
 
+    /// ``write(name:value:to:)`` for bytes in memory.
+    public static func write(
+        name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, to buffer: inout ByteBuffer
+    ) {
+        self.write(KnownField(token: name), name, value, to: &buffer)
+    }
+
+    /// ``write(_:_:to:)`` for bytes in memory.
+    public static func write(_ name: KnownField, _ value: UnsafeRawBufferPointer, to buffer: inout ByteBuffer) {
+        self.write(name, UnsafeRawBufferPointer(name.name), value, to: &buffer)
+    }
+
     private static func write(
         _ known: KnownField?, _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer,
         to buffer: inout ByteBuffer

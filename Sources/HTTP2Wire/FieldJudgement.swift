@@ -47,7 +47,7 @@ enum FieldJudgement: Equatable, Sendable {
             return .malformed(.badFieldName)
         }
         guard ByteClass.isValue(value) else { return .malformed(.badFieldValue) }
-        let known = KnownField(name)
+        let known = KnownField(token: name)
         switch known {
         case .connection, .keepAlive, .proxyConnection, .transferEncoding, .upgrade:
             return .malformed(.connectionField)

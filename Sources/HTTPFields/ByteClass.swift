@@ -125,6 +125,13 @@ package enum ByteClass {
         return self.hasNoControl(bytes)
     }
 
+    /// ``isValue(_:)`` for bytes in memory.
+    package static func isValue(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        if let first = bytes.first, self.isWhitespace(first) { return false }
+        if let last = bytes.last, self.isWhitespace(last) { return false }
+        return bytes.withMemoryRebound(to: UInt8.self) { self.firstControl($0.span, from: 0) == $0.count }
+    }
+
     /// Whether no byte is a control other than HTAB.
     package static func hasNoControl(_ bytes: some Collection<UInt8>) -> Bool {
         if let found = bytes.withContiguousStorageIfAvailable({ self.firstControl($0.span, from: 0) }) {

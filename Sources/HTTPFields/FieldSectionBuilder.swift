@@ -19,7 +19,8 @@ public struct FieldSectionBuilder: Sendable {
     /// - Parameter capacity: bytes that the lines will take, if that is known.
     public init(capacity: Int = 0) {
         self.bytes = capacity > 0 ? ByteBufferAllocator().buffer(capacity: capacity) : ByteBuffer()
-        self.table.reset()
+        // Most that begin without a capacity end without a field.
+        if capacity > 0 { self.table.reset() }
     }
 
     public var count: Int { self.table.records.count }
@@ -52,6 +53,17 @@ public struct FieldSectionBuilder: Sendable {
         let start = self.bytes.writerIndex
         let written = self.bytes.writeBytes(UnsafeRawBufferPointer(name.name))
         self.write(value)
+        self.append(from: start, name: written, value: value.count, known: name)
+    }
+
+    /// The same for bytes in memory.
+    public mutating func add(_ name: KnownField, _ value: UnsafeRawBufferPointer) throws(FieldFault) {
+        guard ByteClass.isValue(value) else { throw .badValue }
+        let start = self.bytes.writerIndex
+        let written = self.bytes.writeBytes(UnsafeRawBufferPointer(name.name))
+        self.bytes.writeStaticString(": ")
+        self.bytes.writeBytes(value)
+        self.bytes.writeStaticString("\r\n")
         self.append(from: start, name: written, value: value.count, known: name)
     }
 

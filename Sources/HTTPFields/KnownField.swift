@@ -55,6 +55,15 @@ public enum KnownField: UInt8, CaseIterable, Sendable {
         }
     }
 
+    /// The field of this name, in any letter case; `nil` if it has no number.
+    ///
+    /// - Parameter name: nothing but token characters.
+    package init?(token name: UnsafeRawBufferPointer) {
+        let found = name.withMemoryRebound(to: UInt8.self) { Self($0.span, 0..<$0.count) }
+        guard let found else { return nil }
+        self = found
+    }
+
     /// Whether the bytes are a name's, apart from case. Among token characters, setting bit 5 folds letters and changes no
     /// other byte into a letter, a digit or a hyphen.
     @inline(__always)

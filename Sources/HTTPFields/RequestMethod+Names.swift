@@ -35,16 +35,6 @@ extension RequestMethod {
         }
     }
 
-    /// - Parameter name: a token.
-    public init(_ name: some Collection<UInt8>) {
-        self =
-            Self.named.first { $0.name.utf8CodeUnitCount == name.count && zip($0.name.bytes, name).allSatisfy(==) }
-            ?? .other
-    }
-
-    private static let named: [RequestMethod] = [
-        .get, .head, .post, .put, .delete, .connect, .options, .trace, .patch,
-    ]
 }
 
 extension StaticString {

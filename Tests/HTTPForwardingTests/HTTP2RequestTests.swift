@@ -234,14 +234,4 @@ import Testing
         #expect(names["trailer"] == fields.first { $0.0 == "Trailer" }?.1)
         #expect(names["content-length"] == fields.first { $0.0 == "Content-Length" }?.1)
     }
-
-    /// A stream that an empty DATA frame ends (RFC 9110 §8.6).
-    @Test func anEmptyContentIsNone() throws {
-        guard case .judged(.accept(var request)) = try self.decide(Self.plain, endsStream: false) else {
-            throw NotForwarded()
-        }
-        #expect(request.framing == .chunked && request.hasContent)
-        request.endsWithoutContent()
-        #expect(request.framing == .none && !request.hasContent)
-    }
 }

@@ -281,10 +281,7 @@ import Testing
         }
         #expect(try self.builder.sent("GET", "/", [("Content-Length", "007")]).body == .length(7))
         #expect(try self.builder.sent("GET", "/", [("Content-Length", "007")])["content-length"] == ["7"])
-        var request = try self.builder.accepted("GET", "/", [("Transfer-Encoding", "chunked")])
-        #expect(request.hasContent)
-        request.endsWithoutContent()
-        #expect(!request.hasContent && request.framing == .none)
+        #expect(try self.builder.accepted("GET", "/", [("Transfer-Encoding", "chunked")]).hasContent)
     }
 
     @Test func idempotentMethods() throws {

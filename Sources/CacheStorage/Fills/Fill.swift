@@ -30,6 +30,9 @@ public final class Fill: Sendable {
     /// Readers at this moment, the disk's writer included.
     public var followerCount: Int { self.state.withLockedValue { $0.followers.count } }
 
+    /// Clients' readers at this moment, those that wait for the head included.
+    public var clientCount: Int { self.state.withLockedValue { state in state.followers.count { !$0.value.isSpool } } }
+
     /// Joins: everything from the first byte on can be read. Only right after the store returned this fill.
     ///
     /// - Parameters:

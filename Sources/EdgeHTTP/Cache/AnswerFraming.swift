@@ -17,7 +17,7 @@ extension CheckedResponse {
     /// - Parameters:
     ///   - closing: no further request on this connection.
     ///   - status: the line `Cache-Status`, if there is to be one.
-    init(_ answer: Answer, to request: CheckedRequest, closing: Bool, status: String?) {
+    init(_ answer: Answer, to request: CheckedRequest, closing: Bool, status: AddedFields.Value?) {
         let framing: BodyFraming =
             switch (answer.body, answer.length) {
             case (.none, _): .none
@@ -28,7 +28,7 @@ extension CheckedResponse {
         var head = OutgoingHead(answer.head, framing: framing)
         if framing == .none { head.announcedLength = answer.contentLength }
         if let age = answer.age { head.added.add(.age, .number(age)) }
-        if let status { head.added.add(.cacheStatus, .text(status)) }
+        if let status { head.added.add(.cacheStatus, status) }
         if request.version != .http2 {
             if !persists {
                 head.connection = .close

@@ -41,7 +41,7 @@ extension CacheExchange {
         var storable: StoredResponse?
         if case .direct = self.turn.phase, method == .post { storable = self.storable(arrived) }
         for key in Invalidation.keys(
-            method: self.asker.request.methodText.utf8, status: response.status, fields: arrived.fields, key: self.key,
+            method: self.asked.methodText.utf8, status: response.status, fields: arrived.fields, key: self.key,
             query: self.cache.policy.query)
         {
             self.cache.store.purge(.key(key), .invalidate)

@@ -47,7 +47,7 @@ extension CacheExchange {
         self.noticePurges()
         let fetch = CacheFetch(
             .init(
-                request: self.request, client: self.asker.request, key: self.key,
+                request: self.request, client: self.asked, key: self.key,
                 validating: plan.validates ? self.fallback : nil, asksAsClient: plan.asksAsClient,
                 generation: self.generation, network: self.exchange.network),
             turn: .led(), writer: writer, cache: self.cache, client: self.client, leader: self)
@@ -62,8 +62,10 @@ extension CacheExchange {
         let target = NIOLoopBound(WakeTarget(self), eventLoop: self.client.eventLoop)
         let (ticket, goes) = self.cache.releases.enter(self.key, on: self.client.eventLoop) {
             guard let exchange = target.value.exchange else { return }
+            // It may come to its end at once, and be gone.
+            let proxied = exchange.exchange
             exchange.turnCame()
-            exchange.exchange.originWritabilityChanged()
+            proxied.originWritabilityChanged()
         }
         self.place = ticket
         if goes { self.turnCame() }

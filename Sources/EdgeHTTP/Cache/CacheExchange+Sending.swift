@@ -69,7 +69,7 @@ extension CacheExchange {
 
     private func send(_ answer: Answer, body: CachedBody?, status: String?) {
         let response = CheckedResponse(
-            answer, to: self.asker.request, closing: self.exchange.isLastRequest, status: status)
+            answer, to: self.asked, closing: self.exchange.isLastRequest, status: status.map { .text($0) })
         self.followed = []
         self.body = body
         self.exchange.cacheHead(response)

@@ -11,7 +11,7 @@ import NIOCore
 final class CacheExchange {
     let cache: SiteCache
     /// What the client sent.
-    let asker: CacheAsker
+    let asked: CheckedRequest
     let key: CacheKey
     unowned let exchange: ProxyExchange
     let client: OriginClient
@@ -39,7 +39,7 @@ final class CacheExchange {
     var requestTime: Int64
 
     init(_ look: CacheLook, exchange: ProxyExchange, cache: SiteCache, client: OriginClient) {
-        self.asker = look.asker
+        self.asked = look.request
         self.exchange = exchange
         self.cache = cache
         self.client = client
@@ -117,7 +117,7 @@ final class CacheExchange {
 
     private func renew(_ entry: CachedResponse) {
         CacheFetch.renew(
-            entry, for: self.request, self.asker.request, key: self.key, since: self.generation, in: self.cache,
+            entry, for: self.request, self.asked, key: self.key, since: self.generation, in: self.cache,
             by: self.client)
     }
 

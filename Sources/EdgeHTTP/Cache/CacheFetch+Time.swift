@@ -21,13 +21,17 @@ extension CacheFetch {
 
     /// An origin that has not announced how much it sends may have nothing to send for a while.
     private var rate: Int {
-        guard case .filling = self.turn.phase, self.lengthIsKnown else { return 0 }
+        guard case .filling = self.turn.phase, self.length != nil else { return 0 }
         return self.client.configuration.minimumRate
     }
 
     func timedOut() {
         let now = NIODeadline.now()
-        switch self.turn.timedOut(readers: self.writer.fill.followerCount, now: now) {
+        let fill = self.writer.fill
+        let due = self.turn.timedOut(
+            readers: self.turn.isUnattended ? fill.followerCount : fill.clientCount,
+            takesPlace: { self.cache.enterUnattended() }, isWanted: { self.isWanted }, now: now)
+        switch due {
         case .cutOffSlowest:
             self.writer.cutOffSlowest()
             self.timer?.move(to: self.turn.deadline(pausedAt: now))

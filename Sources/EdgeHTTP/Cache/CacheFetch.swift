@@ -38,8 +38,9 @@ final class CacheFetch: OriginReceiver {
     private var requestTime: Int64 = 0
     var timer: ProxyTimer?
     var pace: TransferPace
-    /// The origin has said how much it sends.
-    var lengthIsKnown = false
+    /// Bytes of the body, if the origin has said how many it sends.
+    private(set) var length: Int64?
+    private var received: Int64 = 0
     private var whenOver: (() -> Void)?
     /// What was given up; a connection may still be being set up for it.
     private var remainder: OriginExchange?
@@ -92,7 +93,9 @@ final class CacheFetch: OriginReceiver {
     func begin() {
         self.itself = self
         if self.timer == nil {
-            self.timer = ProxyTimer(eventLoop: self.client.eventLoop) { [weak self] in self?.timedOut() }
+            let timer = self.client.takeTimer()
+            timer.start { [weak self] in self?.timedOut() }
+            self.timer = timer
         }
         self.requestTime = self.cache.clock()
         let question = self.job.request.originRequest(
@@ -116,12 +119,21 @@ final class CacheFetch: OriginReceiver {
         self.leader = nil
         let now = NIODeadline.now()
         let givesUp = self.turn.leaderLeft(
-            takesPlace: { self.cache.enterUnattended() }, isWanted: { self.writer.flow() != .unwanted }, now: now)
+            readers: self.writer.fill.clientCount, takesPlace: { self.cache.enterUnattended() },
+            isWanted: { self.isWanted }, now: now)
         if givesUp {
             self.stop()
-        } else if self.turn.isUnattended {
+        } else {
             self.waitOn(now)
         }
+    }
+
+    /// Without a client.
+    var isWanted: Bool { self.writer.flow() != .unwanted && self.isWorthwhile }
+
+    private var isWorthwhile: Bool {
+        guard let length else { return true }
+        return length - self.received <= max(self.received, FetchTurn.worthwhileRest)
     }
 
     var isOver: Bool { self.turn.isOver }
@@ -158,7 +170,7 @@ final class CacheFetch: OriginReceiver {
             return self.failed(OriginFailure(.badResponse, error.rawValue))
         }
         origin.connectionPersists = response.originPersists
-        self.lengthIsKnown = response.originBody.length != nil
+        self.length = response.originBody.length
         let arrived = OriginResponse(
             response, bodyLength: response.originBody.length, requestTime: self.requestTime,
             responseTime: self.cache.clock(), endIsCertain: self.client.vouchesForEnd(of: response.originBody))
@@ -185,7 +197,9 @@ final class CacheFetch: OriginReceiver {
                 arrived, to: question, key: self.job.key, query: self.cache.policy.query)
         var refused: StoreRefusal?
         if case .refuse(let refusal)? = decision { refused = refusal }
-        let errand = self.turn.answered(keepsStale: keepsStale, refusal: refused, now: .now())
+        let errand = self.turn.answered(
+            keepsStale: keepsStale, refusal: refused,
+            isWorthwhile: { self.writer.fill.clientCount > 0 || self.isWorthwhile }, now: .now())
         switch errand {
         case .keepsStale:
             // The error is nobody's any more. Others that wait have the same stale response.
@@ -214,6 +228,8 @@ final class CacheFetch: OriginReceiver {
             }
             self.writer.fail(.abandoned)
             self.finished()
+        case .givesUp:
+            self.stop()
         case .nothing:
             break
         }
@@ -259,6 +275,7 @@ final class CacheFetch: OriginReceiver {
 
     func originBody(_ bytes: ByteBuffer) {
         guard case .filling = self.turn.phase else { return }
+        self.received += Int64(bytes.readableBytes)
         self.rearm(moved: bytes.readableBytes)
         self.obey(self.writer.append(bytes))
     }
@@ -362,7 +379,7 @@ final class CacheFetch: OriginReceiver {
     }
 
     func finished() {
-        self.timer?.cancel()
+        if let timer { self.client.giveBack(timer) }
         self.timer = nil
         self.remainder = self.origin
         self.origin = nil

@@ -7,7 +7,7 @@ import NIOCore
 /// What the store has for a request, looked up before anything is made for it: nothing is built for the origin, and an answer that
 /// can be given at once needs no ``CacheExchange``.
 struct CacheLook {
-    let asker: CacheAsker
+    let request: CheckedRequest
     let key: CacheKey
     var turn: CacheTurn
     /// What the turn decided; `nil`: the request goes by the store.
@@ -19,15 +19,14 @@ struct CacheLook {
     let now: Int64
 
     init(_ request: CheckedRequest, in cache: SiteCache) {
-        let asker = CacheAsker(request)
-        self.asker = asker
+        self.request = request
         self.key = cache.key(request)
         self.now = cache.clock()
         self.generation = cache.store.generation
         self.turn = CacheTurn(
             CacheRequest(
-                method: request.method, fields: request.fields, rule: cache.policy.rule(for: self.key),
-                body: request.framing, source: asker))
+                method: request.method, fields: request.fields, rule: cache.rule(for: self.key), body: request.framing,
+                source: request))
         if request.hasContent || request.upgrades {
             self.turn.bypasses()
             self.variants = []
@@ -44,10 +43,8 @@ struct CacheLook {
 
     /// The answer, where the store has all of it in memory and the client takes it in one go.
     ///
-    /// - Parameters:
-    ///   - room: how many bytes the client takes.
-    ///   - closing: no further request on its connection.
-    mutating func answer(room: Int, closing: Bool, in cache: SiteCache) -> ImmediateAnswer? {
+    /// - Parameter room: how many bytes the client takes.
+    mutating func answer(room: Int) -> StoredAnswer? {
         let hit: Hit
         switch self.found {
         case .serve(let found), .serveAndRenew(let found): hit = found
@@ -65,40 +62,39 @@ struct CacheLook {
         }
         entry.recordUse()
         self.turn.ended()
-        return ImmediateAnswer(
-            response: CheckedResponse(
-                answer, to: self.asker.request, closing: closing,
-                status: cache.status?.value(.hit(hit), now: self.now)),
-            body: body)
+        return StoredAnswer(entry: entry, answer: answer, hit: hit, body: body)
     }
 
     /// Has a response that was served stale confirmed behind the client's back.
     func renew(in cache: SiteCache, by origins: OriginClient) {
         guard case .serveAndRenew(let hit) = self.found else { return }
         CacheFetch.renew(
-            self.variants[hit.index], for: self.turn.request, self.asker.request, key: self.key,
-            since: self.generation, in: cache, by: origins)
+            self.variants[hit.index], for: self.turn.request, self.request, key: self.key, since: self.generation,
+            in: cache, by: origins)
     }
 }
 
-/// A request as the cache asks about it: what the origin would get is asked for by name.
-final class CacheAsker: SelectorSource {
-    let request: CheckedRequest
-
-    init(_ request: CheckedRequest) {
-        self.request = request
-    }
-
-    func forEachSelectorLine(_ name: FieldName, _ body: (UnsafeRawBufferPointer) -> Void) {
-        self.request.forEachSelectorLine(name, body)
-    }
-
-    func forEachDifferingClaim(_ body: (FieldRecord) -> Void) { self.request.forEachDifferingClaim(body) }
-}
-
-/// A stored response that goes out as it stands.
-struct ImmediateAnswer {
-    let response: CheckedResponse
+/// A stored response that goes out as it stands: nothing was made for the origin.
+struct StoredAnswer {
+    let entry: CachedResponse
+    let answer: Answer
+    let hit: Hit
     /// No more than a client takes at once, so that the store need not count who holds it.
     let body: [ByteBuffer]
+
+    var bytes: Int { self.body.reduce(0) { $0 + $1.readableBytes } }
+
+    /// The head, for a client that speaks HTTP/1.1, or any head that is not the stored one.
+    func response(to request: CheckedRequest, closing: Bool, in cache: SiteCache, now: Int64) -> CheckedResponse {
+        CheckedResponse(self.answer, to: request, closing: closing, status: cache.hitStatus(self.hit, now: now))
+    }
+}
+
+extension SiteCache {
+    /// What `Cache-Status` says of a hit; nil where the site wants none.
+    func hitStatus(_ hit: Hit, now: Int64) -> AddedFields.Value? {
+        guard let status else { return nil }
+        if let (text, seconds) = status.fresh(hit) { return .numbered(text, seconds) }
+        return .text(status.value(.hit(hit), now: now))
+    }
 }

@@ -25,7 +25,7 @@ final class CacheMetrics: Sendable {
     }
 
     func request(_ outcome: CacheOutcome.Word, bytes: Int) {
-        if let index = CacheOutcome.Word.allCases.firstIndex(of: outcome) { self.byWord[index].increment() }
+        self.byWord[outcome.number].increment()
         guard bytes > 0 else { return }
         switch outcome {
         case .hit, .stale, .staleIfError, .revalidated, .collapsed: self.hitBytes.increment(by: bytes)

@@ -23,6 +23,9 @@ final class CachedBody {
 
     /// Bytes at once: as much as a client is given before it is asked again whether it takes more.
     static let step = 65_536
+    /// What is stored in memory and no larger goes out in one go: a flush for each step would cost more than it saves. TLS has taken all
+    /// of it when the flush returns.
+    static let inOneGo = 131_072
     /// A client that takes less gets this much all the same: tiny parts cost more than they save.
     private static let leastStep = 4096
 

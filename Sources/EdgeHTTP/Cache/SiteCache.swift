@@ -12,6 +12,9 @@ final class SiteCache: Sendable {
     let site: String
     let scheme: String
     let policy: CachePolicy
+    /// Of the policy, for what each request asks: the policy itself is large, and is copied to be asked.
+    private let query: QueryRules
+    private let commonRule: SharedRule?
     let store: ResponseStore
     /// Writes `Cache-Status`; nil where the site wants none.
     let status: CacheStatus?
@@ -36,6 +39,8 @@ final class SiteCache: Sendable {
         self.site = site
         self.scheme = scheme
         self.policy = configuration.policy
+        self.query = configuration.policy.query
+        self.commonRule = configuration.policy.commonRule
         self.store = store
         self.status = status
         self.responses = responses
@@ -47,9 +52,10 @@ final class SiteCache: Sendable {
     func key(_ request: CheckedRequest) -> CacheKey {
         CacheKey(
             site: self.site, scheme: self.scheme, normalisedHost: request.host,
-            target: request.target.readableBytesView,
-            query: self.policy.query)
+            target: request.target.readableBytesView, query: self.query)
     }
+
+    func rule(for key: CacheKey) -> SharedRule { self.commonRule ?? self.policy.rule(for: key) }
 
     /// Whether one more request without a client may go on. If so, `leaveUnattended` is due at its end.
     func enterUnattended() -> Bool {

@@ -20,7 +20,10 @@ extension HTTP2Connection {
         guard self.sections.hasRoom(for: section.heldBytes) else {
             return self.refuse(id, .refusedStream, "held-fields")
         }
-        guard self.takesAnother() else { return self.refuse(id, .refusedStream, "unread-answers") }
+        let takesAnother = self.takesAnother()
+        // The client may be gone at that flush.
+        guard !self.isClosing else { return }
+        guard takesAnother else { return self.refuse(id, .refusedStream, "unread-answers") }
         let admission = self.lifecycle.opened(id, kept: self.places.taken(now: .now()))
         if admission == .refuse { return self.refuse(id, .refusedStream, "too-many-streams") }
         self.place?.works()
@@ -95,7 +98,7 @@ extension HTTP2Connection {
     func judge(_ section: FieldBlock, endsStream: Bool, on stream: HTTP2Stream) {
         switch self.rules.judge(section, endsStream: endsStream) {
         case .judged(.accept(let request)):
-            stream.prepare(request, site: self.site)
+            stream.prepare(request)
             self.starting.append(stream)
         case .judged(.answerOptions):
             self.answer(.options, to: section, on: stream)

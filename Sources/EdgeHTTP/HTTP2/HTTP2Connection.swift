@@ -122,6 +122,9 @@ final class HTTP2Connection: ChannelDuplexHandler {
         self.timer?.cancel()
         self.timer = nil
         self.context = nil
+        // Streams hold the connection, and it holds them.
+        self.isClosing = true
+        self.endStreams("connection-closed")
     }
 
     // MARK: Frames
@@ -160,7 +163,11 @@ final class HTTP2Connection: ChannelDuplexHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        // Each request brings one, and to find out that it is none of the others takes longer.
+        if Swift.type(of: event) == NIOHTTP2StreamCreatedEvent.self { return }
         switch event {
+        case let event as StreamClosedEvent:
+            self.closed(event.streamID, outcome: self.hasFailed ? "connection-failed" : "stream-reset")
         case let event as NIOHTTP2WindowUpdatedEvent:
             guard let size = event.inboundWindowSize else { return }
             if event.streamID == .rootStream {
@@ -169,9 +176,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
             } else {
                 self.streams[event.streamID]?.windowChanged(to: size)
             }
-        case let event as StreamClosedEvent:
-            self.closed(event.streamID, outcome: self.hasFailed ? "connection-failed" : "stream-reset")
-        case is NIOHTTP2StreamCreatedEvent, is NIOHTTP2BulkStreamWindowChangeEvent:
+        case is NIOHTTP2BulkStreamWindowChangeEvent:
             break
         case ChannelEvent.inputClosed:
             // A client that has closed its side is taken to be gone.

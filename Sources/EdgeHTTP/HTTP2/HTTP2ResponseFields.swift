@@ -1,22 +1,55 @@
+import CacheStorage
 import HTTP2Wire
+import HTTPCaching
 import HTTPFields
 import HTTPForwarding
 import NIOCore
 
 /// A response's head as HTTP/2 spells it (RFC 9113 §8.3.2): `:status`, then the fields with names in lower case.
 enum HTTP2ResponseFields {
-    /// - Parameter memory: an empty buffer, for the block.
-    static func block(_ head: OutgoingHead, in memory: ByteBuffer) -> ByteBuffer {
-        var block = memory
+    /// - Parameter block: empty; nothing else holds its memory.
+    static func write(_ head: OutgoingHead, to block: inout ByteBuffer) {
         block.reserveCapacity(256)
         FieldBlockWriter.writeStatus(head.status, to: &block)
         head.forEachField { name, value in FieldBlockWriter.write(name: name, value: value, to: &block) }
-        return block
     }
 
-    static func block(trailers: FieldSection, in memory: ByteBuffer) -> ByteBuffer {
-        var block = memory
+    /// The head of a stored response. Where it is the one that is stored, its block is kept with it, and what a hit adds follows.
+    ///
+    /// - Parameter now: milliseconds since 1970 UTC.
+    static func write(
+        _ answer: StoredAnswer, to request: CheckedRequest, in cache: SiteCache, now: Int64, _ block: inout ByteBuffer
+    ) {
+        guard answer.answer.isStoredHead else {
+            let response = answer.response(to: request, closing: false, in: cache, now: now)
+            return self.write(response.head, to: &block)
+        }
+        let stored = cache.store.fieldBlock(of: answer.entry) { self.encode($0, length: answer.answer.contentLength) }
+        block.reserveCapacity(stored.count + 128)
+        block.writeBytes(stored)
+        if let age = answer.answer.age { self.write(.age, .number(age), to: &block) }
+        if let status = cache.hitStatus(answer.hit, now: now) { self.write(.cacheStatus, status, to: &block) }
+    }
+
+    private static func write(_ name: KnownField, _ value: AddedFields.Value, to block: inout ByteBuffer) {
+        value.withBytes { FieldBlockWriter.write(name, $0, to: &block) }
+    }
+
+    private static func encode(_ head: EncodedHead, length: Int64?) -> [UInt8] {
+        var block = ByteBuffer()
+        FieldBlockWriter.writeStatus(head.status, to: &block)
+        head.bytes.withUnsafeBytes { bytes in
+            head.forEachField { field in
+                FieldBlockWriter.write(
+                    name: UnsafeRawBufferPointer(rebasing: bytes[field.name]),
+                    value: UnsafeRawBufferPointer(rebasing: bytes[field.value]), to: &block)
+            }
+        }
+        if let length { self.write(.contentLength, .number(length), to: &block) }
+        return Array(buffer: block)
+    }
+
+    static func write(trailers: FieldSection, to block: inout ByteBuffer) {
         FieldBlockWriter.write(trailers, to: &block)
-        return block
     }
 }

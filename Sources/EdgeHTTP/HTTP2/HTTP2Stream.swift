@@ -1,5 +1,6 @@
 import Admission
 import HTTP2Wire
+import HTTPCaching
 import HTTPFields
 import HTTPForwarding
 import NIOCore
@@ -10,9 +11,11 @@ import NIOHTTP2
 /// The peer's violations: the library and ``HTTP2Connection`` see them, and reset the stream. Silently dropped: what the client
 /// sends after the response is complete. Our bug: parts out of order, which exchanges don't send; dropped as well.
 final class HTTP2Stream: ClientStream {
-    private enum State {
+    enum State {
         /// It is not known whether the request has a body; nothing of it has come.
         case awaitingBody(FieldBlock)
+        /// The request is one, and waits for its turn since then.
+        case judged(CheckedRequest, NIODeadline)
         case exchanging(ProxyExchange)
         /// The response's end is given to the library. It may still wait for the client's window.
         case ending
@@ -20,7 +23,7 @@ final class HTTP2Stream: ClientStream {
     }
 
     /// What of the request's body waits until the origin takes it.
-    private enum Held {
+    enum Held {
         case body(ByteBuffer)
         case end(FieldSection?)
     }
@@ -28,17 +31,17 @@ final class HTTP2Stream: ClientStream {
     let id: HTTP2StreamID
     /// On its connection, from 1.
     let number: Int
-    private let connection: HTTP2Connection
-    private let limits: ProxyLimits
-    private var state = State.over
-    private(set) var requestEnded: Bool
+    let connection: HTTP2Connection
+    let limits: ProxyLimits
+    var state = State.over
+    var requestEnded: Bool
     /// Bytes of the body that are to come, if the request says how many.
-    private var missing: Int64?
+    var missing: Int64?
     /// Memory of the request's fields and trailers.
     private var heldBytes = 0
     /// Takes no memory before something waits.
-    private var held: CircularBuffer<Held>?
-    private var window: ReceiveWindow
+    var held: CircularBuffer<Held>?
+    var window: ReceiveWindow
     /// The response's head, while it is not known whether anything follows it.
     private var pendingHead: ByteBuffer?
     /// The block of the next HEADERS frame.
@@ -47,16 +50,16 @@ final class HTTP2Stream: ClientStream {
     private var pendingBody: ByteBuffer?
     /// Bytes of the response that the library holds back.
     private var buffered = 0
-    private var isPaused = false
+    var isPaused = false
     /// The exchange has begun: not before the read that brought it has ended.
-    private var hasStarted = false
+    var hasStarted = false
     /// How fast the client takes the response.
-    private var reading: TransferPace
-    private var acknowledged: UInt64 = 0
+    var reading: TransferPace
+    var acknowledged: UInt64 = 0
     private var resetWhenWritten = false
-    private var wait = ProxyWait.origin
+    var wait = ProxyWait.origin
     /// When ``timedOut()`` is due.
-    private(set) var deadline = NIODeadline.distantFuture
+    var deadline = NIODeadline.distantFuture
     /// Whether the connection has it on a list of streams to look after.
     var isMarked = false
     var isMarkedForReading = false
@@ -101,7 +104,7 @@ final class HTTP2Stream: ClientStream {
     }
 
     /// The first that comes behind the section.
-    private func judge(hasBody: Bool) {
+    func judge(hasBody: Bool) {
         guard case .awaitingBody(let section) = self.state else { return }
         self.state = .over
         self.deadline = .distantFuture
@@ -109,112 +112,42 @@ final class HTTP2Stream: ClientStream {
     }
 
     /// The request is one. What follows in the same read may take it back: until ``start(on:)`` it costs next to nothing.
-    func prepare(_ request: CheckedRequest, site: ProxySite) {
-        self.state = .exchanging(ProxyExchange(request, stream: self, site: site, now: .now()))
+    func prepare(_ request: CheckedRequest) {
+        self.state = .judged(request, .now())
         self.missing = request.framing.length
         if self.requestEnded, request.hasContent { self.hold(.end(nil)) }
     }
 
     func start(on client: OriginClient) {
-        guard case .exchanging(let exchange) = self.state else { return }
+        guard case .judged(let request, let begun) = self.state else { return }
         self.hasStarted = true
-        // Before it begins: an answer may come at once.
-        if !exchange.request.hasContent { exchange.clientEnd(nil) }
-        exchange.begin(on: client)
+        var look: CacheLook?
+        if let cache = self.connection.site.cache, !request.hasContent {
+            var found = CacheLook(request, in: cache)
+            if let answer = found.answer(room: self.room) {
+                found.renew(in: cache, by: client)
+                return self.send(answer, found, in: cache, begun: begun)
+            }
+            look = found
+        }
+        let exchange = ProxyExchange(request, stream: self, site: self.connection.site, now: begun)
+        self.state = .exchanging(exchange)
+        exchange.begin(on: client, look)
         self.takeHeld()
         self.rearm()
     }
 
-    /// Whether bytes of the request's body are of any use.
-    var takesRequest: Bool {
-        switch self.state {
-        case .awaitingBody, .exchanging: true
-        case .ending, .over: false
-        }
-    }
-
-    func received(_ bytes: ByteBuffer, endsStream: Bool) {
-        self.window.received(bytes.readableBytes)
-        if bytes.readableBytes > 0 {
-            self.judge(hasBody: true)
-            if let missing {
-                self.missing = missing - Int64(bytes.readableBytes)
-                if missing < bytes.readableBytes {
-                    self.taken(bytes.readableBytes)
-                    return self.connection.lengthDiffers(self.id)
-                }
-            }
-            self.receive(.body(bytes))
-        }
-        if endsStream { self.end(of: nil) }
-    }
-
-    func receivedEnd(_ trailers: FieldSection) { self.end(of: trailers) }
-
-    private func end(of trailers: FieldSection?) {
-        self.requestEnded = true
-        if case .awaitingBody = self.state { return self.judge(hasBody: false) }
-        if let missing, missing > 0, self.takesRequest { return self.connection.lengthDiffers(self.id) }
-        self.receive(.end(trailers))
-    }
-
-    private func receive(_ part: Held) {
-        let waits = self.takesRequest && !self.hasStarted
-        if self.held?.isEmpty ?? true, !waits { self.take(part) } else { self.hold(part) }
-    }
-
-    private func hold(_ part: Held) {
-        if self.held == nil { self.held = CircularBuffer(initialCapacity: 4) }
-        self.held?.append(part)
-    }
-
-    private func take(_ part: Held) {
-        switch (self.state, part) {
-        case (.exchanging(let exchange), .body(let bytes)):
-            guard exchange.takesBody else { return self.hold(part) }
-            exchange.clientBody(bytes)
-            self.taken(bytes.readableBytes)
-        case (.exchanging(let exchange), .end(let trailers)):
-            // A request without content is complete when it starts.
-            if !exchange.isRequestComplete { exchange.clientEnd(trailers) }
-        case (_, .body(let bytes)):
-            self.taken(bytes.readableBytes)
-        case (_, .end):
-            break
-        }
-    }
-
-    private func taken(_ count: Int) {
-        self.window.taken(count)
-        self.connection.taken(count)
-    }
-
-    private func takeHeld() {
-        while let part = self.held?.first {
-            if case (.exchanging(let exchange), .body) = (self.state, part), !exchange.takesBody { break }
-            self.held?.removeFirst()
-            self.take(part)
-        }
-        self.grantWindow()
-    }
-
-    /// The library has counted what was received.
-    func windowChanged(to open: Int) {
-        self.window.changed(to: open)
-        self.grantWindow()
-    }
-
-    private func grantWindow() {
-        guard !self.requestEnded, case .exchanging = self.state, let increment = self.window.grant() else { return }
-        self.connection.write(.windowUpdate(windowSizeIncrement: increment), on: self.id)
-        self.connection.setNeedsFlush()
-    }
-
-    /// No more from the client for now.
-    func readComplete() {
-        guard case .exchanging(let exchange) = self.state, !exchange.isRequestComplete else { return }
-        exchange.clientReadComplete()
-        self.rearm()
+    /// Nothing was made for the origin.
+    private func send(_ answer: StoredAnswer, _ look: borrowing CacheLook, in cache: SiteCache, begun: NIODeadline) {
+        var block = self.connection.frames.takeBlockMemory()
+        HTTP2ResponseFields.write(answer, to: look.request, in: cache, now: look.now, &block)
+        self.pendingHead = block
+        for bytes in answer.body { self.send(bytes) }
+        let now = NIODeadline.now()
+        self.connection.log.record(
+            look.request, status: answer.answer.status, bytes: answer.bytes, cache: look.turn.outcome,
+            duration: now - begun, number: self.number, outcome: "complete")
+        self.end(nil, now)
     }
 
     // MARK: ClientStream
@@ -234,7 +167,8 @@ final class HTTP2Stream: ClientStream {
     var minimumRate: Int { self.connection.minimumRate }
 
     func send(_ head: OutgoingHead) {
-        let block = HTTP2ResponseFields.block(head, in: self.connection.frames.takeBlockMemory())
+        var block = self.connection.frames.takeBlockMemory()
+        HTTP2ResponseFields.write(head, to: &block)
         if head.isInformational {
             self.writeHeaders(.informational, block, endsStream: false)
         } else {
@@ -254,14 +188,18 @@ final class HTTP2Stream: ClientStream {
     }
 
     private func writePending() {
-        if let head = self.pendingHead {
-            self.pendingHead = nil
-            self.writeHeaders(.final, head, endsStream: false)
-        }
+        if self.pendingHead != nil { self.writePendingHead(endsStream: false) }
         if let body = self.pendingBody {
             self.pendingBody = nil
             self.writeData(body, endsStream: false)
         }
+    }
+
+    /// Handed on, and not copied: where nothing else holds a block, its memory is the next one's.
+    private func writePendingHead(endsStream: Bool) {
+        self.block = self.pendingHead
+        self.pendingHead = nil
+        self.connection.writeHeaders(.final, endStream: endsStream, on: self.id)
     }
 
     private func writeHeaders(_ kind: HTTP2Connection.HeadersKind, _ block: ByteBuffer, endsStream: Bool) {
@@ -282,28 +220,27 @@ final class HTTP2Stream: ClientStream {
     }
 
     /// Ends the response. What ends it says so itself, where possible.
-    private func end(_ trailers: FieldSection?) {
+    private func end(_ trailers: FieldSection?, _ now: NIODeadline = .now()) {
         self.state = .ending
         // RFC 9113 §8.1: the rest of the request is not wanted, and nothing is wrong with the response.
         self.resetWhenWritten = !self.requestEnded
         if let trailers {
             self.writePending()
-            self.writeHeaders(
-                .trailers, HTTP2ResponseFields.block(trailers: trailers, in: self.connection.frames.takeBlockMemory()),
-                endsStream: true)
+            var block = self.connection.frames.takeBlockMemory()
+            HTTP2ResponseFields.write(trailers: trailers, to: &block)
+            self.writeHeaders(.trailers, block, endsStream: true)
         } else if let body = self.pendingBody {
             self.pendingBody = nil
             self.writePending()
             self.writeData(body, endsStream: true)
-        } else if let head = self.pendingHead {
-            self.pendingHead = nil
-            self.writeHeaders(.final, head, endsStream: true)
+        } else if self.pendingHead != nil {
+            self.writePendingHead(endsStream: true)
         } else {
             self.writeData(ByteBuffer(), endsStream: true)
         }
         self.connection.setNeedsFlush()
         self.takeHeld()
-        self.rearm()
+        self.rearm(now)
     }
 
     func exchangeMoved() {
@@ -348,7 +285,7 @@ final class HTTP2Stream: ClientStream {
 
     // MARK: Ends
 
-    private func reset(_ code: HTTP2ErrorCode) {
+    func reset(_ code: HTTP2ErrorCode) {
         self.state = .over
         self.connection.write(.rstStream(code), on: self.id)
         self.connection.setNeedsFlush()
@@ -360,7 +297,7 @@ final class HTTP2Stream: ClientStream {
         case .exchanging(let exchange):
             exchange.cancel()
             self.abort(exchange, outcome: "origin-failed")
-        case .ending, .awaitingBody: self.reset(.internalError)
+        case .ending, .awaitingBody, .judged: self.reset(.internalError)
         case .over: break
         }
     }
@@ -394,6 +331,8 @@ final class HTTP2Stream: ClientStream {
             guard self.resetWhenWritten, self.buffered == 0 else { return }
             self.resetWhenWritten = false
             self.reset(.noError)
+        case .judged:
+            self.rearm()
         case .over, .awaitingBody:
             break
         }
@@ -410,78 +349,21 @@ final class HTTP2Stream: ClientStream {
         self.heldBytes = 0
         if let held { for case .body(let bytes) in held { self.taken(bytes.readableBytes) } }
         self.held = nil
-        if case .exchanging(let exchange) = state {
+        switch state {
+        case .exchanging(let exchange):
             let remainder = exchange.leave { [weak connection] in connection?.workEnded() }
             self.connection.left(remainder)
             self.connection.log.record(exchange, number: self.number, outcome: outcome)
-        }
-    }
-
-    // MARK: Time
-
-    private func rearm(_ now: NIODeadline = .now()) {
-        // However it comes to light: nothing else would have the origin go on.
-        if case .exchanging(let exchange) = self.state, self.isPaused, self.isWritable {
-            self.isPaused = false
-            exchange.clientWritabilityChanged(true)
-        }
-        switch self.state {
-        case .exchanging(let exchange):
-            let isWritable = self.isWritable
-            self.isPaused = !isWritable
-            if isWritable || exchange.response == nil {
-                self.reading.rests(now: now)
-                (self.wait, self.deadline) = exchange.wait(now: now)
-            } else {
-                exchange.rests(now: now)
-                self.awaitReading(now)
-            }
-        case .ending:
-            self.awaitReading(now)
-        case .awaitingBody:
+        case .judged(let request, let begun):
+            self.record(request, begun, outcome)
+        case .awaitingBody, .ending, .over:
             break
-        case .over:
-            self.deadline = .distantFuture
         }
-        self.connection.wake(at: self.deadline)
     }
 
-    private func awaitReading(_ now: NIODeadline) {
-        self.reading.waits(now: now)
-        (self.wait, self.deadline) = (.clientReads, self.reading.deadline(rate: self.minimumRate))
-    }
-
-    /// Where all streams wait in the socket, each has its share of what the client acknowledges.
-    private func lookAtSocket(_ now: NIODeadline) {
-        guard let bytes = self.connection.acknowledgedBytes, bytes > self.acknowledged else { return }
-        self.reading.moved(Int(clamping: bytes - self.acknowledged) / self.connection.sharers, now: now)
-        self.acknowledged = bytes
-    }
-
-    func timedOut(_ now: NIODeadline) {
-        switch self.state {
-        case .over: return
-        case .awaitingBody(let section):
-            self.state = .over
-            return self.connection.bodyIsLate(section, on: self)
-        case .exchanging, .ending: break
-        }
-        if case .clientReads = self.wait { self.lookAtSocket(now) }
-        switch (self.wait, self.state) {
-        case (.clientReads, _) where self.reading.look(now: now, rate: self.minimumRate) == .goesOn:
-            break
-        case (.clientReads, .exchanging(let exchange)):
-            self.connection.clientTooSlow()
-            exchange.cancel()
-            self.abort(exchange, outcome: "client-too-slow")
-        case (.clientReads, _):
-            self.connection.clientTooSlow()
-            self.reset(.cancel)
-        case (_, .exchanging(let exchange)):
-            exchange.timedOut(self.wait, now: now)
-        default:
-            self.reset(.cancel)
-        }
-        self.rearm(now)
+    /// A request that was not answered, and had no exchange.
+    func record(_ request: CheckedRequest, _ begun: NIODeadline, _ outcome: String) {
+        self.connection.log.record(
+            request, status: 0, bytes: 0, cache: nil, duration: .now() - begun, number: self.number, outcome: outcome)
     }
 }

@@ -29,14 +29,27 @@ final class AccessLog {
     ///   - number: of the request on its connection, from 1.
     ///   - bytes: of the response's body, or of both directions of a tunnel.
     func record(_ exchange: ProxyExchange, number: Int, outcome: String, bytes: Int? = nil) {
-        let duration = NIODeadline.now() - exchange.started
-        self.site.metrics.request(status: exchange.status, duration: duration)
-        let cache = exchange.cacheOutcome
-        if let cache { self.site.cache?.metrics.request(cache.word, bytes: exchange.responseBytes) }
+        self.record(
+            exchange.request, status: exchange.status, bytes: exchange.responseBytes, cache: exchange.cacheOutcome,
+            duration: NIODeadline.now() - exchange.started, number: number, outcome: outcome, logged: bytes)
+    }
+
+    /// A request that has no exchange.
+    ///
+    /// - Parameters:
+    ///   - status: 0 if it was not answered.
+    ///   - bytes: of the response's body.
+    ///   - logged: what the log says instead of them.
+    func record(
+        _ request: CheckedRequest, status: Int, bytes: Int, cache: CacheOutcome?, duration: TimeAmount, number: Int,
+        outcome: String, logged: Int? = nil
+    ) {
+        self.site.metrics.request(status: status, duration: duration)
+        if let cache { self.site.cache?.metrics.request(cache.word, bytes: bytes) }
         guard let level else { return }
         self.write(
-            level, RequestLine(exchange.request), status: exchange.status,
-            bytes: bytes ?? exchange.responseBytes, duration: duration, number: number, outcome: outcome, cache: cache)
+            level, RequestLine(request), status: status, bytes: logged ?? bytes, duration: duration, number: number,
+            outcome: outcome, cache: cache)
     }
 
     /// A request that got no further than the edge; `nil` if there was none to be read.

@@ -1,6 +1,7 @@
 import Admission
 import Channels
 import EdgeModel
+import HTTPCaching
 import HTTPFields
 import HTTPForwarding
 import HTTPWire
@@ -149,16 +150,11 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
     private func begin(_ head: RequestHead) throws(WireError) {
         self.requests += 1
         self.begunInTurn += 1
-        let now = NIODeadline.now()
         switch self.rules.judge(head) {
         case .accept(let request):
-            let exchange = ProxyExchange(request, stream: self, site: self.site, now: now)
-            self.turn = .exchanging(exchange)
-            self.connection.place?.works()
-            // Before it begins: an answer may come at once.
-            if !request.hasContent, case .end? = try self.reader.next() { exchange.clientEnd(nil) }
-            exchange.begin(on: self.client)
-            self.rearm(now)
+            // Before the answer, which may come at once: a request without content ends with its head.
+            if !request.hasContent { _ = try self.reader.next() }
+            self.begin(request)
         case .answerOptions(let persists):
             try self.answer(.options, to: head, persists: persists)
         case .refuse(let refusal):
@@ -167,10 +163,41 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
         }
     }
 
-    private func rest() {
-        self.turn = .waiting
-        self.connection.place?.rests(since: .now())
-        self.rearm()
+    /// Asks the store first. Nothing is made for the origin where it can answer at once.
+    private func begin(_ request: CheckedRequest) {
+        let now = NIODeadline.now()
+        var look: CacheLook?
+        if let cache = self.site.cache, !request.hasContent {
+            var found = CacheLook(request, in: cache)
+            if let answer = found.answer(room: self.isWritable ? CachedBody.inOneGo : 0) {
+                found.renew(in: cache, by: self.client)
+                return self.send(answer, found, in: cache, begun: now)
+            }
+            look = found
+        }
+        let exchange = ProxyExchange(request, stream: self, site: self.site, now: now)
+        self.turn = .exchanging(exchange)
+        self.connection.place?.works()
+        exchange.begin(on: self.client, look)
+        self.rearm(now)
+    }
+
+    private func send(
+        _ answer: StoredAnswer, _ look: borrowing CacheLook, in cache: SiteCache, begun: NIODeadline
+    ) {
+        let response = answer.response(to: look.request, closing: self.isLastRequest, in: cache, now: look.now)
+        self.queue.append(response.head)
+        for bytes in answer.body { self.queue.append(bytes) }
+        let now = NIODeadline.now()
+        self.log.record(
+            look.request, status: response.status, bytes: answer.bytes, cache: look.turn.outcome, duration: now - begun,
+            number: self.requests, outcome: "complete")
+        self.end(persists: response.clientPersists, isRequestComplete: true, now)
+    }
+
+    private func rest(_ now: NIODeadline) {
+        self.connection.place?.rests(since: now)
+        self.rearm(now)
         self.take()
         self.readHeldBack()
     }
@@ -285,10 +312,12 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
         self.end(persists: persists, isRequestComplete: exchange.isRequestComplete)
     }
 
-    private func end(persists: Bool, isRequestComplete: Bool) {
+    private func end(persists: Bool, isRequestComplete: Bool, _ now: NIODeadline = .now()) {
         guard persists, isRequestComplete, !self.isLastRequest else { return self.close(lingering: !isRequestComplete) }
+        // Before the flush, from within which the client may go away: a connection that is closed stays so.
+        self.turn = .waiting
         self.flush()
-        self.rest()
+        if case .waiting = self.turn { self.rest(now) }
     }
 
     /// Answers a request that has no exchange.

@@ -13,6 +13,8 @@ final class OriginClient {
     /// Asked for the addresses of the origin's name, for each new connection; nil: the system's.
     private let resolver: (any Resolver & Sendable)?
     private var idle: IdleConnections<OriginConnection>
+    /// For requests that the cache makes: each has a time limit, and hardly one is reached.
+    private var timers: [ProxyTimer] = []
     private var reaper: (task: Scheduled<Void>, time: NIODeadline)?
     private var isShutDown = false
     private var share: OriginShare
@@ -59,6 +61,18 @@ final class OriginClient {
 
     /// Whether a request of this network would have to wait, even if a connection were free.
     func isOverShare(_ network: ClientNetwork?) -> Bool { self.share.isOverShare(network) }
+
+    private static let maximumTimers = 64
+
+    /// A timer without an action, for one request.
+    func takeTimer() -> ProxyTimer { self.timers.popLast() ?? ProxyTimer(eventLoop: self.eventLoop) }
+
+    /// The request is over.
+    func giveBack(_ timer: ProxyTimer) {
+        guard self.timers.count < Self.maximumTimers, !self.isShutDown else { return timer.cancel() }
+        timer.rest()
+        self.timers.append(timer)
+    }
 
     /// Closes what is idle; what is busy is closed when it is done.
     func shutdown() {

@@ -7,7 +7,7 @@ import HTTPWire
 import NIOCore
 
 /// One request of a client and its response: stands between a ``ClientStream`` and the ``OriginClient``, and knows
-/// neither's protocol version.
+/// neither's protocol version. What the store can answer at once never gets here (``CacheLook/answer(room:)``).
 ///
 /// Once the response's head is sent, every failure aborts the client's stream: a response that is cut off must not look
 /// complete.
@@ -19,8 +19,6 @@ final class ProxyExchange: OriginReceiver {
     private var client: OriginClient?
     private var origin: OriginExchange?
     private var cache: CacheExchange?
-    /// What the cache did where it needed no exchange.
-    private var immediateOutcome: CacheOutcome?
     private(set) var isRequestComplete: Bool
     private(set) var response: CheckedResponse?
     private(set) var status = 0
@@ -37,37 +35,19 @@ final class ProxyExchange: OriginReceiver {
         self.stream = stream
         self.site = site
         self.started = now
-        self.isRequestComplete = false
+        self.isRequestComplete = !request.hasContent
         self.sends = TransferPace(site.limits.sending)
         self.originPace = TransferPace(site.origins.configuration.pace)
     }
 
-    func begin(on client: OriginClient) {
+    /// - Parameter look: what the store has; nil: the site has none, or was not asked yet.
+    func begin(on client: OriginClient, _ look: consuming CacheLook?) {
         self.client = client
-        // The answer may come at once, and then the request has to be complete.
-        if self.isRequestComplete || self.request.hasContent { self.lookUp() }
-    }
-
-    /// Asks the store first. Nothing is made for the origin, nor an exchange with the cache, for what can be answered at once.
-    private func lookUp() {
-        guard let client else { return }
         guard let cache = self.site.cache else { return self.forward() }
-        var look = CacheLook(self.request, in: cache)
-        if let answer = look.answer(room: self.stream.room, closing: self.stream.isLastRequest, in: cache) {
-            look.renew(in: cache, by: client)
-            return self.send(answer, look.turn.outcome)
-        }
+        let look = look ?? CacheLook(self.request, in: cache)
         let exchange = CacheExchange(look, exchange: self, cache: cache, client: client)
         self.cache = exchange
         exchange.begin(look)
-    }
-
-    private func send(_ answer: ImmediateAnswer, _ outcome: CacheOutcome) {
-        self.immediateOutcome = outcome
-        self.isOver = true
-        self.cacheHead(answer.response)
-        for bytes in answer.body { self.cacheBody(bytes) }
-        self.stream.exchangeEnded(self, trailers: nil, persists: answer.response.clientPersists)
     }
 
     /// Has the origin answer.
@@ -87,7 +67,7 @@ final class ProxyExchange: OriginReceiver {
     }
 
     /// What the cache did, for log and metrics; nil where the site has none.
-    var cacheOutcome: CacheOutcome? { self.cache?.turn.outcome ?? self.immediateOutcome }
+    var cacheOutcome: CacheOutcome? { self.cache?.turn.outcome }
     /// How many bytes of the response the client takes now.
     var room: Int { self.stream.room }
     /// The client's, whose share of the origin's connections is used; nil if it has no bound.
@@ -115,8 +95,8 @@ final class ProxyExchange: OriginReceiver {
     }
 
     func clientEnd(_ trailers: FieldSection?) {
+        guard !self.isRequestComplete else { return }
         self.isRequestComplete = true
-        if !self.request.hasContent { return self.lookUp() }
         self.origin?.end(self.request.framing == .chunked ? TrailerFields.forwarded(trailers) : nil)
     }
 

@@ -12,9 +12,22 @@ final class ProxyTimer {
     /// When the timer looks next.
     private(set) var wakeUp = NIODeadline.distantFuture
 
-    init(eventLoop: any EventLoop, action: @escaping () -> Void) {
+    init(eventLoop: any EventLoop, action: (() -> Void)? = nil) {
         self.eventLoop = eventLoop
         self.action = action
+    }
+
+    /// Begins anew with another action. A task that is scheduled from before serves it, too.
+    func start(_ action: @escaping () -> Void) {
+        self.action = action
+        self.deadline = .distantFuture
+    }
+
+    /// No action any more. The task that is scheduled stays, for the next ``start(_:)``: to take it away costs more than to let it
+    /// come to nothing.
+    func rest() {
+        self.action = nil
+        self.deadline = .distantFuture
     }
 
     /// Sets the deadline. When it comes, the action runs, once for each deadline set.
@@ -25,6 +38,7 @@ final class ProxyTimer {
 
     func cancel() {
         self.action = nil
+        self.wakeUp = .distantFuture
         self.task?.cancel()
         self.task = nil
     }
@@ -34,8 +48,9 @@ final class ProxyTimer {
         let wakeUp = self.deadline
         self.wakeUp = wakeUp
         self.task = self.eventLoop.assumeIsolated().scheduleTask(deadline: wakeUp) {
-            guard self.wakeUp == wakeUp, self.action != nil else { return }
+            guard self.wakeUp == wakeUp else { return }
             self.wakeUp = .distantFuture
+            guard self.action != nil else { return }
             if self.deadline <= wakeUp {
                 self.deadline = .distantFuture
                 self.action?()

@@ -25,6 +25,10 @@ public struct Answer: Sendable {
     /// Of the body as it is sent; nil if it isn't known yet. 0 for HEAD, whatever `Content-Length` says.
     public var length: Int64?
 
+    /// `head` is the stored one, byte for byte, and `contentLength` the stored body's: what was encoded of that entry before may go
+    /// out in their place.
+    public private(set) var isStoredHead = false
+
     /// Where the stored response comes from.
     public enum Source: Sendable {
         /// It was stored before this request, or renewed by a 304.
@@ -53,11 +57,15 @@ public struct Answer: Sendable {
         } else {
             self.init(all: stored, to: request)
         }
-        if let withheld { self.head.add(withheld) }
+        if let withheld {
+            self.isStoredHead = false
+            self.head.add(withheld)
+        }
         let age = stored.currentAge(at: now) / 1000
         if source == .store || age > 0 { self.age = age }
         let edits = request.rule.responseFields
         guard !edits.isEmpty else { return }
+        self.isStoredHead = false
         self.head = edits.applied(to: self.head)
         if edits.removes(.age) { self.age = nil }
     }
@@ -78,6 +86,8 @@ public struct Answer: Sendable {
             // The lookup lets nobody else see it, but this may be the answer to the very request that brought it.
             self.head = stored.head.filtered { field, _ in field.known != .contentRange }
             self.head.addContentRange(first...last, total: total)
+        } else {
+            self.isStoredHead = true
         }
         if stored.status == 204 || request.method == .head {
             self.body = .none

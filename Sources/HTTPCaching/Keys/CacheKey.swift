@@ -46,16 +46,17 @@ public struct CacheKey: Hashable, Sendable {
                 site: site,
                 uri: String(unsafeUninitializedCapacity: count) { buffer in
                     var end = 0
-                    func append(_ bytes: some Sequence<UInt8>) {
-                        for byte in bytes {
-                            buffer[end] = byte
-                            end += 1
-                        }
+                    func append(_ bytes: UnsafeRawBufferPointer) {
+                        UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[end...])
+                            .copyMemory(from: bytes)
+                        end += bytes.count
                     }
-                    append(scheme.utf8)
-                    append("://".utf8)
-                    append(host.utf8)
-                    append(target)
+                    var (scheme, host) = (scheme, host)
+                    let separator: StaticString = "://"
+                    scheme.withUTF8 { append(UnsafeRawBufferPointer($0)) }
+                    separator.withUTF8Buffer { append(UnsafeRawBufferPointer($0)) }
+                    host.withUTF8 { append(UnsafeRawBufferPointer($0)) }
+                    target.withUnsafeBytes { append($0) }
                     return end
                 })
         } else {

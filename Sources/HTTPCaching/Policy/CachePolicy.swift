@@ -37,6 +37,9 @@ public struct CachePolicy: Hashable, Sendable {
         self.paths = paths
     }
 
+    /// The rule that all keys have; nil if it depends on the path.
+    public var commonRule: SharedRule? { self.paths.isEmpty ? self.shared : nil }
+
     /// The rule for one key.
     ///
     /// The origin may take the path for another one (``PathForms``), so that what keeps responses out of the store holds

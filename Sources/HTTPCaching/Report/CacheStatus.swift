@@ -39,51 +39,77 @@ public struct CacheStatus: Sendable {
         return min(max(seconds, -999_999_999_999_999), 999_999_999_999_999)
     }
 
+    /// The value for a hit whose response is fresh, as most are: a text, and the number behind it. It costs no memory.
+    public func fresh(_ hit: Hit) -> (text: String, seconds: Int64)? {
+        hit.allowance == .fresh ? (self.hit, Self.seconds(hit.timeToLive)) : nil
+    }
+
     /// - Parameter now: milliseconds since 1970 UTC.
     public func value(_ event: Event, now: Int64) -> String {
-        // Integers and constant tokens only from here on, so that a hit costs no serializer.
-        if case .hit(let hit) = event, hit.allowance == .fresh {
-            return self.hit + String(Self.seconds(hit.timeToLive))
-        }
-        var text = self.name
-        func parameter(_ name: StaticString, _ value: String) {
-            text += "; \(name)=\(value)"
-        }
-        func forward(_ reason: ForwardReason, _ status: Int?) {
-            parameter("fwd", "\(reason.token)")
-            if let status { parameter("fwd-status", String(status)) }
-        }
-        func timeToLive(_ milliseconds: Int64) {
-            parameter("ttl", String(Self.seconds(milliseconds)))
-        }
-        func detail(_ parts: String?...) {
-            let known = parts.compactMap { $0 }
-            if !known.isEmpty { parameter("detail", known.joined(separator: "/")) }
-        }
+        // Integers and constant tokens only from here on.
+        if case .hit(let hit) = event, let (text, seconds) = self.fresh(hit) { return text + String(seconds) }
+        var text = Text(self.name)
         switch event {
         case .hit(let hit):
-            text += "; hit"
-            timeToLive(hit.timeToLive)
-            detail(hit.allowance.rawValue)
+            text.add("; hit")
+            text.add("; ttl=", Self.seconds(hit.timeToLive))
+            text.addDetail(hit.allowance.rawValue)
         case .forwarded(let reason, let status, let stored, let collapsed, let refusal):
-            forward(reason, status)
+            text.add(reason, status)
             if let stored {
-                text += "; stored"
-                timeToLive(stored.timeToLive(at: now))
+                text.add("; stored")
+                text.add("; ttl=", Self.seconds(stored.timeToLive(at: now)))
             }
-            if collapsed { text += "; collapsed" }
-            detail(reason.detail, refusal?.rawValue, stored?.freshness.source.text)
+            if collapsed { text.add("; collapsed") }
+            text.addDetail(reason.detail)
+            text.addDetail(refusal?.rawValue)
+            text.addDetail(stored?.freshness.source.text)
         case .validated(let reason, let stored, let refusal):
-            forward(reason, 304)
-            timeToLive(stored.timeToLive(at: now))
-            detail(reason.detail, refusal?.rawValue, stored.freshness.source.text)
+            text.add(reason, 304)
+            text.add("; ttl=", Self.seconds(stored.timeToLive(at: now)))
+            text.addDetail(reason.detail)
+            text.addDetail(refusal?.rawValue)
+            text.addDetail(stored.freshness.source.text)
         case .staleIfError(let reason, let hit, let status):
-            forward(reason, status)
-            timeToLive(hit.timeToLive)
-            detail(hit.allowance.rawValue)
+            text.add(reason, status)
+            text.add("; ttl=", Self.seconds(hit.timeToLive))
+            text.addDetail(hit.allowance.rawValue)
         case .onlyIfCached:
-            parameter("detail", "only-if-cached")
+            text.addDetail("only-if-cached")
         }
-        return text
+        return text.text
+    }
+
+    /// Put together in one piece of memory.
+    private struct Text {
+        private(set) var text = ""
+        private var hasDetail = false
+
+        init(_ name: String) {
+            self.text.reserveCapacity(name.utf8.count + 96)
+            self.text += name
+        }
+
+        mutating func add(_ constant: StaticString) {
+            constant.withUTF8Buffer { self.text.append(contentsOf: String(decoding: $0, as: UTF8.self)) }
+        }
+
+        mutating func add(_ name: StaticString, _ number: Int64) {
+            self.add(name)
+            self.text.append(contentsOf: String(number))
+        }
+
+        mutating func add(_ reason: ForwardReason, _ status: Int?) {
+            self.add("; fwd=")
+            self.add(reason.token)
+            if let status { self.add("; fwd-status=", Int64(status)) }
+        }
+
+        mutating func addDetail(_ part: String?) {
+            guard let part else { return }
+            self.add(self.hasDetail ? "/" : "; detail=")
+            self.hasDetail = true
+            self.text += part
+        }
     }
 }

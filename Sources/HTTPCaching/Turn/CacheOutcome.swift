@@ -21,6 +21,21 @@ public struct CacheOutcome: Hashable, Sendable {
         case onlyIfCached = "only-if-cached"
         /// No response came.
         case failed
+
+        /// Its place among all of them.
+        public var number: Int {
+            switch self {
+            case .hit: 0
+            case .stale: 1
+            case .staleIfError: 2
+            case .revalidated: 3
+            case .miss: 4
+            case .collapsed: 5
+            case .bypass: 6
+            case .onlyIfCached: 7
+            case .failed: 8
+            }
+        }
     }
 
     public enum Reason: Hashable, Sendable {

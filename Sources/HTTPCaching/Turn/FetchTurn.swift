@@ -25,9 +25,14 @@ public struct FetchTurn: Sendable {
     public private(set) var hasLeader: Bool
     /// When to stop, whatever still comes, if there is no reader.
     public private(set) var giveUpAt: NIODeadline
+    /// The leader has left, and no other reader was there.
+    private var isAbandoned = false
 
     /// How long a fetch may go on for the store alone.
     public static let unattendedTime = TimeAmount.seconds(60)
+    /// Bytes that a fetch may still have to bring when its last reader leaves: more are fetched on only where as many have come already.
+    /// A client that wants one byte of a large body would have the origin send all of it otherwise.
+    public static let worthwhileRest: Int64 = 1 << 20
     /// How long readers that hold up others are waited for, and the end of a response that is not needed any more.
     public static let patience = TimeAmount.seconds(5)
 
@@ -61,6 +66,8 @@ public struct FetchTurn: Sendable {
         case passes(StoreRefusal)
         /// It is for the leader alone, who has left.
         case drops(StoreRefusal)
+        /// It is too large to be fetched for the store alone, and no client is there.
+        case givesUp
         case nothing
     }
 
@@ -68,13 +75,21 @@ public struct FetchTurn: Sendable {
     ///   - keepsStale: the leader has been served a stale response in its place, or, without a leader, a stored one may still be
     ///     served.
     ///   - refusal: why it is not stored; `nil` if it is.
-    public mutating func answered(keepsStale: Bool, refusal: StoreRefusal?, now: NIODeadline) -> Answered {
+    ///   - isWorthwhile: whether it would be fetched for the store alone; asked only if the leader has left and there is no other
+    ///     reader.
+    public mutating func answered(
+        keepsStale: Bool, refusal: StoreRefusal?, isWorthwhile: () -> Bool, now: NIODeadline
+    ) -> Answered {
         guard case .fetching = self.phase else { return .nothing }
         if keepsStale {
             self.drains(now: now)
             return .keepsStale
         }
         guard let refusal else {
+            if self.isAbandoned, !isWorthwhile() {
+                self.phase = .over
+                return .givesUp
+            }
             self.phase = .filling
             return .fills
         }
@@ -174,23 +189,36 @@ public struct FetchTurn: Sendable {
     /// The client that this was begun for has gone, or has all it wants.
     ///
     /// - Parameters:
+    ///   - readers: other clients that read the body or wait for it. It goes on for them, and needs no place as long as they are there.
     ///   - takesPlace: takes one of the site's places for fetches without a client, if there is one.
-    ///   - isWanted: whether anything reads the body, or stores it; asked only where there is one.
+    ///   - isWanted: whether the store wants the body, and what is to come of it is not too much for that; asked only in the body.
     /// - Returns: whether to give up.
-    public mutating func leaderLeft(takesPlace: () -> Bool, isWanted: () -> Bool, now: NIODeadline) -> Bool {
+    public mutating func leaderLeft(
+        readers: Int, takesPlace: () -> Bool, isWanted: () -> Bool, now: NIODeadline
+    ) -> Bool {
         self.hasLeader = false
         guard !self.isUnattended else { return false }
         switch self.phase {
         case .draining, .over: return false
         case .fetching, .filling: break
         }
-        self.isUnattended = takesPlace()
-        if !self.isUnattended || self.phase == .filling && !isWanted() {
-            self.phase = .over
-            return true
+        if readers > 0 {
+            self.giveUpAt = now + Self.patience
+            return false
         }
+        return !self.goesOnAlone(takesPlace, isWanted, now)
+    }
+
+    /// The last reader has left.
+    private mutating func goesOnAlone(_ takesPlace: () -> Bool, _ isWanted: () -> Bool, _ now: NIODeadline) -> Bool {
+        guard self.phase == .fetching || isWanted(), takesPlace() else {
+            self.phase = .over
+            return false
+        }
+        self.isAbandoned = true
+        self.isUnattended = true
         self.giveUpAt = now + Self.unattendedTime
-        return false
+        return true
     }
 
     /// The place for fetches without a client is given back; once.
@@ -221,8 +249,12 @@ public struct FetchTurn: Sendable {
 
     /// The deadline has come.
     ///
-    /// - Parameter readers: who reads, the disk's writer included.
-    public mutating func timedOut(readers: Int, now: NIODeadline) -> Due {
+    /// - Parameters:
+    ///   - readers: who reads, the disk's writer included if `isUnattended`.
+    ///   - takesPlace, isWanted: as for `leaderLeft`.
+    public mutating func timedOut(
+        readers: Int, takesPlace: () -> Bool, isWanted: () -> Bool, now: NIODeadline
+    ) -> Due {
         if self.isPaused, case .filling = self.phase { return .cutOffSlowest }
         guard now >= self.giveUpAt else { return .lookAtOrigin }
         switch self.phase {
@@ -231,9 +263,11 @@ public struct FetchTurn: Sendable {
             return .stop
         case .fetching, .filling:
             if readers > 0 {
-                self.giveUpAt = now + Self.unattendedTime
+                // Those without a place are looked at soon again: it takes one when its last reader has left.
+                self.giveUpAt = now + (self.isUnattended ? Self.unattendedTime : Self.patience)
                 return .goOn
             }
+            if !self.isUnattended, self.goesOnAlone(takesPlace, isWanted, now) { return .goOn }
             self.phase = .over
             return .giveUp
         case .over:

@@ -38,7 +38,7 @@ extension CheckedRequest {
         let method = edits.method ?? self.method
         var writer = HeadWriter(
             judgedMethod: method == .other ? self.otherMethod : nil, method, target: self.target, to: &buffer)
-        writer.add(.host, judged: self.host.utf8, to: &buffer)
+        Self.withBytes(self.host) { writer.add(.host, judged: $0, to: &buffer) }
         for field in self.fields where self.passes(field) && !edits.removes(field, of: self.fields) {
             writer.add(field, of: self.fields, to: &buffer)
         }
@@ -47,7 +47,7 @@ extension CheckedRequest {
         if self.expectsContinue { writer.add(.expect, judged: "100-continue".utf8, to: &buffer) }
         if let maxForwards { writer.add(.maxForwards, judged: String(maxForwards).utf8, to: &buffer) }
         self.write(.via, with: &writer, to: &buffer)
-        writer.add(.via, judged: self.rules.via(self.version).utf8, to: &buffer)
+        Self.withBytes(self.rules.via(self.version)) { writer.add(.via, judged: $0, to: &buffer) }
         for name in ClientClaims.written {
             self.forEachClaim(name) { value in writer.add(name, judged: value, to: &buffer) }
         }
@@ -92,16 +92,17 @@ extension CheckedRequest {
         }
     }
 
-    private static func withBytes(_ text: String, _ body: (UnsafeRawBufferPointer) -> Void) {
+    static func withBytes(_ text: String, _ body: (UnsafeRawBufferPointer) -> Void) {
         var text = text
         text.withUTF8 { body(UnsafeRawBufferPointer($0)) }
     }
 
     private var acceptsTrailers: Bool {
         guard self.version > .http10, self.fields.contains(.te) else { return false }
-        let bytes = self.fields.bytes.readableBytesUInt8Span
+        let fields = self.fields
+        let bytes = fields.bytes.readableBytesUInt8Span
         var accepts = false
-        for field in self.fields where field.known == .te {
+        for field in fields where field.known == .te {
             FieldList.forEach(bytes, field.value, .tokens) { element in
                 if bytes.equals(element, "trailers") { accepts = true }
             }
@@ -112,8 +113,9 @@ extension CheckedRequest {
     /// What the client wants to change to, without what concerns HTTP or TLS on this hop only.
     private var upgradeProtocols: [UInt8] {
         var list: [UInt8] = []
-        let bytes = self.fields.bytes.readableBytesUInt8Span
-        for field in self.fields where field.known == .upgrade {
+        let fields = self.fields
+        let bytes = fields.bytes.readableBytesUInt8Span
+        for field in fields where field.known == .upgrade {
             FieldList.forEach(bytes, field.value, .tokens) { element in
                 guard UpgradeProtocol.isForOrigin(bytes, element) else { return }
                 if !list.isEmpty { list.append(contentsOf: ", ".utf8) }

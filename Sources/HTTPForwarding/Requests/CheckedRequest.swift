@@ -4,8 +4,9 @@ public import NIOCore
 /// A client's request that has been judged, and may be answered or go to the origin: what every decision about it asks. Nothing
 /// has been built for the origin yet; ``writeOriginHead(edits:to:)`` does that for a request that goes there.
 ///
-/// Made by ``RequestRules``, of an HTTP/1.1 head or of an HTTP/2 field block.
-public struct CheckedRequest: Sendable {
+/// Made by ``RequestRules``, of an HTTP/1.1 head or of an HTTP/2 field block. A class, since everything that has to do with the request
+/// holds it: that is a reference then, and one allocation for each request.
+public final class CheckedRequest: SelectorSource {
     public let method: RequestMethod
     /// The bytes of a method without a number; empty for the others.
     let otherMethod: ByteBuffer
@@ -18,7 +19,7 @@ public struct CheckedRequest: Sendable {
     public let version: ClientVersion
     /// How the content ends on the way to the origin: `.none`, `.length` or `.chunked`. `.length(0)` has no content either, and
     /// says so to the origin, as the client did; with GET, HEAD and TRACE, where it says nothing (RFC 9110 §8.6), it is `.none`.
-    public private(set) var framing: BodyFraming
+    public let framing: BodyFraming
     /// The client waits for `100 Continue` before it sends the content.
     public let expectsContinue: Bool
     /// The client asks to change the protocol, and the origin is told so. Never over HTTP/2.
@@ -58,12 +59,6 @@ public struct CheckedRequest: Sendable {
 
     /// Whether content may follow.
     public var hasContent: Bool { self.framing.length.map { $0 > 0 } ?? true }
-
-    /// The request was said to have content of unknown length, and turned out to have none: an HTTP/2 stream that an empty DATA
-    /// frame ended. To be told before the request is looked up or sent.
-    public mutating func endsWithoutContent() {
-        if self.framing == .chunked { self.framing = .none }
-    }
 
     /// Whether the request may go out again when no answer came (RFC 9110 §9.2.2). Its content can't: see ``hasContent``.
     public var isIdempotent: Bool {

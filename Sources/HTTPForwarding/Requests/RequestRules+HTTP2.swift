@@ -18,9 +18,9 @@ extension RequestRules {
         if let malformation = block.malformation { return .malformed(malformation) }
         let fields = block.fields
         guard let methodRange = block.method, !methodRange.isEmpty else { return .malformed(.missingPseudoField) }
-        let name = fields.slice(methodRange)
-        guard ByteClass.isToken(name.readableBytesView) else { return .malformed(.missingPseudoField) }
-        let method = RequestMethod(name.readableBytesView)
+        let bytes = fields.bytes.readableBytesUInt8Span
+        guard bytes.isToken(methodRange) else { return .malformed(.missingPseudoField) }
+        let method = RequestMethod(bytes, methodRange)
         if method == .connect {
             // RFC 9113 §8.5.
             guard block.scheme == nil, block.path == nil, block.authority != nil else {
@@ -35,12 +35,12 @@ extension RequestRules {
         do throws(RequestRefusal) {
             if path.count > self.policy.maximumTargetBytes { throw .targetTooLong }
             try Self.checkPath(fields, path, method)
-            guard fields.text(scheme).lowercased() == self.policy.scheme else { throw .schemeNotServed }
+            guard self.isServed(scheme, of: fields) else { throw .schemeNotServed }
             let host = try self.host(block.authority, fields)
             return .judged(
                 try self.judged(
                     Parts(
-                        method: method, otherMethod: method == .other ? name : ByteBuffer(),
+                        method: method, otherMethod: method == .other ? fields.slice(methodRange) : ByteBuffer(),
                         target: fields.slice(path), host: host, version: .http2,
                         framing: try Self.framing(fields, endsStream: endsStream), fields: fields,
                         connection: ConnectionOptions())))
@@ -49,21 +49,28 @@ extension RequestRules {
         }
     }
 
+    /// In any letter case.
+    private func isServed(_ scheme: Range<Int>, of fields: FieldSection) -> Bool {
+        let ownScheme = self.policy.scheme
+        let served = ownScheme.utf8.span
+        return fields.bytes.readableBytesUInt8Span.equalsFolded(scheme, served, 0..<served.count)
+    }
+
     private static func announcesContent(_ fields: FieldSection) -> Bool {
         fields.contains(.contentLength)
             && fields.contains { field in
                 field.known == .contentLength
-                    && (fields.withBytes(field.value) { DecimalNumber.parse($0) } ?? 0) > 0
+                    && (fields.bytes.readableBytesUInt8Span.number(field.value) ?? 0) > 0
             }
     }
 
     private static func checkPath(
         _ fields: FieldSection, _ path: Range<Int>, _ method: RequestMethod
     ) throws(RequestRefusal) {
-        let target = fields.slice(path).readableBytesView
-        guard target.allSatisfy(ByteClass.isTargetByte) else { throw .badTarget }
-        if target.first == UInt8(ascii: "/") { return }
-        guard target.count == 1, target.first == UInt8(ascii: "*") else { throw .badTarget }
+        let bytes = fields.bytes.readableBytesUInt8Span
+        for position in path where !ByteClass.isTargetByte(bytes[position]) { throw .badTarget }
+        if bytes[path.lowerBound] == UInt8(ascii: "/") { return }
+        guard path.count == 1, bytes[path.lowerBound] == UInt8(ascii: "*") else { throw .badTarget }
         if method != .options { throw .asteriskNotOptions }
     }
 

@@ -175,7 +175,7 @@ public final class RequestRules: Sendable {
     /// The last one counts.
     private static func maxForwards(_ fields: FieldSection) -> Int64? {
         guard let field = fields.last(where: { $0.known == .maxForwards }) else { return nil }
-        return fields.withBytes(field.value) { DecimalNumber.parse($0) }
+        return fields.bytes.readableBytesUInt8Span.number(field.value)
     }
 
     private func hasProtocolForOrigin(_ fields: FieldSection) -> Bool {

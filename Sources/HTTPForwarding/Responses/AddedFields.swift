@@ -8,25 +8,59 @@ public struct AddedFields: Sendable {
         case text(String)
         case constant(StaticString)
         case bytes(ByteBuffer)
+        /// A text and a number right behind it.
+        case numbered(String, Int64)
 
         /// A control character in it has become a space: no value begins a line of its own.
-        func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
             switch self {
-            case .number(let number):
-                var text = String(number)
-                return text.withUTF8 { body(UnsafeRawBufferPointer($0)) }
-            case .text(var text):
-                if !ByteClass.hasNoControl(text.utf8) {
-                    text = String(
-                        decoding: text.utf8.map { $0 < 0x20 || $0 == 0x7F ? ByteClass.space : $0 }, as: UTF8.self)
+            case .number(let number): return Self.withDigits(of: number, behind: 0, { _ in }, body)
+            case .text(var text): return text.withUTF8 { Self.withoutControls(UnsafeRawBufferPointer($0), body) }
+            case .numbered(var text, let number):
+                return text.withUTF8 { text in
+                    Self.withDigits(of: number, behind: text.count) {
+                        $0.copyMemory(from: UnsafeRawBufferPointer(text))
+                    } _: {
+                        Self.withoutControls($0, body)
+                    }
                 }
-                return text.withUTF8 { body(UnsafeRawBufferPointer($0)) }
             case .constant(let text): return body(UnsafeRawBufferPointer(text.bytes))
             case .bytes(let bytes):
-                guard ByteClass.hasNoControl(bytes.readableBytesView) else {
-                    return Value.text(String(buffer: bytes)).withBytes(body)
+                return bytes.withUnsafeReadableBytes { Self.withoutControls($0, body) }
+            }
+        }
+
+        private static func withoutControls<Result>(
+            _ bytes: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Result
+        ) -> Result {
+            let isClean = bytes.withMemoryRebound(to: UInt8.self) {
+                ByteClass.firstControl($0.span, from: 0) == $0.count
+            }
+            if isClean { return body(bytes) }
+            return bytes.map { $0 < 0x20 || $0 == ByteClass.delete ? ByteClass.space : $0 }.withUnsafeBytes(body)
+        }
+
+        /// The number in decimal digits, behind so many bytes that `prepare` fills in.
+        private static func withDigits<Result>(
+            of number: Int64, behind count: Int, _ prepare: (UnsafeMutableRawBufferPointer) -> Void,
+            _ body: (UnsafeRawBufferPointer) -> Result
+        ) -> Result {
+            withUnsafeTemporaryAllocation(byteCount: count + 20, alignment: 1) { memory in
+                prepare(memory)
+                var end = count
+                if number < 0 {
+                    memory[end] = UInt8(ascii: "-")
+                    end += 1
                 }
-                return bytes.withUnsafeReadableBytes(body)
+                let start = end
+                var rest = number.magnitude
+                repeat {
+                    memory[end] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+                    rest /= 10
+                    end += 1
+                } while rest > 0
+                memory[start..<end].reverse()
+                return body(UnsafeRawBufferPointer(rebasing: memory[..<end]))
             }
         }
     }

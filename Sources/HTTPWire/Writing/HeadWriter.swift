@@ -165,6 +165,22 @@ public struct HeadWriter: ~Copyable {
         Self.writeRest(value, to: &buffer)
     }
 
+    /// The same for bytes in memory.
+    package mutating func add(_ name: KnownField, judged value: UnsafeRawBufferPointer, to buffer: inout ByteBuffer) {
+        let name = UnsafeRawBufferPointer(name.name)
+        let count = name.count + value.count + 4
+        _ = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { target in
+            target.copyMemory(from: name)
+            target[name.count] = UInt8(ascii: ":")
+            target[name.count + 1] = ByteClass.space
+            let start = name.count + 2
+            UnsafeMutableRawBufferPointer(rebasing: target[start...]).copyMemory(from: value)
+            target[start + value.count] = ByteClass.carriageReturn
+            target[start + value.count + 1] = ByteClass.lineFeed
+            return count
+        }
+    }
+
     /// The framing field, if there has to be one, and the empty line.
     ///
     /// - Parameter framing: `.length` also tells of a content that does not follow, in a response to HEAD or with 304.

@@ -35,6 +35,41 @@ import Testing
         }
     }
 
+    /// Over HTTP/2 a stored head is a stored block: made once, right for every client, and made anew when the head is.
+    @Test func aStoredBlockHasTheWholeHead() async throws {
+        let bench = CacheBench()
+        let requests = Counter()
+        try await ProxyBench.run(
+            http2: true, cache: SiteCacheConfiguration(), store: bench.store, clock: { bench.time }
+        ) { wire, _ in
+            while true {
+                _ = try await wire.readHead()
+                let number = requests.next()
+                try await wire.send(
+                    number == 1
+                        ? CacheBench.response("Cache-Control: max-age=60", "ETag: \"1\"", "X-Mark: \(number)")
+                        : "HTTP/1.1 304 Not Modified\r\nCache-Control: max-age=60\r\nX-Mark: \(number)\r\n\r\n")
+            }
+        } test: { proxy in
+            _ = try await FrameClient.connect(proxy).get("/a")
+            for (seconds, age, mark) in [(7, "7", "1"), (1, "8", "1"), (60, "0", "2"), (5, "5", "2")]
+                as [(Int64, String, String)]
+            {
+                bench.advance(seconds: seconds)
+                for client in [try await FrameClient.connect(proxy), try await FrameClient.connect(proxy)] {
+                    let hit = try await client.get("/a")
+                    #expect(hit.status == 200 && hit.text == "hello")
+                    #expect(hit.field("age") == age && hit.field("x-mark") == mark && hit.field("etag") == "\"1\"")
+                    #expect(hit.field("content-length") == "5" && hit.field("cache-control") == "max-age=60")
+                    #expect(hit.field("cache-status")?.hasPrefix("bench; ") == true)
+                    #expect(hit.head?.map(\.name).count == Set(hit.head?.map(\.name) ?? []).count)
+                    let head = try await client.response(try await client.request("HEAD", "/a"))
+                    #expect(head.field("content-length") == "5" && head.field("x-mark") == mark && head.text == "")
+                }
+            }
+        }
+    }
+
     @Test("No content is no content: a GET with Content-Length: 0 is looked up and stored (RFC 9110 §8.6)")
     func aLengthOfNothing() async throws {
         let bench = CacheBench()

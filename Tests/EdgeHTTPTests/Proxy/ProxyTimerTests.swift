@@ -54,4 +54,32 @@ import Testing
         self.loop.advanceTime(by: .seconds(2))
         #expect(fired == 0)
     }
+
+    /// One request after the other takes the same timer, and only the first has to schedule a task.
+    @Test func aTimerServesOneAfterAnother() {
+        var fired: [Int] = []
+        let timer = ProxyTimer(eventLoop: self.loop)
+        let start = self.loop.now
+        for number in 1...3 {
+            timer.start { fired.append(number) }
+            timer.move(to: self.loop.now + .seconds(10))
+            #expect(timer.wakeUp == start + .seconds(10))
+            self.loop.advanceTime(by: .seconds(1))
+            if number < 3 { timer.rest() }
+        }
+        self.loop.advanceTime(by: .seconds(8))
+        #expect(fired == [])
+        self.loop.advanceTime(by: .seconds(1))
+        #expect(fired == [3])
+        // At rest it does nothing, and can be started again.
+        timer.start { fired.append(4) }
+        timer.move(to: self.loop.now + .seconds(1))
+        timer.rest()
+        self.loop.advanceTime(by: .seconds(2))
+        #expect(fired == [3] && timer.wakeUp == .distantFuture)
+        timer.start { fired.append(5) }
+        timer.move(to: self.loop.now + .seconds(1))
+        self.loop.advanceTime(by: .seconds(1))
+        #expect(fired == [3, 5])
+    }
 }
