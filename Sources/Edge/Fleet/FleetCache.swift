@@ -45,11 +45,7 @@ struct FleetCache: FleetStore {
         guard let store else { return purges.map { _ in true } }
         var understood = purges.map { _ in true }
         var work: [Work] = []
-<<<<<<< HEAD
         var scopes: [Work: [PurgeScope]] = [:]
-=======
-        var scopes: [Work: PurgeScope] = [:]
->>>>>>> fleet
         // Hosts are looked for in all that is stored: once for all of them, and not once for each.
         var hosts: [Bool: Set<String>] = [:]
         for (index, purge) in purges.enumerated() {
@@ -66,17 +62,10 @@ struct FleetCache: FleetStore {
                     understood[index] = false
                     continue
                 }
-<<<<<<< HEAD
                 if case .hosts(let set)? = named.first {
                     hosts[purge.isSoft, default: []].formUnion(set.authorities)
                 } else {
                     scopes[one] = named
-=======
-                if case .hosts(let set) = scope {
-                    hosts[purge.isSoft, default: []].formUnion(set.authorities)
-                } else {
-                    scopes[one] = scope
->>>>>>> fleet
                     work.append(one)
                 }
             }

@@ -15,15 +15,10 @@ public final class CacheAdministration: Sendable {
 
     private struct State {
         var store: ResponseStore?
-<<<<<<< HEAD
         /// By generation: those before the last one still serve the connections that they have, under their own rules.
         var tables: [Int: ServerNameTable<Site>] = [:]
 
         var newestFirst: [ServerNameTable<Site>] { self.tables.sorted { $0.key > $1.key }.map(\.value) }
-=======
-        var sites = ServerNameTable<Site>()
-        var names: [String] = []
->>>>>>> fleet
     }
 
     /// Why there is no answer.
@@ -47,24 +42,12 @@ public final class CacheAdministration: Sendable {
         self.clock = CacheClock.now
     }
 
-<<<<<<< HEAD
     package func opened(_ store: ResponseStore?, for sites: [EdgeModel.Site], generation: Int = 1) {
         var table = ServerNameTable<Site>()
         for site in sites {
             guard let cache = site.mode.termination?.cache else { continue }
             for domain in site.domains {
                 _ = table.insert(Site(name: site.name, policy: cache.policy), for: domain)
-=======
-    package func opened(_ store: ResponseStore?, for sites: [EdgeModel.Site]) {
-        self.state.withLockedValue { state in
-            state = State(store: store)
-            for site in sites {
-                guard let cache = site.mode.termination?.cache else { continue }
-                state.names.append(site.name)
-                for domain in site.domains {
-                    _ = state.sites.insert(Site(name: site.name, policy: cache.policy), for: domain)
-                }
->>>>>>> fleet
             }
         }
         self.state.withLockedValue { state in
@@ -165,11 +148,7 @@ public final class CacheAdministration: Sendable {
         let sites = self.state.withLockedValue { $0.newestFirst.compactMap { $0.value(for: name) } }
         guard !sites.isEmpty else { throw .unknownHost(name.rawValue) }
         let target = rest[end...].prefix { $0 != "#" }
-<<<<<<< HEAD
         return (sites, authority, target.isEmpty ? "/" : String(target))
-=======
-        return (site, authority, target.isEmpty ? "/" : String(target))
->>>>>>> fleet
     }
 
     // MARK: Purging
