@@ -147,6 +147,9 @@ final class LeaseKeeper {
         }
     }
 
+    /// Another generation takes over: domains that it does not have are served no more.
+    func withdraw() { for domain in self.domains { domain.report.withdraw() } }
+
     /// What holds when the generation becomes the current one.
     func tellStanding() { for domain in self.domains { domain.report.tellStanding() } }
 

@@ -264,8 +264,11 @@ final class EdgeLoop {
         for site in self.rates.keys { self.setRate(of: site) }
     }
 
-    /// From now on another generation does.
-    func fallSilent() { self.standing.isCurrent = false }
+    /// From now on another generation does, and says of its domains what holds.
+    func fallSilent() {
+        for keeper in self.keepers.values { keeper.withdraw() }
+        self.standing.isCurrent = false
+    }
 
     /// The oldest of too many former generations: its connections are told, and then closed.
     func hasten(within time: TimeAmount) {
