@@ -27,6 +27,7 @@ struct EdgeCommand: AsyncParsableCommand {
     var inspectable = false
 
     func run() async throws {
+        Startup.keepHeap()
         Startup.ignoreHangUp()
         let path = self.config
         let settings = try Startup.settings { () throws(SettingsError) in try Settings.loadEdge(path: path) }

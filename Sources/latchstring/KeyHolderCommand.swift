@@ -34,6 +34,7 @@ struct KeyHolderCommand: AsyncParsableCommand {
     var inspectable = false
 
     func run() async throws {
+        Startup.keepHeap()
         Startup.ignoreHangUp()
         let path = self.config
         let settings = try Startup.settings { () throws(SettingsError) in try Settings.loadKeyHolder(path: path) }
