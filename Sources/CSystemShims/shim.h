@@ -3,6 +3,9 @@
 
 #include <arpa/nameser.h>
 #include <errno.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <netdb.h>
 #include <netinet/in.h>
 #include <resolv.h>

@@ -1,5 +1,6 @@
 import Admin
 import ArgumentParser
+import CSystemShims
 import Logging
 import Metrics
 import SecretFiles
