@@ -39,7 +39,8 @@ import Testing
             try await Task.sleep(for: .milliseconds(150))
         }
         let result = try load.end()
-        #expect(result.contains("failed 0 "), "\(result)")
+        let reasons = Set(edge.process.lines("handshake failed").compactMap { $0["error"] })
+        #expect(result.contains("failed 0 "), "\(result)\n\(reasons)")
         edge.stop()
         keyHolder.stop()
         try await origin.stop()

@@ -72,7 +72,7 @@ final class Policy: Sendable {
         self.grace = grace
         self.former = Mutex(
             FormerSites(
-                previous?.former.withLock { $0 } ?? FormerSites(), replacing: previous?.sitesWithSigners ?? [],
+                previous?.former.withLock { $0 } ?? FormerSites(), replacing: previous?.sitesWithEdges ?? [],
                 by: index,
                 grace: revokingReplaced ? 0 : UInt64(max(0, grace.nanoseconds)), now: now))
         let serial: UInt64 = (previous?.serial ?? 0) + 1
@@ -132,9 +132,15 @@ final class Policy: Sendable {
     /// Drops keys that were replaced and whose time is over.
     func pruneFormer(now: UInt64) { self.former.withLock { if !$0.isEmpty { $0.prune(now: now) } } }
 
-    private var sitesWithSigners: [(site: Site, edges: Set<String>)] {
+    private var sitesWithEdges: [(site: Site, edges: FormerSites.Edges)] {
         self.sites.map { site in
-            (site, Set(self.grants.filter { $0.value[ObjectIdentifier(site)]?.allows(.signTLS13) == true }.keys))
+            var edges = FormerSites.Edges()
+            for (edge, grants) in self.grants {
+                guard let grant = grants[ObjectIdentifier(site)] else { continue }
+                edges.all.insert(edge)
+                if grant.allows(.signTLS13) { edges.signing.insert(edge) }
+            }
+            return (site, edges)
         }
     }
 

@@ -5,10 +5,17 @@
 struct FormerSites: Sendable {
     private struct Entry: Sendable {
         let site: Site
-        /// Who could have TLS 1.3 handshakes signed with it.
-        let edges: Set<String>
+        let edges: Edges
         /// Monotonic nanoseconds.
         let until: UInt64
+    }
+
+    /// Who could have a key used when it was the present one.
+    struct Edges: Sendable {
+        /// To sign handshakes of TLS 1.3 that they make themselves.
+        var signing: Set<String> = []
+        /// In any way.
+        var all: Set<String> = []
     }
 
     /// By the key's identifier, the youngest first.
@@ -21,11 +28,11 @@ struct FormerSites: Sendable {
 
     /// - Parameters:
     ///   - former: Those that there were.
-    ///   - before: All sites as they were, each with the edges that could have handshakes signed.
+    ///   - before: All sites as they were, each with the edges that could have its key used.
     ///   - index: All sites as they are now.
     ///   - grace: How long a key that is replaced now stays good, in nanoseconds; 0 ends all of them at once.
     init(
-        _ former: FormerSites, replacing before: [(site: Site, edges: Set<String>)], by index: SiteIndex, grace: UInt64,
+        _ former: FormerSites, replacing before: [(site: Site, edges: Edges)], by index: SiteIndex, grace: UInt64,
         now: UInt64
     ) {
         guard grace > 0 else { return }
@@ -65,7 +72,7 @@ struct FormerSites: Sendable {
 
     private func entry(_ site: Site, _ edge: String, _ now: UInt64) -> Entry? {
         self.entries[site.ski]?.first {
-            $0.until > now && $0.site.domains == site.domains && $0.edges.contains(edge)
+            $0.until > now && $0.site.domains == site.domains && $0.edges.all.contains(edge)
         }
     }
 
@@ -74,7 +81,7 @@ struct FormerSites: Sendable {
         havingKey ski: [UInt8], before site: Site, for edge: String, in index: SiteIndex, now: UInt64
     ) -> Site? {
         self.entries[ski]?.first {
-            $0.until > now && $0.edges.contains(edge) && Self.successor(of: $0.site, in: index) === site
+            $0.until > now && $0.edges.signing.contains(edge) && Self.successor(of: $0.site, in: index) === site
         }?.site
     }
 
