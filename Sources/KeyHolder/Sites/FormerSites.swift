@@ -8,6 +8,8 @@ struct FormerSites: Sendable {
         let edges: Edges
         /// Monotonic nanoseconds.
         let until: UInt64
+        /// Rises with each time that keys are replaced.
+        let turn: Int
     }
 
     /// Who could have a key used when it was the present one.
@@ -20,6 +22,7 @@ struct FormerSites: Sendable {
 
     /// By the key's identifier, the youngest first.
     private var entries: [[UInt8]: [Entry]] = [:]
+    private var turn = 0
 
     /// Of one site at once: who replaces keys faster than they run out keeps the last ones.
     static let perSite = 4
@@ -36,11 +39,14 @@ struct FormerSites: Sendable {
         now: UInt64
     ) {
         guard grace > 0 else { return }
+        let turn = former.turn + 1
+        self.turn = turn
         let (sum, overflows) = now.addingReportingOverflow(grace)
         let end: UInt64 = overflows ? .max : sum
-        let older = former.entries.values.joined().sorted { $0.until > $1.until }
+        let older = former.entries.values.joined().sorted { $0.turn > $1.turn }
         var counts: [ObjectIdentifier: Int] = [:]
-        for entry in before.map({ Entry(site: $0.site, edges: $0.edges, until: end) }) + older where entry.until > now {
+        let replaced = before.map { Entry(site: $0.site, edges: $0.edges, until: end, turn: turn) }
+        for entry in replaced + older where entry.until > now {
             let ski = entry.site.ski
             guard let site = Self.successor(of: entry.site, in: index), index.sites(byKey: SiteQuery(ski: ski)).isEmpty,
                 self.entries[ski]?.contains(where: { $0.site.domains == entry.site.domains }) != true
@@ -48,7 +54,7 @@ struct FormerSites: Sendable {
             guard counts[ObjectIdentifier(site), default: 0] < Self.perSite else { continue }
             counts[ObjectIdentifier(site), default: 0] += 1
             self.entries[ski, default: []].append(
-                Entry(site: entry.site, edges: entry.edges, until: min(entry.until, end)))
+                Entry(site: entry.site, edges: entry.edges, until: min(entry.until, end), turn: entry.turn))
         }
     }
 
