@@ -24,8 +24,9 @@ struct FormerSites: Sendable {
     private var entries: [[UInt8]: [Entry]] = [:]
     private var turn = 0
 
-    /// Of one site at once: who replaces keys faster than they run out keeps the last ones.
-    static let perSite = 4
+    /// Of one site at once, the last ones. An edge hears of a change within a second; more than so many in that time are none that an owner
+    /// makes.
+    static let perSite = 16
 
     init() {}
 
