@@ -37,6 +37,7 @@ final class SteadyClients {
                         if not data: raise OSError("closed: %r" % answer)
                         answer += data
                     counts[kept] += 1
+                    if b"onnection: close" in answer: tls.close(); tls = None
                 except Exception as error:
                     failures.append(repr(error)); tls = None; time.sleep(0.05)
                 if not kept and tls is not None: tls.close(); tls = None
