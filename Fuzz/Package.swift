@@ -35,7 +35,7 @@ let modules: [(name: String, imports: [Target.Dependency])] = [
     (name: "HTTPCaching", imports: ["HTTPFields", nioCore, structuredFields]),
     (
         name: "FleetBus",
-        imports: [nioCore, crypto[0], .product(name: "DequeModule", package: "swift-collections")]
+        imports: ["KeyProtocol", nioCore, crypto[0], .product(name: "DequeModule", package: "swift-collections")]
     ),
     (name: "HTTPFields", imports: [nioCore]),
     (name: "HTTP2Wire", imports: ["HTTPFields", nioCore]),
