@@ -71,7 +71,7 @@ final class ClientConnections: Sendable {
         self.state = Mutex(
             State(
                 all: ConnectionShare(total: bounds.total, perClient: bounds.perClient),
-                sites: bounds.perSite.mapValues { ConnectionShare(total: $0, perClient: max(1, $0 / 2)) }))
+                sites: bounds.perSite.mapValues { ConnectionShare(total: $0, perClient: Self.perClient(of: $0)) }))
         self.refusals = Dictionary(
             uniqueKeysWithValues: Refusal.allCases.map { refusal in
                 let label = "latchstring_edge_connections_refused_total"
@@ -94,15 +94,15 @@ final class ClientConnections: Sendable {
                 state.sites[site]?.setBounds(total: bounds.total, perClient: bounds.perClient)
             }
             for (site, share) in bounds.perSite {
-                let perClient = max(1, share / 2)
-                if state.sites[site] == nil {
-                    state.sites[site] = ConnectionShare(total: share, perClient: perClient)
-                } else {
-                    state.sites[site]?.setBounds(total: share, perClient: perClient)
-                }
+                let perClient = Self.perClient(of: share)
+                state.sites[site, default: ConnectionShare(total: share, perClient: perClient)]
+                    .setBounds(total: share, perClient: perClient)
             }
         }
     }
+
+    /// What one client may have of a site's share.
+    private static func perClient(of share: Int) -> Int { max(1, share / 2) }
 
     /// How many there may be in all.
     var total: Int { self.bounds.withLock { $0.total } }

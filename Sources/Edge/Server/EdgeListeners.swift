@@ -62,7 +62,7 @@ struct EdgeListeners: Sendable {
         var addresses: [SocketAddress] { self.listeners.flatMap(\.channels).compactMap(\.localAddress) }
 
         func close() async {
-            for channel in self.listeners.flatMap(\.channels) { try? await channel.close().get() }
+            await self.listeners.flatMap(\.channels).close()
         }
     }
 
@@ -72,20 +72,22 @@ struct EdgeListeners: Sendable {
             // Fails where the socket is closed already.
             try? await channel.setOption(.autoRead, value: true).get()
         }
-        for index in self.listeners.indices {
-            guard let address = addresses.first(where: { $0.isAt(self.listeners[index].address) }) else { continue }
-            self.listeners[index].address = address
-            self.listeners[index].policy.withLockedValue { $0 = address.policy }
+        var kept: [Listener] = []
+        var gone: [any Channel] = []
+        for var listener in self.listeners {
+            if let address = addresses.first(where: { $0.isAt(listener.address) }) {
+                listener.address = address
+                listener.policy.withLockedValue { $0 = address.policy }
+                kept.append(listener)
+            } else {
+                gone += listener.channels
+            }
         }
-        let gone = self.listeners.filter { listener in !addresses.contains { $0.isAt(listener.address) } }
-        self.listeners.removeAll { listener in !addresses.contains { $0.isAt(listener.address) } }
-        for channel in gone.flatMap(\.channels) { try? await channel.close().get() }
-        self.listeners += opened.listeners
+        self.listeners = kept + opened.listeners
+        await gone.close()
     }
 
-    func close() async {
-        for channel in self.listeners.flatMap(\.channels) { try? await channel.close().get() }
-    }
+    func close() async { await self.listeners.flatMap(\.channels).close() }
 
     // MARK: Binding
 
@@ -106,7 +108,7 @@ struct EdgeListeners: Sendable {
                         .bind(host: address.host, port: port).get())
             }
         } catch {
-            for channel in channels { try? await channel.close().get() }
+            await channels.close()
             throw error
         }
         return channels
@@ -140,7 +142,14 @@ struct EdgeListeners: Sendable {
     }
 }
 
+extension [any Channel] {
+    /// Closes all of them, those that are closed already included.
+    fileprivate func close() async {
+        for channel in self { try? await channel.close().get() }
+    }
+}
+
 extension ListenAddress {
-    /// Whether it is the same place, whoever may connect there.
+    /// Whether it is the same place, whatever its policy.
     fileprivate func isAt(_ other: ListenAddress) -> Bool { self.host == other.host && self.port == other.port }
 }

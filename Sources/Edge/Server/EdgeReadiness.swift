@@ -10,11 +10,15 @@ public final class EdgeReadiness: Sendable {
         /// Of those: nothing was heard yet.
         var pending: Set<String> = []
         var refusing: Set<String> = []
+
+        func serves(_ domain: String) -> Bool { self.domains.contains(domain) && self.missing[domain] == nil }
     }
 
     private struct State {
         var current = 0
         var generations: [Int: Generation] = [:]
+
+        var now: Generation { self.generations[self.current] ?? Generation() }
     }
 
     private static let noLeaseYet = "no lease yet"
@@ -24,7 +28,7 @@ public final class EdgeReadiness: Sendable {
     public init() {}
 
     private func now<Value>(_ read: (Generation) -> Value) -> Value {
-        self.state.withLockedValue { read($0.generations[$0.current] ?? Generation()) }
+        self.state.withLockedValue { read($0.now) }
     }
 
     /// What cannot be served now, each with the reason: by domain, and `key holder NAME` where this edge has no lease at all.
@@ -57,9 +61,8 @@ public final class EdgeReadiness: Sendable {
     /// Domains that are served now, and of which a new generation has heard nothing yet.
     func awaited(by generation: Int) -> Set<String> {
         self.state.withLockedValue { state in
-            let current = state.generations[state.current] ?? Generation()
-            let served = current.domains.filter { current.missing[$0] == nil }
-            return served.intersection(state.generations[generation]?.pending ?? [])
+            let current = state.now
+            return (state.generations[generation]?.pending ?? []).filter(current.serves)
         }
     }
 
@@ -68,10 +71,8 @@ public final class EdgeReadiness: Sendable {
     func isSettled(_ generation: Int) -> Bool {
         self.state.withLockedValue { state in
             guard let known = state.generations[generation], known.pending.isEmpty else { return false }
-            guard let current = state.generations[state.current] else { return true }
-            return known.domains.allSatisfy {
-                known.missing[$0] == nil || !current.domains.contains($0) || current.missing[$0] != nil
-            }
+            let current = state.now
+            return known.domains.allSatisfy { known.serves($0) || !current.serves($0) }
         }
     }
 

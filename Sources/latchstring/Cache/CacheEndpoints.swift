@@ -53,11 +53,11 @@ struct CacheEndpoints: Sendable {
                 }
                 // What is wrong here is wrong at every edge.
                 _ = try self.scopes(of: order)
-                return Self.answer(FleetPurgeReport(try await fleet.order(order.fleetPurge)))
+                return AdminAnswer(FleetPurgeReport(try await fleet.order(order.fleetPurge)))
             }
             let result = try await self.administration.purge(
                 try self.scopes(of: order), softly: order.soft == true)
-            return Self.answer(
+            return AdminAnswer(
                 PurgeReport(
                     memory: result.memory, disk: result.disk, fetches: result.fetches,
                     soft: order.soft == true))
@@ -93,7 +93,7 @@ struct CacheEndpoints: Sendable {
             let key = try self.administration.key(url)
             let now = self.administration.now
             let entries = try await self.administration.entries(for: key)
-            return Self.answer(
+            return AdminAnswer(
                 EntriesReport(key: key.uri, site: key.site, entries: entries.map { EntryReport($0, now: now) }))
         } catch let failure as CacheAdministration.Failure {
             return Self.answer(failure)
@@ -106,7 +106,7 @@ struct CacheEndpoints: Sendable {
         do {
             let figures = try self.administration.statistics()
             let usage = try self.administration.siteUsage()
-            return Self.answer(
+            return AdminAnswer(
                 StoreReport(
                     memoryBytes: figures.memoryBytes, memoryEntries: figures.memoryEntries,
                     evictions: figures.evictions, purges: figures.purges, fetches: figures.fills,
@@ -119,13 +119,6 @@ struct CacheEndpoints: Sendable {
         } catch {
             return .failure(500, "\(error)")
         }
-    }
-
-    private static func answer(_ value: some Encodable) -> AdminAnswer {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        guard let data = try? encoder.encode(value) else { return .failure(500, "the answer can't be written as JSON") }
-        return AdminAnswer(json: String(decoding: data, as: UTF8.self) + "\n")
     }
 
     private static func answer(_ failure: CacheAdministration.Failure) -> AdminAnswer {

@@ -54,7 +54,7 @@ struct FleetCommand: AsyncParsableCommand {
                     }
                     let text =
                         if self.json {
-                            try FleetDesks.json(FleetReport(census, fleet: name))
+                            try ReportJSON.line(FleetReport(census, fleet: name))
                         } else {
                             // Home, and clear what is below.
                             (self.watch && isTerminal ? "\u{1B}[H\u{1B}[J" : "") + FleetText.table(census, fleet: name)

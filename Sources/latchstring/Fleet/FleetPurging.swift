@@ -28,7 +28,7 @@ struct FleetPurging {
             try await desk.order(self.purge, by: key, timeout: self.timeout) { display.show($0) }
         }
         if self.printsJSON {
-            StandardOutput.write(try FleetDesks.json(FleetPurgeReport(outcome)))
+            StandardOutput.write(try ReportJSON.line(FleetPurgeReport(outcome)))
         } else {
             display.finish(outcome)
         }

@@ -49,10 +49,8 @@ actor EdgeReloader {
         }
         let restart = self.settings.withLockedValue { settings in
             let before = settings
-            // What takes a restart is as it was until then.
             settings = fresh
-            settings.keep(fromStart: before)
-            return before.restarts(for: fresh)
+            return settings.keepWhatTakesARestart(from: before)
         }
         self.logger.notice("reloaded", metadata: ["sites": "\(fresh.sites.count)"])
         return ReloadReport(reloaded: true, messages: warnings.map { "\($0)" }, restart: restart)
@@ -60,24 +58,22 @@ actor EdgeReloader {
 }
 
 extension EdgeSettings {
-    /// Keys whose change takes a restart.
-    func restarts(for fresh: EdgeSettings) -> [String] {
+    /// Takes over what changes at a start only.
+    ///
+    /// - Returns: the keys of it that differ.
+    mutating func keepWhatTakesARestart(from before: EdgeSettings) -> [String] {
         var keys: [String] = []
-        if fresh.admin != self.admin { keys.append("admin") }
-        if fresh.cache != self.cache { keys.append("cache") }
-        if fresh.fleet != self.fleet { keys.append("fleet") }
-        if fresh.log != self.log { keys.append("log") }
-        if fresh.threads != self.threads { keys.append("threads") }
-        if fresh.limits.connections != self.limits.connections { keys.append("limits.connections") }
+        func keep<Value: Equatable>(_ key: String, _ path: WritableKeyPath<EdgeSettings, Value>) {
+            guard self[keyPath: path] != before[keyPath: path] else { return }
+            keys.append(key)
+            self[keyPath: path] = before[keyPath: path]
+        }
+        keep("admin", \.admin)
+        keep("cache", \.cache)
+        keep("fleet", \.fleet)
+        keep("log", \.log)
+        keep("threads", \.threads)
+        keep("limits.connections", \.limits.connections)
         return keys
-    }
-
-    mutating func keep(fromStart before: EdgeSettings) {
-        self.admin = before.admin
-        self.cache = before.cache
-        self.fleet = before.fleet
-        self.log = before.log
-        self.threads = before.threads
-        self.limits.connections = before.limits.connections
     }
 }

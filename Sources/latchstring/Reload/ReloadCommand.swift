@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import NIOHTTP1
+import Telemetry
 
 /// `latchstring reload`: has a running edge read its configuration file again.
 struct ReloadCommand: AsyncParsableCommand {
@@ -33,26 +34,22 @@ struct ReloadCommand: AsyncParsableCommand {
     func run() async throws {
         let data = try await self.admin.client(role: nil).ask(
             .POST, self.revokeOld ? "/reload?revoke-old=1" : "/reload", body: Data())
-        if self.admin.json {
-            FileHandle.standardOutput.write(data)
-        }
+        if self.admin.json { StandardOutput.write(String(decoding: data, as: UTF8.self)) }
         guard let report = try? JSONDecoder().decode(ReloadReport.self, from: data) else {
             Startup.complain(
                 "error: the admin port's answer is none to a reload. Is it latchstring's, of this version?")
             throw ExitCode.failure
         }
-        guard report.reloaded else {
-            if !self.admin.json {
-                for message in report.messages { Startup.complain(message) }
-                Startup.complain("Not reloaded; everything stays as it was.")
-            }
-            throw ExitCode.failure
-        }
-        guard !self.admin.json else { return }
+        if !self.admin.json { Self.show(report) }
+        if !report.reloaded { throw ExitCode.failure }
+    }
+
+    private static func show(_ report: ReloadReport) {
         for message in report.messages { Startup.complain(message) }
+        guard report.reloaded else { return Startup.complain("Not reloaded; everything stays as it was.") }
         if !report.restart.isEmpty {
             Startup.complain("warning: these changes take a restart: \(report.restart.joined(separator: ", "))")
         }
-        print("Reloaded.")
+        StandardOutput.write("Reloaded.\n")
     }
 }

@@ -1,5 +1,4 @@
 import Admin
-import Foundation
 import Settings
 
 /// What came of reading a configuration again: for the log, and as JSON between the admin port and `latchstring reload`.
@@ -23,13 +22,7 @@ extension ReloadReport {
         -> AdminEndpoint
     {
         AdminEndpoint(method: "POST", path: "/reload") { request in
-            let report = await reload(request.parameter("revoke-old") == "1")
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            guard let data = try? encoder.encode(report) else {
-                return .failure(500, "the answer can't be written as JSON")
-            }
-            return AdminAnswer(json: String(decoding: data, as: UTF8.self) + "\n")
+            AdminAnswer(await reload(request.parameter("revoke-old") == "1"))
         }
     }
 
