@@ -1,7 +1,6 @@
 import ArgumentParser
 import FleetBus
 import FleetLink
-import Foundation
 import NIOCore
 import NIOPosix
 import Settings
