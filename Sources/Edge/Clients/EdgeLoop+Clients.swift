@@ -69,7 +69,7 @@ extension EdgeLoop {
     private static func saysUsedUp(_ error: any Error) -> Bool {
         switch error {
         case LinkFailure.refused(.rateLimited): true
-        case HandoffFailure.keyHolder(.refused(.rateLimited)): true
+        case TerminationFailure.keyHolder(.refused(.rateLimited)): true
         default: false
         }
     }

@@ -19,7 +19,7 @@ struct ClientFlight {
         case needsMore
         /// These bytes, records and nothing else, are what the key holder is to hear now.
         case complete(ByteBuffer)
-        case failed(HandoffFailure)
+        case failed(TerminationFailure)
     }
 
     let kind: Kind
@@ -63,7 +63,7 @@ struct ClientFlight {
     }
 
     /// From its header alone, so that nothing is kept for a record that will be refused.
-    private func judge(_ header: RecordHeader) -> HandoffFailure? {
+    private func judge(_ header: RecordHeader) -> TerminationFailure? {
         let limit = self.changedCipher ? RecordHeader.maximumCiphertextLength : RecordHeader.maximumPlaintextLength
         switch (ContentType(rawValue: header.contentType), self.kind) {
         case (.changeCipherSpec, _) where self.changedCipher || header.payloadLength != 1:

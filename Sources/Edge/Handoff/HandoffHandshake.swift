@@ -13,7 +13,7 @@ import TLSWire
 /// client's Finished is checked here, and what was received up to it is what ``Established/finish`` carries.
 ///
 /// - **Our bug**: an answer, or a failure, when no request is under way. Dropped.
-/// - **The peer's violation**: every case of ``HandoffFailure``; those of the client end in its alert, those of the key
+/// - **The peer's violation**: every case of ``TerminationFailure``; those of the client end in its alert, those of the key
 ///   holder in internal_error, in the clear as long as nothing was protected before.
 /// - **Silently dropped**: refused early data up to its bound, whatever comes after the end.
 ///
@@ -37,7 +37,7 @@ struct HandoffHandshake: ~Copyable {
         /// Take the session with ``takeSession()``.
         case established(Established)
         /// Close when what there is to write is written. If `informs`, the key holder is to forget the handshake.
-        case failed(HandoffFailure, informs: Bool)
+        case failed(TerminationFailure, informs: Bool)
     }
 
     struct Established: Equatable {
@@ -220,7 +220,7 @@ struct HandoffHandshake: ~Copyable {
     }
 
     /// What ``ExportedSession`` cannot know to be wrong.
-    private func judge(_ session: ExportedSession, expectsFinish: Bool) -> HandoffFailure? {
+    private func judge(_ session: ExportedSession, expectsFinish: Bool) -> TerminationFailure? {
         guard !self.isAuthorityCheck else { return .badAnswer("a session for an authority's check") }
         let awaitsFinished: Bool
         switch session.secrets {
@@ -312,7 +312,7 @@ struct HandoffHandshake: ~Copyable {
     // MARK: Ends
 
     /// - Parameter alert: what tells the client, if it is made already.
-    private mutating func fail(_ failure: HandoffFailure, alert: ByteBuffer? = nil) -> Step {
+    private mutating func fail(_ failure: TerminationFailure, alert: ByteBuffer? = nil) -> Step {
         var write: ByteBuffer? = alert
         if write == nil, let description = failure.alert {
             if self.session != nil {

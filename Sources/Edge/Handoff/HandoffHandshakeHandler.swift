@@ -6,7 +6,7 @@ import RecordLayer
 import TLSWire
 
 /// Carries the bytes of one handshake between the client and the key holder, as ``HandoffHandshake`` says, and makes way
-/// for a ``HandoffRecordHandler`` when the session is the edge's.
+/// for a ``RecordHandler`` when the session is the edge's.
 ///
 /// It reads only when the handshake calls for it. While the key holder works nothing is read; that the client has gone is
 /// noticed all the same.
@@ -31,7 +31,7 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
         /// Whether it may be asked to go on now.
         var turn: () -> HandshakeGate.Entry
         /// Told what goes wrong after the handshake.
-        var onSessionFault: (HandoffFailure) -> Void
+        var onSessionFault: (TerminationFailure) -> Void
     }
 
     private let parties: Parties
@@ -161,7 +161,7 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
 
     // MARK: Ends
 
-    private func end(_ failure: HandoffFailure, sending bytes: ByteBuffer?, _ context: ChannelHandlerContext) {
+    private func end(_ failure: TerminationFailure, sending bytes: ByteBuffer?, _ context: ChannelHandlerContext) {
         context.fireErrorCaught(failure)
         guard context.channel.isActive else { return }
         LingeringCloseHandler.begin(
@@ -170,7 +170,7 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
 
     private func established(_ established: HandoffHandshake.Established, _ context: ChannelHandlerContext) {
         guard let session = self.handshake.takeSession() else { return context.close(promise: nil) }
-        let records = HandoffRecordHandler(session, onFault: self.parties.onSessionFault)
+        let records = RecordHandler(session, onFault: self.parties.onSessionFault)
         let pipeline = context.pipeline.syncOperations
         do {
             try pipeline.addHandler(records, name: ServerTLS.handlerName, position: .after(self))
@@ -188,7 +188,7 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
     /// A key holder that is lost now changes nothing for this client. RFC 8446 leaves a server nothing to do after it has
     /// verified the client's Finished (§4.4.4), which happened here; tickets are optional (§4.6.1). The client is not
     /// given any, and shakes hands anew next time.
-    private func finish(_ bytes: ByteBuffer, for records: HandoffRecordHandler) {
+    private func finish(_ bytes: ByteBuffer, for records: RecordHandler) {
         records.expectTickets()
         self.link?.finishHandshake(bytes).assumeIsolated().whenComplete { result in
             switch result {

@@ -48,7 +48,7 @@ final class HandshakeReport {
         case .completed: self.completed.increment()
         case .abandoned: self.abandoned.increment()
         case .failed(let refusal as HandshakeGate.Refusal): self.turnedAway(refusal, of: handOver)
-        case .failed(HandoffFailure.turnedAway(let refusal)): self.turnedAway(refusal, of: handOver)
+        case .failed(TerminationFailure.turnedAway(let refusal)): self.turnedAway(refusal, of: handOver)
         case .failed(let error): self.failed(error, of: handOver)
         }
     }
@@ -79,7 +79,7 @@ final class HandshakeReport {
     }
 
     /// Something went wrong in a session in `handoff` mode after its handshake had been completed; usually its end.
-    func sessionFault(_ failure: HandoffFailure, of handOver: HelloHandOver) {
+    func sessionFault(_ failure: TerminationFailure, of handOver: HelloHandOver) {
         Counter(
             label: "latchstring_edge_session_faults_total",
             dimensions: [("site", self.site), ("reason", failure.reason)], factory: self.metrics
@@ -103,7 +103,7 @@ final class HandshakeReport {
     private static func isOurs(_ error: any Error) -> Bool {
         switch error {
         case is LinkFailure, is KeylessError, is SiteNotServed: true
-        case let failure as HandoffFailure: failure.isOurs
+        case let failure as TerminationFailure: failure.isOurs
         default: false
         }
     }

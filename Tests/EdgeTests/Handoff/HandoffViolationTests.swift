@@ -36,7 +36,7 @@ import Testing
         return code
     }
 
-    private static func failure(_ step: HandoffHandshake.Step) -> HandoffFailure? {
+    private static func failure(_ step: HandoffHandshake.Step) -> TerminationFailure? {
         if case .failed(let failure, _) = step.next { failure } else { nil }
     }
 
@@ -148,7 +148,7 @@ import Testing
     }
 
     @Test(arguments: [
-        (ByteBuffer.record(23, [1, 2]), HandoffFailure.unexpectedRecord(23)),
+        (ByteBuffer.record(23, [1, 2]), TerminationFailure.unexpectedRecord(23)),
         (.record(24, [1]), .unexpectedRecord(24)),
         (.record(255, [1]), .unexpectedRecord(255)),
         (.record(20, [1]) + .record(20, [1]), .unexpectedRecord(20)),
@@ -157,7 +157,7 @@ import Testing
         (.record(22, [UInt8](repeating: 0, count: 16_385)).prefix(5), .recordTooLong(16_385)),
         (.record(20, [1]) + .record(22, [UInt8](repeating: 0, count: 18_433)).prefix(5), .recordTooLong(18_433)),
     ])
-    func wrongRecordsInATurn(bytes: ByteBuffer, failure: HandoffFailure) {
+    func wrongRecordsInATurn(bytes: ByteBuffer, failure: TerminationFailure) {
         var machine = Self.tls12()
         let step = machine.received(bytes)
         #expect(step.next == .failed(failure, informs: true))

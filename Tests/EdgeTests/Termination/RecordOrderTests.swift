@@ -9,7 +9,7 @@ import Testing
 @testable import Edge
 
 /// What is protected first is sent first, and what nobody needs is not sent at all.
-@Suite struct HandoffOrderTests {
+@Suite struct RecordOrderTests {
     /// Answers within the read, as a cache does.
     private final class Answering: ChannelInboundHandler {
         typealias InboundIn = ByteBuffer
@@ -33,7 +33,7 @@ import Testing
     ) throws -> (channel: EmbeddedChannel, answering: Answering) {
         let channel = EmbeddedChannel()
         let answering = Answering()
-        let handler = HandoffRecordHandler(RecordSession(made.exported))
+        let handler = RecordHandler(RecordSession(made.exported))
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
         try channel.pipeline.syncOperations.addHandlers([handler, answering])
         handler.begin(with: ByteBuffer())
@@ -72,7 +72,7 @@ import Testing
         var client = try made.client()
         let (channel, answering) = try Self.bench(made)
         let data = try made.record(.applicationData, Array("GET".utf8))
-        #expect(throws: HandoffFailure.records(.badRecordMAC)) {
+        #expect(throws: TerminationFailure.records(.badRecordMAC)) {
             try channel.writeInbound(data + .record(23, [UInt8](repeating: 0, count: 40)))
         }
         let reception = client.receive(try Self.outbound(channel))

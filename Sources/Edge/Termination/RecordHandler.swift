@@ -14,11 +14,11 @@ import TLSWire
 ///   them, ``ticketTimeout`` at most: a client that asks for one thing on each connection could not resume otherwise.
 /// - The client's close_notify closes both ways, unless the channel allows half-closure: then it is an
 ///   `inputClosed` event.
-/// - The end of input without close_notify is `NIOSSLError.uncleanShutdown`. Violations come as ``HandoffFailure``; the
+/// - The end of input without close_notify is `NIOSSLError.uncleanShutdown`. Violations come as ``TerminationFailure``; the
 ///   client has got its alert then.
 /// - While the client does not take what it is sent, answers to its key updates are bounded: beyond
 ///   ``unsentReplyLimit`` nothing more is read.
-final class HandoffRecordHandler: ChannelDuplexHandler {
+final class RecordHandler: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
     typealias OutboundIn = ByteBuffer
@@ -47,7 +47,7 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
     private static let unsentReplyLimit = 1024
 
     private var session: RecordSession
-    private let onFault: (HandoffFailure) -> Void
+    private let onFault: (TerminationFailure) -> Void
     private var state = State.open
     private var context: ChannelHandlerContext?
 
@@ -63,7 +63,7 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
     /// ``sendTickets(_:)`` is still to be called.
     private var ticketsAreDue = false
 
-    init(_ session: consuming RecordSession, onFault: @escaping (HandoffFailure) -> Void = { _ in }) {
+    init(_ session: consuming RecordSession, onFault: @escaping (TerminationFailure) -> Void = { _ in }) {
         self.session = session
         self.onFault = onFault
     }
@@ -333,7 +333,7 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
     }
 
     /// Ends the session for a fault that was found elsewhere.
-    func fail(_ failure: HandoffFailure) {
+    func fail(_ failure: TerminationFailure) {
         guard let context else { return }
         switch self.state {
         case .open, .inputClosed, .outputClosed, .holding: self.end(failure, context)
@@ -342,7 +342,7 @@ final class HandoffRecordHandler: ChannelDuplexHandler {
     }
 
     /// Ends the session; the client gets an alert, unless it has one already or sent one itself.
-    private func end(_ failure: HandoffFailure, _ context: ChannelHandlerContext) {
+    private func end(_ failure: TerminationFailure, _ context: ChannelHandlerContext) {
         if case .closing = self.state { return }
         self.writes.fail(failure)
         switch failure {

@@ -11,7 +11,7 @@ import Testing
 @testable import Edge
 
 /// The record layer as a channel handler: what the handlers above and the client see.
-@Suite struct HandoffRecordHandlerTests {
+@Suite struct RecordHandlerTests {
     /// Stands above, where HTTP would.
     private final class Above: ChannelInboundHandler {
         typealias InboundIn = ByteBuffer
@@ -31,7 +31,7 @@ import Testing
             }
         }
         func errorCaught(context: ChannelHandlerContext, error: any Error) {
-            self.seen.append("error " + ((error as? HandoffFailure)?.reason ?? "\(error)"))
+            self.seen.append("error " + ((error as? TerminationFailure)?.reason ?? "\(error)"))
         }
         func channelInactive(context: ChannelHandlerContext) { self.seen.append("inactive") }
     }
@@ -56,7 +56,7 @@ import Testing
         let channel = EmbeddedChannel()
         let above = Above()
         let below = Below()
-        let handler: HandoffRecordHandler
+        let handler: RecordHandler
         private var client: RecordSession
 
         init(
@@ -65,7 +65,7 @@ import Testing
         ) throws {
             let made = try MadeUpSession(suite, finishedToCome: false)
             self.client = try made.client()
-            self.handler = HandoffRecordHandler(RecordSession(made.exported, limits: limits))
+            self.handler = RecordHandler(RecordSession(made.exported, limits: limits))
             try self.channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
             let pipeline = self.channel.pipeline.syncOperations
             try pipeline.addHandler(self.below)
