@@ -36,6 +36,7 @@ extension CacheExchange {
         follower.cancel()
         switch heard {
         case .serve, .nothing: break
+        case .depart(.seekFlight): self.lookAgain(selectors, now: now)
         case .depart(let departure): self.depart(departure, selectors: selectors, now: now)
         case .standInLine: self.standInLine()
         case .serveStale(let hit):
@@ -43,6 +44,18 @@ extension CacheExchange {
         case .fail:
             self.exchange.fail(OriginFailure(.reset, "the request that this one waited for failed"))
         }
+    }
+
+    /// What it waited for was for others, but it may hear of that late: another that waited, too, may have brought what it wants.
+    private func lookAgain(_ selectors: VariantKey, now: Int64) {
+        let generation = self.cache.store.generation
+        let variants = self.cache.store.lookup(self.key)
+        let lookup = self.request.lookup(count: variants.count, variant: { variants[$0].response }, now: now)
+        guard let hit = self.turn.foundMeanwhile(lookup) else {
+            return self.depart(.seekFlight, selectors: selectors, now: now)
+        }
+        self.generation = generation
+        self.serve(variants[hit.index], hit, now: now)
     }
 
     private func serve(_ head: FillHead, _ follower: FillFollower, now: Int64) {

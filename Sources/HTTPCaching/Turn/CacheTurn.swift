@@ -258,6 +258,15 @@ public struct CacheTurn: Sendable {
         }
     }
 
+    /// Before it looks for a flight once more: whether the store has the answer by now.
+    ///
+    /// - Returns: how a fresh response answers; `nil` where none does, and the request goes on as it would have.
+    public mutating func foundMeanwhile(_ lookup: Lookup) -> Hit? {
+        guard case .idle = self.phase, self.departures > 0, case .serve(let hit) = lookup else { return nil }
+        self.serves(hit)
+        return hit
+    }
+
     /// It may go to the origin now; `nil` if it doesn't stand in line.
     public mutating func turnCame() -> FetchPlan? {
         guard case .inLine = self.phase else { return nil }

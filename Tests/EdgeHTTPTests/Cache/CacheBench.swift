@@ -64,11 +64,12 @@ final class CacheBench: Sendable {
     func runWire(
         _ configuration: SiteCacheConfiguration = SiteCacheConfiguration(), limits: ProxyLimits = ProxyLimits(),
         adjust: @escaping (inout OriginConfiguration) -> Void = { _ in },
-        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        children: Children? = nil, group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         origin: @escaping @Sendable (Wire, String) async throws -> Bool, test: (ProxyBench) async throws -> Void
     ) async throws {
         try await ProxyBench.run(
-            limits: limits, adjust: adjust, cache: configuration, store: self.store, clock: { self.time }, group: group,
+            limits: limits, adjust: adjust, children: children, cache: configuration, store: self.store,
+            clock: { self.time }, group: group,
             origin: { wire, _ in
                 while true {
                     let head = try await wire.readHead()

@@ -1,4 +1,5 @@
 import CacheStorage
+import Dispatch
 import EdgeHTTP
 import HTTPCaching
 import NIOCore
@@ -26,12 +27,12 @@ import Testing
     }
 
     private func run(
-        _ bench: CacheBench, origin: @escaping @Sendable (Wire, String) async throws -> Bool,
+        _ bench: CacheBench, children: Children? = nil, origin: @escaping @Sendable (Wire, String) async throws -> Bool,
         test: (ProxyBench) async throws -> Void
     ) async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 3)
         do {
-            try await bench.runWire(group: group, origin: origin, test: test)
+            try await bench.runWire(children: children, group: group, origin: origin, test: test)
         } catch {
             try? await group.shutdownGracefully()
             throw error
@@ -246,6 +247,39 @@ import Testing
             gate.open()
             for (client, language) in clients { #expect(try await client.readResponse().text == language) }
             #expect(bench.count("/a") == 3)
+        }
+    }
+
+    /// One that waited hears of its variant only when another has brought it and is through: the store has it.
+    @Test func whoHearsLateFindsWhatTheOthersBrought() async throws {
+        let bench = CacheBench()
+        let gate = Gate()
+        let children = Children()
+        try await self.run(bench, children: children) { wire, head in
+            let language = Wire.field("accept-language", in: head) ?? "none"
+            if language == "de" { try await gate.pass() }
+            try await wire.send(
+                CacheBench.response("Cache-Control: max-age=60", "Vary: Accept-Language", body: language))
+            return true
+        } test: { (proxy: ProxyBench) async throws -> Void in
+            var clients: [Wire] = []
+            for (number, language) in ["de", "en", "en"].enumerated() {
+                let client = try await proxy.client()
+                try await client.send(ProxyBench.request("GET /a HTTP/1.1", "Accept-Language: \(language)"))
+                clients.append(client)
+                try await eventually("the request being there") {
+                    number == 0 ? bench.count("/a") == 1 : bench.store.statistics.joined == number
+                }
+            }
+            let loops = children.all.map(\.eventLoop)
+            try #require(loops.count == 3 && loops[2] !== loops[0] && loops[2] !== loops[1])
+            let held = DispatchSemaphore(value: 0)
+            loops[2].execute { held.wait() }
+            gate.open()
+            #expect(try await clients[1].readResponse().text == "en")
+            held.signal()
+            #expect(try await clients[2].readResponse().text == "en")
+            #expect(bench.count("/a") == 2)
         }
     }
 

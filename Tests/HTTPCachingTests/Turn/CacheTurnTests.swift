@@ -235,6 +235,20 @@ import Testing
         #expect(turn.offered(.lead(isHeldUp: false)) == .fetch(self.plan(shared: true)))
     }
 
+    @Test func whatIsFoundMeanwhileIsServed() throws {
+        var fresh = CacheTurn(request())
+        #expect(fresh.foundMeanwhile(.serve(Self.hit)) == nil)
+        var turn = self.following()
+        #expect(turn.foundMeanwhile(.serve(Self.hit)) == nil)
+        let other = try stored(
+            [("Cache-Control", "max-age=60"), ("Vary", "Accept-Language")],
+            to: request([("Accept-Language", "de")]))
+        #expect(turn.heard(.stored(other), fallback: nil, now: arrival) == .depart(.seekFlight))
+        #expect(turn.foundMeanwhile(.fetch(.varyMiss, superseded: nil)) == nil)
+        #expect(turn.foundMeanwhile(.serve(Self.hit)) == Self.hit)
+        #expect(turn.phase == .sending && turn.outcome == CacheOutcome(.hit, .allowed(.fresh)))
+    }
+
     // MARK: Its own response
 
     @Test func itsOwnResponseIsSentAsItComes() {
