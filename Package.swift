@@ -192,8 +192,8 @@ let package = Package(
             name: "Edge",
             dependencies: [
                 "Admission", "CacheStorage", "Channels", "EdgeHTTP", "EdgeModel", "FleetBus", "FleetLink",
-                "HTTPCaching", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "Telemetry", "TLSWire",
-                nioSSL, nioTLS, nioHelpers, logging, metrics, lifecycle,
+                "HTTPCaching", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "Telemetry", "TLSEngine",
+                "TLSWire", nioSSL, nioTLS, nioHelpers, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
         .target(

@@ -2,7 +2,7 @@ public import NIOCore
 
 /// Where TLS to the client is spoken in a pipeline.
 public enum ServerTLS {
-    /// What the handler that speaks TLS to the client is called there, the TLS library's or our own.
+    /// What the handler that protects and opens the client's records is called there.
     public static let handlerName = "latchstring.server-tls"
 }
 

@@ -58,6 +58,18 @@ public final class SiteTicketKeys: Sendable {
         self.keys = Mutex(try Self.derive(self.site, secrets))
     }
 
+    /// With a secret that no other process has.
+    public init(site: String) {
+        self.site = Array(site.utf8)
+        self.keys = Mutex([TicketKey(Secrets.random(), site: self.site)])
+    }
+
+    /// From now on with another such secret: every ticket that was made before leads to a full handshake.
+    public func renew() {
+        let key = TicketKey(Secrets.random(), site: self.site)
+        self.keys.withLock { $0 = [key] }
+    }
+
     /// From now on these are the secrets. Tickets that none of them opens lead to full handshakes.
     public func replace(_ secrets: Secrets) throws(EngineError) {
         let keys: [TicketKey] = try Self.derive(self.site, secrets)

@@ -59,7 +59,7 @@ extension EdgeLoop {
     }
 
     /// How a handshake ended. That the grant is used up is for those who come next, too.
-    func record(_ outcome: HandshakeSupervisor.Outcome, of handOver: HelloHandOver, _ site: TerminatedSite) {
+    func record(_ outcome: HandshakeWatch.Outcome, of handOver: HelloHandOver, _ site: TerminatedSite) {
         if case .failed(let error) = outcome, Self.saysUsedUp(error) {
             self.gate.usedUp(site.site.name, at: site.configuration.keyHolder, now: .now())
         }
@@ -68,7 +68,6 @@ extension EdgeLoop {
 
     private static func saysUsedUp(_ error: any Error) -> Bool {
         switch error {
-        case LinkFailure.refused(.rateLimited): true
         case TerminationFailure.keyHolder(.refused(.rateLimited)): true
         default: false
         }

@@ -5,7 +5,9 @@ import NIOCore
 final class HeldInput: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
 
-    private static let maximumBytes = 262_144
+    /// Bytes of a client that are kept while its key holder works, or its turn is to come. Nothing is read then; more than this can
+    /// only come with the end of the client's input.
+    static let maximumBytes = 262_144
 
     private var held = ByteBuffer()
 

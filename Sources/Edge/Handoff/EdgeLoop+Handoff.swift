@@ -13,30 +13,18 @@ extension EdgeLoop {
     }
 
     private func handOff(_ client: LeasedClient, _ permit: KeyPermit) {
-        let (handOver, name, site, domain) = (client.handOver, client.name, client.site, client.domain)
+        let (handOver, site) = (client.handOver, client.site)
         let channel = handOver.channel
         let isKeyless = if case .keyless = handOver.site.mode { true } else { false }
         let handshake = HandoffHandshakeHandler(
             .init(
-                serverName: name, clientIP: handOver.client.address?.bytes,
+                serverName: client.name, clientIP: handOver.client.address?.bytes,
                 pool: site.pool, excluded: client.served.excluded,
                 applicationProtocols: site.configuration.applicationProtocols, needsForwardSecrecy: isKeyless,
-                limits: self.helloLimits,
-                turn: { self.enterGate(handOver, site, .underWay) },
-                onSessionFault: { site.report.sessionFault($0, of: handOver) }),
-            permit: permit, hello: handOver.hello)
-        let supervisor = HandshakeSupervisor(
-            timeout: self.configuration.limits.handshakeTimeout,
-            outcome: { self.record($0, of: handOver, site) },
-            established: { channel, applicationProtocol in
-                try domain.established(channel)
-                self.established(handOver)
-                try site.startHTTP(
-                    on: channel, applicationProtocol: applicationProtocol, name: name, of: handOver,
-                    logger: self.logger)
-            })
+                turn: { self.enterGate(handOver, site, .underWay) }),
+            permit: permit, hello: handOver.hello, watch: self.watch(over: client))
         do {
-            try channel.pipeline.syncOperations.addHandlers([handshake, supervisor])
+            try channel.pipeline.syncOperations.addHandler(handshake)
             handshake.start(handOver.receivedBytes)
         } catch {
             site.report.failed(error, of: handOver)

@@ -132,7 +132,7 @@ struct HandoffHandshake: ~Copyable {
         }
         switch self.state {
         case .starting, .asking:
-            guard self.input.readableBytes <= HandoffLimits.heldBytes else {
+            guard self.input.readableBytes <= HeldInput.maximumBytes else {
                 return self.fail(.flightTooLarge(self.input.readableBytes))
             }
             return Step(next: .wait)
@@ -266,16 +266,8 @@ struct HandoffHandshake: ~Copyable {
         }
     }
 
-    /// Record by record, so that nothing beyond the Finished is opened before somebody is there to take it.
     private mutating func awaitFinished() -> Step {
-        while let header = RecordHeader(in: self.input, at: self.input.readerIndex) {
-            let length = RecordHeader.length + header.payloadLength
-            // A header that the session will refuse need not wait for its record.
-            let isTooLong = header.payloadLength > RecordHeader.maximumPlaintextLength + 256
-            guard isTooLong || self.input.readableBytes >= length,
-                let record = self.input.readSlice(length: min(length, self.input.readableBytes))
-            else { break }
-            guard let reception = self.session?.receive(record) else { break }
+        while let (record, reception) = self.session?.receiveRecord(from: &self.input) {
             // The key holder's TLS library drops early data, too, but not as much of it.
             if !reception.skippedEarlyData {
                 self.finish.writeImmutableBuffer(record)
@@ -285,12 +277,7 @@ struct HandoffHandshake: ~Copyable {
                 }
             }
             if reception.handshakeCompleted { return Step(next: self.established(finish: self.finish)) }
-            switch reception.end {
-            case nil: continue
-            case .failed(let error): return self.fail(.records(error), alert: reception.reply)
-            case .alert(let code): return self.fail(.alert(code))
-            case .closed: return self.fail(.closedEarly)
-            }
+            if let failure = reception.failure { return self.fail(failure, alert: reception.reply) }
         }
         return Step(next: .read)
     }

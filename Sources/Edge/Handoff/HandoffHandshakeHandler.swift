@@ -10,9 +10,8 @@ import TLSWire
 ///
 /// It reads only when the handshake calls for it. While the key holder works nothing is read; that the client has gone is
 /// noticed all the same.
-final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandler {
+final class HandoffHandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
-    typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     /// Where the handshake comes from and goes to.
@@ -26,23 +25,21 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
         var applicationProtocols: [String]
         /// Whether a key exchange by RSA is refused, whatever the key holder offers.
         var needsForwardSecrecy: Bool
-        /// How long, and for how many bytes, a refused client is heard out.
-        var limits: HelloLimits
         /// Whether it may be asked to go on now.
         var turn: () -> HandshakeGate.Entry
-        /// Told what goes wrong after the handshake.
-        var onSessionFault: (TerminationFailure) -> Void
     }
 
     private let parties: Parties
+    private let watch: HandshakeWatch
     /// For the beginning, which the key holder may be asked for now. Given back at once where nothing is asked.
     private var permit: KeyPermit?
     private var handshake: HandoffHandshake
     private var link: HandshakeLink?
     private var context: ChannelHandlerContext?
 
-    init(_ parties: Parties, permit: KeyPermit, hello: ClientHello) {
+    init(_ parties: Parties, permit: KeyPermit, hello: ClientHello, watch: HandshakeWatch) {
         self.parties = parties
+        self.watch = watch
         self.permit = permit
         self.handshake = HandoffHandshake(
             protocols: parties.applicationProtocols, earlyDataOffered: hello.offersEarlyData,
@@ -50,8 +47,15 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
             isAuthorityCheck: hello.isAuthorityCheck)
     }
 
-    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
-    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        self.watch.begin(context)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        self.abandon()
+    }
 
     /// Begins with what the client has sent so far.
     func start(_ received: ByteBuffer) {
@@ -68,8 +72,13 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        if self.handshake.abandon() { self.link?.abandon() }
+        self.abandon()
         context.fireChannelInactive()
+    }
+
+    private func abandon() {
+        if self.handshake.abandon() { self.link?.abandon() }
+        self.watch.abandon()
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -87,7 +96,7 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
         guard let context else { return }
         if case .failed(let failure, let informs) = step.next {
             if informs { self.link?.abandon() }
-            return self.end(failure, sending: step.write, context)
+            return self.watch.fail(failure, sending: step.write, context)
         }
         if let bytes = step.write { context.writeAndFlush(self.wrapOutboundOut(bytes), promise: nil) }
         switch step.next {
@@ -161,24 +170,13 @@ final class HandoffHandshakeHandler: ChannelDuplexHandler, RemovableChannelHandl
 
     // MARK: Ends
 
-    private func end(_ failure: TerminationFailure, sending bytes: ByteBuffer?, _ context: ChannelHandlerContext) {
-        context.fireErrorCaught(failure)
-        guard context.channel.isActive else { return }
-        LingeringCloseHandler.begin(
-            on: context.channel, sending: bytes ?? ByteBuffer(), limits: self.parties.limits)
-    }
-
     private func established(_ established: HandoffHandshake.Established, _ context: ChannelHandlerContext) {
-        guard let session = self.handshake.takeSession() else { return context.close(promise: nil) }
-        let records = RecordHandler(session, onFault: self.parties.onSessionFault)
-        let pipeline = context.pipeline.syncOperations
-        do {
-            try pipeline.addHandler(records, name: ServerTLS.handlerName, position: .after(self))
-        } catch {
-            return context.close(promise: nil)
+        guard let records = self.watch.complete(self.handshake.takeSession(), context) else {
+            if established.finish != nil { self.link?.abandon() }
+            return
         }
         if let finish = established.finish { self.finish(finish, for: records) }
-        pipeline.removeHandler(context: context, promise: nil)
+        context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
         records.begin(with: established.received)
     }
 

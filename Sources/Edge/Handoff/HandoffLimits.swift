@@ -8,7 +8,4 @@ enum HandoffLimits {
     /// Times that the client is heard between begin and the exported session: a HelloRetryRequest takes one, TLS 1.2 takes
     /// one, and each warning alert takes one.
     static let turns = 4
-    /// Bytes of a client that are kept while the key holder works. Nothing is read then; more than this can only come
-    /// with the end of the client's input.
-    static let heldBytes = 262_144
 }

@@ -1,110 +1,249 @@
-import Admission
+import Channels
 import KeyProtocol
 import NIOCore
-import PeerLink
+import RecordLayer
+import TLSEngine
 import TLSWire
 
-/// Stands between the socket and the TLS handler while a keyless handshake runs.
+/// The edge's side of one handshake in `keyless` mode: the TLS engine runs it here, and asks for one signature. Pure: bytes and
+/// answers in, steps out.
 ///
-/// It knows what a key operation needs to say (name, client address, key holder), and it can still send an alert in the
-/// clear when the key holder does not sign: the library has sent nothing that is protected by then, and would close the
-/// connection without a word.
-final class KeylessHandshake: ChannelInboundHandler, RemovableChannelHandler {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
-    private let serverName: ServerName
-    private let clientIP: [UInt8]?
-    private let pool: KeyHolderPool
-    private let excluded: Set<Int>
-    /// For the signature, if the key holder may be asked for it now.
-    private var permit: KeyPermit?
-    /// What a signature is that the library asks for without one.
-    private var urgency: Urgency
-    /// Whether the key holder may be asked now.
-    private let turn: (Urgency) -> HandshakeGate.Entry
-    /// Called when the key holder no longer has the certificate that was shown, so that it is fetched anew.
-    private let onOutdated: () -> Void
-    private var context: ChannelHandlerContext?
-
-    /// - Parameters:
-    ///   - excluded: addresses of the key holder that are not asked.
-    ///   - permit: for the signature, if its turn is now.
-    init(
-        serverName: ServerName, clientIP: [UInt8]?, pool: KeyHolderPool, excluded: Set<Int>,
-        permit: KeyPermit?, turn: @escaping (Urgency) -> HandshakeGate.Entry, onOutdated: @escaping () -> Void
-    ) {
-        self.serverName = serverName
-        self.clientIP = clientIP
-        self.pool = pool
-        self.excluded = excluded
-        self.permit = permit
-        self.urgency = permit == nil ? .beginning : .underWay
-        self.turn = turn
-        self.onOutdated = onOutdated
+/// - **Our bug**: a signature, or its failure, when none was asked for. Dropped, as a second answer of a key holder would be.
+/// - **The peer's violation**: the client's end in the alert that the engine or the record layer names; the key holder's in
+///   `internal_error`, behind the ServerHello that was held back.
+/// - **Silently dropped**: refused early data up to its bound, whatever comes after the end.
+///
+/// It can't be copied, since it holds the session.
+struct KeylessHandshake: ~Copyable {
+    /// What to do now: first write, then go on.
+    struct Step: Equatable {
+        var write: ByteBuffer?
+        var next: Next
     }
 
-    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
-    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
-
-    /// The TLS library has read the hello. If it has asked for no signature by now, it waits for the client, or resumes a
-    /// session: no other handshake is kept waiting for that.
-    func helloIsRead() { self.permit = nil }
-
-    private func takeTurn() -> HandshakeGate.Entry {
-        guard let permit = self.permit.take() else { return self.turn(self.urgency) }
-        return .pass(permit)
+    enum Next: Equatable {
+        /// Nothing until the signature is there: do not read from the client either.
+        case wait
+        /// Read from the client.
+        case read
+        /// Ask the key holder for this signature.
+        case sign(SignTLS13Request, ski: [UInt8])
+        /// Take the session with ``takeSession()``.
+        case established(Established)
+        /// Close when what there is to write is written.
+        case failed(TerminationFailure)
     }
 
-    /// - Parameter request: nil for what no TLS 1.3 server signs; refused.
-    func sign(_ request: SignTLS13Request?, ski: [UInt8]) -> EventLoopFuture<ByteBuffer> {
-        switch self.takeTurn() {
-        case .pass(let permit): return self.signNow(request, ski: ski, permit)
-        case .refused(let refusal):
-            self.sendAlert(.internalError)
-            return self.pool.eventLoop.makeFailedFuture(refusal)
-        case .wait(_, let turn): return self.sign(request, ski: ski, at: turn)
+    struct Established: Equatable {
+        /// NewSessionTicket messages in the clear.
+        var tickets: ByteBuffer
+        /// What came after the handshake already, for the session.
+        var received: ByteBuffer
+    }
+
+    private enum State: ~Copyable {
+        case handshake(ServerHandshake)
+        case signing(AwaitedSignature)
+        /// The session is here, and the Finished is still to come.
+        case awaitingFinished(AwaitedFinished)
+        case over
+    }
+
+    private let certificate: SiteCertificate
+    private let earlyDataOffered: Bool
+    private var state: State
+    /// What the client sent and nobody has taken yet.
+    private var input = ByteBuffer()
+    private var retried = false
+    private var session: RecordSession?
+    /// What the client was shown, to be verified if it does not take it.
+    private var signed: (request: SignatureRequest, signature: [UInt8])?
+
+    /// - Parameter earlyDataOffered: whether the ClientHello offered early data.
+    /// - Throws: if there is no memory.
+    init(_ certificate: SiteCertificate, earlyDataOffered: Bool) throws(EngineError) {
+        self.certificate = certificate
+        self.earlyDataOffered = earlyDataOffered
+        self.state = .handshake(try ServerHandshake(certificate.context))
+    }
+
+    /// Whether it still waits for something.
+    var isOver: Bool {
+        switch self.state {
+        case .over: true
+        default: false
         }
     }
 
-    private func sign(
-        _ request: SignTLS13Request?, ski: [UInt8], at turn: EventLoopFuture<KeyPermit>
-    ) -> EventLoopFuture<ByteBuffer> {
-        let promise = self.pool.eventLoop.makePromise(of: ByteBuffer.self)
-        turn.assumeIsolated().whenComplete { result in
-            switch result {
-            case .success(let permit): self.signNow(request, ski: ski, permit).cascade(to: promise)
-            case .failure(let error):
-                self.sendAlert(.internalError)
-                promise.fail(error)
-            }
+    // MARK: The client
+
+    /// Takes bytes from the client, in any split.
+    mutating func received(_ bytes: ByteBuffer) -> Step {
+        if self.isOver { return Step(next: .wait) }
+        if self.input.readableBytes == 0 {
+            self.input = bytes
+        } else {
+            self.input.writeImmutableBuffer(bytes)
         }
-        return promise.futureResult
+        switch self.takeState() {
+        case .handshake(let handshake): return self.act(on: handshake.receive(&self.input))
+        case .signing(let awaited):
+            guard self.input.readableBytes <= HeldInput.maximumBytes else {
+                return self.fail(
+                    .flightTooLarge(self.input.readableBytes), sending: awaited.abort(.decodeError))
+            }
+            self.state = .signing(awaited)
+            return Step(next: .wait)
+        case .awaitingFinished(let finished):
+            self.state = .awaitingFinished(finished)
+            return self.awaitFinished()
+        case .over: return Step(next: .wait)
+        }
     }
 
-    private func signNow(
-        _ request: SignTLS13Request?, ski: [UInt8], _ permit: KeyPermit
-    ) -> EventLoopFuture<ByteBuffer> {
-        let answer: EventLoopFuture<ByteBuffer> =
-            if let request {
-                self.pool.signTLS13(
-                    request, name: self.serverName, clientIP: self.clientIP, ski: ski, excluding: self.excluded)
-            } else {
-                self.pool.eventLoop.makeFailedFuture(KeylessError.notAHandshake)
-            }
-        answer.assumeIsolated().whenComplete { permit.end($0) }
-        answer.assumeIsolated().whenFailure { error in
-            if case .refused(let code) = error as? LinkFailure, code == .certificateNotFound || code == .keyNotFound {
-                self.onOutdated()
-            }
-            self.sendAlert(.internalError)
+    /// The client is gone, or took too long.
+    mutating func abandon() { self.end() }
+
+    // MARK: The key holder
+
+    /// The answer to ``Next/sign(_:ski:)``.
+    mutating func signed(_ signature: [UInt8]) -> Step {
+        switch self.takeState() {
+        case .signing(let awaited):
+            self.signed = (awaited.request, signature)
+            return self.act(on: awaited.complete(signature))
+        case let other:
+            self.state = other
+            return Step(next: .wait)
         }
-        return answer
     }
 
-    /// Sends a fatal alert in the clear, below the TLS handler.
-    func sendAlert(_ description: Alert.Description) {
-        guard let context = self.context, context.channel.isActive else { return }
-        context.writeAndFlush(self.wrapOutboundOut(Alert(description).record()), promise: nil)
+    /// There will be no signature.
+    mutating func notSigned(_ failure: TerminationFailure) -> Step {
+        switch self.takeState() {
+        case .signing(let awaited): return self.fail(failure, sending: awaited.abort())
+        case let other:
+            self.state = other
+            return Step(next: .wait)
+        }
+    }
+
+    // MARK: The engine
+
+    private mutating func act(on turn: consuming HandshakeTurn) -> Step {
+        switch consume turn {
+        case .needsInput(let handshake, let output):
+            // All that it has to say before its flight is that it wants another key share.
+            if output.readableBytes > 0 { self.retried = true }
+            self.state = .handshake(handshake)
+            return self.readOn(sending: output)
+        case .needsSignature(let awaited):
+            let request = awaited.request
+            guard let hash = TLS13ServerSignature.transcriptHash(fromContent: request.content) else {
+                return self.fail(
+                    .engine("a signature over something that is no TLS 1.3 server's handshake"),
+                    sending: awaited.abort())
+            }
+            self.state = .signing(awaited)
+            return Step(
+                next: .sign(
+                    SignTLS13Request(scheme: request.scheme, transcriptHash: hash),
+                    ski: self.certificate.chains[request.credential].ski))
+        case .exported(let session, let finished, let output):
+            self.session = RecordSession(
+                session.session, earlyDataOffered: self.earlyDataOffered && !self.retried)
+            guard let finished else { return self.fail(.engine("a session of another version than TLS 1.3")) }
+            self.state = .awaitingFinished(finished)
+            var step = self.awaitFinished()
+            step.write = Self.joined(output, step.write)
+            return step
+        case .failed(let end):
+            return self.fail(TerminationFailure(end.failure), sending: end.output)
+        }
+    }
+
+    /// Record by record, to the session, which answers for it all, and to the engine, which makes the tickets.
+    private mutating func awaitFinished() -> Step {
+        while let (record, reception) = self.session?.receiveRecord(from: &self.input) {
+            if let failure = reception.failure {
+                return self.fail(self.signatureFault(behind: failure) ?? failure, sending: reception.reply)
+            }
+            // The engine drops early data, too, but not as much of it.
+            if reception.skippedEarlyData { continue }
+            guard case .awaitingFinished(let finished) = self.takeState() else { return Step(next: .wait) }
+            var record = record
+            switch finished.receive(&record) {
+            case .needsInput(let finished):
+                guard !reception.handshakeCompleted else {
+                    return self.fail(.engine("it does not take the Finished that was found right here"))
+                }
+                self.state = .awaitingFinished(finished)
+            case .completed(let tickets):
+                guard reception.handshakeCompleted else { return self.fail(.engine("it takes a Finished too early")) }
+                return self.established(tickets)
+            case .failed(let failure):
+                return self.fail(.engine("it does not take what the client sent: \(failure)"))
+            }
+        }
+        return self.readOn()
+    }
+
+    private mutating func readOn(sending output: ByteBuffer = ByteBuffer()) -> Step {
+        // What the client's bytes came in is not kept for nothing.
+        if self.input.readableBytes == 0 { self.input = ByteBuffer() }
+        return Step(write: Self.nonempty(output), next: .read)
+    }
+
+    /// A client that says `decrypt_error` may have been shown the signature of another key.
+    private func signatureFault(behind failure: TerminationFailure) -> TerminationFailure? {
+        guard case .alert(Alert.Description.decryptError.rawValue) = failure, let signed,
+            !self.certificate.context.verifies(signed.signature, for: signed.request)
+        else { return nil }
+        return .wrongSignature
+    }
+
+    private mutating func established(_ tickets: ByteBuffer) -> Step {
+        var received = ByteBuffer()
+        swap(&received, &self.input)
+        self.state = .over
+        self.signed = nil
+        return Step(next: .established(Established(tickets: tickets, received: received)))
+    }
+
+    /// The session, once it is established; nil before, and when called again.
+    mutating func takeSession() -> RecordSession? {
+        guard self.isOver else { return nil }
+        return self.session.take()
+    }
+
+    // MARK: Ends
+
+    /// - Parameter output: what tells the client; nil: to be made here.
+    private mutating func fail(_ failure: TerminationFailure, sending output: ByteBuffer? = nil) -> Step {
+        let write = output ?? failure.alert.flatMap { self.session?.abort($0) }
+        self.end()
+        return Step(write: write.flatMap(Self.nonempty), next: .failed(failure))
+    }
+
+    private mutating func end() {
+        self.state = .over
+        self.input = ByteBuffer()
+        self.session = nil
+        self.signed = nil
+    }
+
+    private mutating func takeState() -> State {
+        var taken = State.over
+        swap(&taken, &self.state)
+        return taken
+    }
+
+    private static func nonempty(_ bytes: ByteBuffer) -> ByteBuffer? { bytes.readableBytes > 0 ? bytes : nil }
+
+    private static func joined(_ first: ByteBuffer, _ second: ByteBuffer?) -> ByteBuffer? {
+        guard let second else { return Self.nonempty(first) }
+        var joined = first
+        joined.writeImmutableBuffer(second)
+        return joined
     }
 }

@@ -29,18 +29,15 @@ struct ServedDomain: Sendable {
 /// Keeps the leases of the domains that belong to one key holder: hears of them over the links of one event loop, asks each
 /// address for each domain's certificate, and tells all event loops what may be served, and when that ends.
 ///
-/// A certificate that has not changed keeps its TLS context, and so the session tickets made with it, for the tickets'
-/// lifetime; then the same certificate gets a new one. A lease that has ended takes the context along, and no ticket made with
-/// it is good for anything again.
+/// A certificate that has not changed keeps its TLS context, and so the session tickets made with it; their keys are replaced when they
+/// have served the tickets' lifetime. A lease that has ended takes the context and the keys along, and no ticket made with them is
+/// good for anything again.
 final class LeaseKeeper {
     /// One domain of a site.
     struct Order {
         var pattern: ServerNamePattern
         var mode: TrustMode
         var configuration: TerminationConfiguration
-
-        /// Whether session tickets of this edge's own are good for anything.
-        var resumes: Bool { self.mode == .keyless && self.configuration.ticketLifetime > .zero }
 
         /// Whether the same certificate is shown in the same way.
         func showsTheSame(as other: Order) -> Bool {
@@ -58,7 +55,6 @@ final class LeaseKeeper {
         var told = LeaseLedger<CertificateAnswer>.Verdict.pending
         /// What is shown, and the answer that it was made of.
         var shown: (answer: CertificateAnswer, certificate: SiteCertificate?)?
-        var ticketKeys: TicketKeys
         var ticketTimer: Scheduled<Void>?
         var lastProblem: String?
         let report: LeaseReport
@@ -97,7 +93,6 @@ final class LeaseKeeper {
         self.domains = orders.map {
             Domain(
                 order: $0, name: Self.representative(of: $0.pattern),
-                ticketKeys: TicketKeys(lifetime: $0.configuration.ticketLifetime.nanoseconds),
                 report: LeaseReport(
                     $0.pattern, keyHolder: pool.configuration.expected.name, standing: standing, logger: logger))
         }
@@ -108,15 +103,13 @@ final class LeaseKeeper {
         fileprivate let order: Order
         fileprivate let answer: CertificateAnswer
         fileprivate let certificate: SiteCertificate
-        fileprivate let ticketKeys: TicketKeys
     }
 
     var shown: [ServerNamePattern: Shown] {
         var result: [ServerNamePattern: Shown] = [:]
         for domain in self.domains {
             guard let (answer, certificate) = domain.shown, let certificate else { continue }
-            result[domain.order.pattern] = Shown(
-                order: domain.order, answer: answer, certificate: certificate, ticketKeys: domain.ticketKeys)
+            result[domain.order.pattern] = Shown(order: domain.order, answer: answer, certificate: certificate)
         }
         return result
     }
@@ -142,8 +135,7 @@ final class LeaseKeeper {
         for index in self.domains.indices {
             self.domains[index].timer?.cancel()
             self.domains[index].timer = nil
-            self.domains[index].shown = nil
-            self.dropTicketKeys(index)
+            self.dropShown(index)
         }
     }
 
@@ -204,9 +196,8 @@ final class LeaseKeeper {
         switch verdict {
         case .pending: self.publish(pattern, .pending)
         case .ended(let end):
-            self.domains[index].shown = nil
+            self.dropShown(index)
             self.inherited[pattern] = nil
-            self.dropTicketKeys(index)
             self.domains[index].report.ended(end)
             self.publish(pattern, .ended(end))
         case .served(let answer, let addresses):
@@ -231,14 +222,12 @@ final class LeaseKeeper {
         return ServedDomain(certificate: certificate, excluded: all.subtracting(addresses), rate: Int(answer.rate))
     }
 
-    /// What clients are shown; nil in `handoff` mode. Made once for each answer, until its ticket keys have served their time.
+    /// What clients are shown; nil in `handoff` mode. Made once for each answer.
     private func certificate(_ answer: CertificateAnswer, _ index: Int) throws -> SiteCertificate? {
-        if let shown = self.domains[index].shown, shown.answer == answer {
-            // They may have served their time while it was not known who leases the domain.
-            guard self.domains[index].ticketKeys.areOver(at: Self.time()) else { return shown.certificate }
-            return try self.newCertificate(answer, index)
-        }
+        if let shown = self.domains[index].shown, shown.answer == answer { return shown.certificate }
         let certificate = try self.newCertificate(answer, index)
+        self.domains[index].shown = (answer, certificate)
+        self.replaceTicketKeys(index)
         self.domains[index].lastProblem = nil
         self.domains[index].report.served(answer)
         return certificate
@@ -246,62 +235,35 @@ final class LeaseKeeper {
 
     private func newCertificate(_ answer: CertificateAnswer, _ index: Int) throws -> SiteCertificate? {
         let order = self.domains[index].order
+        guard order.mode == .keyless else { return nil }
         if let inherited = self.inherited.removeValue(forKey: order.pattern), inherited.answer == answer,
-            inherited.order.showsTheSame(as: order), !inherited.ticketKeys.areOver(at: Self.time())
+            inherited.order.showsTheSame(as: order)
         {
-            self.domains[index].shown = (answer, inherited.certificate)
-            self.domains[index].ticketKeys = inherited.ticketKeys
-            self.setTicketTimer(index)
             return inherited.certificate
         }
-        let certificate =
-            order.mode == .keyless
-            ? try SiteCertificate(
-                answer, applicationProtocols: order.configuration.applicationProtocols, resumes: order.resumes) : nil
-        self.domains[index].shown = (answer, certificate)
-        self.watchTicketKeys(index)
-        return certificate
+        return try SiteCertificate(
+            answer, domain: order.pattern, applicationProtocols: order.configuration.applicationProtocols,
+            ticketLifetime: order.configuration.ticketLifetime, now: Self.time())
     }
 
     // MARK: Ticket keys
 
-    private func watchTicketKeys(_ index: Int) {
-        self.dropTicketKeys(index)
-        guard self.domains[index].order.resumes, !self.stopped else { return }
-        self.domains[index].ticketKeys.made(at: Self.time())
-        self.setTicketTimer(index)
-    }
-
-    private func setTicketTimer(_ index: Int) {
-        guard self.domains[index].order.resumes, !self.stopped else { return }
+    /// Replaces the keys that have served their time, and comes back when those there are then have. That needs no key holder, so it
+    /// holds while there is none to reach, too.
+    private func replaceTicketKeys(_ index: Int) {
         self.domains[index].ticketTimer?.cancel()
-        let due = NIODeadline.uptimeNanoseconds(UInt64(max(0, self.domains[index].ticketKeys.due)))
+        self.domains[index].ticketTimer = nil
+        guard !self.stopped, let tickets = self.domains[index].shown?.certificate?.tickets else { return }
+        let due = NIODeadline.uptimeNanoseconds(UInt64(max(0, tickets.replaceIfOver(at: Self.time()))))
         self.domains[index].ticketTimer = self.pool.eventLoop.assumeIsolated().scheduleTask(deadline: due) {
             [weak self] in self?.replaceTicketKeys(index)
         }
     }
 
-    private func dropTicketKeys(_ index: Int) {
+    private func dropShown(_ index: Int) {
+        self.domains[index].shown = nil
         self.domains[index].ticketTimer?.cancel()
         self.domains[index].ticketTimer = nil
-        self.domains[index].ticketKeys.dropped()
-    }
-
-    /// Puts the same certificate with new ticket keys in the place of the present one when those have served their time. That
-    /// needs no key holder, so it holds while there is none to reach, too.
-    private func replaceTicketKeys(_ index: Int) {
-        guard !self.stopped, self.domains[index].ticketKeys.areOver(at: Self.time()),
-            case .served(let answer, let addresses) = self.domains[index].told
-        else { return }
-        let pattern = self.domains[index].order.pattern
-        do {
-            let certificate = try self.newCertificate(answer, index)
-            self.publish(pattern, .served(self.served(certificate, answer, by: addresses)))
-        } catch {
-            // The same was made of the same before. Without new keys the domain is not served, until it is asked for again.
-            for address in addresses { self.ledger.refused(index, by: address, LeaseEnd(.refused, "\(error)")) }
-            self.tell(index)
-        }
     }
 
     // MARK: Certificates

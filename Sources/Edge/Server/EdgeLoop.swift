@@ -71,8 +71,10 @@ final class EdgeLoop {
             guard let proxy = resources.proxies[site.name] else { continue }
             self.terminatedSites[site.name] = TerminatedSite(
                 site: site, configuration: termination, pool: pool,
-                report: HandshakeReport(site: site.name, mode: site.mode.word, reports: resources.reports), proxy: proxy
-            )
+                report: HandshakeReport(
+                    site: site.name, mode: site.mode.word, keyHolder: termination.keyHolder,
+                    reports: resources.reports),
+                proxy: proxy)
             for pattern in site.domains {
                 let domain = TerminatedDomain(pattern: pattern, pool: pool, leases: resources.leases[site.name])
                 _ = self.domains.insert(domain, for: pattern)

@@ -4,7 +4,6 @@ import KeyProtocol
 import Logging
 import Metrics
 import NIOCore
-import NIOSSL
 import PeerLink
 import TLSWire
 import Telemetry
@@ -20,12 +19,16 @@ final class HandshakeReport {
     private let reports: ReportLog
     private let site: String
     private let mode: TrustMode
+    private let keyHolder: String
     private var nextWarning = NIODeadline.uptimeNanoseconds(0)
 
     /// While a key holder is away every handshake fails. One warning in this time is enough; the metric counts them all.
     private static let warningInterval = TimeAmount.seconds(10)
 
-    init(site: String, mode: TrustMode, reports: ReportLog, metrics: any MetricsFactory = MetricsSystem.factory) {
+    init(
+        site: String, mode: TrustMode, keyHolder: String, reports: ReportLog,
+        metrics: any MetricsFactory = MetricsSystem.factory
+    ) {
         let labels = [("site", site), ("mode", mode.rawValue)]
         func counter(_ outcome: String) -> Counter {
             Counter(
@@ -41,13 +44,13 @@ final class HandshakeReport {
         self.reports = reports
         self.site = site
         self.mode = mode
+        self.keyHolder = keyHolder
     }
 
-    func record(_ outcome: HandshakeSupervisor.Outcome, of handOver: HelloHandOver) {
+    func record(_ outcome: HandshakeWatch.Outcome, of handOver: HelloHandOver) {
         switch outcome {
         case .completed: self.completed.increment()
         case .abandoned: self.abandoned.increment()
-        case .failed(let refusal as HandshakeGate.Refusal): self.turnedAway(refusal, of: handOver)
         case .failed(TerminationFailure.turnedAway(let refusal)): self.turnedAway(refusal, of: handOver)
         case .failed(let error): self.failed(error, of: handOver)
         }
@@ -69,16 +72,16 @@ final class HandshakeReport {
         let ours = Self.isOurs(error)
         (ours ? self.keyHolderFailures : self.clientFailures).increment()
         let level: Logger.Level = ours ? self.levelOfOurs(now: .now()) : .info
-        self.reports.write(
-            level, "handshake failed",
-            [
-                "site": "\(handOver.serverName?.rawValue ?? self.site)", "mode": "\(self.mode.rawValue)",
-                "client": "\(PeerText(handOver.client.source))",
-                "connection": "\(handOver.connection ?? 0)", "error": "\(error)",
-            ])
+        var metadata: Logger.Metadata = [
+            "site": "\(handOver.serverName?.rawValue ?? self.site)", "mode": "\(self.mode.rawValue)",
+            "client": "\(PeerText(handOver.client.source))",
+            "connection": "\(handOver.connection ?? 0)", "error": "\(error)",
+        ]
+        if ours { metadata["keyholder"] = "\(self.keyHolder)" }
+        self.reports.write(level, "handshake failed", metadata)
     }
 
-    /// Something went wrong in a session in `handoff` mode after its handshake had been completed; usually its end.
+    /// Something went wrong in a session after its handshake had been completed; usually its end.
     func sessionFault(_ failure: TerminationFailure, of handOver: HelloHandOver) {
         Counter(
             label: "latchstring_edge_session_faults_total",
@@ -102,7 +105,7 @@ final class HandshakeReport {
     /// Whether the operator should look at it, and not only the client.
     private static func isOurs(_ error: any Error) -> Bool {
         switch error {
-        case is LinkFailure, is KeylessError, is SiteNotServed: true
+        case is SiteNotServed: true
         case let failure as TerminationFailure: failure.isOurs
         default: false
         }

@@ -1,13 +1,12 @@
 import NIOCore
 import NIOSSL
-import NIOTLS
 import RecordLayer
 import TLSWire
 
-/// The record layer of one connection in `handoff` mode, as a channel handler: stands where `NIOSSLServerHandler` stands in
-/// `keyless` mode, and behaves like it towards the handlers above it.
+/// The record layer of one client's connection as a channel handler, whichever party shook hands with it.
 ///
-/// - `TLSUserEvent.handshakeCompleted` comes first, then what the client sent.
+/// It is in the pipeline, with HTTP above it, before ``begin(with:tickets:)`` gives it what the client has sent already.
+///
 /// - What is written between two flushes is protected together: the head and body of a small response go in one record.
 /// - `close()` sends close_notify and closes when the client has done so too, or after ``closeTimeout``;
 ///   `close(mode: .output)` sends close_notify and goes on reading. While session tickets are under way `close()` waits for
@@ -79,13 +78,13 @@ final class RecordHandler: ChannelDuplexHandler {
     /// ``sendTickets(_:)`` is going to be called, with or without tickets.
     func expectTickets() { self.ticketsAreDue = true }
 
-    /// Tells the handlers above that the handshake is done, then gives them what the client sent after it.
-    func begin(with received: ByteBuffer) {
+    /// - Parameters:
+    ///   - received: what the client sent after its Finished already.
+    ///   - tickets: NewSessionTicket messages in the clear, whole. They leave together with the answer, if there is one by then.
+    func begin(with received: ByteBuffer, tickets: ByteBuffer = ByteBuffer()) {
         guard let context else { return }
-        let name = self.session.applicationProtocol.map { String(decoding: $0, as: UTF8.self) }
-        context.fireUserInboundEventTriggered(TLSUserEvent.handshakeCompleted(negotiatedProtocol: name))
-        guard received.readableBytes > 0, context.channel.isActive else { return }
-        self.receive(received, context)
+        if let records = self.protect(tickets) { self.reply(records, context) }
+        if received.readableBytes > 0, context.channel.isActive { self.receive(received, context) }
         self.readComplete(context)
     }
 
@@ -285,17 +284,21 @@ final class RecordHandler: ChannelDuplexHandler {
     func sendTickets(_ messages: ByteBuffer) {
         guard let context else { return }
         self.ticketsAreDue = false
-        defer { if case .holding = self.state { self.closeHeld(context) } }
-        guard messages.readableBytes > 0, self.session.canSend else { return }
+        if let records = self.protect(messages) { context.writeAndFlush(self.wrapOutboundOut(records), promise: nil) }
+        if case .holding = self.state { self.closeHeld(context) }
+    }
+
+    private func protect(_ tickets: ByteBuffer) -> ByteBuffer? {
+        guard tickets.readableBytes > 0, self.session.canSend else { return nil }
         do throws(RecordMisuse) {
-            let records = try self.session.sendPostHandshake(messages)
-            context.writeAndFlush(self.wrapOutboundOut(records), promise: nil)
+            return try self.session.sendPostHandshake(tickets)
         } catch .notTickets {
             // Nothing of it was sent, and the client can do without.
             self.onFault(.badAnswer("something other than session tickets"))
         } catch {
             // Tickets are not worth a connection.
         }
+        return nil
     }
 
     // MARK: Closing

@@ -1,10 +1,12 @@
 import Channels
+import KeyProtocol
 import NIOCore
 import PeerLink
 import RecordLayer
+import TLSEngine
 import TLSWire
 
-/// Why a handshake, or the session that came of it, ended in `handoff` mode.
+/// Why a handshake, or the session that came of it, ended where TLS ends at this edge: in both modes.
 enum TerminationFailure: Error, Equatable, CustomStringConvertible {
     // The client's doing.
 
@@ -22,7 +24,7 @@ enum TerminationFailure: Error, Equatable, CustomStringConvertible {
     case noForwardSecrecy
     /// An authority's check of the name (RFC 8737), and no key holder has an order open.
     case noOrder
-    /// The key holder's TLS library refused the client, and said this.
+    /// The TLS engine, here or at the key holder, refused the client, and said this.
     case refused(String)
     /// A record that breaks the protocol.
     case records(RecordError)
@@ -39,6 +41,10 @@ enum TerminationFailure: Error, Equatable, CustomStringConvertible {
     case turnedAway(HandshakeGate.Refusal)
     /// An answer that makes no sense.
     case badAnswer(String)
+    /// The client did not take the signature, and it is by another key than that of the certificate that was shown.
+    case wrongSignature
+    /// The TLS engine failed here, without the client's or the key holder's doing.
+    case engine(String)
     /// The key holder does not take the Finished that was found right here.
     case finishRejected
     /// More was sent with one TLS 1.2 key than it may protect.
@@ -54,15 +60,23 @@ enum TerminationFailure: Error, Equatable, CustomStringConvertible {
         case .noOrder: .noApplicationProtocol
         case .records(let error): error.alert
         case .finishRejected: .decryptError
-        case .keyHolder, .turnedAway, .badAnswer: .internalError
-        case .refused, .alert, .closedEarly, .writeKeyExhausted: nil
+        case .keyHolder, .turnedAway, .badAnswer, .engine: .internalError
+        case .refused, .alert, .closedEarly, .wrongSignature, .writeKeyExhausted: nil
         }
     }
 
     /// Whether the operator should look at it, and not only the client.
     var isOurs: Bool {
         switch self {
-        case .keyHolder, .badAnswer, .finishRejected: true
+        case .keyHolder, .badAnswer, .wrongSignature, .engine, .finishRejected: true
+        default: false
+        }
+    }
+
+    /// Whether the key holder may have another certificate by now than the one that was shown.
+    var meansOutdated: Bool {
+        switch self {
+        case .keyHolder(.refused(.certificateNotFound)), .keyHolder(.refused(.keyNotFound)), .wrongSignature: true
         default: false
         }
     }
@@ -84,6 +98,8 @@ enum TerminationFailure: Error, Equatable, CustomStringConvertible {
         case .keyHolder: "key holder"
         case .turnedAway: "turned away"
         case .badAnswer: "bad answer"
+        case .wrongSignature: "wrong signature"
+        case .engine: "TLS engine"
         case .finishRejected: "Finished rejected"
         case .writeKeyExhausted: "write key exhausted"
         }
@@ -99,16 +115,29 @@ enum TerminationFailure: Error, Equatable, CustomStringConvertible {
         case .tooManyTurns: "the handshake took more than \(HandoffLimits.turns) turns"
         case .noForwardSecrecy: "the client offers nothing better than a key exchange by RSA"
         case .noOrder: "an authority's check of the name, and no order for a certificate is open"
-        case .refused(let reason): "the key holder refused the client: \(reason)"
+        case .refused(let reason): "the handshake was refused: \(reason)"
         case .records(let error): error.reason
         case .alert(let code): "the client sent the alert \(TLSNames.alert(code))"
         case .closedEarly: "the client closed before its Finished"
         case .keyHolder(let failure): "\(failure)"
         case .turnedAway(let refusal): "\(refusal)"
         case .badAnswer(let why): "the key holder's answer makes no sense: \(why)"
+        case .wrongSignature:
+            "the client sent decrypt_error, and rightly: the key holder signed with another key than that of the certificate shown"
+        case .engine(let reason): "the TLS engine failed: \(reason)"
         case .finishRejected: "the key holder does not take the client's Finished"
         case .writeKeyExhausted: "the TLS 1.2 key has protected all that it may"
         }
+    }
+
+    init(_ failure: HandshakeFailure) {
+        self =
+            switch failure {
+            case .clientAlert(let code): .alert(code)
+            case .refused(let reason): .refused(reason)
+            case .notSigned(let reason): .badAnswer(reason)
+            case .engine(let reason): .engine(reason)
+            }
     }
 
     static func == (a: TerminationFailure, b: TerminationFailure) -> Bool { "\(a)" == "\(b)" }

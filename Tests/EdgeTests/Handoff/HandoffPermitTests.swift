@@ -33,9 +33,12 @@ import Testing
         return HandoffHandshakeHandler(
             .init(
                 serverName: try ServerName("www.test"), pool: pool, applicationProtocols: ["http/1.1"],
-                needsForwardSecrecy: false, limits: HelloLimits(), turn: { .refused(.lineFull) },
-                onSessionFault: { _ in
-                }), permit: permit, hello: try ClientHello(parsing: hello))
+                needsForwardSecrecy: false, turn: { .refused(.lineFull) }), permit: permit,
+            hello: try ClientHello(parsing: hello),
+            watch: HandshakeWatch(
+                .init(
+                    timeout: .seconds(10), limits: HelloLimits(), outcome: { _ in }, established: { _, _ in },
+                    onSessionFault: { _ in })))
     }
 
     /// Such a client is heard out for two seconds; the handler stays as long.

@@ -129,7 +129,7 @@ import Testing
         let record: ByteBuffer = .record(23, [UInt8](repeating: 0, count: 16_384))
         var steps = 0
         while machine.received(record).next == .wait, steps < 100 { steps += 1 }
-        #expect(steps == HandoffLimits.heldBytes / record.readableBytes)
+        #expect(steps == HeldInput.maximumBytes / record.readableBytes)
         let isOver = machine.isOver
         #expect(isOver)
     }

@@ -14,11 +14,13 @@ import Testing
         operations: Set<KeyProtocol.Operation> = KeyProtocol.Operation.keyless,
         adjustKeyHolder: (inout KeyHolderConfiguration) -> Void = { _ in },
         adjustSite: (inout TerminationConfiguration) -> Void = { _ in },
+        adjustEdge: (inout EdgeConfiguration) -> Void = { _ in },
         _ test: @escaping @Sendable (HandoffBench) async throws -> Void
     ) async throws {
         try await HandoffBench.run(
             operations: operations, adjustKeyHolder: adjustKeyHolder,
             adjust: { edge in
+                adjustEdge(&edge)
                 for index in edge.sites.indices {
                     guard var termination = edge.sites[index].mode.termination else { continue }
                     adjustSite(&termination)

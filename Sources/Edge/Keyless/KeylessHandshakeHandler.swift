@@ -1,0 +1,146 @@
+import Admission
+import KeyProtocol
+import NIOCore
+import PeerLink
+import TLSWire
+
+/// Carries the bytes of one handshake between the client and the TLS engine, and asks the key holder for its signature, as
+/// ``KeylessHandshake`` says; makes way for a ``RecordHandler`` when the session is there.
+///
+/// It reads only when the handshake calls for it. While the key holder works nothing is read; that the client has gone is
+/// noticed all the same.
+final class KeylessHandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// Where the signature comes from.
+    struct Parties {
+        var serverName: ServerName
+        var clientIP: [UInt8]?
+        var pool: KeyHolderPool
+        /// Addresses of the key holder that are not asked.
+        var excluded: Set<Int> = []
+        /// Whether the key holder may be asked now.
+        var turn: (Urgency) -> HandshakeGate.Entry
+        /// Called when the key holder no longer has the certificate that was shown, so that it is fetched anew.
+        var onOutdated: () -> Void
+    }
+
+    private let parties: Parties
+    private let watch: HandshakeWatch
+    /// For the signature, if the key holder may be asked for it now. Given back at once where none is wanted.
+    private var permit: KeyPermit?
+    /// What a signature is that is wanted without one.
+    private let urgency: Urgency
+    private var handshake: KeylessHandshake
+    private var context: ChannelHandlerContext?
+
+    init(
+        _ parties: Parties, handshake: consuming KeylessHandshake, permit: KeyPermit?, watch: HandshakeWatch
+    ) {
+        self.parties = parties
+        self.handshake = handshake
+        self.permit = permit
+        self.urgency = permit == nil ? .beginning : .underWay
+        self.watch = watch
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        self.watch.begin(context)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        self.handshake.abandon()
+        self.watch.abandon()
+    }
+
+    /// Begins with what the client has sent so far.
+    func start(_ received: ByteBuffer) {
+        self.take(self.handshake.received(received))
+        // If no signature is wanted by now, the client has to say more, or it resumes a session: no other handshake is kept waiting
+        // for that.
+        self.permit = nil
+    }
+
+    // MARK: The client
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !self.handshake.isOver else { return context.fireChannelRead(data) }
+        self.take(self.handshake.received(self.unwrapInboundIn(data)))
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        if self.handshake.isOver { context.fireChannelReadComplete() }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.handshake.abandon()
+        self.watch.abandon()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // A broken connection is about to be inactive, and counts as abandoned.
+        if self.handshake.isOver { context.fireErrorCaught(error) }
+    }
+
+    // MARK: Steps
+
+    private func take(_ step: KeylessHandshake.Step) {
+        guard let context else { return }
+        if case .failed(let failure) = step.next {
+            if failure.meansOutdated { self.parties.onOutdated() }
+            return self.watch.fail(failure, sending: step.write, context)
+        }
+        if let bytes = step.write { context.writeAndFlush(self.wrapOutboundOut(bytes), promise: nil) }
+        switch step.next {
+        case .read: context.read()
+        case .sign(let request, let ski): self.askForTurn(request, ski)
+        case .established(let established): self.established(established, context)
+        case .wait, .failed: break
+        }
+    }
+
+    private func askForTurn(_ request: SignTLS13Request, _ ski: [UInt8]) {
+        if let permit = self.permit.take() { return self.sign(request, ski, permit) }
+        switch self.parties.turn(self.urgency) {
+        case .pass(let permit): self.sign(request, ski, permit)
+        case .refused(let refusal): self.take(self.handshake.notSigned(.turnedAway(refusal)))
+        case .wait(_, let turn):
+            turn.assumeIsolated().whenComplete { result in
+                // The client may have left meanwhile.
+                guard !self.handshake.isOver else { return }
+                switch result {
+                case .success(let permit): self.sign(request, ski, permit)
+                case .failure(let error):
+                    let refusal = error as? HandshakeGate.Refusal ?? .waitedInVain
+                    self.take(self.handshake.notSigned(.turnedAway(refusal)))
+                }
+            }
+        }
+    }
+
+    private func sign(_ request: SignTLS13Request, _ ski: [UInt8], _ permit: KeyPermit) {
+        self.parties.pool.signTLS13(
+            request, name: self.parties.serverName, clientIP: self.parties.clientIP, ski: ski,
+            excluding: self.parties.excluded
+        )
+        .assumeIsolated().whenComplete { result in
+            permit.end(result)
+            switch result {
+            case .success(let signature): self.take(self.handshake.signed(Array(signature.readableBytesView)))
+            case .failure(let error):
+                let failure = error as? LinkFailure ?? .lost("\(error)")
+                self.take(self.handshake.notSigned(.keyHolder(failure)))
+            }
+        }
+    }
+
+    private func established(_ established: KeylessHandshake.Established, _ context: ChannelHandlerContext) {
+        guard let records = self.watch.complete(self.handshake.takeSession(), context) else { return }
+        context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
+        records.begin(with: established.received, tickets: established.tickets)
+    }
+}
