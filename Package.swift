@@ -175,8 +175,9 @@ let package = Package(
             dependencies: [
                 "Admission", "CFileSpace", "CLibCrypto", "Channels", "HTTPFields", "KeyProtocol", "NativeChannel",
                 "NativeHandshake",
-                "PeerLink", "RecordLayer", "SecretFiles", "TLSWire", "Telemetry", nioSSL, nioTLS, x509, asn1, crypto,
-                cryptoExtras, logging, metrics, lifecycle,
+                "PeerLink", "RecordLayer", "SecretFiles", "TLSEngine", "TLSWire", "Telemetry", nioSSL, nioTLS, x509,
+                asn1,
+                crypto, cryptoExtras, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
         // HTTP between clients and origins, and what of it is stored.
@@ -324,8 +325,8 @@ let package = Package(
         .testTarget(
             name: "TLSEngineTests",
             dependencies: [
-                "PrivateAuthority", "RecordLayer", "TLSEngine", "TLSWire", "TestSockets", nioSSL, nioEmbedded,
-                crypto, cryptoExtras, x509,
+                "PrivateAuthority", "RecordLayer", "TLSEngine", "TLSWire", "TestSockets", nioSSL,
+                nioEmbedded, crypto, cryptoExtras, x509,
             ] + nio,
             swiftSettings: strict),
         .testTarget(name: "TLSWireTests", dependencies: ["TLSWire"] + [nio[0]], swiftSettings: strict),
@@ -334,7 +335,8 @@ let package = Package(
         .testTarget(
             name: "RecordLayerTests",
             dependencies: [
-                "RecordLayer", "TLSCrypto", "TLSWire", "PrivateAuthority", nio[0], nioSSL, nioEmbedded, nioHelpers,
+                "RecordLayer", "TLSCrypto", "TLSEngine", "TLSWire", "PrivateAuthority", nio[0], nioSSL, nioEmbedded,
+                crypto,
             ],
             swiftSettings: strict),
         .testTarget(
@@ -389,7 +391,7 @@ let package = Package(
                 "TestSockets",
                 "Admission", "PrivateAuthority", "KeyHolder", "KeyProtocol", "NativeHandshake", "PeerLink",
                 "RecordLayer",
-                "SecretFiles", "TLSWire", nioSSL,
+                "SecretFiles", "TLSEngine", "TLSWire", nioSSL,
                 nioEmbedded, x509, asn1, crypto, cryptoExtras, logging,
             ] + nio,
             swiftSettings: strict),
@@ -415,8 +417,8 @@ let package = Package(
             dependencies: [
                 "Admission", "CacheStorage", "Channels", "Edge", "EdgeHTTP", "EdgeModel", "FleetBus", "HTTPCaching",
                 "HTTPFields", "HTTPForwarding", "HTTPWire", "KeyHolder", "KeyProtocol", "NativeHandshake", "PeerLink",
-                "PrivateAuthority", "RecordLayer", "Telemetry", "TestLogs", "TestSockets", "TestWire", "TLSWire",
-                nioSSL, nioTLS, nioEmbedded, nioHelpers, crypto, logging,
+                "PrivateAuthority", "RecordLayer", "Telemetry", "TestLogs", "TestSockets", "TestWire", "TLSEngine",
+                "TLSWire", nioSSL, nioEmbedded, nioHelpers, crypto, logging,
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
             ] + nio,
             swiftSettings: strict),

@@ -52,7 +52,6 @@ let fuzzers: [(name: String, modules: [Target.Dependency])] = [
     (name: "FuzzHandoffMessages", modules: ["KeyProtocol"]),
     (name: "FuzzHTTP2Wire", modules: ["HTTPFields", "HTTP2Wire"]),
     (name: "FuzzHTTPWire", modules: ["HTTPFields", "HTTPWire"]),
-    (name: "FuzzHandshakeTranscript", modules: ["RecordLayer"]),
     (name: "FuzzKeyPacket", modules: ["KeyProtocol", "TLSWire"]),
     (name: "FuzzNativeClient", modules: ["NativeHandshake", "TLSWire", crypto[0]]),
     (name: "FuzzNativeOrigin", modules: ["NativeHandshake", "TLSWire", crypto[0]]),

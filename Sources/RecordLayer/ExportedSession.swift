@@ -84,7 +84,6 @@ public enum ExportedSessionError: Error, Equatable, Sendable {
     /// An ALPN protocol name has 1 to 255 bytes.
     case applicationProtocolLength
     /// A client or server random has 32 bytes.
-    case randomLength
     /// An encoding that ends before it is whole.
     case truncated
     /// An encoding with this many bytes after its end.

@@ -2,13 +2,7 @@ import TLSCrypto
 
 /// The hash functions and MACs of the suites.
 extension RecordHash {
-    /// The longest digest, in bytes.
-    static let maximumLength = HashAlgorithm.maximumLength
-
     var algorithm: HashAlgorithm { self == .sha256 ? .sha256 : .sha384 }
-
-    /// The digest of the bytes.
-    func digest(_ bytes: UnsafeRawBufferPointer) -> [UInt8] { algorithm.digest(bytes) }
 
     /// HMAC (RFC 2104) over the bytes.
     func authenticate(_ bytes: UnsafeRawBufferPointer, key: Secret) -> Secret {

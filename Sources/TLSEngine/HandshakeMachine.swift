@@ -10,7 +10,10 @@ import TLSWire
 ///
 /// The `SSL` refers back to this object without a reference. That is safe: it is only entered from methods of this object, and
 /// freed in its `deinit`.
-final class HandshakeMachine {
+///
+/// It may go from thread to thread: one value refers to it at a time, which cannot be copied, and is consumed by what makes the next
+/// one. BoringSSL binds an `SSL` to no thread; its error queues are emptied before and after each call.
+final class HandshakeMachine: @unchecked Sendable {
     let context: ServerContext
     /// An `SSL`. Its reference keeps the `SSL_CTX`; the table of keys and policy is kept by `context`.
     private let ssl: OpaquePointer

@@ -12,12 +12,12 @@ public import TLSWire
 ///                                  exported(ServerSession, AwaitedFinished?)
 ///                                  failed(HandshakeEnd)
 ///
-/// Values stay on one thread at a time. Which inputs are whose:
+/// A value may go from thread to thread, and each is the only one that refers to its handshake. Which inputs are whose:
 /// - the client's violations: whatever BoringSSL refuses, records of no known type, more than ``maximumBytes``. They end the handshake
 ///   with an alert;
 /// - the signer's: no signature, or one that can't be;
 /// - ours: whatever else BoringSSL fails at. It ends this handshake, with `internal_error`, and never the process.
-public struct ServerHandshake: ~Copyable {
+public struct ServerHandshake: ~Copyable, Sendable {
     /// Bytes that a client may send for one handshake: two hellos of 16 KiB, refused early data of as much, and the rest.
     public static let maximumBytes = 64 * 1024
 
@@ -29,6 +29,9 @@ public struct ServerHandshake: ~Copyable {
     }
 
     fileprivate init(_ machine: HandshakeMachine) { self.machine = machine }
+
+    /// Nil before the server has chosen.
+    public var facts: HandshakeFacts? { self.machine.facts }
 
     /// Takes whole records off the front of the input, as many as the handshake takes. What is left is the caller's: a record that
     /// is not all there, for the next call; or, if the session is exported, what follows the handshake.
@@ -47,7 +50,7 @@ public struct ServerHandshake: ~Copyable {
 }
 
 /// What a step of a handshake came to. Outputs are for the client, as they are.
-public enum HandshakeTurn: ~Copyable {
+public enum HandshakeTurn: ~Copyable, Sendable {
     /// The client has to say more.
     case needsInput(ServerHandshake, output: ByteBuffer)
     /// There is nothing to send before the signature. What the client sends meanwhile has to wait.
@@ -92,7 +95,7 @@ public enum HandshakeTurn: ~Copyable {
 }
 
 /// A handshake that goes on when its signature is there. Dropped, it ends without a word to the client.
-public struct AwaitedSignature: ~Copyable {
+public struct AwaitedSignature: ~Copyable, Sendable {
     public let request: SignatureRequest
     private let machine: HandshakeMachine
 
@@ -148,12 +151,12 @@ public struct HandshakeEnd: Equatable, Sendable {
 /// A handshake of TLS 1.3 whose session is exported and whose client has still to answer.
 ///
 /// It has nothing to send: the session's taker protects records with the same keys, and two that do would repeat nonces.
-public struct AwaitedFinished: ~Copyable {
+public struct AwaitedFinished: ~Copyable, Sendable {
     private let machine: HandshakeMachine
 
     fileprivate init(_ machine: HandshakeMachine) { self.machine = machine }
 
-    public enum Turn: ~Copyable {
+    public enum Turn: ~Copyable, Sendable {
         /// The Finished is not there yet.
         case needsInput(AwaitedFinished)
         /// The client's Finished is verified. NewSessionTicket messages (RFC 8446 §4.6.1), whole and in the clear, one after

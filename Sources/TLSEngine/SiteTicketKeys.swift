@@ -70,6 +70,13 @@ public final class SiteTicketKeys: Sendable {
         self.keys.withLock { $0 = [key] }
     }
 
+    /// From now on a new secret, which no other process has, makes tickets. The one that made them until now opens them; those before it
+    /// no longer do.
+    public func rotate() {
+        let key = TicketKey(Secrets.random(), site: self.site)
+        self.keys.withLock { $0 = [key] + $0.prefix(1) }
+    }
+
     /// From now on these are the secrets. Tickets that none of them opens lead to full handshakes.
     public func replace(_ secrets: Secrets) throws(EngineError) {
         let keys: [TicketKey] = try Self.derive(self.site, secrets)

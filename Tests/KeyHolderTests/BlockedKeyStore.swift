@@ -1,4 +1,5 @@
 import Dispatch
+import RecordLayer
 import Synchronization
 import TLSWire
 import X509
@@ -45,6 +46,8 @@ final class BlockedKeyStore: KeyStore {
         var store: BlockedKeyStore
         var type: KeyType { self.key.type }
         var publicKey: Certificate.PublicKey { self.key.publicKey }
+
+        func privateKeyInfo() -> Secret? { self.key.privateKeyInfo() }
 
         func cost(of operation: KeyOperation) -> KeyOperationCost { self.key.cost(of: operation) }
 

@@ -2,6 +2,7 @@ import Crypto
 import KeyProtocol
 import NIOCore
 import NIOSSL
+import RecordLayer
 import Synchronization
 import TLSWire
 import Testing
@@ -178,12 +179,12 @@ struct SigningRuleTests {
 
     @Test("No content of another form can be made into one that is signed")
     func contents() throws {
-        let random = try #require(ClientRandom([UInt8](repeating: 1, count: 32)))
+        let random = [UInt8](repeating: 1, count: 32)
         let exchange: [UInt8] =
             [UInt8](repeating: 1, count: 32) + [UInt8](repeating: 2, count: 32) + [3, 0, 29, 32]
             + [UInt8](repeating: 9, count: 32)
         #expect(SignedContent(handshake: exchange, of: random)?.bytes == exchange)
-        let other = try #require(ClientRandom([UInt8](repeating: 3, count: 32)))
+        let other = [UInt8](repeating: 3, count: 32)
         #expect(SignedContent(handshake: exchange, of: other) == nil)
         #expect(SignedContent(handshake: Self.attributes(of: "a document"), of: random) == nil)
         #expect(SignedContent(native: exchange) == nil)
@@ -228,6 +229,8 @@ final class RecordingKeyStore: KeyStore {
         var store: RecordingKeyStore
         var type: KeyType { self.key.type }
         var publicKey: Certificate.PublicKey { self.key.publicKey }
+
+        func privateKeyInfo() -> Secret? { self.key.privateKeyInfo() }
 
         func cost(of operation: KeyOperation) -> KeyOperationCost { self.key.cost(of: operation) }
 

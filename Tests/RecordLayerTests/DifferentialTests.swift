@@ -1,79 +1,40 @@
-import NIOConcurrencyHelpers
+import Crypto
 import NIOCore
 import NIOEmbedded
 import NIOSSL
 import PrivateAuthority
+import TLSEngine
 import TLSWire
 import Testing
 
 @testable import RecordLayer
 
-/// Our records against swift-nio-ssl's: its server shakes hands, its client stays, and from then on ours takes the
-/// server's place.
+/// Our records against swift-nio-ssl's client: ``TLSEngine`` shakes hands with it, and from then on the session, carried in its
+/// encoded form, is all that there is.
 @Suite struct DifferentialTests {
     @Test(arguments: 0..<3)
     func tls13(seed: Int) throws {
         var random = SplitMix(state: UInt64(seed))
         let peers = try Peers(version: .tlsv13)
         defer { peers.close() }
-        // ClientHello in, the server's flight out; what the client answers is for us.
-        let hello: ByteBuffer = try peers.fromClient()
-        try peers.server.writeInbound(hello)
-        let flight: ByteBuffer = try peers.fromServer()
-        try peers.client.writeInbound(flight)
-        let answer: ByteBuffer = try peers.fromClient()
-
-        var transcript = HandshakeTranscript()
-        try transcript.receive(hello)
-        try transcript.send(flight)
-        let suite: RecordSuite = try #require(transcript.suite)
-        let clientSecret: Secret = try peers.secret("CLIENT_HANDSHAKE_TRAFFIC_SECRET")
-        let finishedToCome = try transcript.clientFinished(
-            clientSecret: clientSecret, serverSecret: try peers.secret("SERVER_HANDSHAKE_TRAFFIC_SECRET"))
-        let exported = try ExportedSession(
-            suite: suite, applicationProtocol: Array("h2".utf8),
-            secrets: .tls13(
-                client: try peers.secret("CLIENT_TRAFFIC_SECRET_0"),
-                server: try peers.secret("SERVER_TRAFFIC_SECRET_0"),
-                finished: finishedToCome))
         var limits = RecordLimits()
         limits.recordsPerKey = 40
-        var session = RecordSession(try Self.overTheWire(exported), limits: limits)
-        let finished = session.receive(answer)
+        var session = RecordSession(try Self.overTheWire(try peers.shake()), limits: limits)
+        let finished = session.receive(try peers.fromClient())
         #expect(finished == Reception(handshakeCompleted: true))
         try exchange(&session, peers, &random)
     }
 
     @Test(arguments: [
-        NIOTLSCipher.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, .TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-        .TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        RecordSuite.ecdheECDSAAES128GCMSHA256, .ecdheECDSAAES256GCMSHA384, .ecdheECDSAChaCha20Poly1305SHA256,
     ])
-    func tls12(cipher: NIOTLSCipher) throws {
-        var random = SplitMix(state: UInt64(cipher.rawValue))
-        let peers = try Peers(version: .tlsv12, cipher: cipher)
+    func tls12(suite: RecordSuite) throws {
+        var random = SplitMix(state: UInt64(suite.rawValue))
+        let peers = try Peers(version: .tlsv12, suite: suite)
         defer { peers.close() }
-        let hello: ByteBuffer = try peers.fromClient()
-        try peers.server.writeInbound(hello)
-        let flight: ByteBuffer = try peers.fromServer()
-        try peers.client.writeInbound(flight)
-        try peers.server.writeInbound(try peers.fromClient())
-        try peers.client.writeInbound(try peers.fromServer())
-
-        let suite: RecordSuite = try #require(RecordSuite(rawValue: cipher.rawValue))
-        var transcript = HandshakeTranscript()
-        try transcript.receive(hello)
-        try transcript.send(flight)
-        #expect(transcript.suite == suite)
-        let keys = try TLS12KeySchedule.keys(
-            suite: suite, masterSecret: try peers.secret("CLIENT_RANDOM"),
-            clientRandom: try #require(transcript.clientRandom),
-            serverRandom: try #require(transcript.serverHello).random)
-        // Each side has sent one protected record, its Finished.
-        var session = RecordSession(
-            try Self.overTheWire(
-                ExportedSession(
-                    suite: suite, applicationProtocol: nil, secrets: .tls12(client: keys.client, server: keys.server),
-                    clientSequence: 1, serverSequence: 1)))
+        let exported: ExportedSession = try peers.shake()
+        #expect(exported.suite == suite)
+        var session = RecordSession(try Self.overTheWire(exported))
         try exchange(&session, peers, &random)
     }
 
@@ -124,59 +85,62 @@ import Testing
     }
 }
 
-/// A client and a server of swift-nio-ssl whose bytes the test carries.
-struct Peers {
+/// A client of swift-nio-ssl and our server, whose bytes the test carries.
+final class Peers {
     let client = EmbeddedChannel()
-    let server = EmbeddedChannel()
-    private let log = NIOLockedValueBox("")
+    private var server: ServerHandshake?
 
-    init(version: NIOSSL.TLSVersion, cipher: NIOTLSCipher? = nil, serverCurves: [NIOTLSCurve]? = nil) throws {
+    init(version: NIOSSL.TLSVersion, suite: RecordSuite? = nil) throws {
         let authority = try TestSiteAuthority(name: "test sites")
         let site = try authority.issueSite(domains: ["www.example.test"], keyType: .p256)
-        var serverSettings = TLSConfiguration.makeServerConfiguration(
-            certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(site.chainPEM.utf8)).map { .certificate($0) },
-            privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(site.keyPEM.utf8), format: .pem)))
+        var policy = ServerPolicy()
+        if let suite { policy.tls12Suites = [suite] }
+        let key = try P256.Signing.PrivateKey(pemRepresentation: site.keyPEM).derRepresentation
+        let credential = ServerCredential(chain: try site.chainDER, key: .local(pkcs8: Secret(key)))
+        self.server = try ServerHandshake(try ServerContext([credential], policy: policy))
         var clientSettings = TLSConfiguration.makeClientConfiguration()
         clientSettings.trustRoots = .certificates(
             try NIOSSLCertificate.fromPEMBytes(Array(authority.certificatePEM.utf8)))
         clientSettings.minimumTLSVersion = version
         clientSettings.maximumTLSVersion = version
-        if let cipher { serverSettings.cipherSuiteValues = [cipher] }
-        serverSettings.curves = serverCurves
-        let log: NIOLockedValueBox<String> = log
-        serverSettings.keyLogCallback = { line in log.withLockedValue { $0 += String(buffer: line) + "\n" } }
-        try server.pipeline.syncOperations.addHandler(
-            NIOSSLServerHandler(context: try NIOSSLContext(configuration: serverSettings)))
-        try client.pipeline.syncOperations.addHandler(
+        try self.client.pipeline.syncOperations.addHandler(
             try NIOSSLClientHandler(
                 context: try NIOSSLContext(configuration: clientSettings), serverHostname: "www.example.test"))
-        let address = try SocketAddress(ipAddress: "127.0.0.1", port: 1)
-        server.connect(to: address, promise: nil)
-        client.connect(to: address, promise: nil)
+        self.client.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
+    }
+
+    /// The handshake; in TLS 1.3 what the client answers to the last flight is for the session.
+    func shake() throws -> ExportedSession {
+        while let server = self.server.take() {
+            var input: ByteBuffer = try self.fromClient()
+            switch server.receive(&input) {
+            case .needsInput(let server, let output):
+                self.server = consume server
+                try self.client.writeInbound(output)
+            case .exported(let session, _, let output):
+                try self.client.writeInbound(output)
+                return session.session
+            case .failed(let end): throw end.failure
+            case .needsSignature: break
+            }
+        }
+        throw PeersError.noSession
+    }
+
+    private enum PeersError: Error {
+        case noSession
     }
 
     func close() {
         // `finish()` would wait for the close_notify of a peer that isn't there; this runs into the handler's own limit.
-        for channel in [client, server] {
-            channel.close(promise: nil)
-            channel.embeddedEventLoop.advanceTime(by: .seconds(60))
-        }
+        self.client.close(promise: nil)
+        self.client.embeddedEventLoop.advanceTime(by: .seconds(60))
     }
 
-    func fromClient() throws -> ByteBuffer { try Self.drain(client) }
-    func fromServer() throws -> ByteBuffer { try Self.drain(server) }
-
-    private static func drain(_ channel: EmbeddedChannel) throws -> ByteBuffer {
-        channel.embeddedEventLoop.run()
+    func fromClient() throws -> ByteBuffer {
+        self.client.embeddedEventLoop.run()
         var all = ByteBuffer()
-        while let part: ByteBuffer = try channel.readOutbound() { all.writeImmutableBuffer(part) }
+        while let part: ByteBuffer = try self.client.readOutbound() { all.writeImmutableBuffer(part) }
         return all
-    }
-
-    /// The secret of a line of the key log: label, client random, secret.
-    func secret(_ label: String) throws -> Secret {
-        let lines: [Substring] = log.withLockedValue { $0 }.split(whereSeparator: \.isNewline)
-        let line: Substring = try #require(lines.first { $0.hasPrefix(label + " ") })
-        return RecordLayerTests.secret(String(line.split(separator: " ")[2]))
     }
 }

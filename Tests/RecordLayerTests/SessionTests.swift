@@ -260,38 +260,6 @@ import Testing
         #expect(error == .writeKeyExhausted)
     }
 
-    // MARK: Single records
-
-    @Test func aReaderTakesWholeProtectedRecordsOnly() throws {
-        let suite = RecordSuite.chaCha20Poly1305SHA256
-        let secret = Secret([UInt8](repeating: 1, count: 32))
-        var pair = try Pair(suite)
-        var reader = try RecordReader(suite: suite, secret: secret)
-        let whole: ByteBuffer = try pair.record(.handshake, [4, 0, 0, 0], padding: 5)
-        var bytes: ByteBuffer = try #require(whole.getSlice(at: 0, length: whole.readableBytes - 1))
-        #expect(try reader.next(&bytes) == nil)
-        #expect(bytes.readableBytes == whole.readableBytes - 1)
-        bytes = whole
-        #expect(try reader.next(&bytes) == RecordReader.Record(type: 22, content: ByteBuffer(bytes: [4, 0, 0, 0])))
-        #expect(bytes.readableBytes == 0)
-        for (input, error) in [
-            (whole, RecordError.badRecordMAC),
-            (ByteBuffer(bytes: [20, 3, 3, 0, 1, 1]), .unexpectedContentType(20)),
-            (ByteBuffer(bytes: [23, 3, 3, 0xFF, 0xFF]), .recordOverflow),
-        ] {
-            var input: ByteBuffer = input
-            let length: Int = input.readableBytes
-            #expect(throws: error) { try reader.next(&input) }
-            #expect(input.readableBytes == length)
-        }
-        #expect(throws: ExportedSessionError.wrongVersion) {
-            _ = try RecordReader(suite: .ecdheRSAAES128GCMSHA256, secret: secret)
-        }
-        #expect(throws: ExportedSessionError.secretLength) {
-            _ = try RecordReader(suite: .aes256GCMSHA384, secret: secret)
-        }
-    }
-
     // MARK: Secrets
 
     @Test func secretsAreNotPrinted() throws {

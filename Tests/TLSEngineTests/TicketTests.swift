@@ -60,6 +60,25 @@ import Testing
         }
     }
 
+    /// Keys that no other process has: a ticket outlives one replacement of them.
+    @Test(arguments: versions)
+    func keysOfOnesOwnAreReplaced(version: UInt16) throws {
+        let keys = SiteTicketKeys(site: "www.example.test")
+        let context = try self.context(keys)
+        let pair = try Pair(.init(versions: version...version), context, self.site)
+        let session = try #require(pair.client.sessions.first)
+        for isGood in [true, false] {
+            keys.rotate()
+            let next = try Pair(.init(versions: version...version, session: session), context, self.site)
+            #expect(next.client.isResumed == isGood)
+        }
+        let other = try self.context(SiteTicketKeys(site: "www.example.test"))
+        let latest = try Pair(.init(versions: version...version), context, self.site)
+        let elsewhere = try Pair(
+            .init(versions: version...version, session: latest.client.sessions.first), other, self.site)
+        #expect(!elsewhere.client.isResumed)
+    }
+
     /// Another process with the same secrets, such as a second key holder of the site.
     @Test(arguments: versions)
     func aSessionIsResumedWhereverTheSecretsAre(version: UInt16) throws {

@@ -11,7 +11,7 @@ struct AuditDraft: Sendable {
     var detail: String?
     /// The site's private key was used. Such lines are never counted only.
     var usedKey: Bool = false
-    var tls: HandshakeFacts?
+    var tls: AuditedHandshake?
 
     /// The line, once the outcome is known.
     ///

@@ -1,4 +1,5 @@
 import HTTPFields
+import TLSEngine
 import TLSWire
 
 /// How an operation ended, as audit lines and metrics name it.
@@ -43,12 +44,23 @@ public enum AuditOutcome: String, Sendable, CaseIterable {
 }
 
 /// What server and client agreed on in a TLS handshake.
-struct HandshakeFacts: Equatable, Sendable {
+struct AuditedHandshake: Equatable, Sendable {
     /// Numbers as on the wire.
     var version: UInt16
     var cipherSuite: UInt16
     /// By a session ticket; nil where the handshake did not get that far.
     var resumed: Bool?
+
+    init(version: UInt16, cipherSuite: UInt16, resumed: Bool? = nil) {
+        self.version = version
+        self.cipherSuite = cipherSuite
+        self.resumed = resumed
+    }
+
+    /// What the server has chosen, and, where the session was exported, whether it was an old one.
+    init(_ facts: HandshakeFacts, isExported: Bool) {
+        self.init(version: facts.version, cipherSuite: facts.suite, resumed: isExported ? facts.resumed : nil)
+    }
 }
 
 /// One audit line.
@@ -73,7 +85,7 @@ struct AuditRecord: Equatable, Sendable {
     /// Why, where the outcome does not say it all.
     var detail: String?
     /// Of a TLS handshake with a client.
-    var tls: HandshakeFacts?
+    var tls: AuditedHandshake?
     /// Where the line stands for several.
     var repeats: Repeats?
 

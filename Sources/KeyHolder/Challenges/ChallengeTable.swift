@@ -1,5 +1,6 @@
-import NIOSSL
+import RecordLayer
 import Synchronization
+import TLSEngine
 import TLSWire
 
 /// Certificates for authorities that check a name by a TLS handshake (RFC 8737), while orders are open.
@@ -11,18 +12,14 @@ final class ChallengeTable: Sendable {
 
     /// - Parameters:
     ///   - certificate: DER.
-    ///   - key: DER, of a key made for this certificate alone.
-    func show(_ certificate: [UInt8], key: [UInt8], for name: ServerName) throws {
-        var configuration = TLSConfiguration.makeServerConfiguration(
-            certificateChain: [.certificate(try NIOSSLCertificate(bytes: certificate, format: .der))],
-            privateKey: .privateKey(try NIOSSLPrivateKey(bytes: key, format: .der)))
-        configuration.minimumTLSVersion = .tlsv12
-        configuration.maximumTLSVersion = .tlsv12
-        configuration.cipherSuiteValues = SiteHandoff.tls12Suites
-        configuration.applicationProtocols = [ClientHello.authorityCheckProtocol]
+    ///   - key: PKCS #8 in DER, of a key made for this certificate alone.
+    func show(_ certificate: [UInt8], key: [UInt8], for name: ServerName) throws(EngineError) {
+        var policy = ServerPolicy()
+        policy.versions = .tls12 ... .tls12
+        policy.applicationProtocols = [Array(ClientHello.authorityCheckProtocol.utf8)]
+        let credential = ServerCredential(chain: [certificate], key: .local(pkcs8: Secret(key)))
         let context = HandoffContext(
-            tls: try NIOSSLContext(configuration: configuration), log: KeyLog(), allowsRSAKeyExchange: false,
-            lendsSessions: false)
+            server: try ServerContext([credential], policy: policy), lendsSessions: false)
         self.contexts.withLock { $0[name] = context }
     }
 

@@ -43,28 +43,6 @@ enum ClientRecords {
         }
     }
 
-    /// Records behind the first ChangeCipherSpec; nil if there is none.
-    static func countBehindChangeCipherSpec(_ bytes: ByteBuffer) -> Int? {
-        var bytes: ByteBuffer = bytes
-        var count: Int?
-        while let record = self.next(&bytes) {
-            if let already = count {
-                count = already + 1
-            } else if record.getInteger(at: record.readerIndex) == ContentType.changeCipherSpec.rawValue {
-                count = 0
-            }
-        }
-        return count
-    }
-
-    /// Takes the next whole record, header included, off the front.
-    static func next(_ bytes: inout ByteBuffer) -> ByteBuffer? {
-        guard let header = RecordHeader(in: bytes, at: bytes.readerIndex),
-            header.payloadLength <= RecordHeader.maximumCiphertextLength
-        else { return nil }
-        return bytes.readSlice(length: RecordHeader.length + header.payloadLength)
-    }
-
     /// - Parameter body: Gets each header and the index of the payload; says whether the record may stand there.
     private static func forEach(
         in bytes: ByteBuffer, _ body: (RecordHeader, Int) -> Bool

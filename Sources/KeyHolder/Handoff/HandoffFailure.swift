@@ -1,28 +1,30 @@
 import KeyProtocol
+import TLSEngine
 
 /// Why a handshake was not brought to its end.
 enum HandoffFailure: Error, Equatable, Sendable, CustomStringConvertible {
     /// The client's doing, or what it offers and the site does not: the TLS library has made the alert.
     case tls(String)
-    /// Our bug or an edge's: there is nothing that TLS could tell the client.
-    case keyUseOutsideHandshake
-    /// The TLS library asked for something else than one signature over a server's handshake, or one decryption where RSA
-    /// key exchange is allowed.
+    /// Our bug: a turn of a handshake that takes none.
+    case outOfTurn
+    /// The TLS library asked for something else than one signature over a server's handshake with this client.
     case unexpectedKeyUse
     case keyFailed(KeyOperationError)
+    /// What the key gave is no signature of its own, or none that the TLS library takes.
+    case wrongSignature
     /// The key operation could not be done in time, or was not.
     case notInTime(WorkRefusal)
     /// The grant was gone by the time the key was to be used, or the connection was.
     case keyNotUsed
-    /// What the TLS library wrote or logged does not make a session.
+    /// The TLS library failed, or made no session.
     case export(String)
 
-    /// - Parameter operation: What failed. A client that sends a block as large as the modulus can make a decryption fail.
-    init(_ error: KeyOperationError, of operation: KeyOperation) {
-        if case .rawRSA = operation {
-            self = .tls("the client's encrypted secret cannot be decrypted")
-        } else {
-            self = .keyFailed(error)
+    init(_ failure: HandshakeFailure) {
+        switch failure {
+        case .clientAlert: self = .tls("TLS handshake failed: \(failure)")
+        case .refused(let reason): self = .tls("TLS handshake failed: \(reason)")
+        case .notSigned: self = .wrongSignature
+        case .engine(let reason): self = .export(reason)
         }
     }
 
@@ -30,28 +32,29 @@ enum HandoffFailure: Error, Equatable, Sendable, CustomStringConvertible {
     var code: KeyErrorCode? {
         switch self {
         case .tls: nil
-        case .keyFailed, .unexpectedKeyUse: .cryptographyFailed
+        case .keyFailed, .wrongSignature, .unexpectedKeyUse: .cryptographyFailed
         case .notInTime(let refusal): refusal.code
-        case .keyUseOutsideHandshake, .keyNotUsed, .export: .internalError
+        case .outOfTurn, .keyNotUsed, .export: .internalError
         }
     }
 
     var outcome: AuditOutcome {
         switch self {
         case .tls: .handshakeFailed
-        case .keyFailed, .unexpectedKeyUse, .keyUseOutsideHandshake: .cryptographyFailed
+        case .keyFailed, .wrongSignature, .unexpectedKeyUse: .cryptographyFailed
         case .notInTime(let refusal): refusal.outcome
         case .keyNotUsed: .abandoned
-        case .export: .handshakeFailed
+        case .outOfTurn, .export: .handshakeFailed
         }
     }
 
     var description: String {
         switch self {
         case .tls(let reason): reason
-        case .keyUseOutsideHandshake: "the key was asked for outside of a handshake"
+        case .outOfTurn: "the handshake takes no turn now"
         case .unexpectedKeyUse: "the TLS library asked the key for something else than a server's handshake needs"
         case .keyFailed(let error): "the key operation failed: \(error)"
+        case .wrongSignature: "the signature is not the key's"
         case .notInTime(.overloaded): "too many key operations under way"
         case .notInTime(.pastDeadline): "the deadline passed while the key operation waited"
         case .keyNotUsed: "the key operation was not done"

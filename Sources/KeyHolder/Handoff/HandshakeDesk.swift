@@ -3,6 +3,7 @@ import KeyProtocol
 import Logging
 import NIOCore
 import RecordLayer
+import TLSEngine
 import TLSWire
 
 /// Whose connection the handshakes are on: does for the desk what takes a connection.
@@ -15,10 +16,14 @@ protocol HandshakeDeskHost: AnyObject {
     func refuse(_ id: UInt32, _ code: KeyErrorCode, isViolation: Bool)
     /// Writes the audit line that was reserved for it, and counts.
     func conclude(_ line: AuditDraft, _ outcome: AuditOutcome)
-    /// As ``HandoffHandshake/SlowKey``.
+    /// As ``HandoffHandshake/SlowWork``.
     func performSlowly(
-        _ operation: KeyOperation, for site: Site, needs needed: KeyProtocol.Operation, _ owner: WorkOwner,
-        _ done: @escaping (SlowOutcome) -> Void
+        _ operation: KeyOperation, with key: any StoredKey, for site: Site, needs needed: KeyProtocol.Operation,
+        _ owner: WorkOwner, _ done: @escaping (SlowOutcome<KeyResult>) -> Void
+    ) -> WorkRefusal?
+    func takeSlowly(
+        _ turn: LibraryTurn, for site: Site, needs needed: KeyProtocol.Operation, _ owner: WorkOwner,
+        _ done: @escaping (SlowOutcome<Void>) -> Void
     ) -> WorkRefusal?
     /// Whether the edge may still do this for the site.
     func stillGrants(_ needed: KeyProtocol.Operation, for site: Site) -> Bool
@@ -60,7 +65,7 @@ final class HandshakeDesk {
     /// what they have.
     static let maximumTurns: Int = 4
     /// Bytes of one handshake that come from the client.
-    static let maximumBytes: Int = 64 * 1024
+    static let maximumBytes: Int = ServerHandshake.maximumBytes
 
     private let edge: String
     private let core: KeyHolderCore
@@ -88,9 +93,6 @@ final class HandshakeDesk {
         _ request: HandshakeBegin, _ hello: ClientHello, _ site: Site, _ needed: KeyProtocol.Operation, _ id: UInt32,
         _ line: AuditDraft, _ owner: WorkOwner
     ) {
-        guard let random = ClientRandom(hello.random) else {
-            return self.refuse(id, .internalError, line, .handshakeFailed)
-        }
         // Before the key is used: a client of another protocol must not get a session (RFC 7301 section 3.2), and an authority's
         // check nothing but the certificate for it, whatever the edge says that it speaks.
         let challenge: HandoffContext? = self.core.challenges.context(for: hello)
@@ -110,11 +112,12 @@ final class HandshakeDesk {
         let own: UInt64 = self.lastID
         let handshake: HandoffHandshake
         do {
-            handshake = try self.makeHandshake(
-                own, random,
+            let context: HandoffContext =
                 try challenge
-                    ?? site.handoff.context(
-                        for: request.applicationProtocols, allowsRSAKeyExchange: needed == .handoff), site, needed)
+                ?? site.handoff.context(
+                    for: request.applicationProtocols, hello, allowsRSAKeyExchange: needed == .handoff)
+            handshake = try HandoffHandshake(
+                hello.random, context: context, key: site.handoff.key, slow: self.slowWork(own, site, needed))
         } catch {
             self.core.metrics.clientHandshakes(self.core.clientHandshakes.end(self.edge))
             var line: AuditDraft = line
@@ -153,21 +156,13 @@ final class HandshakeDesk {
         return self.core.clientHandshakes.begin(self.edge)
     }
 
-    private func makeHandshake(
-        _ own: UInt64, _ random: ClientRandom, _ context: HandoffContext, _ site: Site,
-        _ needed: KeyProtocol.Operation
-    ) throws -> HandoffHandshake {
-        guard let reservation = context.log.open(random) else { throw HandshakeDeskError.randomInUse }
-        do {
-            return try HandoffHandshake(
-                random, reservation, context: context, key: site.handoff.key, parent: self.channel
-            ) { [weak self] operation, done in
-                guard let self, let owner = self.entries[own]?.owner, let host = self.host else { return .overloaded }
-                return host.performSlowly(operation, for: site, needs: needed, owner, done)
-            }
-        } catch {
-            context.log.close(reservation)
-            throw error
+    private func slowWork(_ own: UInt64, _ site: Site, _ needed: KeyProtocol.Operation) -> HandoffHandshake.SlowWork {
+        HandoffHandshake.SlowWork { [weak self] operation, key, done in
+            guard let self, let owner = self.entries[own]?.owner, let host = self.host else { return .overloaded }
+            return host.performSlowly(operation, with: key, for: site, needs: needed, owner, done)
+        } take: { [weak self] turn, done in
+            guard let self, let owner = self.entries[own]?.owner, let host = self.host else { return .overloaded }
+            return host.takeSlowly(turn, for: site, needs: needed, owner, done)
         }
     }
 
@@ -290,6 +285,10 @@ final class HandshakeDesk {
         return nil
     }
 
+    private static func audited(_ handshake: HandoffHandshake) -> AuditedHandshake? {
+        handshake.chosen.map { AuditedHandshake($0, isExported: false) }
+    }
+
     private func stillGrants(_ entry: Entry) -> Bool {
         self.host?.stillGrants(entry.needed, for: entry.site) ?? false
     }
@@ -310,8 +309,8 @@ final class HandshakeDesk {
                 self.answer(own, id, .failed(reason: failure.reason), bytes)
             }
             self.end(own, failure.outcome, "\(failure)")
-        case .exported(let export, let expectsFinish, let bytes):
-            self.export(export, expectsFinish, bytes, own, id)
+        case .exported(let session, let expectsFinish, let bytes):
+            self.export(session, expectsFinish, bytes, own, id)
         case .answered(let bytes):
             self.answeredCheck(bytes, own, id)
         }
@@ -321,7 +320,7 @@ final class HandshakeDesk {
     private func answeredCheck(_ bytes: ByteBuffer, _ own: UInt64, _ id: UInt32) {
         guard let entry = self.entries[own], var line = entry.line else { return }
         line.detail = "an authority's check was answered"
-        line.tls = entry.handshake.chosen.map(HandshakeFacts.init)
+        line.tls = Self.audited(entry.handshake)
         let progress = HandshakeProgress(
             handshake: own, state: .failed(reason: "an authority's check was answered"), serverBytes: bytes)
         self.host?.conclude(line, .ok)
@@ -331,13 +330,13 @@ final class HandshakeDesk {
     }
 
     private func export(
-        _ export: SessionExport, _ expectsFinish: Bool, _ bytes: ByteBuffer, _ own: UInt64, _ id: UInt32
+        _ session: ServerSession, _ expectsFinish: Bool, _ bytes: ByteBuffer, _ own: UInt64, _ id: UInt32
     ) {
         guard let entry = self.entries[own], var line = entry.line else { return }
-        line.tls = HandshakeFacts(export)
+        line.tls = AuditedHandshake(session.facts, isExported: true)
         self.entries[own]?.line = line
         // The library read the hello as the judge did; this is for the day on which it does not.
-        guard entry.needed == .handoff || export.session.suite.version == .tls12 else {
+        guard entry.needed == .handoff || session.facts.version == TLSVersion.tls12 else {
             self.host?.refuse(id, .internalError, isViolation: false)
             return self.end(own, .handshakeFailed, "a version that the grant does not allow")
         }
@@ -346,10 +345,10 @@ final class HandshakeDesk {
             self.host?.refuse(id, .keyNotFound, isViolation: false)
             return self.end(own, .denied)
         }
-        var session = ByteBuffer()
-        export.session.encode(into: &session)
+        var lent = ByteBuffer()
+        session.session.encode(into: &lent)
         let progress = HandshakeProgress(
-            handshake: own, state: .exported(session: session, expectsFinish: expectsFinish), serverBytes: bytes)
+            handshake: own, state: .exported(session: lent, expectsFinish: expectsFinish), serverBytes: bytes)
         guard let payload = self.encode(progress, for: id) else {
             return self.end(own, .handshakeFailed, "the flight is too long for a packet of the key protocol")
         }
@@ -357,7 +356,7 @@ final class HandshakeDesk {
         self.host?.replyAudited(to: id, payload)
         self.entries[own]?.line = nil
         self.entries[own]?.expectsFinish = expectsFinish
-        self.core.metrics.sessionExported(HandshakeFacts(export))
+        self.core.metrics.sessionExported(session.facts)
         if !expectsFinish { self.remove(own, nil) }
     }
 
@@ -403,7 +402,7 @@ final class HandshakeDesk {
         if var line = entry.line {
             line.detail = detail
             line.usedKey = entry.handshake.hasUsedKey
-            if line.tls == nil { line.tls = entry.handshake.chosen.map(HandshakeFacts.init) }
+            if line.tls == nil { line.tls = Self.audited(entry.handshake) }
             self.host?.conclude(line, outcome)
         }
         let finish: HandshakeFinishOutcome =
@@ -445,29 +444,5 @@ final class HandshakeDesk {
             self.end(first.id, .stalled)
         }
         self.wait()
-    }
-}
-
-/// Why a handshake cannot be begun.
-enum HandshakeDeskError: Error, CustomStringConvertible {
-    /// Secrets are told apart by it.
-    case randomInUse
-
-    var description: String {
-        switch self {
-        case .randomInUse: "a handshake with this client random is under way"
-        }
-    }
-}
-
-extension HandshakeFacts {
-    init(_ export: SessionExport) {
-        self.init(
-            version: export.session.suite.version.rawValue, cipherSuite: export.session.suite.rawValue,
-            resumed: export.resumed)
-    }
-
-    init(_ chosen: (version: UInt16, cipherSuite: UInt16)) {
-        self.init(version: chosen.version, cipherSuite: chosen.cipherSuite, resumed: nil)
     }
 }

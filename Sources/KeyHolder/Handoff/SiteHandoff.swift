@@ -1,5 +1,6 @@
-import NIOSSL
+import RecordLayer
 import Synchronization
+import TLSEngine
 public import TLSWire
 
 /// What a site's owner wants of the handshakes that are made for it.
@@ -18,82 +19,103 @@ public struct HandshakeSettings: Hashable, Sendable {
 
 /// What a site needs to shake hands with clients itself: a TLS context for each list of protocols that edges ask for.
 ///
-/// All edges and event loops share a context, so that a ticket made through one edge is good at another, and a reload
-/// that leaves certificate and key as they were keeps it. Tickets are encrypted under keys that the library makes and
-/// replaces by itself; no other process has them.
+/// All edges and event loops share a context, and all contexts the site's ticket keys, so that a ticket made through one edge is good
+/// at another. A reload that leaves certificate and key as they were keeps them.
 final class SiteHandoff: Sendable {
     let key: any StoredKey
     let settings: HandshakeSettings
+    let tickets: SiteTickets
     private let chain: [[UInt8]]
 
     private struct Kind: Hashable {
         var protocols: [String]
-        var allowsRSAKeyExchange: Bool
+        var exchangesWithRSA: Bool
     }
 
+    /// A few: an edge can name no protocols but those that are spoken (``KeyProtocol/HandshakeBegin``).
     private let contexts = Mutex<[Kind: HandoffContext]>([:])
 
-    /// - Parameter chain: DER, leaf first.
-    init(chain: [[UInt8]], key: any StoredKey, settings: HandshakeSettings = HandshakeSettings()) {
+    /// - Parameters:
+    ///   - site: What key holders of the site agree to call it.
+    ///   - chain: DER, leaf first.
+    init(
+        site: String, chain: [[UInt8]], key: any StoredKey, settings: HandshakeSettings = HandshakeSettings()
+    ) {
+        self.tickets = SiteTickets(site: site)
         self.chain = chain
         self.key = key
         self.settings = settings
     }
 
     /// Whether this is the same certificate and key, to be used in the same way: then its tickets stay good.
-    func serves(chain: [[UInt8]], key: any StoredKey, settings: HandshakeSettings) -> Bool {
-        self.chain == chain && self.key.publicKey == key.publicKey && self.settings == settings
+    func serves(site: String, chain: [[UInt8]], key: any StoredKey, settings: HandshakeSettings) -> Bool {
+        self.tickets.site == site && self.chain == chain && self.key.publicKey == key.publicKey
+            && self.settings == settings
     }
 
-    /// The context for these protocols, preferred first; made when it is first asked for.
+    /// The context for this client and these protocols, preferred first; made when it is first asked for.
     ///
     /// - Parameter allowsRSAKeyExchange: Whether the grant allows it; the site's settings must, too.
     /// - Throws: if the TLS library does not take the chain.
-    func context(for protocols: [String], allowsRSAKeyExchange: Bool) throws -> HandoffContext {
+    func context(
+        for protocols: [String], _ hello: ClientHello, allowsRSAKeyExchange: Bool
+    ) throws(EngineError) -> HandoffContext {
         let kind = Kind(
-            protocols: protocols, allowsRSAKeyExchange: allowsRSAKeyExchange && self.settings.allowsRSAKeyExchange)
-        return try self.contexts.withLock { contexts in
+            protocols: protocols,
+            exchangesWithRSA: allowsRSAKeyExchange && self.settings.allowsRSAKeyExchange
+                && !self.canHaveForwardSecrecy(hello))
+        if let context = self.contexts.withLock({ $0[kind] }) { return context }
+        let context = try self.makeContext(kind)
+        return self.contexts.withLock { contexts in
+            // Another event loop may have been faster.
             if let context = contexts[kind] { return context }
-            let context = try self.makeContext(kind)
             contexts[kind] = context
             return context
         }
     }
 
-    private func makeContext(_ kind: Kind) throws -> HandoffContext {
-        let log = KeyLog()
-        let chain = try self.chain.map { try NIOSSLCertificate(bytes: $0, format: .der) }
-        let key = NIOSSLPrivateKey(customPrivateKey: SiteTLSKey(self.key.type))
-        var configuration = TLSConfiguration.makeServerConfiguration(
-            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
-        configuration.minimumTLSVersion = self.settings.minimumVersion == TLSWire.TLSVersion.tls13 ? .tlsv13 : .tlsv12
-        configuration.cipherSuiteValues = Self.tls12Suites + (kind.allowsRSAKeyExchange ? Self.rsaSuites : [])
-        configuration.applicationProtocols = kind.protocols
-        configuration.keyLogCallback = { log.log($0) }
-        // Groups stay the library's default, which begins with X25519MLKEM768.
-        return HandoffContext(
-            tls: try NIOSSLContext(configuration: configuration), log: log,
-            allowsRSAKeyExchange: kind.allowsRSAKeyExchange)
+    private func makeContext(_ kind: Kind) throws(EngineError) -> HandoffContext {
+        var policy: ServerPolicy = self.policy
+        policy.applicationProtocols = kind.protocols.map { Array($0.utf8) }
+        guard kind.exchangesWithRSA, let secret = self.key.privateKeyInfo() else {
+            let credential = ServerCredential(chain: self.chain, key: .remote(self.key.type.schemes))
+            return HandoffContext(server: try ServerContext([credential], policy: policy))
+        }
+        // The key in it decrypts and nothing else: these suites sign nothing.
+        policy.versions = .tls12 ... .tls12
+        policy.tls12Suites = Self.rsaSuites
+        policy.tickets = TicketPolicy(keys: self.tickets.rsaKeyExchangeKeys)
+        let credential = ServerCredential(chain: self.chain, key: .local(pkcs8: secret))
+        return HandoffContext(server: try ServerContext([credential], policy: policy), libraryUsesKey: true)
     }
 
-    /// The TLS 1.2 suites offered: ECDHE with an AEAD. TLS 1.3's are the library's own.
-    static let tls12Suites: [NIOTLSCipher] = [
-        .TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, .TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-        .TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, .TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-        .TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, .TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-    ]
+    private var policy: ServerPolicy {
+        var policy = ServerPolicy()
+        policy.versions = self.settings.minimumVersion == TLSVersion.tls13 ? .tls13 ... .tls13 : .tls12 ... .tls13
+        policy.tickets = TicketPolicy(keys: self.tickets.keys)
+        return policy
+    }
 
-    /// RSA key exchange, only where the configuration asks for it, and after all others.
-    private static let rsaSuites: [NIOTLSCipher] = [
-        .TLS_RSA_WITH_AES_128_GCM_SHA256, .TLS_RSA_WITH_AES_256_GCM_SHA384,
-    ]
+    /// Only clients that can do nothing better get RSA key exchange.
+    private func canHaveForwardSecrecy(_ hello: ClientHello) -> Bool {
+        guard !hello.offersTLS13 else { return true }
+        let policy: ServerPolicy = self.policy
+        let suites: Set<UInt16> = Set(policy.tls12Suites.map(\.rawValue))
+        return hello.cipherSuites.contains(where: suites.contains)
+            && hello.supportedGroups.contains(where: policy.groups.contains)
+            && hello.signatureSchemes.contains(where: self.key.type.schemes.contains)
+    }
+
+    private static let rsaSuites: [RecordSuite] = RecordSuite.allCases.filter {
+        $0.version == .tls12 && !$0.hasForwardSecrecy
+    }
 }
 
-/// A TLS context and where it logs the secrets of the handshakes that are made with it.
+/// A TLS context, and what its handshakes are for.
 struct HandoffContext: Sendable {
-    let tls: NIOSSLContext
-    let log: KeyLog
-    let allowsRSAKeyExchange: Bool
+    let server: ServerContext
     /// Whether the session of a handshake goes to the edge. If not, the handshake is all that there is: a challenge's.
     var lendsSessions = true
+    /// The TLS library has the site's key, and uses it when the client's key exchange comes.
+    var libraryUsesKey = false
 }

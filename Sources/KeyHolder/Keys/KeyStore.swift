@@ -1,3 +1,4 @@
+public import RecordLayer
 public import TLSWire
 public import X509
 
@@ -15,6 +16,10 @@ public protocol StoredKey: Sendable {
     var type: KeyType { get }
     var publicKey: Certificate.PublicKey { get }
 
+    /// The key itself, as PKCS #8 in DER, for the TLS library: RSA key exchange is with a key that it has, or not at all. Nil, which
+    /// is the default, where it is not to be had or the key is no RSA key.
+    func privateKeyInfo() -> Secret?
+
     /// How long `operation` takes, roughly: decides where and how it is done.
     func cost(of operation: KeyOperation) -> KeyOperationCost
 
@@ -29,6 +34,8 @@ public protocol StoredKey: Sendable {
 }
 
 extension StoredKey {
+    public func privateKeyInfo() -> Secret? { nil }
+
     public func perform(
         _ operation: KeyOperation, completion: @escaping @Sendable (Result<[UInt8], KeyOperationError>) -> Void
     ) {

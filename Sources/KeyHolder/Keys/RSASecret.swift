@@ -1,6 +1,7 @@
 import CLibCrypto
 import Crypto
 import CryptoExtras
+import RecordLayer
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -89,6 +90,9 @@ struct RSASecret: Sendable {
         return RSABlock.premasterSecret(in: block, orElse: substitute)
     }
 
+    /// PKCS #8 in DER.
+    func privateKeyInfo() -> Secret? { self.key.privateKeyInfo() }
+
     /// Owns an `EVP_PKEY`, and with it the only copy of the key in libcrypto, which erases it when it is freed.
     ///
     /// The key is never changed after `init`. libcrypto lets threads use such a key at the same time, and guards the
@@ -110,6 +114,23 @@ struct RSASecret: Sendable {
         }
 
         deinit { EVP_PKEY_free(self.pointer) }
+
+        func privateKeyInfo() -> Secret? {
+            guard let info: OpaquePointer = EVP_PKEY2PKCS8(self.pointer) else {
+                ERR_clear_error()
+                return nil
+            }
+            // It erases the key in it.
+            defer { PKCS8_PRIV_KEY_INFO_free(info) }
+            var bytes: UnsafeMutablePointer<UInt8>?
+            let count: Int = Int(i2d_PKCS8_PRIV_KEY_INFO(info, &bytes))
+            guard count > 0, let bytes else {
+                ERR_clear_error()
+                return nil
+            }
+            defer { CRYPTO_clear_free(bytes, count, #file, #line) }
+            return Secret(UnsafeBufferPointer(start: bytes, count: count))
+        }
 
         /// Runs one operation, which gives `length` bytes, or at most as many if not `isExact`.
         func run(

@@ -6,7 +6,7 @@ import TLSWire
 /// The rule: *the key holder signs only content that is separated by a context string or made by itself.* This type is the
 /// rule, since ``KeyOperation/sign(_:content:)`` takes nothing else and no value can be made of bytes that an edge chose
 /// freely. The one exception has operations of its own (``KeyOperation/signDigest(_:_:digest:)``,
-/// ``KeyOperation/signMessage(_:)``, and ``KeyOperation/rawRSA(_:)`` where its result leaves): stock opcodes, which are off
+/// ``KeyOperation/signMessage(_:)``, and ``KeyOperation/rawRSA(_:)``): stock opcodes, which are off
 /// unless a grant names them.
 public struct SignedContent: Equatable, Sendable {
     /// What is hashed and signed.
@@ -32,10 +32,12 @@ public struct SignedContent: Equatable, Sendable {
     /// What the TLS library here wants signed in the handshake with this client: a TLS 1.3 CertificateVerify, or a TLS 1.2
     /// ServerKeyExchange, whose server random and ECDHE share the library has made. The latter has no context string, and its
     /// first 32 bytes are the client's random, as at every TLS 1.2 server. Nil for anything else.
-    init?(handshake content: [UInt8], of clientRandom: ClientRandom) {
+    ///
+    /// - Parameter clientRandom: 32 bytes, of the hello with which the handshake was begun.
+    init?(handshake content: [UInt8], of clientRandom: [UInt8]) {
         if TLS13ServerSignature.transcriptHash(fromContent: content) == nil {
             guard let exchange = try? TLS12ServerKeyExchange(signedContent: content),
-                ClientRandom(exchange.clientRandom) == clientRandom
+                exchange.clientRandom == clientRandom
             else { return nil }
         }
         self.init(unchecked: content)

@@ -1,4 +1,5 @@
 import Crypto
+import RecordLayer
 import TLSWire
 import X509
 
@@ -41,6 +42,11 @@ struct SoftwareKey: StoredKey {
             self.type = .ed25519
             self.publicKey = Certificate.PublicKey(key.publicKey)
         }
+    }
+
+    func privateKeyInfo() -> RecordLayer.Secret? {
+        guard case .rsa(let key) = self.secret else { return nil }
+        return key.privateKeyInfo()
     }
 
     func cost(of operation: KeyOperation) -> KeyOperationCost {

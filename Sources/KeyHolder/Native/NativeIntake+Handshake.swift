@@ -86,13 +86,17 @@ extension NativeIntake {
         }
         let core: KeyHolderCore = self.core
         let eventLoop: any EventLoop = context.eventLoop
-        let bound = NIOLoopBound((self, answer), eventLoop: eventLoop)
-        let done: @Sendable (SlowOutcome) -> Void = { outcome in
-            eventLoop.execute {
+        var isUnderWay = true
+        let ended = NIOLoopBound(
+            { (outcome: SlowOutcome<KeyResult>) in
+                // A key that answers twice is heard once.
+                guard isUnderWay else { return }
+                isUnderWay = false
                 core.slow.end(edge)
-                let (intake, answer) = bound.value
-                intake.performed(outcome, answer)
-            }
+                self.performed(outcome, answer)
+            }, eventLoop: eventLoop)
+        let done: @Sendable (SlowOutcome<KeyResult>) -> Void = { outcome in
+            eventLoop.execute { ended.value(outcome) }
         }
         guard case .offload = cost else { return key.perform(operation) { done(.done($0)) } }
         let now: UInt64 = Clock.monotonic()
@@ -116,7 +120,7 @@ extension NativeIntake {
     }
 
     /// A slow operation has come back.
-    func performed(_ outcome: SlowOutcome, _ answer: Answer) {
+    func performed(_ outcome: SlowOutcome<KeyResult>, _ answer: Answer) {
         guard case .handshake = self.phase, let edge = self.edge, let served = self.served else { return }
         if case .done = outcome { self.line?.usedKey = true }
         switch outcome {

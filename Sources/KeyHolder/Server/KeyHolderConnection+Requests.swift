@@ -178,10 +178,17 @@ extension KeyHolderConnection: HandshakeDeskHost {
     }
 
     func performSlowly(
-        _ operation: KeyOperation, for site: Site, needs needed: KeyProtocol.Operation, _ owner: WorkOwner,
-        _ done: @escaping (SlowOutcome) -> Void
+        _ operation: KeyOperation, with key: any StoredKey, for site: Site, needs needed: KeyProtocol.Operation,
+        _ owner: WorkOwner, _ done: @escaping (SlowOutcome<KeyResult>) -> Void
     ) -> WorkRefusal? {
-        self.performSlowly(operation, site.handoff.key, site, [needed], owner, done)
+        self.performSlowly(operation, key, site, [needed], owner, done)
+    }
+
+    func takeSlowly(
+        _ turn: LibraryTurn, for site: Site, needs needed: KeyProtocol.Operation, _ owner: WorkOwner,
+        _ done: @escaping (SlowOutcome<Void>) -> Void
+    ) -> WorkRefusal? {
+        self.runSlowly(site, [needed], owner, { turn.perform() }, done)
     }
 
     func stillGrants(_ needed: KeyProtocol.Operation, for site: Site) -> Bool {

@@ -143,27 +143,24 @@ extension KeyHolderConnection {
     /// Has an operation done that takes long, and calls back on the event loop, unless it is refused.
     func performSlowly(
         _ operation: KeyOperation, _ key: any StoredKey, _ site: Site, _ needs: [KeyProtocol.Operation],
-        _ owner: WorkOwner, _ done: @escaping (SlowOutcome) -> Void
+        _ owner: WorkOwner, _ done: @escaping (SlowOutcome<KeyResult>) -> Void
     ) -> WorkRefusal? {
-        let edge: String = owner.edge
-        guard self.inFlight < self.core.limits.inFlight, let eventLoop = self.context?.eventLoop,
-            self.core.slow.begin(edge)
-        else { return .overloaded }
-        self.inFlight += 1
-        let ended = NIOLoopBound(
-            { (outcome: SlowOutcome) in
-                self.inFlight -= 1
-                self.core.slow.end(edge)
-                done(outcome)
-                self.closeIfDrained()
-            }, eventLoop: eventLoop)
-        let deliver: @Sendable (SlowOutcome) -> Void = { outcome in
-            eventLoop.execute { ended.value(outcome) }
-        }
         guard case .offload = key.cost(of: operation) else {
+            guard let deliver = self.enterSlow(owner.edge, done) else { return .overloaded }
             key.perform(operation) { deliver(.done($0)) }
             return nil
         }
+        return self.runSlowly(
+            site, needs, owner, { Result { () throws(KeyOperationError) in try key.perform(operation) } }, done)
+    }
+
+    /// The same for any work that a thread does.
+    func runSlowly<Value: Sendable>(
+        _ site: Site, _ needs: [KeyProtocol.Operation], _ owner: WorkOwner, _ work: @escaping @Sendable () -> Value,
+        _ done: @escaping (SlowOutcome<Value>) -> Void
+    ) -> WorkRefusal? {
+        let edge: String = owner.edge
+        guard let deliver = self.enterSlow(edge, done) else { return .overloaded }
         let core: KeyHolderCore = self.core
         let hasEnded: Flag = self.hasEnded
         let refusal: WorkRefusal? = core.slow.submit(owner, now: Clock.monotonic()) { turn in
@@ -175,19 +172,46 @@ extension KeyHolderConnection {
                 guard !hasEnded.value.load(ordering: .relaxed), !core.audit.isClosed,
                     core.policy.stillGrants(site, to: edge, needs, now: Clock.monotonic())
                 else { return deliver(.notDone) }
-                deliver(.done(Result { () throws(KeyOperationError) in try key.perform(operation) }))
+                deliver(.done(work()))
             }
         }
-        if refusal != nil {
-            self.inFlight -= 1
-            core.slow.end(edge)
-        }
+        if refusal != nil { self.leaveSlow(edge) }
         return refusal
+    }
+
+    /// Makes room for slow work, which is given back when its outcome comes. An outcome that comes a second time is not heard.
+    ///
+    /// - Returns: What takes the outcome, on any thread; nil: there is no room.
+    private func enterSlow<Value: Sendable>(
+        _ edge: String, _ done: @escaping (SlowOutcome<Value>) -> Void
+    ) -> (@Sendable (SlowOutcome<Value>) -> Void)? {
+        guard self.inFlight < self.core.limits.inFlight, let eventLoop = self.context?.eventLoop,
+            self.core.slow.begin(edge)
+        else { return nil }
+        self.inFlight += 1
+        var isUnderWay = true
+        let ended = NIOLoopBound(
+            { (outcome: SlowOutcome<Value>) in
+                guard isUnderWay else { return }
+                isUnderWay = false
+                self.leaveSlow(edge)
+                done(outcome)
+                self.closeIfDrained()
+            }, eventLoop: eventLoop)
+        return { outcome in
+            eventLoop.execute { ended.value(outcome) }
+        }
+    }
+
+    private func leaveSlow(_ edge: String) {
+        self.inFlight -= 1
+        self.core.slow.end(edge)
     }
 
     /// An operation that waited has come back. The grant it was begun under may be gone by now; then so is its result.
     private func performed(
-        _ outcome: SlowOutcome, _ site: Site, _ needs: [KeyProtocol.Operation], _ id: UInt32, _ line: AuditDraft
+        _ outcome: SlowOutcome<KeyResult>, _ site: Site, _ needs: [KeyProtocol.Operation], _ id: UInt32,
+        _ line: AuditDraft
     ) {
         defer { self.flushSoon() }
         var line: AuditDraft = line

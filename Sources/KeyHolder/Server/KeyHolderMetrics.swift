@@ -1,5 +1,6 @@
 import Metrics
 import Synchronization
+import TLSEngine
 import TLSWire
 
 /// What became of TLS 1.3 handshakes after their sessions were exported.
@@ -92,7 +93,7 @@ final class KeyHolderMetrics: Sendable {
     }
 
     func sessionExported(_ facts: HandshakeFacts) {
-        self.exports[Export(version: facts.version, resumed: facts.resumed ?? false)]?.increment()
+        self.exports[Export(version: facts.version, resumed: facts.resumed)]?.increment()
     }
 
     func handshakeFinished(_ outcome: HandshakeFinishOutcome) {

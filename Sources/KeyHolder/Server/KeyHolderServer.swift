@@ -24,6 +24,7 @@ public final class KeyHolderServer: Service {
     private let trust: Mutex<Trust>
     private let native: NativeService?
     private let ticker = Mutex<RepeatedTask?>(nil)
+    private let ticketTicker = Mutex<RepeatedTask?>(nil)
     private let nativeListenAddresses = Mutex<[SocketAddress]>([])
     private let listeners = Mutex<[any Channel]>([])
     private let logger: Logger
@@ -91,6 +92,13 @@ public final class KeyHolderServer: Service {
             core.policy.pruneFormer(now: Clock.monotonic())
         }
         self.ticker.withLock { $0 = ticker }
+        let ticketTicker: RepeatedTask = self.group.any().scheduleRepeatedTask(
+            initialDelay: .zero, delay: .minutes(1)
+        ) { [core = self.core] _ in
+            let now: UInt64 = Clock.monotonic()
+            for site in core.policy.sites { site.handoff.tickets.tick(now: now) }
+        }
+        self.ticketTicker.withLock { $0 = ticketTicker }
         for address in self.configuration.listen {
             do {
                 let channel: any Channel = try await self.bootstrap().bind(host: address.host, port: address.port).get()
@@ -141,6 +149,7 @@ public final class KeyHolderServer: Service {
         // What the threads handed back to the event loops has yet to leave its audit lines.
         for loop in self.group.makeIterator() { try? await loop.submit {}.get() }
         self.ticker.withLock { $0 }?.cancel()
+        self.ticketTicker.withLock { $0 }?.cancel()
         await self.core.audit.shutDown()
     }
 

@@ -2,9 +2,12 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// What became of a key operation that was not done in place.
-enum SlowOutcome: Sendable {
-    case done(Result<[UInt8], KeyOperationError>)
+/// What a key gave.
+typealias KeyResult = Result<[UInt8], KeyOperationError>
+
+/// What became of work that was not done in place, such as a key operation.
+enum SlowOutcome<Value: Sendable>: Sendable {
+    case done(Value)
     /// The edge does not wait for it any more, it is not allowed any more, or the key holder stops.
     case notDone
     /// Its deadline passed while it waited.
@@ -61,6 +64,9 @@ final class SlowOperations: Sendable {
             return true
         }
     }
+
+    /// Operations under way.
+    var total: Int { self.state.withLock { $0.total } }
 
     func end(_ edge: String) {
         self.state.withLock { state in

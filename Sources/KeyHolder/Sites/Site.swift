@@ -70,10 +70,15 @@ final class Site: Sendable {
         self.certificateDigest = certificateDigest
         self.key = key
         self.modes = modes
-        self.handoff = handoff ?? SiteHandoff(chain: chain, key: key)
+        self.handoff = handoff ?? SiteHandoff(site: Self.sharedName(domains), chain: chain, key: key)
         self.native = native
         self.notAfter = notAfter
         self.chainName = chainName
+    }
+
+    /// What key holders that serve the same domains call the site, in whatever order they name them.
+    static func sharedName(_ domains: [ServerNamePattern]) -> String {
+        domains.map(\.description).min() ?? ""
     }
 
     var certifiedNames: CertifiedSite {

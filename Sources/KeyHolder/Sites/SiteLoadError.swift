@@ -12,6 +12,7 @@ public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
     case unsupportedKey(String)
     case rsaKeySize(String, bits: Int)
     case rsaKeyExchangeNeedsRSA(String)
+    case rsaKeyExchangeNeedsKeyHere(String)
     case keyMismatch(certificate: String, key: String)
     case unreadableCertificate(String, position: Int)
     case brokenChain(String, position: Int)
@@ -45,6 +46,8 @@ public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
             "the RSA key in \(file) has \(bits) bits; use a key of 2048 to 4096 bits"
         case .rsaKeyExchangeNeedsRSA(let file):
             "the certificate in \(file) has no RSA key, so clients cannot use it for RSA key exchange; remove rsa-key-exchange from its site"
+        case .rsaKeyExchangeNeedsKeyHere(let file):
+            "the private key in \(file) does not leave its store, and RSA key exchange is done by the TLS library, which needs it; remove rsa-key-exchange from its site"
         case .keyMismatch(let certificate, let key):
             "the private key in \(key) does not belong to the certificate in \(certificate); name the key that the certificate was issued for, or have a certificate issued for this key"
         case .unreadableCertificate(let file, let position):

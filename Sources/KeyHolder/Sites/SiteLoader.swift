@@ -34,6 +34,9 @@ struct SiteLoader {
         guard key.type.isRSA || !configuration.handshakes.allowsRSAKeyExchange else {
             throw .rsaKeyExchangeNeedsRSA(chainName)
         }
+        guard !configuration.handshakes.allowsRSAKeyExchange || key.privateKeyInfo() != nil else {
+            throw .rsaKeyExchangeNeedsKeyHere(configuration.key.name)
+        }
         let ski: [UInt8] = Array(Insecure.SHA1.hash(data: leaf.publicKey.subjectPublicKeyInfoBytes))
         let native: NativeSite? = try configuration.application.map { application throws(SiteLoadError) in
             try NativeSite(application, chain: der, key: key.type, chainName: chainName)
@@ -53,9 +56,12 @@ struct SiteLoader {
         settings: HandshakeSettings
     ) -> SiteHandoff {
         let before: Site? = domains.lazy.compactMap { self.previous?.site(having: $0) }.first { site in
-            site.ski == ski && site.handoff.serves(chain: chain, key: key, settings: settings)
+            site.ski == ski
+                && site.handoff.serves(
+                    site: Site.sharedName(domains), chain: chain, key: key, settings: settings)
         }
-        return before?.handoff ?? SiteHandoff(chain: chain, key: key, settings: settings)
+        return before?.handoff
+            ?? SiteHandoff(site: Site.sharedName(domains), chain: chain, key: key, settings: settings)
     }
 
     private static func chain(from source: PEMSource) throws(SiteLoadError) -> [Certificate] {

@@ -121,7 +121,7 @@ import Testing
     }
 
     @Test func helloRetryRequest() throws {
-        let peers = try HandoffPeers(serverCurves: [.secp384r1])
+        let peers = try HandoffPeers(serverGroups: [TLSGroup.secp384r1])
         defer { peers.close() }
         let recording = try Self.record(peers)
         #expect(recording.exchanges.count == 2)
@@ -134,11 +134,9 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        NIOTLSCipher.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, .TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-    ])
-    func tls12(cipher: NIOTLSCipher) throws {
-        let peers = try HandoffPeers(version: .tlsv12, cipher: cipher)
+    @Test(arguments: [RecordSuite.ecdheECDSAAES128GCMSHA256, .ecdheECDSAChaCha20Poly1305SHA256])
+    func tls12(suite: RecordSuite) throws {
+        let peers = try HandoffPeers(version: .tlsv12, suite: suite)
         defer { peers.close() }
         let recording = try Self.record(peers)
         #expect(recording.exchanges.count == 2)
@@ -169,7 +167,7 @@ import Testing
 
     /// The second hello may come behind early data that was sent with the first (RFC 8446 §4.2.10).
     @Test func earlyDataBeforeTheSecondHello() throws {
-        let peers = try HandoffPeers(serverCurves: [.secp384r1])
+        let peers = try HandoffPeers(serverGroups: [TLSGroup.secp384r1])
         defer { peers.close() }
         let recording = try Self.record(peers)
         let early: ByteBuffer = .record(23, [UInt8](repeating: 9, count: 16_000))

@@ -1,59 +1,49 @@
-import EdgeModel
+import Crypto
 import KeyProtocol
-import NIOConcurrencyHelpers
 import NIOCore
 import NIOEmbedded
 import NIOSSL
-import NIOTLS
 import PrivateAuthority
 import RecordLayer
+import TLSEngine
 import TLSWire
 import TestWire
 import Testing
 
-/// A client of swift-nio-ssl, and a server of it that plays the key holder, without sockets: the test carries the bytes.
+/// A client of swift-nio-ssl, and a key holder without its links, both without sockets: the test carries the bytes.
 final class HandoffPeers {
     let client = EmbeddedChannel()
-    private let server = EmbeddedChannel()
-    private let log = NIOLockedValueBox("")
-    private var transcript = HandshakeTranscript()
+    private var server: ServerHandshake?
 
     init(
-        version: NIOSSL.TLSVersion = .tlsv13, serverCurves: [NIOTLSCurve]? = nil,
-        cipher: NIOTLSCipher = .TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+        version: NIOSSL.TLSVersion = .tlsv13, serverGroups: [UInt16]? = nil,
+        suite: RecordSuite = .ecdheECDSAAES128GCMSHA256
     ) throws {
         let authority = try TestSiteAuthority(name: "test sites")
         let site = try authority.issueSite(domains: ["www.example.test"], keyType: .p256)
-        var serverSettings = TLSConfiguration.makeServerConfiguration(
-            certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(site.chainPEM.utf8)).map { .certificate($0) },
-            privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(site.keyPEM.utf8), format: .pem)))
-        serverSettings.cipherSuiteValues = [cipher]
-        serverSettings.applicationProtocols = ["http/1.1"]
-        serverSettings.curves = serverCurves
-        let log = self.log
-        serverSettings.keyLogCallback = { line in log.withLockedValue { $0 += String(buffer: line) + "\n" } }
+        var policy = ServerPolicy()
+        policy.tls12Suites = [suite]
+        policy.applicationProtocols = [Array("http/1.1".utf8)]
+        if let serverGroups { policy.groups = serverGroups }
+        let key = try P256.Signing.PrivateKey(pemRepresentation: site.keyPEM).derRepresentation
+        let credential = ServerCredential(chain: try site.chainDER, key: .local(pkcs8: Secret(key)))
+        self.server = try ServerHandshake(try ServerContext([credential], policy: policy))
         var clientSettings = TLSConfiguration.makeClientConfiguration()
         clientSettings.trustRoots = .certificates(
             try NIOSSLCertificate.fromPEMBytes(Array(authority.certificatePEM.utf8)))
         clientSettings.minimumTLSVersion = version
         clientSettings.maximumTLSVersion = version
         clientSettings.applicationProtocols = ["http/1.1"]
-        try self.server.pipeline.syncOperations.addHandler(
-            NIOSSLServerHandler(context: try NIOSSLContext(configuration: serverSettings)))
         try self.client.pipeline.syncOperations.addHandler(
             try NIOSSLClientHandler(
                 context: try NIOSSLContext(configuration: clientSettings), serverHostname: "www.example.test"))
-        let address = try SocketAddress(ipAddress: "127.0.0.1", port: 1)
-        self.server.connect(to: address, promise: nil)
-        self.client.connect(to: address, promise: nil)
+        self.client.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
     }
 
     func close() {
         // `finish()` would wait for the close_notify of a peer that isn't there; this runs into the handler's own limit.
-        for channel in [self.client, self.server] {
-            channel.close(promise: nil)
-            channel.embeddedEventLoop.advanceTime(by: .seconds(60))
-        }
+        self.client.close(promise: nil)
+        self.client.embeddedEventLoop.advanceTime(by: .seconds(60))
     }
 
     func fromClient() throws -> ByteBuffer { try Self.drain(self.client) }
@@ -75,51 +65,25 @@ final class HandoffPeers {
 
     /// What the key holder answers to begin, or to continue, with these bytes.
     func progress(_ clientBytes: ByteBuffer) throws -> HandshakeProgress {
-        try self.transcript.receive(clientBytes)
-        try self.server.writeInbound(clientBytes)
-        let flight = try Self.drain(self.server)
-        try self.transcript.send(flight)
-        guard let suite = self.transcript.suite, let hello = self.transcript.serverHello else {
-            return HandshakeProgress(handshake: 7, state: .needsMore, serverBytes: flight)
-        }
-        var session = ByteBuffer()
-        if suite.version == .tls13 {
-            let finished = try self.transcript.clientFinished(
-                clientSecret: try self.secret("CLIENT_HANDSHAKE_TRAFFIC_SECRET"),
-                serverSecret: try self.secret("SERVER_HANDSHAKE_TRAFFIC_SECRET"))
-            try ExportedSession(
-                suite: suite, applicationProtocol: Array("http/1.1".utf8),
-                secrets: .tls13(
-                    client: try self.secret("CLIENT_TRAFFIC_SECRET_0"),
-                    server: try self.secret("SERVER_TRAFFIC_SECRET_0"), finished: finished)
-            ).encode(into: &session)
+        guard let server = self.server.take() else { throw HandoffPeersError.isOver }
+        var input: ByteBuffer = clientBytes
+        switch server.receive(&input) {
+        case .needsInput(let server, let output):
+            self.server = consume server
+            return HandshakeProgress(handshake: 7, state: .needsMore, serverBytes: output)
+        case .needsSignature: throw HandoffPeersError.isOver
+        case .exported(let session, let finished, let output):
+            var lent = ByteBuffer()
+            session.session.encode(into: &lent)
             return HandshakeProgress(
-                handshake: 7, state: .exported(session: session, expectsFinish: true), serverBytes: flight)
+                handshake: 7, state: .exported(session: lent, expectsFinish: finished != nil), serverBytes: output)
+        case .failed(let end): throw end.failure
         }
-        // Logged when the client's key exchange has come.
-        guard let master = self.loggedSecret("CLIENT_RANDOM") else {
-            return HandshakeProgress(handshake: 7, state: .needsMore, serverBytes: flight)
-        }
-        let keys = try TLS12KeySchedule.keys(
-            suite: suite, masterSecret: master, clientRandom: try #require(self.transcript.clientRandom),
-            serverRandom: hello.random)
-        try ExportedSession(
-            suite: suite, applicationProtocol: Array("http/1.1".utf8),
-            secrets: .tls12(client: keys.client, server: keys.server), clientSequence: 1, serverSequence: 1
-        ).encode(into: &session)
-        return HandshakeProgress(
-            handshake: 7, state: .exported(session: session, expectsFinish: false), serverBytes: flight)
     }
+}
 
-    /// The secret of a line of the key log: label, client random, secret.
-    private func loggedSecret(_ label: String) -> Secret? {
-        let lines = self.log.withLockedValue { $0 }.split(whereSeparator: \.isNewline)
-        guard let line = lines.first(where: { $0.hasPrefix(label + " ") }) else { return nil }
-        let digits = line.split(separator: " ")[2].compactMap { $0.hexDigitValue.map(UInt8.init) }
-        return Secret(stride(from: 0, to: digits.count - 1, by: 2).map { digits[$0] << 4 | digits[$0 + 1] })
-    }
-
-    private func secret(_ label: String) throws -> Secret { try #require(self.loggedSecret(label)) }
+private enum HandoffPeersError: Error {
+    case isOver
 }
 
 /// Bytes that a test puts together.

@@ -2,12 +2,12 @@ import Channels
 import NIOCore
 import NIOEmbedded
 import NIOSSL
-import RecordLayer
 import TLSWire
 import TestWire
 import Testing
 
 @testable import Edge
+@testable import RecordLayer
 
 /// The record layer as a channel handler: what the handlers above and the client see.
 @Suite struct RecordHandlerTests {
@@ -192,10 +192,15 @@ import Testing
         var bytes = try bench.outbound()
         #expect(bytes.recordTypes == [23, 23, 23])
         // To a session a ticket is an unexpected message; a client reads records.
-        var reader = try RecordReader(
-            suite: .aes128GCMSHA256, secret: Secret([UInt8](repeating: 2, count: 32)))
+        var opener = RecordOpener(
+            suite: .aes128GCMSHA256, secret: Secret([UInt8](repeating: 2, count: 32)), sequence: 0)
         var contents: [String] = []
-        while let record = try reader.next(&bytes) { contents.append("\(record.type) \(record.content.readableBytes)") }
+        while let header = RecordHeader(in: bytes, at: bytes.readerIndex) {
+            var content = ByteBuffer()
+            let record = try opener.open(bytes, at: bytes.readerIndex, header: header, into: &content)
+            contents.append("\(record.type) \(record.length)")
+            bytes.moveReaderIndex(forwardBy: RecordHeader.length + header.payloadLength)
+        }
         #expect(contents == ["23 3", "22 6", "23 3"])
     }
 

@@ -97,18 +97,4 @@ struct ClientRecordsTests {
         #expect(ClientRecordsError.unexpectedRecord(20).alert == .unexpectedMessage)
         #expect(ClientRecordsError.partialRecord.alert == nil && ClientRecordsError.notOneHello.alert == nil)
     }
-
-    @Test("Records behind a ChangeCipherSpec are counted")
-    func count() {
-        let change: [UInt8] = Self.record(20, [1])
-        let other: [UInt8] = Self.record(22, [9])
-        func count(_ bytes: [UInt8]) -> Int? {
-            ClientRecords.countBehindChangeCipherSpec(ByteBuffer(bytes: bytes))
-        }
-        #expect(count([]) == nil)
-        #expect(count(other + other) == nil)
-        #expect(count(other + change) == 0)
-        #expect(count(other + change + other) == 1)
-        #expect(count(change + other + change) == 2)
-    }
 }

@@ -62,7 +62,7 @@ final class EdgeStandIn: Sendable {
                 guard let part = try await bytes.next() else { return }
                 pending.writeImmutableBuffer(part)
                 var isOver: Bool = false
-                while !isOver, let record = ClientRecords.next(&pending) {
+                while !isOver, let record = HandoffClient.nextRecord(&pending) {
                     turn.writeImmutableBuffer(record)
                     isOver = hasChangedCipherSpec
                     if record.getInteger(at: record.readerIndex, as: UInt8.self) == 20 {
@@ -81,7 +81,7 @@ final class EdgeStandIn: Sendable {
         var isFinished: Bool = !expectsFinish
         var finished = ByteBuffer()
         while true {
-            while let record = ClientRecords.next(&pending) {
+            while let record = HandoffClient.nextRecord(&pending) {
                 if !isFinished { finished.writeImmutableBuffer(record) }
                 let reception = session.receive(record)
                 if reception.handshakeCompleted {

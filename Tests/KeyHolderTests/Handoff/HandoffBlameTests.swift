@@ -53,7 +53,7 @@ struct HandoffBlameTests {
             try await client.take(progress.serverBytes)
             var flight: ByteBuffer = try await client.bytes()
             var records: [[UInt8]] = []
-            while let record = ClientRecords.next(&flight) { records.append(Array(record.readableBytesView)) }
+            while let record = HandoffClient.nextRecord(&flight) { records.append(Array(record.readableBytesView)) }
             // ClientKeyExchange, ChangeCipherSpec, Finished.
             #expect(records.map { $0[0] } == [22, 20, 22])
             let turn: [[UInt8]] =

@@ -3,6 +3,7 @@ import NIOCore
 import NIOEmbedded
 import NIOSSL
 import RecordLayer
+import TLSWire
 import Testing
 
 @testable import KeyHolder
@@ -60,6 +61,12 @@ final class HandoffClient: Sendable {
     }
 
     var isActive: Bool { self.channel.isActive }
+
+    /// Takes the next whole record, header included, off the front.
+    static func nextRecord(_ bytes: inout ByteBuffer) -> ByteBuffer? {
+        guard let header = RecordHeader(in: bytes, at: bytes.readerIndex) else { return nil }
+        return bytes.readSlice(length: RecordHeader.length + header.payloadLength)
+    }
 
     /// Its close_notify goes nowhere, and its wait for an answer ends at once.
     func end() async {

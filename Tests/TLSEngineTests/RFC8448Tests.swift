@@ -3,43 +3,92 @@ import TLSWire
 import Testing
 
 @testable import RecordLayer
+@testable import TLSEngine
 
 /// Known answers: what the client's Finished must say, from the handshakes of RFC 8448, record by record.
-@Suite struct RFC8448FlightTests {
+@Suite struct RFC8448Tests {
     /// §3, "Simple 1-RTT Handshake".
     @Test func simple() throws {
-        var transcript = HandshakeTranscript()
-        try transcript.receive(ByteBuffer(bytes: Self.clientHello))
-        try transcript.send(ByteBuffer(bytes: Self.serverHello + Self.flight))
-        #expect(transcript.suite == .aes128GCMSHA256)
-        let flight = try transcript.flight(
-            clientSecret: RFC8448Tests.clientHandshake, serverSecret: RFC8448Tests.serverHandshake)
-        #expect(flight.applicationProtocol == nil)
-        #expect(flight.clientFinished.verifyData == RFC8448Tests.clientVerifyData)
-        #expect(flight.clientFinished.keys.key == secret("dbfaa693d1762c5b666af5d950258d01"))
-        #expect(flight.clientFinished.keys.iv == secret("5bd3c71b836e0b76bb73265f"))
+        var transcript = ServerTranscript()
+        Self.add([Self.clientHello], isServers: false, to: &transcript)
+        Self.add([Self.serverHello], isServers: true, to: &transcript)
+        let secret = Self.secret("b67b7d690cc16c4e75e54213cb2d37b4e9c912bcded9105d42befd59d391ad38")
+        Self.add(messages: try Self.open(Self.flight, secret), to: &transcript)
+        let finished = try Self.finished(
+            &transcript, Self.secret("b3eddb126e067f35a780b3abf45e2d8f3b1a950738f52e9600746a0e27a55a21"))
+        #expect(
+            finished.verifyData == Self.secret("a8ec436d677634ae525ac1fcebe11a039ec17694fac6e98527b642f2edd5ce61"))
+        #expect(finished.keys.key == Self.secret("dbfaa693d1762c5b666af5d950258d01"))
+        #expect(finished.keys.iv == Self.secret("5bd3c71b836e0b76bb73265f"))
     }
 
     /// §5, "HelloRetryRequest": the first ClientHello counts by its hash.
     @Test func helloRetryRequest() throws {
-        var transcript = HandshakeTranscript()
-        try transcript.receive(ByteBuffer(bytes: Self.firstHello))
-        try transcript.send(ByteBuffer(bytes: Self.retry))
-        #expect(transcript.hasHelloRetryRequest && transcript.serverHello == nil)
-        try transcript.receive(ByteBuffer(bytes: Self.secondHello))
-        try transcript.send(ByteBuffer(bytes: Self.serverHelloAfterRetry + Self.flightAfterRetry))
-        #expect(transcript.serverHello?.group == TLSGroup.secp256r1)
-        let clientSecret: Secret = secret("158aa7ab8855073582b41d674b4055cabcc534728f659314861b4e08e2011566")
-        let finished = try transcript.clientFinished(
-            clientSecret: clientSecret,
-            serverSecret: secret("3403e781e2af7b6508da28574f6e95a1abf162de83a97927c37672a4a0cef8a1"))
+        var transcript = ServerTranscript()
+        Self.add([Self.firstHello], isServers: false, to: &transcript)
+        Self.add([Self.retry], isServers: true, to: &transcript)
+        Self.add([Self.secondHello], isServers: false, to: &transcript)
+        Self.add([Self.serverHelloAfterRetry], isServers: true, to: &transcript)
+        let secret = Self.secret("3403e781e2af7b6508da28574f6e95a1abf162de83a97927c37672a4a0cef8a1")
+        Self.add(messages: try Self.open(Self.flightAfterRetry, secret), to: &transcript)
+        let clientSecret = Self.secret("158aa7ab8855073582b41d674b4055cabcc534728f659314861b4e08e2011566")
         // The application secrets have no part in this.
         var session = RecordSession(
             try ExportedSession(
                 suite: .aes128GCMSHA256, applicationProtocol: nil,
-                secrets: .tls13(client: clientSecret, server: clientSecret, finished: finished)))
+                secrets: .tls13(
+                    client: clientSecret, server: clientSecret, finished: try Self.finished(&transcript, clientSecret)))
+        )
         let reception = session.receive(ByteBuffer(bytes: Self.clientFinishedAfterRetry))
         #expect(reception == Reception(handshakeCompleted: true))
+    }
+
+    // MARK: Parts
+
+    private static func hex(_ text: String) -> [UInt8] {
+        let digits = text.compactMap { $0.hexDigitValue.map(UInt8.init) }
+        return stride(from: 0, to: digits.count - 1, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
+    }
+
+    private static func secret(_ text: String) -> Secret { Secret(self.hex(text)) }
+
+    /// Messages that fill a record each.
+    private static func add(_ records: [[UInt8]], isServers: Bool, to transcript: inout ServerTranscript) {
+        for record in records {
+            record[RecordHeader.length...].withUnsafeBytes { transcript.add($0, isServers: isServers) }
+        }
+    }
+
+    private static func add(messages: [UInt8], to transcript: inout ServerTranscript) {
+        var rest = messages[...]
+        while rest.count >= 4 {
+            let start = rest.startIndex
+            let length = 4 + Int(rest[start + 1]) << 16 + Int(rest[start + 2]) << 8 + Int(rest[start + 3])
+            rest.prefix(length).withUnsafeBytes { transcript.add($0, isServers: true) }
+            rest = rest.dropFirst(length)
+        }
+    }
+
+    /// What a single record holds.
+    private static func open(_ record: [UInt8], _ secret: Secret) throws -> [UInt8] {
+        var opener = RecordOpener(suite: .aes128GCMSHA256, secret: secret, sequence: 0)
+        let bytes = ByteBuffer(bytes: record)
+        var content = ByteBuffer()
+        let header = try #require(RecordHeader(in: bytes, at: 0))
+        let opened = try opener.open(bytes, at: 0, header: header, into: &content)
+        content.moveWriterIndex(forwardBy: opened.length)
+        return Array(content.readableBytesView)
+    }
+
+    private static func finished(
+        _ transcript: inout ServerTranscript, _ clientSecret: Secret
+    ) throws -> ExportedSession.ClientFinished {
+        let schedule = TLS13KeySchedule(.aes128GCMSHA256)
+        let made: [UInt8]? = transcript.digest
+        let digest = try #require(made)
+        return ExportedSession.ClientFinished(
+            keys: schedule.trafficKeys(.aes128GCM, secret: clientSecret),
+            verifyData: schedule.verifyData(baseSecret: clientSecret, transcriptHash: digest))
     }
 
     static let clientHello = hex(
