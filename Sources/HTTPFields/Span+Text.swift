@@ -28,9 +28,20 @@ extension Span<UInt8> {
 
     /// Whether two ranges hold the same bytes.
     package func equals(_ range: Range<Int>, _ other: borrowing Span<UInt8>, _ otherRange: Range<Int>) -> Bool {
-        guard range.count == otherRange.count else { return false }
-        for offset in 0..<range.count
-        where self[range.lowerBound &+ offset] != other[otherRange.lowerBound &+ offset] { return false }
+        let count = range.count
+        guard count == otherRange.count else { return false }
+        let (words, others) = (self.bytes, other.bytes)
+        var offset = 0
+        while offset <= count &- 8 {
+            let word = words.unsafeLoadUnaligned(fromByteOffset: range.lowerBound &+ offset, as: UInt64.self)
+            let other = others.unsafeLoadUnaligned(fromByteOffset: otherRange.lowerBound &+ offset, as: UInt64.self)
+            if word != other { return false }
+            offset &+= 8
+        }
+        while offset < count {
+            if self[range.lowerBound &+ offset] != other[otherRange.lowerBound &+ offset] { return false }
+            offset &+= 1
+        }
         return true
     }
 

@@ -1,4 +1,5 @@
 import HTTPFields
+import NIOCore
 
 /// Whom a request came from, as an intermediary names it (RFC 7239 §6).
 public enum ClientNode: Equatable, Sendable {
@@ -27,16 +28,19 @@ public enum ClientNode: Equatable, Sendable {
 
 /// One hop's element of the `Forwarded` field.
 enum ForwardedElement {
-    /// A value as token where that is possible, as quoted string otherwise (a host with a port, for instance).
-    static func value(_ text: String) -> String {
-        if ByteClass.isToken(text.utf8) { return text }
-        var quoted = "\""
-        for character in text.unicodeScalars {
-            if character == "\"" || character == "\\" { quoted.unicodeScalars.append("\\") }
-            quoted.unicodeScalars.append(character)
+    /// Writes a value as token where that is possible, as quoted string otherwise (a host with a port, for instance).
+    static func write(_ text: String, to buffer: inout ByteBuffer) {
+        let bytes = text.utf8.span
+        if bytes.isToken(0..<bytes.count) {
+            buffer.writeString(text)
+            return
         }
-        quoted += "\""
-        return quoted
+        buffer.writeStaticString("\"")
+        for byte in text.utf8 {
+            if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { buffer.writeStaticString("\\") }
+            buffer.writeInteger(byte)
+        }
+        buffer.writeStaticString("\"")
     }
 
     /// An obfuscated identifier (RFC 7239 §6.3) made of a name: other characters than it may have become `-`.

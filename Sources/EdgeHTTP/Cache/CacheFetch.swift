@@ -12,7 +12,7 @@ import NIOCore
 ///
 /// The origin's violations: what ``ResponseRules`` refuse, and bodies that break off or have another length than
 /// announced; nothing is stored then. Silently dropped: what arrives after the end.
-final class CacheFetch: OriginReceiver {
+final class CacheFetch: OriginReceiver, TimerOwner {
     struct Job {
         var request: CacheRequest
         /// What the client sent.
@@ -32,7 +32,8 @@ final class CacheFetch: OriginReceiver {
     let writer: FillWriter
     let cache: SiteCache
     let client: OriginClient
-    private weak var leader: CacheExchange?
+    /// The exchange that this was begun for, until one of the two has come to its end.
+    private var leader: CacheExchange?
     var origin: OriginExchange?
     private var question: OriginRequest?
     private var requestTime: Int64 = 0
@@ -94,7 +95,7 @@ final class CacheFetch: OriginReceiver {
         self.itself = self
         if self.timer == nil {
             let timer = self.client.takeTimer()
-            timer.start { [weak self] in self?.timedOut() }
+            timer.start(self)
             self.timer = timer
         }
         self.requestTime = self.cache.clock()
@@ -226,6 +227,7 @@ final class CacheFetch: OriginReceiver {
             } else {
                 origin?.cancel()
             }
+            self.leader = nil
             self.writer.fail(.abandoned)
             self.finished()
         case .givesUp:

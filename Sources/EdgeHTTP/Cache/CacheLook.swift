@@ -2,14 +2,14 @@ import CacheStorage
 import HTTPCaching
 import HTTPFields
 import HTTPForwarding
+import HTTPWire
 import NIOCore
 
-/// What the store has for a request, looked up before anything is made for it: nothing is built for the origin, and an answer that
-/// can be given at once needs no ``CacheExchange``.
+/// What the store has for a request that it can't answer at once, looked up before anything was made for the origin.
 struct CacheLook {
     let request: CheckedRequest
     let key: CacheKey
-    var turn: CacheTurn
+    let turn: CacheTurn
     /// What the turn decided; `nil`: the request goes by the store.
     let found: CacheTurn.Found?
     let variants: [CachedResponse]
@@ -17,84 +17,136 @@ struct CacheLook {
     let generation: UInt64
     /// Milliseconds since 1970 UTC.
     let now: Int64
+}
 
-    init(_ request: CheckedRequest, in cache: SiteCache) {
-        self.request = request
-        self.key = cache.key(request)
-        self.now = cache.clock()
-        self.generation = cache.store.generation
-        self.turn = CacheTurn(
-            CacheRequest(
-                method: request.method, fields: request.fields, rule: cache.rule(for: self.key), body: request.framing,
-                source: request))
-        if request.hasContent || request.upgrades {
-            self.turn.bypasses()
-            self.variants = []
-            self.found = nil
-            return
-        }
-        let variants = cache.store.lookup(self.key)
-        self.variants = variants
-        let lookup = self.turn.request.lookup(
-            count: variants.count, variant: { variants[$0].response }, now: self.now)
-        let (store, key) = (cache.store, self.key)
-        self.found = self.turn.found(lookup, diskMayHoldMore: { store.mayBeOnDisk(key, besides: variants) })
-    }
+/// What a site's store says to a request, before anything is made for the origin.
+enum StoreReply {
+    /// The answer, whole. There will be no exchange.
+    case answer(StoredAnswer)
+    /// An exchange goes on with what was found; nil where the site has no store.
+    case look(CacheLook?)
+}
 
-    /// The answer, where the store has all of it in memory and the client takes it in one go.
+extension ProxySite {
+    /// Asks the store.
     ///
-    /// - Parameter room: how many bytes the client takes.
-    mutating func answer(room: Int) -> StoredAnswer? {
-        let hit: Hit
-        switch self.found {
-        case .serve(let found), .serveAndRenew(let found): hit = found
-        default: return nil
-        }
-        let entry = self.variants[hit.index]
-        guard entry.body.length <= room, let chunks = entry.body.chunks else { return nil }
-        let answer = Answer(
-            from: entry.response, to: self.turn.request, now: self.now, source: .store, boundary: { "" })
-        let body: [ByteBuffer]
-        switch answer.body {
-        case .none: body = []
-        case .whole: body = chunks
-        case .range, .multipart: return nil
-        }
-        entry.recordUse()
-        self.turn.ended()
-        return StoredAnswer(entry: entry, answer: answer, hit: hit, body: body)
+    /// - Parameters:
+    ///   - room: how many bytes of a body the client takes in one go.
+    ///   - origins: of whom a response that is served stale is confirmed, behind the client's back.
+    func ask(for request: CheckedRequest, room: Int, by origins: OriginClient) -> StoreReply {
+        self.cache?.ask(for: request, room: room, by: origins) ?? .look(nil)
     }
+}
 
-    /// Has a response that was served stale confirmed behind the client's back.
-    func renew(in cache: SiteCache, by origins: OriginClient) {
-        guard case .serveAndRenew(let hit) = self.found else { return }
-        CacheFetch.renew(
-            self.variants[hit.index], for: self.turn.request, self.request, key: self.key, since: self.generation,
-            in: cache, by: origins)
+extension SiteCache {
+    fileprivate func ask(for asked: CheckedRequest, room: Int, by origins: OriginClient) -> StoreReply {
+        let key = self.key(asked)
+        let now = self.clock()
+        let generation = self.store.generation
+        let request = CacheRequest(
+            method: asked.method, fields: asked.fields, rule: self.rule(for: key), body: asked.framing, source: asked)
+        func look(_ turn: CacheTurn, _ found: CacheTurn.Found?, _ variants: [CachedResponse]) -> StoreReply {
+            .look(
+                CacheLook(
+                    request: asked, key: key, turn: turn, found: found, variants: variants, generation: generation,
+                    now: now))
+        }
+        if asked.hasContent || asked.upgrades {
+            var turn = CacheTurn(request)
+            turn.bypasses()
+            return look(turn, nil, [])
+        }
+        let variants = self.store.lookup(key)
+        let lookup = request.lookup(count: variants.count, variant: { variants[$0].response }, now: now)
+        switch lookup {
+        case .serve(let hit), .serveAndRevalidate(let hit):
+            guard
+                let answer = StoredAnswer(variants[hit.index], hit, of: self, to: asked, request, room: room, now: now)
+            else { break }
+            if case .serveAndRevalidate = lookup {
+                CacheFetch.renew(
+                    answer.entry, for: request, asked, key: key, since: generation, in: self, by: origins)
+            }
+            return .answer(answer)
+        case .validate, .fetch, .unavailable:
+            break
+        }
+        var turn = CacheTurn(request)
+        let found = turn.found(lookup, diskMayHoldMore: { self.store.mayBeOnDisk(key, besides: variants) })
+        return look(turn, found, variants)
     }
 }
 
 /// A stored response that goes out as it stands: nothing was made for the origin.
 struct StoredAnswer {
+    let cache: SiteCache
+    let request: CheckedRequest
     let entry: CachedResponse
     let answer: Answer
     let hit: Hit
     /// No more than a client takes at once, so that the store need not count who holds it.
     let body: [ByteBuffer]
+    /// Milliseconds since 1970 UTC.
+    let now: Int64
 
-    var bytes: Int { self.body.reduce(0) { $0 + $1.readableBytes } }
-
-    /// The head, for a client that speaks HTTP/1.1, or any head that is not the stored one.
-    func response(to request: CheckedRequest, closing: Bool, in cache: SiteCache, now: Int64) -> CheckedResponse {
-        CheckedResponse(self.answer, to: request, closing: closing, status: cache.hitStatus(self.hit, now: now))
+    /// nil where not all of it is in memory, or the client does not take all of it in one go.
+    fileprivate init?(
+        _ entry: CachedResponse, _ hit: Hit, of cache: SiteCache, to asked: CheckedRequest, _ request: CacheRequest,
+        room: Int, now: Int64
+    ) {
+        guard entry.body.length <= room, let chunks = entry.body.chunks else { return nil }
+        let answer = Answer(from: entry.response, to: request, now: now, source: .store, boundary: { "" })
+        switch answer.body {
+        case .none: self.body = []
+        case .whole: self.body = chunks
+        case .range, .multipart: return nil
+        }
+        entry.recordUse()
+        self.cache = cache
+        self.request = asked
+        self.entry = entry
+        self.answer = answer
+        self.hit = hit
+        self.now = now
     }
-}
 
-extension SiteCache {
-    /// What `Cache-Status` says of a hit; nil where the site wants none.
-    func hitStatus(_ hit: Hit, now: Int64) -> AddedFields.Value? {
-        guard let status else { return nil }
-        if let (text, seconds) = status.fresh(hit) { return .numbered(text, seconds) }
-        return .text(status.value(.hit(hit), now: now))
+    var status: Int { self.answer.status }
+    var bytes: Int { self.body.reduce(0) { $0 + $1.readableBytes } }
+    /// What log and metrics say of it.
+    var outcome: CacheOutcome { CacheOutcome(self.hit) }
+
+    /// What `Cache-Status` says; nil where the site wants none.
+    var cacheStatus: AddedFields.Value? {
+        guard let status = self.cache.status else { return nil }
+        if let (text, seconds) = status.fresh(self.hit) { return .numbered(text, seconds) }
+        return .text(status.value(.hit(self.hit), now: self.now))
+    }
+
+    /// The head, for any client. Where it is the stored one, there are shorter ways.
+    func response(closing: Bool) -> CheckedResponse {
+        CheckedResponse(self.answer, to: self.request, closing: closing, status: self.cacheStatus)
+    }
+
+    /// Writes all of it for a client of HTTP/1.1 or HTTP/1.0.
+    ///
+    /// - Parameter closing: no further request on this connection.
+    /// - Returns: whether the connection may carry another request.
+    func write(to queue: inout WriteQueue, closing: Bool) -> Bool {
+        let persists: Bool
+        // Framing is no question where the length is known, or nothing follows.
+        if self.answer.isStoredHead, self.answer.length != nil {
+            persists = self.request.clientPersists && !closing
+            queue.append(
+                StoredHead(
+                    lines: self.answer.head, age: self.answer.age, status: self.cacheStatus,
+                    connection: persists ? self.request.version == .http10 ? .keepAlive : .none : .close,
+                    contentLength: self.answer.contentLength))
+        } else {
+            let response = self.response(closing: closing)
+            persists = response.clientPersists
+            queue.append(response.head)
+        }
+        for bytes in self.body { queue.append(bytes) }
+        return persists
     }
 }

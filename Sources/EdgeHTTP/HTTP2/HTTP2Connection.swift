@@ -18,7 +18,7 @@ import NIOHTTP2
 /// The peer's violations: those that concern framing, flow control and state are the library's to find; it sends GOAWAY or
 /// RST_STREAM and tells us. Found here: malformed requests, blocks that cannot be decoded, too many streams, floods of frames that bring
 /// nothing. Silently dropped: frames for streams that are gone. Our bug: none that input could cause.
-final class HTTP2Connection: ChannelDuplexHandler {
+final class HTTP2Connection: ChannelDuplexHandler, TimerOwner {
     typealias InboundIn = HTTP2Frame
     typealias OutboundIn = Never
     typealias OutboundOut = HTTP2Frame
@@ -100,7 +100,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        let timer = ProxyTimer(eventLoop: context.eventLoop) { [weak self] in self?.timedOut() }
+        let timer = ProxyTimer(eventLoop: context.eventLoop, owner: self)
         self.timer = timer
         self.wake(at: self.lifecycle.deadline)
         if context.channel.isActive { self.openWindow() }
@@ -367,7 +367,7 @@ final class HTTP2Connection: ChannelDuplexHandler {
         self.timer?.move(to: deadline)
     }
 
-    private func timedOut() {
+    func timedOut() {
         guard let context else { return }
         if self.isClosing { return AbruptClose.closeSocket(context) }
         self.nextWakeUp = .distantFuture

@@ -15,20 +15,15 @@ enum HTTP2ResponseFields {
     }
 
     /// The head of a stored response. Where it is the one that is stored, its block is kept with it, and what a hit adds follows.
-    ///
-    /// - Parameter now: milliseconds since 1970 UTC.
-    static func write(
-        _ answer: StoredAnswer, to request: CheckedRequest, in cache: SiteCache, now: Int64, _ block: inout ByteBuffer
-    ) {
-        guard answer.answer.isStoredHead else {
-            let response = answer.response(to: request, closing: false, in: cache, now: now)
-            return self.write(response.head, to: &block)
+    static func write(_ answer: StoredAnswer, to block: inout ByteBuffer) {
+        guard answer.answer.isStoredHead else { return self.write(answer.response(closing: false).head, to: &block) }
+        let stored = answer.cache.store.fieldBlock(of: answer.entry) {
+            self.encode($0, length: answer.answer.contentLength)
         }
-        let stored = cache.store.fieldBlock(of: answer.entry) { self.encode($0, length: answer.answer.contentLength) }
         block.reserveCapacity(stored.count + 128)
         block.writeBytes(stored)
         if let age = answer.answer.age { self.write(.age, .number(age), to: &block) }
-        if let status = cache.hitStatus(answer.hit, now: now) { self.write(.cacheStatus, status, to: &block) }
+        if let status = answer.cacheStatus { self.write(.cacheStatus, status, to: &block) }
     }
 
     private static func write(_ name: KnownField, _ value: AddedFields.Value, to block: inout ByteBuffer) {

@@ -121,31 +121,28 @@ final class HTTP2Stream: ClientStream {
     func start(on client: OriginClient) {
         guard case .judged(let request, let begun) = self.state else { return }
         self.hasStarted = true
-        var look: CacheLook?
-        if let cache = self.connection.site.cache, !request.hasContent {
-            var found = CacheLook(request, in: cache)
-            if let answer = found.answer(room: self.room) {
-                found.renew(in: cache, by: client)
-                return self.send(answer, found, in: cache, begun: begun)
-            }
-            look = found
+        let site = self.connection.site
+        switch site.ask(for: request, room: self.room, by: client) {
+        case .answer(let answer):
+            self.send(answer, begun: begun)
+        case .look(let look):
+            let exchange = ProxyExchange(request, stream: self, site: site, now: begun)
+            self.state = .exchanging(exchange)
+            exchange.begin(on: client, look)
+            self.takeHeld()
+            self.rearm()
         }
-        let exchange = ProxyExchange(request, stream: self, site: self.connection.site, now: begun)
-        self.state = .exchanging(exchange)
-        exchange.begin(on: client, look)
-        self.takeHeld()
-        self.rearm()
     }
 
     /// Nothing was made for the origin.
-    private func send(_ answer: StoredAnswer, _ look: borrowing CacheLook, in cache: SiteCache, begun: NIODeadline) {
+    private func send(_ answer: StoredAnswer, begun: NIODeadline) {
         var block = self.connection.frames.takeBlockMemory()
-        HTTP2ResponseFields.write(answer, to: look.request, in: cache, now: look.now, &block)
+        HTTP2ResponseFields.write(answer, to: &block)
         self.pendingHead = block
         for bytes in answer.body { self.send(bytes) }
         let now = NIODeadline.now()
         self.connection.log.record(
-            look.request, status: answer.answer.status, bytes: answer.bytes, cache: look.turn.outcome,
+            answer.request, status: answer.status, bytes: answer.bytes, cache: answer.outcome,
             duration: now - begun, number: self.number, outcome: "complete")
         self.end(nil, now)
     }

@@ -14,7 +14,7 @@ import NIOSSL
 ///
 /// The peer's violations: what the reader refuses (answered, then closed), requests that the rules refuse. Silently dropped: whatever
 /// follows an answer after which the connection closes.
-final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, ClientStream, QueueWriting {
+final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, ClientStream, QueueWriting, TimerOwner {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = Never
     typealias OutboundOut = ByteBuffer
@@ -78,7 +78,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        let timer = ProxyTimer(eventLoop: context.eventLoop) { [weak self] in self?.timedOut() }
+        let timer = ProxyTimer(eventLoop: context.eventLoop, owner: self)
         self.timer = timer
         timer.move(to: .now() + self.site.limits.firstRequestTimeout)
     }
@@ -132,13 +132,15 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
                 if self.inputEnded { self.ranOut() }
                 return false
             }
-            switch (event, self.turn) {
-            case (.head(let head), _): try self.begin(head)
-            case (.body(let bytes), .exchanging(let exchange)): exchange.clientBody(bytes)
-            case (.end(let trailers), .exchanging(let exchange)):
+            switch event {
+            case .head(let head):
+                try self.begin(head)
+            case .body(let bytes):
+                if case .exchanging(let exchange) = self.turn { exchange.clientBody(bytes) }
+            case .end(let trailers):
+                guard case .exchanging(let exchange) = self.turn else { break }
                 exchange.clientEnd(trailers)
                 self.rearm()
-            case (.body, _), (.end, _): break
             }
             return true
         } catch {
@@ -166,33 +168,26 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
     /// Asks the store first. Nothing is made for the origin where it can answer at once.
     private func begin(_ request: CheckedRequest) {
         let now = NIODeadline.now()
-        var look: CacheLook?
-        if let cache = self.site.cache, !request.hasContent {
-            var found = CacheLook(request, in: cache)
-            if let answer = found.answer(room: self.isWritable ? CachedBody.inOneGo : 0) {
-                found.renew(in: cache, by: self.client)
-                return self.send(answer, found, in: cache, begun: now)
-            }
-            look = found
+        let room = self.isWritable ? CachedBody.inOneGo : 0
+        switch self.site.ask(for: request, room: room, by: self.client) {
+        case .answer(let answer):
+            self.send(answer, begun: now)
+        case .look(let look):
+            let exchange = ProxyExchange(request, stream: self, site: self.site, now: now)
+            self.turn = .exchanging(exchange)
+            self.connection.place?.works()
+            exchange.begin(on: self.client, look)
+            self.rearm(now)
         }
-        let exchange = ProxyExchange(request, stream: self, site: self.site, now: now)
-        self.turn = .exchanging(exchange)
-        self.connection.place?.works()
-        exchange.begin(on: self.client, look)
-        self.rearm(now)
     }
 
-    private func send(
-        _ answer: StoredAnswer, _ look: borrowing CacheLook, in cache: SiteCache, begun: NIODeadline
-    ) {
-        let response = answer.response(to: look.request, closing: self.isLastRequest, in: cache, now: look.now)
-        self.queue.append(response.head)
-        for bytes in answer.body { self.queue.append(bytes) }
+    private func send(_ answer: StoredAnswer, begun: NIODeadline) {
+        let persists = answer.write(to: &self.queue, closing: self.isLastRequest)
         let now = NIODeadline.now()
         self.log.record(
-            look.request, status: response.status, bytes: answer.bytes, cache: look.turn.outcome, duration: now - begun,
+            answer.request, status: answer.status, bytes: answer.bytes, cache: answer.outcome, duration: now - begun,
             number: self.requests, outcome: "complete")
-        self.end(persists: response.clientPersists, isRequestComplete: true, now)
+        self.end(persists: persists, isRequestComplete: true, now)
     }
 
     private func rest(_ now: NIODeadline) {
@@ -211,8 +206,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
     private func goOnLater() {
         guard self.isWritable, !self.goesOnLater else { return }
         self.goesOnLater = true
-        self.turns.later { [weak self] in
-            guard let self else { return }
+        self.turns.later {
             self.goesOnLater = false
             self.begunInTurn = 0
             self.take()

@@ -33,8 +33,13 @@ struct IdleConnections<Connection: AnyObject> {
     func mayKeep(since birth: NIODeadline, now: NIODeadline) -> Bool { now < birth + self.age }
 
     /// A connection that ``mayKeep(since:now:)`` has no request any more.
-    mutating func add(_ connection: Connection, since birth: NIODeadline, now: NIODeadline) {
-        self.entries.append(Entry(connection: connection, until: min(now + self.idleTimeout, birth + self.age)))
+    ///
+    /// - Returns: until when a request may have it.
+    @discardableResult
+    mutating func add(_ connection: Connection, since birth: NIODeadline, now: NIODeadline) -> NIODeadline {
+        let until = min(now + self.idleTimeout, birth + self.age)
+        self.entries.append(Entry(connection: connection, until: until))
+        return until
     }
 
     /// The one that was idle for the shortest time.
@@ -53,7 +58,7 @@ struct IdleConnections<Connection: AnyObject> {
     }
 
     /// When ``expired(now:)`` finds one; nil if there is none.
-    var deadline: NIODeadline? { self.entries.map(\.until).min() }
+    var deadline: NIODeadline? { self.entries.min { $0.until < $1.until }?.until }
 
     /// Those that are used no more.
     mutating func expired(now: NIODeadline) -> [Connection] {

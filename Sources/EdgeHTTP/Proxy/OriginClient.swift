@@ -113,11 +113,11 @@ final class OriginClient {
         }
         connection.use = nil
         self.share.ended(use.network)
-        self.idle.add(connection, since: connection.birth, now: now)
+        let until = self.idle.add(connection, since: connection.birth, now: now)
         // A request that waits may take it at once.
         self.advance()
         self.idle.surplus()?.close()
-        self.scheduleReaper()
+        self.scheduleReaper(at: until)
     }
 
     func forget(_ connection: OriginConnection) {
@@ -125,19 +125,17 @@ final class OriginClient {
     }
 
     /// Has an idle connection closed at its time. A time at which none is due any more costs a look.
-    private func scheduleReaper() {
-        guard let time = self.idle.deadline, self.reaper.map({ time < $0.time }) ?? true else { return }
+    private func scheduleReaper(at time: NIODeadline) {
+        if let reaper, reaper.time <= time { return }
         self.reaper?.task.cancel()
-        let task = self.eventLoop.assumeIsolated().scheduleTask(deadline: time) { [weak self] () -> Void in
-            self?.reap(now: .now())
-        }
+        let task = self.eventLoop.assumeIsolated().scheduleTask(deadline: time) { self.reap(now: .now()) }
         self.reaper = (task, time)
     }
 
     private func reap(now: NIODeadline) {
         self.reaper = nil
         for connection in self.idle.expired(now: now) { connection.close() }
-        self.scheduleReaper()
+        if let time = self.idle.deadline { self.scheduleReaper(at: time) }
     }
 
     // MARK: New connections
@@ -220,9 +218,7 @@ final class OriginClient {
     private func scheduleWaitTimer() {
         guard let deadline = self.share.deadline else { return }
         let time = NIODeadline.uptimeNanoseconds(deadline)
-        self.waitTimer = self.eventLoop.assumeIsolated().scheduleTask(deadline: time) { [weak self] in
-            self?.waitTimedOut(now: .now())
-        }
+        self.waitTimer = self.eventLoop.assumeIsolated().scheduleTask(deadline: time) { self.waitTimedOut(now: .now()) }
     }
 
     private func waitTimedOut(now: NIODeadline) {

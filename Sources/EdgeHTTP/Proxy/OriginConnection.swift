@@ -26,7 +26,8 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
     }
 
     private let usesTLS: Bool
-    private weak var client: OriginClient?
+    /// Until the connection is closed, or no longer the client's.
+    private var client: OriginClient?
     private var state: State
     private(set) var context: ChannelHandlerContext?
     private var reader: ResponseReader
@@ -122,7 +123,9 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
     private func leaveLimit() {
         guard self.countsInLimit else { return }
         self.countsInLimit = false
-        self.client?.connectionIsGone(self)
+        let client = self.client
+        self.client = nil
+        client?.connectionIsGone(self)
     }
 
     // MARK: What the client does
@@ -302,6 +305,7 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
 
     private func broke(_ failure: OriginFailure) {
         let state = self.state
+        let client = self.client
         self.state = .closed
         self.leaveLimit()
         self.context?.close(promise: nil)
@@ -309,7 +313,7 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
         case .busy(let exchange): exchange.failed(failure)
         // Whole, whatever came behind it.
         case .ending(let exchange, let trailers): exchange.ended(trailers, isDetachable: false)
-        case .idle: self.client?.forget(self)
+        case .idle: client?.forget(self)
         case .connecting, .closed: break
         }
     }

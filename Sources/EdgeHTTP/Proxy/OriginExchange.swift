@@ -37,8 +37,9 @@ final class OriginExchange {
     let request: OutboundRequest
     private let network: ClientNetwork?
     private let client: OriginClient
-    /// Who hears of what comes. Another one may take over between two events.
-    weak var receiver: (any OriginReceiver)?
+    /// Who hears of what comes. Another one may take over between two events. Held until the exchange is over: every exchange comes to an
+    /// end, and a weak reference would cost its object memory, and each use of it an atomic operation more.
+    var receiver: (any OriginReceiver)?
     private var state = State.connecting
     private var isReused = false
     /// A connection is being set up for it.
@@ -106,7 +107,7 @@ final class OriginExchange {
                 self.client.putIdle(connection)
             case (.failure(let failure), .connecting):
                 self.state = .over
-                self.receiver?.originFailed(failure)
+                self.takeReceiver()?.originFailed(failure)
             case (.failure, _):
                 break
             }
@@ -233,6 +234,13 @@ final class OriginExchange {
         if !isDetachable { self.state = .over }
         self.receiver?.originEnd(trailers)
         self.state = .over
+        self.receiver = nil
+    }
+
+    /// Nothing follows what it is told now.
+    private func takeReceiver() -> (any OriginReceiver)? {
+        defer { self.receiver = nil }
+        return self.receiver
     }
 
     /// The connection broke before the response was complete.
@@ -244,7 +252,7 @@ final class OriginExchange {
             return
         }
         self.state = .over
-        self.receiver?.originFailed(failure)
+        self.takeReceiver()?.originFailed(failure)
     }
 
     /// An origin may close a kept connection just when a request is on its way. Nothing was answered, so a request that may be

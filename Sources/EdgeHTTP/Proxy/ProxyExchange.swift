@@ -7,7 +7,7 @@ import HTTPWire
 import NIOCore
 
 /// One request of a client and its response: stands between a ``ClientStream`` and the ``OriginClient``, and knows
-/// neither's protocol version. What the store can answer at once never gets here (``CacheLook/answer(room:)``).
+/// neither's protocol version. What the store can answer at once never gets here (``StoreReply``).
 ///
 /// Once the response's head is sent, every failure aborts the client's stream: a response that is cut off must not look
 /// complete.
@@ -40,11 +40,10 @@ final class ProxyExchange: OriginReceiver {
         self.originPace = TransferPace(site.origins.configuration.pace)
     }
 
-    /// - Parameter look: what the store has; nil: the site has none, or was not asked yet.
+    /// - Parameter look: what the store has; nil: the site has none.
     func begin(on client: OriginClient, _ look: consuming CacheLook?) {
         self.client = client
-        guard let cache = self.site.cache else { return self.forward() }
-        let look = look ?? CacheLook(self.request, in: cache)
+        guard let cache = self.site.cache, let look else { return self.forward() }
         let exchange = CacheExchange(look, exchange: self, cache: cache, client: client)
         self.cache = exchange
         exchange.begin(look)

@@ -24,9 +24,17 @@ struct WriteQueue {
         head.write(to: &self.last)
     }
 
+    mutating func append(_ head: StoredHead) {
+        self.makeRoom(head.lines.bytes.count + 256)
+        head.write(to: &self.last)
+    }
+
     /// Bytes as they are.
     mutating func append(_ bytes: ByteBuffer) {
         guard bytes.readableBytes >= Self.copyLimit else {
+            if bytes.readableBytes == 0 { return }
+            // Nothing to share a piece with yet: it is copied when that comes.
+            if self.last.readableBytes == 0 { return self.last = bytes }
             self.makeRoom(bytes.readableBytes)
             self.last.writeImmutableBuffer(bytes)
             return

@@ -45,24 +45,26 @@ public struct CacheKey: Hashable, Sendable {
             self.init(
                 site: site,
                 uri: String(unsafeUninitializedCapacity: count) { buffer in
-                    var end = 0
-                    func append(_ bytes: UnsafeRawBufferPointer) {
-                        UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[end...])
-                            .copyMemory(from: bytes)
-                        end += bytes.count
+                    let memory = UnsafeMutableRawBufferPointer(buffer)
+                    var end = Self.put(scheme, at: 0, of: memory)
+                    end = Self.put("://", at: end, of: memory)
+                    end = Self.put(host, at: end, of: memory)
+                    target.withUnsafeBytes {
+                        UnsafeMutableRawBufferPointer(rebasing: memory[end...]).copyMemory(from: $0)
                     }
-                    var (scheme, host) = (scheme, host)
-                    let separator: StaticString = "://"
-                    scheme.withUTF8 { append(UnsafeRawBufferPointer($0)) }
-                    separator.withUTF8Buffer { append(UnsafeRawBufferPointer($0)) }
-                    host.withUTF8 { append(UnsafeRawBufferPointer($0)) }
-                    target.withUnsafeBytes { append($0) }
-                    return end
+                    return end + target.count
                 })
         } else {
             let normalised = Self.normalised(String(decoding: target, as: UTF8.self), query)
             self.init(site: site, uri: "\(scheme)://\(host)\(normalised)")
         }
+    }
+
+    /// - Returns: the place behind it.
+    private static func put(_ text: String, at place: Int, of memory: UnsafeMutableRawBufferPointer) -> Int {
+        let bytes = text.utf8.span
+        bytes.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: memory[place...]).copyMemory(from: $0) }
+        return place + bytes.count
     }
 
     private static func needsNoWork(_ target: ByteBufferView, _ rules: QueryRules) -> Bool {

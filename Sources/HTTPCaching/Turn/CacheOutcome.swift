@@ -60,6 +60,17 @@ public struct CacheOutcome: Hashable, Sendable {
         self.reason = reason
     }
 
+    /// Of an answer from the store.
+    public init(_ hit: Hit) {
+        let word: Word =
+            switch hit.allowance {
+            case .fresh: .hit
+            case .staleWhileRevalidate, .maxStale: .stale
+            case .staleIfError: .staleIfError
+            }
+        self.init(word, .allowed(hit.allowance))
+    }
+
     /// For logs: one word of ASCII, or several with slashes.
     public var text: String {
         switch self.reason {

@@ -144,13 +144,7 @@ public struct CacheTurn: Sendable {
 
     private mutating func serves(_ hit: Hit) {
         self.phase = .sending
-        let word: CacheOutcome.Word =
-            switch hit.allowance {
-            case .fresh: .hit
-            case .staleWhileRevalidate, .maxStale: .stale
-            case .staleIfError: .staleIfError
-            }
-        self.outcome = CacheOutcome(word, .allowed(hit.allowance))
+        self.outcome = CacheOutcome(hit)
     }
 
     private mutating func loads() -> Found {

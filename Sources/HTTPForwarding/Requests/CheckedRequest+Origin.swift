@@ -44,20 +44,20 @@ extension CheckedRequest {
         }
         for field in edits.added { writer.add(field, of: edits.added, to: &buffer) }
         if self.framing == .chunked, edits.method == nil { self.write(.trailer, with: &writer, to: &buffer) }
-        if self.expectsContinue { writer.add(.expect, judged: "100-continue".utf8, to: &buffer) }
-        if let maxForwards { writer.add(.maxForwards, judged: String(maxForwards).utf8, to: &buffer) }
+        if self.expectsContinue { writer.add(.expect, judged: "100-continue", to: &buffer) }
+        if let maxForwards { writer.add(.maxForwards, .number(maxForwards), to: &buffer) }
         self.write(.via, with: &writer, to: &buffer)
         Self.withBytes(self.rules.via(self.version)) { writer.add(.via, judged: $0, to: &buffer) }
         for name in ClientClaims.written {
-            self.forEachClaim(name) { value in writer.add(name, judged: value, to: &buffer) }
+            writer.add(name, to: &buffer) { self.writeClaim(name, to: &$0) }
         }
         // What follows an upgrade is not HTTP.
         if self.upgrades {
-            writer.add(.connection, judged: "Upgrade".utf8, to: &buffer)
-            writer.add(.upgrade, judged: self.upgradeProtocols, to: &buffer)
+            writer.add(.connection, judged: "Upgrade", to: &buffer)
+            self.upgradeProtocols.withUnsafeBytes { writer.add(.upgrade, judged: $0, to: &buffer) }
         } else if self.acceptsTrailers {
-            writer.add(.connection, judged: "TE".utf8, to: &buffer)
-            writer.add(.te, judged: "trailers".utf8, to: &buffer)
+            writer.add(.connection, judged: "TE", to: &buffer)
+            writer.add(.te, judged: "trailers", to: &buffer)
         }
         writer.finish(edits.method == nil ? self.framing : .none, to: &buffer)
     }
@@ -78,7 +78,10 @@ extension CheckedRequest {
             for field in self.fields where field.known == .via { self.fields.withBytes(field.value, body) }
             Self.withBytes(self.rules.via(self.version), body)
         case .forwarded, .xForwardedFor, .xForwardedProto, .xForwardedHost:
-            if let known = name.known { self.forEachClaim(known) { $0.withUnsafeBytes(body) } }
+            guard let known = name.known else { return }
+            var value = ByteBuffer()
+            self.writeClaim(known, to: &value)
+            value.withUnsafeReadableBytes(body)
         case .te: if self.acceptsTrailers, !self.upgrades { Self.withBytes("trailers", body) }
         case let known?:
             guard self.fields.contains(known) else { return }

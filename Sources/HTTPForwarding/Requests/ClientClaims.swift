@@ -1,4 +1,5 @@
 public import HTTPFields
+import NIOCore
 
 /// Fields in which a request says whom it comes from: `Forwarded`, `X-Forwarded-*`, `X-Real-IP`, also where spelled with underscores.
 /// Gateways to application servers fold both spellings to one variable.
@@ -72,38 +73,43 @@ extension CheckedRequest {
         }
     }
 
-    /// What the edge says about the client in one of ``ClientClaims/written``: one value.
-    func forEachClaim(_ name: KnownField, _ body: ([UInt8]) -> Void) {
+    /// Writes what the edge says about the client in one of ``ClientClaims/written``: one value, at the end of a buffer.
+    func writeClaim(_ name: KnownField, to buffer: inout ByteBuffer) {
         let policy = self.rules.policy
         let extends = policy.clientClaims == .append
-        var value: [UInt8] = []
         switch name {
         case .forwarded, .xForwardedFor:
-            if extends { self.join(name, into: &value) }
-            if !value.isEmpty { value.append(contentsOf: ", ".utf8) }
+            let start = buffer.writerIndex
+            if extends { self.writeValues(of: name, to: &buffer) }
+            if buffer.writerIndex > start { buffer.writeStaticString(", ") }
             if name == .forwarded {
-                value.append(contentsOf: self.rules.forwardedPrefix.utf8)
-                value.append(contentsOf: ForwardedElement.value(self.host).utf8)
+                buffer.writeString(self.rules.forwardedPrefix)
+                ForwardedElement.write(self.host, to: &buffer)
             } else {
-                value.append(contentsOf: self.rules.client.plainValue.utf8)
+                buffer.writeString(self.rules.client.plainValue)
             }
         case .xForwardedProto, .xForwardedHost:
             // These have one value each by custom: the first hop's.
             if extends, let last = self.fields.last(where: { $0.known == name }) {
-                value = self.fields.copy(last.value)
+                self.write(last.value, to: &buffer)
             } else {
-                value = Array((name == .xForwardedProto ? policy.scheme : self.host).utf8)
+                buffer.writeString(name == .xForwardedProto ? policy.scheme : self.host)
             }
-        default: return
+        default: break
         }
-        body(value)
     }
 
-    private func join(_ name: KnownField, into value: inout [UInt8]) {
+    /// All values of a name, with commas between them.
+    private func writeValues(of name: KnownField, to buffer: inout ByteBuffer) {
         guard self.fields.contains(name) else { return }
+        let start = buffer.writerIndex
         for field in self.fields where field.known == name {
-            if !value.isEmpty { value.append(contentsOf: ", ".utf8) }
-            value.append(contentsOf: self.fields.copy(field.value))
+            if buffer.writerIndex > start { buffer.writeStaticString(", ") }
+            self.write(field.value, to: &buffer)
         }
+    }
+
+    private func write(_ range: Range<Int>, to buffer: inout ByteBuffer) {
+        self.fields.withBytes(range) { _ = buffer.writeBytes($0) }
     }
 }

@@ -192,15 +192,19 @@ public final class RequestRules: Sendable {
     /// A host of the site, as the origin gets it: in lower case, without a trailing dot, an empty port or the scheme's own
     /// (RFC 9110 §4.2.3). A cache takes all spellings for one, so that the origin must not answer them differently.
     func servedHost(_ fields: FieldSection, _ range: Range<Int>) throws(RequestRefusal) -> String {
-        let isServerName = fields.withBytes(range) { bytes in
-            bytes.count == self.serverName.rawValue.utf8.count && bytes.elementsEqual(self.serverName.rawValue.utf8)
+        if self.serverNameIsServed, self.isServerName(fields.bytes.readableBytesUInt8Span, range) {
+            return self.serverName.rawValue
         }
-        if isServerName, self.serverNameIsServed { return self.serverName.rawValue }
         let host = try SiteHost(fields, range)
         guard let name = host.name, self.policy.serves(name) else { throw .hostNotServed }
         let ownPort = self.policy.scheme == "http" ? 80 : 443
         guard let port = host.port, port != ownPort else { return name.rawValue }
         return "\(name.rawValue):\(port)"
+    }
+
+    private func isServerName(_ bytes: borrowing Span<UInt8>, _ range: Range<Int>) -> Bool {
+        let name = self.serverName.rawValue.utf8.span
+        return bytes.equals(range, name, 0..<name.count)
     }
 }
 

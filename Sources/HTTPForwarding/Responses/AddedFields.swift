@@ -12,39 +12,39 @@ public struct AddedFields: Sendable {
         case numbered(String, Int64)
 
         /// A control character in it has become a space: no value begins a line of its own.
-        public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        public func withBytes(_ body: (UnsafeRawBufferPointer) -> Void) {
             switch self {
-            case .number(let number): return Self.withDigits(of: number, behind: 0, { _ in }, body)
-            case .text(var text): return text.withUTF8 { Self.withoutControls(UnsafeRawBufferPointer($0), body) }
+            case .number(let number): Self.withDigits(of: number, behind: 0, { _ in }, body)
+            case .text(var text): text.withUTF8 { Self.withoutControls(UnsafeRawBufferPointer($0), body) }
             case .numbered(var text, let number):
-                return text.withUTF8 { text in
+                text.withUTF8 { text in
                     Self.withDigits(of: number, behind: text.count) {
                         $0.copyMemory(from: UnsafeRawBufferPointer(text))
                     } _: {
                         Self.withoutControls($0, body)
                     }
                 }
-            case .constant(let text): return body(UnsafeRawBufferPointer(text.bytes))
+            case .constant(let text): body(UnsafeRawBufferPointer(text.bytes))
             case .bytes(let bytes):
-                return bytes.withUnsafeReadableBytes { Self.withoutControls($0, body) }
+                bytes.withUnsafeReadableBytes { Self.withoutControls($0, body) }
             }
         }
 
-        private static func withoutControls<Result>(
-            _ bytes: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Result
-        ) -> Result {
+        private static func withoutControls(
+            _ bytes: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Void
+        ) {
             let isClean = bytes.withMemoryRebound(to: UInt8.self) {
                 ByteClass.firstControl($0.span, from: 0) == $0.count
             }
             if isClean { return body(bytes) }
-            return bytes.map { $0 < 0x20 || $0 == ByteClass.delete ? ByteClass.space : $0 }.withUnsafeBytes(body)
+            bytes.map { $0 < 0x20 || $0 == ByteClass.delete ? ByteClass.space : $0 }.withUnsafeBytes(body)
         }
 
         /// The number in decimal digits, behind so many bytes that `prepare` fills in.
-        private static func withDigits<Result>(
+        private static func withDigits(
             of number: Int64, behind count: Int, _ prepare: (UnsafeMutableRawBufferPointer) -> Void,
-            _ body: (UnsafeRawBufferPointer) -> Result
-        ) -> Result {
+            _ body: (UnsafeRawBufferPointer) -> Void
+        ) {
             withUnsafeTemporaryAllocation(byteCount: count + 20, alignment: 1) { memory in
                 prepare(memory)
                 var end = count
@@ -60,7 +60,7 @@ public struct AddedFields: Sendable {
                     end += 1
                 } while rest > 0
                 memory[start..<end].reverse()
-                return body(UnsafeRawBufferPointer(rebasing: memory[..<end]))
+                body(UnsafeRawBufferPointer(rebasing: memory[..<end]))
             }
         }
     }

@@ -17,15 +17,9 @@ extension OutgoingHead {
         } else {
             for field in self.fields where self.passes(field) { writer.add(field, of: self.fields, to: &buffer) }
         }
-        self.added.forEach { name, value in value.withBytes { writer.add(name, judged: $0, to: &buffer) } }
+        self.added.forEach { name, value in writer.add(name, value, to: &buffer) }
         writer.add(lines: self.siteFields, to: &buffer)
-        switch self.connection {
-        case .none: break
-        case .close: writer.add(.connection, judged: "close".utf8, to: &buffer)
-        case .keepAlive: writer.add(.connection, judged: "keep-alive".utf8, to: &buffer)
-        case .upgrade(close: false): writer.add(.connection, judged: "Upgrade".utf8, to: &buffer)
-        case .upgrade(close: true): writer.add(.connection, judged: "Upgrade, close".utf8, to: &buffer)
-        }
+        writer.add(self.connection, to: &buffer)
         writer.finish(self.contentLength.map { .length($0) } ?? self.framing, to: &buffer)
     }
 
@@ -33,11 +27,11 @@ extension OutgoingHead {
         if let encoded, self.passesAll {
             HeadWriter(encoded: encoded, to: &buffer)
         } else if let encoded {
-            HeadWriter(judgedStatus: encoded.status, reason: encoded.reason, to: &buffer)
+            HeadWriter(judgedStatus: encoded.status, to: &buffer) { $0.writeBytes(encoded.reason) }
         } else if let reason {
-            HeadWriter(judgedStatus: self.status, reason: reason.readableBytesView, to: &buffer)
+            HeadWriter(judgedStatus: self.status, to: &buffer) { $0.writeImmutableBuffer(reason) }
         } else {
-            HeadWriter(judgedStatus: self.status, reason: ReasonPhrase.usual(self.status).bytes, to: &buffer)
+            HeadWriter(judgedStatus: self.status, to: &buffer) { $0.writeStaticString(ReasonPhrase.usual(self.status)) }
         }
     }
 

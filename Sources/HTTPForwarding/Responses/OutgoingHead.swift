@@ -152,7 +152,7 @@ public struct OutgoingHead: Sendable {
         for field in self.fields where self.passes(field) { builder.add(field, of: self.fields) }
         self.added.forEach { name, value in
             // Values without controls are never refused.
-            value.withBytes { bytes in try? builder.add(name, bytes) }
+            value.withBytes { bytes in _ = try? builder.add(name, bytes) }
         }
         for field in self.siteFields { builder.add(field, of: self.siteFields) }
         return builder.section

@@ -90,10 +90,12 @@ public struct HeadWriter: ~Copyable {
     }
 
     /// A status line whose parts have been judged, or are the code's own.
-    package init(judgedStatus status: Int, reason: some Collection<UInt8>, to buffer: inout ByteBuffer) {
+    ///
+    /// - Parameter reason: writes it at the end of the buffer.
+    package init(judgedStatus status: Int, to buffer: inout ByteBuffer, reason: (inout ByteBuffer) -> Void) {
         self.start = buffer.writerIndex
         Self.writeStatus(status, to: &buffer)
-        buffer.writeBytes(reason)
+        reason(&buffer)
         buffer.writeStaticString("\r\n")
     }
 
@@ -160,9 +162,19 @@ public struct HeadWriter: ~Copyable {
     }
 
     /// A field that is no framing field, with a value that has been judged, or is the code's own.
-    package mutating func add(_ name: KnownField, judged value: some Collection<UInt8>, to buffer: inout ByteBuffer) {
+    package mutating func add(_ name: KnownField, judged value: StaticString, to buffer: inout ByteBuffer) {
+        self.add(
+            name, judged: UnsafeRawBufferPointer(start: value.utf8Start, count: value.utf8CodeUnitCount), to: &buffer)
+    }
+
+    /// The same for a value that is put together while it is written.
+    ///
+    /// - Parameter write: writes the value at the end of the buffer.
+    package mutating func add(_ name: KnownField, to buffer: inout ByteBuffer, _ write: (inout ByteBuffer) -> Void) {
         buffer.writeBytes(UnsafeRawBufferPointer(name.name))
-        Self.writeRest(value, to: &buffer)
+        buffer.writeStaticString(": ")
+        write(&buffer)
+        buffer.writeStaticString("\r\n")
     }
 
     /// The same for bytes in memory.
