@@ -54,6 +54,9 @@ let strict: [SwiftSetting] =
     // A warning is an error where every change is judged, and only a warning while one works.
     + (Context.environment["CI"] == nil ? [] : [.treatAllWarnings(as: .error)])
 
+/// What the program says that it was built from: scripts/build-release tells by the environment. Hexadecimal digits, and `+`.
+let commit = (Context.environment["LATCHSTRING_COMMIT"] ?? "").filter { $0.isHexDigit || $0 == "+" }
+
 let package = Package(
     name: "latchstring",
     products: [
@@ -85,6 +88,8 @@ let package = Package(
 
         // A system call that Swift does not see.
         .target(name: "CFileSpace"),
+        // What the program was built from.
+        .target(name: "CBuildFacts", cSettings: [.define("LATCHSTRING_COMMIT", to: "\"\(commit)\"")]),
 
         // Pure: bytes in, bytes and decisions out.
         .target(name: "Admission", dependencies: [nio[0], collections], swiftSettings: strict),
@@ -243,7 +248,7 @@ let package = Package(
         .executableTarget(
             name: "latchstring",
             dependencies: [
-                "ACME", "ACMEClient", "Admin", "CAARecords", "CacheStorage", "Channels",
+                "ACME", "ACMEClient", "Admin", "CAARecords", "CBuildFacts", "CacheStorage", "Channels",
                 "CSystemShims", "DemoKit", "Diagnosis", "Edge", "EdgeHTTP", "EdgeModel", "FleetBus", "FleetLink",
                 "HTTPCaching",
                 "HTTPFields", "KeyHolder", "LatchstringClient", "NativeHandshake", "PeerLink", "PrivateAuthority",

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Telemetry
 
 @main
 struct Latchstring: AsyncParsableCommand {
@@ -10,7 +9,7 @@ struct Latchstring: AsyncParsableCommand {
             New here? `latchstring demo` shows it all on this machine.
             To run your own: `latchstring certs`, then `latchstring keyholder`, then `latchstring edge`.
             """,
-        version: "latchstring \(LatchstringVersion.text)",
+        version: ProgramVersion.text,
         subcommands: [
             DemoCommand.self, CertsCommand.self, KeyHolderCommand.self, EdgeCommand.self, CheckCommand.self,
             ClientCommand.self, PurgeCommand.self, CacheCommand.self, FleetCommand.self, ReloadCommand.self,
