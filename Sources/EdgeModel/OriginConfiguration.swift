@@ -46,6 +46,9 @@ public struct OriginConfiguration: Hashable, Sendable {
     /// How old a connection may be and still get another request, from the look-up of the origin's name on. So a change in DNS
     /// is followed within this time under steady traffic, too. Default 60 s.
     public var maximumConnectionAge: TimeAmount = .seconds(60)
+    /// Whether `Location` and `Content-Location` that name the origin's own scheme and port are written anew with the client's.
+    /// Default true.
+    public var rewritesLocation = true
     /// The largest response head, in bytes. Default 128 KiB.
     public var maximumHeadBytes: Int
 

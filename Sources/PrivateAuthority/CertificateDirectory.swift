@@ -8,6 +8,7 @@ public import struct FoundationEssentials.Date
 ///     authority.pem  authority.key                      the fleet authority; its key belongs offline
 ///     edge-NAME.pem  keyholder-NAME.pem  and .key       identities
 ///     test-site-authority.pem  and .key                 a root for test sites
+///     test-site-authority-rsa.pem  and .key             one for those with RSA keys, below the other for clients that trust that
 ///     DOMAIN.pem  and .key                              test sites; the chain, leaf first
 ///
 /// Authorities that are there already are used, and never replaced. Other files are replaced only where that is asked for.
@@ -24,7 +25,8 @@ public struct CertificateDirectory: Sendable {
             case fleetAuthority
             case edge(String)
             case keyHolder(String)
-            case testSiteAuthority
+            /// With the type of its key.
+            case testSiteAuthority(SiteKeyType)
             case site([String], SiteKeyType)
         }
 
@@ -79,21 +81,34 @@ public struct CertificateDirectory: Sendable {
     }
 
     private func issueSites(_ order: CertificateOrder, now: Date, into batch: inout Batch) throws {
-        let authority: TestSiteAuthority
-        if let files = try existingAuthority(FileStem.testSiteAuthority) {
-            authority = try TestSiteAuthority(certificatePEM: files.certificate, keyPEM: files.key)
-        } else {
-            authority = try TestSiteAuthority(
-                name: "Latchstring test site authority", validity: .days(order.authorityDays, from: now))
-            batch.add(
-                .testSiteAuthority, at: paths(FileStem.testSiteAuthority), certificatePEM: authority.certificatePEM,
-                keyPEM: authority.keyPEM, notAfter: authority.certificate.notValidAfter)
-        }
+        let authority = try self.siteAuthority(.p256, order, now: now, into: &batch)
+        let rsa =
+            order.needsRSAAuthority
+            ? try self.siteAuthority(.rsa2048, order, now: now, into: &batch)
+                .below(authority, validity: .days(order.authorityDays, from: now)) : authority
         for site in order.sites {
-            let issued = try authority.issueSite(
+            let issued = try (site.keyType == .rsa2048 ? rsa : authority).issueSite(
                 domains: site.domains, keyType: site.keyType, validity: .days(order.siteDays, from: now))
             batch.add(.site(site.domains, site.keyType), at: paths(FileStem.site(site)), issued)
         }
+    }
+
+    /// The one that is there, or a new one.
+    private func siteAuthority(
+        _ type: SiteKeyType, _ order: CertificateOrder, now: Date, into batch: inout Batch
+    ) throws -> TestSiteAuthority {
+        let stem = type == .rsa2048 ? FileStem.rsaTestSiteAuthority : FileStem.testSiteAuthority
+        if let files = try existingAuthority(stem) {
+            return try TestSiteAuthority(certificatePEM: files.certificate, keyPEM: files.key)
+        }
+        let name = "Latchstring test site authority"
+        let authority = try TestSiteAuthority(
+            name: type == .rsa2048 ? "\(name) (RSA)" : name, keyType: type,
+            validity: .days(order.authorityDays, from: now))
+        batch.add(
+            .testSiteAuthority(type), at: paths(stem), certificatePEM: authority.certificatePEM,
+            keyPEM: authority.keyPEM, notAfter: authority.certificate.notValidAfter)
+        return authority
     }
 
     private func paths(_ stem: String) -> (certificate: String, key: String) {

@@ -12,6 +12,9 @@ public struct CertificateOrder: Sendable {
             self.keyType = keyType
         }
 
+        /// What its files are called, without `.pem` and `.key`.
+        public var fileStem: String { FileStem.site(self) }
+
         /// Reads `www.example.test`, `www.example.test,example.test` or `www.example.test:rsa-2048`.
         public init(argument: String) throws(CertificateOrderError) {
             let parts = argument.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
@@ -56,12 +59,16 @@ public struct CertificateOrder: Sendable {
     /// A test site authority is needed only for sites, a fleet authority unless sites are all that is asked for.
     var needsFleetAuthority: Bool { !edges.isEmpty || !keyHolders.isEmpty || sites.isEmpty }
 
+    var needsRSAAuthority: Bool { sites.contains { $0.keyType == .rsa2048 } }
+
     /// Names and numbers are sound, and no two things would be written to the same file.
     func validate() throws(CertificateOrderError) {
         for days in [authorityDays, identityDays, siteDays] where !Self.daysBounds.contains(days) {
             throw .daysOutOfBounds(days)
         }
-        var stems: Set<String> = [FileStem.fleetAuthority, FileStem.testSiteAuthority]
+        var stems: Set<String> = [
+            FileStem.fleetAuthority, FileStem.testSiteAuthority, FileStem.rsaTestSiteAuthority,
+        ]
         for name in edges + keyHolders where !PartyName.isLegal(name) {
             throw .name(.invalidName(name))
         }
@@ -84,6 +91,7 @@ public struct CertificateOrder: Sendable {
 enum FileStem {
     static let fleetAuthority = "authority"
     static let testSiteAuthority = "test-site-authority"
+    static let rsaTestSiteAuthority = "test-site-authority-rsa"
 
     static func edge(_ name: String) -> String { "edge-\(name)" }
     static func keyHolder(_ name: String) -> String { "keyholder-\(name)" }

@@ -38,7 +38,7 @@ public struct FleetAuthority: Sendable {
     public var certificatePEM: String { signer.certificatePEM }
 
     /// The authority's private key as PEM, PKCS#8. Keep it offline.
-    public var keyPEM: String { PEM.withNewline(signer.key.pemRepresentation) }
+    public var keyPEM: String { signer.keyPEM }
 
     /// Makes a P-256 key and a certificate that says `latchstring:<role>:<name>` in a URI subject alternative name.
     ///
@@ -51,7 +51,7 @@ public struct FleetAuthority: Sendable {
         role: IdentityRole, name: String, validity: Validity = .days(730)
     ) throws -> IssuedCertificate {
         guard PartyName.isLegal(name) else { throw AuthorityError.invalidName(name) }
-        let key = try LeafKey(generating: .p256)
+        let key = try SigningKey(generating: .p256)
         var names: [GeneralName] = [.uniformResourceIdentifier("latchstring:\(role.rawValue):\(name)")]
         let usage: ExtendedKeyUsage.Usage
         switch role {

@@ -14,7 +14,7 @@ public struct IssuedCertificate: Sendable {
     /// The private key as PEM, PKCS#8 (`BEGIN PRIVATE KEY`).
     public let keyPEM: String
 
-    init(certificate: Certificate, intermediates: [Certificate], key: LeafKey) throws {
+    init(certificate: Certificate, intermediates: [Certificate], key: SigningKey) throws {
         self.certificate = certificate
         self.intermediates = intermediates
         self.privateKey = key.privateKey

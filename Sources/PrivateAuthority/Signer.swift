@@ -1,42 +1,42 @@
-import Crypto
 import FoundationEssentials
 import SwiftASN1
 import X509
 
-/// A P-256 authority's certificate and key: what both authorities issue with.
+/// An authority's certificate and key: what both kinds of authorities issue with.
 struct Signer: Sendable {
     let certificate: Certificate
-    let key: P256.Signing.PrivateKey
+    let key: SigningKey
     /// The certificate as PEM.
     let certificatePEM: String
+    /// The key as PEM, PKCS#8.
+    let keyPEM: String
 
     /// A self-signed root.
     /// - Parameter maxPathLength: how many authorities may stand between it and a leaf; nil sets no limit.
-    init(root commonName: String, maxPathLength: Int?, validity: Validity) throws {
-        let key = P256.Signing.PrivateKey()
-        let privateKey = Certificate.PrivateKey(key)
+    init(root commonName: String, keyType: SiteKeyType = .p256, maxPathLength: Int?, validity: Validity) throws {
+        let key = try SigningKey(generating: keyType)
+        let privateKey = key.privateKey
         let name = try DistinguishedName { CommonName(commonName) }
         let certificate = try Self.sign(
             subject: name, publicKey: privateKey.publicKey, validity: validity,
             extensions: try Self.authorityExtensions(privateKey.publicKey, maxPathLength: maxPathLength, issuer: nil),
-            issuer: name, issuerKey: privateKey)
+            issuer: name, issuerKey: key)
         try self.init(certificate: certificate, key: key)
     }
 
     /// Reads a certificate and its key, and checks that they belong together and may issue certificates.
-    init(certificatePEM: String, keyPEM: String) throws(AuthorityError) {
+    ///
+    /// - Parameter types: what its key may be.
+    init(certificatePEM: String, keyPEM: String, types: [SiteKeyType] = [.p256]) throws(AuthorityError) {
         let certificate: Certificate
-        let key: P256.Signing.PrivateKey
         do {
             certificate = try Certificate(pemEncoded: certificatePEM)
         } catch {
             throw .unreadable(what: "authority's certificate", reason: String(describing: error))
         }
-        do {
-            key = try P256.Signing.PrivateKey(pemRepresentation: keyPEM)
-        } catch {
-            // The library's error could quote what it read: keep key material out of messages.
-            throw .unreadable(what: "authority's key", reason: "it is not a P-256 private key in PEM")
+        guard let key = SigningKey(pem: keyPEM), types.contains(key.type) else {
+            let names = types.map(\.displayName).joined(separator: " or ")
+            throw .unreadable(what: "authority's key", reason: "it is not a \(names) private key in PEM")
         }
         guard
             case .isCertificateAuthority = (try? certificate.extensions.basicConstraints) ?? .notCertificateAuthority,
@@ -44,7 +44,7 @@ struct Signer: Sendable {
         else {
             throw .notAnAuthority
         }
-        guard Certificate.PrivateKey(key).publicKey == certificate.publicKey else {
+        guard key.privateKey.publicKey == certificate.publicKey else {
             throw .keyDoesNotMatch
         }
         do {
@@ -56,14 +56,21 @@ struct Signer: Sendable {
 
     /// An authority below this one.
     func issueAuthority(commonName: String, validity: Validity) throws -> Signer {
-        let key = P256.Signing.PrivateKey()
-        let publicKey = Certificate.PrivateKey(key).publicKey
-        let certificate = try Self.sign(
-            subject: try DistinguishedName { CommonName(commonName) }, publicKey: publicKey,
+        let key = try SigningKey(generating: .p256)
+        let certificate = try self.certify(
+            try DistinguishedName { CommonName(commonName) }, key.privateKey.publicKey, validity: validity)
+        return try Signer(certificate: certificate, key: key)
+    }
+
+    /// A certificate for another authority's name and key, which puts that one below this one.
+    func certify(
+        _ subject: DistinguishedName, _ publicKey: Certificate.PublicKey, validity: Validity
+    ) throws -> Certificate {
+        try Self.sign(
+            subject: subject, publicKey: publicKey,
             validity: validity.ending(noLaterThan: self.certificate.notValidAfter),
             extensions: try Self.authorityExtensions(publicKey, maxPathLength: 0, issuer: self.certificate),
-            issuer: self.certificate.subject, issuerKey: Certificate.PrivateKey(self.key))
-        return try Signer(certificate: certificate, key: key)
+            issuer: self.certificate.subject, issuerKey: self.key)
     }
 
     /// A leaf for TLS: digital signatures only, so that nobody can use its key for key transport.
@@ -86,11 +93,12 @@ struct Signer: Sendable {
         return try Self.sign(
             subject: subject, publicKey: publicKey,
             validity: validity.ending(noLaterThan: certificate.notValidAfter),
-            extensions: extensions, issuer: certificate.subject, issuerKey: Certificate.PrivateKey(key))
+            extensions: extensions, issuer: certificate.subject, issuerKey: key)
     }
 
-    private init(certificate: Certificate, key: P256.Signing.PrivateKey) throws {
+    private init(certificate: Certificate, key: SigningKey) throws {
         self.certificatePEM = try PEM.encode(certificate)
+        self.keyPEM = try key.pkcs8PEM
         self.certificate = certificate
         self.key = key
     }
@@ -117,7 +125,7 @@ struct Signer: Sendable {
 
     private static func sign(
         subject: DistinguishedName, publicKey: Certificate.PublicKey, validity: Validity,
-        extensions: Certificate.Extensions, issuer: DistinguishedName, issuerKey: Certificate.PrivateKey
+        extensions: Certificate.Extensions, issuer: DistinguishedName, issuerKey: SigningKey
     ) throws -> Certificate {
         guard validity.notAfter > validity.notBefore else {
             throw AuthorityError.emptyValidity(notBefore: validity.notBefore, notAfter: validity.notAfter)
@@ -125,8 +133,8 @@ struct Signer: Sendable {
         return try Certificate(
             version: .v3, serialNumber: randomSerialNumber(), publicKey: publicKey,
             notValidBefore: validity.notBefore, notValidAfter: validity.notAfter,
-            issuer: issuer, subject: subject, signatureAlgorithm: .ecdsaWithSHA256,
-            extensions: extensions, issuerPrivateKey: issuerKey)
+            issuer: issuer, subject: subject, signatureAlgorithm: issuerKey.signatureAlgorithm,
+            extensions: extensions, issuerPrivateKey: issuerKey.privateKey)
     }
 
     /// 16 bytes of which 126 bits are random: the first bit is clear, so that the number is positive, and the second set,

@@ -1,4 +1,3 @@
-import Crypto
 public import X509
 
 public import struct FoundationEssentials.Date
@@ -9,20 +8,21 @@ public struct TestSiteAuthority: Sendable {
     /// The authorities between the root and this one, this one first; empty for a root.
     private let intermediates: [Certificate]
 
-    /// A new root with a fresh P-256 key.
+    /// A new root with a fresh key.
     /// - Parameters:
     ///   - name: its common name, 1 to 64 characters.
+    ///   - keyType: P-256 or RSA. Clients that know RSA only take RSA sites of an RSA root.
     ///   - validity: default ten years.
-    public init(name: String, validity: Validity = .days(3650)) throws {
+    public init(name: String, keyType: SiteKeyType = .p256, validity: Validity = .days(3650)) throws {
         guard (1...64).contains(name.unicodeScalars.count) else { throw AuthorityError.invalidName(name) }
-        self.signer = try Signer(root: name, maxPathLength: nil, validity: validity)
+        self.signer = try Signer(root: name, keyType: keyType, maxPathLength: nil, validity: validity)
         self.intermediates = []
     }
 
     /// A root made before.
     /// - Throws: `AuthorityError` where a text can't be read, the certificate is no authority's, or the key isn't its own.
     public init(certificatePEM: String, keyPEM: String) throws(AuthorityError) {
-        self.signer = try Signer(certificatePEM: certificatePEM, keyPEM: keyPEM)
+        self.signer = try Signer(certificatePEM: certificatePEM, keyPEM: keyPEM, types: [.p256, .rsa2048])
         self.intermediates = []
     }
 
@@ -37,12 +37,20 @@ public struct TestSiteAuthority: Sendable {
     public var certificatePEM: String { signer.certificatePEM }
 
     /// The private key as PEM, PKCS#8.
-    public var keyPEM: String { PEM.withNewline(signer.key.pemRepresentation) }
+    public var keyPEM: String { signer.keyPEM }
 
     /// An authority below this one. The chains of what it issues include its certificate.
     public func issueIntermediate(name: String, validity: Validity = .days(1825)) throws -> TestSiteAuthority {
         let below = try signer.issueAuthority(commonName: name, validity: validity)
         return TestSiteAuthority(signer: below, intermediates: [below.certificate] + intermediates)
+    }
+
+    /// The same authority with a certificate by another one, which it adds to its chains: clients that trust either take them.
+    public func below(_ other: TestSiteAuthority, validity: Validity = .days(1825)) throws -> TestSiteAuthority {
+        let certificate = try other.signer.certify(
+            self.certificate.subject, self.certificate.publicKey,
+            validity: validity.ending(noLaterThan: self.certificate.notValidAfter))
+        return TestSiteAuthority(signer: self.signer, intermediates: [certificate] + other.intermediates)
     }
 
     /// Makes a key and a server certificate for `domains`.
@@ -56,7 +64,7 @@ public struct TestSiteAuthority: Sendable {
         for domain in domains where !Self.isDomain(domain) {
             throw AuthorityError.invalidDomain(domain)
         }
-        let key = try LeafKey(generating: keyType)
+        let key = try SigningKey(generating: keyType)
         let certificate = try signer.issueLeaf(
             // RFC 5280 appendix A: a common name has at most 64 characters, a DNS name may have more.
             commonName: first.utf8.count <= 64 ? first : nil,

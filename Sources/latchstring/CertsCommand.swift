@@ -85,7 +85,7 @@ struct CertsReport {
             case .fleetAuthority: "fleet authority"
             case .edge(let name): "edge \(name)"
             case .keyHolder(let name): "key holder \(name)"
-            case .testSiteAuthority: "test site authority"
+            case .testSiteAuthority(let type): "test site authority (\(type.displayName))"
             case .site(let domains, let type): "test site \(domains.joined(separator: ", ")) (\(type.displayName))"
             }
         let until = one.notAfter.formatted(.iso8601.year().month().day())
@@ -104,6 +104,10 @@ struct CertsReport {
                 lines.append(
                     "To key holder \(name) copy \(one.certificatePath), \(one.keyPath) and \(directory)/authority.pem, "
                         + "and give it its sites' certificates and keys.")
+            case .testSiteAuthority(.rsa2048):
+                lines.append(
+                    "Clients that know RSA only trust \(one.certificatePath) instead; it signs the sites with RSA keys."
+                )
             case .testSiteAuthority:
                 lines.append(
                     "For trials, clients trust \(one.certificatePath): curl --cacert \(one.certificatePath). "

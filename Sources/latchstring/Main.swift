@@ -7,11 +7,12 @@ struct Latchstring: AsyncParsableCommand {
         abstract: "An HTTPS edge that never holds a site's private key.",
         discussion: """
             New here? `latchstring demo` shows it all on this machine.
-            To run your own: `latchstring certs`, then `latchstring keyholder`, then `latchstring edge`.
+            To run your own: `latchstring init` writes the files and says what is next.
             """,
         version: ProgramVersion.text,
         subcommands: [
-            DemoCommand.self, CertsCommand.self, KeyHolderCommand.self, EdgeCommand.self, CheckCommand.self,
+            DemoCommand.self, InitCommand.self, CertsCommand.self, KeyHolderCommand.self, EdgeCommand.self,
+            CheckCommand.self,
             ClientCommand.self, PurgeCommand.self, CacheCommand.self, FleetCommand.self, ReloadCommand.self,
             DemoChildCommand.self,
             DemoOriginCommand.self,

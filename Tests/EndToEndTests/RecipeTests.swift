@@ -88,7 +88,7 @@ import Testing
     @Test("The README's commands, in their order, with the files under Examples")
     func readme() async throws {
         let readme = try String(contentsOf: Recipe.root.appending(path: "README.md"), encoding: .utf8)
-        let start = try #require(readme.range(of: "## Run your own"))
+        let start = try #require(readme.range(of: "## Step by step"))
         let commands = readme[start.upperBound...].split(separator: "\n")
             .map { $0.trimmingCharacters(in: .whitespaces) }
             .filter { $0.hasPrefix("latchstring ") }
@@ -124,6 +124,76 @@ import Testing
         }
         try await bank.stop()
         try await origin.stop()
+    }
+
+    @Test("The README's first commands lead to a page of one's own, word for word")
+    func ownSite() async throws {
+        let readme = try String(contentsOf: Recipe.root.appending(path: "README.md"), encoding: .utf8)
+            .replacing("example.com", with: "example.test")
+        let start = try #require(readme.range(of: "## Your own site"))
+        let commands = readme[start.upperBound...].prefix { $0 != "|" }.split(separator: "\n")
+            .filter { $0.hasPrefix("    ") }.map { $0.trimmingCharacters(in: .whitespaces) }.prefix {
+                $0 != "scripts/test"
+            }
+        #expect(
+            commands.map { $0.split(separator: " ").prefix($0.hasPrefix("latchstring") ? 2 : 1).joined(separator: " ") }
+                == [
+                    "export", "latchstring init", "latchstring keyholder", "latchstring edge", "latchstring check",
+                    "curl",
+                ])
+        let workspace = try Workspace()
+        let origin = try await TestApplication(.page("the site's own words"))
+        let ports = try Self.ports(origin: origin.port, bank: 1)
+        try await blocking {
+            let written = try Self.finish(Self.replace(ports, in: commands[1]), in: workspace)
+            // What it says is next is what the README says.
+            for command in commands[2...4] {
+                #expect(written.contains(command.split(separator: " ").prefix(2).joined(separator: " ")))
+            }
+            let before = try workspace.read("mysite/edge.yaml")
+            for file in ["edge.yaml", "keyholder.yaml"] {
+                let text = try workspace.read("mysite/\(file)")
+                try workspace.write(Self.replace(ports, in: text), to: "mysite/\(file)")
+            }
+            var running: [TestProcess] = []
+            defer { for process in running.reversed() { process.stop() } }
+            for command in commands[2...3] {
+                let words = command.split(separator: " ").dropFirst().map(String.init)
+                running.append(try TestProcess(words, name: words[0], in: workspace))
+                _ = try running.last?.listeningPort()
+            }
+            try Self.finish(commands[4], in: workspace)
+            let curl = Self.replace(ports, in: commands[5]).split(separator: " ").map(String.init)
+            #expect(curl[1] == "--cacert" && curl[2].hasPrefix("mysite/"))
+            let page = try Tool.run(
+                "curl", ["-sS", "--max-time", "20", "--cacert", workspace.path(curl[2])] + curl[3...])
+            #expect(page.output == "the site's own words", "\(page.errors)")
+            // A second time, nothing is touched.
+            let again = try TestProcess(
+                commands[1].split(separator: " ").dropFirst().map(String.init), name: "again", in: workspace)
+            #expect(try again.waitForExit() == 1)
+            #expect(again.text.contains("nothing was written, since this exists already"), "\(again.text)")
+            #expect(try workspace.read("mysite/edge.yaml") == Self.replace(ports, in: before))
+        }
+        try await origin.stop()
+    }
+
+    @Test("`init` refuses what would not work, before it writes anything")
+    func initRefusals() async throws {
+        let workspace = try Workspace()
+        try await blocking {
+            func refused(_ arguments: String..., says text: String) throws {
+                let process = try TestProcess(["init", "--out", "new"] + arguments, name: "init", in: workspace)
+                #expect(try process.waitForExit() != 0)
+                #expect(process.text.contains(text), "\(process.text)")
+                #expect(!FileManager.default.fileExists(atPath: workspace.path("new")))
+            }
+            try refused("www.a.test", "--origin", "ftp://a", says: "is not an http:// or https:// URL")
+            try refused("www.a.test", "--origin", "http://a/path", says: "an origin's URL cannot have a path")
+            try refused("not a name", "--origin", "http://127.0.0.1", says: "error: ")
+            try refused("www.a.test", "--origin", "http://127.0.0.1", "--certificate", "x.pem", says: "belong together")
+            try refused("www.a.test", "--origin", "http://127.0.0.1", "--edge", "No!", says: "is not a name")
+        }
     }
 
     /// Runs a command to its end, which must be a good one.

@@ -1,4 +1,5 @@
 import Foundation
+import TestSockets
 import Testing
 
 @Suite("What the program says of itself") struct VersionTests {

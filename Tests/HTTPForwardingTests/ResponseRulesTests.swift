@@ -10,7 +10,7 @@ struct ResponseBuilder {
     var reason = "As It Came"
     var fields: [(String, String)]
     var version = "1.1"
-    let rules = ResponseRules(pseudonym: "paris")
+    var rules = ResponseRules(pseudonym: "paris")
 
     init(status: Int, _ fields: [(String, String)] = []) {
         self.status = status

@@ -19,7 +19,7 @@ import X509
         let made = try CertificateDirectory(path: "\(openssl.directory)/a/certs").fulfil(order)
         #expect(
             made.map(\.kind) == [
-                .fleetAuthority, .edge("paris"), .keyHolder("home"), .testSiteAuthority,
+                .fleetAuthority, .edge("paris"), .keyHolder("home"), .testSiteAuthority(.p256),
                 .site(["www.example.test"], .p256),
             ])
         let verify = "verify -x509_strict -CAfile a/certs/authority.pem"
@@ -153,6 +153,42 @@ import X509
                 "test-site-authority.pem", "test-site-authority.key", "wildcard.example.test.pem",
                 "wildcard.example.test.key",
             ])
+    }
+
+    /// A client that knows RSA only verifies no ECDSA signature: not the leaf's either.
+    @Test func sitesWithRSAKeysAreSignedWithRSA() throws {
+        let openssl = try OpenSSL()
+        let directory = CertificateDirectory(path: "\(openssl.directory)/certs")
+        let made = try directory.fulfil(
+            CertificateOrder(sites: [
+                .init(domains: ["rsa.test"], keyType: .rsa2048), .init(domains: ["ec.test"]),
+            ]))
+        #expect(
+            made.map(\.kind) == [
+                .testSiteAuthority(.p256), .testSiteAuthority(.rsa2048), .site(["rsa.test"], .rsa2048),
+                .site(["ec.test"], .p256),
+            ])
+        let text = try openssl.run("x509 -noout -text -in certs/rsa.test.pem").output
+        #expect(text.contains("Signature Algorithm: sha256WithRSAEncryption") && !text.contains("ecdsa"))
+        // The leaf alone, by the RSA root; and the chain as it is sent, by the root that all other sites have.
+        let verify = "verify -x509_strict -CAfile"
+        let leaf = try #require(
+            try String(contentsOfFile: "\(openssl.directory)/certs/rsa.test.pem", encoding: .utf8)
+                .split(separator: "-----END CERTIFICATE-----").first)
+        try openssl.write(leaf + "-----END CERTIFICATE-----\n", to: "leaf.pem")
+        #expect(try openssl.run(verify, "certs/test-site-authority-rsa.pem leaf.pem").status == 0)
+        #expect(
+            try openssl.run(
+                verify, "certs/test-site-authority.pem -untrusted certs/rsa.test.pem certs/rsa.test.pem"
+            ).status == 0)
+        #expect(try openssl.run(verify, "certs/test-site-authority.pem certs/ec.test.pem").status == 0)
+        // Later ones come from the same root.
+        let later = try directory.fulfil(CertificateOrder(sites: [.init(domains: ["b.test"], keyType: .rsa2048)]))
+        #expect(later.map(\.kind) == [.site(["b.test"], .rsa2048)])
+        #expect(
+            try openssl.run(
+                verify, "certs/test-site-authority-rsa.pem -untrusted certs/b.test.pem certs/b.test.pem"
+            ).status == 0)
     }
 
     @Test func ordersThatMakeNoSenseAreRefused() throws {

@@ -351,6 +351,11 @@ struct BadFileTests {
                 + "    origin: {url: \"http://b.test\", share-per-client: 0%}\n",
             "c.yaml:15:54: error: \"0%\" where a percentage from 1% to 100% is expected"),
         BadFile(
+            "redirects that are neither",
+            "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n"
+                + "    origin: {url: \"http://b.test\", rewrite-location: sometimes}\n",
+            "c.yaml:15:54: error: \"sometimes\" where true or false is expected"),
+        BadFile(
             "URL with a path",
             "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n    origin: {url: \"http://b.test/app\"}\n",
             "c.yaml:15:19: error: an origin's URL cannot have a path. "

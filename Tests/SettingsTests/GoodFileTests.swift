@@ -101,6 +101,7 @@ struct GoodFileTests {
         #expect(termination.origin == origin)
         #expect(origin.idleTimeout == .seconds(30) && origin.maximumConnectionAge == .seconds(60))
         #expect(origin.clientShare == 25)
+        #expect(origin.rewritesLocation)
         #expect(termination.minimumTLSVersion == plainTermination.minimumTLSVersion)
         #expect(termination.ticketLifetime == plainTermination.ticketLifetime)
         #expect(relay.proxyProtocol == .v2)

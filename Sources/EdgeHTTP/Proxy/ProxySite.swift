@@ -61,7 +61,10 @@ public final class ProxySite: Sendable {
             maximumTargetBytes: limits.maximumTargetBytes)
         if let isServedNow { policy.isServedNow = isServedNow }
         self.policy = policy
-        self.responses = ResponseRules(pseudonym: edgeName)
+        self.responses = ResponseRules(
+            pseudonym: edgeName,
+            origin: origin.rewritesLocation
+                ? OriginAddress(scheme: origin.scheme.rawValue, host: origin.host, port: origin.port) : nil)
         self.origins = try OriginClients(configuration: origin, group: group, resolver: resolver)
         self.turns = turns ?? GroupTurns(group: group)
         self.metrics = ProxyMetrics(site: name, factory: metrics)

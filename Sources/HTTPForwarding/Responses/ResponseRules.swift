@@ -53,9 +53,13 @@ public struct CheckedResponse: Sendable {
 public struct ResponseRules: Sendable {
     private let via11: String
     private let via10: String
+    private let origin: OriginAddress?
 
-    /// - Parameter pseudonym: what this edge calls itself in `Via`.
-    public init(pseudonym: String) {
+    /// - Parameters:
+    ///   - pseudonym: what this edge calls itself in `Via`.
+    ///   - origin: where the origin is; nil: its `Location` passes as it is.
+    public init(pseudonym: String, origin: OriginAddress? = nil) {
+        self.origin = origin
         self.via11 = "1.1 \(pseudonym)"
         self.via10 = "1.0 \(pseudonym)"
     }
@@ -74,7 +78,8 @@ public struct ResponseRules: Sendable {
     ) throws(ResponseRefusal) -> CheckedResponse {
         guard 200...999 ~= head.status || head.status == 101 else { throw .badStatus }
         if head.status == 101, !request.upgrades { throw .upgradeNotRequested }
-        let options = head.fields.connectionOptions
+        let fields = self.origin?.translating(head.fields, scheme: request.scheme, host: request.host) ?? head.fields
+        let options = fields.connectionOptions
         if options.named.contains(.host) || options.named.contains(.contentLength)
             || options.named.contains(.transferEncoding)
         {
@@ -82,7 +87,7 @@ public struct ResponseRules: Sendable {
         }
         if options.isExcessive { throw .tooManyConnectionOptions }
         // Without these two, what follows would be read as HTTP by one party and not by the other.
-        if head.status == 101, !options.upgrade || !head.fields.contains(.upgrade) { throw .badStatus }
+        if head.status == 101, !options.upgrade || !fields.contains(.upgrade) { throw .badStatus }
 
         var clientBody = framing
         if framing == .chunked || framing == .untilClose {
@@ -90,7 +95,7 @@ public struct ResponseRules: Sendable {
         }
         let clientPersists = request.clientPersists && !closing && clientBody != .untilClose
         var out = OutgoingHead(
-            status: head.status, reason: head.fields.slice(head.reasonRange), fields: head.fields,
+            status: head.status, reason: head.fields.slice(head.reasonRange), fields: fields,
             omitted: Self.hop.union(options.named), framing: clientBody)
         out.namedOthers = options.others
         out.omitted.remove(.via)

@@ -13,6 +13,7 @@ struct SiteReader {
 
     private static let webKeys = [
         "url", "name", "roots", "connect", "response", "idle", "lifetime", "share-per-client",
+        "rewrite-location",
     ]
     private static let relayKeys = [
         "address", "resolve", "ports", "allow-private", "proxy-protocol", "connect", "idle", "lifetime",
@@ -218,6 +219,7 @@ struct SiteReader {
         let idle = reader.optional("idle") { values.time($0, in: SettingsRanges.originIdle) }
         let lifetime = reader.optional("lifetime") { values.time($0, in: SettingsRanges.lifetime) }
         let share = reader.optional("share-per-client") { values.percentage($0, in: SettingsRanges.sharePerClient) }
+        let rewritesLocation = reader.optional("rewrite-location") { values.boolean($0) }
         guard var origin = url else { return nil }
         if origin.scheme == .http {
             for key in ["name", "roots"] where reader.has(key) {
@@ -233,6 +235,7 @@ struct SiteReader {
         if let idle { origin.idleTimeout = idle }
         if let lifetime { origin.maximumConnectionAge = lifetime }
         if let share { origin.clientShare = share }
+        if let rewritesLocation { origin.rewritesLocation = rewritesLocation }
         return (origin, self.report.location(reader.position))
     }
 

@@ -19,8 +19,8 @@ public enum SiteKeyType: String, CaseIterable, Sendable {
     }
 }
 
-/// A freshly made private key.
-enum LeafKey {
+/// A private key of a site, an identity or an authority.
+enum SigningKey {
     case p256(P256.Signing.PrivateKey)
     case rsa(_RSA.Signing.PrivateKey)
     case ed25519(Curve25519.Signing.PrivateKey)
@@ -31,6 +31,34 @@ enum LeafKey {
         case .p256: self = .p256(P256.Signing.PrivateKey())
         case .rsa2048: self = .rsa(try _RSA.Signing.PrivateKey(keySize: .bits2048))
         case .ed25519: self = .ed25519(Curve25519.Signing.PrivateKey())
+        }
+    }
+
+    /// A P-256 or RSA key from PEM; nil where it is neither. What it was is not said: it may be key material.
+    init?(pem: String) {
+        if let key = try? P256.Signing.PrivateKey(pemRepresentation: pem) {
+            self = .p256(key)
+        } else if let key = try? _RSA.Signing.PrivateKey(pemRepresentation: pem) {
+            self = .rsa(key)
+        } else {
+            return nil
+        }
+    }
+
+    var type: SiteKeyType {
+        switch self {
+        case .p256: .p256
+        case .rsa: .rsa2048
+        case .ed25519: .ed25519
+        }
+    }
+
+    /// What certificates are signed with.
+    var signatureAlgorithm: Certificate.SignatureAlgorithm {
+        switch self {
+        case .p256: .ecdsaWithSHA256
+        case .rsa: .sha256WithRSAEncryption
+        case .ed25519: .ed25519
         }
     }
 
