@@ -34,7 +34,10 @@ enum HandshakeProof {
     /// - Throws: ``Failure``, and whatever `ask` throws.
     static func run(_ name: String, ask: (KeyFunction, ByteBuffer) async throws -> ByteBuffer) async throws -> Outcome {
         let shown = NIOLockedValueBox<[UInt8]?>(nil)
-        let witness = Witness()
+        let completed = MultiThreadedEventLoopGroup.singleton.any().makePromise(of: Void.self)
+        // Of no effect where it is over.
+        defer { completed.fail(CancellationError()) }
+        let witness = Witness(end: completed)
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.minimumTLSVersion = .tlsv13
         configuration.applicationProtocols = ["http/1.1"]
@@ -53,8 +56,8 @@ enum HandshakeProof {
             try channel.pipeline.syncOperations.addHandlers([tls, witness])
         }
         let tickets = try await wire.whileOpen { inbound, outbound in
-            var flights = Flights(parts: inbound, witness: witness)
-            return try await Self.shakeHands(&flights, outbound, witness, ask: ask)
+            var flights = Flights(parts: inbound, end: completed.futureResult)
+            return try await Self.shakeHands(&flights, outbound, ask: ask)
         }
         guard let leaf = shown.withLockedValue({ $0 }) else { throw Failure(reason: "no certificate was shown") }
         return Outcome(leaf: leaf, ticketBytes: tickets)
@@ -62,7 +65,7 @@ enum HandshakeProof {
 
     /// - Returns: how many bytes of tickets there were.
     private static func shakeHands(
-        _ flights: inout Flights, _ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>, _ witness: Witness,
+        _ flights: inout Flights, _ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>,
         ask: (KeyFunction, ByteBuffer) async throws -> ByteBuffer
     ) async throws -> Int {
         let hello = HandshakeBegin(applicationProtocols: ["http/1.1"], clientBytes: try await flights.next())
@@ -80,7 +83,8 @@ enum HandshakeProof {
                 answer = try await ask(.handshakeContinue, try more.encoded())
             case .exported(_, let expectsFinish):
                 let finished = try await flights.next()
-                guard witness.isComplete else { throw Failure(reason: "the client's handshake did not complete") }
+                // With its Finished it is over for the client. An alert in its place has its reason here.
+                try await flights.end.get()
                 guard expectsFinish else { throw Failure(reason: "the key holder expects no Finished in TLS 1.3") }
                 let finish = HandshakeFinish(handshake: progress.handshake, clientBytes: finished)
                 return try await ask(.handshakeFinish, finish.encoded()).readableBytes
@@ -92,23 +96,23 @@ enum HandshakeProof {
     /// What the client says, flight by flight: whole records, up to the first that carries handshake messages.
     private struct Flights {
         var parts: NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator
-        let witness: Witness
+        /// Of the client's handshake.
+        let end: EventLoopFuture<Void>
 
-        init(parts: NIOAsyncChannelInboundStream<ByteBuffer>, witness: Witness) {
+        init(parts: NIOAsyncChannelInboundStream<ByteBuffer>, end: EventLoopFuture<Void>) {
             self.parts = parts.makeAsyncIterator()
-            self.witness = witness
+            self.end = end
         }
 
         mutating func next() async throws -> ByteBuffer {
             var flight = ByteBuffer()
             repeat {
                 guard let part = try await self.parts.next() else {
-                    throw self.witness.failure ?? Failure(reason: "the client ended the handshake")
+                    try await self.end.get()
+                    throw Failure(reason: "the client ended the connection")
                 }
                 flight.writeImmutableBuffer(part)
             } while !Self.isWhole(flight)
-            // A flight of an alert alone: why stands at the client.
-            if let failure = self.witness.failure { throw failure }
             return flight
         }
 
@@ -175,19 +179,23 @@ private struct Wire {
 private final class Witness: ChannelInboundHandler, Sendable {
     typealias InboundIn = ByteBuffer
 
-    private let completed = NIOLockedValueBox(false)
-    private let error = NIOLockedValueBox<(any Error)?>(nil)
+    private let end: EventLoopPromise<Void>
 
-    var isComplete: Bool { self.completed.withLockedValue { $0 } }
-    /// Why the client gave up.
-    var failure: (any Error)? { self.error.withLockedValue { $0 } }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        self.error.withLockedValue { if $0 == nil { $0 = error } }
-        context.close(promise: nil)
+    /// - Parameter end: of the handshake; fails with the reason why there is none.
+    init(end: EventLoopPromise<Void>) {
+        self.end = end
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case .handshakeCompleted? = event as? TLSUserEvent { self.completed.withLockedValue { $0 = true } }
+        if case .handshakeCompleted? = event as? TLSUserEvent { self.end.succeed() }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        self.end.fail(error)
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.end.fail(HandshakeProof.Failure(reason: "the client's handshake did not complete"))
     }
 }

@@ -99,7 +99,7 @@ struct InitCommand: ParsableCommand {
         return FirstFiles(
             domains: domains, origin: self.origin, edge: self.edge, keyHolder: self.keyHolder,
             listen: !self.listen.isEmpty
-                ? self.listen : self.system ? ["0.0.0.0:443", "[::]:443"] : ["127.0.0.1:8443"],
+                ? self.listen : self.system ? ["[::]:443"] : ["127.0.0.1:8443"],
             keyHolderListen: self.keyHolderAddress,
             certificate: self.certificate.map(Self.absolute) ?? "\(stem ?? "").pem",
             key: self.key.map(Self.absolute) ?? "\(stem ?? "").key",
@@ -132,6 +132,8 @@ struct InitCommand: ParsableCommand {
                   latchstring keyholder --config \(keyHolder)      # where your keys are
                   latchstring edge --config \(edge)      # in front of it
             """
+        // As the service's user, it sees what the service sees.
+        let check = (self.system ? "runuser -u latchstring-edge -- " : "") + "latchstring check --config \(edge)"
         let port = (self.listen.first ?? (self.system ? ":443" : ":8443")).split(separator: ":").last ?? "8443"
         let trust = isTrial ? "--cacert \(folder)/certs/test-site-authority.pem " : ""
         return """
@@ -139,7 +141,7 @@ struct InitCommand: ParsableCommand {
 
             Next:
             \(start)
-              latchstring check --config \(edge)
+              \(check)
               curl \(trust)--connect-to ::127.0.0.1:\(port) https://\(name)/
 
             The edge's machine gets edge.yaml, certs/edge-\(self.edge).pem and .key, and certs/authority.pem: nothing else, and never a \
