@@ -27,6 +27,7 @@ struct EdgeCheck {
             await FleetCheck(settings: fleet, user: .edge, report: self.report, now: self.now).run(
                 self.settings, offline: self.offline)
         }
+        for (site, place) in zip(self.settings.sites, self.settings.places) { self.checkTLS(site, place) }
         guard !self.offline else { return }
         if let credentials {
             var shown: [SourceLocation: Set<ServerNamePattern>] = [:]
@@ -37,6 +38,14 @@ struct EdgeCheck {
             self.checkRelays(shown, edge: credentials.identity.name)
         }
         for (site, place) in zip(self.settings.sites, self.settings.places) { await self.checkOrigin(site, place) }
+    }
+
+    /// Says what a policy excludes.
+    private func checkTLS(_ site: Site, _ place: EdgeSettings.SitePlace) {
+        let isKeyless = if case .keyless = site.mode { true } else { false }
+        let exclusions = site.mode.termination?.exclusions(isKeyless: isKeyless) ?? []
+        guard !exclusions.isEmpty else { return }
+        self.report.ok(place.site, "tls of \(site.name) excludes \(exclusions.joined(separator: "; "))")
     }
 
     // MARK: Key holders

@@ -20,6 +20,13 @@ public struct TerminationConfiguration: Hashable, Sendable {
     /// do not resume. At most two days, since the TLS library makes none that are good for longer. Default 24 hours.
     public var ticketLifetime = TimeAmount.hours(24)
 
+    /// Key exchange groups that clients of keyless sites may use in TLS 1.3, by IANA number; the client's order decides.
+    public var groups: [UInt16] = Self.allGroups
+
+    public static let allGroups: [UInt16] = [
+        TLSGroup.x25519MLKEM768, TLSGroup.x25519, TLSGroup.secp256r1, TLSGroup.secp384r1,
+    ]
+
     public init(keyHolder: String, origin: OriginConfiguration, cache: SiteCacheConfiguration? = nil) {
         self.keyHolder = keyHolder
         self.origin = origin

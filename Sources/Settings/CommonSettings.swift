@@ -25,6 +25,24 @@ public enum MinimumTLSVersion: String, CaseIterable, Sendable {
     }
 }
 
+/// A key exchange group that clients may use.
+public enum KeyExchangeGroup: String, CaseIterable, Sendable {
+    case x25519MLKEM768 = "X25519MLKEM768"
+    case x25519 = "X25519"
+    case p256 = "P-256"
+    case p384 = "P-384"
+
+    /// As it is on the wire.
+    public var number: UInt16 {
+        switch self {
+        case .x25519MLKEM768: TLSGroup.x25519MLKEM768
+        case .x25519: TLSGroup.x25519
+        case .p256: TLSGroup.secp256r1
+        case .p384: TLSGroup.secp384r1
+        }
+    }
+}
+
 public struct LogSettings: Hashable, Sendable {
     public enum Level: String, CaseIterable, Sendable {
         case trace, debug, info, notice, warning, error

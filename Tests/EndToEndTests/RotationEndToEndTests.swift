@@ -3,12 +3,13 @@ import PrivateAuthority
 import TestSockets
 import Testing
 
-/// A site's certificate and key are replaced, again and again, while clients connect: real binaries, ordinary clients.
+/// A site's certificate and key are replaced, again and again, while clients connect: real binaries, ordinary clients. Without grace a
+/// keyless edge finds out in the middle of a handshake, and begins it anew.
 @Suite(.serialized, .timeLimit(.minutes(5))) struct RotationEndToEndTests {
     @Test(
         "No handshake fails while a key is replaced: by another one, by one of another kind, and by itself",
-        arguments: ["keyless", "handoff"])
-    func rotations(mode: String) async throws {
+        arguments: [("keyless", "10m"), ("handoff", "10m"), ("keyless", "0s")])
+    func rotations(mode: String, grace: String) async throws {
         let workspace = try Workspace()
         try workspace.makeSite("one.test")
         try workspace.makeSite("origin.test")
@@ -16,7 +17,8 @@ import Testing
             .init(body: "from the origin", cacheControl: "max-age=600")
         }
         let keyHolder = try RunningKeyHolder(
-            sites: ["one.test"], grantedTo: "paris", operations: mode, rate: 10_000, in: workspace)
+            sites: ["one.test"], grantedTo: "paris", operations: mode, rate: 10_000, grace: grace,
+            in: workspace)
         let edge = try RunningEdge(
             """
             keyholders:

@@ -328,6 +328,26 @@ struct BadFileTests {
             "c.yaml:16:11: error: a handoff site's tickets are the key holder's. "
                 + "Remove \"ticket-lifetime\": each resumption asks the key holder."),
         BadFile(
+            "TLS policy in handoff",
+            "  - domains: [b.test]\n    mode: handoff\n    keyholder: home\n    origin: {url: \"http://b.test\"}\n"
+                + "    tls: {session-tickets: false, groups: [P-256]}\n",
+            "c.yaml:16:11: error: a handoff site's tickets are the key holder's. "
+                + "Remove \"session-tickets\": each resumption asks the key holder.",
+            "c.yaml:16:35: error: a handoff site's key exchange is the key holder's. Remove \"groups\"."),
+        BadFile(
+            "TLS policy",
+            "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n    origin: {url: \"http://b.test\"}\n"
+                + "    tls:\n      groups: [P-256, P-255, P-256]\n      session-tickets: false\n      ticket-lifetime: 1h\n"
+                + "      maximum-version: 1.2\n      cipher-suites: [x]\n",
+            "c.yaml:17:23: error: \"P-255\" is not known here. Did you mean \"P-256\"?",
+            "c.yaml:17:30: error: P-256 is there twice. Write each group once.",
+            "c.yaml:19:7: error: without session tickets none has a lifetime. "
+                + "Remove \"ticket-lifetime\", or write session-tickets: true.",
+            "c.yaml:20:7: error: \"maximum-version\" is nothing that an edge chooses: it speaks TLS 1.3, and the key "
+                + "holder all else. Remove it.",
+            "c.yaml:21:7: error: \"cipher-suites\" is nothing that an edge chooses: TLS 1.3 has three, all of them "
+                + "strong, and those of TLS 1.2 are the key holder's. Remove it."),
+        BadFile(
             "a ticket's lifetime",
             "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n    origin: {url: \"http://b.test\"}\n"
                 + "    tls: {ticket-lifetime: 49h}\n",

@@ -5,8 +5,8 @@ import NIOCore
 final class HeldInput: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
 
-    /// Bytes of a client that are kept while its key holder works, or its turn is to come. Nothing is read then; more than this can
-    /// only come with the end of the client's input.
+    /// Bytes of a client that are kept while its key holder works, or its turn is to come. What is read then is bounded by itself;
+    /// more than this can only come with the end of the client's input.
     static let maximumBytes = 262_144
 
     private var held = ByteBuffer()

@@ -26,7 +26,7 @@ struct HandoffHandshake: ~Copyable {
     }
 
     enum Next: Equatable {
-        /// Nothing until the key holder answers: do not read from the client either.
+        /// Nothing until the key holder answers: do not read on.
         case wait
         /// Read from the client.
         case read

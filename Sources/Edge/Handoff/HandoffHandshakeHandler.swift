@@ -8,8 +8,8 @@ import TLSWire
 /// Carries the bytes of one handshake between the client and the key holder, as ``HandoffHandshake`` says, and makes way
 /// for a ``RecordHandler`` when the session is the edge's.
 ///
-/// It reads only when the handshake calls for it. While the key holder works nothing is read; that the client has gone is
-/// noticed all the same.
+/// It reads only when the handshake calls for it. While the key holder works one read is under way, so that interest in the socket need
+/// not be taken back and declared again; if something comes of it, nothing more is read until there is an answer.
 final class HandoffHandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -101,8 +101,12 @@ final class HandoffHandshakeHandler: ChannelInboundHandler, RemovableChannelHand
         if let bytes = step.write { context.writeAndFlush(self.wrapOutboundOut(bytes), promise: nil) }
         switch step.next {
         case .read: context.read()
-        case .begin(let hello): self.begin(hello)
-        case .proceed(let bytes): self.proceed(bytes)
+        case .begin(let hello):
+            context.read()
+            self.begin(hello)
+        case .proceed(let bytes):
+            context.read()
+            self.proceed(bytes)
         case .established(let established): self.established(established, context)
         case .wait, .failed: break
         }

@@ -26,7 +26,8 @@ extension EdgeLoop {
                     serverName: client.name, clientIP: handOver.client.address?.bytes,
                     pool: domain.pool, excluded: client.served.excluded,
                     turn: { self.enterGate(handOver, site, $0) },
-                    onOutdated: { self.onOutdated(domain.pattern) }),
+                    onOutdated: { self.onOutdated(domain.pattern) },
+                    renewal: { domain.renewal(of: client.served) }),
                 handshake: try KeylessHandshake(certificate, earlyDataOffered: handOver.hello.offersEarlyData),
                 permit: permit, watch: self.watch(over: client))
             try channel.pipeline.syncOperations.addHandler(handshake)

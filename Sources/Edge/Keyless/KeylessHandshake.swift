@@ -22,7 +22,7 @@ struct KeylessHandshake: ~Copyable {
     }
 
     enum Next: Equatable {
-        /// Nothing until the signature is there: do not read from the client either.
+        /// Nothing until the signature is there: do not read on.
         case wait
         /// Read from the client.
         case read
@@ -49,12 +49,15 @@ struct KeylessHandshake: ~Copyable {
         case over
     }
 
-    private let certificate: SiteCertificate
+    private var certificate: SiteCertificate
     private let earlyDataOffered: Bool
     private var state: State
     /// What the client sent and nobody has taken yet.
     private var input = ByteBuffer()
     private var retried = false
+    /// What the engine was given so far, for as long as the handshake can be begun anew: the client has been sent nothing.
+    private var hello: ByteBuffer?
+    private var isFirst = true
     private var session: RecordSession?
     /// What the client was shown, to be verified if it does not take it.
     private var signed: (request: SignatureRequest, signature: [UInt8])?
@@ -86,7 +89,7 @@ struct KeylessHandshake: ~Copyable {
             self.input.writeImmutableBuffer(bytes)
         }
         switch self.takeState() {
-        case .handshake(let handshake): return self.act(on: handshake.receive(&self.input))
+        case .handshake(let handshake): return self.hears(handshake)
         case .signing(let awaited):
             guard self.input.readableBytes <= HeldInput.maximumBytes else {
                 return self.fail(
@@ -110,6 +113,7 @@ struct KeylessHandshake: ~Copyable {
     mutating func signed(_ signature: [UInt8]) -> Step {
         switch self.takeState() {
         case .signing(let awaited):
+            self.hello = nil
             self.signed = (awaited.request, signature)
             return self.act(on: awaited.complete(signature))
         case let other:
@@ -128,7 +132,46 @@ struct KeylessHandshake: ~Copyable {
         }
     }
 
+    /// Whether ``startOver(with:)`` may mend it.
+    var mayStartOver: Bool { self.hello != nil }
+
+    /// The key holder does not sign for the certificate any more, and this is what it has by now: the same one, at another address, or
+    /// another one. The handshake begins anew, once, with the hello that the client sent; the client notices nothing.
+    mutating func startOver(with certificate: SiteCertificate) -> Step {
+        switch self.takeState() {
+        case .signing(let awaited):
+            guard var hello = self.hello.take() else { return self.fail(.engine("no hello"), sending: awaited.abort()) }
+            if certificate.context === self.certificate.context { return self.ask(for: awaited) }
+            let handshake: ServerHandshake
+            do throws(EngineError) {
+                handshake = try ServerHandshake(certificate.context)
+            } catch {
+                return self.fail(.engine("\(error)"), sending: awaited.abort())
+            }
+            self.certificate = certificate
+            hello.writeImmutableBuffer(self.input)
+            self.input = hello
+            return self.act(on: handshake.receive(&self.input))
+        case let other:
+            self.state = other
+            return Step(next: .wait)
+        }
+    }
+
     // MARK: The engine
+
+    /// The first bytes are a whole ClientHello.
+    private mutating func hears(_ handshake: consuming ServerHandshake) -> Step {
+        guard self.isFirst else { return self.act(on: handshake.receive(&self.input)) }
+        self.isFirst = false
+        let before = self.input
+        let step = self.act(on: handshake.receive(&self.input))
+        if case .sign = step.next {
+            self.hello = before.getSlice(
+                at: before.readerIndex, length: before.readableBytes - self.input.readableBytes)
+        }
+        return step
+    }
 
     private mutating func act(on turn: consuming HandshakeTurn) -> Step {
         switch consume turn {
@@ -137,18 +180,7 @@ struct KeylessHandshake: ~Copyable {
             if output.readableBytes > 0 { self.retried = true }
             self.state = .handshake(handshake)
             return self.readOn(sending: output)
-        case .needsSignature(let awaited):
-            let request = awaited.request
-            guard let hash = TLS13ServerSignature.transcriptHash(fromContent: request.content) else {
-                return self.fail(
-                    .engine("a signature over something that is no TLS 1.3 server's handshake"),
-                    sending: awaited.abort())
-            }
-            self.state = .signing(awaited)
-            return Step(
-                next: .sign(
-                    SignTLS13Request(scheme: request.scheme, transcriptHash: hash),
-                    ski: self.certificate.chains[request.credential].ski))
+        case .needsSignature(let awaited): return self.ask(for: awaited)
         case .exported(let session, let finished, let output):
             self.session = RecordSession(
                 session.session, earlyDataOffered: self.earlyDataOffered && !self.retried)
@@ -160,6 +192,19 @@ struct KeylessHandshake: ~Copyable {
         case .failed(let end):
             return self.fail(TerminationFailure(end.failure), sending: end.output)
         }
+    }
+
+    private mutating func ask(for awaited: consuming AwaitedSignature) -> Step {
+        let request = awaited.request
+        guard let hash = TLS13ServerSignature.transcriptHash(fromContent: request.content) else {
+            return self.fail(
+                .engine("a signature over something that is no TLS 1.3 server's handshake"), sending: awaited.abort())
+        }
+        self.state = .signing(awaited)
+        return Step(
+            next: .sign(
+                SignTLS13Request(scheme: request.scheme, transcriptHash: hash),
+                ski: self.certificate.chains[request.credential].ski))
     }
 
     /// Record by record, to the session, which answers for it all, and to the engine, which makes the tickets.
@@ -230,6 +275,7 @@ struct KeylessHandshake: ~Copyable {
         self.input = ByteBuffer()
         self.session = nil
         self.signed = nil
+        self.hello = nil
     }
 
     private mutating func takeState() -> State {

@@ -7,8 +7,8 @@ import TLSWire
 /// Carries the bytes of one handshake between the client and the TLS engine, and asks the key holder for its signature, as
 /// ``KeylessHandshake`` says; makes way for a ``RecordHandler`` when the session is there.
 ///
-/// It reads only when the handshake calls for it. While the key holder works nothing is read; that the client has gone is
-/// noticed all the same.
+/// It reads only when the handshake calls for it. While the key holder works one read is under way, so that interest in the socket need
+/// not be taken back and declared again; if something comes of it, nothing more is read until the signature is there.
 final class KeylessHandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -19,19 +19,21 @@ final class KeylessHandshakeHandler: ChannelInboundHandler, RemovableChannelHand
         var clientIP: [UInt8]?
         var pool: KeyHolderPool
         /// Addresses of the key holder that are not asked.
-        var excluded: Set<Int> = []
+        var excluded: Set<Int>
         /// Whether the key holder may be asked now.
         var turn: (Urgency) -> HandshakeGate.Entry
         /// Called when the key holder no longer has the certificate that was shown, so that it is fetched anew.
         var onOutdated: () -> Void
+        /// What is served in the place of what was, as soon as it is.
+        var renewal: () -> EventLoopFuture<ServedDomain>
     }
 
-    private let parties: Parties
+    private var parties: Parties
     private let watch: HandshakeWatch
     /// For the signature, if the key holder may be asked for it now. Given back at once where none is wanted.
     private var permit: KeyPermit?
     /// What a signature is that is wanted without one.
-    private let urgency: Urgency
+    private var urgency: Urgency
     private var handshake: KeylessHandshake
     private var context: ChannelHandlerContext?
 
@@ -97,7 +99,9 @@ final class KeylessHandshakeHandler: ChannelInboundHandler, RemovableChannelHand
         if let bytes = step.write { context.writeAndFlush(self.wrapOutboundOut(bytes), promise: nil) }
         switch step.next {
         case .read: context.read()
-        case .sign(let request, let ski): self.askForTurn(request, ski)
+        case .sign(let request, let ski):
+            context.read()
+            self.askForTurn(request, ski)
         case .established(let established): self.established(established, context)
         case .wait, .failed: break
         }
@@ -123,6 +127,7 @@ final class KeylessHandshakeHandler: ChannelInboundHandler, RemovableChannelHand
     }
 
     private func sign(_ request: SignTLS13Request, _ ski: [UInt8], _ permit: KeyPermit) {
+        self.urgency = .underWay
         self.parties.pool.signTLS13(
             request, name: self.parties.serverName, clientIP: self.parties.clientIP, ski: ski,
             excluding: self.parties.excluded
@@ -132,9 +137,25 @@ final class KeylessHandshakeHandler: ChannelInboundHandler, RemovableChannelHand
             switch result {
             case .success(let signature): self.take(self.handshake.signed(Array(signature.readableBytesView)))
             case .failure(let error):
-                let failure = error as? LinkFailure ?? .lost("\(error)")
-                self.take(self.handshake.notSigned(.keyHolder(failure)))
+                self.notSigned(.keyHolder(error as? LinkFailure ?? .lost("\(error)")))
             }
+        }
+    }
+
+    /// If the key holder does not have the certificate any more, there may be another one, or another address, in a moment.
+    private func notSigned(_ failure: TerminationFailure) {
+        guard failure.meansOutdated, self.handshake.mayStartOver else {
+            return self.take(self.handshake.notSigned(failure))
+        }
+        self.parties.onOutdated()
+        self.parties.renewal().assumeIsolated().whenComplete { result in
+            // The client may have left meanwhile.
+            guard !self.handshake.isOver else { return }
+            guard case .success(let served) = result, let certificate = served.certificate else {
+                return self.take(self.handshake.notSigned(failure))
+            }
+            self.parties.excluded = served.excluded
+            self.take(self.handshake.startOver(with: certificate))
         }
     }
 

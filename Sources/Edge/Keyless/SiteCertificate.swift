@@ -17,19 +17,19 @@ struct SiteCertificate: Sendable {
 
     /// - Parameters:
     ///   - domain: whose tickets they are.
-    ///   - applicationProtocols: what clients are offered (ALPN), preferred first.
-    ///   - ticketLifetime: zero: no tickets.
+    ///   - configuration: the site's.
     ///   - now: monotonic nanoseconds.
     /// - Throws: if a chain is no chain, or the key holder does not let this edge use it in keyless mode.
     init(
-        _ answer: CertificateAnswer, domain: ServerNamePattern, applicationProtocols: [String],
-        ticketLifetime: TimeAmount, now: Int64
+        _ answer: CertificateAnswer, domain: ServerNamePattern, configuration: TerminationConfiguration, now: Int64
     ) throws {
         guard answer.modes.contains(.keyless) else { throw SiteCertificateError.modeNotGranted(.keyless) }
         var policy = ServerPolicy()
         // Clients without TLS 1.3 are shaken hands with by the key holder.
         policy.versions = .tls13 ... .tls13
-        policy.applicationProtocols = applicationProtocols.map { Array($0.utf8) }
+        policy.groups = configuration.groups
+        policy.applicationProtocols = configuration.applicationProtocols.map { Array($0.utf8) }
+        let ticketLifetime = configuration.ticketLifetime
         if ticketLifetime > .zero {
             let tickets = TicketKeys(site: domain.description, lifetime: ticketLifetime.nanoseconds, now: now)
             policy.tickets = TicketPolicy(keys: tickets.keys)

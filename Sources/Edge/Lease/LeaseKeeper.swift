@@ -24,6 +24,11 @@ struct ServedDomain: Sendable {
     var excluded: Set<Int>
     /// Signatures and handshakes per second that each of the others grants for the site.
     var rate: Int
+
+    /// Whether a handshake would be signed in the same way.
+    func isSigned(like other: ServedDomain) -> Bool {
+        self.certificate?.context === other.certificate?.context && self.excluded == other.excluded
+    }
 }
 
 /// Keeps the leases of the domains that belong to one key holder: hears of them over the links of one event loop, asks each
@@ -43,6 +48,7 @@ final class LeaseKeeper {
         func showsTheSame(as other: Order) -> Bool {
             self.mode == other.mode && self.configuration.ticketLifetime == other.configuration.ticketLifetime
                 && self.configuration.applicationProtocols == other.configuration.applicationProtocols
+                && self.configuration.groups == other.configuration.groups
         }
     }
 
@@ -242,8 +248,7 @@ final class LeaseKeeper {
             return inherited.certificate
         }
         return try SiteCertificate(
-            answer, domain: order.pattern, applicationProtocols: order.configuration.applicationProtocols,
-            ticketLifetime: order.configuration.ticketLifetime, now: Self.time())
+            answer, domain: order.pattern, configuration: order.configuration, now: Self.time())
     }
 
     // MARK: Ticket keys

@@ -80,10 +80,11 @@ final class RecordHandler: ChannelDuplexHandler {
 
     /// - Parameters:
     ///   - received: what the client sent after its Finished already.
-    ///   - tickets: NewSessionTicket messages in the clear, whole. They leave together with the answer, if there is one by then.
+    ///   - tickets: NewSessionTicket messages in the clear, whole. They leave with what is sent next.
     func begin(with received: ByteBuffer, tickets: ByteBuffer = ByteBuffer()) {
         guard let context else { return }
-        if let records = self.protect(tickets) { self.reply(records, context) }
+        // Not flushed: a segment of their own would cost more than they do.
+        if let records = self.protect(tickets) { context.write(self.wrapOutboundOut(records), promise: nil) }
         if received.readableBytes > 0, context.channel.isActive { self.receive(received, context) }
         self.readComplete(context)
     }

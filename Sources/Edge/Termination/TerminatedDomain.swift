@@ -23,6 +23,9 @@ final class TerminatedDomain {
     /// Clients whose handshake is done.
     private var connections: [ObjectIdentifier: any Channel] = [:]
 
+    /// How long a handshake waits for another certificate than the one that the key holder does not sign for any more.
+    static let renewalTime = TimeAmount.seconds(1)
+
     /// For what is under way on open connections when a lease ends.
     static let closingTime = TimeAmount.seconds(10)
 
@@ -44,18 +47,31 @@ final class TerminatedDomain {
         switch self.state {
         case .served(let served): return loop.makeSucceededFuture(served)
         case .ended(let end): return loop.makeFailedFuture(SiteNotServed(reason: "\(end)"))
-        case .pending:
-            guard self.waiters.count < self.waiterLimit else {
-                return loop.makeFailedFuture(SiteNotServed(reason: "too many handshakes wait for its lease"))
-            }
-            let promise = loop.makePromise(of: ServedDomain.self)
-            let timer = loop.assumeIsolated().scheduleTask(in: self.pool.configuration.deadline) {
-                self.waiters.removeAll { $0.promise.futureResult === promise.futureResult }
-                promise.fail(SiteNotServed(reason: "no key holder has answered yet"))
-            }
-            self.waiters.append((promise, timer))
-            return promise.futureResult
+        case .pending: return self.news(within: self.pool.configuration.deadline)
         }
+    }
+
+    /// What is served in the place of this: at once, if something is by now, or as soon as it is, at the latest after
+    /// ``renewalTime``. Fails with ``SiteNotServed``.
+    func renewal(of former: ServedDomain) -> EventLoopFuture<ServedDomain> {
+        switch self.state {
+        case .served(let served) where served.isSigned(like: former): return self.news(within: Self.renewalTime)
+        case .served, .ended, .pending: return self.served()
+        }
+    }
+
+    private func news(within time: TimeAmount) -> EventLoopFuture<ServedDomain> {
+        let loop = self.pool.eventLoop
+        guard self.waiters.count < self.waiterLimit else {
+            return loop.makeFailedFuture(SiteNotServed(reason: "too many handshakes wait for its lease"))
+        }
+        let promise = loop.makePromise(of: ServedDomain.self)
+        let timer = loop.assumeIsolated().scheduleTask(in: time) {
+            self.waiters.removeAll { $0.promise.futureResult === promise.futureResult }
+            promise.fail(SiteNotServed(reason: "no key holder has answered yet"))
+        }
+        self.waiters.append((promise, timer))
+        return promise.futureResult
     }
 
     func update(_ news: SiteNews) {

@@ -66,6 +66,7 @@ struct SiteReader {
                 termination.http2 = http2
                 if let version = tls.minimumVersion { termination.minimumTLSVersion = version.number }
                 if let lifetime = tls.ticketLifetime { termination.ticketLifetime = lifetime }
+                if let groups = tls.groups { termination.groups = groups }
                 return (word == .keyless ? SiteMode.keyless(termination) : .handoff(termination), place)
             }
         case .relay: found = self.relay(reader).map { (SiteMode.relay($0), $1) }
@@ -121,7 +122,11 @@ struct SiteReader {
     }
 
     /// What a site says of the TLS that its clients get.
-    private typealias TLS = (minimumVersion: MinimumTLSVersion?, ticketLifetime: TimeAmount?)
+    private struct TLS {
+        var minimumVersion: MinimumTLSVersion?
+        var ticketLifetime: TimeAmount?
+        var groups: [UInt16]?
+    }
 
     private func tls(_ reader: MappingReader, mode: ModeWord?) -> TLS {
         if mode == .relay, reader.has("tls") {
@@ -129,28 +134,66 @@ struct SiteReader {
                 at: reader.position(of: "tls"), "a relay site's TLS is between the client and the origin",
                 remedy: "Remove \"tls\", or use mode: handoff or mode: keyless.")
         }
-        return reader.optional("tls") { self.tls($0, mode: mode) } ?? (nil, nil)
+        return reader.optional("tls") { self.tls($0, mode: mode) } ?? TLS()
     }
 
     private func tls(_ node: ConfigurationNode, mode: ModeWord?) -> TLS? {
         let misplaced: [String: MappingReader.Misplaced] = [
             "rsa-key-exchange": .init(
                 message: "\"rsa-key-exchange\" belongs to the sites of a key holder's file",
-                remedy: "The key holder decides how it shakes hands.")
+                remedy: "The key holder decides how it shakes hands."),
+            "maximum-version": .init(
+                message:
+                    "\"maximum-version\" is nothing that an edge chooses: it speaks TLS 1.3, and the key holder all else",
+                remedy: "Remove it."),
+            "cipher-suites": .init(
+                message: "\"cipher-suites\" is nothing that an edge chooses: TLS 1.3 has three, all of them strong, "
+                    + "and those of TLS 1.2 are the key holder's",
+                remedy: "Remove it."),
         ]
         guard
             let reader = MappingReader(
-                node, noun: "tls", keys: ["minimum-version", "ticket-lifetime"], misplaced: misplaced,
+                node, noun: "tls", keys: ["minimum-version", "groups", "session-tickets", "ticket-lifetime"],
+                misplaced: misplaced,
                 report: self.report)
         else { return nil }
         let version = reader.optional("minimum-version") { self.values.word($0, as: MinimumTLSVersion.self) }
         let lifetime = reader.optional("ticket-lifetime") { self.values.time($0, in: SettingsRanges.ticketLifetime) }
-        if mode == .handoff, reader.has("ticket-lifetime") {
+        for key in ["ticket-lifetime", "session-tickets"] where mode == .handoff && reader.has(key) {
             self.report.error(
-                at: reader.position(of: "ticket-lifetime"), "a handoff site's tickets are the key holder's",
-                remedy: "Remove \"ticket-lifetime\": each resumption asks the key holder.")
+                at: reader.position(of: key), "a handoff site's tickets are the key holder's",
+                remedy: "Remove \"\(key)\": each resumption asks the key holder.")
         }
-        return (version, lifetime)
+        let tickets = reader.optional("session-tickets") { self.values.boolean($0) } ?? true
+        if !tickets, let lifetime, lifetime > .zero {
+            self.report.error(
+                at: reader.position(of: "ticket-lifetime"), "without session tickets none has a lifetime",
+                remedy: "Remove \"ticket-lifetime\", or write session-tickets: true.")
+        }
+        return TLS(
+            minimumVersion: version, ticketLifetime: tickets ? lifetime : .zero, groups: self.groups(reader, mode: mode)
+        )
+    }
+
+    private func groups(_ reader: MappingReader, mode: ModeWord?) -> [UInt16]? {
+        guard reader.has("groups") else { return nil }
+        if mode == .handoff {
+            self.report.error(
+                at: reader.position(of: "groups"), "a handoff site's key exchange is the key holder's",
+                remedy: "Remove \"groups\".")
+        }
+        return reader.optional("groups") { node in
+            var seen: Set<UInt16> = []
+            return self.values.list(node, of: "group") { item -> UInt16? in
+                guard let group = self.values.word(item, as: KeyExchangeGroup.self) else { return nil }
+                guard seen.insert(group.number).inserted else {
+                    self.report.error(
+                        at: item.position, "\(group.rawValue) is there twice", remedy: "Write each group once.")
+                    return nil
+                }
+                return group.number
+            }
+        }
     }
 
     private static func noKeyFiles(_ key: String) -> MappingReader.Misplaced {

@@ -16,12 +16,12 @@ import Testing
         if case .failed(let failure) = step.next { failure } else { nil }
     }
 
-    private static func request(_ step: KeylessHandshake.Step) throws -> SignTLS13Request {
+    private static func request(_ step: KeylessHandshake.Step, ski number: UInt8 = 7) throws -> SignTLS13Request {
         guard case .sign(let request, let ski) = step.next else {
             Issue.record("unexpected \(step)")
             throw CancellationError()
         }
-        #expect(ski == [UInt8](repeating: 7, count: 20))
+        #expect(ski == [UInt8](repeating: number, count: 20))
         #expect(step.write == nil)
         return request
     }
@@ -168,6 +168,47 @@ import Testing
         let step = machine.received(answer)
         #expect(machine.signed(try peers.sign(request)) == .init(next: .wait))
         try Self.exchange(&machine, step, peers)
+    }
+
+    /// In the middle of a handshake the key holder turns out to have another certificate: the client gets that one, and notices nothing.
+    @Test func anotherCertificateWhileItIsAsked() throws {
+        let peers = try KeylessPeers()
+        defer { peers.close() }
+        var machine = try peers.machine()
+        let first = try Self.request(machine.received(try peers.fromClient()))
+        try peers.renew()
+        let may = machine.mayStartOver
+        #expect(may)
+        let second = try Self.request(machine.startOver(with: peers.certificate), ski: 8)
+        #expect(second.transcriptHash != first.transcriptHash)
+        // Once.
+        let mayAgain = machine.mayStartOver
+        #expect(!mayAgain)
+        let flight = machine.signed(try peers.sign(second))
+        try Self.exchange(&machine, machine.received(try peers.answer(to: flight.write)), peers)
+    }
+
+    /// The same certificate at another address: the same signature is asked for again. What came meanwhile still waits.
+    @Test func theSameCertificateAtAnotherAddress() throws {
+        let peers = try KeylessPeers()
+        defer { peers.close() }
+        var machine = try peers.machine()
+        let first = try Self.request(machine.received(try peers.fromClient()))
+        #expect(machine.received(.record(23, [UInt8](repeating: 0, count: 40))) == .init(next: .wait))
+        let second = try Self.request(machine.startOver(with: peers.certificate))
+        #expect(second == first)
+        #expect(Self.failure(machine.signed(try peers.sign(second))) == .records(.badRecordMAC))
+    }
+
+    /// What the client has been sent can't be taken back.
+    @Test func behindAHelloRetryRequestThereIsNoOtherBeginning() throws {
+        let peers = try KeylessPeers { $0.curves = [.secp521r1, .x25519] }
+        defer { peers.close() }
+        var machine = try peers.machine()
+        let retry = machine.received(try peers.fromClient())
+        _ = try Self.request(machine.received(try peers.answer(to: retry.write)))
+        let may = machine.mayStartOver
+        #expect(!may)
     }
 
     @Test func aSignatureThatComesAfterTheClientHasLeft() throws {

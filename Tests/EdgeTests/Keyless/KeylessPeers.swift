@@ -15,28 +15,18 @@ final class KeylessPeers {
     static let domain = "www.example.test"
 
     let client = EmbeddedChannel()
-    let certificate: SiteCertificate
-    private let key: P256.Signing.PrivateKey
+    private let authority: TestSiteAuthority
+    private(set) var certificate: SiteCertificate
+    private var key: P256.Signing.PrivateKey
 
     init(
         ticketLifetime: TimeAmount = .hours(1), _ adjust: (inout TLSConfiguration) -> Void = { _ in }
     ) throws {
-        let authority = try TestSiteAuthority(name: "test sites")
-        let site = try authority.issueSite(domains: [Self.domain], keyType: .p256)
-        self.key = try P256.Signing.PrivateKey(pemRepresentation: site.keyPEM)
-        let chain = try NIOSSLCertificate.fromPEMBytes(Array(site.chainPEM.utf8)).map { try $0.toDERBytes() }
-        self.certificate = try SiteCertificate(
-            CertificateAnswer(
-                modes: [.keyless], rate: 10,
-                chains: [
-                    CertificateChain(
-                        certificates: chain, ski: [UInt8](repeating: 7, count: 20), schemes: [.ecdsaP256SHA256],
-                        notAfter: 4_000_000_000)
-                ]),
-            domain: try ServerNamePattern(Self.domain), applicationProtocols: ["http/1.1"],
-            ticketLifetime: ticketLifetime, now: 0)
+        self.authority = try TestSiteAuthority(name: "test sites")
+        (self.certificate, self.key) = try Self.issue(by: self.authority, ski: 7, ticketLifetime: ticketLifetime)
         var settings = TLSConfiguration.makeClientConfiguration()
-        settings.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(authority.certificatePEM.utf8)))
+        settings.trustRoots = .certificates(
+            try NIOSSLCertificate.fromPEMBytes(Array(self.authority.certificatePEM.utf8)))
         settings.minimumTLSVersion = .tlsv13
         settings.applicationProtocols = ["http/1.1"]
         adjust(&settings)
@@ -44,6 +34,32 @@ final class KeylessPeers {
             try NIOSSLClientHandler(
                 context: try NIOSSLContext(configuration: settings), serverHostname: Self.domain))
         self.client.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
+    }
+
+    private static func issue(
+        by authority: TestSiteAuthority, ski: UInt8, ticketLifetime: TimeAmount
+    ) throws -> (SiteCertificate, P256.Signing.PrivateKey) {
+        let site = try authority.issueSite(domains: [Self.domain], keyType: .p256)
+        let chain = try NIOSSLCertificate.fromPEMBytes(Array(site.chainPEM.utf8)).map { try $0.toDERBytes() }
+        let answer = CertificateAnswer(
+            modes: [.keyless], rate: 10,
+            chains: [
+                CertificateChain(
+                    certificates: chain, ski: [UInt8](repeating: ski, count: 20), schemes: [.ecdsaP256SHA256],
+                    notAfter: 4_000_000_000)
+            ])
+        var configuration = TerminationConfiguration(
+            keyHolder: "home", origin: OriginConfiguration(scheme: .http, host: "127.0.0.1"))
+        configuration.http2 = false
+        configuration.ticketLifetime = ticketLifetime
+        let certificate = try SiteCertificate(
+            answer, domain: try ServerNamePattern(Self.domain), configuration: configuration, now: 0)
+        return (certificate, try P256.Signing.PrivateKey(pemRepresentation: site.keyPEM))
+    }
+
+    /// The site has another certificate and key from now on.
+    func renew() throws {
+        (self.certificate, self.key) = try Self.issue(by: self.authority, ski: 8, ticketLifetime: .hours(1))
     }
 
     func close() {

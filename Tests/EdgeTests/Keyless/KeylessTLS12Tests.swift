@@ -2,6 +2,7 @@ import EdgeModel
 import Foundation
 import KeyProtocol
 import TLSWire
+import TestLogs
 import TestSockets
 import Testing
 
@@ -56,6 +57,19 @@ import Testing
             #expect(second.all.contains("Reused, TLSv1.2") && second.all.contains("HTTP/1.1 200"), "\(second.all)")
             let line = try await bench.newAuditLine(after: before) { $0.contains("handoff") }
             #expect(line.contains("\"resumed\":true"))
+        }
+    }
+
+    /// The groups are those of TLS 1.3 at this edge; the key holder has its own for TLS 1.2.
+    @Test func groupsOfASite() async throws {
+        try await Self.run(adjustSite: { $0.groups = [TLSGroup.secp384r1] }) { bench in
+            let refused = try await bench.openssl("p256.test", "-tls1_3", "-groups", "X25519:P-256")
+            #expect(refused.all.contains("alert handshake failure"), "\(refused.all)")
+            #expect(!bench.audit.contains("\"sign-tls13\""))
+            let line = try await blocking { try bench.log.wait(for: "handshake failed") }
+            #expect(line.metadata["error"] == "the handshake was refused: no shared group", "\(line.metadata)")
+            let served = try await bench.openssl("p256.test", "-tls1_3", "-groups", "X25519:P-384")
+            #expect(served.all.contains("HTTP/1.1 200") && served.all.contains("ECDH, secp384r1"), "\(served.all)")
         }
     }
 

@@ -59,6 +59,7 @@ import Testing
 
         init(
             _ suite: RecordSuite = .aes128GCMSHA256, received: ByteBuffer = ByteBuffer(),
+            tickets: ByteBuffer = ByteBuffer(),
             limits: RecordLimits = RecordLimits()
         ) throws {
             let made = try MadeUpSession(suite, finishedToCome: false)
@@ -69,7 +70,7 @@ import Testing
             try pipeline.addHandler(self.below)
             try pipeline.addHandler(self.handler, name: ServerTLS.handlerName)
             try pipeline.addHandler(self.above)
-            self.handler.begin(with: received)
+            self.handler.begin(with: received, tickets: tickets)
         }
 
         /// What the client sends.
@@ -178,6 +179,23 @@ import Testing
         bench.channel.flush()
         let reception = try bench.atClient().1
         #expect(reception.applicationData == ByteBuffer(string: "head" + large + "tail"))
+    }
+
+    /// They are no reason for a segment of their own.
+    @Test(arguments: ["answer", "close", "goodbye"]) func ticketsOfTheBeginningLeaveWithWhatComesNext(next: String)
+        throws
+    {
+        let tickets = ByteBuffer(bytes: [4, 0, 0, 2, 7, 7])
+        let bench = try Bench(tickets: tickets)
+        #expect(try bench.outbound().readableBytes == 0)
+        switch next {
+        case "answer":
+            _ = bench.write("answer")
+            bench.channel.flush()
+        case "close": bench.channel.close(promise: nil)
+        default: try bench.channel.writeInbound(try bench.closeNotify())
+        }
+        #expect(try bench.outbound().recordTypes == [23, 23])
     }
 
     @Test func ticketsKeepTheirPlace() throws {

@@ -12,16 +12,18 @@ final class RunningKeyHolder: Sendable {
     private let operations: String
     private let rate: Int
     private let lease: String
+    private let grace: String
     private let label: String
 
     /// - Parameters:
     ///   - sites: names of `Workspace.makeSite`.
     ///   - edges: who is granted the operations on all of them; several are divided by commas.
     ///   - lease: the setting.
+    ///   - grace: how long a key that is replaced stays good.
     ///   - label: of its files, where several run.
     init(
         sites: [String], grantedTo edges: String, operations: String = "keyless", rate: Int = 1000, port: UInt16 = 0,
-        lease: String = "10m", label: String = "home", in workspace: Workspace
+        lease: String = "10m", grace: String = "10m", label: String = "home", in workspace: Workspace
     ) throws {
         if !FileManager.default.fileExists(atPath: workspace.path("keyholder-home.pem")) {
             try workspace.makeIdentity(.keyholder, "home")
@@ -31,10 +33,11 @@ final class RunningKeyHolder: Sendable {
         self.operations = operations
         self.rate = rate
         self.lease = lease
+        self.grace = grace
         self.label = label
         try Self.configure(
             sites: sites, granted: sites, to: edges, operations: operations, rate: rate, port: port, lease: lease,
-            label: label, in: workspace)
+            grace: grace, label: label, in: workspace)
         self.process = try TestProcess(
             ["keyholder", "--inspectable", "--config", "\(label).yaml"], name: label, in: workspace)
         self.port = try self.process.listeningPort()
@@ -42,7 +45,7 @@ final class RunningKeyHolder: Sendable {
 
     private static func configure(
         sites: [String], granted: [String], to edges: String, operations: String, rate: Int, port: UInt16,
-        lease: String, label: String, in workspace: Workspace
+        lease: String, grace: String, label: String, in workspace: Workspace
     ) throws {
         func list(_ names: [String]) -> String { names.map { "\"\($0)\"" }.joined(separator: ", ") }
         let grants = edges.split(separator: ",").map { edge in
@@ -59,6 +62,7 @@ final class RunningKeyHolder: Sendable {
             grants:
             \(grants)
             lease: \(lease)
+            grace: \(grace)
             audit: \(Self.auditFile(label))
             log: { level: debug, format: json }
 
@@ -74,7 +78,8 @@ final class RunningKeyHolder: Sendable {
         let before = self.process.lines("reloaded").count
         try Self.configure(
             sites: self.sites, granted: granted ?? self.sites, to: edges, operations: operations ?? self.operations,
-            rate: self.rate, port: self.port, lease: self.lease, label: self.label, in: self.workspace)
+            rate: self.rate, port: self.port, lease: self.lease, grace: self.grace,
+            label: self.label, in: self.workspace)
         kill(self.process.pid, SIGHUP)
         _ = try eventually("the reload") { self.process.lines("reloaded").count > before ? true : nil }
     }
