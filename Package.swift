@@ -231,7 +231,7 @@ let package = Package(
             name: "Diagnosis",
             dependencies: [
                 "CAARecords", "EdgeModel", "FleetBus", "FleetLink", "KeyHolder", "KeyProtocol", "LatchstringClient",
-                "NativeHandshake", "PeerLink", "Settings", "TLSWire", "Telemetry", nioHTTP1, nioHelpers, nioEmbedded,
+                "NativeHandshake", "PeerLink", "Settings", "TLSWire", "Telemetry", nioHTTP1, nioHelpers,
                 nioSSL, nioTLS, x509, asn1, crypto,
                 cryptoExtras, logging,
             ] + nio,

@@ -1,11 +1,17 @@
 import KeyProtocol
 import NIOConcurrencyHelpers
 import NIOCore
-import NIOEmbedded
+import NIOPosix
 import NIOSSL
 import NIOTLS
 
-/// One whole TLS 1.3 handshake with a key holder in `handoff` mode, by a client in memory.
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// One whole TLS 1.3 handshake with a key holder in `handoff` mode, by a client of this process.
 ///
 /// The client's TLS library verifies the signature over the handshake with the key of the certificate that it is shown, so
 /// a handshake that completes proves that certificate and key belong together. The chain is the caller's to judge.
@@ -28,7 +34,10 @@ enum HandshakeProof {
     /// - Throws: ``Failure``, and whatever `ask` throws.
     static func run(_ name: String, ask: (KeyFunction, ByteBuffer) async throws -> ByteBuffer) async throws -> Outcome {
         let shown = NIOLockedValueBox<[UInt8]?>(nil)
-        let witness = Witness()
+        let completed = MultiThreadedEventLoopGroup.singleton.any().makePromise(of: Void.self)
+        // Of no effect where it is over.
+        defer { completed.fail(CancellationError()) }
+        let witness = Witness(end: completed)
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.minimumTLSVersion = .tlsv13
         configuration.applicationProtocols = ["http/1.1"]
@@ -37,52 +46,45 @@ enum HandshakeProof {
             .rsaPssRsaeSha384, .rsaPssRsaeSha512,
         ]
         let context = try NIOSSLContext(configuration: configuration)
-        let channel = NIOAsyncTestingChannel()
-        do {
-            try await channel.testingEventLoop.executeInContext {
-                let tls = try NIOSSLClientHandler(
-                    context: context, serverHostname: name,
-                    customVerificationCallback: { chain, promise in
-                        shown.withLockedValue { $0 = try? chain.first?.toDERBytes() }
-                        promise.succeed(.certificateVerified)
-                    })
-                try channel.pipeline.syncOperations.addHandlers([tls, witness])
-            }
-            try await channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 443)).get()
-            let tickets = try await shakeHands(channel, witness, ask: ask)
-            await close(channel)
-            guard let leaf = shown.withLockedValue({ $0 }) else { throw Failure(reason: "no certificate was shown") }
-            return Outcome(leaf: leaf, ticketBytes: tickets)
-        } catch {
-            await close(channel)
-            throw error
+        let wire = try await Wire.connect { channel in
+            let tls = try NIOSSLClientHandler(
+                context: context, serverHostname: name,
+                customVerificationCallback: { chain, promise in
+                    shown.withLockedValue { $0 = try? chain.first?.toDERBytes() }
+                    promise.succeed(.certificateVerified)
+                })
+            try channel.pipeline.syncOperations.addHandlers([tls, witness])
         }
+        let tickets = try await wire.whileOpen { inbound, outbound in
+            var flights = Flights(parts: inbound, end: completed.futureResult)
+            return try await Self.shakeHands(&flights, outbound, ask: ask)
+        }
+        guard let leaf = shown.withLockedValue({ $0 }) else { throw Failure(reason: "no certificate was shown") }
+        return Outcome(leaf: leaf, ticketBytes: tickets)
     }
 
     /// - Returns: how many bytes of tickets there were.
     private static func shakeHands(
-        _ channel: NIOAsyncTestingChannel, _ witness: Witness, ask: (KeyFunction, ByteBuffer) async throws -> ByteBuffer
+        _ flights: inout Flights, _ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>,
+        ask: (KeyFunction, ByteBuffer) async throws -> ByteBuffer
     ) async throws -> Int {
-        let hello = HandshakeBegin(applicationProtocols: ["http/1.1"], clientBytes: try await written(by: channel))
+        let hello = HandshakeBegin(applicationProtocols: ["http/1.1"], clientBytes: try await flights.next())
         var answer = try await ask(.handshakeBegin, try hello.encoded())
         for _ in 0..<turns {
             let progress = try HandshakeProgress(decoding: answer)
-            // An alert, too, is the client's to read.
-            let delivery: Result<Void, any Error> = await result {
-                try await channel.writeInbound(progress.serverBytes)
-            }
-            switch progress.state {
-            case .failed(let reason):
+            if case .failed(let reason) = progress.state {
                 throw Failure(reason: "the key holder's TLS library says: \(reason)")
+            }
+            try await outbound.write(progress.serverBytes)
+            switch progress.state {
+            case .failed: break
             case .needsMore:
-                try delivery.get()
-                let more = HandshakeContinue(
-                    handshake: progress.handshake, clientBytes: try await written(by: channel))
+                let more = HandshakeContinue(handshake: progress.handshake, clientBytes: try await flights.next())
                 answer = try await ask(.handshakeContinue, try more.encoded())
             case .exported(_, let expectsFinish):
-                try delivery.get()
-                let finished = try await written(by: channel)
-                guard witness.isComplete else { throw Failure(reason: "the client's handshake did not complete") }
+                let finished = try await flights.next()
+                // With its Finished it is over for the client. An alert in its place has its reason here.
+                try await flights.end.get()
                 guard expectsFinish else { throw Failure(reason: "the key holder expects no Finished in TLS 1.3") }
                 let finish = HandshakeFinish(handshake: progress.handshake, clientBytes: finished)
                 return try await ask(.handshakeFinish, finish.encoded()).readableBytes
@@ -91,22 +93,85 @@ enum HandshakeProof {
         throw Failure(reason: "the handshake took more than \(turns) turns")
     }
 
-    private static func result(_ body: () async throws -> Void) async -> Result<Void, any Error> {
-        do { return .success(try await body()) } catch { return .failure(error) }
+    /// What the client says, flight by flight: whole records, up to the first that carries handshake messages.
+    private struct Flights {
+        var parts: NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator
+        /// Of the client's handshake.
+        let end: EventLoopFuture<Void>
+
+        init(parts: NIOAsyncChannelInboundStream<ByteBuffer>, end: EventLoopFuture<Void>) {
+            self.parts = parts.makeAsyncIterator()
+            self.end = end
+        }
+
+        mutating func next() async throws -> ByteBuffer {
+            var flight = ByteBuffer()
+            repeat {
+                guard let part = try await self.parts.next() else {
+                    try await self.end.get()
+                    throw Failure(reason: "the client ended the connection")
+                }
+                flight.writeImmutableBuffer(part)
+            } while !Self.isWhole(flight)
+            return flight
+        }
+
+        /// Whether it ends with a record, and one of them is more than a change_cipher_spec (RFC 8446 §5.1).
+        private static func isWhole(_ flight: ByteBuffer) -> Bool {
+            var rest = flight
+            var hasMore = false
+            while rest.readableBytes > 0 {
+                guard let type = rest.readInteger(as: UInt8.self), rest.readSlice(length: 2) != nil,
+                    let length = rest.readInteger(as: UInt16.self), rest.readSlice(length: Int(length)) != nil
+                else { return false }
+                hasMore = hasMore || type != 20
+            }
+            return hasMore
+        }
+    }
+}
+
+/// A client's connection of which this process has both ends.
+private struct Wire {
+    private let client: any Channel
+    private let far: NIOAsyncChannel<ByteBuffer, ByteBuffer>
+
+    /// - Parameter initialize: adds the client's handlers.
+    static func connect(_ initialize: @escaping @Sendable (any Channel) throws -> Void) async throws -> Wire {
+        var ends: [CInt] = [-1, -1]
+        guard socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &ends) == 0 else {
+            throw IOError(errnoCode: errno, reason: "socketpair")
+        }
+        // From here on each belongs to its channel, also if that cannot be made.
+        let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        let far: NIOAsyncChannel<ByteBuffer, ByteBuffer>
+        do {
+            far = try await bootstrap.withConnectedSocket(ends[0]) { channel in
+                channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel(wrappingChannelSynchronously: channel) }
+            }
+        } catch {
+            close(ends[1])
+            throw error
+        }
+        do {
+            let client =
+                try await bootstrap
+                .channelInitializer { channel in channel.eventLoop.makeCompletedFuture { try initialize(channel) } }
+                .withConnectedSocket(ends[1]).get()
+            return Wire(client: client, far: far)
+        } catch {
+            try? await far.channel.close().get()
+            throw error
+        }
     }
 
-    /// Nobody answers this client's close_notify: its time for that is over at once.
-    private static func close(_ channel: NIOAsyncTestingChannel) async {
-        channel.close(promise: nil)
-        await channel.testingEventLoop.advanceTime(by: .hours(1))
-    }
-
-    /// All that the client has to say now. Some of it comes in a later task than what it answers.
-    private static func written(by channel: NIOAsyncTestingChannel) async throws -> ByteBuffer {
-        await channel.testingEventLoop.run()
-        var bytes = ByteBuffer()
-        while var more = try await channel.readOutbound(as: ByteBuffer.self) { bytes.writeBuffer(&more) }
-        return bytes
+    /// Nothing answers this client's close_notify: the far end closes first.
+    func whileOpen<Result>(
+        _ body: (NIOAsyncChannelInboundStream<ByteBuffer>, NIOAsyncChannelOutboundWriter<ByteBuffer>) async throws ->
+            Result
+    ) async throws -> Result {
+        defer { self.client.close(promise: nil) }
+        return try await self.far.executeThenClose { try await body($0, $1) }
     }
 }
 
@@ -114,11 +179,23 @@ enum HandshakeProof {
 private final class Witness: ChannelInboundHandler, Sendable {
     typealias InboundIn = ByteBuffer
 
-    private let completed = NIOLockedValueBox(false)
+    private let end: EventLoopPromise<Void>
 
-    var isComplete: Bool { self.completed.withLockedValue { $0 } }
+    /// - Parameter end: of the handshake; fails with the reason why there is none.
+    init(end: EventLoopPromise<Void>) {
+        self.end = end
+    }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case .handshakeCompleted? = event as? TLSUserEvent { self.completed.withLockedValue { $0 = true } }
+        if case .handshakeCompleted? = event as? TLSUserEvent { self.end.succeed() }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        self.end.fail(error)
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.end.fail(HandshakeProof.Failure(reason: "the client's handshake did not complete"))
     }
 }
