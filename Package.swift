@@ -94,7 +94,7 @@ let package = Package(
         // Pure: bytes in, bytes and decisions out.
         .target(name: "Admission", dependencies: [nio[0], collections], swiftSettings: strict),
         // What the channels of both parties have in common.
-        .target(name: "Channels", dependencies: [logging, metrics, nio[0]], swiftSettings: strict),
+        .target(name: "Channels", dependencies: ["Telemetry", logging, metrics, nio[0]], swiftSettings: strict),
         .target(name: "TLSWire", dependencies: [nio[0]], swiftSettings: strict),
         .target(name: "KeyProtocol", dependencies: ["TLSWire", nio[0]], swiftSettings: strict),
         // The cryptography of records and handshakes.
@@ -155,7 +155,8 @@ let package = Package(
         .target(
             name: "PeerLink",
             dependencies: [
-                "KeyProtocol", "SecretFiles", "TLSWire", nioSSL, nioTLS, x509, asn1, logging, metrics, collections,
+                "KeyProtocol", "SecretFiles", "TLSWire", "Telemetry", nioSSL, nioTLS, x509, asn1, logging, metrics,
+                collections,
             ] + nio,
             swiftSettings: strict),
 
@@ -214,7 +215,7 @@ let package = Package(
             name: "Settings",
             dependencies: [
                 "ACME", "Admission", "EdgeModel", "FleetBus", "HTTPCaching", "HTTPFields", "KeyProtocol",
-                "SecretFiles", "TLSWire", nio[0],
+                "SecretFiles", "TLSWire", "Telemetry", nio[0],
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict),
@@ -292,8 +293,8 @@ let package = Package(
         .testTarget(
             name: "TelemetryTests",
             dependencies: [
-                "Telemetry", "TestLogs", metrics, coreMetrics, logging, nioEmbedded, nioHelpers, nio[0],
-            ], swiftSettings: strict),
+                "HTTPFields", "Telemetry", "TestLogs", metrics, coreMetrics, logging, nioEmbedded, nioHelpers,
+            ] + nio, swiftSettings: strict),
         .testTarget(
             name: "DiagnosisTests",
             dependencies: [
@@ -377,8 +378,7 @@ let package = Package(
             name: "SettingsTests",
             dependencies: [
                 "ACME", "Admission", "EdgeModel", "FleetBus", "HTTPCaching", "HTTPFields", "KeyProtocol", "Settings",
-                "TLSWire",
-                nio[0],
+                "TLSWire", "Telemetry", nio[0],
             ],
             swiftSettings: strict),
         .testTarget(
@@ -411,7 +411,8 @@ let package = Package(
             dependencies: [
                 "allocations", "Admission", "CacheStorage", "Channels", "EdgeHTTP", "EdgeModel", "HTTP2Wire",
                 "HTTPCaching",
-                "HTTPFields", "HTTPForwarding", "PrivateAuthority", "TestSockets", "TestWire", "TLSWire", nioSSL,
+                "HTTPFields", "HTTPForwarding", "PrivateAuthority", "Telemetry", "TestSockets", "TestWire", "TLSWire",
+                nioSSL,
                 nioHTTP2,
                 nioHPACK,
                 nioEmbedded, nioHelpers, crypto, logging,
@@ -442,7 +443,7 @@ let package = Package(
             name: "EndToEndTests",
             dependencies: [
                 "DemoKit", "latchstring", "LatchstringClient", "NativeHandshake",
-                "PrivateAuthority", "TestBus", "TestDirectory", "TestSockets", "TLSWire", nioSSL,
+                "PrivateAuthority", "Telemetry", "TestBus", "TestDirectory", "TestSockets", "TLSWire", nioSSL,
                 nioHTTP1, crypto,
                 .product(name: "Yams", package: "Yams"),
             ] + nio,

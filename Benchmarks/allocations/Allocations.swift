@@ -53,7 +53,7 @@ import TLSWire
         let site = try ProxySite(
             name: Self.host, domains: [try ServerNamePattern(Self.host)], edgeName: "paris",
             origin: OriginConfiguration(scheme: .http, host: "127.0.0.1", port: origin.localAddress?.port ?? 0),
-            accessLogLevel: nil, cache: SiteCacheConfiguration(), store: ResponseStore(), logger: Self.logger,
+            cache: SiteCacheConfiguration(), store: ResponseStore(), logger: Self.logger,
             group: edge)
         let server = try await Self.server(site, edge, isHTTP2: isHTTP2)
         let client = try connect(server.localAddress?.port ?? 0)

@@ -1,6 +1,7 @@
 public import Logging
 public import Metrics
 public import NIOCore
+import Telemetry
 
 #if canImport(Glibc)
     import Glibc
@@ -53,7 +54,7 @@ public final class AcceptGate: ChannelDuplexHandler {
         self.pause(
             .descriptors, for: Self.failurePause,
             "connections cannot be accepted: the system has no file descriptors or memory left for them; raise LimitNOFILE or ulimit -n",
-            ["error": "\(error)"])
+            ["error": "\(SystemError.words(error.errnoCode))"])
     }
 
     /// There are as many connections as there may be: pauses until ``resume()``, at the latest after this time.

@@ -63,6 +63,10 @@ struct KeyHolderCheck {
                 place, "cannot use the chain \(site.certificate): \(reason)", remedy: "Store it as PEM, leaf first.")
             return nil
         }
+        if let position = ChainOrder.misplacedLeaf(in: chain) {
+            self.report.fail(place, "\(SiteLoadError.leafNotFirst(site.certificate, position: position))", remedy: nil)
+            return nil
+        }
         let leaf = chain[0]
         let key: any StoredKey
         do throws(SiteLoadError) {
@@ -90,6 +94,11 @@ struct KeyHolderCheck {
             self.report.fail(
                 place, "\(SiteLoadError.nameNotCovered(site.certificate, name: domain.description))", remedy: nil)
             return nil
+        }
+        if ChainOrder.lacksIntermediate(chain) {
+            self.report.warn(
+                place, "\(site.certificate) has the site's own certificate alone: clients will not find who issued it",
+                remedy: "\(ChainOrder.remedy.prefix(1).uppercased())\(ChainOrder.remedy.dropFirst()).")
         }
         let validity = CertificateChecks.validity(of: leaf, now: self.now)
         let names = domains.map(\.description).joined(separator: ", ")

@@ -5,6 +5,7 @@ import NIOSSL
 import NIOTLS
 import Settings
 import TLSWire
+import Telemetry
 
 /// Connects to a site's origin, with TLS where the site asks for it, and closes again.
 struct OriginCheck {
@@ -80,7 +81,7 @@ struct OriginCheck {
 
     private func unreachable(_ endpoint: SocketEndpoint, _ error: any Error) -> Failure {
         Failure(
-            text: "cannot connect to the origin \(endpoint): \(ConnectionReason.text(error))",
+            text: "cannot connect to the origin \(endpoint): \(SystemError.text(error))",
             remedy: "Is it up, and does it listen on that address?")
     }
 }

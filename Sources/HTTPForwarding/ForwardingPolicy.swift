@@ -23,6 +23,11 @@ public struct ForwardingPolicy: Sendable {
     /// The scheme of client connections, in lower case.
     public var scheme: String
     public var clientClaims: ClientClaims
+    /// Names requests; nil: they have no names, and `X-Request-Id` is a field like others. Only those whose claims count
+    /// (``ClientClaims/append``) may bring a name along.
+    public var newRequestID: (@Sendable () -> (UInt64, UInt64))?
+    /// Whether clients are told the names of their requests.
+    public var showsRequestID = false
     /// The longest request target, in bytes; beyond it 414.
     public var maximumTargetBytes: Int
 

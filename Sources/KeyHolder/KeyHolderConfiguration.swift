@@ -110,7 +110,8 @@ public struct KeyHolderLimits: Hashable, Sendable {
 public enum KeyHolderError: Error, Equatable, Sendable, CustomStringConvertible {
     case wrongRole(PeerIdentity)
     case noListenAddress
-    case cannotListen(String, String)
+    /// The reason, with what helps.
+    case cannotListen(String)
     case tls(String)
 
     public var description: String {
@@ -118,8 +119,7 @@ public enum KeyHolderError: Error, Equatable, Sendable, CustomStringConvertible 
         case .wrongRole(let identity):
             "the identity is \(identity), but a key holder needs one in the role keyholder; make one with `latchstring certs`"
         case .noListenAddress: "no address to listen on; name one"
-        case .cannotListen(let address, let reason):
-            "cannot listen on \(address): \(reason); stop what uses the address, or name another"
+        case .cannotListen(let reason): reason
         case .tls(let reason): "the identity cannot be used for TLS: \(reason)"
         }
     }

@@ -124,7 +124,7 @@ final class KeyHolderLink {
             try channel.syncOptions?.setOption(.autoRead, value: true)
         } catch {
             channel.close(promise: nil)
-            self.ended(handler, .lost(ConnectFailure.text(error)))
+            self.ended(handler, .lost(LinkProblem.text(error)))
         }
     }
 
@@ -154,7 +154,7 @@ final class KeyHolderLink {
 
     private func connectFailed(_ error: any Error) {
         guard case .connecting = self.state else { return }
-        self.wait(after: .lost(ConnectFailure.text(error)))
+        self.wait(after: .lost(LinkProblem.text(error)))
     }
 
     private func ended(_ handler: LinkHandler, _ failure: LinkFailure) {
@@ -162,7 +162,7 @@ final class KeyHolderLink {
         case .shakingHands(let current) where current === handler: self.wait(after: failure)
         case .asking(let current) where current === handler:
             self.tell(of: failure)
-            self.wait(after: failure)
+            self.wait(after: Self.duringLease(failure))
         case .up(let current) where current === handler:
             self.probe?.cancel()
             self.lease?.cancel()
@@ -171,6 +171,14 @@ final class KeyHolderLink {
             self.wait(after: failure)
         default: break
         }
+    }
+
+    /// It is the key holder, and hangs up when it is asked for a lease.
+    private static func duringLease(_ failure: LinkFailure) -> LinkFailure {
+        guard case .lost(let why) = failure else { return failure }
+        return .lost(
+            "\(why) when it was asked for a lease; is that its port for edges, and not that for native connections? Its log says more"
+        )
     }
 
     private func wait(after failure: LinkFailure) {

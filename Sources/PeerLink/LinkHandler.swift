@@ -122,7 +122,10 @@ final class LinkHandler: ChannelInboundHandler {
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         self.handshakeTimer = context.eventLoop.assumeIsolated().scheduleTask(in: self.handshakeLimit) {
-            self.close(because: .closed("no TLS handshake within \(self.handshakeLimit.nanoseconds / 1_000_000) ms"))
+            self.close(
+                because: .closed(
+                    "no TLS handshake within \(self.handshakeLimit.nanoseconds / 1_000_000) ms; is that the key holder's port?"
+                ))
         }
     }
 
@@ -199,12 +202,18 @@ final class LinkHandler: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if self.failure == nil { self.failure = .lost("\(error)") }
+        if self.failure == nil { self.failure = .lost(LinkProblem.text(error)) }
         context.close(promise: nil)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        self.end(self.failure ?? .lost("the key holder closed the connection"))
+        self.end(
+            self.failure
+                ?? .lost(
+                    self.verified
+                        ? "the key holder closed the connection"
+                        : "what listens there closed the connection during the TLS handshake; is that the key holder's port?"
+                ))
         context.fireChannelInactive()
     }
 

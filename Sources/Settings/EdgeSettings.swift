@@ -24,6 +24,10 @@ public struct EdgeSettings: Hashable, Sendable {
     /// nil: this edge is part of no fleet.
     public var fleet: FleetSettings?
     public var log: LogSettings
+    /// nil: requests are not logged.
+    public var accessLog: AccessLogSettings?
+    /// Who is told what requests are called.
+    public var naming: RequestNaming
     public var limits: EdgeLimits
     /// Event loops; nil: one per core.
     public var threads: Int?

@@ -22,7 +22,7 @@ public struct KeyHolderSettings: Hashable, Sendable {
     public var state: String?
     public var audit: Audit
     /// Health and metrics; always a loopback address. nil: none.
-    public var admin: SocketEndpoint?
+    public var admin: AdminSettings?
     public var log: LogSettings
     public var limits: Limits
     /// Event loops; nil: one per core.

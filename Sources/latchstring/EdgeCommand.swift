@@ -7,6 +7,7 @@ import FleetLink
 import NIOConcurrencyHelpers
 import ServiceLifecycle
 import Settings
+import Telemetry
 
 /// `latchstring edge`: the edge as a process.
 struct EdgeCommand: AsyncParsableCommand {
@@ -16,7 +17,8 @@ struct EdgeCommand: AsyncParsableCommand {
         discussion: """
             Reads a YAML file such as Examples/edge.yaml; `latchstring check --config FILE` says what is wrong with it.
             Logs to standard error: JSON lines, or readable text on a terminal. SIGHUP, or `latchstring reload`, has it \
-            read the file again: new clients are served by it, open connections go on. Ends on SIGTERM or SIGINT, after \
+            read the file again: new clients are served by it, open connections go on. SIGUSR1 has it open the access log's \
+            file again. Ends on SIGTERM or SIGINT, after \
             connections had up to 10 seconds to finish.
             """)
 
@@ -34,7 +36,9 @@ struct EdgeCommand: AsyncParsableCommand {
         let logger = Startup.logger(settings.log, label: "edge")
         MemoryProtection.forbidDumps(inspectable: self.inspectable, logger: logger)
         DescriptorLimit.raise()
-        let metrics = Startup.metrics()
+        let metrics = Startup.metrics(role: "edge", domains: settings.domainCount)
+        let accessLog = try await Startup.accessLog(settings.accessLog, logger: logger)
+        defer { accessLog.flush(milliseconds: 2000) }
         let readiness = EdgeReadiness()
         let cache = CacheAdministration()
         let fleetStatus = FollowStatus()
@@ -49,8 +53,10 @@ struct EdgeCommand: AsyncParsableCommand {
             return configuration
         }
         let server = EdgeServer(
-            configuration: configuration, logger: logger, readiness: readiness, cache: cache, fleetStatus: fleetStatus)
-        let reloader = EdgeReloader(path: path, settings: current, server: server, logger: logger)
+            configuration: configuration, logger: logger, readiness: readiness, cache: cache, fleetStatus: fleetStatus,
+            accessLog: accessLog)
+        let reloader = EdgeReloader(
+            path: path, settings: current, server: server, accessLog: accessLog, logger: logger)
         var services: [any Service] = []
         if let admin = settings.admin {
             let certificates = HealthCheck(name: "certificates") {
@@ -77,6 +83,7 @@ struct EdgeCommand: AsyncParsableCommand {
         }
         services.append(server)
         services.append(ReloadOnHangUp { await reloader.reload() })
+        services.append(ReopenOnUserSignal(log: accessLog, logger: logger))
         try await Startup.run(services, logger: logger)
     }
 }

@@ -10,6 +10,7 @@ extension EdgeConfiguration {
         self.cache = settings.cache
         self.trustedProxies = settings.trustedProxies
         self.defaultSite = settings.defaultSite
+        self.naming = settings.naming
         self.limits = settings.limits
         if let threads = settings.threads { self.threads = threads }
         if let identity = settings.identity {

@@ -42,7 +42,7 @@ struct KeyHolderCommand: AsyncParsableCommand {
         MemoryProtection.forbidDumps(inspectable: self.inspectable, logger: logger)
         MemoryProtection.keepFromSwap(logger: logger)
         let descriptors = DescriptorLimit.raise()
-        let metrics = Startup.metrics()
+        let metrics = Startup.metrics(role: "keyholder", domains: settings.sites.count)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: settings.threads ?? System.coreCount)
         let certificates = try Startup.orExit {
             let certificates = try settings.state.map { try KeyHolderCertificates(state: $0, logger: logger) }
@@ -77,8 +77,9 @@ struct KeyHolderCommand: AsyncParsableCommand {
             }
             services.append(
                 try await Startup.admin(
-                    admin, metrics: metrics, readiness: [audit],
-                    endpoints: [ReloadReport.endpoint { reloader.reload(revokingReplaced: $0) }], logger: logger))
+                    admin.endpoint, metrics: metrics, readiness: [audit],
+                    endpoints: [ReloadReport.endpoint { reloader.reload(revokingReplaced: $0) }],
+                    token: try admin.token.map { try Startup.adminToken($0) }, logger: logger))
         }
         services.append(server)
         if let manager { services.append(manager) }

@@ -31,8 +31,11 @@ enum Startup {
         }
     }
 
-    /// Until the process listens for SIGHUP, one does nothing: its default would be the process's end.
-    static func ignoreHangUp() { signal(SIGHUP, SIG_IGN) }
+    /// Until the process listens for SIGHUP and SIGUSR1, they do nothing: their default would be the process's end.
+    static func ignoreHangUp() {
+        signal(SIGHUP, SIG_IGN)
+        signal(SIGUSR1, SIG_IGN)
+    }
 
     /// Has the C library keep memory that comes and goes with each response or connection. By default it gives the end of a heap back
     /// when 128 KiB of it are free, and asks for it again at once: two system calls and the pages anew for each response of 100 KiB.
@@ -53,10 +56,25 @@ enum Startup {
         return Logger(label: label)
     }
 
+    /// Opens the access log; without settings there is none, until a reload brings one.
+    static func accessLog(_ settings: AccessLogSettings?, logger: Logger) async throws -> AccessLogWriter {
+        let writer = AccessLogWriter(logger: logger)
+        if let settings {
+            await writer.use(try Self.orExit { try OpenAccessLog(settings.target, layout: settings.layout) })
+        }
+        return writer
+    }
+
     /// Sets up metrics for the whole process.
-    static func metrics() -> PrometheusRegistry {
-        let registry = PrometheusRegistry()
+    ///
+    /// - Parameter domains: that the configuration names: so many more series are kept.
+    static func metrics(role: String, domains: Int) -> PrometheusRegistry {
+        let registry = PrometheusRegistry(
+            maximumSeries: PrometheusRegistry.series(domains: domains), help: MetricHelp.lines)
         MetricsSystem.bootstrap(registry)
+        Gauge(
+            label: "latchstring_build_info", dimensions: [("version", LatchstringVersion.text), ("role", role)]
+        ).record(1)
         return registry
     }
 
@@ -70,7 +88,8 @@ enum Startup {
                 host: endpoint.host, port: endpoint.port, metrics: metrics, readiness: readiness,
                 endpoints: endpoints, token: token, logger: logger)
         } catch {
-            complain("error: cannot open the admin port \(endpoint): \(error)")
+            complain(
+                "error: the admin port: \(SystemError.cannotListen(on: "\(endpoint)", port: endpoint.port, error))")
             throw ExitCode.failure
         }
     }

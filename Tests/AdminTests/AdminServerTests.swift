@@ -85,13 +85,28 @@ struct AdminServerTests {
 
     @Test("Other paths, other methods, HEAD")
     func refusals() async throws {
-        #expect(try await Self.exchange(Self.get("/")).hasPrefix("HTTP/1.1 404 "))
+        #expect(try await Self.exchange(Self.get("/none")).hasPrefix("HTTP/1.1 404 "))
         let post = try await Self.exchange(Self.get("/metrics", method: "POST"))
         #expect(post.hasPrefix("HTTP/1.1 405 "))
         #expect(post.contains("allow: GET, HEAD\r\n"))
         let head = try await Self.exchange(Self.get("/health/live", method: "HEAD"))
         #expect(head.hasPrefix("HTTP/1.1 200 "))
         #expect(head.hasSuffix("\r\n\r\n"))
+    }
+
+    @Test("The page may load its style, and nothing else")
+    func page() async throws {
+        let page = try await Self.exchange(Self.get("/"))
+        #expect(page.hasPrefix("HTTP/1.1 200 OK\r\n"))
+        #expect(page.contains("content-type: text/html; charset=utf-8\r\n"))
+        #expect(
+            page.contains(
+                "content-security-policy: default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
+                    + "frame-ancestors 'none'\r\n"))
+        #expect(page.contains("referrer-policy: no-referrer\r\n") && page.contains("x-frame-options: DENY\r\n"))
+        let style = try await Self.exchange(Self.get("/status.css"))
+        #expect(style.contains("content-type: text/css; charset=utf-8\r\n"))
+        #expect(!(try await Self.exchange(Self.get("/metrics"))).contains("content-security-policy"))
     }
 
     @Test("Only requests for a loopback host are answered")

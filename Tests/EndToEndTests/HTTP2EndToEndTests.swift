@@ -22,6 +22,7 @@ import Testing
         }
         let edge = try RunningEdge(
             """
+            access-log: access.log
             keyholders:
               home: { addresses: ["127.0.0.1:\(keyHolder.port)"] }
             sites:
@@ -47,8 +48,10 @@ import Testing
                     "https://\(name)/", to: edge.port, workspace, option, "--write-out", " %{http_version}")
                 #expect(fetched.output == "from the origin \(version)", "\(name) with \(option): \(fetched.errors)")
             }
-            for version in ["HTTP/2", "HTTP/1.1"] {
-                _ = try edge.process.wait(for: "request") { $0.fields["protocol"] == version }
+            for version in ["HTTP/2.0", "HTTP/1.1"] {
+                _ = try eventually("a line of \(version)") {
+                    try workspace.read("access.log").contains("\"protocol\":\"\(version)\"") ? true : nil
+                }
             }
             // Both sites are on this address; a connection serves the one that it was made for.
             let misdirected = try Tool.curl(

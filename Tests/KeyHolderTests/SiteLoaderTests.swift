@@ -114,6 +114,42 @@ struct SiteLoaderTests {
         #expect(throws: SiteLoadError.chainTooLong("site.pem")) { try Self.load(alone + many, issued.keyPEM) }
     }
 
+    @Test("A leaf that is not first is said to be that")
+    func misplacedLeaf() throws {
+        let middle = try TestSiteAuthority(name: "Root").issueIntermediate(name: "Middle")
+        let issued = try middle.issueSite(domains: ["a.test"], keyType: .p256)
+        let leaf = try #require(issued.chainPEM.components(separatedBy: "-----END CERTIFICATE-----").first)
+        let alone = leaf + "-----END CERTIFICATE-----\n"
+        #expect(throws: SiteLoadError.leafNotFirst("site.pem", position: 2)) {
+            try Self.load(middle.certificatePEM + alone, issued.keyPEM)
+        }
+    }
+
+    @Test("A leaf alone, that says where its issuer is: clients will miss that one")
+    func missingIntermediate() throws {
+        func leaf(saysWhere: Bool, subject: String = "a.test") throws -> Certificate {
+            let key = Certificate.PrivateKey(P256.Signing.PrivateKey())
+            let access = try Certificate.Extension(
+                AuthorityInformationAccess([
+                    .init(method: .issuingCA, location: .uniformResourceIdentifier("http://ca.test/middle.cer"))
+                ]), critical: false)
+            return try Certificate(
+                version: .v3, serialNumber: .init(), publicKey: key.publicKey, notValidBefore: Date(),
+                notValidAfter: Date() + 86_400, issuer: DistinguishedName { CommonName("Middle") },
+                subject: DistinguishedName { CommonName(subject) }, signatureAlgorithm: .ecdsaWithSHA256,
+                extensions: saysWhere ? Certificate.Extensions([access]) : Certificate.Extensions(),
+                issuerPrivateKey: key)
+        }
+        #expect(ChainOrder.lacksIntermediate([try leaf(saysWhere: true)]))
+        #expect(!ChainOrder.lacksIntermediate([try leaf(saysWhere: false)]))
+        #expect(!ChainOrder.lacksIntermediate([try leaf(saysWhere: true, subject: "Middle")]))
+        #expect(!ChainOrder.lacksIntermediate([try leaf(saysWhere: true), try leaf(saysWhere: false)]))
+        // Test sites are issued by a root, and that is as it should be.
+        let site = try TestSiteAuthority(name: "Root").issueSite(domains: ["a.test"], keyType: .p256)
+        let loaded = try Self.load(site.chainPEM, site.keyPEM)
+        #expect(!loaded.lacksIntermediate)
+    }
+
     @Test("Files without certificates, and broken ones, are refused by name")
     func unreadable() throws {
         let issued = try Self.p256.get()

@@ -69,7 +69,18 @@ final class AdminHandler: ChannelInboundHandler {
             ("cache-control", "no-store"), ("x-content-type-options", "nosniff"),
         ])
         if let allow = answer.allow { headers.add(name: "allow", value: allow) }
-        if answer.status == .unauthorized { headers.add(name: "www-authenticate", value: "Bearer") }
+        if answer.status == .unauthorized {
+            headers.add(name: "www-authenticate", value: "Bearer realm=\"latchstring\"")
+            headers.add(name: "www-authenticate", value: "Basic realm=\"latchstring\", charset=\"UTF-8\"")
+        }
+        if answer.isPage {
+            headers.add(
+                name: "content-security-policy",
+                value:
+                    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+            headers.add(name: "referrer-policy", value: "no-referrer")
+            headers.add(name: "x-frame-options", value: "DENY")
+        }
         if closes { headers.add(name: "connection", value: "close") }
         context.write(
             self.wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: answer.status, headers: headers))),

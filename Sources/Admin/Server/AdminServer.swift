@@ -1,4 +1,5 @@
 internal import Atomics
+internal import FoundationEssentials
 public import Logging
 internal import NIOConcurrencyHelpers
 public import NIOCore
@@ -9,7 +10,7 @@ public import Telemetry
 
 /// The admin port: metrics, health, and what its process adds, over plain HTTP.
 ///
-/// `GET /metrics` (Prometheus text), `GET /health/live` (200 while the process turns its event loops) and
+/// `GET /` (a page for people), `GET /metrics` (Prometheus text), `GET /health/live` (200 while the process turns its event loops) and
 /// `GET /health/ready` (200 or 503 with each check's outcome as JSON). Without a token there is no access control, so it
 /// listens on loopback addresses only and answers only requests for such a host. With one, every request must bear it.
 public struct AdminServer: Service {
@@ -52,15 +53,19 @@ public struct AdminServer: Service {
     ///   - readiness: What `/health/ready` reports.
     ///   - endpoints: What there is beside these; each path once.
     ///   - token: What every request must bear; nil: nothing.
+    ///   - problems: What the page for people shows of the log.
     /// - Throws: `BindError`, or the system's error.
     public static func bind(
         host: String, port: Int, metrics: PrometheusRegistry, readiness: [HealthCheck],
-        endpoints: [AdminEndpoint] = [], token: AdminToken? = nil, limits: Limits = Limits(), logger: Logger,
+        endpoints: [AdminEndpoint] = [], token: AdminToken? = nil, limits: Limits = Limits(),
+        problems: RecentProblems = LatchstringLogHandler.recentProblems, logger: Logger,
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
     ) async throws -> AdminServer {
         let field = host.contains(":") ? "[\(host)]" : host
         guard token != nil || AdminRouter.isLocal(host: field) else { throw BindError.notLoopback(host) }
-        let router = AdminRouter(metrics: metrics, readiness: readiness, endpoints: endpoints, token: token)
+        let router = AdminRouter(
+            metrics: metrics, readiness: readiness, endpoints: endpoints, token: token, problems: problems,
+            clock: { Date().timeIntervalSince1970 })
         let connections = OpenConnections(maximum: limits.connections)
         // A name would be looked up, and could be answered with any address.
         let address = host.lowercased() == "localhost" ? "127.0.0.1" : host
@@ -93,7 +98,7 @@ public struct AdminServer: Service {
     /// Serves until the task is cancelled or the service group shuts down.
     public func run() async throws {
         self.logger.info(
-            "admin port open", metadata: ["address": "\(self.localAddress.map { "\($0)" } ?? "unknown")"])
+            "admin port open", metadata: ["address": "\(PeerText(self.localAddress))"])
         let channel = self.channel
         try await withTaskCancellationOrGracefulShutdownHandler {
             try await channel.closeFuture.get()

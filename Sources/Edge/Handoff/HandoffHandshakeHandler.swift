@@ -175,7 +175,7 @@ final class HandoffHandshakeHandler: ChannelInboundHandler, RemovableChannelHand
     // MARK: Ends
 
     private func established(_ established: HandoffHandshake.Established, _ context: ChannelHandlerContext) {
-        guard let records = self.watch.complete(self.handshake.takeSession(), context) else {
+        guard let records = self.watch.complete(self.handshake.takeSession(), nil, context) else {
             if established.finish != nil { self.link?.abandon() }
             return
         }

@@ -59,6 +59,8 @@ struct KeylessHandshake: ~Copyable {
     private var hello: ByteBuffer?
     private var isFirst = true
     private var session: RecordSession?
+    /// What was chosen for it.
+    private(set) var facts: HandshakeFacts?
     /// What the client was shown, to be verified if it does not take it.
     private var signed: (request: SignatureRequest, signature: [UInt8])?
 
@@ -184,6 +186,7 @@ struct KeylessHandshake: ~Copyable {
         case .exported(let session, let finished, let output):
             self.session = RecordSession(
                 session.session, earlyDataOffered: self.earlyDataOffered && !self.retried)
+            self.facts = session.facts
             guard let finished else { return self.fail(.engine("a session of another version than TLS 1.3")) }
             self.state = .awaitingFinished(finished)
             var step = self.awaitFinished()

@@ -160,7 +160,9 @@ final class KeylessHandshakeHandler: ChannelInboundHandler, RemovableChannelHand
     }
 
     private func established(_ established: KeylessHandshake.Established, _ context: ChannelHandlerContext) {
-        guard let records = self.watch.complete(self.handshake.takeSession(), context) else { return }
+        guard let records = self.watch.complete(self.handshake.takeSession(), self.handshake.facts, context) else {
+            return
+        }
         context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
         records.begin(with: established.received, tickets: established.tickets)
     }

@@ -7,8 +7,6 @@ import TLSWire
 final class LeaseReport {
     private let logger: Logger
     private let domain: String
-    private let leased: Gauge
-    private let expiry: Gauge
     /// Whether there was a lease before, so that another certificate is news.
     private var isServed = false
     private var notAfter: Int64 = 0
@@ -25,21 +23,26 @@ final class LeaseReport {
         logger[metadataKey: "keyholder"] = "\(keyHolder)"
         self.logger = logger
         self.domain = "\(pattern)"
-        self.leased = Gauge(label: "latchstring_edge_lease", dimensions: [("domain", "\(pattern)")])
-        self.expiry = Gauge(
-            label: "latchstring_edge_certificate_not_after_seconds", dimensions: [("domain", "\(pattern)")])
         self.standing = standing
     }
 
     /// What holds when the generation becomes the current one.
     func tellStanding() {
         self.leased.record(self.isServed ? 1 : 0)
-        if self.isServed { self.expiry.record(self.notAfter) }
+        if self.isServed { self.expiry.record(self.notAfter) } else { self.expiry.destroy() }
     }
 
-    /// The domain is served by this edge no more.
+    /// Another generation takes over: what it serves it says itself, and of what it does not nothing is left to say.
     func withdraw() {
-        if self.standing.isCurrent { self.leased.record(0) }
+        guard self.standing.isCurrent else { return }
+        self.leased.destroy()
+        self.expiry.destroy()
+    }
+
+    /// Asked for when there is something to say: the generation before may have taken it away.
+    private var leased: Gauge { Gauge(label: "latchstring_edge_lease", dimensions: [("domain", self.domain)]) }
+    private var expiry: Gauge {
+        Gauge(label: "latchstring_edge_certificate_not_after_seconds", dimensions: [("domain", self.domain)])
     }
 
     /// A lease began, or the certificate is another one.
@@ -57,7 +60,7 @@ final class LeaseReport {
     func ended(_ end: LeaseEnd) {
         self.isServed = false
         guard self.standing.isCurrent else { return }
-        self.leased.record(0)
+        self.tellStanding()
         Counter(
             label: "latchstring_edge_leases_ended_total",
             dimensions: [("domain", self.domain), ("reason", end.reason.rawValue)]

@@ -19,6 +19,8 @@ final class NativeForwarder {
     let helloLimits: HelloLimits
     let reports: ReportLog
     let metrics = NativeMetrics()
+    /// Told of each connection that has ended.
+    let accessLog: AccessLogWriter?
     let tls: NIOSSLContext?
     private let holders: [String: Holder]
     /// By key holder: why it gives this edge no lease.
@@ -51,6 +53,7 @@ final class NativeForwarder {
         self.eventLoop = eventLoop
         self.helloLimits = configuration.helloLimits
         self.reports = resources.reports
+        self.accessLog = resources.shared.accessLog
         self.clients = resources.clients
         self.gate = resources.gate
         self.tls = tls

@@ -28,6 +28,8 @@ final class NativeForwarding: PumpOwner {
     private var phase = Phase.ended
     private var isDialing = false
     private var turn: DialBound.Dial?
+    private let begun = NIODeadline.now()
+    private var address: SocketAddress?
 
     init(handOver: NativeHandOver, holder: NativeForwarder.Holder?, forwarder: NativeForwarder) {
         self.handOver = handOver
@@ -110,6 +112,7 @@ final class NativeForwarding: PumpOwner {
             return self.failed("key holder unavailable", "\(error)")
         }
         self.phase = .relaying
+        self.address = channel.remoteAddress
         self.forwarder.metrics.began()
         self.forwarder.reports.logger.debug("native connection forwarded", metadata: self.metadata)
         if let header = self.handOver.client.proxyHeader.encoded(.v2) { channel.write(header, promise: nil) }
@@ -132,6 +135,7 @@ final class NativeForwarding: PumpOwner {
         metadata["reason"] = "\(reason)"
         metadata["error"] = "\(detail)"
         self.forwarder.reports.write(.warning, "native connection not forwarded", metadata)
+        self.record(status: 502, outcome: reason)
         pump.abandonClient()
         LingeringCloseHandler.begin(
             on: self.clientChannel, sending: alert.record, limits: self.forwarder.helloLimits)
@@ -147,6 +151,23 @@ final class NativeForwarding: PumpOwner {
         return metadata
     }
 
+    // MARK: The access log
+
+    private func record(status: Int, fromClient: Int = 0, fromOrigin: Int = 0, outcome: String) {
+        self.forwarder.accessLog?.record { _ in
+            let duration = NIODeadline.now() - self.begun
+            var record = AccessRecord(
+                site: self.handOver.site.name, status: status, bytes: fromOrigin, duration: duration, outcome: outcome)
+            record.client = self.handOver.client.source
+            record.mode = "native"
+            record.host = "\(self.handOver.hello.serverName)"
+            record.received = fromClient
+            record.connection = self.handOver.connection ?? 0
+            if let address { record.origin = .init(address: address, firstByte: nil, duration: duration) }
+            return record
+        }
+    }
+
     // MARK: What the pump tells
 
     func clientLeft() {
@@ -157,6 +178,7 @@ final class NativeForwarding: PumpOwner {
             self.dialEnded()
         case .relaying, .ended: break
         }
+        self.record(status: 0, outcome: "client-closed")
         self.pump = nil
         self.phase = .ended
     }
@@ -168,6 +190,7 @@ final class NativeForwarding: PumpOwner {
         self.pump = nil
         let fromClient: Int = fromClient + self.handOver.receivedBytes.readableBytes
         self.forwarder.metrics.ended(fromClient: fromClient, fromOrigin: fromOrigin)
+        self.record(status: 200, fromClient: fromClient, fromOrigin: fromOrigin, outcome: end.rawValue)
         self.forwarder.reports.logger.debug(
             "native connection ended",
             metadata: self.metadata.merging([

@@ -17,6 +17,8 @@ public final class RelayConnector: Sendable {
     let helloLimits: HelloLimits
     let reports: ReportLog
     let metrics: RelayMetrics
+    /// Told of each connection that has ended.
+    let accessLog: AccessLogWriter?
     /// For names in the configuration.
     private let configuredNames: NameResolver
     /// For names that clients request.
@@ -37,11 +39,13 @@ public final class RelayConnector: Sendable {
     }
 
     init(
-        limits: HelloLimits, reports: ReportLog, metrics: any MetricsFactory = MetricsSystem.factory,
+        limits: HelloLimits, reports: ReportLog, accessLog: AccessLogWriter? = nil,
+        metrics: any MetricsFactory = MetricsSystem.factory,
         lookup: @escaping NameResolver.Lookup = NameResolver.systemLookup
     ) {
         self.helloLimits = limits
         self.reports = reports
+        self.accessLog = accessLog
         self.metrics = RelayMetrics(factory: metrics)
         self.configuredNames = NameResolver(lookup: lookup)
         self.requestedNames = NameResolver(lookup: lookup)

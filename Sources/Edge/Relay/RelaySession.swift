@@ -20,6 +20,9 @@ final class RelaySession: PumpOwner {
     /// Until it has ended.
     private var pump: Pump?
     private var phase = Phase.ended
+    private let begun = NIODeadline.now()
+    private var address: SocketAddress?
+    private var connectedAt: NIODeadline?
 
     init(handOver: HelloHandOver, configuration: RelayConfiguration, connector: RelayConnector) {
         self.handOver = handOver
@@ -67,6 +70,8 @@ final class RelaySession: PumpOwner {
             return self.failed(.connect("\(error)"))
         }
         self.phase = .relaying
+        self.address = channel.remoteAddress
+        self.connectedAt = .now()
         self.connector.metrics.began()
         if let header = self.handOver.client.proxyHeader.encoded(self.configuration.proxyProtocol) {
             channel.write(header, promise: nil)
@@ -86,6 +91,7 @@ final class RelaySession: PumpOwner {
         metadata["alert"] = "\(alert.name)"
         if let detail = failure.detail { metadata["error"] = "\(detail)" }
         self.connector.reports.write(.info, "relay failed", metadata)
+        self.record(status: 502, outcome: failure.reason)
         pump.abandonClient()
         LingeringCloseHandler.begin(
             on: self.clientChannel, sending: Alert(alert).record(), limits: self.connector.helloLimits)
@@ -108,12 +114,34 @@ final class RelaySession: PumpOwner {
         return metadata
     }
 
+    // MARK: The access log
+
+    private func record(status: Int, fromClient: Int = 0, fromOrigin: Int = 0, outcome: String) {
+        self.connector.accessLog?.record { _ in
+            let now = NIODeadline.now()
+            var record = AccessRecord(
+                site: self.handOver.site.name, status: status, bytes: fromOrigin, duration: now - self.begun,
+                outcome: outcome)
+            record.client = self.handOver.client.source
+            record.mode = "relay"
+            record.host = self.handOver.serverName?.rawValue
+            record.received = fromClient
+            record.connection = self.handOver.connection ?? 0
+            if let address {
+                record.origin = .init(
+                    address: address, firstByte: nil, duration: now - (self.connectedAt ?? self.begun))
+            }
+            return record
+        }
+    }
+
     // MARK: What the pump tells
 
     func clientLeft() {
         guard case .connecting(let dialer) = self.phase else { return }
         dialer.cancel()
         self.connector.reports.logger.debug("relay given up by its client", metadata: self.metadata)
+        self.record(status: 0, outcome: "client-closed")
         self.pump = nil
         self.phase = .ended
     }
@@ -128,6 +156,7 @@ final class RelaySession: PumpOwner {
         self.pump = nil
         let fromClient = fromClient + self.handOver.receivedBytes.readableBytes
         self.connector.metrics.ended(end, fromClient: fromClient, fromOrigin: fromOrigin)
+        self.record(status: 200, fromClient: fromClient, fromOrigin: fromOrigin, outcome: end.rawValue)
         self.connector.reports.logger.debug(
             "relay ended",
             metadata: self.metadata.merging([

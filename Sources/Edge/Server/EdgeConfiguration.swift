@@ -17,6 +17,8 @@ public struct EdgeConfiguration: Sendable {
     public var sites: [Site]
     /// The site that serves clients which send no server name.
     public var defaultSite: ServerName?
+    /// Who is told what requests are called.
+    public var naming = RequestNaming.off
     public var limits: EdgeLimits
     /// Networks of HTTP proxies in front of this edge, whose `Forwarded` and `X-Forwarded-*` are added to. They have no bounds
     /// for one client, as if they stood in `EdgeLimits.exempt`.

@@ -4,6 +4,7 @@ import Logging
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
+import Telemetry
 
 #if canImport(Glibc)
     import Glibc
@@ -45,7 +46,11 @@ struct EdgeListeners: Sendable {
         do {
             for address in addresses where !self.listeners.contains(where: { $0.address.isAt(address) }) {
                 let policy = NIOLockedValueBox(address.policy)
-                let channels = try await self.bind(address, policy)
+                let channels: [any Channel]
+                do { channels = try await self.bind(address, policy) } catch {
+                    throw EdgeError.cannotListen(
+                        SystemError.cannotListen(on: "\(address.host):\(address.port)", port: address.port, error))
+                }
                 opened.listeners.append(Listener(address: address, channels: channels, policy: policy))
             }
         } catch {

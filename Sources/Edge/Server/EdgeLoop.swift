@@ -315,12 +315,15 @@ public enum EdgeError: Error, Equatable, Sendable, CustomStringConvertible {
     case unknownKeyHolder(site: String, keyHolder: String)
     case noCredentials(site: String)
     case tooManyConnections
+    /// The reason, with what helps.
+    case cannotListen(String)
 
     public var description: String {
         switch self {
         case .unknownKeyHolder(let site, let keyHolder):
             "the site \(site) names the key holder \(keyHolder), which is not configured"
         case .noCredentials(let site): "the site \(site) uses a key holder, but the edge has no identity for it"
+        case .cannotListen(let reason): reason
         case .tooManyConnections: "the limit of connections is reached"
         }
     }

@@ -42,6 +42,7 @@ struct EdgeResources: Sendable {
                 name: site.name, domains: site.domains, namesOfOtherSites: ownership.namesOfOthers(underSite: index),
                 edgeName: configuration.edgeName, origin: origin, limits: limits,
                 trustedProxies: configuration.trustedProxies, isServedNow: { leased.serves($0) },
+                accessLog: shared.accessLog, naming: configuration.naming,
                 cache: termination.cache, store: shared.store, logger: shared.logger,
                 group: group, turns: shared.turns)
         }

@@ -8,7 +8,7 @@ import NIOConcurrencyHelpers
 public import NIOCore
 import NIOPosix
 public import ServiceLifecycle
-import Telemetry
+public import Telemetry
 
 /// The edge as a service: one set of listening sockets per event loop, each accepting for itself alone, so that a
 /// connection never changes threads.
@@ -20,6 +20,7 @@ public final class EdgeServer: Service {
     let readiness: EdgeReadiness
     let cache: CacheAdministration
     private let fleetStatus: FollowStatus
+    private let accessLog: AccessLogWriter?
     let state = NIOLockedValueBox(State.idle)
 
     enum State: Sendable {
@@ -43,10 +44,13 @@ public final class EdgeServer: Service {
         static let maximumRetired = 4
     }
 
-    /// - Parameter started: called once with the addresses that it listens on.
+    /// - Parameters:
+    ///   - accessLog: told of each request and relayed connection; nil: none is.
+    ///   - started: called once with the addresses that it listens on.
     public init(
         configuration: EdgeConfiguration, logger: Logger, readiness: EdgeReadiness = EdgeReadiness(),
         cache: CacheAdministration = CacheAdministration(), fleetStatus: FollowStatus = FollowStatus(),
+        accessLog: AccessLogWriter? = nil,
         started: @escaping @Sendable ([SocketAddress]) -> Void = { _ in }
     ) {
         self.configuration = configuration
@@ -54,6 +58,7 @@ public final class EdgeServer: Service {
         self.readiness = readiness
         self.cache = cache
         self.fleetStatus = fleetStatus
+        self.accessLog = accessLog
         self.started = started
     }
 
@@ -109,7 +114,8 @@ public final class EdgeServer: Service {
 
     private func serve(on group: MultiThreadedEventLoopGroup, store: ResponseStore?) async throws {
         let shared = EdgeShared(
-            self.configuration, connections: self.connectionLimit(), store: store, group: group, logger: self.logger)
+            self.configuration, connections: self.connectionLimit(), store: store, group: group, logger: self.logger,
+            accessLog: self.accessLog)
         defer { shared.shutdown() }
         let eventLoops = Array(group.makeIterator())
         var slots: [NIOLoopBound<LoopSlot>] = []

@@ -3,6 +3,7 @@ import CacheStorage
 import Channels
 import EdgeModel
 import Logging
+import Metrics
 import NIOCore
 import PeerLink
 import Telemetry
@@ -17,12 +18,14 @@ struct EdgeShared: Sendable {
     let gate: HandshakeGate
     let reports: ReportLog
     let turns: GroupTurns
+    /// Told of each request and relayed connection.
+    let accessLog: AccessLogWriter?
     let logger: Logger
 
     /// - Parameter connections: how many clients may be connected at once; by default what the configuration says.
     init(
         _ configuration: EdgeConfiguration, connections: Int? = nil, store: ResponseStore? = nil,
-        group: any EventLoopGroup, logger: Logger
+        group: any EventLoopGroup, logger: Logger, accessLog: AccessLogWriter? = nil
     ) {
         let clock = group.next()
         self.clients = ClientConnections(
@@ -31,8 +34,11 @@ struct EdgeShared: Sendable {
         self.reports = ReportLog(logger, clock: clock)
         self.store = store
         self.turns = GroupTurns(group: group)
-        self.relay = RelayConnector(limits: configuration.helloLimits, reports: self.reports)
+        self.relay = RelayConnector(
+            limits: configuration.helloLimits, reports: self.reports, accessLog: accessLog)
+        self.accessLog = accessLog
         self.logger = logger
+        Self.tellIdentity(configuration)
     }
 
     /// What a reload changes of it.
@@ -40,6 +46,16 @@ struct EdgeShared: Sendable {
         self.clients.update(configuration.connectionBounds(total: self.clients.total))
         self.gate.update(configuration.handshakeBounds, now: .now())
         self.store?.apply(configuration.storeShares)
+        Self.tellIdentity(configuration)
+    }
+
+    private static func tellIdentity(_ configuration: EdgeConfiguration) {
+        let expiry = Gauge(label: "latchstring_edge_identity_not_after_seconds")
+        if let credentials = configuration.credentials {
+            expiry.record(credentials.notAfter)
+        } else {
+            expiry.destroy()
+        }
     }
 
     func shutdown() { self.relay.shutdown() }

@@ -1,6 +1,7 @@
 import Channels
 import NIOCore
 import RecordLayer
+import TLSEngine
 
 /// Watches over one handshake on a client's connection, whether the key holder runs it or this edge does: ends it when it takes too
 /// long, reports how it ended, and puts the record layer and HTTP into its place when it is done.
@@ -52,15 +53,18 @@ final class HandshakeWatch {
     /// Puts the record layer behind the handler of the handshake, and HTTP at the pipeline's end. The handler is to leave then, and the
     /// record layer to begin.
     ///
+    /// - Parameter facts: what was chosen for the session, where the handshake was run here.
     /// - Returns: nil if nothing may come of the session: the connection is being closed.
-    func complete(_ session: consuming RecordSession?, _ context: ChannelHandlerContext) -> RecordHandler? {
+    func complete(
+        _ session: consuming RecordSession?, _ facts: HandshakeFacts?, _ context: ChannelHandlerContext
+    ) -> RecordHandler? {
         guard let session = session.take() else {
             context.close(promise: nil)
             return nil
         }
         self.end(.completed)
         let name = session.applicationProtocol.map { String(decoding: $0, as: UTF8.self) }
-        let records = RecordHandler(session, onFault: self.terms.onSessionFault)
+        let records = RecordHandler(session, facts: facts, onFault: self.terms.onSessionFault)
         do {
             try context.pipeline.syncOperations.addHandler(
                 records, name: ServerTLS.handlerName, position: .after(context.handler))

@@ -1,6 +1,7 @@
 import NIOCore
 import NIOSSL
 import RecordLayer
+import TLSEngine
 import TLSWire
 
 /// The record layer of one client's connection as a channel handler, whichever party shook hands with it.
@@ -62,10 +63,18 @@ final class RecordHandler: ChannelDuplexHandler {
     /// ``sendTickets(_:)`` is still to be called.
     private var ticketsAreDue = false
 
-    init(_ session: consuming RecordSession, onFault: @escaping (TerminationFailure) -> Void = { _ in }) {
+    init(
+        _ session: consuming RecordSession, facts: HandshakeFacts? = nil,
+        onFault: @escaping (TerminationFailure) -> Void = { _ in }
+    ) {
         self.session = session
+        self.facts = facts
         self.onFault = onFault
     }
+
+    /// What the client and its other end agreed on; group and resumption only where the handshake was run here.
+    var suite: RecordSuite { self.session.suite }
+    let facts: HandshakeFacts?
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 

@@ -2,10 +2,14 @@ import Admission
 import Channels
 import EdgeHTTP
 import EdgeModel
+import KeyProtocol
 import Logging
 import NIOCore
 import PeerLink
+import RecordLayer
+import TLSEngine
 import TLSWire
+import Telemetry
 
 /// What the connections of one site share on one event loop where TLS ends at the edge.
 final class TerminatedSite {
@@ -39,10 +43,21 @@ final class TerminatedSite {
             connection: handOver.connection, logger: logger)
         context.place = handOver.place
         context.network = handOver.network
+        context.mode = self.site.mode.word.rawValue
+        if self.proxy.logsRequests { context.tls = Self.tls(of: channel) }
         if applicationProtocol == EdgeProtocols.http2 {
             try HTTP2Proxy.install(on: channel, context: context)
         } else {
             try HTTP1Proxy.install(on: channel, context: context)
         }
+    }
+
+    /// What the client agreed on, as far as it is known here.
+    private static func tls(of channel: any Channel) -> ClientTLS? {
+        guard let records = channel.pipeline.syncOperations.serverTLS?.handler as? RecordHandler else { return nil }
+        return ClientTLS(
+            version: records.suite.version == .tls13 ? "TLSv1.3" : "TLSv1.2",
+            suite: TLSNames.cipherSuite(records.suite.rawValue),
+            group: records.facts?.group.map { TLSNames.group($0) }, resumed: records.facts?.resumed)
     }
 }

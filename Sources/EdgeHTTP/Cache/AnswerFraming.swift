@@ -29,6 +29,7 @@ extension CheckedResponse {
         if framing == .none { head.announcedLength = answer.contentLength }
         if let age = answer.age { head.added.add(.age, .number(age)) }
         if let status { head.added.add(.cacheStatus, status) }
+        head.name(request)
         if request.version != .http2 {
             if !persists {
                 head.connection = .close

@@ -34,7 +34,9 @@ final class CacheFetch: OriginReceiver, TimerOwner {
     let client: OriginClient
     /// The exchange that this was begun for, until one of the two has come to its end.
     private var leader: CacheExchange?
-    var origin: OriginExchange?
+    var origin: OriginExchange? {
+        didSet { if let origin { self.leader?.asked = origin } }
+    }
     private var question: OriginRequest?
     private var requestTime: Int64 = 0
     var timer: ProxyTimer?

@@ -134,7 +134,7 @@ struct StoredAnswer {
     func write(to queue: inout WriteQueue, closing: Bool) -> Bool {
         let persists: Bool
         // Framing is no question where the length is known, or nothing follows.
-        if self.answer.isStoredHead, self.answer.length != nil {
+        if self.answer.isStoredHead, self.answer.length != nil, !self.request.showsName {
             persists = self.request.clientPersists && !closing
             queue.append(
                 StoredHead(

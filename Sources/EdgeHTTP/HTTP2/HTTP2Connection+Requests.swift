@@ -140,7 +140,7 @@ extension HTTP2Connection {
     private static func line(_ section: FieldBlock) -> RequestLine {
         RequestLine(
             .http2, method: section.method.map { section.fields.text($0) } ?? "-",
-            target: section.path.map { section.fields.text($0) } ?? "-")
+            target: section.path.map { section.fields.slice($0) } ?? ByteBuffer(), fields: section.fields)
     }
 
     private func refuse(_ id: HTTP2StreamID, _ code: HTTP2ErrorCode, _ reason: String) {

@@ -16,7 +16,9 @@ enum HTTP2ResponseFields {
 
     /// The head of a stored response. Where it is the one that is stored, its block is kept with it, and what a hit adds follows.
     static func write(_ answer: StoredAnswer, to block: inout ByteBuffer) {
-        guard answer.answer.isStoredHead else { return self.write(answer.response(closing: false).head, to: &block) }
+        guard answer.answer.isStoredHead, !answer.request.showsName else {
+            return self.write(answer.response(closing: false).head, to: &block)
+        }
         let stored = answer.cache.store.fieldBlock(of: answer.entry) {
             self.encode($0, length: answer.answer.contentLength)
         }

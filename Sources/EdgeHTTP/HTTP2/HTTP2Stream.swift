@@ -255,12 +255,12 @@ final class HTTP2Stream: ClientStream {
 
     func answer(_ local: LocalResponse, instead exchange: ProxyExchange) {
         self.connection.log.record(exchange, number: self.number, outcome: local.reason)
-        self.write(local, isHead: exchange.request.method == .head)
+        self.write(local, isHead: exchange.request.method == .head, to: exchange.request)
     }
 
     /// Answers a request that has no exchange.
-    func write(_ local: LocalResponse, isHead: Bool) {
-        self.send(local.head(closing: false, for: .http2))
+    func write(_ local: LocalResponse, isHead: Bool, to request: CheckedRequest? = nil) {
+        self.send(local.head(closing: false, for: .http2, to: request))
         if !isHead, let body = local.body { self.send(body) }
         self.end(nil)
     }

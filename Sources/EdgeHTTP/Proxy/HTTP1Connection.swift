@@ -302,7 +302,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
         self.log.record(exchange, number: self.requests, outcome: local.reason)
         let request = exchange.request
         let persists = exchange.isRequestComplete && request.clientPersists && !self.isLastRequest
-        self.write(local, isHead: request.method == .head, version: request.version, closing: !persists)
+        self.write(local, isHead: request.method == .head, version: request.version, closing: !persists, to: request)
         self.end(persists: persists, isRequestComplete: exchange.isRequestComplete)
     }
 
@@ -328,8 +328,10 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
         self.rearm()
     }
 
-    private func write(_ local: LocalResponse, isHead: Bool, version: ClientVersion, closing: Bool) {
-        self.send(local.head(closing: closing, for: version))
+    private func write(
+        _ local: LocalResponse, isHead: Bool, version: ClientVersion, closing: Bool, to request: CheckedRequest? = nil
+    ) {
+        self.send(local.head(closing: closing, for: version, to: request))
         if !isHead, let body = local.body { self.send(body) }
     }
 

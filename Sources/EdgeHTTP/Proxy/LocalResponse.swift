@@ -41,7 +41,8 @@ struct LocalResponse {
         504, reason: "only-if-cached", text: "There is no stored response for this request.")
     static let options = LocalResponse(200, reason: "max-forwards", text: "")
 
-    func head(closing: Bool, for client: ClientVersion) -> OutgoingHead {
+    /// - Parameter request: what it answers; nil: nothing that has a name.
+    func head(closing: Bool, for client: ClientVersion, to request: CheckedRequest? = nil) -> OutgoingHead {
         var head = OutgoingHead(
             status: self.status, framing: .length(Int64(self.text.isEmpty ? 0 : self.text.utf8.count + 1)))
         if !self.text.isEmpty { head.added.add(.contentType, .constant("text/plain; charset=utf-8")) }
@@ -50,6 +51,7 @@ struct LocalResponse {
         if self.status == 405 { head.added.add(.allow, .constant("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")) }
         // Long enough to spread clients that come back.
         if self.status == 503 { head.added.add(.retryAfter, .constant("5")) }
+        if let request { head.name(request) }
         if client == .http2 {
             // Connections are HTTP/2's own business.
         } else if closing {

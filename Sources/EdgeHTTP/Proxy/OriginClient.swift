@@ -1,5 +1,6 @@
 import Admission
 public import EdgeModel
+public import Metrics
 public import NIOCore
 public import NIOPosix
 import NIOSSL
@@ -9,6 +10,7 @@ import NIOSSL
 final class OriginClient {
     let configuration: OriginConfiguration
     let eventLoop: any EventLoop
+    let metrics: OriginMetrics
     private let sslContext: NIOSSLContext?
     /// Asked for the addresses of the origin's name, for each new connection; nil: the system's.
     private let resolver: (any Resolver & Sendable)?
@@ -35,9 +37,10 @@ final class OriginClient {
 
     init(
         configuration: OriginConfiguration, eventLoop: any EventLoop, sslContext: NIOSSLContext?,
-        resolver: (any Resolver & Sendable)? = nil
+        resolver: (any Resolver & Sendable)? = nil, metrics: OriginMetrics
     ) {
         self.configuration = configuration
+        self.metrics = metrics
         self.resolver = resolver
         self.idle = IdleConnections(
             count: configuration.maximumIdleConnections, idleTimeout: configuration.idleTimeout,
@@ -192,6 +195,7 @@ final class OriginClient {
 
     /// Once for each connection that was set up, or was to be.
     func connectionIsGone(_ connection: OriginConnection) {
+        self.metrics.closed()
         if let use = connection.use {
             connection.use = nil
             self.share.gone(use.network)
@@ -233,17 +237,20 @@ final class OriginClient {
     private func establish(for network: ClientNetwork?, _ ready: @escaping Ready) {
         var timer: Scheduled<Void>?
         var told = false
+        let begun = NIODeadline.now()
         let connection = OriginConnection(client: self, usesTLS: self.sslContext != nil) { result in
             guard !told else { return }
             told = true
             timer?.cancel()
+            self.metrics.connected(after: .now() - begun, isUp: (try? result.get()) != nil)
             ready(result.map { ($0, isReused: false) })
         }
         connection.use = OriginConnection.Use(network: network)
         timer = self.eventLoop.assumeIsolated().scheduleTask(in: self.configuration.connectTimeout) {
             connection.close(OriginFailure(.connectTimeout))
         }
-        connection.birth = .now()
+        connection.birth = begun
+        self.metrics.opened()
         let bootstrap = ClientBootstrap(group: self.eventLoop)
             .resolver(self.resolver)
             .connectTimeout(self.configuration.connectTimeout)
@@ -293,11 +300,15 @@ public final class OriginClients: Sendable {
     let configuration: OriginConfiguration
     private let clients: [ObjectIdentifier: NIOLoopBoundBox<OriginClient>]
 
-    /// - Parameter resolver: asked for the origin's addresses, for each new connection; nil: the system's.
+    /// - Parameters:
+    ///   - site: in metrics.
+    ///   - resolver: asked for the origin's addresses, for each new connection; nil: the system's.
     /// - Throws: if the trust roots can't be read.
     public init(
-        configuration: OriginConfiguration, group: any EventLoopGroup, resolver: (any Resolver & Sendable)? = nil
+        configuration: OriginConfiguration, site: String = "", group: any EventLoopGroup,
+        resolver: (any Resolver & Sendable)? = nil, metrics: any MetricsFactory = MetricsSystem.factory
     ) throws {
+        let metrics = OriginMetrics(site: site, factory: metrics)
         var sslContext: NIOSSLContext?
         if configuration.scheme == .https {
             var tls = TLSConfiguration.makeClientConfiguration()
@@ -314,7 +325,8 @@ public final class OriginClients: Sendable {
         for loop in group.makeIterator() {
             clients[ObjectIdentifier(loop)] = .makeBoxSendingValue(
                 OriginClient(
-                    configuration: configuration, eventLoop: loop, sslContext: sslContext, resolver: resolver),
+                    configuration: configuration, eventLoop: loop, sslContext: sslContext, resolver: resolver,
+                    metrics: metrics),
                 eventLoop: loop)
         }
         self.clients = clients

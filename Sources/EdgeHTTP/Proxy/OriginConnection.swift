@@ -30,6 +30,8 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
     private var client: OriginClient?
     private var state: State
     private(set) var context: ChannelHandlerContext?
+    /// The other end's, once there is one.
+    private(set) var address: SocketAddress?
     private var reader: ResponseReader
     private var isReading = false
     /// What was read, and is not handed on yet.
@@ -162,6 +164,7 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
     private func becomeReady() {
         guard case .connecting(let ready) = self.state else { return }
         self.state = .idle
+        self.address = self.context?.remoteAddress
         ready(.success(self))
     }
 

@@ -3,6 +3,7 @@ import EdgeModel
 import HTTPFields
 import HTTPWire
 import NIOCore
+import Telemetry
 
 /// Who takes what the origin answers to one request. All calls come on the exchange's event loop.
 protocol OriginReceiver: AnyObject {
@@ -62,6 +63,10 @@ final class OriginExchange {
     private var trailers: FieldSection?
     private var isPaused = false
     private(set) var requestEnded = false
+    private var begun = NIODeadline.uptimeNanoseconds(0)
+    private var headCame: NIODeadline?
+    private var isOverSince: NIODeadline?
+    private var address: SocketAddress?
     /// Whether the connection may serve another request; the receiver says so when it has seen the head.
     var connectionPersists = false
 
@@ -84,6 +89,7 @@ final class OriginExchange {
     }
 
     func begin() {
+        self.begun = .now()
         if let connection = self.client.takeIdle(for: self.network) {
             self.isReused = true
             self.run(on: connection)
@@ -123,6 +129,7 @@ final class OriginExchange {
 
     private func run(on connection: OriginConnection) {
         self.state = .running(connection)
+        self.address = connection.address
         if self.requestEnded { self.awaitHead() }
         connection.begin(self)
         if self.isPaused { connection.pause() }
@@ -219,6 +226,9 @@ final class OriginExchange {
         self.sawResponse = true
         if !self.requestEnded { self.isEarly = true }
         self.head = (head, framing)
+        let now = NIODeadline.now()
+        self.headCame = now
+        self.client.metrics.answered(after: now - self.begun)
         self.headDeadline = .distantFuture
         self.receiver?.originHead(head, framing: framing)
     }
@@ -231,6 +241,7 @@ final class OriginExchange {
 
     /// The response ended. Unless the connection went back to the client, it can still be taken over with `detach`.
     func ended(_ trailers: FieldSection?, isDetachable: Bool) {
+        self.isOverSince = .now()
         if !isDetachable { self.state = .over }
         self.receiver?.originEnd(trailers)
         self.state = .over
@@ -252,7 +263,15 @@ final class OriginExchange {
             return
         }
         self.state = .over
+        self.isOverSince = .now()
         self.takeReceiver()?.originFailed(failure)
+    }
+
+    /// For the access log.
+    func facts(now: NIODeadline) -> AccessRecord.Origin {
+        AccessRecord.Origin(
+            address: self.address, firstByte: self.headCame.map { $0 - self.begun },
+            duration: (self.isOverSince ?? now) - self.begun)
     }
 
     /// An origin may close a kept connection just when a request is on its way. Nothing was answered, so a request that may be

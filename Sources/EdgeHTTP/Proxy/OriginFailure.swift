@@ -2,6 +2,7 @@ import HTTPWire
 import NIOCore
 import NIOPosix
 import NIOSSL
+import Telemetry
 
 /// Why the origin gave no (complete) response.
 struct OriginFailure: Error, Sendable {
@@ -69,7 +70,7 @@ struct OriginFailure: Error, Sendable {
             if let attempt = error.connectionErrors.first {
                 self.init(connecting: attempt.error)
             } else {
-                self.init(.resolve, "\(error.dnsAError ?? error)")
+                self.init(.resolve, SystemError.text(error))
             }
         case let error as IOError where error.errnoCode == ECONNREFUSED:
             self.init(.refused)
@@ -80,7 +81,7 @@ struct OriginFailure: Error, Sendable {
         case is NIOSSLError, is NIOSSLExtraError, is BoringSSLError:
             self.init(.tls, "\(error)")
         default:
-            self.init(.unreachable, "\(error)")
+            self.init(.unreachable, SystemError.text(error))
         }
     }
 
@@ -94,7 +95,7 @@ struct OriginFailure: Error, Sendable {
         case is NIOSSLError, is BoringSSLError:
             self.init(.tls, "\(error)")
         default:
-            self.init(.reset, "\(error)")
+            self.init(.reset, SystemError.text(error))
         }
     }
 }

@@ -17,11 +17,19 @@ final class ProxyExchange: OriginReceiver {
     private let stream: any ClientStream
     private let site: ProxySite
     private var client: OriginClient?
-    private var origin: OriginExchange?
+    private var origin: OriginExchange? {
+        didSet { if let origin { self.asked = origin } }
+    }
+    /// The last one, for the log.
+    private var asked: OriginExchange?
     private var cache: CacheExchange?
     private(set) var isRequestComplete: Bool
     private(set) var response: CheckedResponse?
-    private(set) var status = 0
+    private(set) var status = 0 {
+        didSet { self.answered = .now() }
+    }
+    /// When the answer's head went out; for the log.
+    private(set) var answered = NIODeadline.uptimeNanoseconds(0)
     private(set) var responseBytes = 0
     /// Of the client, sending its body.
     private var sends: TransferPace
@@ -67,6 +75,8 @@ final class ProxyExchange: OriginReceiver {
 
     /// What the cache did, for log and metrics; nil where the site has none.
     var cacheOutcome: CacheOutcome? { self.cache?.turn.outcome }
+    /// What the origin was asked for this request, if it was; for the log.
+    var askedOrigin: OriginExchange? { self.asked ?? self.cache?.asked }
     /// How many bytes of the response the client takes now.
     var room: Int { self.stream.room }
     /// The client's, whose share of the origin's connections is used; nil if it has no bound.

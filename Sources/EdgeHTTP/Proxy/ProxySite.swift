@@ -9,6 +9,7 @@ public import Metrics
 public import NIOCore
 public import NIOPosix
 public import TLSWire
+public import Telemetry
 
 /// What the HTTP part of one site needs: made once, shared by its connections on all event loops.
 ///
@@ -18,8 +19,8 @@ public final class ProxySite: Sendable {
     /// For logs and metrics.
     public let name: String
     public let limits: ProxyLimits
-    /// The level of the line written for each request; `nil`: none.
-    public let accessLogLevel: Logger.Level?
+    /// Told of each request; nil: there is none.
+    let accessLog: AccessLogWriter?
     package let policy: ForwardingPolicy
     private let trustedProxies: [IPNetwork]
     let responses: ResponseRules
@@ -35,6 +36,7 @@ public final class ProxySite: Sendable {
     ///   - edgeName: what this edge calls itself in `Via`: 1...64 token characters.
     ///   - isServedNow: whether a name under the domains is leased now; asked on any event loop. nil: all of them, always.
     ///   - trustedProxies: whose `Forwarded` and `X-Forwarded-*` are added to; those of others are replaced.
+    ///   - naming: who is told what requests are called.
     ///   - cache: what is stored; nil: nothing.
     ///   - store: where; shared by the edge's sites.
     ///   - clock: milliseconds since 1970 UTC, for the caching rules.
@@ -46,7 +48,7 @@ public final class ProxySite: Sendable {
         name: String, domains: [ServerNamePattern], namesOfOtherSites: Set<ServerName> = [], edgeName: String,
         origin: OriginConfiguration, limits: ProxyLimits = ProxyLimits(),
         trustedProxies: [IPNetwork] = [], isServedNow: (@Sendable (ServerName) -> Bool)? = nil,
-        scheme: String = "https", accessLogLevel: Logger.Level? = .debug,
+        scheme: String = "https", accessLog: AccessLogWriter? = nil, naming: RequestNaming = .off,
         cache: SiteCacheConfiguration? = nil, store: ResponseStore? = nil,
         clock: (@Sendable () -> Int64)? = nil, logger: Logger = Logger(label: "edge"), group: any EventLoopGroup,
         turns: GroupTurns? = nil, resolver: (any Resolver & Sendable)? = nil,
@@ -54,18 +56,21 @@ public final class ProxySite: Sendable {
     ) throws {
         self.name = name
         self.limits = limits
-        self.accessLogLevel = accessLogLevel
+        self.accessLog = accessLog
         self.trustedProxies = trustedProxies
         var policy = ForwardingPolicy(
             domains: domains, namesOfOtherSites: namesOfOtherSites, pseudonym: edgeName, scheme: scheme,
             maximumTargetBytes: limits.maximumTargetBytes)
         if let isServedNow { policy.isServedNow = isServedNow }
+        if naming != .off { policy.newRequestID = { RequestNumbers.shared.next() } }
+        policy.showsRequestID = naming == .client
         self.policy = policy
         self.responses = ResponseRules(
             pseudonym: edgeName,
             origin: origin.rewritesLocation
                 ? OriginAddress(scheme: origin.scheme.rawValue, host: origin.host, port: origin.port) : nil)
-        self.origins = try OriginClients(configuration: origin, group: group, resolver: resolver)
+        self.origins = try OriginClients(
+            configuration: origin, site: name, group: group, resolver: resolver, metrics: metrics)
         self.turns = turns ?? GroupTurns(group: group)
         self.metrics = ProxyMetrics(site: name, factory: metrics)
         if let cache, let store {
@@ -79,6 +84,9 @@ public final class ProxySite: Sendable {
             self.cache = nil
         }
     }
+
+    /// Whether each request has a line in the access log.
+    public var logsRequests: Bool { self.accessLog?.isOn ?? false }
 
     /// The rules for the requests of one connection.
     func rules(for connection: ProxyContext) -> RequestRules {
@@ -108,6 +116,9 @@ public struct ProxyContext: Sendable {
     /// The number of the connection, for log lines.
     public var connection: UInt64?
     public var logger: Logger
+    /// How TLS ends here, and what the client and its other end agreed on; for the access log.
+    public var mode: String?
+    public var tls: ClientTLS?
     /// Told when the connection works, and when it rests.
     package var place: ClientPlace?
 

@@ -30,6 +30,7 @@ extension CheckedRequest {
             return !self.rules.special.contains(known) && !self.connection.named.contains(known)
         }
         if self.fields.isNamed(field, by: self.connection.others) { return false }
+        if self.name != nil, RequestName.isField(field, of: self.fields) { return false }
         return self.rules.policy.clientClaims == .append || !ClientClaims.isOne(field, of: self.fields)
     }
 
@@ -51,6 +52,7 @@ extension CheckedRequest {
         for name in ClientClaims.written {
             writer.add(name, to: &buffer) { self.writeClaim(name, to: &$0) }
         }
+        self.name?.withBytes(in: self.fields) { writer.add(RequestName.field, judged: $0, to: &buffer) }
         // What follows an upgrade is not HTTP.
         if self.upgrades {
             writer.add(.connection, judged: "Upgrade", to: &buffer)
@@ -89,6 +91,7 @@ extension CheckedRequest {
                 self.fields.withBytes(field.value, body)
             }
         case nil:
+            if let own = self.name, RequestName.isField(name) { own.withBytes(in: self.fields, body) }
             for field in self.fields where field.known == nil && self.fields.isNamed(field, name) {
                 if self.passes(field) { self.fields.withBytes(field.value, body) }
             }

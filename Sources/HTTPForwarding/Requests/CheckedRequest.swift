@@ -33,6 +33,8 @@ public final class CheckedRequest: SelectorSource {
     let maxForwards: Int64?
     let connection: ConnectionOptions
     let rules: RequestRules
+    /// What the request is called in logs and at the origin; nil where the site names none.
+    public let name: RequestName?
 
     init(
         method: RequestMethod, otherMethod: ByteBuffer, target: ByteBuffer, host: String, version: ClientVersion,
@@ -52,10 +54,16 @@ public final class CheckedRequest: SelectorSource {
         self.maxForwards = maxForwards
         self.connection = connection
         self.rules = rules
+        self.name = rules.policy.newRequestID.map {
+            RequestName(fields, accepts: rules.policy.clientClaims == .append, $0)
+        }
     }
 
     /// The scheme of the client's connection, in lower case.
     public var scheme: String { self.rules.policy.scheme }
+
+    /// Whether the client is told the request's name.
+    public var showsName: Bool { self.name != nil && self.rules.policy.showsRequestID }
 
     /// Whether content may follow.
     public var hasContent: Bool { self.framing.length.map { $0 > 0 } ?? true }

@@ -19,6 +19,9 @@ extension OutgoingHead {
         }
         self.added.forEach { name, value in writer.add(name, value, to: &buffer) }
         writer.add(lines: self.siteFields, to: &buffer)
+        if let namedRequest, let name = namedRequest.name {
+            name.withBytes(in: namedRequest.fields) { writer.add(RequestName.field, judged: $0, to: &buffer) }
+        }
         writer.add(self.connection, to: &buffer)
         writer.finish(self.contentLength.map { .length($0) } ?? self.framing, to: &buffer)
     }

@@ -24,6 +24,8 @@ public struct OutgoingHead: Sendable {
     public var added = AddedFields()
     /// More of that, put together once for many responses: what the site adds. No framing fields.
     public var siteFields = FieldSection()
+    /// The request whose name the client is told (`X-Request-Id`), in the place of one that the origin sent.
+    var namedRequest: CheckedRequest?
     /// How the client sees the content's end. HTTP/2 marks it itself: `.chunked` means a length that is not known.
     public var framing: BodyFraming
     /// `Content-Length` where no content follows, and the field tells how long it would be: to HEAD, and in 304.
@@ -101,6 +103,13 @@ public struct OutgoingHead: Sendable {
         }
     }
 
+    /// Tells the client what its request is called, where the site wants that.
+    public mutating func name(_ request: CheckedRequest) {
+        guard request.showsName else { return }
+        if let field = RequestName.fieldName { self.omittedNames.append(field) }
+        self.namedRequest = request
+    }
+
     /// The fields that go out, in their order, without `Connection` and `Transfer-Encoding`. Names of ``fields`` are spelled as they
     /// came, the others in their usual spelling; all bytes are valid until the call returns.
     public func forEachField(_ body: (_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Void) {
@@ -108,6 +117,11 @@ public struct OutgoingHead: Sendable {
         for field in self.fields where self.passes(field) { Self.give(field, of: self.fields, to: body) }
         self.added.forEach { name, value in value.withBytes { body(UnsafeRawBufferPointer(name.name), $0) } }
         for field in self.siteFields { Self.give(field, of: self.siteFields, to: body) }
+        if let namedRequest, let name = namedRequest.name {
+            name.withBytes(in: namedRequest.fields) { value in
+                RequestName.field.withUTF8Buffer { body(UnsafeRawBufferPointer($0), value) }
+            }
+        }
         if let contentLength {
             AddedFields.Value.number(contentLength).withBytes {
                 body(UnsafeRawBufferPointer(KnownField.contentLength.name), $0)

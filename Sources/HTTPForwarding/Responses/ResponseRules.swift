@@ -116,6 +116,7 @@ public struct ResponseRules: Sendable {
         } else if request.version == .http10 {
             out.connection = .keepAlive
         }
+        out.name(request)
         return CheckedResponse(
             head: out, originBody: framing,
             originPersists: options.persists(minorVersion: head.minorVersion) && framing != .untilClose

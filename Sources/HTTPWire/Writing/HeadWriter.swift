@@ -193,6 +193,14 @@ public struct HeadWriter: ~Copyable {
         }
     }
 
+    /// The same for a name without a number: a token.
+    package mutating func add(_ name: StaticString, judged value: UnsafeRawBufferPointer, to buffer: inout ByteBuffer) {
+        buffer.writeStaticString(name)
+        buffer.writeStaticString(": ")
+        buffer.writeBytes(value)
+        buffer.writeStaticString("\r\n")
+    }
+
     /// The framing field, if there has to be one, and the empty line.
     ///
     /// - Parameter framing: `.length` also tells of a content that does not follow, in a response to HEAD or with 304.

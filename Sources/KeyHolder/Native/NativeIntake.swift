@@ -84,7 +84,7 @@ final class NativeIntake: ChannelDuplexHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        self.address = context.channel.remoteAddress.map { "\($0)" }
+        self.address = context.channel.remoteAddress.map { "\(PeerText($0))" }
         self.logger[metadataKey: "peer"] = "\(self.address ?? "unknown")"
         self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.core.limits.handshakeTimeout) {
             self.refuseConnection("no TLS handshake in time")

@@ -6,6 +6,7 @@ import NIOPosix
 import NIOSSL
 import PeerLink
 import Synchronization
+import Telemetry
 
 /// The key holder's listener for native connections.
 final class NativeService: Sendable {
@@ -32,7 +33,7 @@ final class NativeService: Sendable {
     /// Binds every address.
     ///
     /// - Parameter trust: What a new connection is verified with, and of which generation that is.
-    /// - Throws: ``KeyHolderError/cannotListen(_:_:)``.
+    /// - Throws: ``KeyHolderError/cannotListen(_:)``.
     func start(
         on group: any EventLoopGroup, trust: @escaping @Sendable () -> (PeerCredentials, generation: Int)
     ) async throws -> [SocketAddress] {
@@ -45,7 +46,7 @@ final class NativeService: Sendable {
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let gate = AcceptGate(
-                        address: channel.localAddress.map { "\($0)" } ?? "a listener of the key holder",
+                        address: "\(PeerText(channel.localAddress))",
                         logger: core.logger)
                     try channel.pipeline.syncOperations.addHandler(gate)
                 }
@@ -61,7 +62,7 @@ final class NativeService: Sendable {
                     evicted?.pipeline.fireUserInboundEventTriggered(ConnectionCommand.evict)
                 case .refused(let refusal):
                     core.auditConnection(
-                        edge: nil, address: channel.remoteAddress.map { "\($0)" }, outcome: .refused,
+                        edge: nil, address: channel.remoteAddress.map { "\(PeerText($0))" }, outcome: .refused,
                         detail: "limit of native connections: \(refusal)", since: now)
                     return channel.close()
                 }
@@ -82,7 +83,8 @@ final class NativeService: Sendable {
                 let channel: any Channel = try await bootstrap.bind(host: address.host, port: address.port).get()
                 self.listeners.withLock { $0.append(channel) }
             } catch {
-                throw KeyHolderError.cannotListen("\(address)", "\(error)")
+                throw KeyHolderError.cannotListen(
+                    SystemError.cannotListen(on: "\(address)", port: address.port, error))
             }
         }
         let addresses: [SocketAddress] = self.listeners.withLock { $0.compactMap(\.localAddress) }

@@ -8,6 +8,7 @@ import NIOSSL
 import NIOTLS
 import PeerLink
 import Synchronization
+import Telemetry
 
 /// Serves one edge's connection: packets in, answers out, in whatever order they are ready.
 ///
@@ -102,7 +103,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         self.work = self.core.loops.work(of: context.eventLoop)
-        self.address = context.channel.remoteAddress.map { "\($0)" }
+        self.address = context.channel.remoteAddress.map { "\(PeerText($0))" }
         self.logger[metadataKey: "peer"] = "\(self.address ?? "unknown")"
         self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.core.limits.handshakeTimeout) {
             self.refuse("no TLS handshake in time")

@@ -54,11 +54,15 @@ final class KeyHolderCore: Sendable {
         self.logger = logger
         self.reports = ReportLog(logger, clock: nil)
         self.current = Mutex(policy)
+        self.metrics.certificates(of: policy.sites)
     }
 
     var policy: Policy {
         get { self.current.withLock { $0 } }
-        set { self.current.withLock { $0 = newValue } }
+        set {
+            self.current.withLock { $0 = newValue }
+            self.metrics.certificates(of: newValue.sites)
+        }
     }
 
     /// Writes the audit line that was reserved, and counts.

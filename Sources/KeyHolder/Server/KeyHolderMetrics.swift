@@ -25,6 +25,8 @@ final class KeyHolderMetrics: Sendable {
     private let gauge: Gauge
     private let refusedConnections: Counter
     private let handshakesUnderWay: Gauge
+    /// By the site's name.
+    private let expiries = Mutex<[String: Gauge]>([:])
     private let exports: [Export: Counter]
     private let finishes: [HandshakeFinishOutcome: Counter]
 
@@ -78,6 +80,28 @@ final class KeyHolderMetrics: Sendable {
             return timer
         }
         timer.recordNanoseconds(nanoseconds)
+    }
+
+    /// When the certificates of these sites expire, and nothing of others.
+    func certificates(of sites: [Site]) {
+        self.expiries.withLock { expiries in
+            var kept: [String: Gauge] = [:]
+            for site in sites {
+                let gauge =
+                    expiries.removeValue(forKey: site.name)
+                    ?? Gauge(
+                        label: "latchstring_keyholder_certificate_not_after_seconds", dimensions: [("site", site.name)])
+                gauge.record(site.notAfter)
+                kept[site.name] = gauge
+            }
+            for gone in expiries.values { gone.destroy() }
+            expiries = kept
+        }
+    }
+
+    /// When the key holder's own identity does. Unix time.
+    func identity(notAfter: Int64) {
+        Gauge(label: "latchstring_keyholder_identity_not_after_seconds").record(notAfter)
     }
 
     func connections(_ count: Int) {

@@ -9,6 +9,7 @@ import PeerLink
 public import ServiceLifecycle
 import Synchronization
 import TLSWire
+import Telemetry
 
 /// A key holder: owns the private keys of sites, and uses them for the edges that were granted it.
 ///
@@ -66,6 +67,7 @@ public final class KeyHolderServer: Service {
         self.core = KeyHolderCore(
             limits: configuration.limits, policy: policy, audit: audit, loops: LoopWorks(group), logger: logger,
             wallClock: wallClock)
+        self.core.metrics.identity(notAfter: configuration.credentials.notAfter)
         self.native = configuration.native.map { [core] in NativeService(configuration: $0, core: core) }
     }
 
@@ -81,7 +83,7 @@ public final class KeyHolderServer: Service {
     /// Binds every address. Call it once.
     ///
     /// - Returns: The bound addresses, in the configuration's order.
-    /// - Throws: ``KeyHolderError/cannotListen(_:_:)``.
+    /// - Throws: ``KeyHolderError/cannotListen(_:)``.
     public func start() async throws -> [SocketAddress] {
         self.core.slow.start()
         let audit: AuditLog = self.core.audit
@@ -105,7 +107,8 @@ public final class KeyHolderServer: Service {
                 self.listeners.withLock { $0.append(channel) }
             } catch {
                 await self.stop()
-                throw KeyHolderError.cannotListen("\(address)", "\(error)")
+                throw KeyHolderError.cannotListen(
+                    SystemError.cannotListen(on: "\(address)", port: address.port, error))
             }
         }
         if let native = self.native {
@@ -185,6 +188,7 @@ public final class KeyHolderServer: Service {
             for channel in dropped { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.cutOff) }
             return dropped
         }
+        self.core.metrics.identity(notAfter: configuration.credentials.notAfter)
         self.logger.notice(
             "reloaded",
             metadata: ["sites": "\(self.core.policy.sites.count)", "connections-cut-off": "\(dropped.count)"])
@@ -233,7 +237,7 @@ public final class KeyHolderServer: Service {
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let gate = AcceptGate(
-                        address: channel.localAddress.map { "\($0)" } ?? "a listener of the key holder",
+                        address: "\(PeerText(channel.localAddress))",
                         logger: core.logger)
                     try channel.pipeline.syncOperations.addHandler(gate)
                 }
@@ -246,7 +250,7 @@ public final class KeyHolderServer: Service {
                     evicted?.pipeline.fireUserInboundEventTriggered(ConnectionCommand.evict)
                 case .refused(let refusal):
                     core.auditConnection(
-                        edge: nil, address: channel.remoteAddress.map { "\($0)" }, outcome: .refused,
+                        edge: nil, address: channel.remoteAddress.map { "\(PeerText($0))" }, outcome: .refused,
                         detail: "limit of connections: \(refusal)", since: now)
                     return channel.close()
                 }
@@ -293,6 +297,11 @@ public final class KeyHolderServer: Service {
             logger.info("site loaded", metadata: ["site": "\(site.name)", "key": "\(site.key.type)"])
             if site.notAfter < now {
                 logger.warning("a site's certificate has expired; renew it", metadata: ["file": "\(site.chainName)"])
+            }
+            if site.lacksIntermediate {
+                logger.warning(
+                    "a site's chain ends with its own certificate: clients will not find who issued it",
+                    metadata: ["file": "\(site.chainName)", "remedy": "\(ChainOrder.remedy)"])
             }
         }
         for grant in configuration.grants {

@@ -50,6 +50,8 @@ final class Site: Sendable {
     let native: NativeSite?
     /// Seconds since 1970.
     let notAfter: Int64
+    /// Clients will miss the issuer's certificate.
+    let lacksIntermediate: Bool
     /// For messages.
     let chainName: String
 
@@ -60,7 +62,7 @@ final class Site: Sendable {
         domains: [ServerNamePattern], certified: [ServerNamePattern]? = nil, chain: [[UInt8]], ski: [UInt8],
         certificateDigest: [UInt8],
         key: any StoredKey, modes: Set<TrustMode>, handoff: SiteHandoff? = nil, native: NativeSite? = nil,
-        notAfter: Int64, chainName: String
+        notAfter: Int64, chainName: String, lacksIntermediate: Bool = false
     ) {
         self.name = domains.first?.description ?? ""
         self.domains = domains
@@ -73,6 +75,7 @@ final class Site: Sendable {
         self.handoff = handoff ?? SiteHandoff(site: Self.sharedName(domains), chain: chain, key: key)
         self.native = native
         self.notAfter = notAfter
+        self.lacksIntermediate = lacksIntermediate
         self.chainName = chainName
     }
 

@@ -16,6 +16,8 @@ public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
     case keyMismatch(certificate: String, key: String)
     case unreadableCertificate(String, position: Int)
     case brokenChain(String, position: Int)
+    /// The leaf stands there, behind an authority's certificate.
+    case leafNotFirst(String, position: Int)
     case chainTooLong(String)
     case noNames(String)
     case nameNotCovered(String, name: String)
@@ -54,6 +56,8 @@ public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
             "certificate \(position) in \(file) cannot be read; export the chain again as PEM, leaf first"
         case .brokenChain(let file, let position):
             "certificate \(position) in \(file) did not issue the one before it; order the chain leaf first, each certificate followed by its issuer"
+        case .leafNotFirst(let file, let position):
+            "the site's own certificate stands at place \(position) in \(file), behind an authority's; put it first, each certificate followed by its issuer"
         case .chainTooLong(let file):
             "the chain in \(file) has more than 10 certificates or does not fit in a packet of the key protocol; leave out the root and unrelated certificates"
         case .noNames(let file):

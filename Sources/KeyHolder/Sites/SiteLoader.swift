@@ -47,7 +47,8 @@ struct SiteLoader {
             modes: configuration.modes,
             handoff: self.handoff(
                 named: domains, ski: ski, chain: der, key: key, settings: configuration.handshakes),
-            native: native, notAfter: Int64(leaf.notValidAfter.timeIntervalSince1970), chainName: chainName)
+            native: native, notAfter: Int64(leaf.notValidAfter.timeIntervalSince1970), chainName: chainName,
+            lacksIntermediate: ChainOrder.lacksIntermediate(chain))
     }
 
     /// That of the site which had one of these domains before, if it is still good.
@@ -80,11 +81,18 @@ struct SiteLoader {
             if let previous = chain.last {
                 guard previous.issuer == certificate.subject,
                     certificate.publicKey.isValidSignature(previous.signature, for: previous)
-                else { throw .brokenChain(source.name, position: index + 1) }
+                else { throw Self.disorder(of: certificates, source.name, position: index + 1) }
             }
             chain.append(certificate)
         }
         return chain
+    }
+
+    /// What is wrong with a chain whose certificate at this place did not issue the one before it.
+    private static func disorder(of documents: [PEMDocument], _ name: String, position: Int) -> SiteLoadError {
+        let chain = documents.compactMap { try? Certificate(pemDocument: $0) }
+        if let leaf = ChainOrder.misplacedLeaf(in: chain) { return .leafNotFirst(name, position: leaf) }
+        return .brokenChain(name, position: position)
     }
 
     /// What the site is served for, and what its certificate covers.

@@ -80,7 +80,8 @@ final class NativeClientHandler: ChannelDuplexHandler, RemovableChannelHandler {
         self.timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: self.deadline) {
             self.fail(.timeout("the native handshake did not end in time"))
         }
-        self.journal.note(.connected(address: context.remoteAddress.map { "\($0)" } ?? "unknown"))
+        self.journal.note(
+            .connected(address: context.remoteAddress.map { "\($0.ipAddress ?? "?"):\($0.port ?? 0)" } ?? "unknown"))
         do throws(NativeError) {
             self.send(try self.machine.start())
         } catch {

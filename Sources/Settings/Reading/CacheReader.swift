@@ -1,6 +1,6 @@
 internal import EdgeModel
 
-/// Reads `cache` at the top of an edge's file, and the admin port, through which caches are purged.
+/// Reads `cache` at the top of an edge's file.
 struct CacheReader {
     static let keys = ["memory", "disk", "object"]
 
@@ -51,28 +51,5 @@ struct CacheReader {
         }
         guard let path, let size else { return nil }
         return EdgeCacheConfiguration.Disk(path: path, size: size)
-    }
-
-    /// `127.0.0.1:9435`, or a mapping with a token. Only with a token may others than this machine reach the port.
-    func admin(_ node: ConfigurationNode) -> AdminSettings? {
-        if case .scalar = node.kind {
-            return self.values.loopbackListener(node).map { AdminSettings(endpoint: $0) }
-        }
-        guard let reader = MappingReader(node, noun: "admin", keys: ["listen", "token"], report: self.report) else {
-            return nil
-        }
-        let hasToken = reader.has("token")
-        let endpoint = reader.required("listen", remedy: "Write listen: 127.0.0.1:9435.") { node in
-            hasToken ? self.values.listener(node) : self.values.loopbackListener(node)
-        }
-        let token = reader.optional("token") { self.files.secret($0, self.values) }
-        guard let endpoint else { return nil }
-        if !endpoint.isLoopback {
-            self.report.warning(
-                at: reader.valuePosition(of: "listen"),
-                "the admin port speaks plain HTTP, and whoever can read the network reads its token",
-                remedy: "Use a private network, or 127.0.0.1 and an SSH tunnel.")
-        }
-        return AdminSettings(endpoint: endpoint, token: token)
     }
 }

@@ -6,8 +6,7 @@ internal import TLSWire
 struct EdgeReader {
     static let keys = [
         "role", "listen", "trusted-proxies", "identity", "keyholders", "sites", "default-site", "admin", "cache",
-        "fleet",
-        "log", "limits", "threads",
+        "fleet", "log", "access-log", "request-id", "limits", "threads",
     ]
 
     private typealias LocatedSite = (site: Site, place: EdgeSettings.SitePlace)
@@ -48,12 +47,16 @@ struct EdgeReader {
                     node, keyHolderNames: Self.names(reader.node("keyholders")),
                     nativeNames: keyHolders.filter { !$0.native.isEmpty }.map(\.name))
             } ?? []
-        let admin = reader.optional("admin") { self.cacheReader.admin($0) }
+        let admin = reader.optional("admin") { self.common.admin($0) }
         let cache = reader.optional("cache") { self.cacheReader.cache($0) }
         let fleet = reader.optional("fleet") {
             FleetReader(report: self.report, files: self.files).fleet($0, ofEdge: true)
         }
         let log = reader.optional("log") { self.common.log($0) }
+        let accessLog = reader.optional("access-log") {
+            AccessLogReader(report: self.report, files: self.files).read($0)
+        }
+        let naming = reader.optional("request-id") { self.values.word($0, as: RequestNaming.self) }
         let limits = reader.optional("limits") { self.limits($0) }
         let threads = self.common.threads(reader)
 
@@ -79,6 +82,7 @@ struct EdgeReader {
             listen: listen, trustedProxies: trustedProxies, identity: identity, keyHolders: keyHolders, sites: bounded,
             places: sites.map(\.place), defaultSite: defaultSite, admin: admin,
             cache: cache ?? EdgeCacheConfiguration(), fleet: fleet, log: log ?? LogSettings(),
+            accessLog: accessLog, naming: naming ?? (accessLog == nil ? .off : .origin),
             limits: limits ?? EdgeLimits(),
             threads: threads)
     }

@@ -46,7 +46,7 @@ struct KeyHolderReader {
         let lease = reader.optional("lease") { self.values.duration($0, in: SettingsRanges.lease) }
         let grace = reader.optional("grace") { self.values.duration($0, in: SettingsRanges.grace) }
         let audit = reader.optional("audit") { self.audit($0) }
-        let admin = reader.optional("admin") { self.values.loopbackListener($0) }
+        let admin = reader.optional("admin") { self.common.admin($0) }
         let log = reader.optional("log") { self.common.log($0) }
         let limits = reader.optional("limits") { self.limits($0) }
         let threads = self.common.threads(reader)
@@ -56,12 +56,12 @@ struct KeyHolderReader {
                 at: reader.position(of: "grants"), "there are no grants, so no edge gets a signature",
                 remedy: "Add \"grants\" with an edge's name, its sites and operations.")
         }
-        if let admin, admin.port != 0, admin == listen {
+        if let admin = admin?.endpoint, admin.port != 0, admin == listen {
             self.report.error(
                 at: reader.valuePosition(of: "admin"), "\(admin) is also where edges connect",
                 remedy: "Use another port.")
         }
-        if let native, native.port != 0, native == listen || native == admin {
+        if let native, native.port != 0, native == listen || native == admin?.endpoint {
             self.report.error(
                 at: reader.valuePosition(of: "native"), "\(native) is another listener of this key holder",
                 remedy: "Native connections need a port of their own.")

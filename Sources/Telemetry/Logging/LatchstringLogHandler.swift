@@ -39,6 +39,9 @@ public struct LatchstringLogHandler: LogHandler {
     private let formatter: Formatter
     private let writer: LogWriter
 
+    /// The process's last warnings and errors.
+    public static let recentProblems = RecentProblems()
+
     /// The process's own, whose last lines are written before it ends.
     private static let processWriter = NIOLockedValueBox<LogWriter?>(nil)
 
@@ -90,6 +93,7 @@ public struct LatchstringLogHandler: LogHandler {
         let record = LogRecord(
             time: .now(), level: event.level, label: self.label, message: event.message.description,
             error: event.error.map { "\($0)" }, metadata: metadata)
+        if event.level >= .warning { Self.recentProblems.add(record) }
         self.writer.write(line: self.formatter.line(record))
     }
 }

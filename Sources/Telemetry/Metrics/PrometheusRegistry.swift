@@ -25,7 +25,7 @@ public final class PrometheusRegistry: MetricsFactory, Sendable {
 
     private let families: NIOLockedValueBox<[String: Family]>
     private let overflows = ManagedAtomic<Int64>(0)
-    private let maximumSeries: Int
+    private let maximumSeries: ManagedAtomic<Int>
     private let maximumNames: Int
     private let help: [String: String]
 
@@ -35,12 +35,21 @@ public final class PrometheusRegistry: MetricsFactory, Sendable {
     ///   - help: One line about a metric, by the label it is made with.
     public init(maximumSeries: Int = 1000, maximumNames: Int = 1000, help: [String: String] = [:]) {
         self.families = NIOLockedValueBox([:])
-        self.maximumSeries = maximumSeries
+        self.maximumSeries = ManagedAtomic(maximumSeries)
         self.maximumNames = maximumNames
         var exposed: [String: String] = [:]
         for (label, line) in help { exposed[MetricNames.metric(label)] = line }
         self.help = exposed
     }
+
+    /// How many label sets a name may have with so many domains configured: none is left out for their number.
+    ///
+    /// The most that one metric has for a site are the outcomes of its cache and of its handshakes, about ten each; a fault of each
+    /// kind makes one more.
+    public static func series(domains: Int) -> Int { 1000 + 100 * domains }
+
+    /// Changes how many label sets each name may have. Those that are there stay.
+    public func allow(series: Int) { self.maximumSeries.store(series, ordering: .relaxed) }
 
     /// Everything in the Prometheus text format, version 0.0.4, names and labels in order.
     public func exposition() -> String {
@@ -59,8 +68,9 @@ public final class PrometheusRegistry: MetricsFactory, Sendable {
             family.overflow?.write(name: name, labels: "{overflow=\"true\"}", into: &text)
         }
         let name = "latchstring_metrics_overflow_total"
-        text += "# HELP \(name) Metrics that were made beyond the limit of label sets or names.\n"
+        text += "# HELP \(name) Series that were not kept because a metric had too many label values.\n"
         text += "# TYPE \(name) counter\n\(name) \(self.overflows.load(ordering: .relaxed))\n"
+        ProcessFigures.current().write(help: self.help, into: &text)
         return text
     }
 
@@ -84,7 +94,7 @@ public final class PrometheusRegistry: MetricsFactory, Sendable {
             }
             guard families[name]?.kind == kind else { return nil }
             if let known = families[name]?.series[labels] { return known as? Series }
-            if let count = families[name]?.series.count, count >= self.maximumSeries {
+            if let count = families[name]?.series.count, count >= self.maximumSeries.load(ordering: .relaxed) {
                 self.overflows.wrappingIncrement(ordering: .relaxed)
                 if let shared = families[name]?.overflow { return shared as? Series }
                 let shared = make()

@@ -6,6 +6,7 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 import Settings
+import Telemetry
 
 /// Where an edge's (or a key holder's) admin port is, and what it wants to see.
 struct AdminOptions: ParsableArguments {
@@ -46,7 +47,7 @@ struct AdminOptions: ParsableArguments {
             let admin: (endpoint: SocketEndpoint, token: String?)? =
                 switch party {
                 case .edge(let settings): settings.admin.map { ($0.endpoint, $0.token) }
-                case .keyHolder(let settings): settings.admin.map { ($0, nil) }
+                case .keyHolder(let settings): settings.admin.map { ($0.endpoint, $0.token) }
                 case .fleet: nil
                 }
             guard let admin else {
@@ -88,7 +89,7 @@ struct AdminClient: Sendable {
             answer = try await self.exchange(method, path, body: body)
         } catch {
             Startup.complain(
-                "error: the admin port \(self.endpoint) does not answer: \(ConnectionReason.text(error)). Is the edge running, and is this its port?"
+                "error: the admin port \(self.endpoint) does not answer: \(SystemError.text(error)). Is the edge running, and is this its port?"
             )
             throw ExitCode.failure
         }

@@ -26,8 +26,7 @@ struct FleetFacts: Sendable {
         var requests: [String: Int64] = [:]
         var hits: [String: Int64] = [:]
         var links: [String: Int64] = [:]
-        for line in self.metrics.exposition().split(separator: "\n") where line.hasPrefix("latchstring_") {
-            guard let series = Series(line) else { continue }
+        for series in MetricSample.all(in: self.metrics.exposition()) where abs(series.value) < 1e15 {
             switch series.name {
             case "latchstring_edge_connections": heartbeat.connections += Int(series.value)
             case "latchstring_edge_requests_total":
@@ -65,27 +64,5 @@ struct FleetFacts: Sendable {
                 .init(name: entry.name, problem: problem, isRevoked: revokedBy.contains(entry.name)))
         }
         return heartbeat
-    }
-
-    /// One line of the exposition: `name{label="value",…} 1`.
-    private struct Series {
-        var name: Substring
-        var labels: [Substring: String] = [:]
-        var value: Double
-
-        init?(_ line: Substring) {
-            guard let space = line.lastIndex(of: " "), let value = Double(line[line.index(after: space)...]),
-                value.isFinite, abs(value) < 1e15
-            else { return nil }
-            self.value = value
-            let head = line[..<space]
-            self.name = head.prefix { $0 != "{" }
-            // Values with quotes in them are none that is looked for here.
-            for pair in head.dropFirst(self.name.count).split(whereSeparator: { "{},".contains($0) }) {
-                let parts = pair.split(separator: "=", maxSplits: 1)
-                guard parts.count == 2 else { continue }
-                self.labels[parts[0]] = parts[1].trimmingCharacters(in: CharacterSet(charactersIn: "\""))
-            }
-        }
     }
 }

@@ -1,8 +1,10 @@
 import Edge
 import EdgeModel
 import Logging
+import Metrics
 import NIOConcurrencyHelpers
 import Settings
+import Telemetry
 
 /// Has an edge serve by its configuration file as it is now. One reload after another: what is read last is in force last.
 actor EdgeReloader {
@@ -10,14 +12,19 @@ actor EdgeReloader {
     /// What the edge serves by; its fleet is told of it.
     let settings: NIOLockedValueBox<EdgeSettings>
     let server: EdgeServer
+    let accessLog: AccessLogWriter
     let logger: Logger
 
     private var last: Task<ReloadReport, Never>?
 
-    init(path: String, settings: NIOLockedValueBox<EdgeSettings>, server: EdgeServer, logger: Logger) {
+    init(
+        path: String, settings: NIOLockedValueBox<EdgeSettings>, server: EdgeServer, accessLog: AccessLogWriter,
+        logger: Logger
+    ) {
         self.path = path
         self.settings = settings
         self.server = server
+        self.accessLog = accessLog
         self.logger = logger
     }
 
@@ -25,7 +32,13 @@ actor EdgeReloader {
         let before = self.last
         let task = Task {
             _ = await before?.value
-            let report = await self.read()
+            var report = await self.read()
+            if !report.reloaded {
+                // Who has moved the file away counts on that.
+                do throws(AccessLogError) { try await self.accessLog.reopen() } catch {
+                    report.messages.append("still writing to the old access log: \(error)")
+                }
+            }
             report.log(to: self.logger)
             return report
         }
@@ -43,7 +56,11 @@ actor EdgeReloader {
             return ReloadReport(refused: error)
         }
         do {
+            let log = try fresh.accessLog.map { try OpenAccessLog($0.target, layout: $0.layout) }
             try await self.server.reload(try EdgeConfiguration(fresh))
+            await self.accessLog.use(log)
+            (MetricsSystem.factory as? PrometheusRegistry)?.allow(
+                series: PrometheusRegistry.series(domains: fresh.domainCount))
         } catch {
             return ReloadReport(refused: error, warnings: warnings)
         }
@@ -58,6 +75,9 @@ actor EdgeReloader {
 }
 
 extension EdgeSettings {
+    /// Of all sites.
+    var domainCount: Int { self.sites.reduce(0) { $0 + $1.domains.count } }
+
     /// Takes over what changes at a start only.
     ///
     /// - Returns: the keys of it that differ.

@@ -10,6 +10,7 @@ import NIOSSL
 import PrivateAuthority
 import Synchronization
 import TLSWire
+import Telemetry
 import TestWire
 import Testing
 
@@ -33,6 +34,7 @@ struct ProxyBench {
         network: @escaping @Sendable () -> ClientNetwork? = { nil },
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         resolver: (any Resolver & Sendable)? = nil,
+        accessLog: AccessLogWriter? = nil, naming: RequestNaming = .off,
         origin script: @escaping @Sendable (Wire, Int) async throws -> Void,
         test: (ProxyBench) async throws -> Void
     ) async throws {
@@ -48,7 +50,8 @@ struct ProxyBench {
         adjust(&configuration)
         let site = try ProxySite(
             name: Self.host, domains: [try ServerNamePattern(Self.host)], edgeName: "bench", origin: configuration,
-            limits: limits, trustedProxies: trustedProxies, cache: cache, store: store, clock: clock, group: group,
+            limits: limits, trustedProxies: trustedProxies, accessLog: accessLog, naming: naming, cache: cache,
+            store: store, clock: clock, group: group,
             resolver: resolver)
         var serverTLS: NIOSSLContext?
         var clientTLS: NIOSSLContext?
@@ -68,6 +71,9 @@ struct ProxyBench {
                     var context = ProxyContext(
                         site: site, serverName: serverName, clientAddress: channel.remoteAddress, logger: logger)
                     context.network = network()
+                    context.mode = "handoff"
+                    context.tls = ClientTLS(version: "TLSv1.3")
+                    context.connection = 7
                     if http2 {
                         try HTTP2Proxy.install(on: channel, context: context)
                     } else {

@@ -21,9 +21,11 @@ final class RunningKeyHolder: Sendable {
     ///   - lease: the setting.
     ///   - grace: how long a key that is replaced stays good.
     ///   - label: of its files, where several run.
+    ///   - extra: what else is to stand in its file.
     init(
         sites: [String], grantedTo edges: String, operations: String = "keyless", rate: Int = 1000, port: UInt16 = 0,
-        lease: String = "10m", grace: String = "10m", label: String = "home", in workspace: Workspace
+        lease: String = "10m", grace: String = "10m", label: String = "home", extra: String = "",
+        in workspace: Workspace
     ) throws {
         if !FileManager.default.fileExists(atPath: workspace.path("keyholder-home.pem")) {
             try workspace.makeIdentity(.keyholder, "home")
@@ -37,7 +39,7 @@ final class RunningKeyHolder: Sendable {
         self.label = label
         try Self.configure(
             sites: sites, granted: sites, to: edges, operations: operations, rate: rate, port: port, lease: lease,
-            grace: grace, label: label, in: workspace)
+            grace: grace, label: label, extra: extra, in: workspace)
         self.process = try TestProcess(
             ["keyholder", "--inspectable", "--config", "\(label).yaml"], name: label, in: workspace)
         self.port = try self.process.listeningPort()
@@ -45,7 +47,7 @@ final class RunningKeyHolder: Sendable {
 
     private static func configure(
         sites: [String], granted: [String], to edges: String, operations: String, rate: Int, port: UInt16,
-        lease: String, grace: String, label: String, in workspace: Workspace
+        lease: String, grace: String, label: String, extra: String = "", in workspace: Workspace
     ) throws {
         func list(_ names: [String]) -> String { names.map { "\"\($0)\"" }.joined(separator: ", ") }
         let grants = edges.split(separator: ",").map { edge in
@@ -65,6 +67,7 @@ final class RunningKeyHolder: Sendable {
             grace: \(grace)
             audit: \(Self.auditFile(label))
             log: { level: debug, format: json }
+            \(extra)
 
             """, to: "\(label).yaml")
     }

@@ -1,0 +1,12 @@
+public import Telemetry
+
+/// Where the lines of the access log go, and what they look like.
+public struct AccessLogSettings: Hashable, Sendable {
+    public var target: AccessTarget
+    public var layout: AccessLayout
+
+    public init(target: AccessTarget, layout: AccessLayout) {
+        self.target = target
+        self.layout = layout
+    }
+}

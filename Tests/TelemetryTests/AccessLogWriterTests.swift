@@ -1,0 +1,230 @@
+import Foundation
+import Glibc
+import Logging
+import NIOCore
+import Synchronization
+import TestLogs
+import Testing
+
+@testable import Telemetry
+
+@Suite("The access log's writer")
+struct AccessLogWriterTests {
+    private let folder: URL
+
+    init() throws {
+        self.folder = FileManager.default.temporaryDirectory.appendingPathComponent("access-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: self.folder, withIntermediateDirectories: true)
+    }
+
+    private func path(_ name: String) -> String { self.folder.appendingPathComponent(name).path }
+
+    private func lines(_ name: String) throws -> [Substring] {
+        try String(contentsOfFile: self.path(name), encoding: .utf8).split(separator: "\n")
+    }
+
+    private static let template = "{number} {connection}"
+
+    private func open(_ name: String = "access.log") throws -> OpenAccessLog {
+        try OpenAccessLog(.file(self.path(name)), layout: try AccessLayout(template: Self.template))
+    }
+
+    private static func record(_ number: Int, _ connection: UInt64 = 1, text: Int = 0) -> AccessRecord {
+        var record = AccessRecord(site: "a.test", status: 200, bytes: 0, duration: .zero, outcome: "complete")
+        record.number = number
+        record.connection = connection
+        if text > 0 {
+            record.take(
+                ByteBuffer(repeating: UInt8(ascii: "x"), count: text), nil, for: AccessLayout(.json))
+        }
+        return record
+    }
+
+    private static func leftOut(_ logs: LogRecorder) -> Int {
+        logs.lines("lines of the access log left out").compactMap { $0.metadata["left_out"].flatMap(Int.init) }
+            .reduce(0, +)
+    }
+
+    @Test("Nothing is made of a request where there is no log")
+    func off() async throws {
+        let writer = AccessLogWriter(logger: Logger(label: "test"))
+        #expect(!writer.isOn)
+        writer.record { _ in
+            Issue.record("a record was made")
+            return Self.record(1)
+        }
+        await writer.use(try self.open())
+        #expect(writer.isOn)
+        writer.record { _ in Self.record(2) }
+        await writer.use(nil)
+        #expect(try self.lines("access.log") == ["2 1"])
+        #expect(!writer.isOn)
+    }
+
+    @Test("Files that are moved away under load: no line is lost, none is there twice", .timeLimit(.minutes(1)))
+    func rotation() async throws {
+        let writer = AccessLogWriter(logger: Logger(label: "test"))
+        await writer.use(try self.open())
+        let (loops, each, rotations) = (4, 20_000, 20)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for loop in 1...loops {
+                group.addTask {
+                    for number in 1...each {
+                        writer.record { _ in Self.record(number, UInt64(loop)) }
+                        if number.isMultiple(of: 200) { try await Task.sleep(for: .milliseconds(5)) }
+                    }
+                }
+            }
+            group.addTask {
+                for rotation in 1...rotations {
+                    try FileManager.default.moveItem(
+                        atPath: self.path("access.log"), toPath: self.path("access.log.\(rotation)"))
+                    if rotation.isMultiple(of: 2) {
+                        try await writer.reopen()
+                    } else {
+                        await writer.use(try self.open())
+                    }
+                    try await Task.sleep(for: .milliseconds(15))
+                }
+            }
+            try await group.waitForAll()
+        }
+        await writer.use(nil)
+        var all: [Substring] = try self.lines("access.log")
+        for rotation in 1...rotations { all += try self.lines("access.log.\(rotation)") }
+        #expect(all.count == loops * each)
+        #expect(Set(all).count == all.count)
+    }
+
+    @Test("A folder that is gone: the old file goes on, and the reason is told")
+    func reopenFails() async throws {
+        let writer = AccessLogWriter(logger: Logger(label: "test"))
+        try FileManager.default.createDirectory(atPath: self.path("logs"), withIntermediateDirectories: true)
+        await writer.use(try self.open("logs/access.log"))
+        try FileManager.default.moveItem(atPath: self.path("logs"), toPath: self.path("old"))
+        let path = self.path("logs/access.log")
+        await #expect(
+            throws: AccessLogError(description: "cannot write the access log \"\(path)\": no such file or directory")
+        ) { try await writer.reopen() }
+        writer.record { _ in Self.record(1) }
+        await writer.use(nil)
+        #expect(try self.lines("old/access.log") == ["1 1"])
+    }
+
+    @Test("A reader that does not read holds up nothing; what it misses is counted", .timeLimit(.minutes(1)))
+    func blockedReader() async throws {
+        let pipe = self.path("pipe")
+        #expect(mkfifo(pipe, 0o600) == 0)
+        // Opened both ways, so that opening does not wait.
+        let reader = Glibc.open(pipe, O_RDWR)
+        defer { Glibc.close(reader) }
+        let logs = LogRecorder()
+        let writer = AccessLogWriter(logger: Logger(label: "test") { _ in logs.handler })
+        await writer.use(try OpenAccessLog(.file(pipe), layout: AccessLayout(.json)))
+        let count = 4 * AccessLogWriter.capacity / 8192
+        let begun = ContinuousClock.now
+        for number in 1...count { writer.record { _ in Self.record(number, text: 8000) } }
+        #expect(ContinuousClock.now - begun < .seconds(10))
+        let seen = Reading(reader)
+        writer.flush(milliseconds: 30_000)
+        // Everything that was taken is there; the rest is in the log.
+        let missed = Self.leftOut(logs)
+        #expect(missed > 0)
+        seen.wait(for: count - missed)
+        await writer.use(nil)
+        seen.stop()
+        #expect(seen.count == count - missed)
+    }
+
+    @Test("A full disk is told of, and no line is mended out of two", .enabled(if: access("/dev/full", W_OK) == 0))
+    func fullDisk() async throws {
+        let logs = LogRecorder()
+        let writer = AccessLogWriter(logger: Logger(label: "test") { _ in logs.handler })
+        await writer.use(try OpenAccessLog(.file("/dev/full"), layout: AccessLayout(.json)))
+        for number in 1...10 { writer.record { _ in Self.record(number) } }
+        writer.flush(milliseconds: 5000)
+        #expect(Self.leftOut(logs) >= 1)
+        #expect(logs.all.first?.metadata["reason"] == "no space left on device")
+    }
+
+    @Test("syslog: RFC 5424, one datagram a line, and a daemon that comes back is found again", .timeLimit(.minutes(1)))
+    func syslog() async throws {
+        let path = self.path("log")
+        var daemon = try Datagrams(path)
+        let writer = AccessLogWriter(logger: Logger(label: "test"))
+        await writer.use(
+            try OpenAccessLog(
+                .syslog(.init(.local(path: path), facility: 23)), layout: try AccessLayout(template: Self.template)))
+        writer.record { _ in Self.record(1) }
+        let pattern = #/<190>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z \S+ latchstring \d+ access - 1 1/#
+        let first = try daemon.next()
+        #expect(first.wholeMatch(of: pattern) != nil, "\(first)")
+        daemon.close()
+        unlink(path)
+        daemon = try Datagrams(path)
+        writer.record { _ in Self.record(2) }
+        #expect(try daemon.next().hasSuffix(" access - 2 1"))
+        await writer.use(nil)
+        daemon.close()
+    }
+
+    @Test("Losses are told at once, then every ten seconds")
+    func losses() {
+        var report = LossReport()
+        let start = NIODeadline.uptimeNanoseconds(1)
+        #expect(report.add(3, now: start) == 3)
+        #expect(report.add(4, now: start + .seconds(9)) == nil)
+        #expect(report.add(5, now: start + .seconds(10)) == 9)
+    }
+}
+
+/// A log daemon's socket.
+private struct Datagrams {
+    private let descriptor: Int32
+
+    init(_ path: String) throws {
+        self.descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
+        let result = try SocketAddress(unixDomainSocketPath: path).withSockAddr {
+            bind(self.descriptor, $0, socklen_t($1))
+        }
+        #expect(result == 0)
+        var patience = timeval(tv_sec: 10, tv_usec: 0)
+        setsockopt(self.descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+    }
+
+    func next() throws -> String {
+        var bytes = [UInt8](repeating: 0, count: 65_536)
+        let count = recv(self.descriptor, &bytes, bytes.count, 0)
+        return String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
+    }
+
+    func close() { Glibc.close(self.descriptor) }
+}
+
+/// Counts the lines that come through a pipe.
+private final class Reading: Sendable {
+    private let state = Mutex((lines: 0, stopped: false))
+
+    init(_ descriptor: Int32) {
+        _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK)
+        Thread.detachNewThread {
+            var bytes = [UInt8](repeating: 0, count: 65_536)
+            while !self.state.withLock({ $0.stopped }) {
+                let count = read(descriptor, &bytes, bytes.count)
+                guard count > 0 else {
+                    usleep(1000)
+                    continue
+                }
+                let lines = bytes.prefix(count).count { $0 == 0x0A }
+                self.state.withLock { $0.lines += lines }
+            }
+        }
+    }
+
+    var count: Int { self.state.withLock { $0.lines } }
+    func stop() { self.state.withLock { $0.stopped = true } }
+
+    func wait(for count: Int) {
+        for _ in 0..<20_000 where self.count < count { usleep(1000) }
+    }
+}
