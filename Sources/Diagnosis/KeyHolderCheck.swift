@@ -107,8 +107,29 @@ struct KeyHolderCheck {
                 outcome: validity.outcome, location: place,
                 text: "site \(names): \(key.type) key and chain of \(chain.count) belong together, \(validity.text)",
                 remedy: validity.outcome == .ok ? nil : "Have the certificate renewed."))
+        self.checkTLS(site, names, key.type)
         return CertifiedSite(
             name: domains[0].description, domains: domains, certified: covered, ski: CertificateChecks.ski(of: leaf))
+    }
+
+    /// What the site's `tls` leaves out, and whether anything is left.
+    private func checkTLS(_ site: KeyHolderSettings.Site, _ names: String, _ type: KeyType) {
+        let handshakes = HandshakeSettings(site.tls)
+        if let problem = handshakes.problem(with: type) {
+            self.report.fail(
+                site.location, "\(SiteLoadError.handshakes(site.certificate, problem))", remedy: nil)
+            return
+        }
+        if let file = handshakes.ticketKeys {
+            do throws(SiteLoadError) { _ = try TicketKeyFile(contentsOf: file) } catch {
+                self.report.fail(site.location, "\(error)", remedy: nil)
+                return
+            }
+        }
+        guard !handshakes.exclusions.isEmpty else { return }
+        self.report.ok(
+            site.location,
+            "site \(names): its tls excludes \(handshakes.exclusions.joined(separator: ", "))")
     }
 
     /// As which names edges could pose without a grant for them.

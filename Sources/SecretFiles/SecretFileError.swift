@@ -26,6 +26,9 @@ public struct SecretFileError: Error, Equatable, Sendable, CustomStringConvertib
         self.reason = reason
     }
 
+    /// There is no such file.
+    public var isMissing: Bool { self.reason == .system(ENOENT) }
+
     public var description: String { "\(self.message). \(self.remedy)" }
 
     /// What is wrong, with the path.

@@ -37,10 +37,8 @@ public struct KeyHolderSettings: Hashable, Sendable {
         public var key: String
         /// nil: the DNS names of the certificate. Never nil with ``acme``.
         public var domains: [ServerNamePattern]?
-        /// What clients must offer when the key holder shakes hands with them. Default: 1.2.
-        public var minimumTLSVersion: MinimumTLSVersion = .tls12
-        /// Whether handoff takes TLS 1.2 clients that encrypt their secret to the certificate's key: no forward secrecy.
-        public var allowsRSAKeyExchange: Bool = false
+        /// How the key holder shakes hands with clients.
+        public var tls = TLS()
         /// What native clients reach; nil: the site does not serve them.
         public var application: Application?
         /// Where its certificate comes from; nil: it is a file of the owner's.

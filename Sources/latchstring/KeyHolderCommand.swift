@@ -2,6 +2,7 @@ import ACMEClient
 import Admin
 import ArgumentParser
 import Channels
+import Diagnosis
 import Foundation
 import KeyHolder
 import Logging
@@ -186,8 +187,7 @@ extension KeyHolderConfiguration {
             sites: settings.sites.map { site in
                 var configuration = SiteConfiguration(
                     chain: .file(site.certificate), key: .file(site.key), domains: site.domains,
-                    handshakes: HandshakeSettings(
-                        minimumVersion: site.minimumTLSVersion.number, allowsRSAKeyExchange: site.allowsRSAKeyExchange),
+                    handshakes: HandshakeSettings(site.tls),
                     application: site.application.map { ApplicationConfiguration($0) })
                 configuration.coversLater = site.acme != nil
                 return configuration

@@ -11,7 +11,8 @@ struct Latchstring: AsyncParsableCommand {
             """,
         version: ProgramVersion.text,
         subcommands: [
-            DemoCommand.self, InitCommand.self, CertsCommand.self, KeyHolderCommand.self, EdgeCommand.self,
+            DemoCommand.self, InitCommand.self, CertsCommand.self, TicketKeysCommand.self, KeyHolderCommand.self,
+            EdgeCommand.self,
             CheckCommand.self,
             ClientCommand.self, PurgeCommand.self, CacheCommand.self, FleetCommand.self, ReloadCommand.self,
             DemoChildCommand.self,

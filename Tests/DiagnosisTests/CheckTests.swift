@@ -165,7 +165,9 @@ import X509
         }
 
         /// The words and texts of what `check` says about a key holder's file with these sites and grants.
-        func check(sites: String, grants: String, daysAhead: Double = 0) throws -> [String] {
+        func check(
+            sites: String, grants: String, daysAhead: Double = 0, all: Bool = false
+        ) throws -> [String] {
             let text = """
                 role: keyholder
                 listen: 127.0.0.1:0
@@ -179,7 +181,7 @@ import X509
             guard case .keyHolder(let settings) = loaded.party else { return [] }
             let report = CheckReport(colours: false) { _ in }
             KeyHolderCheck(settings: settings, report: report, now: Date(timeIntervalSinceNow: daysAhead * 86400)).run()
-            return report.lines.filter { $0.outcome != .ok }.map { line in
+            return report.lines.filter { all || $0.outcome != .ok }.map { line in
                 let place = line.location.map { "\($0.line): " } ?? ""
                 return "\(line.outcome.rawValue) \(place)\(line.text.replacing(self.path + "/", with: ""))"
             }
@@ -226,6 +228,32 @@ import X509
             swapped.first?.hasPrefix("FAIL 5: the private key in c.test.key does not belong to the certificate") == true
         )
         #expect(swapped.last?.hasPrefix("FAIL 6: the certificate in c.test.pem does not cover a.test") == true)
+    }
+
+    @Test("What a site's tls excludes is said; what leaves nothing, and keys that are none, fail")
+    func handshakes() throws {
+        let folder = try Folder()
+        try Data("no keys".utf8).write(to: URL(fileURLWithPath: "\(folder.path)/t.key"))
+        try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: "\(folder.path)/t.key")
+        func lines(_ tls: String) throws -> [String] {
+            try folder.check(
+                sites: "  - {certificate: c.test.pem, key: c.test.key, tls: {\(tls)}}",
+                grants: "  - {edge: paris, sites: [c.test], operations: [handoff]}", all: true
+            ).filter { $0.contains("tls") || $0.contains("t.key") }
+        }
+        #expect(try lines("minimum-version: 1.2") == [])
+        #expect(
+            try lines("minimum-version: 1.3, groups: [X25519], ticket-lifetime: 0s") == [
+                "ok 5: site c.test: its tls excludes clients without TLS 1.3, X25519MLKEM768, P-256, P-384, resumption"
+            ])
+        let suites = try lines("cipher-suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]")
+        #expect(suites.count == 1)
+        #expect(
+            suites.first?.hasPrefix("FAIL 5: no client could be served with the certificate in c.test.pem: none of its")
+                == true)
+        let keys = try lines("ticket-keys: t.key")
+        #expect(keys.count == 1)
+        #expect(keys.first?.hasPrefix("FAIL 5: the ticket keys in t.key cannot be used: its first line is not") == true)
     }
 
     @Test("A key that other users can read is an error of its line, of a site as of the identity")

@@ -98,4 +98,39 @@ import Testing
             #expect(try Tool.run(program, ["certs", "--out", folder, "--edge", "rome"]).status == 0)
         }
     }
+
+    @Test("`ticket-keys` makes a file for its owner alone, and changes no file that is none")
+    func ticketKeys() async throws {
+        let workspace = try Workspace()
+        try await blocking {
+            let program = TestProcess.executable.path
+            let file = workspace.path("tickets.key")
+            func keys(_ verb: String) throws -> (status: Int32, all: String) {
+                let output = try Tool.run(program, ["ticket-keys", verb, file])
+                return (output.status, output.all)
+            }
+            func secrets() throws -> [Substring: Substring] {
+                let lines = try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n").dropFirst()
+                return Dictionary(
+                    uniqueKeysWithValues: lines.map { ($0.split(separator: " ")[0], $0.split(separator: " ")[1]) })
+            }
+            #expect(try keys("rotate").status != 0)
+            #expect(try keys("make").status == 0)
+            let mode = try FileManager.default.attributesOfItem(atPath: file)[.posixPermissions] as? Int
+            #expect(mode == 0o600)
+            let made = try secrets()
+            #expect(made.keys.sorted() == ["current", "next"])
+            let again = try keys("make")
+            #expect(again.status != 0 && again.all.contains("is there already"), "\(again.all)")
+            #expect(try secrets() == made)
+            #expect(try keys("rotate").status == 0)
+            let rotated = try secrets()
+            #expect(rotated["previous"] == made["current"] && rotated["current"] == made["next"])
+            #expect(try keys("replace").status == 0)
+            #expect(try Set(secrets().values).isDisjoint(with: rotated.values))
+            try Self.chmod(0o644, "tickets.key", workspace)
+            let refused = try keys("rotate")
+            #expect(refused.status != 0 && refused.all.contains("Run chmod 600 \(file)"), "\(refused.all)")
+        }
+    }
 }

@@ -451,9 +451,30 @@ struct BadFileTests {
             "a version", "{minimum-version: 1.1}",
             "c.yaml:5:61: error: \"1.1\" is not known here. Did you mean \"1.2\"?"),
         BadFile(
-            "an edge's key", "{ticket-lifetime: 24h}",
-            "c.yaml:5:44: error: \"ticket-lifetime\" belongs to the sites of an edge's file. "
-                + "Tickets that the key holder makes are its TLS library's."),
+            "TLS 1.3 at the most", "{maximum-version: 1.2, minimum-version: 1.3}",
+            "c.yaml:5:44: error: \"maximum-version\" is below \"minimum-version\". Remove one of them."),
+        BadFile(
+            "a suite", "{cipher-suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA25, TLS_AES_128_GCM_SHA256]}",
+            "c.yaml:5:60: error: \"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA25\" is not known here. "
+                + "Did you mean \"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\"?",
+            "c.yaml:5:98: error: \"TLS_AES_128_GCM_SHA256\" is a suite of TLS 1.3, and those are always offered. "
+                + "Suites are for TLS 1.2."),
+        BadFile(
+            "suites without TLS 1.2",
+            "{minimum-version: 1.3, cipher-suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]}",
+            "c.yaml:5:66: error: \"cipher-suites\" is for TLS 1.2 clients, and the site takes none. "
+                + "Remove it, or write minimum-version: 1.2."),
+        BadFile(
+            "a group", "{groups: [x25519, P-256, P-256]}",
+            "c.yaml:5:53: error: \"x25519\" is not known here. Did you mean \"X25519\"?",
+            "c.yaml:5:68: error: \"P-256\" stands there twice. Remove one of them."),
+        BadFile(
+            "keys for no tickets", "{ticket-lifetime: 0s, ticket-keys: t.key}",
+            "c.yaml:5:65: error: \"ticket-keys\" are for tickets, and the site makes none. "
+                + "Remove them, or ticket-lifetime: 0s."),
+        BadFile(
+            "a ticket's lifetime", "{ticket-lifetime: 49h}",
+            "c.yaml:5:61: error: 49h is out of range. The range is 0ms to 48h."),
     ]
 
     @Test("TLS at a key holder", arguments: Self.keyHolderSites)

@@ -121,6 +121,34 @@ struct GoodFileTests {
         #expect(fullHolder.log == plainHolder.log)
     }
 
+    @Test("What a key holder's site allows in its handshakes")
+    func handshakes() throws {
+        let settings = try Self.keyHolder(
+            """
+            role: keyholder
+            listen: 127.0.0.1:4433
+            identity: {certificate: e.pem, key: e.key, authority: a.pem}
+            sites:
+              - certificate: s.pem
+                key: s.key
+                tls:
+                  maximum-version: 1.2
+                  cipher-suites: [TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256]
+                  groups: P-384
+                  ticket-lifetime: 30m
+                  ticket-keys: /run/t.key
+              - {certificate: t.pem, key: t.key}
+            grants:
+              - {edge: paris, sites: [a.test], operations: [handoff]}
+            """)
+        let tls = settings.sites[0].tls
+        #expect(tls.minimumVersion == .tls12 && tls.maximumVersion == .tls12)
+        #expect(tls.suites?.map(\.number) == [0xC030, 0xCCA9])
+        #expect(tls.groups?.map(\.number) == [TLSGroup.secp384r1])
+        #expect(tls.ticketLifetime == .seconds(1800) && tls.ticketKeys == "/run/t.key")
+        #expect(settings.sites[1].tls == KeyHolderSettings.TLS())
+    }
+
     @Test("Values in all their spellings")
     func spellings() throws {
         let settings = try Self.edge(

@@ -1,21 +1,7 @@
 import RecordLayer
 import Synchronization
 import TLSEngine
-public import TLSWire
-
-/// What a site's owner wants of the handshakes that are made for it.
-public struct HandshakeSettings: Hashable, Sendable {
-    /// What clients must offer: ``TLSWire/TLSVersion/tls12`` or ``TLSWire/TLSVersion/tls13``.
-    public var minimumVersion: UInt16
-    /// Whether TLS 1.2 clients may encrypt their secret to the certificate's key, where the grant says `handoff`. Such
-    /// sessions have no forward secrecy. RSA certificates only.
-    public var allowsRSAKeyExchange: Bool
-
-    public init(minimumVersion: UInt16 = TLSWire.TLSVersion.tls12, allowsRSAKeyExchange: Bool = false) {
-        self.minimumVersion = minimumVersion
-        self.allowsRSAKeyExchange = allowsRSAKeyExchange
-    }
-}
+import TLSWire
 
 /// What a site needs to shake hands with clients itself: a TLS context for each list of protocols that edges ask for.
 ///
@@ -35,22 +21,19 @@ final class SiteHandoff: Sendable {
     /// A few: an edge can name no protocols but those that are spoken (``KeyProtocol/HandshakeBegin``).
     private let contexts = Mutex<[Kind: HandoffContext]>([:])
 
-    /// - Parameters:
-    ///   - site: What key holders of the site agree to call it.
-    ///   - chain: DER, leaf first.
+    /// - Parameter chain: DER, leaf first.
     init(
-        site: String, chain: [[UInt8]], key: any StoredKey, settings: HandshakeSettings = HandshakeSettings()
+        tickets: SiteTickets, chain: [[UInt8]], key: any StoredKey, settings: HandshakeSettings = HandshakeSettings()
     ) {
-        self.tickets = SiteTickets(site: site)
+        self.tickets = tickets
         self.chain = chain
         self.key = key
         self.settings = settings
     }
 
-    /// Whether this is the same certificate and key, to be used in the same way: then its tickets stay good.
-    func serves(site: String, chain: [[UInt8]], key: any StoredKey, settings: HandshakeSettings) -> Bool {
-        self.tickets.site == site && self.chain == chain && self.key.publicKey == key.publicKey
-            && self.settings == settings
+    /// Whether this is the same certificate and key: then its tickets stay good.
+    func serves(chain: [[UInt8]], key: any StoredKey) -> Bool {
+        self.chain == chain && self.key.publicKey == key.publicKey
     }
 
     /// The context for this client and these protocols, preferred first; made when it is first asked for.
@@ -75,7 +58,8 @@ final class SiteHandoff: Sendable {
     }
 
     private func makeContext(_ kind: Kind) throws(EngineError) -> HandoffContext {
-        var policy: ServerPolicy = self.policy
+        var policy: ServerPolicy = self.settings.policy
+        policy.tickets = self.settings.tickets(self.tickets.keys)
         policy.applicationProtocols = kind.protocols.map { Array($0.utf8) }
         guard kind.exchangesWithRSA, let secret = self.key.privateKeyInfo() else {
             let credential = ServerCredential(chain: self.chain, key: .remote(self.key.type.schemes))
@@ -84,23 +68,17 @@ final class SiteHandoff: Sendable {
         // The key in it decrypts and nothing else: these suites sign nothing.
         policy.versions = .tls12 ... .tls12
         policy.tls12Suites = Self.rsaSuites
-        policy.tickets = TicketPolicy(keys: self.tickets.rsaKeyExchangeKeys)
+        policy.tickets = self.settings.tickets(self.tickets.rsaKeyExchangeKeys)
         let credential = ServerCredential(chain: self.chain, key: .local(pkcs8: secret))
         return HandoffContext(server: try ServerContext([credential], policy: policy), libraryUsesKey: true)
     }
 
-    private var policy: ServerPolicy {
-        var policy = ServerPolicy()
-        policy.versions = self.settings.minimumVersion == TLSVersion.tls13 ? .tls13 ... .tls13 : .tls12 ... .tls13
-        policy.tickets = TicketPolicy(keys: self.tickets.keys)
-        return policy
-    }
-
     /// Only clients that can do nothing better get RSA key exchange.
     private func canHaveForwardSecrecy(_ hello: ClientHello) -> Bool {
-        guard !hello.offersTLS13 else { return true }
-        let policy: ServerPolicy = self.policy
-        let suites: Set<UInt16> = Set(policy.tls12Suites.map(\.rawValue))
+        let policy: ServerPolicy = self.settings.policy
+        guard policy.versions.upperBound == .tls12 || !hello.offersTLS13 else { return true }
+        // Of an RSA certificate: no other has RSA key exchange.
+        let suites: Set<UInt16> = Set(policy.tls12Suites.filter(\.isRSA).map(\.rawValue))
         return hello.cipherSuites.contains(where: suites.contains)
             && hello.supportedGroups.contains(where: policy.groups.contains)
             && hello.signatureSchemes.contains(where: self.key.type.schemes.contains)

@@ -95,10 +95,15 @@ public final class KeyHolderServer: Service {
         }
         self.ticker.withLock { $0 = ticker }
         let ticketTicker: RepeatedTask = self.group.any().scheduleRepeatedTask(
-            initialDelay: .zero, delay: .minutes(1)
-        ) { [core = self.core] _ in
+            initialDelay: .zero, delay: .seconds(10)
+        ) { [weak self] _ in
+            guard let self else { return }
             let now: UInt64 = Clock.monotonic()
-            for site in core.policy.sites { site.handoff.tickets.tick(now: now) }
+            for site in self.core.policy.sites { site.handoff.tickets.tick(now: now) }
+            // Files block.
+            NIOThreadPool.singleton.submit { state in
+                if case .active = state { self.rereadTicketKeys() }
+            }
         }
         self.ticketTicker.withLock { $0 = ticketTicker }
         for address in self.configuration.listen {
@@ -211,6 +216,20 @@ public final class KeyHolderServer: Service {
             for channel in concerned { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.reconsider) }
             self.native?.reconsider()
             return dropped
+        }
+    }
+
+    /// Takes up changed files with ticket keys. Blocks, as files do.
+    func rereadTicketKeys() {
+        for site in self.core.policy.sites {
+            switch site.handoff.tickets.news() {
+            case .none: continue
+            case .replaced: self.logger.notice("ticket keys have changed", metadata: ["site": "\(site.name)"])
+            case .problem(let error):
+                self.logger.error(
+                    "ticket keys stay as they were: the file cannot be used",
+                    metadata: ["site": "\(site.name)", "error": "\(error)"])
+            }
         }
     }
 

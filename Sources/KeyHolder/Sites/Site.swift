@@ -72,7 +72,8 @@ final class Site: Sendable {
         self.certificateDigest = certificateDigest
         self.key = key
         self.modes = modes
-        self.handoff = handoff ?? SiteHandoff(site: Self.sharedName(domains), chain: chain, key: key)
+        self.handoff =
+            handoff ?? SiteHandoff(tickets: SiteTickets(site: Self.sharedName(domains)), chain: chain, key: key)
         self.native = native
         self.notAfter = notAfter
         self.lacksIntermediate = lacksIntermediate

@@ -12,6 +12,10 @@ public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
     case unsupportedKey(String)
     case rsaKeySize(String, bits: Int)
     case rsaKeyExchangeNeedsRSA(String)
+    /// A file's path, and what is wrong with it.
+    case ticketKeys(String, String)
+    /// The chain's file, and why nothing can be agreed on.
+    case handshakes(String, String)
     case rsaKeyExchangeNeedsKeyHere(String)
     case keyMismatch(certificate: String, key: String)
     case unreadableCertificate(String, position: Int)
@@ -48,6 +52,10 @@ public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
             "the RSA key in \(file) has \(bits) bits; use a key of 2048 to 4096 bits"
         case .rsaKeyExchangeNeedsRSA(let file):
             "the certificate in \(file) has no RSA key, so clients cannot use it for RSA key exchange; remove rsa-key-exchange from its site"
+        case .ticketKeys(let file, let reason):
+            "the ticket keys in \(file) cannot be used: \(reason); make such a file with `latchstring ticket-keys make`, or copy it again from the site's other key holder"
+        case .handshakes(let file, let reason):
+            "no client could be served with the certificate in \(file): \(reason); change tls of its site"
         case .rsaKeyExchangeNeedsKeyHere(let file):
             "the private key in \(file) does not leave its store, and RSA key exchange is done by the TLS library, which needs it; remove rsa-key-exchange from its site"
         case .keyMismatch(let certificate, let key):

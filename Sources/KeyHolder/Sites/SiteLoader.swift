@@ -31,6 +31,7 @@ struct SiteLoader {
             configuration.domains, of: leaf, chainName, coversLater: configuration.coversLater)
         let der: [[UInt8]]
         do { der = try chain.map(Self.der) } catch { throw .unreadableCertificate(chainName, position: 1) }
+        if let problem = configuration.handshakes.problem(with: key.type) { throw .handshakes(chainName, problem) }
         guard key.type.isRSA || !configuration.handshakes.allowsRSAKeyExchange else {
             throw .rsaKeyExchangeNeedsRSA(chainName)
         }
@@ -45,7 +46,7 @@ struct SiteLoader {
             domains: domains, certified: certified, chain: der, ski: ski,
             certificateDigest: Array(SHA256.hash(data: der[0])), key: key,
             modes: configuration.modes,
-            handoff: self.handoff(
+            handoff: try self.handoff(
                 named: domains, ski: ski, chain: der, key: key, settings: configuration.handshakes),
             native: native, notAfter: Int64(leaf.notValidAfter.timeIntervalSince1970), chainName: chainName,
             lacksIntermediate: ChainOrder.lacksIntermediate(chain))
@@ -55,14 +56,22 @@ struct SiteLoader {
     private func handoff(
         named domains: [ServerNamePattern], ski: [UInt8], chain: [[UInt8]], key: any StoredKey,
         settings: HandshakeSettings
-    ) -> SiteHandoff {
-        let before: Site? = domains.lazy.compactMap { self.previous?.site(having: $0) }.first { site in
-            site.ski == ski
-                && site.handoff.serves(
-                    site: Site.sharedName(domains), chain: chain, key: key, settings: settings)
+    ) throws(SiteLoadError) -> SiteHandoff {
+        let before: SiteHandoff? = domains.lazy.compactMap { self.previous?.site(having: $0) }.first { site in
+            site.ski == ski && site.handoff.serves(chain: chain, key: key)
+        }?.handoff
+        let name: String = Site.sharedName(domains)
+        let tickets: SiteTickets
+        if let kept = before?.tickets, kept.site == name, kept.file == settings.ticketKeys {
+            try kept.reread()
+            tickets = kept
+        } else if let file = settings.ticketKeys {
+            tickets = try SiteTickets(site: name, sharedIn: file)
+        } else {
+            tickets = SiteTickets(site: name)
         }
-        return before?.handoff
-            ?? SiteHandoff(site: Site.sharedName(domains), chain: chain, key: key, settings: settings)
+        if let before, before.tickets === tickets, before.settings == settings { return before }
+        return SiteHandoff(tickets: tickets, chain: chain, key: key, settings: settings)
     }
 
     private static func chain(from source: PEMSource) throws(SiteLoadError) -> [Certificate] {

@@ -116,7 +116,7 @@ struct KeyHolderReader {
                     return pattern
                 }
             }
-            let tls = reader.optional("tls") { self.tls($0) }
+            let tls = reader.optional("tls") { KeyHolderTLSReader(report: self.report, files: self.files).read($0) }
             let application = reader.optional("application") {
                 ApplicationReader(report: self.report).read($0)
             }
@@ -128,8 +128,7 @@ struct KeyHolderReader {
             guard let certificate, let key else { return nil }
             return KeyHolderSettings.Site(
                 location: self.report.location(item.position), certificate: certificate, key: key, domains: domains,
-                minimumTLSVersion: tls?.minimum ?? .tls12, allowsRSAKeyExchange: tls?.rsaKeyExchange ?? false,
-                application: application, acme: acme)
+                tls: tls ?? KeyHolderSettings.TLS(), application: application, acme: acme)
         }
     }
 
@@ -153,28 +152,6 @@ struct KeyHolderReader {
                 at: reader.position(of: "domains"), "authorities issue certificates for 100 names at the most",
                 remedy: "Divide them among several sites.")
         }
-    }
-
-    /// What a site's `tls` says of the handshakes that the key holder makes for it.
-    private func tls(_ node: ConfigurationNode) -> (minimum: MinimumTLSVersion, rsaKeyExchange: Bool)? {
-        let misplaced: [String: MappingReader.Misplaced] = [
-            "ticket-lifetime": Self.edgeKey(
-                "ticket-lifetime", "Tickets that the key holder makes are its TLS library's.")
-        ]
-        guard
-            let reader = MappingReader(
-                node, noun: "tls", keys: ["minimum-version", "rsa-key-exchange"], misplaced: misplaced,
-                report: self.report)
-        else { return nil }
-        let minimum = reader.optional("minimum-version") { self.values.word($0, as: MinimumTLSVersion.self) } ?? .tls12
-        let rsaKeyExchange = reader.optional("rsa-key-exchange") { self.values.boolean($0) } ?? false
-        if minimum == .tls13, rsaKeyExchange {
-            self.report.error(
-                at: reader.position(of: "rsa-key-exchange"),
-                "\"rsa-key-exchange\" is for TLS 1.2 clients, and the site takes none",
-                remedy: "Remove it, or write minimum-version: 1.2.")
-        }
-        return (minimum, rsaKeyExchange)
     }
 
     private static func edgeKey(

@@ -155,6 +155,23 @@ struct HandoffBlameTests {
         _ = try await holder.stop()
     }
 
+    /// An edge does not hand it over again, so the session would miss it.
+    @Test("What comes behind the second hello in one turn is answered with unexpected_message, and nothing is lent")
+    func behindSecondHello() async throws {
+        let holder = try await Self.holder()
+        let edge = try await holder.edge("paris")
+        for record: [UInt8] in [[21, 3, 3, 0, 2, 1, 0], [20, 3, 3, 0, 1, 1], [22, 3, 3, 0, 1, 1]] {
+            let (client, asked) = try await Self.waiting(edge, isTLS12: false)
+            try await client.take(asked.serverBytes)
+            var hello: ByteBuffer = try await client.bytes()
+            hello.writeBytes(record)
+            Self.expectAlert(try await edge.proceed(asked.handshake, hello), 10)
+            await client.end()
+        }
+        #expect(try await Self.isServed(edge))
+        _ = try await holder.stop()
+    }
+
     @Test("Turns of a handshake that gave way are refused, without a line of their own")
     func late() async throws {
         let holder = try await Self.holder { $0.clientHandshakesPerEdge = 1 }
