@@ -94,7 +94,8 @@ let package = Package(
         // Pure: bytes in, bytes and decisions out.
         .target(name: "Admission", dependencies: [nio[0], collections], swiftSettings: strict),
         // What the channels of both parties have in common.
-        .target(name: "Channels", dependencies: ["Telemetry", logging, metrics, nio[0]], swiftSettings: strict),
+        .target(
+            name: "Channels", dependencies: ["Telemetry", logging, metrics, nioHelpers] + nio, swiftSettings: strict),
         .target(name: "TLSWire", dependencies: [nio[0]], swiftSettings: strict),
         .target(name: "KeyProtocol", dependencies: ["TLSWire", nio[0]], swiftSettings: strict),
         // The cryptography of records and handshakes.
@@ -221,7 +222,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "Admin",
-            dependencies: ["Telemetry", nioHTTP1, nioHelpers, logging, atomics, lifecycle] + nio,
+            dependencies: ["Channels", "Telemetry", nioHTTP1, nioHelpers, logging, atomics, lifecycle] + nio,
             swiftSettings: strict),
         .target(
             name: "PrivateAuthority",
@@ -289,7 +290,7 @@ let package = Package(
 
         // Tests: one target per module, and one that drives the real binary with real clients.
         .testTarget(
-            name: "ChannelsTests", dependencies: ["Channels", nioEmbedded, logging, nio[0]], swiftSettings: strict),
+            name: "ChannelsTests", dependencies: ["Channels", nioEmbedded, logging] + nio, swiftSettings: strict),
         .testTarget(
             name: "TelemetryTests",
             dependencies: [

@@ -22,6 +22,8 @@ public enum Flight: Sendable {
 public final class ResponseStore: Sendable {
     let memory: MemoryStore
     let disk: DiskStore?
+    /// Another process that serves what it stored when it was alone.
+    private let elsewhere = NIOLockedValueBox<(@Sendable () async -> Void)?>(nil)
 
     /// A store in memory only.
     public init(limits: StoreLimits = StoreLimits()) {
@@ -62,6 +64,20 @@ public final class ResponseStore: Sendable {
     /// Waits until what is on its way to the disk is there, and closes the disk store. The memory store goes on.
     public func close() async {
         await self.disk?.close()
+    }
+
+    /// Lets another process have the disk store: what is in memory is served on, and bodies that are being read from disk are read to
+    /// their end.
+    public func letGoOfDisk() async { await self.disk?.letGo() }
+
+    /// Takes the disk store again, where no other process has it.
+    ///
+    /// - Throws: `DiskStoreError`.
+    public func takeDiskBack() async throws { try await self.disk?.takeBack() }
+
+    /// Has `purgeDurably` wait for something else too: a process that is about to end, and still serves what it stored.
+    public func purgeElsewhere(_ purge: (@Sendable () async -> Void)?) {
+        self.elsewhere.withLockedValue { $0 = purge }
     }
 
     // MARK: reading
@@ -186,6 +202,7 @@ public final class ResponseStore: Sendable {
     @discardableResult
     public func purgeDurably(_ scope: PurgeScope, _ kind: PurgeKind) async throws -> PurgeResult {
         var (result, generation): (PurgeResult, UInt64) = self.memory.purge(scope, kind)
+        if let elsewhere = self.elsewhere.withLockedValue({ $0 }) { await elsewhere() }
         guard let disk = self.disk else { return result }
         result.diskEntries = try await withCheckedThrowingContinuation { continuation in
             disk.purge(scope, kind, generation: generation) { continuation.resume(with: $0) }

@@ -22,4 +22,6 @@ public enum ListenerPolicy: Hashable, Sendable {
     /// Balancers connect, from these networks, and begin with a PROXY protocol header. Clients that connect themselves,
     /// from anywhere else, are refused unless they are to be served.
     case proxies([IPNetwork], servesOthers: Bool)
+    /// Clients connect themselves, and speak HTTP without TLS.
+    case plain
 }

@@ -1,3 +1,4 @@
+public import HTTPCaching
 public import NIOCore
 import TLSWire
 
@@ -10,6 +11,8 @@ public struct TerminationConfiguration: Hashable, Sendable {
     public var origin: OriginConfiguration
     /// What is stored; nil: nothing, every request goes to the origin.
     public var cache: SiteCacheConfiguration?
+    /// Made to every answer of the site: the origin's, stored ones, and the edge's own.
+    public var responseFields = FieldEdits()
     /// Whether clients are offered HTTP/2. Default true.
     public var http2 = true
 

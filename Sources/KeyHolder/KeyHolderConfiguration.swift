@@ -112,6 +112,8 @@ public enum KeyHolderError: Error, Equatable, Sendable, CustomStringConvertible 
     case noListenAddress
     /// The reason, with what helps.
     case cannotListen(String)
+    /// A name and an address: systemd passes it, and the configuration does not have it.
+    case unusedSocket(String, String)
     case tls(String)
 
     public var description: String {
@@ -120,6 +122,8 @@ public enum KeyHolderError: Error, Equatable, Sendable, CustomStringConvertible 
             "the identity is \(identity), but a key holder needs one in the role keyholder; make one with `latchstring certs`"
         case .noListenAddress: "no address to listen on; name one"
         case .cannotListen(let reason): reason
+        case .unusedSocket(let name, let address):
+            "systemd passes a socket at \(address) (\(name)), where nothing in the configuration listens; write the same address there, or remove it from the .socket unit"
         case .tls(let reason): "the identity cannot be used for TLS: \(reason)"
         }
     }

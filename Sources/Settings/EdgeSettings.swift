@@ -6,6 +6,8 @@ public import TLSWire
 public struct EdgeSettings: Hashable, Sendable {
     /// TLS listeners; at least one.
     public var listen: [ListenAddress]
+    /// Where clients connect without TLS; nil: nowhere.
+    public var plain: PlainSettings?
     /// Networks of HTTP proxies in front of this edge.
     public var trustedProxies: [IPNetwork]
     /// Who this edge is towards key holders; present whenever `keyHolders` is not empty.
@@ -29,6 +31,11 @@ public struct EdgeSettings: Hashable, Sendable {
     /// Who is told what requests are called.
     public var naming: RequestNaming
     public var limits: EdgeLimits
+    /// How long connections may go on when the process is to end. Default: 10 s.
+    public var drain: Duration = .seconds(10)
+    public var handOver = HandOverSettings()
+    /// Without these, too, the edge is not ready. Default: none.
+    public var readyNeeds: Set<ReadyPart> = []
     /// Event loops; nil: one per core.
     public var threads: Int?
 
@@ -47,6 +54,32 @@ public struct EdgeSettings: Hashable, Sendable {
         public var inFlight: Int
         /// Where it takes native connections; empty: nowhere.
         public var native: [SocketEndpoint]
+    }
+
+    /// What clients get that come without TLS.
+    public struct PlainSettings: Hashable, Sendable {
+        /// At least one.
+        public var listen: [SocketEndpoint]
+        /// 301 or 308. Default: 308.
+        public var redirect: Int = 308
+        /// Where clients reach the edge with TLS. Default: 443.
+        public var port: Int = 443
+    }
+
+    /// What an edge can do without for a while, and what its health may depend on all the same.
+    public enum ReadyPart: String, CaseIterable, Sendable {
+        /// That the disk store can be written to.
+        case store
+        /// That origins answer.
+        case origins
+    }
+
+    /// How a process gives its sockets to its successor.
+    public struct HandOverSettings: Hashable, Sendable {
+        /// An absolute path; nil: the path that the process was started by.
+        public var program: String?
+        /// For the successor to be ready. Default: 30 s.
+        public var timeout: Duration = .seconds(30)
     }
 
     /// Where a site stands in the file, for messages about it.

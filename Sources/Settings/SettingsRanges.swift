@@ -20,6 +20,8 @@ enum SettingsRanges {
     static let requestHeadBytes: ClosedRange<Int> = 1024...1_048_576
     static let minimumRate: ClosedRange<Int> = 0...1_048_576
     static let minimumRateWindow: ClosedRange<Duration> = .seconds(1) ... .seconds(600)
+    static let drain: ClosedRange<Duration> = .zero ... .seconds(24 * 3600)
+    static let handOverTimeout: ClosedRange<Duration> = .seconds(1) ... .seconds(600)
     static let cacheMemory: ClosedRange<Int> = 1_048_576...1_099_511_627_776
     static let cacheDisk: ClosedRange<Int> = 16_777_216...1_125_899_906_842_624
     static let cacheObject: ClosedRange<Int> = 1024...1_099_511_627_776

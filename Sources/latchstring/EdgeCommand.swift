@@ -18,8 +18,9 @@ struct EdgeCommand: AsyncParsableCommand {
             Reads a YAML file such as Examples/edge.yaml; `latchstring check --config FILE` says what is wrong with it.
             Logs to standard error: JSON lines, or readable text on a terminal. SIGHUP, or `latchstring reload`, has it \
             read the file again: new clients are served by it, open connections go on. SIGUSR1 has it open the access log's \
-            file again. Ends on SIGTERM or SIGINT, after \
-            connections had up to 10 seconds to finish.
+            file again. SIGUSR2 has it start the program at its path, give that its sockets, and end once that serves. Ends on \
+            SIGTERM or SIGINT, after connections had the time of `drain` to finish. Takes sockets from systemd (LISTEN_FDS), \
+            and tells it how it is (NOTIFY_SOCKET).
             """)
 
     @Option(help: "The edge's configuration file.")
@@ -30,7 +31,8 @@ struct EdgeCommand: AsyncParsableCommand {
 
     func run() async throws {
         Startup.keepHeap()
-        Startup.ignoreHangUp()
+        Startup.ignoreSignals()
+        let environment = try Startup.environment()
         let path = self.config
         let settings = try Startup.settings { () throws(SettingsError) in try Settings.loadEdge(path: path) }
         let logger = Startup.logger(settings.log, label: "edge")
@@ -52,19 +54,34 @@ struct EdgeCommand: AsyncParsableCommand {
             }
             return configuration
         }
+        var succession = EdgeSuccession()
+        succession.inherited = environment.inherited
+        var predecessor: Predecessor?
+        if let link = environment.link {
+            let before = try await Predecessor(link)
+            predecessor = before
+            succession.predecessor = .init(
+                claim: { try await before.claim() }, relieve: { try await before.relieve($0) },
+                purge: { await before.purge() })
+        }
+        let gate = StartGate()
         let server = EdgeServer(
             configuration: configuration, logger: logger, readiness: readiness, cache: cache, fleetStatus: fleetStatus,
-            accessLog: accessLog)
+            accessLog: accessLog, succession: succession
+        ) { _ in gate.open() }
         let reloader = EdgeReloader(
             path: path, settings: current, server: server, accessLog: accessLog, logger: logger)
+        let notifier = environment.notifier
+        let status: @Sendable () -> String = {
+            let sites = current.withLockedValue { $0.sites.count }
+            return sites == 1 ? "serving one site" : "serving \(sites) sites"
+        }
+        let reload = notifier.telling({ await reloader.reload() }, status, logger: logger)
         var services: [any Service] = []
+        var adminServer: AdminServer?
         if let admin = settings.admin {
-            let certificates = HealthCheck(name: "certificates") {
-                let problems = readiness.problems.sorted { $0.key < $1.key }
-                guard !problems.isEmpty else { return .ok }
-                return .failed(problems.map { "\($0.key): \($0.value)" }.joined(separator: "; "))
-            }
-            var checks = [certificates]
+            let health = EdgeHealth(readiness: readiness, cache: cache, settings: current)
+            var checks = health.checks
             if settings.fleet != nil {
                 checks.append(
                     HealthCheck(name: "fleet") {
@@ -73,17 +90,41 @@ struct EdgeCommand: AsyncParsableCommand {
                         return status.isFollowing ? .ok : .degraded("the purges of the fleet are being read")
                     })
             }
-            services.append(
-                try await Startup.admin(
-                    admin.endpoint, metrics: metrics, readiness: checks,
-                    endpoints: CacheEndpoints(
-                        administration: cache, fleet: try Startup.orExit { try FleetOrders(settings) }
-                    ).all + [ReloadReport.endpoint { $0 ? .noKeys : await reloader.reload() }],
-                    token: try admin.token.map { try Startup.adminToken($0) }, logger: logger))
+            let server = try await Startup.admin(
+                admin.endpoint, metrics: metrics, readiness: checks,
+                endpoints: CacheEndpoints(
+                    administration: cache, fleet: try Startup.orExit { try FleetOrders(settings) }
+                ).all + [health.endpoint, ReloadReport.endpoint { $0 ? .noKeys : await reload() }],
+                token: try admin.token.map { try Startup.adminToken($0) }, inherited: environment.inherited,
+                logger: logger)
+            adminServer = server
         }
+        // A successor's admin port stays with the process before until this one serves.
+        let opening = predecessor == nil ? nil : StartGate()
+        if let adminServer { services.append(OpenedLater(service: adminServer, gate: opening)) }
         services.append(server)
-        services.append(ReloadOnHangUp { await reloader.reload() })
         services.append(ReopenOnUserSignal(log: accessLog, logger: logger))
-        try await Startup.run(services, logger: logger)
+        services.append(ReloadOnHangUp(reload: reload))
+        services.append(
+            IdentityWatch(
+                identity: { current.withLockedValue { $0.identity } }, renew: { try await reloader.renewIdentity() },
+                logger: logger))
+        let end = NIOLockedValueBox<(@Sendable () async -> Void)?>(nil)
+        services.append(
+            HandOverOnSignal(
+                EdgeParty(server: server, admin: adminServer),
+                plan: {
+                    let plan = current.withLockedValue { $0.handOver }
+                    return HandOverPlan(program: plan.program ?? SuccessorProcess.ownProgram, timeout: plan.timeout)
+                }, notifier: notifier, logger: logger
+            ) {
+                if let end = end.withLockedValue({ $0 }) { await end() }
+            })
+        services.append(
+            ServiceReports(
+                environment: environment, predecessor: predecessor, gate: gate, serves: { opening?.open() },
+                turn: { await server.turn() },
+                status: status, logger: logger))
+        try await Startup.run(services, logger: logger) { stop in end.withLockedValue { $0 = stop } }
     }
 }

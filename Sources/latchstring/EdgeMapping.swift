@@ -1,4 +1,6 @@
 import Edge
+import EdgeHTTP
+import EdgeModel
 import NIOCore
 import PeerLink
 import Settings
@@ -8,10 +10,16 @@ extension EdgeConfiguration {
     init(_ settings: EdgeSettings) throws {
         self.init(listen: settings.listen, sites: settings.sites)
         self.cache = settings.cache
+        self.plain = settings.plain.map { plain in
+            PlainConfiguration(
+                listen: plain.listen.map { ListenAddress(host: $0.host, port: $0.port) },
+                rules: PlainRules(redirect: plain.redirect, port: plain.port))
+        }
         self.trustedProxies = settings.trustedProxies
         self.defaultSite = settings.defaultSite
         self.naming = settings.naming
         self.limits = settings.limits
+        self.drain = TimeAmount(settings.drain)
         if let threads = settings.threads { self.threads = threads }
         if let identity = settings.identity {
             let credentials = try PeerCredentials(

@@ -15,6 +15,7 @@ import Settings
 import Synchronization
 import TLSWire
 import Telemetry
+import UnixSignals
 
 /// `latchstring keyholder`: the key holder as a process.
 struct KeyHolderCommand: AsyncParsableCommand {
@@ -36,7 +37,12 @@ struct KeyHolderCommand: AsyncParsableCommand {
 
     func run() async throws {
         Startup.keepHeap()
-        Startup.ignoreHangUp()
+        Startup.ignoreSignals()
+        let environment = try Startup.environment()
+        guard environment.link == nil else {
+            Startup.complain("error: \(InheritanceError.succession)")
+            throw ExitCode.failure
+        }
         let path = self.config
         let settings = try Startup.settings { () throws(SettingsError) in try Settings.loadKeyHolder(path: path) }
         let logger = Startup.logger(settings.log, label: "keyholder")
@@ -50,12 +56,14 @@ struct KeyHolderCommand: AsyncParsableCommand {
             try certificates?.prepare(settings)
             return certificates
         }
+        let gate = StartGate()
         let server = try Startup.orExit {
             var configuration = try KeyHolderConfiguration(settings)
             configuration.fit(descriptors: descriptors, logger: logger)
             let server = try KeyHolderServer(
-                configuration: configuration, group: group, logger: logger
+                configuration: configuration, inherited: environment.inherited, group: group, logger: logger
             ) { addresses in
+                gate.open()
                 for address in addresses {
                     logger.notice("listening", metadata: ["address": "\(Self.text(address))"])
                 }
@@ -71,6 +79,8 @@ struct KeyHolderCommand: AsyncParsableCommand {
         let reloader = KeyHolderReloader(
             path: path, settings: settings, server: server, certificates: certificates, manager: manager,
             logger: logger)
+        let status: @Sendable () -> String = { "connected edges: \(server.connectionCount)" }
+        let reload = environment.notifier.telling({ reloader.reload() }, status, logger: logger)
         var services: [any Service] = []
         if let admin = settings.admin {
             let audit = HealthCheck(name: "audit") {
@@ -80,11 +90,21 @@ struct KeyHolderCommand: AsyncParsableCommand {
                 try await Startup.admin(
                     admin.endpoint, metrics: metrics, readiness: [audit],
                     endpoints: [ReloadReport.endpoint { reloader.reload(revokingReplaced: $0) }],
-                    token: try admin.token.map { try Startup.adminToken($0) }, logger: logger))
+                    token: try admin.token.map { try Startup.adminToken($0) }, inherited: environment.inherited,
+                    logger: logger))
         }
         services.append(server)
         if let manager { services.append(manager) }
-        services.append(ReloadOnHangUp { reloader.reload() })
+        services.append(ReloadOnHangUp(reload: reload))
+        services.append(NoHandOver(logger: logger))
+        services.append(
+            IdentityWatch(
+                identity: { reloader.identity }, renew: { try reloader.renewIdentity() }, logger: logger))
+        services.append(
+            ServiceReports(
+                environment: environment, predecessor: nil, gate: gate,
+                turn: { for loop in group.makeIterator() { try? await loop.submit {}.get() } }, status: status,
+                logger: logger))
         try await Startup.run(services, logger: logger)
         try await group.shutdownGracefully()
     }
@@ -99,6 +119,8 @@ private final class KeyHolderReloader: Sendable {
     let path: String
     /// What it was started with.
     let settings: KeyHolderSettings
+    /// What was in force last.
+    private let current: Mutex<KeyHolderSettings>
     let server: KeyHolderServer
     /// nil: there was no state folder at the start.
     let certificates: KeyHolderCertificates?
@@ -114,6 +136,7 @@ private final class KeyHolderReloader: Sendable {
     ) {
         self.path = path
         self.settings = settings
+        self.current = Mutex(settings)
         self.server = server
         self.certificates = certificates
         self.manager = manager
@@ -122,6 +145,16 @@ private final class KeyHolderReloader: Sendable {
 
     func reload(revokingReplaced: Bool = false) -> ReloadReport {
         self.turn.withLock { _ in self.reloadInTurn(revokingReplaced) }
+    }
+
+    var identity: IdentitySettings { self.current.withLock { $0.identity } }
+
+    /// Reads the identity's files again, and nothing else that the configuration says, but for the sites' files.
+    func renewIdentity() throws {
+        try self.turn.withLock { _ in
+            let configuration = try KeyHolderConfiguration(self.current.withLock { $0 })
+            try self.server.reload(configuration)
+        }
     }
 
     private func reloadInTurn(_ revokingReplaced: Bool) -> ReloadReport {
@@ -151,6 +184,7 @@ private final class KeyHolderReloader: Sendable {
             }
             let configuration = try KeyHolderConfiguration(fresh)
             try self.server.reload(configuration, revokingReplaced: revokingReplaced)
+            self.current.withLock { $0 = fresh }
             self.certificates?.serve(self.server, configuration)
             self.manager?.update(managed)
         } catch {
@@ -173,6 +207,18 @@ extension KeyHolderSettings {
         if fresh.native != self.native { keys.append("native") }
         if fresh.threads != self.threads { keys.append("threads") }
         return keys
+    }
+}
+
+/// Says at SIGUSR2 that a key holder is not handed over.
+private struct NoHandOver: Service {
+    let logger: Logger
+
+    func run() async throws {
+        for await _ in await UnixSignalsSequence(trapping: .sigusr2).cancelOnGracefulShutdown() {
+            self.logger.warning(
+                "a key holder is not handed over: restart it; with a .socket unit, edges wait meanwhile")
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 import Admin
 import ArgumentParser
 import CSystemShims
+import Channels
 import Logging
 import Metrics
 import SecretFiles
@@ -31,10 +32,18 @@ enum Startup {
         }
     }
 
-    /// Until the process listens for SIGHUP and SIGUSR1, they do nothing: their default would be the process's end.
-    static func ignoreHangUp() {
-        signal(SIGHUP, SIG_IGN)
-        signal(SIGUSR1, SIG_IGN)
+    /// Until the process listens for them, these signals do nothing: their default would be the process's end.
+    static func ignoreSignals() {
+        for number in [SIGHUP, SIGUSR1, SIGUSR2] { signal(number, SIG_IGN) }
+    }
+
+    /// Takes what this process was started with, and its own path, before anything else opens files.
+    static func environment() throws -> ServiceEnvironment {
+        _ = SuccessorProcess.ownProgram
+        do throws(InheritanceError) { return try ServiceEnvironment.take() } catch {
+            complain("error: \(error)")
+            throw ExitCode.failure
+        }
     }
 
     /// Has the C library keep memory that comes and goes with each response or connection. By default it gives the end of a heap back
@@ -81,12 +90,12 @@ enum Startup {
     /// Opens the admin port.
     static func admin(
         _ endpoint: SocketEndpoint, metrics: PrometheusRegistry, readiness: [HealthCheck],
-        endpoints: [AdminEndpoint] = [], token: AdminToken? = nil, logger: Logger
+        endpoints: [AdminEndpoint] = [], token: AdminToken? = nil, inherited: InheritedListeners, logger: Logger
     ) async throws -> AdminServer {
         do {
             return try await AdminServer.bind(
                 host: endpoint.host, port: endpoint.port, metrics: metrics, readiness: readiness,
-                endpoints: endpoints, token: token, logger: logger)
+                endpoints: endpoints, token: token, logger: logger, inherited: inherited)
         } catch {
             complain(
                 "error: the admin port: \(SystemError.cannotListen(on: "\(endpoint)", port: endpoint.port, error))")
@@ -110,11 +119,16 @@ enum Startup {
     }
 
     /// Runs services until SIGTERM or SIGINT, or until one of them fails.
-    static func run(_ services: [any Service], logger: Logger) async throws {
+    ///
+    /// - Parameter end: gets what has them shut down as a signal does.
+    static func run(
+        _ services: [any Service], logger: Logger, end: (@escaping @Sendable () async -> Void) -> Void = { _ in }
+    ) async throws {
         let group = ServiceGroup(
             configuration: .init(
                 services: services.map { .init(service: $0, failureTerminationBehavior: .gracefullyShutdownGroup) },
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+        end { await group.triggerGracefulShutdown() }
         do {
             try await group.run()
         } catch {

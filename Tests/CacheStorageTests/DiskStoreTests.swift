@@ -29,6 +29,52 @@ import Testing
         await store.close()
     }
 
+    @Test("Another process may have the folder: memory is served on, a body that is being read is read to its end")
+    func letGo() async throws {
+        let stage = try DiskStage()
+        let store: ResponseStore = try stage.open()
+        store.fill("small", bytes: 100)
+        store.fill("large", bytes: 500_000)
+        await store.close()
+        let former: ResponseStore = try stage.open()
+        #expect(try await former.fetch("small") == Sample.body(100, seed: 100))
+        let large: CachedResponse = try #require(
+            try await former.load(Sample.key("large"), on: InertLoop.loop).get().first)
+        #expect(throws: DiskStoreError.self) { try stage.open() }
+        await former.letGoOfDisk()
+        let latter: ResponseStore = try stage.open()
+        #expect(latter.statistics.disk?.entries == 2)
+        #expect(!former.lookup(Sample.key("small")).isEmpty)
+        #expect(!former.mayBeOnDisk("large"))
+        let body: Collected = try await Collector.read(large.body, on: InertLoop.loop).get()
+        #expect(body.bytes == Sample.body(500_000, seed: 500_000))
+        // What it stores now stays in memory.
+        former.fill("new", bytes: 100)
+        #expect(!former.lookup(Sample.key("new")).isEmpty)
+        await #expect(throws: DiskStoreError.self) { try await former.takeDiskBack() }
+        latter.fill("other", bytes: 100)
+        await latter.close()
+        try await former.takeDiskBack()
+        #expect(try await former.fetch("other") == Sample.body(100, seed: 100))
+        former.fill("last", bytes: 100)
+        await former.close()
+        let end: ResponseStore = try stage.open()
+        #expect(end.statistics.disk?.entries == 4)
+        await end.close()
+    }
+
+    @Test("A purge that is to last waits for what else serves it")
+    func purgeElsewhere() async throws {
+        let store = ResponseStore()
+        let calls = NIOLockedValueBox(0)
+        store.purgeElsewhere { calls.withLockedValue { $0 += 1 } }
+        _ = try await store.purgeDurably(.everything, .remove)
+        #expect(calls.withLockedValue { $0 } == 1)
+        store.purgeElsewhere(nil)
+        _ = try await store.purgeDurably(.everything, .remove)
+        #expect(calls.withLockedValue { $0 } == 1)
+    }
+
     @Test func metadataComeBackAsTheyWere() async throws {
         let stage = try DiskStage()
         var store: ResponseStore = try stage.open()

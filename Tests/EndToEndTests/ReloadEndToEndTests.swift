@@ -1,4 +1,5 @@
 import Foundation
+import PrivateAuthority
 import TestSockets
 import Testing
 
@@ -220,6 +221,29 @@ import Testing
         _ = try eventually("links of former generations to end") {
             try stage.edge.metric(#"latchstring_key_links_ready{keyholder="home"}"#) == 1 ? true : nil
         }
+        try await stage.stop()
+    }
+
+    @Test("The files of an identity are read again by themselves, at edge and key holder; when it ends is a metric")
+    func identities() async throws {
+        let stage = try await Stage()
+        let metric = "latchstring_edge_identity_not_after_seconds"
+        let before = try stage.edge.metric(metric)
+        #expect(before > 1_700_000_000)
+        // A certificate without its key is not used.
+        let key = try stage.workspace.read("edge-paris.key")
+        try stage.workspace.makeIdentity(.edge, "paris")
+        let newKey = try stage.workspace.read("edge-paris.key")
+        try stage.workspace.write(key, to: "edge-paris.key")
+        try stage.edge.process.wait(
+            for: "the identity's files have changed, and are not used; the identity stays as it was")
+        #expect(try stage.get("one.test").all.contains("from the origin"))
+        try stage.workspace.write(newKey, to: "edge-paris.key")
+        try stage.edge.process.wait(for: "the identity's files have changed: they are in force")
+        #expect(try stage.edge.metric(metric) >= before)
+        try stage.workspace.makeIdentity(.keyholder, "home")
+        try stage.keyHolder.process.wait(for: "the identity's files have changed: they are in force")
+        #expect(try stage.get("one.test").all.contains("from the origin"))
         try await stage.stop()
     }
 }

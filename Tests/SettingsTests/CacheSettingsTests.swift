@@ -49,6 +49,22 @@ struct CacheSettingsTests {
         #expect(settings.sites[0].mode.termination?.cache?.policy.defaults.maximumObjectBytes == 1_048_576)
     }
 
+    @Test("Fields of every answer stand in the site, whether it stores anything or not", arguments: ["true", "false"])
+    func fields(cache: String) throws {
+        let settings = try Self.edge(
+            Self.file(
+                site: """
+                    cache: \(cache)
+                    add-fields: {X-Edge: paris}
+                    remove-fields: [Server, X-Powered-By]
+                    """))
+        #expect(
+            settings.sites[0].mode.termination?.responseFields
+                == FieldEdits(
+                    remove: ["server", "x-powered-by", "x-edge"].compactMap { FieldName($0) },
+                    add: [.init(name: "X-Edge", value: "paris")]))
+    }
+
     @Test("Everything that a site can say")
     func everything() throws {
         let settings = try Self.edge(
@@ -70,8 +86,6 @@ struct CacheSettingsTests {
                       stale-while-revalidate: 30s
                       stale-if-error: 24h
                       status: false
-                      add-fields: {X-Edge: paris}
-                      remove-fields: [Server, X-Powered-By]
                     """,
                 top: """
                     cache:
@@ -103,11 +117,6 @@ struct CacheSettingsTests {
         #expect(rule.staleWhileRevalidate == 30_000)
         #expect(rule.staleIfError == 86_400_000)
         #expect(!site.reportsStatus)
-        #expect(
-            rule.responseFields
-                == FieldEdits(
-                    remove: ["server", "x-powered-by", "x-edge"].compactMap { FieldName($0) },
-                    add: [.init(name: "X-Edge", value: "paris")]))
         #expect(settings.cache.memoryBytes == 1_073_741_824)
         #expect(settings.cache.disk == .init(path: "/var/cache/l", size: 10_737_418_240))
         #expect(settings.cache.maximumObjectBytes == 134_217_728)
@@ -135,7 +144,11 @@ struct CacheSettingsTests {
                 "11:30: error: \"accept\" does not keep requests out of the store"
             ),
             ("cache: {set-cookie: keep}", "", "11:25: error: \"keep\" is not known here"),
-            ("cache: {add-fields: {Content-Length: 5}}", "", "11:26: error: the edge sets \"Content-Length\" itself"),
+            ("add-fields: {Content-Length: 5}", "", "11:18: error: the edge sets \"Content-Length\" itself"),
+            (
+                "cache: {add-fields: {X-Edge: paris}}", "",
+                "11:13: error: \"add-fields\" is about every answer of the site, stored or not"
+            ),
             ("cache: {query: {ignore: a, only: b}}", "", "11:32: error: \"ignore\" and \"only\" exclude each other"),
             ("cache: {object: 1GiB}", "", "7:5: error: this site's \"object\" is larger than the edge's"),
             ("", "cache: {disk: {path: /c}}", "12:15: error: disk needs the key \"size\""),

@@ -48,6 +48,8 @@ struct DocumentationTests {
             ("### `limits` of an edge", "idle", SettingsRanges.keepAliveIdle),
             ("### `limits` of an edge", "minimum-rate-window", SettingsRanges.minimumRateWindow),
             ("### `fleet`", "catch-up", SettingsRanges.fleetCatchUp),
+            ("## An edge's file", "drain", SettingsRanges.drain),
+            ("### `hand-over`", "timeout", SettingsRanges.handOverTimeout),
             ("### `limits` of a key holder", "client-handshake-timeout", SettingsRanges.handshakeTimeout),
             ("## A key holder's file", "lease", SettingsRanges.lease),
         ] as [(String, String, ClosedRange<Duration>)])

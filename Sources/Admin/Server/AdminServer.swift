@@ -1,4 +1,5 @@
 internal import Atomics
+public import Channels
 internal import FoundationEssentials
 public import Logging
 internal import NIOConcurrencyHelpers
@@ -7,6 +8,12 @@ internal import NIOHTTP1
 public import NIOPosix
 public import ServiceLifecycle
 public import Telemetry
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
 
 /// The admin port: metrics, health, and what its process adds, over plain HTTP.
 ///
@@ -39,13 +46,14 @@ public struct AdminServer: Service {
     }
 
     private let channel: any Channel
+    private let name: String
     private let connections: OpenConnections
     private let logger: Logger
 
     /// The address that it listens on, with the port the system chose if none was given.
     public var localAddress: SocketAddress? { self.channel.localAddress }
 
-    /// Binds the port; `run()` keeps it open.
+    /// Binds the port; `run()` accepts there.
     ///
     /// - Parameters:
     ///   - host: 127.0.0.1, ::1 or localhost, or another loopback address.
@@ -54,11 +62,13 @@ public struct AdminServer: Service {
     ///   - endpoints: What there is beside these; each path once.
     ///   - token: What every request must bear; nil: nothing.
     ///   - problems: What the page for people shows of the log.
+    ///   - inherited: Where a socket for the address may be already.
     /// - Throws: `BindError`, or the system's error.
     public static func bind(
         host: String, port: Int, metrics: PrometheusRegistry, readiness: [HealthCheck],
         endpoints: [AdminEndpoint] = [], token: AdminToken? = nil, limits: Limits = Limits(),
         problems: RecentProblems = LatchstringLogHandler.recentProblems, logger: Logger,
+        inherited: InheritedListeners = InheritedListeners(),
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
     ) async throws -> AdminServer {
         let field = host.contains(":") ? "[\(host)]" : host
@@ -69,8 +79,9 @@ public struct AdminServer: Service {
         let connections = OpenConnections(maximum: limits.connections)
         // A name would be looked up, and could be answered with any address.
         let address = host.lowercased() == "localhost" ? "127.0.0.1" : host
-        let channel = try await ServerBootstrap(group: group)
+        let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(.autoRead, value: false)
             .childChannelInitializer { child in
                 guard connections.add(child) else { return child.close() }
                 return child.eventLoop.makeCompletedFuture {
@@ -91,8 +102,30 @@ public struct AdminServer: Service {
                             router: router, timeout: limits.timeout, maximumRequests: limits.requestsPerConnection))
                 }
             }
-            .bind(host: address, port: port).get()
-        return AdminServer(channel: channel, connections: connections, logger: logger)
+        var sockets = inherited.take(host: host, port: port)[...]
+        let channel: any Channel
+        if let socket = sockets.popFirst() {
+            channel = try await bootstrap.listen(at: socket.descriptor)
+        } else {
+            channel = try await bootstrap.bind(host: address, port: port).get()
+        }
+        for socket in sockets { close(socket.descriptor) }
+        return AdminServer(
+            channel: channel, name: InheritedListeners.name(host: host, port: port), connections: connections,
+            logger: logger)
+    }
+
+    // MARK: A successor
+
+    /// The socket once more, for another process; nil if it is closed. The descriptor is the caller's.
+    public func passed() async -> PassedListener? {
+        await ListeningChannel.descriptor(of: self.channel).map { PassedListener(descriptor: $0, name: self.name) }
+    }
+
+    /// Leaves new connections in the socket's queue, for another process or for later.
+    public func pause(_ isPaused: Bool) async {
+        // Fails where the socket is closed already.
+        try? await self.channel.setOption(.autoRead, value: !isPaused).get()
     }
 
     /// Serves until the task is cancelled or the service group shuts down.
@@ -100,6 +133,7 @@ public struct AdminServer: Service {
         self.logger.info(
             "admin port open", metadata: ["address": "\(PeerText(self.localAddress))"])
         let channel = self.channel
+        await self.pause(false)
         try await withTaskCancellationOrGracefulShutdownHandler {
             try await channel.closeFuture.get()
         } onCancelOrGracefulShutdown: {

@@ -140,14 +140,7 @@ final class DiskFolder: Sendable {
         guard chmod(path, 0o700) == 0 else {
             throw DiskStoreError(path: path, reason: "\(DiskFileError.last("chmod")); it must belong to this user")
         }
-        let descriptor: CInt = systemOpen("\(path)/lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard descriptor >= 0 else {
-            throw DiskStoreError(path: path, reason: "\(DiskFileError.last("open the lock"))")
-        }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-            systemClose(descriptor)
-            throw DiskStoreError(path: path, reason: "another process uses it; give each edge a folder of its own")
-        }
+        let descriptor: CInt = try Self.lock(path)
         self.lock = NIOLockedValueBox(descriptor)
         for number in 0..<Self.bodyFolders {
             let folder: String = self.bodyFolder(number)
@@ -163,6 +156,27 @@ final class DiskFolder: Sendable {
 
     deinit {
         self.release()
+    }
+
+    private static func lock(_ path: String) throws -> CInt {
+        let descriptor: CInt = systemOpen("\(path)/lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else {
+            throw DiskStoreError(path: path, reason: "\(DiskFileError.last("open the lock"))")
+        }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            systemClose(descriptor)
+            throw DiskStoreError(path: path, reason: "another process uses it; give each edge a folder of its own")
+        }
+        return descriptor
+    }
+
+    /// Takes it again, after ``release()``.
+    ///
+    /// - Throws: `DiskStoreError`, if another process uses it.
+    func acquire() throws {
+        try self.lock.withLockedValue { lock in
+            if lock == nil { lock = try Self.lock(self.path) }
+        }
     }
 
     /// Lets other processes have it.

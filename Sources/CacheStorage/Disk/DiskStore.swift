@@ -175,15 +175,49 @@ final class DiskStore: Sendable {
 
     /// Waits until what has been handed over is on disk, and closes. Further operations are dropped.
     func close() async {
+        let index: DatabasePool? = await self.detachIndex()
+        try? await self.writers.shutdownGracefully()
+        try? await self.readers.shutdownGracefully()
+        await self.close(index)
+        self.folder.release()
+    }
+
+    /// Lets another process have the folder. Bodies that are being read are read to their end; nothing else is found any more, and
+    /// nothing written, until ``takeBack()``.
+    func letGo() async {
+        let index: DatabasePool? = await self.detachIndex()
+        self.filter.replace(with: [])
+        await self.close(index)
+        self.folder.release()
+    }
+
+    /// After ``letGo()``: no other process has come.
+    ///
+    /// - Throws: `DiskStoreError`, if one has, or the index can't be opened.
+    func takeBack() async throws {
+        try await self.writers.runIfActive {
+            try self.folder.acquire()
+            do {
+                try self.openIndex()
+            } catch {
+                self.folder.release()
+                throw DiskStoreError(path: self.limits.path, reason: "the index can't be opened: \(error)")
+            }
+            self.state.withLockedValue { $0.isClosed = false }
+        }
+    }
+
+    private func detachIndex() async -> DatabasePool? {
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             if !self.enqueue(.barrier { continuation.resume() }, isLast: true) { continuation.resume() }
         }
-        let index: DatabasePool? = self.state.withLockedValue { state in
+        return self.state.withLockedValue { state in
             defer { state.index = nil }
             return state.index
         }
-        try? await self.writers.shutdownGracefully()
-        try? await self.readers.shutdownGracefully()
+    }
+
+    private func close(_ index: DatabasePool?) async {
         do {
             // The last connection to close may be a reader's, which can't do this.
             try await index?.writeWithoutTransaction { _ = try $0.checkpoint(.truncate) }
@@ -191,6 +225,5 @@ final class DiskStore: Sendable {
         } catch {
             self.logger.warning("the cache's index on disk did not close", metadata: ["reason": "\(error)"])
         }
-        self.folder.release()
     }
 }

@@ -97,7 +97,7 @@ extension EdgeConfiguration {
     var descriptorReserve: Int {
         let links = self.keyHolders.values.reduce(0) { $0 + $1.addresses.count }
         let native = self.nativeAddresses.values.contains { !$0.isEmpty } ? 64 : 0
-        return 64 + self.threads * (8 + self.listen.count + 2 * links + native) + (self.cache.disk == nil ? 0 : 128)
+        return 64 + self.threads * (8 + self.listeners.count + 2 * links + native) + (self.cache.disk == nil ? 0 : 128)
     }
 
     /// What the connections of clients are held to, of `total` in all.

@@ -90,7 +90,7 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
             switch start {
             case .hello: .reading
             case .proxyHeader: .readingProxyHeader(ByteBuffer())
-            case .refused: .unwanted
+            case .refused, .plain: .unwanted
             }
         self.table = table
         self.limits = limits

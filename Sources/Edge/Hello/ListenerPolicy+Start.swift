@@ -4,6 +4,8 @@ import EdgeModel
 extension ListenerPolicy {
     enum Start: Equatable {
         case hello
+        /// An HTTP request.
+        case plain
         case proxyHeader
         case refused
     }
@@ -12,6 +14,7 @@ extension ListenerPolicy {
     func start(of address: IPAddress?) -> Start {
         switch self {
         case .clients: .hello
+        case .plain: .plain
         case .proxies(let networks, let servesOthers):
             networks.contain(address) ? .proxyHeader : servesOthers ? .hello : .refused
         }

@@ -24,6 +24,8 @@ struct ServedDomain: Sendable {
     var excluded: Set<Int>
     /// Signatures and handshakes per second that each of the others grants for the site.
     var rate: Int
+    /// When the first of its certificates ends, in seconds since 1970 UTC; nil: unknown.
+    var notAfter: Int64? = nil
 
     /// Whether a handshake would be signed in the same way.
     func isSigned(like other: ServedDomain) -> Bool {
@@ -73,9 +75,12 @@ final class LeaseKeeper {
     private let publish: (ServerNamePattern, SiteNews) -> Void
     /// Whether this edge has any lease of the key holder's.
     private let publishStanding: (LeaseEnd?) -> Void
+    /// Whether any address is connected.
+    private let publishLink: (Bool) -> Void
     private var ledger: LeaseLedger<CertificateAnswer>
     private var domains: [Domain]
     private var toldStanding: LeaseEnd?
+    private var toldLink = false
     private var tick: Scheduled<Void>?
     private var stopped = false
 
@@ -88,13 +93,15 @@ final class LeaseKeeper {
     init(
         pool: KeyHolderPool, orders: [Order], refreshInterval: TimeAmount, shown: [ServerNamePattern: Shown] = [:],
         standing: LeaseReport.Standing, logger: Logger,
-        publish: @escaping (ServerNamePattern, SiteNews) -> Void, publishStanding: @escaping (LeaseEnd?) -> Void
+        publish: @escaping (ServerNamePattern, SiteNews) -> Void, publishStanding: @escaping (LeaseEnd?) -> Void,
+        publishLink: @escaping (Bool) -> Void = { _ in }
     ) {
         self.pool = pool
         self.refreshInterval = refreshInterval
         self.inherited = shown
         self.publish = publish
         self.publishStanding = publishStanding
+        self.publishLink = publishLink
         self.ledger = LeaseLedger(addresses: pool.configuration.addresses.count, domains: orders.count)
         self.domains = orders.map {
             Domain(
@@ -187,6 +194,11 @@ final class LeaseKeeper {
     /// Passes on what has changed.
     private func tell() {
         for index in self.domains.indices { self.tell(index) }
+        let isConnected = !self.ledger.connected.isEmpty
+        if isConnected != self.toldLink {
+            self.toldLink = isConnected
+            self.publishLink(isConnected)
+        }
         let standing = self.ledger.end
         guard standing != self.toldStanding else { return }
         self.toldStanding = standing
@@ -196,6 +208,9 @@ final class LeaseKeeper {
     func tell(_ index: Int) {
         let verdict = self.ledger.verdict(index, showing: self.domains[index].shown?.answer)
         let told = self.domains[index].told
+        if case .ended = verdict, !self.ledger.isUndecided(index) {
+            self.inherited[self.domains[index].order.pattern] = nil
+        }
         guard verdict != told else { return }
         self.domains[index].told = verdict
         let pattern = self.domains[index].order.pattern
@@ -203,7 +218,6 @@ final class LeaseKeeper {
         case .pending: self.publish(pattern, .pending)
         case .ended(let end):
             self.dropShown(index)
-            self.inherited[pattern] = nil
             self.domains[index].report.ended(end)
             self.publish(pattern, .ended(end))
         case .served(let answer, let addresses):
@@ -225,7 +239,9 @@ final class LeaseKeeper {
         _ certificate: SiteCertificate?, _ answer: CertificateAnswer, by addresses: Set<Int>
     ) -> ServedDomain {
         let all = Set(0..<self.pool.configuration.addresses.count)
-        return ServedDomain(certificate: certificate, excluded: all.subtracting(addresses), rate: Int(answer.rate))
+        return ServedDomain(
+            certificate: certificate, excluded: all.subtracting(addresses), rate: Int(answer.rate),
+            notAfter: answer.chains.map(\.notAfter).min())
     }
 
     /// What clients are shown; nil in `handoff` mode. Made once for each answer.

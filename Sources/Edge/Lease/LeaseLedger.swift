@@ -126,6 +126,18 @@ struct LeaseLedger<Value: Equatable> {
         return .served(value, by: Set(values.filter { $0.value == value }.map(\.address)))
     }
 
+    /// Whether an address has yet to answer for a domain that others have refused: it may have granted it all the time. False where one
+    /// has no lease for this edge any more.
+    func isUndecided(_ domain: Int) -> Bool {
+        var isOpen = false
+        for address in self.addresses {
+            if case .over = address.standing { return false }
+            if case .refused = address.findings[domain] { continue }
+            isOpen = true
+        }
+        return isOpen
+    }
+
     private func denial(_ domain: Int) -> Verdict {
         let isAsked = self.addresses.contains { address in
             guard address.isLeased, address.isConnected, case .none = address.findings[domain] else { return false }

@@ -8,6 +8,8 @@ public import TLSWire
 /// Everything an edge is told: where it listens, which sites it serves, which key holders it may ask.
 public struct EdgeConfiguration: Sendable {
     public var listen: [ListenAddress]
+    /// Where clients connect without TLS, and what they get there; nil: nowhere.
+    public var plain: PlainConfiguration?
     /// This edge's own identity towards key holders; needed where a site is keyless.
     public var credentials: PeerCredentials?
     /// The key holders by the name that sites refer to.
@@ -27,6 +29,8 @@ public struct EdgeConfiguration: Sendable {
     public var cache: EdgeCacheConfiguration
     /// The fleet whose purges this edge follows; nil: none.
     public var fleet: FleetMembership?
+    /// How long connections may go on after a shutdown was asked for, or another process has taken over.
+    public var drain = TimeAmount.seconds(10)
     /// Event loops.
     public var threads: Int
     /// File descriptors that the process may have; nil: what the system says.

@@ -1,3 +1,4 @@
+import EdgeHTTP
 import EdgeModel
 import NIOCore
 import NIOSSL
@@ -49,7 +50,10 @@ struct EdgeGeneration: Sendable {
         let (loops, number) = (self.loops, self.number)
         readiness.begin(
             number,
-            expecting: self.configuration.sites.filter { $0.mode.terminatesTLS }.flatMap(\.domains))
+            expecting: self.configuration.sites.filter { $0.mode.terminatesTLS }.flatMap(\.domains),
+            sites: self.configuration.sites.map { [proxies = self.resources.proxies] site in
+                SiteFacts(site, origin: { proxies[site.name]?.originTrouble })
+            })
         // Before any link is up, so that no news is missed.
         try await first.eventLoop.submit {
             first.value.startKeepers(after: former?.loops.first?.value) { pattern, news in
@@ -62,6 +66,8 @@ struct EdgeGeneration: Sendable {
                 for loop in loops {
                     loop.eventLoop.execute { loop.value.received(end, from: keyHolder) }
                 }
+            } publishLink: { keyHolder, isConnected in
+                readiness.heard(keyHolder, isConnected: isConnected, in: number)
             }
         }.get()
         let outdated: @Sendable (ServerNamePattern) -> Void = { pattern in

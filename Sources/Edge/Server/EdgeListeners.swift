@@ -21,11 +21,21 @@ struct EdgeListeners: Sendable {
     }
 
     private let slots: [NIOLoopBound<LoopSlot>]
+    /// Of all their event loops.
+    private let group: any EventLoopGroup
+    private let inherited: InheritedListeners
     private let logger: Logger
     private var listeners: [Listener] = []
 
-    init(on slots: [NIOLoopBound<LoopSlot>], logger: Logger) {
+    /// How long the queue of a listener that is to be closed is accepted from.
+    private static let lastAccepts = TimeAmount.seconds(1)
+
+    init(
+        on slots: [NIOLoopBound<LoopSlot>], of group: any EventLoopGroup, inherited: InheritedListeners, logger: Logger
+    ) {
         self.slots = slots
+        self.group = group
+        self.inherited = inherited
         self.logger = logger
     }
 
@@ -89,16 +99,59 @@ struct EdgeListeners: Sendable {
             }
         }
         self.listeners = kept + opened.listeners
-        await gone.close()
+        await gone.closeWhenEmpty(within: Self.lastAccepts)
     }
 
-    func close() async { await self.listeners.flatMap(\.channels).close() }
+    /// Accepts nothing more, after what waits already.
+    func close() async { await self.listeners.flatMap(\.channels).closeWhenEmpty(within: Self.lastAccepts) }
+
+    // MARK: A successor
+
+    /// A socket, for another process.
+    struct Passed: Sendable {
+        var descriptor: CInt
+        /// As ``InheritedListeners`` knows it.
+        var name: String
+        fileprivate var channel: any Channel
+    }
+
+    /// All sockets, each once more. The descriptors are the caller's.
+    func passed() async -> [Passed] {
+        var passed: [Passed] = []
+        for listener in self.listeners {
+            for channel in listener.channels {
+                guard let descriptor = await ListeningChannel.descriptor(of: channel) else { continue }
+                passed.append(Passed(descriptor: descriptor, name: listener.address.name, channel: channel))
+            }
+        }
+        return passed
+    }
+
+    /// Leaves connections in the queues of sockets that another process is about to accept from, or goes on after all.
+    ///
+    /// - Parameter taken: numbers among `passed`.
+    func rest(_ passed: [Passed], taken: Set<Int>, _ isResting: Bool) async {
+        for number in passed.indices where taken.contains(number) {
+            // Fails where the socket is closed already.
+            try? await passed[number].channel.setOption(.autoRead, value: !isResting).get()
+        }
+    }
+
+    /// Another process accepts at the sockets that it took, so that these are closed as they are; of the others what waits is accepted first.
+    ///
+    /// - Parameter taken: numbers among `passed`.
+    func close(_ passed: [Passed], taken: Set<Int>) async {
+        await passed.indices.filter(taken.contains).map { passed[$0].channel }.close()
+        await self.close()
+    }
 
     // MARK: Binding
 
     private func bind(
         _ address: ListenAddress, _ policy: NIOLockedValueBox<ListenerPolicy>
     ) async throws -> [any Channel] {
+        let inherited = self.inherited.take(host: address.host, port: address.port)
+        guard inherited.isEmpty else { return try await self.adopt(inherited.map(\.descriptor), address, policy) }
         // SO_REUSEPORT would let a second edge share the port by mistake; a plain bind first finds that out.
         let probe = try await self.bootstrap(self.slots[0], address, policy, reusePort: false)
             .bind(host: address.host, port: address.port).get()
@@ -119,13 +172,30 @@ struct EdgeListeners: Sendable {
         return channels
     }
 
+    /// Each socket is accepted from on one event loop. Where there are fewer sockets than loops, that one gives connections to all loops in
+    /// turn: with a copy of the socket on each, all would be woken for every connection.
+    private func adopt(
+        _ descriptors: [CInt], _ address: ListenAddress, _ policy: NIOLockedValueBox<ListenerPolicy>
+    ) async throws -> [any Channel] {
+        var channels: [any Channel] = []
+        let spreads = descriptors.count < self.slots.count
+        for (number, descriptor) in descriptors.enumerated() {
+            let slot = self.slots[number % self.slots.count]
+            channels.append(
+                try await self.bootstrap(slot, address, policy, reusePort: false, spreads: spreads)
+                    .listen(at: descriptor))
+        }
+        return channels
+    }
+
     private func bootstrap(
         _ slot: NIOLoopBound<LoopSlot>, _ address: ListenAddress, _ policy: NIOLockedValueBox<ListenerPolicy>,
-        reusePort: Bool
+        reusePort: Bool, spreads: Bool = false
     ) -> ServerBootstrap {
         let logger = self.logger
-        var bootstrap = ServerBootstrap(group: slot.eventLoop, childGroup: slot.eventLoop)
-            .serverChannelOption(.backlog, value: 4096)
+        let slots = spreads ? self.slots : [slot]
+        var bootstrap = ServerBootstrap(group: slot.eventLoop, childGroup: spreads ? self.group : slot.eventLoop)
+            .serverChannelOption(.backlog, value: listenBacklog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelOption(.autoRead, value: false)
             .serverChannelInitializer { channel in
@@ -137,6 +207,9 @@ struct EdgeListeners: Sendable {
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    guard let slot = slots.first(where: { $0.eventLoop === channel.eventLoop }) else {
+                        throw ChannelError.inappropriateOperationForState
+                    }
                     try slot.value.accept(channel, policy.withLockedValue { $0 })
                 }
             }
@@ -152,9 +225,17 @@ extension [any Channel] {
     fileprivate func close() async {
         for channel in self { try? await channel.close().get() }
     }
+
+    fileprivate func closeWhenEmpty(within time: TimeAmount) async {
+        await withTaskGroup(of: Void.self) { group in
+            for channel in self { group.addTask { await ListeningChannel.closeWhenEmpty(channel, within: time) } }
+        }
+    }
 }
 
 extension ListenAddress {
     /// Whether it is the same place, whatever its policy.
     fileprivate func isAt(_ other: ListenAddress) -> Bool { self.host == other.host && self.port == other.port }
+
+    fileprivate var name: String { InheritedListeners.name(host: self.host, port: self.port) }
 }

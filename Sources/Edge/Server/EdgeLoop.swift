@@ -15,8 +15,8 @@ import TLSWire
 final class EdgeLoop {
     private let eventLoop: any EventLoop
     let configuration: EdgeConfiguration
-    private let table: SiteTable
-    private let resources: EdgeResources
+    let table: SiteTable
+    let resources: EdgeResources
     var clients: ClientConnections { self.resources.clients }
     var gate: HandshakeGate { self.resources.gate }
     let logger: Logger
@@ -97,10 +97,12 @@ final class EdgeLoop {
     ///   - former: the generation before, on the same loop: a certificate that is still the same keeps its session tickets.
     ///   - publish: told what becomes of a domain.
     ///   - publishStanding: told whether the key holder of this name gives this edge any lease.
+    ///   - publishLink: told whether the key holder of this name is connected.
     func startKeepers(
         after former: EdgeLoop? = nil,
         publish: @escaping (ServerNamePattern, SiteNews) -> Void,
-        publishStanding: @escaping (_ keyHolder: String, LeaseEnd?) -> Void
+        publishStanding: @escaping (_ keyHolder: String, LeaseEnd?) -> Void,
+        publishLink: @escaping (_ keyHolder: String, Bool) -> Void
     ) {
         var names: [ServerNamePattern: String] = [:]
         for site in self.terminatedSites.values { for pattern in site.site.domains { names[pattern] = site.site.name } }
@@ -119,7 +121,7 @@ final class EdgeLoop {
                     if let site = names[pattern] { self.rated(site, pattern, news.rate) }
                     publish(pattern, news)
                 },
-                publishStanding: { publishStanding(keyHolder, $0) })
+                publishStanding: { publishStanding(keyHolder, $0) }, publishLink: { publishLink(keyHolder, $0) })
             self.keepers[keyHolder] = keeper
             keeper.start()
         }
@@ -175,6 +177,7 @@ final class EdgeLoop {
             self.slot.closed()
             if self.connections.isEmpty { self.emptied?.succeed() }
         }
+        if start == .plain { return try self.servePlain(channel, place, from: client) }
         try channel.pipeline.syncOperations.addHandler(
             HelloHandler(
                 connection: place.id, client: client, start: start, table: self.table, limits: self.helloLimits,
@@ -194,11 +197,17 @@ final class EdgeLoop {
     }
 
     private func pauseListener(of channel: any Channel) {
-        guard let gate = try? channel.parent?.pipeline.syncOperations.handler(type: AcceptGate.self) else { return }
-        gate.pauseWhileFull(for: Self.fullPause)
-        let bound = NIOLoopBound(gate, eventLoop: self.eventLoop)
-        let eventLoop = self.eventLoop
-        self.clients.whenOneCloses(for: ObjectIdentifier(gate)) { eventLoop.execute { bound.value.resume() } }
+        guard let listener = channel.parent else { return }
+        let eventLoop = listener.eventLoop
+        let clients = self.clients
+        @Sendable func pause() {
+            guard let gate = try? listener.pipeline.syncOperations.handler(type: AcceptGate.self) else { return }
+            gate.pauseWhileFull(for: Self.fullPause)
+            let bound = NIOLoopBound(gate, eventLoop: eventLoop)
+            clients.whenOneCloses(for: ObjectIdentifier(gate)) { eventLoop.execute { bound.value.resume() } }
+        }
+        // It may accept for other event loops than its own.
+        if eventLoop.inEventLoop { pause() } else { eventLoop.execute { pause() } }
     }
 
     private func serve(_ handOver: HelloHandOver, _ place: ClientPlace) {
@@ -284,28 +293,38 @@ final class EdgeLoop {
 
     // MARK: Shutdown
 
-    /// Takes no more clients, waits for those there are, then closes what is left.
+    /// Takes no more clients, waits for those there are, then closes what is left. Leases are kept meanwhile: a grant that is
+    /// withdrawn ends its connections as ever.
     func drain(for time: TimeAmount) -> EventLoopFuture<Void> {
         self.draining = true
-        for keeper in self.keepers.values { keeper.stop() }
-        // HTTP tells its clients, and closes what is idle; relayed connections are their origin's business.
-        for channel in self.connections.values {
-            channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
-        }
         let done = self.eventLoop.makePromise(of: Void.self)
-        let deadline = NIODeadline.now() + time
-        self.checkDrained(deadline: deadline, done: done)
+        self.checkDrained(deadline: .now() + time, nextCall: .now(), done: done)
         return done.futureResult
     }
 
-    private func checkDrained(deadline: NIODeadline, done: EventLoopPromise<Void>) {
-        if self.connections.isEmpty || NIODeadline.now() >= deadline {
+    /// Connections are told again and again: some are shaking hands, and get to HTTP later.
+    private func checkDrained(deadline: NIODeadline, nextCall: NIODeadline, done: EventLoopPromise<Void>) {
+        let now = NIODeadline.now()
+        var nextCall = nextCall
+        if now >= nextCall {
+            nextCall = now + .milliseconds(200)
+            // HTTP tells its clients, and closes what is idle; relayed connections are their origin's business.
+            for channel in self.connections.values {
+                channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
+            }
+        }
+        if self.connections.isEmpty || now >= deadline {
+            if !self.connections.isEmpty {
+                self.logger.notice(
+                    "connections are closed, since their time is over",
+                    metadata: ["connections": "\(self.connections.count)"])
+            }
             for channel in self.connections.values { channel.close(promise: nil) }
             self.end()
             return done.succeed()
         }
-        self.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(50)) {
-            self.checkDrained(deadline: deadline, done: done)
+        self.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(20)) {
+            self.checkDrained(deadline: deadline, nextCall: nextCall, done: done)
         }
     }
 }
@@ -317,6 +336,8 @@ public enum EdgeError: Error, Equatable, Sendable, CustomStringConvertible {
     case tooManyConnections
     /// The reason, with what helps.
     case cannotListen(String)
+    /// systemd passes it, and the configuration does not have it.
+    case unusedSocket(name: String, address: String)
 
     public var description: String {
         switch self {
@@ -325,6 +346,8 @@ public enum EdgeError: Error, Equatable, Sendable, CustomStringConvertible {
         case .noCredentials(let site): "the site \(site) uses a key holder, but the edge has no identity for it"
         case .cannotListen(let reason): reason
         case .tooManyConnections: "the limit of connections is reached"
+        case .unusedSocket(let name, let address):
+            "systemd passes a socket at \(address) (\(name)), where nothing in the configuration listens; write the same address there, or remove it from the .socket unit"
         }
     }
 }

@@ -1,7 +1,8 @@
+import EdgeHTTP
 import NIOConcurrencyHelpers
 import TLSWire
 
-/// Which domains of terminated sites are leased by their key holder: what the health check of an edge asks. After a reload, what the
+/// Which domains of terminated sites are leased by their key holder, and whether that can be reached: what the health check of an edge asks. After a reload, what the
 /// generation before hears counts no more.
 public final class EdgeReadiness: Sendable {
     private struct Generation {
@@ -10,6 +11,11 @@ public final class EdgeReadiness: Sendable {
         /// Of those: nothing was heard yet.
         var pending: Set<String> = []
         var refusing: Set<String> = []
+        var sites: [SiteFacts] = []
+        /// Key holders that are connected.
+        var connected: Set<String> = []
+        /// When certificates end, by domain, in seconds since 1970.
+        var notAfter: [String: Int64] = [:]
 
         func serves(_ domain: String) -> Bool { self.domains.contains(domain) && self.missing[domain] == nil }
     }
@@ -38,12 +44,12 @@ public final class EdgeReadiness: Sendable {
     public var revokedBy: Set<String> { self.now { $0.refusing } }
 
     /// A generation has begun to ask for leases of these domains.
-    func begin(_ generation: Int, expecting domains: [ServerNamePattern]) {
+    func begin(_ generation: Int, expecting domains: [ServerNamePattern], sites: [SiteFacts] = []) {
         let names = domains.map(\.description)
         let missing = Dictionary(names.map { ($0, Self.noLeaseYet) }) { first, _ in first }
         self.state.withLockedValue {
             $0.generations[generation] = Generation(
-                domains: Set(names), missing: missing, pending: Set(names))
+                domains: Set(names), missing: missing, pending: Set(names), sites: sites)
         }
     }
 
@@ -53,6 +59,14 @@ public final class EdgeReadiness: Sendable {
             state.current = generation
             state.generations = state.generations.filter { $0.key == generation }
         }
+    }
+
+    /// Domains that are served now.
+    var served: Set<String> { self.now { known in known.domains.filter { known.serves($0) } } }
+
+    /// Another process serves these domains until a generation of this one becomes current.
+    func assume(_ domains: Set<String>) {
+        self.state.withLockedValue { $0.generations[$0.current] = Generation(domains: domains) }
     }
 
     /// Nothing came of a generation.
@@ -83,13 +97,49 @@ public final class EdgeReadiness: Sendable {
             case .pending:
                 state.generations[generation]?.missing[name] = Self.noLeaseYet
                 state.generations[generation]?.pending.insert(name)
-            case .served:
+            case .served(let served):
                 state.generations[generation]?.missing[name] = nil
+                state.generations[generation]?.notAfter[name] = served.notAfter
                 state.generations[generation]?.pending.remove(name)
             case .ended(let end):
                 state.generations[generation]?.missing[name] = end.description
                 state.generations[generation]?.pending.remove(name)
             }
+        }
+    }
+
+    /// A link to a key holder was made, or the last one is lost.
+    func heard(_ keyHolder: String, isConnected: Bool, in generation: Int) {
+        self.state.withLockedValue { state in
+            if isConnected {
+                state.generations[generation]?.connected.insert(keyHolder)
+            } else {
+                state.generations[generation]?.connected.remove(keyHolder)
+            }
+        }
+    }
+
+    /// How each site is, in the configuration's order.
+    ///
+    /// - Parameter now: seconds since 1970 UTC.
+    public func sites(at now: Int64) -> [SiteHealth] {
+        let known = self.now { $0 }
+        return known.sites.map { site in
+            var health = SiteHealth(
+                name: site.name, mode: site.mode, domains: site.domains, problems: [], origin: site.origin())
+            guard let keyHolder = site.keyHolder else { return health }
+            let isConnected = known.connected.contains(keyHolder)
+            health.keyHolder = .init(name: keyHolder, isConnected: isConnected)
+            health.notAfter = site.domains.compactMap { known.notAfter[$0] }.min()
+            if !isConnected { health.problems.append("there is no link to the key holder \(keyHolder)") }
+            for domain in site.domains {
+                if let reason = known.missing[domain] {
+                    health.problems.append("\(domain): \(reason)")
+                } else if let notAfter = known.notAfter[domain], notAfter <= now {
+                    health.problems.append("\(domain): its certificate has expired")
+                }
+            }
+            return health
         }
     }
 

@@ -12,7 +12,10 @@ struct EdgeResources: Sendable {
     let shared: EdgeShared
     /// By the site's name; only sites whose TLS ends here.
     let proxies: [String: ProxySite]
-    /// By the site's name, for the same sites.
+    /// The same for requests that come without TLS; empty where none do.
+    let plainProxies: [String: ProxySite]
+    let plainLimits: ProxyLimits
+    /// By the site's name, for the same sites as ``proxies``.
     let leases: [String: LeasedDomains]
 
     var relay: RelayConnector { self.shared.relay }
@@ -27,7 +30,12 @@ struct EdgeResources: Sendable {
         limits.idleTimeout = configuration.limits.idle
         limits.minimumRate = configuration.limits.minimumRate
         limits.rateWindow = configuration.limits.minimumRateWindow
+        // One request on a connection, and time for it as for a hello.
+        var plainLimits = limits
+        plainLimits.requestsPerConnection = 1
+        plainLimits.firstRequestTimeout = configuration.limits.helloTimeout
         var proxies: [String: ProxySite] = [:]
+        var plainProxies: [String: ProxySite] = [:]
         var leases: [String: LeasedDomains] = [:]
         let ownership = NameOwnership(configuration.sites)
         for (index, site) in configuration.sites.enumerated() {
@@ -43,14 +51,24 @@ struct EdgeResources: Sendable {
                 edgeName: configuration.edgeName, origin: origin, limits: limits,
                 trustedProxies: configuration.trustedProxies, isServedNow: { leased.serves($0) },
                 accessLog: shared.accessLog, naming: configuration.naming,
-                cache: termination.cache, store: shared.store, logger: shared.logger,
+                responseFields: termination.responseFields, cache: termination.cache, store: shared.store,
+                logger: shared.logger,
                 group: group, turns: shared.turns)
+            guard configuration.plain != nil else { continue }
+            // Nothing is stored of it, and the site's fields are for HTTPS (RFC 6797 §7.2).
+            plainProxies[site.name] = try ProxySite(
+                name: site.name, domains: site.domains, namesOfOtherSites: ownership.namesOfOthers(underSite: index),
+                edgeName: configuration.edgeName, origin: origin, limits: plainLimits,
+                trustedProxies: configuration.trustedProxies, scheme: "http", logger: shared.logger, group: group,
+                turns: shared.turns)
         }
         self.proxies = proxies
+        self.plainProxies = plainProxies
+        self.plainLimits = plainLimits
         self.leases = leases
     }
 
     func shutdown() {
-        for proxy in self.proxies.values { proxy.shutdown() }
+        for proxies in [self.proxies, self.plainProxies] { for proxy in proxies.values { proxy.shutdown() } }
     }
 }

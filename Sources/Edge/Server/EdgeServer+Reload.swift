@@ -19,7 +19,7 @@ public enum EdgeReloadError: Error, Equatable, Sendable, CustomStringConvertible
         case .notNow: "the edge is starting, reloading or shutting down; try again in a moment"
         case .needsStore: "caching begins for the first time, which takes a restart"
         case .notLeased(let domains):
-            "no key holder has answered for \(domains.joined(separator: ", ")), which the edge serves now; reload again when one does"
+            "no key holder has answered for \(domains.joined(separator: ", ")), which the edge serves now; try again when one does"
         }
     }
 }
@@ -56,7 +56,7 @@ extension EdgeServer {
             former.number + 1, configuration, on: running.slots, shared: running.shared, group: running.group)
         let opened: EdgeListeners.Opened
         do {
-            opened = try await running.listeners.bind(configuration.listen)
+            opened = try await running.listeners.bind(configuration.listeners)
         } catch {
             generation.end()
             throw error
@@ -71,14 +71,14 @@ extension EdgeServer {
             throw error
         }
         // From here on nothing fails.
-        running.shared.update(configuration)
+        running.shared.update(configuration, connections: self.connectionLimit(configuration))
         self.cache.opened(running.shared.store, for: configuration.sites, generation: generation.number)
         self.readiness.becomesCurrent(generation.number)
         running.shared.relay.setOwnListeners(running.listeners.addresses + opened.addresses)
         generation.takeOver(from: former)
         var changed = running
         changed.generation = generation
-        await changed.listeners.apply(configuration.listen, opening: opened)
+        await changed.listeners.apply(configuration.listeners, opening: opened)
         let addresses = changed.listeners.addresses
         running.shared.relay.setOwnListeners(addresses)
         for address in addresses where !running.listeners.addresses.contains(address) {
@@ -102,11 +102,11 @@ extension EdgeServer {
         self.logger.notice(
             "the oldest connections are closed, since several reloads came while they were open",
             metadata: ["reloads": "\(Running.maximumRetired)"])
-        tooMany.hasten(within: Self.drainTime)
+        tooMany.hasten(within: running.generation.configuration.drain)
     }
 
     /// Returns when all domains were heard of, or time is up and no domain is lost by that.
-    private func awaitLeases(of generation: EdgeGeneration) async throws {
+    func awaitLeases(of generation: EdgeGeneration) async throws {
         let end = ContinuousClock.now + Self.leaseTime
         while !self.readiness.isSettled(generation.number), ContinuousClock.now < end {
             try await Task.sleep(for: .milliseconds(10))

@@ -42,8 +42,10 @@ struct EdgeShared: Sendable {
     }
 
     /// What a reload changes of it.
-    func update(_ configuration: EdgeConfiguration) {
-        self.clients.update(configuration.connectionBounds(total: self.clients.total))
+    ///
+    /// - Parameter connections: how many clients may be connected at once.
+    func update(_ configuration: EdgeConfiguration, connections: Int) {
+        self.clients.update(configuration.connectionBounds(total: connections))
         self.gate.update(configuration.handshakeBounds, now: .now())
         self.store?.apply(configuration.storeShares)
         Self.tellIdentity(configuration)

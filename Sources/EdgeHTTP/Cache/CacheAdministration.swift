@@ -17,6 +17,8 @@ public final class CacheAdministration: Sendable {
         var store: ResponseStore?
         /// By generation: those before the last one still serve the connections that they have, under their own rules.
         var tables: [Int: ServerNameTable<Site>] = [:]
+        /// Another process has what is stored.
+        var isSuspended = false
 
         var newestFirst: [ServerNameTable<Site>] { self.tables.sorted { $0.key > $1.key }.map(\.value) }
     }
@@ -61,6 +63,11 @@ public final class CacheAdministration: Sendable {
         self.state.withLockedValue { $0.tables[generation] = nil }
     }
 
+    /// While another process takes over, there is nothing to be seen or removed here.
+    package func suspend(_ isSuspended: Bool) {
+        self.state.withLockedValue { $0.isSuspended = isSuspended }
+    }
+
     package func closed() {
         self.state.withLockedValue { $0 = State() }
     }
@@ -69,7 +76,7 @@ public final class CacheAdministration: Sendable {
     public var now: Int64 { self.clock() }
 
     private func store() throws(Failure) -> ResponseStore {
-        guard let store = self.state.withLockedValue({ $0.store }) else { throw .noStore }
+        guard let store = self.state.withLockedValue({ $0.isSuspended ? nil : $0.store }) else { throw .noStore }
         return store
     }
 

@@ -333,6 +333,7 @@ final class CacheFetch: OriginReceiver, TimerOwner {
     }
 
     func failed(_ failure: OriginFailure) {
+        self.client.standing.failed(failure.cause)
         switch self.turn.failed() {
         case .unanswered:
             self.failure = failure

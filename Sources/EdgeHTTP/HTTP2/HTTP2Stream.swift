@@ -260,7 +260,8 @@ final class HTTP2Stream: ClientStream {
 
     /// Answers a request that has no exchange.
     func write(_ local: LocalResponse, isHead: Bool, to request: CheckedRequest? = nil) {
-        self.send(local.head(closing: false, for: .http2, to: request))
+        self.send(
+            local.head(closing: false, for: .http2, to: request, self.connection.site.responseFields))
         if !isHead, let body = local.body { self.send(body) }
         self.end(nil)
     }

@@ -331,7 +331,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
     private func write(
         _ local: LocalResponse, isHead: Bool, version: ClientVersion, closing: Bool, to request: CheckedRequest? = nil
     ) {
-        self.send(local.head(closing: closing, for: version, to: request))
+        self.send(local.head(closing: closing, for: version, to: request, self.site.responseFields))
         if !isHead, let body = local.body { self.send(body) }
     }
 

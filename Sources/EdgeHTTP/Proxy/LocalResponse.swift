@@ -1,3 +1,4 @@
+import HTTPCaching
 import HTTPFields
 import HTTPForwarding
 import HTTPWire
@@ -41,8 +42,12 @@ struct LocalResponse {
         504, reason: "only-if-cached", text: "There is no stored response for this request.")
     static let options = LocalResponse(200, reason: "max-forwards", text: "")
 
-    /// - Parameter request: what it answers; nil: nothing that has a name.
-    func head(closing: Bool, for client: ClientVersion, to request: CheckedRequest? = nil) -> OutgoingHead {
+    /// - Parameters:
+    ///   - request: what it answers; nil: nothing that has a name.
+    ///   - edits: the site's.
+    func head(
+        closing: Bool, for client: ClientVersion, to request: CheckedRequest? = nil, _ edits: FieldEdits
+    ) -> OutgoingHead {
         var head = OutgoingHead(
             status: self.status, framing: .length(Int64(self.text.isEmpty ? 0 : self.text.utf8.count + 1)))
         if !self.text.isEmpty { head.added.add(.contentType, .constant("text/plain; charset=utf-8")) }
@@ -59,6 +64,7 @@ struct LocalResponse {
         } else if client == .http10 {
             head.connection = .keepAlive
         }
+        edits.apply(to: &head)
         return head
     }
 

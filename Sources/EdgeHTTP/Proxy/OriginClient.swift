@@ -11,6 +11,7 @@ final class OriginClient {
     let configuration: OriginConfiguration
     let eventLoop: any EventLoop
     let metrics: OriginMetrics
+    let standing: OriginStanding
     private let sslContext: NIOSSLContext?
     /// Asked for the addresses of the origin's name, for each new connection; nil: the system's.
     private let resolver: (any Resolver & Sendable)?
@@ -37,10 +38,11 @@ final class OriginClient {
 
     init(
         configuration: OriginConfiguration, eventLoop: any EventLoop, sslContext: NIOSSLContext?,
-        resolver: (any Resolver & Sendable)? = nil, metrics: OriginMetrics
+        resolver: (any Resolver & Sendable)? = nil, metrics: OriginMetrics, standing: OriginStanding
     ) {
         self.configuration = configuration
         self.metrics = metrics
+        self.standing = standing
         self.resolver = resolver
         self.idle = IdleConnections(
             count: configuration.maximumIdleConnections, idleTimeout: configuration.idleTimeout,
@@ -298,6 +300,7 @@ final class OriginClient {
 /// A site's origin, for all event loops: one client each, so that connections stay on the loop of the clients they serve.
 public final class OriginClients: Sendable {
     let configuration: OriginConfiguration
+    let standing = OriginStanding()
     private let clients: [ObjectIdentifier: NIOLoopBoundBox<OriginClient>]
 
     /// - Parameters:
@@ -326,7 +329,7 @@ public final class OriginClients: Sendable {
             clients[ObjectIdentifier(loop)] = .makeBoxSendingValue(
                 OriginClient(
                     configuration: configuration, eventLoop: loop, sslContext: sslContext, resolver: resolver,
-                    metrics: metrics),
+                    metrics: metrics, standing: self.standing),
                 eventLoop: loop)
         }
         self.clients = clients

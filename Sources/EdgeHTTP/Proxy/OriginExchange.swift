@@ -230,6 +230,7 @@ final class OriginExchange {
         self.headCame = now
         self.client.metrics.answered(after: now - self.begun)
         self.headDeadline = .distantFuture
+        self.client.standing.answered()
         self.receiver?.originHead(head, framing: framing)
     }
 

@@ -228,7 +228,7 @@ final class ProxyExchange: OriginReceiver {
             }
             self.originPace = TransferPace(self.site.origins.configuration.pace)
             self.origin?.connectionPersists = response.originPersists
-            self.cache?.passing(&response)
+            if let cache { cache.passing(&response) } else { self.addFields(to: &response) }
             self.response = response
             self.status = response.status
             self.stream.send(response.head)
@@ -236,6 +236,11 @@ final class ProxyExchange: OriginReceiver {
         } catch {
             self.fail(OriginFailure(.badResponse, error.rawValue))
         }
+    }
+
+    /// Where there is a cache, its rules have the site's fields.
+    private func addFields(to response: inout CheckedResponse) {
+        if response.status != 101 { self.site.responseFields.apply(to: &response.head) }
     }
 
     func cacheBody(_ bytes: ByteBuffer) {
@@ -305,6 +310,7 @@ final class ProxyExchange: OriginReceiver {
     func fail(_ failure: OriginFailure) {
         self.cancel()
         self.site.metrics.originFailed(failure.cause.rawValue)
+        self.site.origins.standing.failed(failure.cause)
         self.stream.logOriginFailure(failure, afterHead: self.response != nil)
         if self.response == nil {
             self.answer(LocalResponse(failure))

@@ -2,7 +2,7 @@ public import Admission
 public import CacheStorage
 public import Channels
 public import EdgeModel
-import HTTPCaching
+public import HTTPCaching
 package import HTTPForwarding
 public import Logging
 public import Metrics
@@ -27,6 +27,8 @@ public final class ProxySite: Sendable {
     let origins: OriginClients
     let turns: GroupTurns
     let metrics: ProxyMetrics
+    /// Made to every answer.
+    let responseFields: FieldEdits
     /// nil: everything comes from the origin.
     let cache: SiteCache?
 
@@ -37,6 +39,7 @@ public final class ProxySite: Sendable {
     ///   - isServedNow: whether a name under the domains is leased now; asked on any event loop. nil: all of them, always.
     ///   - trustedProxies: whose `Forwarded` and `X-Forwarded-*` are added to; those of others are replaced.
     ///   - naming: who is told what requests are called.
+    ///   - responseFields: made to every answer: the origin's, stored ones, and the edge's own.
     ///   - cache: what is stored; nil: nothing.
     ///   - store: where; shared by the edge's sites.
     ///   - clock: milliseconds since 1970 UTC, for the caching rules.
@@ -49,6 +52,7 @@ public final class ProxySite: Sendable {
         origin: OriginConfiguration, limits: ProxyLimits = ProxyLimits(),
         trustedProxies: [IPNetwork] = [], isServedNow: (@Sendable (ServerName) -> Bool)? = nil,
         scheme: String = "https", accessLog: AccessLogWriter? = nil, naming: RequestNaming = .off,
+        responseFields: FieldEdits = FieldEdits(),
         cache: SiteCacheConfiguration? = nil, store: ResponseStore? = nil,
         clock: (@Sendable () -> Int64)? = nil, logger: Logger = Logger(label: "edge"), group: any EventLoopGroup,
         turns: GroupTurns? = nil, resolver: (any Resolver & Sendable)? = nil,
@@ -73,7 +77,9 @@ public final class ProxySite: Sendable {
             configuration: origin, site: name, group: group, resolver: resolver, metrics: metrics)
         self.turns = turns ?? GroupTurns(group: group)
         self.metrics = ProxyMetrics(site: name, factory: metrics)
-        if let cache, let store {
+        self.responseFields = responseFields
+        if var cache, let store {
+            if !responseFields.isEmpty { cache.policy.defaults.responseFields = responseFields }
             self.cache = SiteCache(
                 site: name, scheme: scheme, configuration: cache,
                 status: cache.reportsStatus ? CacheStatus(name: edgeName) : nil, store: store,
@@ -98,6 +104,9 @@ public final class ProxySite: Sendable {
         }
         return RequestRules(policy: policy, serverName: connection.serverName, client: connection.clientNode)
     }
+
+    /// What is wrong with the origin, if the last request to it got no answer.
+    package var originTrouble: OriginTrouble? { self.origins.standing.current }
 
     /// Closes idle connections to the origin and keeps none from now on. Requests under way go on.
     public func shutdown() {

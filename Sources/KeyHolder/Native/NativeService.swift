@@ -35,7 +35,8 @@ final class NativeService: Sendable {
     /// - Parameter trust: What a new connection is verified with, and of which generation that is.
     /// - Throws: ``KeyHolderError/cannotListen(_:)``.
     func start(
-        on group: any EventLoopGroup, trust: @escaping @Sendable () -> (PeerCredentials, generation: Int)
+        on group: any EventLoopGroup, inherited: InheritedListeners,
+        trust: @escaping @Sendable () -> (PeerCredentials, generation: Int)
     ) async throws -> [SocketAddress] {
         let core: KeyHolderCore = self.core
         let registry: ConnectionRegistry = self.registry
@@ -80,8 +81,9 @@ final class NativeService: Sendable {
             }
         for address in self.configuration.listen {
             do {
-                let channel: any Channel = try await bootstrap.bind(host: address.host, port: address.port).get()
-                self.listeners.withLock { $0.append(channel) }
+                let channels: [any Channel] = try await bootstrap.listen(
+                    host: address.host, port: address.port, inherited: inherited)
+                self.listeners.withLock { $0 += channels }
             } catch {
                 throw KeyHolderError.cannotListen(
                     SystemError.cannotListen(on: "\(address)", port: address.port, error))

@@ -1,5 +1,5 @@
 import Admission
-import Channels
+public import Channels
 import KeyProtocol
 public import Logging
 public import NIOCore
@@ -21,6 +21,7 @@ public final class KeyHolderServer: Service {
     /// One change of the policy at a time.
     private let changes = Mutex<Void>(())
     private let group: any EventLoopGroup
+    private let inherited: InheritedListeners
     let core: KeyHolderCore
     private let trust: Mutex<Trust>
     private let native: NativeService?
@@ -38,26 +39,30 @@ public final class KeyHolderServer: Service {
     }
 
     /// - Parameters:
+    ///   - inherited: Sockets that are taken instead of being bound, where the configuration has their addresses.
     ///   - group: Runs the connections; the caller's to shut down.
     ///   - onReady: Called by ``run()`` with the bound addresses.
     /// - Throws: ``KeyHolderError``, ``SiteLoadError`` or ``AuditLogError``, each saying what to do.
     public convenience init(
-        configuration: KeyHolderConfiguration, group: any EventLoopGroup, logger: Logger,
+        configuration: KeyHolderConfiguration, inherited: InheritedListeners = InheritedListeners(),
+        group: any EventLoopGroup, logger: Logger,
         onReady: @escaping @Sendable ([SocketAddress]) -> Void = { _ in }
     ) throws {
         try self.init(
-            configuration: configuration, group: group, logger: logger, wallClock: Clock.wallMilliseconds,
-            onReady: onReady)
+            configuration: configuration, inherited: inherited, group: group, logger: logger,
+            wallClock: Clock.wallMilliseconds, onReady: onReady)
     }
 
     /// - Parameter wallClock: Milliseconds since 1970 UTC; tests have their own.
     init(
-        configuration: KeyHolderConfiguration, group: any EventLoopGroup, logger: Logger,
+        configuration: KeyHolderConfiguration, inherited: InheritedListeners = InheritedListeners(),
+        group: any EventLoopGroup, logger: Logger,
         wallClock: @escaping @Sendable () -> Int64, onReady: @escaping @Sendable ([SocketAddress]) -> Void
     ) throws {
         guard !configuration.listen.isEmpty else { throw KeyHolderError.noListenAddress }
         self.configuration = configuration
         self.group = group
+        self.inherited = inherited
         self.logger = logger
         self.onReady = onReady
         try Self.checkCredentials(of: configuration)
@@ -108,8 +113,9 @@ public final class KeyHolderServer: Service {
         self.ticketTicker.withLock { $0 = ticketTicker }
         for address in self.configuration.listen {
             do {
-                let channel: any Channel = try await self.bootstrap().bind(host: address.host, port: address.port).get()
-                self.listeners.withLock { $0.append(channel) }
+                let channels: [any Channel] = try await self.bootstrap().listen(
+                    host: address.host, port: address.port, inherited: self.inherited)
+                self.listeners.withLock { $0 += channels }
             } catch {
                 await self.stop()
                 throw KeyHolderError.cannotListen(
@@ -118,7 +124,8 @@ public final class KeyHolderServer: Service {
         }
         if let native = self.native {
             do {
-                let addresses: [SocketAddress] = try await native.start(on: self.group) { [self] in
+                let addresses: [SocketAddress] = try await native.start(on: self.group, inherited: self.inherited) {
+                    [self] in
                     self.trust.withLock { ($0.credentials, $0.generation) }
                 }
                 self.nativeListenAddresses.withLock { $0 = addresses }
@@ -126,6 +133,10 @@ public final class KeyHolderServer: Service {
                 await self.stop()
                 throw error
             }
+        }
+        if let left = self.inherited.left.first {
+            await self.stop()
+            throw KeyHolderError.unusedSocket(left.name, "\(PeerText(left.address))")
         }
         return self.listeners.withLock { $0.compactMap(\.localAddress) }
     }

@@ -5,8 +5,8 @@ internal import TLSWire
 /// Reads `role: edge`.
 struct EdgeReader {
     static let keys = [
-        "role", "listen", "trusted-proxies", "identity", "keyholders", "sites", "default-site", "admin", "cache",
-        "fleet", "log", "access-log", "request-id", "limits", "threads",
+        "role", "listen", "listen-http", "trusted-proxies", "identity", "keyholders", "sites", "default-site", "admin",
+        "cache", "fleet", "log", "access-log", "request-id", "limits", "drain", "hand-over", "ready-needs", "threads",
     ]
 
     private typealias LocatedSite = (site: Site, place: EdgeSettings.SitePlace)
@@ -38,6 +38,7 @@ struct EdgeReader {
         let listen = reader.required("listen", remedy: "Write listen: [0.0.0.0:443].") {
             self.listenerReader.listeners($0)
         }
+        let plain = reader.optional("listen-http") { self.listenerReader.plain($0) }
         let trustedProxies = reader.optional("trusted-proxies") { self.listenerReader.networks($0) } ?? []
         let identity = reader.optional("identity") { self.common.identity($0) }
         let keyHolders = reader.optional("keyholders") { self.keyHolders($0) } ?? []
@@ -58,6 +59,11 @@ struct EdgeReader {
         }
         let naming = reader.optional("request-id") { self.values.word($0, as: RequestNaming.self) }
         let limits = reader.optional("limits") { self.limits($0) }
+        let drain = reader.optional("drain") { self.values.duration($0, in: SettingsRanges.drain) }
+        let handOver = reader.optional("hand-over") { self.handOver($0) }
+        let readyNeeds = reader.optional("ready-needs") { node in
+            self.values.list(node, of: "part") { self.values.word($0, as: EdgeSettings.ReadyPart.self) }
+        }
         let threads = self.common.threads(reader)
 
         if reader.has("keyholders"), !reader.has("identity") {
@@ -72,19 +78,49 @@ struct EdgeReader {
         }
         let defaultSite = reader.optional("default-site") { self.defaultSite($0, sites: sites.map(\.site)) }
         let endpoints = listen?.map { SocketEndpoint($0) } ?? []
-        self.checkListeners(endpoints, admin: admin?.endpoint, reader: reader)
+        self.checkListeners(endpoints, plain: plain?.listen ?? [], admin: admin?.endpoint, reader: reader)
         let bounded = sites.map { self.bounded($0, cache: cache ?? EdgeCacheConfiguration()) }
         self.checkUse(of: keyHolders, sites: bounded)
-        self.checkLoops(sites, listen: endpoints)
+        self.checkLoops(sites, listen: endpoints + (plain?.listen ?? []))
 
         guard let listen, !self.report.hasErrors else { return nil }
         return EdgeSettings(
-            listen: listen, trustedProxies: trustedProxies, identity: identity, keyHolders: keyHolders, sites: bounded,
+            listen: listen, plain: plain, trustedProxies: trustedProxies, identity: identity, keyHolders: keyHolders,
+            sites: bounded,
             places: sites.map(\.place), defaultSite: defaultSite, admin: admin,
             cache: cache ?? EdgeCacheConfiguration(), fleet: fleet, log: log ?? LogSettings(),
             accessLog: accessLog, naming: naming ?? (accessLog == nil ? .off : .origin),
-            limits: limits ?? EdgeLimits(),
+            limits: limits ?? EdgeLimits(), drain: drain ?? .seconds(10),
+            handOver: handOver ?? EdgeSettings.HandOverSettings(), readyNeeds: Set(readyNeeds ?? []),
             threads: threads)
+    }
+
+    private func handOver(_ node: ConfigurationNode) -> EdgeSettings.HandOverSettings? {
+        guard
+            let reader = MappingReader(node, noun: "hand-over", keys: ["program", "timeout"], report: self.report)
+        else { return nil }
+        var settings = EdgeSettings.HandOverSettings()
+        settings.program = reader.optional("program") { node in
+            guard let path = self.values.text(node, "a path").map(self.files.resolve) else { return nil }
+            guard path.hasPrefix("/") else {
+                self.report.error(
+                    at: node.position, "\"\(path)\" is no absolute path", remedy: "Write program: /usr/bin/latchstring."
+                )
+                return nil
+            }
+            if let problem = self.files.problemRunning(path) {
+                self.report.error(
+                    at: node.position, "cannot run \"\(path)\": \(problem)",
+                    remedy: "Name the program of the next version, or remove \"program\".")
+            }
+            return path
+        }
+        if let timeout = reader.optional(
+            "timeout", { self.values.duration($0, in: SettingsRanges.handOverTimeout) })
+        {
+            settings.timeout = timeout
+        }
+        return settings
     }
 
     private func keyHolders(_ node: ConfigurationNode) -> [EdgeSettings.KeyHolderEntry] {
@@ -201,7 +237,15 @@ struct EdgeReader {
         return limits
     }
 
-    private func checkListeners(_ listen: [SocketEndpoint], admin: SocketEndpoint?, reader: MappingReader) {
+    private func checkListeners(
+        _ listen: [SocketEndpoint], plain: [SocketEndpoint], admin: SocketEndpoint?, reader: MappingReader
+    ) {
+        for endpoint in plain where endpoint.port != 0 && (listen.contains(endpoint) || endpoint == admin) {
+            self.report.error(
+                at: reader.valuePosition(of: "listen-http"),
+                "\(endpoint) is also \(endpoint == admin ? "the admin port" : "a TLS listener")",
+                remedy: "Use another port; HTTP's own is 80.")
+        }
         guard let admin, admin.port != 0, listen.contains(admin) else { return }
         self.report.error(
             at: reader.valuePosition(of: "admin"), "\(admin) is also a TLS listener", remedy: "Use another port.")

@@ -27,6 +27,35 @@ struct ListenerReader {
         return self.values.list(node, of: "address", read)
     }
 
+    /// `listen-http`: addresses, or a mapping that says more.
+    func plain(_ node: ConfigurationNode) -> EdgeSettings.PlainSettings? {
+        guard case .mapping = node.kind else { return EdgeSettings.PlainSettings(listen: self.endpoints(node)) }
+        guard
+            let reader = MappingReader(
+                node, noun: "listen-http", keys: ["listen", "redirect", "port"], report: self.report)
+        else { return nil }
+        let listen = reader.required("listen", remedy: "Write listen: [0.0.0.0:80].") { self.endpoints($0) }
+        var settings = EdgeSettings.PlainSettings(listen: listen ?? [])
+        if let status = reader.optional("redirect", { self.redirect($0) }) { settings.redirect = status }
+        if let port = reader.optional("port", { self.values.integer($0, in: 1...65535) }) { settings.port = port }
+        return settings
+    }
+
+    private func endpoints(_ node: ConfigurationNode) -> [SocketEndpoint] {
+        self.values.list(node, of: "address") { self.values.listener($0) }
+    }
+
+    private func redirect(_ node: ConfigurationNode) -> Int? {
+        guard let status = self.values.integer(node, in: 301...308) else { return nil }
+        guard status == 301 || status == 308 else {
+            self.report.error(
+                at: node.position, "\(status) is not what a site that has moved to HTTPS for good answers",
+                remedy: "Write 308, or 301 for clients that do not know it.")
+            return nil
+        }
+        return status
+    }
+
     private func listener(_ node: ConfigurationNode) -> ListenAddress? {
         guard case .mapping = node.kind else {
             return self.values.listener(node).map { ListenAddress(host: $0.host, port: $0.port) }

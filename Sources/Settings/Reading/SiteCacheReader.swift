@@ -9,7 +9,7 @@ struct SiteCacheReader {
         "enabled", "share", "object", "default", "errors", "rules", "query", "set-cookie", "cookie-requests", "codings",
         "request-directives",
         "bypass-cookies", "bypass-fields", "unkeyed-fields", "stale-while-revalidate",
-        "stale-if-error", "status", "add-fields", "remove-fields",
+        "stale-if-error", "status",
     ]
 
     let report: DiagnosticCollector
@@ -29,6 +29,7 @@ struct SiteCacheReader {
             return .some(text == "true" ? Self.defaults : nil)
         }
         let misplaced: [String: MappingReader.Misplaced] = [
+            "add-fields": Self.everyAnswer("add-fields"), "remove-fields": Self.everyAnswer("remove-fields"),
             "memory": Self.edges("memory"), "disk": Self.edges("disk"),
             "ttl": .init(
                 message: "unknown key \"ttl\" in a site's cache",
@@ -81,7 +82,9 @@ struct SiteCacheReader {
             } ?? []
         rule.bypassFields =
             reader.optional("bypass-fields") { node in
-                values.list(node, of: "field name") { self.anyName($0).flatMap { FieldName($0) } }
+                values.list(node, of: "field name") {
+                    ResponseFieldsReader(report: self.report).anyName($0).flatMap { FieldName($0) }
+                }
             } ?? []
         if let names = reader.optional(
             "unkeyed-fields", { node in values.list(node, of: "field name") { self.unkeyedField($0) } })
@@ -92,14 +95,6 @@ struct SiteCacheReader {
             rule.staleWhileRevalidate = value
         }
         if let value = reader.optional("stale-if-error", { self.lifetime($0) }) { rule.staleIfError = value }
-        let added = reader.optional("add-fields") { self.added($0) } ?? []
-        let removed =
-            reader.optional("remove-fields") { node in
-                values.list(node, of: "field name") { self.fieldName($0) }
-            } ?? []
-        // What is added takes the place of the origin's.
-        rule.responseFields = FieldEdits(
-            remove: (removed + added.map(\.name)).compactMap { FieldName($0) }, add: added)
     }
 
     /// Errors that `errors` is about: what isn't there, and the server's own. Not 400, 403, 405 or 414: they are often about
@@ -110,6 +105,12 @@ struct SiteCacheReader {
         .init(
             message: "\"\(key)\" is the edge's: all its sites share the stores",
             remedy: "Write it in \"cache\" at the top; a site has a \"share\" of it.")
+    }
+
+    private static func everyAnswer(_ key: String) -> MappingReader.Misplaced {
+        .init(
+            message: "\"\(key)\" is about every answer of the site, stored or not",
+            remedy: "Write it in the site itself, beside \"cache\".")
     }
 
     /// Milliseconds.
@@ -247,44 +248,9 @@ struct SiteCacheReader {
         return query
     }
 
-    private func added(_ node: ConfigurationNode) -> [FieldEdits.Field] {
-        guard case .mapping(let entries) = node.kind else {
-            self.values.wrongType(node, wanted: "a mapping from field names to values (`X-Edge: paris`)")
-            return []
-        }
-        return entries.compactMap { entry in
-            let nameNode = ConfigurationNode(position: entry.keyPosition, kind: .scalar(entry.key, plain: false))
-            guard let name = self.fieldName(nameNode), let value = self.values.text(entry.value, "the field's value")
-            else { return nil }
-            guard value.utf8.allSatisfy({ ($0 >= 0x20 && $0 != 0x7F) || $0 == 0x09 }), value.utf8.count <= 4096 else {
-                self.report.error(
-                    at: entry.value.position, "a field's value has no control characters, and at most 4096 bytes",
-                    remedy: "Write it on one line.")
-                return nil
-            }
-            return FieldEdits.Field(name: name, value: value)
-        }
-    }
-
-    /// Fields that say how a message is framed, or for whom, are the edge's own business.
-    private static let ownFields: Set<String> = [
-        "age", "cache-status", "connection", "content-encoding", "content-length", "content-range", "date",
-        "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "vary", "via",
-    ]
-
-    private func fieldName(_ node: ConfigurationNode) -> String? {
-        guard let name = self.anyName(node) else { return nil }
-        guard !Self.ownFields.contains(name.lowercased()) else {
-            self.report.error(
-                at: node.position, "the edge sets \"\(name)\" itself", remedy: "Leave it out; see docs/caching.md.")
-            return nil
-        }
-        return name
-    }
-
     /// One of the fields that keep requests out of the store.
     private func unkeyedField(_ node: ConfigurationNode) -> FieldName? {
-        guard let name = self.anyName(node)?.lowercased() else { return nil }
+        guard let name = ResponseFieldsReader(report: self.report).anyName(node)?.lowercased() else { return nil }
         guard let field = FieldName(name), UnkeyedFields.lists(field) else {
             self.report.error(
                 at: node.position,
@@ -293,21 +259,5 @@ struct SiteCacheReader {
             return nil
         }
         return field
-    }
-
-    private func anyName(_ node: ConfigurationNode) -> String? {
-        guard let name = self.values.text(node, "a field name") else { return nil }
-        let marks = Set("!#$%&'*+-.^_`|~".utf8)
-        let isToken = name.utf8.allSatisfy { byte in
-            (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
-                || marks.contains(byte)
-        }
-        guard isToken, name.utf8.count <= 128 else {
-            self.report.error(
-                at: node.position, "\"\(name)\" is not a field name",
-                remedy: "Names are letters, digits and dashes: X-Edge.")
-            return nil
-        }
-        return name
     }
 }

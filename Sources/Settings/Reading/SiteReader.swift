@@ -31,7 +31,9 @@ struct SiteReader {
     func read(
         _ node: ConfigurationNode, domains register: inout DomainRegister
     ) -> (site: Site, place: EdgeSettings.SitePlace)? {
-        let keys = ["domains", "mode", "keyholder", "origin", "cache", "http2", "tls", "native", "connections"]
+        let keys =
+            ["domains", "mode", "keyholder", "origin", "cache", "http2", "tls", "native", "connections"]
+            + ResponseFieldsReader.keys
         let misplaced: [String: MappingReader.Misplaced] = [
             "domain": .init(
                 message: "unknown key \"domain\" in a site",
@@ -57,6 +59,12 @@ struct SiteReader {
         let cache = self.cache(reader, isRelay: word == .relay)
         let http2 = self.http2(reader, isRelay: word == .relay)
         let tls = self.tls(reader, mode: word)
+        let fields = ResponseFieldsReader(report: self.report).read(reader)
+        for key in ResponseFieldsReader.keys where word == .relay && reader.has(key) {
+            self.report.error(
+                at: reader.position(of: key), "a relay site's answers are unreadable here",
+                remedy: "Remove \"\(key)\", or use mode: handoff or mode: keyless.")
+        }
         var found: (SiteMode, SourceLocation)?
         switch word {
         case .keyless, .handoff:
@@ -64,6 +72,7 @@ struct SiteReader {
                 var termination = termination
                 termination.cache = cache
                 termination.http2 = http2
+                termination.responseFields = fields
                 if let version = tls.minimumVersion { termination.minimumTLSVersion = version.number }
                 if let lifetime = tls.ticketLifetime { termination.ticketLifetime = lifetime }
                 if let groups = tls.groups { termination.groups = groups }

@@ -46,6 +46,23 @@ actor EdgeReloader {
         return await task.value
     }
 
+    /// Reads the identity's files again, and nothing else that the configuration says.
+    func renewIdentity() async throws {
+        let before = self.last
+        let task = Task { () async -> (any Error)? in
+            _ = await before?.value
+            do {
+                let configuration = try EdgeConfiguration(self.settings.withLockedValue { $0 })
+                try await self.server.reload(configuration)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        self.last = Task { ReloadReport(reloaded: await task.value == nil, messages: [], restart: []) }
+        if let error = await task.value { throw error }
+    }
+
     /// Whatever is wrong with the new file, the edge goes on as it was.
     private func read() async -> ReloadReport {
         let fresh: EdgeSettings

@@ -102,6 +102,33 @@ import Testing
         }.get()
     }
 
+    @Test("After a reload the first of two key holders says no, and the other grants: session tickets stay good")
+    func aRefusalOfOneKeyHolderCostsNoTickets() async throws {
+        let (credentials, answer) = try Self.parties()
+        let loop: any EventLoop = MultiThreadedEventLoopGroup.singleton.next()
+        try await loop.submit {
+            let former = try Bench(credentials, ticketLifetime: .hours(1), loop)
+            former.keeper.heard(.renewed(lease: .minutes(10), changed: false), from: 1)
+            former.answer(.success(answer), from: 1)
+            let next = try Bench(credentials, ticketLifetime: .hours(1), after: former.keeper, loop)
+            next.keeper.heard(.renewed(lease: .minutes(10), changed: false), from: 0)
+            next.answer(.failure(LinkFailure.refused(.keyNotFound)), from: 0)
+            next.keeper.heard(.renewed(lease: .minutes(10), changed: false), from: 1)
+            next.answer(.success(answer), from: 1)
+            let tickets = try #require(former.shown.last??.tickets)
+            #expect(next.shown.last??.tickets === tickets)
+            // When both have said no, it is over.
+            let last = try Bench(credentials, ticketLifetime: .hours(1), after: next.keeper, loop)
+            for address in 0..<2 {
+                last.keeper.heard(.renewed(lease: .minutes(10), changed: false), from: address)
+                last.answer(.failure(LinkFailure.refused(.keyNotFound)), from: address)
+            }
+            last.answer(.success(answer), from: 1)
+            #expect(last.shown.last??.tickets !== tickets)
+            for bench in [former, next, last] { bench.keeper.stop() }
+        }.get()
+    }
+
     /// After a reload: the same certificate, shown in the same way, keeps its session tickets, until its lease has ended once.
     @Test func theKeeperAfterAnotherGoesOnWithItsTicketKeysOnce() async throws {
         let (credentials, answer) = try Self.parties()

@@ -1,3 +1,5 @@
+import EdgeHTTP
+import EdgeModel
 import TLSWire
 import Testing
 
@@ -51,5 +53,38 @@ import Testing
         #expect(readiness.isSettled(2))
         readiness.forget(2)
         #expect(readiness.problems.isEmpty)
+    }
+
+    @Test(
+        "A site is unwell without a link, without a lease, and when its certificate has expired; relay sites need none of it"
+    )
+    func sites() throws {
+        let readiness = EdgeReadiness()
+        let trouble = OriginTrouble(cause: "connect-refused", since: 7, failures: 2)
+        let keyless = Site(
+            domains: [self.one],
+            mode: .keyless(
+                TerminationConfiguration(
+                    keyHolder: "home", origin: OriginConfiguration(scheme: .http, host: "127.0.0.1"))))
+        let relay = Site(
+            domains: [try ServerNamePattern("relay.test")],
+            mode: .relay(RelayConfiguration(origin: .fixed(host: "127.0.0.1", port: 9))))
+        readiness.begin(
+            1, expecting: [self.one], sites: [SiteFacts(keyless, origin: { trouble }), SiteFacts(relay)])
+        readiness.becomesCurrent(1)
+        func problems(at time: Int64) -> [[String]] { readiness.sites(at: time).map(\.problems) }
+        let noLink = "there is no link to the key holder home"
+        #expect(problems(at: 0) == [[noLink, "\(self.one): no lease yet"], []])
+        readiness.heard("home", isConnected: true, in: 1)
+        readiness.heard(
+            self.one, .served(ServedDomain(certificate: nil, excluded: [], rate: 1, notAfter: 1000)), in: 1)
+        #expect(problems(at: 999) == [[], []])
+        #expect(problems(at: 1000) == [["\(self.one): its certificate has expired"], []])
+        // A lease goes on for a while without a link; handshakes do not.
+        readiness.heard("home", isConnected: false, in: 1)
+        #expect(problems(at: 999) == [[noLink], []])
+        let first = try #require(readiness.sites(at: 0).first)
+        #expect(first.mode == "keyless" && first.notAfter == 1000 && first.origin == trouble)
+        #expect(first.keyHolder == .init(name: "home", isConnected: false))
     }
 }

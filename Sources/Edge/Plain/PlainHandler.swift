@@ -1,0 +1,73 @@
+import EdgeHTTP
+import NIOCore
+import TLSWire
+
+/// The first handler of a connection without TLS: reads one request's head, and answers it or hands the connection over with all that
+/// came. A client that takes longer than a hello may take is cut off.
+final class PlainHandler: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+
+    private var request: PlainRequest
+    private let limits: HelloLimits
+    private let isServed: (ServerName) -> Bool
+    private let challenge: (any Channel, ServerName) -> Void
+    /// For what takes over.
+    private var seen = ByteBuffer()
+    private var isDone = false
+    private var timer: Scheduled<Void>?
+
+    /// - Parameters:
+    ///   - isServed: whether a name is configured.
+    ///   - challenge: serves the request, whose bytes come next, with the origin of the name's site.
+    init(
+        _ request: PlainRequest, limits: HelloLimits, isServed: @escaping (ServerName) -> Bool,
+        challenge: @escaping (any Channel, ServerName) -> Void
+    ) {
+        self.request = request
+        self.limits = limits
+        self.isServed = isServed
+        self.challenge = challenge
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        let channel = context.channel
+        self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.limits.timeout) {
+            channel.close(promise: nil)
+        }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.timer?.cancel()
+        self.timer = nil
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        // What follows a request that is answered is read and dropped by what lingers.
+        if self.isDone { return context.fireChannelRead(data) }
+        let bytes = self.unwrapInboundIn(data)
+        self.seen.writeImmutableBuffer(bytes)
+        guard let verdict = self.request.receive(bytes, isServed: self.isServed) else { return }
+        self.isDone = true
+        let channel = context.channel
+        let (challenge, limits, seen) = (self.challenge, self.limits, self.seen)
+        self.seen = ByteBuffer()
+        let removed = channel.pipeline.syncOperations.removeHandler(self)
+        removed.assumeIsolated().whenSuccess {
+            switch verdict {
+            case .answer(let answer): LingeringCloseHandler.begin(on: channel, sending: answer, limits: limits)
+            case .challenge(let name):
+                challenge(channel, name)
+                channel.pipeline.fireChannelRead(seen)
+                channel.pipeline.fireChannelReadComplete()
+            }
+        }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        // Nothing was asked yet, or not to its end.
+        if event is ChannelShouldQuiesceEvent, self.seen.readableBytes == 0 { context.close(promise: nil) }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+}
