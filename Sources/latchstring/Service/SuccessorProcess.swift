@@ -85,8 +85,9 @@ struct SuccessorProcess: Sendable {
         var signals = sigset_t()
         sigemptyset(&signals)
         posix_spawnattr_setsigmask(&attributes, &signals)
-        // A second wish to hand over may come before the process listens for one.
+        // What is asked for before the process listens for it is no reason to end.
         sigfillset(&signals)
+        sigdelset(&signals, SIGUSR1)
         sigdelset(&signals, SIGUSR2)
         sigdelset(&signals, SIGHUP)
         posix_spawnattr_setsigdefault(&attributes, &signals)
