@@ -12,18 +12,22 @@
 //   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
 //           FleetLink                                 the bus of a fleet: an edge that follows, a desk that orders
 //   stores  CacheStorage                              responses in memory and on disk
-//   parties EdgeHTTP, Edge, KeyHolder, LatchstringClient
+//   parties EdgeHTTP, Edge, KeyHolder, NativeClient
 //                                                     the three parties; HTTP at the edge stands for itself
 //   outside Settings, Admin, PrivateAuthority         YAML in, diagnostics out; the admin port and health; certificates
 //           Diagnosis, DemoKit                        what is wrong with a configuration or a connection; the demo
 //   command latchstring                               one file per subcommand
 import PackageDescription
 
+// What only the program needs. A package that takes a library from here, and no trait, does not have these in its graph: neither the exact
+// version of swift-nio-ssl, nor anything else of them (SE-0450).
+let program: TargetDependencyCondition? = .when(traits: ["Program"])
+
 let nio: [Target.Dependency] = [
     .product(name: "NIOCore", package: "swift-nio"),
     .product(name: "NIOPosix", package: "swift-nio"),
 ]
-let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl", condition: program)
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioHelpers: Target.Dependency = .product(name: "NIOConcurrencyHelpers", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
@@ -31,18 +35,23 @@ let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto"
 let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
 let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
-let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
-let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
-let coreMetrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log", condition: program)
+let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics", condition: program)
+let coreMetrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics", condition: program)
 let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
-let atomics: Target.Dependency = .product(name: "Atomics", package: "swift-atomics")
+let atomics: Target.Dependency = .product(name: "Atomics", package: "swift-atomics", condition: program)
 let collections: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
-let nioHTTP2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
-let nioHPACK: Target.Dependency = .product(name: "NIOHPACK", package: "swift-nio-http2")
+let nioHTTP2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2", condition: program)
+let nioHPACK: Target.Dependency = .product(name: "NIOHPACK", package: "swift-nio-http2", condition: program)
 let structuredFields: Target.Dependency = .product(
     name: "RawStructuredFieldValues", package: "swift-http-structured-headers")
-let sqlite: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
-let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let sqlite: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift", condition: program)
+let lifecycle: Target.Dependency = .product(
+    name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: program)
+
+let argumentParser: Target.Dependency = .product(
+    name: "ArgumentParser", package: "swift-argument-parser", condition: program)
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams", condition: program)
 
 let strict: [SwiftSetting] =
     [
@@ -61,7 +70,13 @@ let package = Package(
     name: "latchstring",
     products: [
         .executable(name: "latchstring", targets: ["latchstring"]),
-        .library(name: "LatchstringClient", targets: ["LatchstringClient"]),
+        // Libraries for other packages, which say `traits: []` (docs/libraries.md).
+        .library(name: "NativeClient", targets: ["NativeClient"]),
+        .library(name: "HTTPCaching", targets: ["HTTPCaching"]),
+    ],
+    traits: [
+        .default(enabledTraits: ["Program"]),
+        .trait(name: "Program", description: "The program, and what only it needs; libraries do without."),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -204,11 +219,10 @@ let package = Package(
                 "TLSWire", nioSSL, nioTLS, nioHelpers, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
+        // Stands alone: for other packages, too.
         .target(
-            name: "LatchstringClient",
-            dependencies: [
-                "NativeChannel", "NativeHandshake", "TLSWire", nioSSL, nioTLS, nioHTTP1, x509, asn1, crypto,
-            ] + nio,
+            name: "NativeClient",
+            dependencies: ["NativeChannel", "NativeHandshake", "TLSWire", x509, asn1, crypto] + nio,
             swiftSettings: strict),
 
         // What surrounds them.
@@ -217,7 +231,7 @@ let package = Package(
             dependencies: [
                 "ACME", "Admission", "EdgeModel", "FleetBus", "HTTPCaching", "HTTPFields", "KeyProtocol",
                 "SecretFiles", "TLSWire", "Telemetry", nio[0],
-                .product(name: "Yams", package: "Yams"),
+                yams,
             ],
             swiftSettings: strict),
         .target(
@@ -232,7 +246,7 @@ let package = Package(
         .target(
             name: "Diagnosis",
             dependencies: [
-                "CAARecords", "EdgeModel", "FleetBus", "FleetLink", "KeyHolder", "KeyProtocol", "LatchstringClient",
+                "CAARecords", "EdgeModel", "FleetBus", "FleetLink", "KeyHolder", "KeyProtocol", "NativeClient",
                 "NativeHandshake", "PeerLink", "Settings", "TLSWire", "Telemetry", nioHTTP1, nioHelpers,
                 nioSSL, nioTLS, x509, asn1, crypto,
                 cryptoExtras, logging,
@@ -242,7 +256,7 @@ let package = Package(
         .target(
             name: "DemoKit",
             dependencies: [
-                "Diagnosis", "LatchstringClient", "NativeHandshake", "PrivateAuthority", "TLSWire", "Telemetry",
+                "Diagnosis", "NativeClient", "NativeHandshake", "PrivateAuthority", "TLSWire", "Telemetry",
                 nioHTTP1,
                 nioSSL, x509, asn1, crypto,
             ] + nio,
@@ -253,11 +267,11 @@ let package = Package(
                 "ACME", "ACMEClient", "Admin", "CAARecords", "CBuildFacts", "CacheStorage", "Channels",
                 "CSystemShims", "DemoKit", "Diagnosis", "Edge", "EdgeHTTP", "EdgeModel", "FleetBus", "FleetLink",
                 "HTTPCaching",
-                "HTTPFields", "KeyHolder", "LatchstringClient", "NativeHandshake", "PeerLink", "PrivateAuthority",
+                "HTTPFields", "KeyHolder", "NativeClient", "NativeHandshake", "PeerLink", "PrivateAuthority",
                 "SecretFiles", "Settings", "Telemetry", "TLSWire", nioHTTP1, logging, metrics, nioHelpers,
                 lifecycle,
-                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle", condition: program),
+                argumentParser,
             ] + nio,
             swiftSettings: strict),
 
@@ -265,8 +279,8 @@ let package = Package(
         .executableTarget(
             name: "nativeload",
             dependencies: [
-                "LatchstringClient", "NativeHandshake", "TLSWire",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "NativeClient", "NativeHandshake", "TLSWire",
+                argumentParser,
             ] + nio,
             path: "Benchmarks/nativeload",
             swiftSettings: strict),
@@ -283,7 +297,7 @@ let package = Package(
             name: "fleetload",
             dependencies: [
                 "FleetBus", "FleetLink", "PrivateAuthority", crypto, logging,
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                argumentParser,
             ] + nio,
             path: "Benchmarks/fleetload",
             swiftSettings: strict),
@@ -426,13 +440,14 @@ let package = Package(
                 "HTTPFields", "HTTPForwarding", "HTTPWire", "KeyHolder", "KeyProtocol", "NativeHandshake", "PeerLink",
                 "PrivateAuthority", "RecordLayer", "Telemetry", "TestLogs", "TestSockets", "TestWire", "TLSEngine",
                 "TLSWire", nioSSL, nioEmbedded, nioHelpers, crypto, logging,
-                .product(name: "MetricsTestKit", package: "swift-metrics"),
+                .product(name: "MetricsTestKit", package: "swift-metrics", condition: program),
             ] + nio,
             swiftSettings: strict),
         .testTarget(
-            name: "LatchstringClientTests",
+            name: "NativeClientTests",
             dependencies: [
-                "PrivateAuthority", "LatchstringClient", "NativeChannel", "NativeHandshake", "TLSWire", "TestSockets",
+                "Diagnosis", "PrivateAuthority", "NativeClient", "NativeChannel", "NativeHandshake", "TLSWire",
+                "TestSockets",
                 nioSSL,
                 nioHTTP1, nioEmbedded, x509, asn1, crypto, cryptoExtras,
             ] + nio,
@@ -443,10 +458,10 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "DemoKit", "latchstring", "LatchstringClient", "NativeHandshake",
+                "DemoKit", "latchstring", "NativeClient", "NativeHandshake",
                 "PrivateAuthority", "Telemetry", "TestBus", "TestDirectory", "TestSockets", "TLSWire", nioSSL,
                 nioHTTP1, crypto,
-                .product(name: "Yams", package: "Yams"),
+                yams,
             ] + nio,
             swiftSettings: strict),
     ]

@@ -1,8 +1,8 @@
 import ArgumentParser
 import Foundation
-import LatchstringClient
 import NIOCore
 import NIOPosix
+import NativeClient
 import NativeHandshake
 import Synchronization
 import TLSWire

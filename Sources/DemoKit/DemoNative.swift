@@ -1,5 +1,5 @@
 import Diagnosis
-import LatchstringClient
+import NativeClient
 import NIOCore
 import NativeHandshake
 import Synchronization

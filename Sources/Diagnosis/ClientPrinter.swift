@@ -1,7 +1,7 @@
 import FoundationEssentials
-public import LatchstringClient
 public import NIOCore
 import NIOHTTP1
+public import NativeClient
 import TLSWire
 import Telemetry
 

@@ -1,5 +1,5 @@
-public import LatchstringClient
 public import NIOCore
+public import NativeClient
 import NativeHandshake
 
 /// One request over a native stream: HTTP/1.0, so that the end of the stream is the end of the response.
@@ -34,8 +34,10 @@ public struct NativeFetch: Sendable {
                 try await connection.finish()
                 return try await Self.response(connection.bytes, head: head, body: body)
             }
-        } catch let error as ClientFailure {
-            throw error
+        } catch let error as ConnectionFailure {
+            throw ClientFailure(
+                phase: error.isConnected ? .handshake : .connect, reason: error.reason,
+                advice: error.isConnected ? "" : "is something listening there?")
         } catch let error as ResponseError {
             throw ClientFailure(phase: .response, reason: error.reason)
         } catch let error as NativeError {

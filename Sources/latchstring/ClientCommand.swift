@@ -1,8 +1,8 @@
 import ArgumentParser
 import Diagnosis
 import Foundation
-import LatchstringClient
 import NIOCore
+import NativeClient
 import NativeHandshake
 import Synchronization
 import TLSWire
@@ -124,9 +124,9 @@ struct ClientCommand: AsyncParsableCommand {
         options.timeout = common.timeout
         options.idleTimeout = common.timeout
         if let keyDirectory {
-            var directory = KeyDirectory(url: keyDirectory)
-            // Whoever vouches for the site should not be who vouches for its certificate.
-            if let keyDirectoryRoots { directory.roots = try Self.roots(path: keyDirectoryRoots) }
+            // What vouches for the site should not be what vouches for its certificate.
+            var directory = KeyDirectory(
+                url: keyDirectory, roots: try keyDirectoryRoots.map { try Self.roots(path: $0) } ?? .system)
             directory.isRequired = !keyDirectoryOptional
             options.keyDirectory = directory
         }

@@ -1,6 +1,6 @@
 import Foundation
-import LatchstringClient
 import NIOCore
+import NativeClient
 import NativeHandshake
 import PrivateAuthority
 import TLSWire

@@ -1,7 +1,7 @@
 import Foundation
-import LatchstringClient
 import NIOCore
 import NIOPosix
+import NativeClient
 import NativeHandshake
 import PrivateAuthority
 import TLSWire

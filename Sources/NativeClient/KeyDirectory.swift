@@ -1,68 +1,57 @@
 import Crypto
 import FoundationEssentials
 public import NIOCore
-import NIOPosix
 import NativeHandshake
-import Synchronization
 import TLSWire
 
-/// A third party that knows the keys of sites: an HTTPS address that answers with a domain's key hashes.
+/// A third party that knows the keys of sites: an address that answers with a domain's key hashes.
 ///
 /// `GET` of the address with the domain behind it answers 200 and a text with one hash on each line: `sha256/` and the
 /// base64 of the SHA-256 of the certificate's SubjectPublicKeyInfo in DER. One of them must be the certificate's: a site
 /// that changes its key has both there for a while. Lines that begin otherwise are skipped.
+///
+/// Fetching is the application's: it has an HTTPS client, with roots and proxies of its own, and this library has none.
 public struct KeyDirectory: Sendable {
+    /// An answer: its status, and its body, of which ``maximumAnswer`` bytes are enough.
+    public typealias Answer = (status: Int, body: [UInt8])
+
     /// Such as `https://keys.example.net/v1/`; the domain is put behind it.
     public var url: String
-    /// Where to connect instead of the address's own host and port, as `HOST:PORT`.
-    public var connect: String?
-    public var roots: ClientRoots = .system
     /// Whether a directory that cannot be asked, or knows nothing of the domain, is an error. One that disagrees always is.
     public var isRequired = true
+    /// For one question; the task that fetches is cancelled then.
     public var timeout: TimeAmount = .seconds(5)
+    private let fetch: @Sendable (_ url: String) async throws -> Answer
 
-    /// The longest answer that is read.
-    static let maximumAnswer = 65_536
+    /// The longest answer that is read, in bytes.
+    public static let maximumAnswer = 65_536
 
-    public init(url: String) {
+    /// - Parameter fetch: gets an `https` address, with the certificate verified.
+    public init(url: String, fetch: @escaping @Sendable (_ url: String) async throws -> (status: Int, body: [UInt8])) {
         self.url = url
+        self.fetch = fetch
     }
 
-    enum Answer: Equatable, Sendable {
+    enum Verdict: Equatable, Sendable {
         case agrees
         case disagrees
         case unavailable(String)
     }
 
-    func ask(
-        _ name: ServerName, subjectPublicKeyInfo: [UInt8], on group: any EventLoopGroup
-    ) async -> Answer {
-        let target: ClientTarget
-        do throws(ClientTargetError) {
-            target = try ClientTarget(url: self.url + name.rawValue, connect: self.connect)
-        } catch {
-            return .unavailable("the key directory's address cannot be used: \(error)")
-        }
-        var options = DiagnosingClient.Options(target: target)
-        options.roots = self.roots
-        options.timeout = self.timeout
-        let answer = Mutex([UInt8]())
-        let client = DiagnosingClient(options: options)
+    func ask(_ name: ServerName, subjectPublicKeyInfo: [UInt8]) async -> Verdict {
+        let answer: Answer
         do {
-            let status: UInt = try await withDeadline(self.timeout) {
-                try await client.run(on: group) { event in
-                    guard case .responseBody(let bytes) = event.event else { return }
-                    answer.withLock { $0 += bytes.readableBytesView.prefix(Self.maximumAnswer - $0.count) }
-                }
-            }
-            guard status == 200 else { return .unavailable("the key directory answered with status \(status)") }
+            answer = try await withDeadline(self.timeout) { try await self.fetch(self.url + name.rawValue) }
         } catch {
             return .unavailable("the key directory cannot be asked: \(error)")
         }
-        return Self.judge(answer.withLock { $0 }, subjectPublicKeyInfo: subjectPublicKeyInfo)
+        guard answer.status == 200 else {
+            return .unavailable("the key directory answered with status \(answer.status)")
+        }
+        return Self.judge(Array(answer.body.prefix(Self.maximumAnswer)), subjectPublicKeyInfo: subjectPublicKeyInfo)
     }
 
-    static func judge(_ answer: [UInt8], subjectPublicKeyInfo: [UInt8]) -> Answer {
+    static func judge(_ answer: [UInt8], subjectPublicKeyInfo: [UInt8]) -> Verdict {
         let wanted = "sha256/" + Data(SHA256.hash(data: subjectPublicKeyInfo)).base64EncodedString()
         let hashes: [String] = String(decoding: answer, as: UTF8.self)
             .split(whereSeparator: \.isNewline).map { $0.filter { !$0.isWhitespace } }

@@ -1,8 +1,9 @@
+import Diagnosis
 import Foundation
-import LatchstringClient
 import NIOCore
 import NIOHTTP1
 import NIOSSL
+import NativeClient
 import PrivateAuthority
 import Synchronization
 import TLSWire

@@ -2,8 +2,11 @@ public import NIOCore
 import NIOHTTP1
 public import NIOPosix
 import NIOSSL
+public import NativeClient
+import SwiftASN1
 import Synchronization
 import TLSWire
+import X509
 
 #if canImport(Darwin)
     import Darwin
@@ -123,7 +126,7 @@ public struct DiagnosingClient: Sendable {
     ) {
         promise.completeWithTask {
             do {
-                let chain = try ChainVerifier.decode(presented)
+                let chain = try presented.map { try Certificate(derEncoded: try $0.toDERBytes()) }
                 journal.note(.certificates(chain.map(CertificateSummary.init)))
                 switch await verifier.verify(chain) {
                 case .verified(let path):
@@ -176,22 +179,4 @@ final class Journal: Sendable {
     var rejection: ClientFailure? { state.withLock { $0.rejection } }
     /// Whether the server sent something that is no TLS record.
     var sawForeignBytes: Bool { state.withLock { $0.sawForeignBytes } }
-}
-
-/// Says in few words why a connection could not be made.
-enum ConnectError {
-    static func text(_ error: any Error) -> String {
-        switch error {
-        case let error as NIOConnectionError:
-            let errors: [any Error] = [error.dnsAError, error.dnsAAAAError].compactMap { $0 }
-            if error.connectionErrors.isEmpty, !errors.isEmpty { return "the name can't be resolved" }
-            return error.connectionErrors.map { text($0.error) }.joined(separator: ", ")
-        case let error as IOError:
-            return String(cString: strerror(error.errnoCode))
-        case ChannelError.connectTimeout:
-            return "no answer in time"
-        default:
-            return "\(error)"
-        }
-    }
 }

@@ -1,4 +1,4 @@
-import LatchstringClient
+import Diagnosis
 import NIOCore
 import TLSWire
 import Testing

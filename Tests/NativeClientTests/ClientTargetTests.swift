@@ -1,4 +1,4 @@
-import LatchstringClient
+import Diagnosis
 import TLSWire
 import Testing
 

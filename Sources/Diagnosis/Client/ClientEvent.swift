@@ -1,5 +1,6 @@
 public import NIOCore
 public import NIOHTTP1
+public import NativeClient
 
 /// What happens on the way to a response, in order.
 public enum ClientEvent: Sendable {

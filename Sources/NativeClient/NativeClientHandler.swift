@@ -16,7 +16,6 @@ final class NativeClientHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private let options: NativeOptions
     private let deadline: NIODeadline
     private let journal: NativeJournal
-    private let group: any EventLoopGroup
     private let outcome: EventLoopPromise<NativeConnection>
     private var machine: NativeClientMachine
     private var reader = NativeFrameReader(from: .origin)
@@ -30,13 +29,12 @@ final class NativeClientHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private var path: [CertificateSummary] = []
 
     init(
-        options: NativeOptions, deadline: NIODeadline, journal: NativeJournal, group: any EventLoopGroup,
+        options: NativeOptions, deadline: NIODeadline, journal: NativeJournal,
         outcome: EventLoopPromise<NativeConnection>
     ) {
         self.options = options
         self.deadline = deadline
         self.journal = journal
-        self.group = group
         self.outcome = outcome
         self.machine = NativeClientMachine(
             variant: options.variant, serverName: options.serverName, suites: options.suites,
@@ -71,7 +69,7 @@ final class NativeClientHandler: ChannelDuplexHandler, RemovableChannelHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         if self.isOver { return context.fireErrorCaught(error) }
         self.isOver = true
-        self.outcome.fail(ClientFailure(phase: .handshake, reason: "the connection broke: \(error)"))
+        self.outcome.fail(ConnectionFailure(isConnected: true, reason: "the connection broke: \(error)"))
         context.close(promise: nil)
     }
 
@@ -153,13 +151,12 @@ final class NativeClientHandler: ChannelDuplexHandler, RemovableChannelHandler {
         self.isVerifying = true
         let options: NativeOptions = self.options
         let journal: NativeJournal = self.journal
-        let group: any EventLoopGroup = self.group
         let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
         let eventLoop: any EventLoop = context.eventLoop
         self.verification = Task {
             let result: Result<VerifiedOrigin, NativeError>
             do throws(NativeError) {
-                result = .success(try await VerifiedOrigin.verify(chain, options, journal, group))
+                result = .success(try await VerifiedOrigin.verify(chain, options, journal))
             } catch {
                 result = .failure(error)
             }
@@ -239,7 +236,7 @@ struct VerifiedOrigin: Sendable {
     let path: [CertificateSummary]
 
     static func verify(
-        _ chain: [[UInt8]], _ options: NativeOptions, _ journal: NativeJournal, _ group: any EventLoopGroup
+        _ chain: [[UInt8]], _ options: NativeOptions, _ journal: NativeJournal
     ) async throws(NativeError) -> VerifiedOrigin {
         let certificates: [Certificate]
         do { certificates = try chain.map { try Certificate(derEncoded: $0) } } catch {
@@ -261,7 +258,7 @@ struct VerifiedOrigin: Sendable {
         journal.note(.chainVerified(path: path))
         let key = try OriginPublicKey(subjectPublicKeyInfo: der)
         if let directory = options.keyDirectory {
-            switch await directory.ask(options.serverName, subjectPublicKeyInfo: der, on: group) {
+            switch await directory.ask(options.serverName, subjectPublicKeyInfo: der) {
             case .agrees: journal.note(.directoryAgrees)
             case .disagrees:
                 throw .certificateRefused(

@@ -5,7 +5,7 @@ import TLSWire
 import Testing
 import X509
 
-@testable import LatchstringClient
+@testable import NativeClient
 
 @Suite(.timeLimit(.minutes(1))) struct ChainVerifierTests {
     private let key = Certificate.PrivateKey(P256.Signing.PrivateKey())

@@ -75,7 +75,7 @@ public struct NativeConnection: Sendable {
     ///
     /// - Parameters:
     ///   - report: Called for each event on the way, in order. Must not block.
-    /// - Throws: ``ClientFailure`` if there is no connection; ``NativeError`` from the handshake, for a refused certificate
+    /// - Throws: ``ConnectionFailure`` if there is no connection; ``NativeError`` from the handshake, for a refused certificate
     ///   included (``NativeError/certificateRefused(_:)``); `CancellationError`; and whatever the body throws.
     public static func with<Result>(
         _ options: NativeOptions, on group: any EventLoopGroup = .singletonMultiThreadedEventLoopGroup,
@@ -162,7 +162,7 @@ public struct NativeConnection: Sendable {
                 case .success(let channel):
                     // Now only: for a name with several addresses several are tried.
                     let handler = NativeClientHandler(
-                        options: options, deadline: deadline, journal: journal, group: group, outcome: attempt.outcome)
+                        options: options, deadline: deadline, journal: journal, outcome: attempt.outcome)
                     do {
                         if attempt.isOver { throw CancellationError() }
                         try channel.pipeline.syncOperations.addHandler(handler)
@@ -190,10 +190,9 @@ public struct NativeConnection: Sendable {
         }
     }
 
-    private static func connectFailure(_ options: NativeOptions, _ reason: String) -> ClientFailure {
-        ClientFailure(
-            phase: .connect, reason: "cannot connect to \(options.host):\(options.port): \(reason)",
-            advice: "is something listening there?")
+    private static func connectFailure(_ options: NativeOptions, _ reason: String) -> ConnectionFailure {
+        ConnectionFailure(
+            isConnected: false, reason: "cannot connect to \(options.host):\(options.port): \(reason)")
     }
 }
 

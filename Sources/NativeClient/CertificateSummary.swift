@@ -1,6 +1,6 @@
 public import FoundationEssentials
 import SwiftASN1
-import X509
+package import X509
 
 /// What people want to know of a certificate.
 public struct CertificateSummary: Equatable, Sendable {
@@ -13,7 +13,7 @@ public struct CertificateSummary: Equatable, Sendable {
     /// DNS names, IP addresses and URIs of the subjectAltName extension.
     public var alternativeNames: [String]
 
-    init(_ certificate: Certificate) {
+    package init(_ certificate: Certificate) {
         subject = certificate.subject.description
         issuer = certificate.issuer.description
         notBefore = certificate.notValidBefore

@@ -11,7 +11,8 @@ import TestSockets
 import Testing
 import X509
 
-@testable import LatchstringClient
+@testable import Diagnosis
+@testable import NativeClient
 
 @Suite(.timeLimit(.minutes(3))) struct NativeConnectionTests {
     private static let authority = try? TestSiteAuthority(name: "native tests")
@@ -120,9 +121,8 @@ import X509
         for (answer, required, passes) in cases {
             let directory = try await TestServer(.https(tls, .ok, answer))
             var options: NativeOptions = try self.options(server)
-            var keyDirectory = KeyDirectory(url: "https://keys.test/v1/")
-            keyDirectory.connect = directory.address
-            keyDirectory.roots = options.roots
+            var keyDirectory = KeyDirectory(
+                url: "https://keys.test/v1/", connect: directory.address, roots: options.roots)
             keyDirectory.isRequired = required
             options.keyDirectory = keyDirectory
             if passes {
@@ -196,8 +196,8 @@ import X509
             try self.authority().issueSite(domains: ["www.test"], keyType: .p256))
         let options: NativeOptions = try self.options(server)
         try await server.stop()
-        let failure = await #expect(throws: ClientFailure.self) { try await self.exchange(options) }
-        #expect(failure?.phase == .connect)
+        let failure = await #expect(throws: ConnectionFailure.self) { try await self.exchange(options) }
+        #expect(failure?.isConnected == false)
     }
 
     @Test func aServerOfAnotherProtocolIsNamed() async throws {
@@ -254,7 +254,6 @@ import X509
         try channel.close().wait()
         let handler = NativeClientHandler(
             options: options, deadline: .now() + .seconds(15), journal: NativeJournal { _ in },
-            group: channel.eventLoop,
             outcome: outcome)
         try? channel.pipeline.syncOperations.addHandler(handler)
         #expect(throws: NativeError.truncated) { try outcome.futureResult.wait() }
@@ -283,7 +282,7 @@ import X509
             try await NativeConnection.with(options) { _ in }
             #expect(Bool(false), "connected")
         } catch {
-            #expect((error as? ClientFailure)?.phase == .connect, "\(error)")
+            #expect((error as? ConnectionFailure)?.isConnected == false, "\(error)")
         }
         withExtendedLifetime(filler) {}
     }

@@ -1,7 +1,6 @@
 import FoundationEssentials
-import NIOSSL
 import SwiftASN1
-import TLSWire
+package import TLSWire
 public import X509
 
 /// Whom to trust.
@@ -21,10 +20,10 @@ public enum ClientRoots: Sendable {
 /// Verifies a server's chain with swift-certificates: path to a root, RFC 5280 (validity, basic constraints, name
 /// constraints), the server's name (RFC 9525), and that the key is for TLS servers.
 ///
-/// It stands in for the TLS library's own verification, because only so the chain is known and the reason can be told.
-/// The proof that the server has the key of the leaf stays with the TLS library.
-struct ChainVerifier: Sendable {
-    enum Outcome: Sendable {
+/// With TLS it stands in for the library's own verification, because only so the chain is known and the reason can be told.
+/// The proof that the server has the key of the leaf is the handshake's.
+package struct ChainVerifier: Sendable {
+    package enum Outcome: Sendable {
         /// The path from leaf to root.
         case verified([Certificate])
         /// Why not, most telling reason first.
@@ -33,14 +32,15 @@ struct ChainVerifier: Sendable {
         case untrusted(issuer: String)
     }
 
-    var roots: ClientRoots
-    var serverName: ServerName
+    package var roots: ClientRoots
+    package var serverName: ServerName
 
-    static func decode(_ chain: [NIOSSLCertificate]) throws -> [Certificate] {
-        try chain.map { try Certificate(derEncoded: try $0.toDERBytes()) }
+    package init(roots: ClientRoots, serverName: ServerName) {
+        self.roots = roots
+        self.serverName = serverName
     }
 
-    func verify(_ chain: [Certificate]) async -> Outcome {
+    package func verify(_ chain: [Certificate]) async -> Outcome {
         guard let leaf: Certificate = chain.first else { return .failed(["the server sent no certificate"]) }
         if let reason: String = Self.wrongUsage(leaf) ?? Self.disorder(chain) { return .failed([reason]) }
 

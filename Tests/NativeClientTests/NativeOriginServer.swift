@@ -1,10 +1,10 @@
 import Crypto
 import CryptoExtras
 import Foundation
-import LatchstringClient
 import NIOCore
 import NIOPosix
 import NativeChannel
+import NativeClient
 import NativeHandshake
 import PrivateAuthority
 import SwiftASN1
