@@ -26,7 +26,9 @@ public struct KeyDirectory: Sendable {
     /// The longest answer that is read, in bytes.
     public static let maximumAnswer = 65_536
 
-    /// - Parameter fetch: gets an `https` address, with the certificate verified.
+    /// - Parameters:
+    ///   - url: such as `https://keys.example.net/v1/`.
+    ///   - fetch: gets an `https` address, with the certificate verified.
     public init(url: String, fetch: @escaping @Sendable (_ url: String) async throws -> (status: Int, body: [UInt8])) {
         self.url = url
         self.fetch = fetch

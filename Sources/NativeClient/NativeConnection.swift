@@ -75,8 +75,8 @@ public struct NativeConnection: Sendable {
     ///
     /// - Parameters:
     ///   - report: Called for each event on the way, in order. Must not block.
-    /// - Throws: ``ConnectionFailure`` if there is no connection; ``NativeError`` from the handshake, for a refused certificate
-    ///   included (``NativeError/certificateRefused(_:)``); `CancellationError`; and whatever the body throws.
+    /// - Throws: ``ConnectionFailure`` if there is no connection; `NativeError` from the handshake, for a refused certificate
+    ///   included (`NativeError.certificateRefused`); `CancellationError`; and whatever the body throws.
     public static func with<Result>(
         _ options: NativeOptions, on group: any EventLoopGroup = .singletonMultiThreadedEventLoopGroup,
         report: @escaping @Sendable (TimedNativeEvent) -> Void = { _ in },
@@ -100,12 +100,12 @@ public struct NativeConnection: Sendable {
 
     /// What the origin sends, in parts of any size, up to its end of data. For one task only.
     ///
-    /// Throws ``NativeError/truncated`` if the connection ends before the origin has said that its data does.
+    /// Throws `NativeError.truncated` if the connection ends before the origin has said that its data does.
     public var bytes: NativeBytes { NativeBytes(stream: self.streams?.inbound) }
 
     /// Sends data. Returns when the connection takes more.
     ///
-    /// - Throws: ``NativeError`` if the stream has failed, as from ``bytes``; otherwise what the connection says.
+    /// - Throws: `NativeError` if the stream has failed, as from ``bytes``; otherwise what the connection says.
     public func send(_ data: ByteBuffer) async throws {
         guard let streams = self.streams, data.readableBytes > 0 else { return }
         do {
