@@ -1,7 +1,7 @@
 import FoundationEssentials
 public import NIOCore
 import NIOHTTP1
-public import NativeClient
+import NativeClient
 import TLSWire
 import Telemetry
 
