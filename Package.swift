@@ -289,7 +289,9 @@ let package = Package(
         .target(name: "CAllocationCount", path: "Benchmarks/allocationcount"),
         .executableTarget(
             name: "allocations",
-            dependencies: ["CAllocationCount", "CacheStorage", "EdgeHTTP", "EdgeModel", "TLSWire", logging] + nio,
+            dependencies: [
+                "CAllocationCount", "CacheStorage", "EdgeHTTP", "EdgeModel", "HTTPFields", "TLSWire", logging,
+            ] + nio,
             path: "Benchmarks/allocations", exclude: ["run", "thresholds.json"], swiftSettings: strict),
 
         // The bus of a fleet, measured: Benchmarks/fleet/run.

@@ -3,6 +3,7 @@ import CacheStorage
 import EdgeHTTP
 import EdgeModel
 import Foundation
+import HTTPFields
 import Logging
 import NIOCore
 import NIOPosix
@@ -11,6 +12,8 @@ import TLSWire
 /// How many blocks of memory an edge's event loop asks for in one request on a kept connection, without TLS.
 ///
 ///     allocations                prints the means of 1,000 requests each, as JSON, and how the program was built
+///
+/// And what a cached KiB takes of the memory: by the blocks in use, and as the store counts it.
 ///
 /// Only the edge's thread counts: client and origin have others. The figures' bounds are in `thresholds.json`.
 @main struct Allocations {
@@ -27,6 +30,7 @@ import TLSWire
         figures["origin-http1"] = try await Self.measure(isCached: false) {
             try HTTP1Client(port: $0, host: Self.host)
         }
+        (figures["bytes-cached-kib"], figures["bytes-cached-kib-counted"]) = try await Self.measureMemory()
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
         let report = Report(build: Self.build, figures: figures)
@@ -40,34 +44,61 @@ import TLSWire
 
     #if DEBUG
         private static let build = "debug"
+        private static let objects = 12_000
     #else
         private static let build = "release"
+        private static let objects = 100_000
     #endif
 
     private static func measure(
         isCached: Bool, isHTTP2: Bool = false, _ connect: @Sendable (Int) throws -> any Client
     ) async throws -> Int {
+        try await Self.withEdge(isCached: isCached, isHTTP2: isHTTP2, store: ResponseStore()) { port, loop in
+            let client = try connect(port)
+            for _ in 0..<Self.warmUp { try client.exchange() }
+            let before = try await loop.submit { allocations_of_this_thread() }.get()
+            for _ in 0..<Self.count { try client.exchange() }
+            let after = try await loop.submit { allocations_of_this_thread() }.get()
+            return Int(after - before + UInt(Self.count) / 2) / Self.count
+        }
+    }
+
+    /// Bytes of one page among many.
+    private static func measureMemory() async throws -> (inUse: Int, counted: Int) {
+        let store = ResponseStore()
+        return try await Self.withEdge(isCached: true, isHTTP2: false, store: store) { port, _ in
+            // The edge ends a connection after 10,000 requests.
+            var client = try HTTP1Client(port: port, host: Self.host)
+            for number in 0..<Self.warmUp { try client.exchange(query: -number) }
+            let (before, countedBefore) = (bytes_in_use(), store.statistics.memoryBytes)
+            for number in 0..<Self.objects {
+                if number % 5_000 == 0 { client = try HTTP1Client(port: port, host: Self.host) }
+                try client.exchange(query: number)
+            }
+            let (after, counted) = (bytes_in_use(), store.statistics.memoryBytes)
+            return ((after - before) / Self.objects, (counted - countedBefore) / Self.objects)
+        }
+    }
+
+    private static func withEdge<Figures>(
+        isCached: Bool, isHTTP2: Bool, store: ResponseStore,
+        _ body: (_ port: Int, any EventLoop) async throws -> Figures
+    ) async throws -> Figures {
         let edge = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let others = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let origin = try await Self.origin(Self.answer(isCached: isCached), others)
         let site = try ProxySite(
             name: Self.host, domains: [try ServerNamePattern(Self.host)], edgeName: "paris",
             origin: OriginConfiguration(scheme: .http, host: "127.0.0.1", port: origin.localAddress?.port ?? 0),
-            cache: SiteCacheConfiguration(), store: ResponseStore(), logger: Self.logger,
-            group: edge)
+            cache: SiteCacheConfiguration(), store: store, logger: Self.logger, group: edge)
         let server = try await Self.server(site, edge, isHTTP2: isHTTP2)
-        let client = try connect(server.localAddress?.port ?? 0)
-        let loop = edge.next()
-        for _ in 0..<Self.warmUp { try client.exchange() }
-        let before = try await loop.submit { allocations_of_this_thread() }.get()
-        for _ in 0..<Self.count { try client.exchange() }
-        let after = try await loop.submit { allocations_of_this_thread() }.get()
+        let figures = try await body(server.localAddress?.port ?? 0, edge.next())
         site.shutdown()
         try await server.close()
         try await origin.close()
         try await others.shutdownGracefully()
         try await edge.shutdownGracefully()
-        return Int(after - before + UInt(Self.count) / 2) / Self.count
+        return figures
     }
 
     private static var logger: Logger { Logger(label: "allocations") { _ in SwiftLogNoOpLogHandler() } }
@@ -76,7 +107,9 @@ import TLSWire
     private static func answer(isCached: Bool) -> ByteBuffer {
         var answer = ByteBuffer(
             string: "HTTP/1.1 200 OK\r\nServer: origin\r\nContent-Type: text/html; charset=utf-8\r\n")
-        answer.writeString("Date: Tue, 10 Nov 2026 10:00:00 GMT\r\nETag: \"5d8c72a5edda8d6a\"\r\n")
+        answer.writeString("Date: ")
+        answer.writeBytes(HTTPDate.bytes(Int64(Date.now.timeIntervalSince1970) * 1000))
+        answer.writeString("\r\nETag: \"5d8c72a5edda8d6a\"\r\n")
         answer.writeString("Cache-Control: \(isCached ? "public, max-age=360000000" : "private")\r\n")
         answer.writeString("Content-Length: 1024\r\n\r\n")
         answer.writeRepeatingByte(UInt8(ascii: "x"), count: 1024)

@@ -72,16 +72,27 @@ private let browserFields = [
 
 struct HTTP1Client: Client {
     private let connection: Connection
+    private let host: String
     private let request: [UInt8]
 
     init(port: Int, host: String) throws {
         self.connection = try Connection(port: port)
-        let fields = browserFields.map { "\($0.name): \($0.value)\r\n" }.joined()
-        self.request = Array("GET /index.html HTTP/1.1\r\nHost: \(host)\r\n\(fields)\r\n".utf8)
+        self.host = host
+        self.request = Self.request(host, "/index.html")
     }
 
-    func exchange() throws {
-        try self.connection.write(self.request)
+    private static func request(_ host: String, _ target: String) -> [UInt8] {
+        let fields = browserFields.map { "\($0.name): \($0.value)\r\n" }.joined()
+        return Array("GET \(target) HTTP/1.1\r\nHost: \(host)\r\n\(fields)\r\n".utf8)
+    }
+
+    func exchange() throws { try self.exchange(self.request) }
+
+    /// The same page by another address.
+    func exchange(query: Int) throws { try self.exchange(Self.request(self.host, "/index.html?n=\(query)")) }
+
+    private func exchange(_ request: [UInt8]) throws {
+        try self.connection.write(request)
         let head = String(decoding: try self.connection.readHead(), as: UTF8.self)
         guard head.hasPrefix("HTTP/1.1 200 ") else { throw ClientFailure(text: head) }
         _ = try self.connection.read(1024)

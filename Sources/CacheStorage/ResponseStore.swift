@@ -84,13 +84,13 @@ public final class ResponseStore: Sendable {
 
     /// The stored variants that are in memory, newest first; empty if there are none. Never waits: one short lock.
     /// Whoever serves one of them calls `recordUse()` on it.
-    public func lookup(_ key: CacheKey) -> [CachedResponse] {
+    public func lookup(_ key: CacheKey) -> StoredVariants {
         self.memory.find(key)
     }
 
     /// Whether the disk store may hold variants for this key besides those that `lookup` found. Never waits, and is
     /// wrong only in saying yes.
-    public func mayBeOnDisk(_ key: CacheKey, besides variants: [CachedResponse]) -> Bool {
+    public func mayBeOnDisk(_ key: CacheKey, besides variants: StoredVariants) -> Bool {
         guard let disk = self.disk else { return false }
         return disk.mayHold(key, besides: variants.count { $0.isOnDisk })
     }
@@ -98,7 +98,9 @@ public final class ResponseStore: Sendable {
     /// All stored variants, those in memory first, then those that only the disk holds. Bodies stay on disk until they
     /// are read.
     public func load(_ key: CacheKey, on eventLoop: any EventLoop) -> EventLoopFuture<[CachedResponse]> {
-        guard let disk = self.disk else { return eventLoop.makeSucceededFuture(self.memory.find(key, counts: false)) }
+        guard let disk = self.disk else {
+            return eventLoop.makeSucceededFuture(Array(self.memory.find(key, counts: false)))
+        }
         let answer: EventLoopPromise<[CachedResponse]> = eventLoop.makePromise()
         let isAnswered = NIOLockedValueBox(false)
         @Sendable func isFirst() -> Bool {
@@ -110,12 +112,12 @@ public final class ResponseStore: Sendable {
         let deadline: Scheduled<Void> = eventLoop.scheduleTask(in: .milliseconds(disk.limits.deadline)) {
             guard isFirst() else { return }
             disk.noteSilence()
-            answer.succeed(self.memory.find(key, counts: false))
+            answer.succeed(Array(self.memory.find(key, counts: false)))
         }
         disk.load(key) { loaded in
             guard isFirst() else { return }
             deadline.cancel()
-            let present: [CachedResponse] = self.memory.find(key, counts: false)
+            let present = Array(self.memory.find(key, counts: false))
             answer.succeed(
                 present + loaded.filter { one in !present.contains { $0.response.variant == one.response.variant } })
         }

@@ -80,7 +80,7 @@ extension MemoryStore {
     }
 
     func describe(_ key: CacheKey) -> [EntryDescription] {
-        let entries: [CachedResponse] = self.find(key, counts: false)
+        let entries: StoredVariants = self.find(key, counts: false)
         return self.ledger.withLockedValue { ledger in
             entries.map { entry in
                 EntryDescription(

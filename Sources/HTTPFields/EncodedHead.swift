@@ -4,10 +4,13 @@ import NIOCore
 ///
 ///     HTTP/1.1 200 OK CRLF *( name ":" SP value CRLF )
 ///
-/// One allocation of exactly the bytes that it takes. Where the fields stand is not kept, since a hit does not ask: a reader
-/// that does walks the lines (``forEachField(_:)``) or has them listed (``section``).
-public struct EncodedHead: Hashable, Sendable {
-    public private(set) var bytes: [UInt8]
+/// One allocation of exactly the bytes that it takes, or none, where a store keeps them in a block with the content. Where the fields
+/// stand is not kept, since a hit does not ask: a reader that does walks the lines (``forEachField(_:)``) or has them listed
+/// (``section``).
+public struct EncodedHead: Sendable {
+    /// Its own; empty while `kept` has them.
+    private var own: [UInt8]
+    private var kept: KeptBytes?
 
     /// `HTTP/1.1 `, three digits and a space.
     private static let reasonStart = 13
@@ -21,34 +24,71 @@ public struct EncodedHead: Hashable, Sendable {
     /// - Throws: ``FieldFault/badValue`` for another status, and for a control character other than HTAB in the reason.
     public init(status: Int, reason: some Collection<UInt8>, capacity: Int = 0) throws(FieldFault) {
         guard 100...999 ~= status, ByteClass.hasNoControl(reason) else { throw .badValue }
-        self.bytes = []
-        self.bytes.reserveCapacity(Self.reasonStart + reason.count + 2 + capacity)
+        self.own = []
+        self.own.reserveCapacity(Self.reasonStart + reason.count + 2 + capacity)
         self.writeStatusLine(status, reason)
+    }
+
+    /// A head that a store keeps.
+    ///
+    /// - Parameter bytes: those of another head.
+    package init(kept bytes: KeptBytes) {
+        self.own = []
+        self.kept = bytes
     }
 
     /// 100...999.
     public var status: Int {
         let zero = Int(UInt8(ascii: "0"))
-        return (Int(self.bytes[9]) - zero) * 100 + (Int(self.bytes[10]) - zero) * 10 + Int(self.bytes[11]) - zero
+        return self.withBytes { (Int($0[9]) - zero) * 100 + (Int($0[10]) - zero) * 10 + Int($0[11]) - zero }
     }
 
     /// As it came; may be empty.
-    public var reason: ArraySlice<UInt8> { self.bytes[Self.reasonStart..<(self.linesStart - 2)] }
+    public var reason: [UInt8] { self.withBytes { Array($0[Self.reasonStart..<(self.linesStart - 2)]) } }
 
     /// Where the first field's line begins.
     public var linesStart: Int {
         // The status line ends with the first line feed.
-        (self.bytes.firstIndex(of: ByteClass.lineFeed) ?? self.bytes.count - 1) + 1
+        self.withBytes { $0.firstIndex(of: ByteClass.lineFeed) ?? $0.count - 1 } + 1
+    }
+
+    /// How many bytes it has.
+    public var count: Int { self.kept?.count ?? self.own.count }
+
+    /// A copy, where a store keeps them: ``withBytes(_:)`` makes none.
+    public var bytes: [UInt8] { self.kept?.withBytes { Array($0) } ?? self.own }
+
+    /// - Parameter body: the pointer is valid until it returns.
+    public func withBytes<Result, Failure: Error>(
+        _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        if let kept { return try kept.withBytes(body) }
+        let bytes = self.own.span.bytes
+        return try bytes.withUnsafeBytes(body)
+    }
+
+    /// - Parameter body: the span is valid until it returns.
+    public func withSpan<Result>(_ body: (borrowing Span<UInt8>) -> Result) -> Result {
+        guard let kept else { return body(self.own.span) }
+        return kept.withBytes { bytes in body(bytes.assumingMemoryBound(to: UInt8.self).span) }
+    }
+
+    /// From here on it has bytes of its own.
+    private mutating func detach() {
+        guard let kept else { return }
+        self.own = kept.withBytes { Array($0) }
+        self.kept = nil
     }
 
     // MARK: adding
 
     /// A field of a section, byte for byte.
     public mutating func add(_ field: FieldRecord, of section: FieldSection) {
+        self.detach()
         section.bytes.withUnsafeReadableBytes { source in
-            self.bytes.append(contentsOf: source[field.name])
+            self.own.append(contentsOf: source[field.name])
             self.write(": ")
-            self.bytes.append(contentsOf: source[field.value])
+            self.own.append(contentsOf: source[field.value])
             self.write("\r\n")
         }
     }
@@ -61,17 +101,19 @@ public struct EncodedHead: Hashable, Sendable {
     /// A field whose name has a number, in its usual spelling.
     public mutating func add(_ name: KnownField, _ value: some BidirectionalCollection<UInt8>) throws(FieldFault) {
         guard ByteClass.isValue(value) else { throw .badValue }
-        self.bytes.append(contentsOf: name.name)
+        self.detach()
+        self.own.append(contentsOf: name.name)
         self.write(": ")
-        self.bytes.append(contentsOf: value)
+        self.own.append(contentsOf: value)
         self.write("\r\n")
     }
 
     /// A number.
     public mutating func add(_ name: KnownField, _ value: Int64) {
-        self.bytes.append(contentsOf: name.name)
+        self.detach()
+        self.own.append(contentsOf: name.name)
         self.write(": ")
-        self.bytes.append(contentsOf: String(value).utf8)
+        self.own.append(contentsOf: String(value).utf8)
         self.write("\r\n")
     }
 
@@ -81,9 +123,10 @@ public struct EncodedHead: Hashable, Sendable {
     ) throws(FieldFault) {
         guard ByteClass.isToken(name) else { throw .badName }
         guard ByteClass.isValue(value) else { throw .badValue }
-        self.bytes.append(contentsOf: name)
+        self.detach()
+        self.own.append(contentsOf: name)
         self.write(": ")
-        self.bytes.append(contentsOf: value)
+        self.own.append(contentsOf: value)
         self.write("\r\n")
     }
 
@@ -91,11 +134,11 @@ public struct EncodedHead: Hashable, Sendable {
     ///
     /// - Parameter names: tells whether a field has a name.
     public func filtered(_ keeps: (FieldRecord, FieldNames) -> Bool) -> EncodedHead {
-        var kept = self
-        kept.bytes.removeAll(keepingCapacity: true)
-        kept.bytes.append(contentsOf: self.bytes[..<self.linesStart])
-        self.copyFields(to: &kept, where: keeps)
-        return kept
+        var rest = EncodedHead(capacity: self.count)
+        let linesStart = self.linesStart
+        self.withBytes { rest.own.append(contentsOf: $0[..<linesStart]) }
+        self.copyFields(to: &rest, where: keeps)
+        return rest
     }
 
     /// Another status line, with those fields that `keeps` says.
@@ -106,47 +149,61 @@ public struct EncodedHead: Hashable, Sendable {
     package func filtered(
         status: Int, reason: StaticString, _ keeps: (FieldRecord, FieldNames) -> Bool
     ) -> EncodedHead {
-        var kept = self
-        kept.bytes = []
-        kept.bytes.reserveCapacity(self.bytes.count + 128)
-        kept.writeStatusLine(status, UnsafeBufferPointer(start: reason.utf8Start, count: reason.utf8CodeUnitCount))
-        self.copyFields(to: &kept, where: keeps)
-        return kept
+        var rest = EncodedHead(capacity: self.count + 128)
+        rest.writeStatusLine(status, UnsafeBufferPointer(start: reason.utf8Start, count: reason.utf8CodeUnitCount))
+        self.copyFields(to: &rest, where: keeps)
+        return rest
+    }
+
+    /// Nothing yet, not even a status line.
+    private init(capacity: Int) {
+        self.own = []
+        self.own.reserveCapacity(capacity)
     }
 
     private func copyFields(to other: inout EncodedHead, where keeps: (FieldRecord, FieldNames) -> Bool) {
-        let names = FieldNames(bytes: self.bytes)
-        self.forEachField { field in
-            guard keeps(field, names) else { return }
-            other.bytes.append(contentsOf: self.bytes[field.name.lowerBound..<(field.value.upperBound + 2)])
+        let names = FieldNames(head: self)
+        self.withBytes { bytes in
+            self.forEachField { field in
+                guard keeps(field, names) else { return }
+                other.own.append(contentsOf: bytes[field.name.lowerBound..<(field.value.upperBound + 2)])
+            }
         }
     }
 
     /// The names in a head.
     public struct FieldNames {
-        fileprivate let bytes: [UInt8]
+        fileprivate let head: EncodedHead
 
-        public func matches(_ name: FieldName, _ field: FieldRecord) -> Bool { name.matches(field, self.bytes.span) }
+        public func matches(_ name: FieldName, _ field: FieldRecord) -> Bool {
+            self.head.withSpan { name.matches(field, $0) }
+        }
     }
 
     private mutating func writeStatusLine(_ status: Int, _ reason: some Collection<UInt8>) {
         self.write("HTTP/1.1 ")
-        for divisor in [100, 10, 1] { self.bytes.append(UInt8(ascii: "0") + UInt8(status / divisor % 10)) }
-        self.bytes.append(ByteClass.space)
-        self.bytes.append(contentsOf: reason)
+        for divisor in [100, 10, 1] { self.own.append(UInt8(ascii: "0") + UInt8(status / divisor % 10)) }
+        self.own.append(ByteClass.space)
+        self.own.append(contentsOf: reason)
         self.write("\r\n")
     }
 
     private mutating func write(_ text: StaticString) {
-        self.bytes.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+        self.own.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
     // MARK: reading
 
     /// Calls `body` for each field, in order. Its ranges count from the first byte of ``bytes``.
     public func forEachField(_ body: (FieldRecord) -> Void) {
-        let span = self.bytes.span
-        var position = self.linesStart
+        let start = self.linesStart
+        self.withSpan { Self.forEachField($0, from: start, body) }
+    }
+
+    private static func forEachField(
+        _ span: borrowing Span<UInt8>, from start: Int, _ body: (FieldRecord) -> Void
+    ) {
+        var position = start
         while position < span.count {
             // Every line is one that was written above.
             let nameStart = position
@@ -163,6 +220,17 @@ public struct EncodedHead: Hashable, Sendable {
     public var section: FieldSection {
         var table = FieldTable()
         self.forEachField { table.append($0) }
-        return FieldSection(bytes: ByteBuffer(bytes: self.bytes), table: table)
+        return FieldSection(bytes: self.withBytes { ByteBuffer(bytes: $0) }, table: table)
+    }
+}
+
+extension EncodedHead: Hashable {
+    /// The same bytes.
+    public static func == (one: EncodedHead, other: EncodedHead) -> Bool {
+        one.withBytes { first in other.withBytes { first.elementsEqual($0) } }
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        self.withBytes { hasher.combine(bytes: $0) }
     }
 }

@@ -4,6 +4,15 @@ public struct EntityTag: Hashable, Sendable {
     private let start: UInt32
     private let end: UInt32
 
+    /// A tag that was found before.
+    ///
+    /// - Parameter opaque: what stands between the quotes.
+    package init(isWeak: Bool, opaque: Range<Int>) {
+        self.isWeak = isWeak
+        self.start = UInt32(truncatingIfNeeded: opaque.lowerBound)
+        self.end = UInt32(truncatingIfNeeded: opaque.upperBound)
+    }
+
     /// What stands between the quotes.
     public var opaque: Range<Int> { Int(self.start)..<Int(self.end) }
 

@@ -82,7 +82,7 @@ import Testing
         for shard in store.memory.shards {
             shard.state.withLockedValue { state in
                 #expect(state.flights.isEmpty)
-                for entry in state.entries.values.flatMap({ $0 }) {
+                for entry in state.all {
                     bytes += entry.cost
                     count += 1
                     #expect(store.memory.ledger.withLockedValue { $0.holds(entry) })

@@ -336,7 +336,7 @@ extension MemoryStore {
     /// Empties memory as an eviction of everything would.
     func purgeMemoryOnly() {
         let entries: [CachedResponse] = self.shards.flatMap { shard in
-            shard.state.withLockedValue { $0.entries.values.flatMap { $0 } }
+            shard.state.withLockedValue { $0.all }
         }
         _ = self.apply(.remove, to: entries)
     }

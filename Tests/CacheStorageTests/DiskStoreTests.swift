@@ -88,7 +88,7 @@ import Testing
         #expect(entry.isOnDisk)
         // It is in memory now, and nothing more is to be had from the disk.
         #expect(store.lookup(Sample.key("a")).first === entry)
-        #expect(!store.mayBeOnDisk(Sample.key("a"), besides: [entry]))
+        #expect(!store.mayBeOnDisk(Sample.key("a"), besides: StoredVariants([entry])))
         await store.close()
     }
 

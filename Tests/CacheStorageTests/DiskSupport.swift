@@ -66,7 +66,7 @@ extension ResponseStore {
         return got.failure == nil ? got.bytes : nil
     }
 
-    func mayBeOnDisk(_ path: String) -> Bool { self.mayBeOnDisk(Sample.key(path), besides: []) }
+    func mayBeOnDisk(_ path: String) -> Bool { self.mayBeOnDisk(Sample.key(path), besides: StoredVariants()) }
 }
 
 /// Log lines, kept.

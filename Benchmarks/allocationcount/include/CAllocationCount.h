@@ -5,4 +5,7 @@
 /// functions here stand in front of the C library's.
 unsigned long allocations_of_this_thread(void);
 
+/// Bytes of all blocks that are in use, of all threads, with what the allocator takes for itself.
+long bytes_in_use(void);
+
 #endif

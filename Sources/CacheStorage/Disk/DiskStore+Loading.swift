@@ -160,7 +160,7 @@ extension DiskStore {
             let generation: UInt64 = memory.purgesOnDisk
             let found: [EntryDescription] = self.rows(of: key, hash: KeyFilter.hash(key)).compactMap { row in
                 guard let response = try? row.response() else { return nil }
-                let entry = CachedResponse(key: key, response: response, body: StoredBody(chunks: []), cost: row.cost)
+                let entry = CachedResponse(key: key, response: response, body: StoredBody(chunks: []))
                 entry.noteDiskRow(row.id)
                 guard memory.isUntouched(key, tags: response.tags, since: generation) else { return nil }
                 return EntryDescription(

@@ -18,7 +18,7 @@ extension DiskStore {
     ///
     /// - Parameter generation: the number of purges that it was compared with when it was stored.
     func offer(_ entry: CachedResponse, since generation: UInt64) {
-        guard self.wants(entry.response, length: entry.body.length), entry.body.chunks != nil else { return }
+        guard self.wants(entry.response, length: entry.body.length), entry.body.isInMemory else { return }
         let id: Int64 = self.takeID()
         entry.noteDiskRow(id)
         let accepted: Bool = self.enqueue(.insert(entry, id: id)) {

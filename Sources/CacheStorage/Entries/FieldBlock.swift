@@ -50,11 +50,11 @@ extension ResponseStore {
     /// - Parameter encode: a block of status and all fields that refers to HPACK's static table only. Two event loops may make it at
     ///   the same time; both blocks are right.
     public func fieldBlock(of entry: CachedResponse, _ encode: (EncodedHead) -> [UInt8]) -> [UInt8] {
-        if let known = entry.fieldBlock.load() { return known.bytes }
+        if let known = entry.block.facts.pointee.fieldBlock.load() { return known.bytes }
         let bytes: [UInt8] = encode(entry.response.head)
         let budget: FieldBlockBudget = self.memory.fieldBlocks
         if budget.reserve(FieldBlock.cost(bytes)) {
-            _ = entry.fieldBlock.storeIfNil(FieldBlock(bytes, budget: budget))
+            _ = entry.block.facts.pointee.fieldBlock.storeIfNil(FieldBlock(bytes, budget: budget))
         }
         return bytes
     }

@@ -11,10 +11,15 @@ internal import Synchronization
 ///
 /// Each site has the same two queues over its own entries, from which it is cut back to its share.
 struct Ledger {
-    private struct Node {
-        var entry: CachedResponse?
-        var isMain = false
-        var site: Int32 = -1
+    /// Whose a slot's entry is, and in which of the two queues, in 32 bits.
+    private struct Place {
+        private var bits: Int32
+
+        init(site: Int32 = .max, isMain: Bool = false) { self.bits = isMain ? ~site : site }
+
+        var site: Int32 { self.isMain ? ~self.bits : self.bits }
+
+        var isMain: Bool { self.bits < 0 }
     }
 
     private struct Queues {
@@ -36,7 +41,9 @@ struct Ledger {
     static let usesToStay: UInt8 = 1
 
     private var limits: StoreLimits
-    private var nodes: [Node] = []
+    /// By slot; what stands beside each other is in arrays of their own, since there are many.
+    private var entries: [CachedResponse?] = []
+    private var places: [Place] = []
     private var free: [Int32] = []
     private var chains = SlotChains()
     private var whole = Queues()
@@ -80,24 +87,26 @@ struct Ledger {
     /// - Returns: nil if it is larger than it may ever be.
     mutating func insert(_ entry: CachedResponse) -> [CachedResponse]? {
         let cost: Int = entry.cost
-        let limit: Int = self.limits.shares.bytes(for: entry.key.site, of: self.limits.memoryBytes)
+        let site: String = entry.site
+        let limit: Int = self.limits.shares.bytes(for: site, of: self.limits.memoryBytes)
         guard cost <= self.limits.memoryBytes, cost <= limit else {
             self.rejections += 1
             return nil
         }
         var victims: [CachedResponse] = []
-        self.makeRoom(for: cost, account: self.account(for: entry.key.site), victims: &victims)
+        self.makeRoom(for: cost, account: self.account(for: site), victims: &victims)
         // Asked for again: a site whose last entry gave way was forgotten.
-        let account: Int32 = self.account(for: entry.key.site)
+        let account: Int32 = self.account(for: site)
 
         let isGhost: Bool = self.ghosts.remove(Self.identity(of: entry))
         if isGhost { self.ghostReturns += 1 }
         let slot: Int32 = self.takeSlot()
-        self.nodes[Int(slot)] = Node(entry: entry, isMain: isGhost, site: account)
+        self.entries[Int(slot)] = entry
+        self.places[Int(slot)] = Place(site: account, isMain: isGhost)
         self.enqueue(slot, cost: cost)
-        entry.slot.store(slot, ordering: .relaxed)
+        entry.setSlot(slot)
         self.index(entry, at: slot)
-        entry.body.lease?.list()
+        entry.lease?.list()
         self.insertions += 1
         return victims
     }
@@ -109,21 +118,22 @@ struct Ledger {
         guard let slot = self.slot(of: old) else { return nil }
         self.unindex(old, at: slot)
         let difference: Int = new.cost - old.cost
-        let account = Int(self.nodes[Int(slot)].site)
-        if self.nodes[Int(slot)].isMain {
+        let place: Place = self.places[Int(slot)]
+        let account = Int(place.site)
+        if place.isMain {
             self.whole.main.changeCost(by: difference)
             self.accounts[account].queues.main.changeCost(by: difference)
         } else {
             self.whole.small.changeCost(by: difference)
             self.accounts[account].queues.small.changeCost(by: difference)
         }
-        self.nodes[Int(slot)].entry = new
-        old.slot.store(-1, ordering: .relaxed)
-        new.slot.store(slot, ordering: .relaxed)
+        self.entries[Int(slot)] = new
+        old.setSlot(-1)
+        new.setSlot(slot)
         self.index(new, at: slot)
         // In this order: the body is the same as a rule, and stays counted here.
-        new.body.lease?.list()
-        old.body.lease?.unlist()
+        new.lease?.list()
+        old.lease?.unlist()
         var victims: [CachedResponse] = []
         self.makeRoom(for: 0, account: Int32(account), victims: &victims)
         return victims
@@ -136,7 +146,7 @@ struct Ledger {
         self.unindex(entry, at: slot)
         self.dequeue(slot, cost: entry.cost)
         self.release(slot)
-        entry.body.lease?.unlist()
+        entry.lease?.unlist()
         return true
     }
 
@@ -144,11 +154,11 @@ struct Ledger {
 
     /// Whether it has moved on to the main queue.
     func isInMain(_ entry: CachedResponse) -> Bool {
-        self.slot(of: entry).map { self.nodes[Int($0)].isMain } ?? false
+        self.slot(of: entry).map { self.places[Int($0)].isMain } ?? false
     }
 
     func entries(tagged tag: String) -> [CachedResponse] {
-        (self.slotsOfTag[tag] ?? []).compactMap { self.nodes[Int($0)].entry }
+        (self.slotsOfTag[tag] ?? []).compactMap { self.entries[Int($0)] }
     }
 
     /// Shares may have changed: everything is cut back to them.
@@ -187,11 +197,11 @@ struct Ledger {
             let takesSmall: Bool =
                 queues.small.count > 0 && (queues.small.bytes >= smallBytes || queues.main.count == 0)
             let slot: Int32 = takesSmall ? queues.small.head : queues.main.head
-            guard slot >= 0, let entry = self.nodes[Int(slot)].entry else { return nil }
+            guard slot >= 0, let entry = self.entries[Int(slot)] else { return nil }
             let uses: UInt8 = entry.usesSoFar
             if takesSmall, uses >= Self.usesToStay {
                 self.dequeue(slot, cost: entry.cost)
-                self.nodes[Int(slot)].isMain = true
+                self.places[Int(slot)] = Place(site: self.places[Int(slot)].site, isMain: true)
                 self.enqueue(slot, cost: entry.cost)
                 entry.setUses(0)
                 self.promotions += 1
@@ -236,35 +246,44 @@ struct Ledger {
     // MARK: slots and queues
 
     private func slot(of entry: CachedResponse) -> Int32? {
-        let slot: Int32 = entry.slot.load(ordering: .relaxed)
-        guard slot >= 0, Int(slot) < self.nodes.count, self.nodes[Int(slot)].entry === entry else { return nil }
+        let slot: Int32 = entry.slot
+        guard slot >= 0, Int(slot) < self.entries.count, self.entries[Int(slot)] === entry else { return nil }
         return slot
     }
 
     private mutating func takeSlot() -> Int32 {
         if let slot = self.free.popLast() { return slot }
-        self.nodes.append(Node())
+        if self.entries.count == self.entries.capacity {
+            // By a quarter, where arrays double by themselves: this is a part of what each entry takes.
+            let capacity: Int = self.entries.count + self.entries.count / 4 + 64
+            self.entries.reserveCapacity(capacity)
+            self.places.reserveCapacity(capacity)
+            self.chains.reserve(capacity)
+        }
+        self.entries.append(nil)
+        self.places.append(Place())
         self.chains.grow()
-        return Int32(self.nodes.count - 1)
+        return Int32(self.entries.count - 1)
     }
 
     private mutating func release(_ slot: Int32) {
-        let node: Node = self.nodes[Int(slot)]
-        node.entry?.slot.store(-1, ordering: .relaxed)
-        self.nodes[Int(slot)] = Node()
+        let site: Int32 = self.places[Int(slot)].site
+        self.entries[Int(slot)]?.setSlot(-1)
+        self.entries[Int(slot)] = nil
+        self.places[Int(slot)] = Place()
         self.free.append(slot)
-        let account = Int(node.site)
+        let account = Int(site)
         // A site that is gone is forgotten, so that their number is bounded by that of the entries.
         if self.accounts[account].queues.count == 0 {
             self.accountOfSite[self.accounts[account].name] = nil
-            self.freeAccounts.append(node.site)
+            self.freeAccounts.append(site)
         }
     }
 
     private mutating func enqueue(_ slot: Int32, cost: Int) {
-        let node: Node = self.nodes[Int(slot)]
-        let account = Int(node.site)
-        if node.isMain {
+        let place: Place = self.places[Int(slot)]
+        let account = Int(place.site)
+        if place.isMain {
             self.chains.append(slot, cost: cost, to: &self.whole.main, .whole)
             self.chains.append(slot, cost: cost, to: &self.accounts[account].queues.main, .site)
         } else {
@@ -274,9 +293,9 @@ struct Ledger {
     }
 
     private mutating func dequeue(_ slot: Int32, cost: Int) {
-        let node: Node = self.nodes[Int(slot)]
-        let account = Int(node.site)
-        if node.isMain {
+        let place: Place = self.places[Int(slot)]
+        let account = Int(place.site)
+        if place.isMain {
             self.chains.remove(slot, cost: cost, from: &self.whole.main, .whole)
             self.chains.remove(slot, cost: cost, from: &self.accounts[account].queues.main, .site)
         } else {

@@ -66,16 +66,16 @@ extension MemoryStore {
             let hash: UInt64 = Self.hash(key)
             let shard: MemoryShard = self.shard(hash)
             result.fills += self.detachFlights(in: shard, scope)
-            result.memoryEntries += self.apply(kind, to: shard.find(hash, key, counts: false))
+            result.memoryEntries += self.apply(kind, to: Array(shard.find(hash, key, counts: false)))
         case .tag(let tag, let site):
             for shard in self.shards { result.fills += self.detachFlights(in: shard, scope) }
             let tagged: [CachedResponse] = self.ledger.withLockedValue { $0.entries(tagged: tag) }
-            result.memoryEntries += self.apply(kind, to: tagged.filter { site == nil || $0.key.site == site })
+            result.memoryEntries += self.apply(kind, to: tagged.filter { site == nil || $0.site == site })
         case .prefix, .hosts, .site, .tags, .everything:
             for shard in self.shards {
                 result.fills += self.detachFlights(in: shard, scope)
                 let covered: [CachedResponse] = shard.state.withLockedValue { state in
-                    state.entries.values.flatMap { $0 }.filter { scope.covers($0.key, tags: $0.response.tags) }
+                    state.all.filter { scope.covers($0.key, tags: $0.response.tags) }
                 }
                 result.memoryEntries += self.apply(kind, to: covered)
             }

@@ -42,7 +42,7 @@ final class MemoryStore: Sendable {
     // MARK: reading
 
     /// The stored variants, newest first.
-    func find(_ key: CacheKey, counts: Bool = true) -> [CachedResponse] {
+    func find(_ key: CacheKey, counts: Bool = true) -> StoredVariants {
         let hash: UInt64 = Self.hash(key)
         return self.shard(hash).find(hash, key, counts: counts)
     }
@@ -88,7 +88,7 @@ final class MemoryStore: Sendable {
             case .marked(let marks): entry = entry.marked(marks)
             }
             let hash: UInt64 = Self.hash(entry.key)
-            let present: [CachedResponse] = self.shard(hash).find(hash, entry.key, counts: false)
+            let present: StoredVariants = self.shard(hash).find(hash, entry.key, counts: false)
             // Memory has what is newer, unless that is a part of it only and older.
             if let other = present.first(where: { $0.response.variant == entry.response.variant }),
                 !entry.response.supersedes(other.response) || other.response.isComplete
@@ -96,7 +96,7 @@ final class MemoryStore: Sendable {
             {
                 return other
             }
-            if entry.body.chunks != nil { dropped = self.insert(entry, &ledger) }
+            if entry.body.isInMemory { dropped = self.insert(entry, &ledger) }
             return entry
         }
     }
@@ -118,7 +118,7 @@ final class MemoryStore: Sendable {
             }
             judged = ledger.log.generation
             // A body on disk has no entry in memory.
-            guard old.body.chunks != nil else { return entry }
+            guard old.body.isInMemory else { return entry }
             let hash: UInt64 = Self.hash(old.key)
             if ledger.holds(old), old.response.variant == response.variant {
                 self.shard(hash).replace(old, with: entry, hash)
@@ -171,7 +171,7 @@ final class MemoryStore: Sendable {
     private func insert(_ entry: CachedResponse, _ ledger: inout Ledger) -> [CachedResponse] {
         let hash: UInt64 = Self.hash(entry.key)
         let shard: MemoryShard = self.shard(hash)
-        let present: [CachedResponse] = shard.find(hash, entry.key, counts: false)
+        let present: StoredVariants = shard.find(hash, entry.key, counts: false)
         var dropped: [CachedResponse] = present.filter { entry.response.supersedes($0.response) }
         if present.count - dropped.count >= self.limits.variantsPerKey,
             let oldest = present.last(where: { one in !dropped.contains { $0 === one } })

@@ -21,6 +21,9 @@ struct SlotChains {
 
     private var links: [Link] = []
 
+    /// - Parameter slots: how many there will be soon.
+    mutating func reserve(_ slots: Int) { self.links.reserveCapacity(slots * 2) }
+
     /// Makes room for one more slot.
     mutating func grow() {
         self.links.append(Link())

@@ -81,7 +81,7 @@ final class CacheExchange {
 
     // MARK: The store
 
-    private func obey(_ found: CacheTurn.Found, _ variants: [CachedResponse], now: Int64) {
+    private func obey(_ found: CacheTurn.Found, _ variants: StoredVariants, now: Int64) {
         switch found {
         case .serve(let hit):
             self.serve(variants[hit.index], hit, now: now)
@@ -109,7 +109,7 @@ final class CacheExchange {
         self.generation = self.cache.store.generation
         self.cache.store.load(self.key, on: self.client.eventLoop).assumeIsolated().whenComplete { result in
             // A disk that fails is as good as none.
-            let variants = (try? result.get()) ?? []
+            let variants = StoredVariants((try? result.get()) ?? [])
             let now = self.cache.clock()
             let lookup = self.request.lookup(
                 count: variants.count, variant: { variants[$0].response }, now: now)

@@ -12,7 +12,7 @@ struct CacheLook {
     let turn: CacheTurn
     /// What the turn decided; `nil`: the request goes by the store.
     let found: CacheTurn.Found?
-    let variants: [CachedResponse]
+    let variants: StoredVariants
     /// The purges that had taken place before.
     let generation: UInt64
     /// Milliseconds since 1970 UTC.
@@ -45,7 +45,7 @@ extension SiteCache {
         let generation = self.store.generation
         let request = CacheRequest(
             method: asked.method, fields: asked.fields, rule: self.rule(for: key), body: asked.framing, source: asked)
-        func look(_ turn: CacheTurn, _ found: CacheTurn.Found?, _ variants: [CachedResponse]) -> StoreReply {
+        func look(_ turn: CacheTurn, _ found: CacheTurn.Found?, _ variants: StoredVariants) -> StoreReply {
             .look(
                 CacheLook(
                     request: asked, key: key, turn: turn, found: found, variants: variants, generation: generation,
@@ -54,7 +54,7 @@ extension SiteCache {
         if asked.hasContent || asked.upgrades {
             var turn = CacheTurn(request)
             turn.bypasses()
-            return look(turn, nil, [])
+            return look(turn, nil, StoredVariants())
         }
         let variants = self.store.lookup(key)
         let lookup = request.lookup(count: variants.count, variant: { variants[$0].response }, now: now)
@@ -85,7 +85,7 @@ struct StoredAnswer {
     let answer: Answer
     let hit: Hit
     /// No more than a client takes at once, so that the store need not count who holds it.
-    let body: [ByteBuffer]
+    let body: StoredBody.Whole
     /// Milliseconds since 1970 UTC.
     let now: Int64
 
@@ -94,11 +94,12 @@ struct StoredAnswer {
         _ entry: CachedResponse, _ hit: Hit, of cache: SiteCache, to asked: CheckedRequest, _ request: CacheRequest,
         room: Int, now: Int64
     ) {
-        guard entry.body.length <= room, let chunks = entry.body.chunks else { return nil }
+        let stored = entry.body
+        guard stored.length <= room, let whole = stored.whole else { return nil }
         let answer = Answer(from: entry.response, to: request, now: now, source: .store, boundary: { "" })
         switch answer.body {
-        case .none: self.body = []
-        case .whole: self.body = chunks
+        case .none: self.body = .chunks([])
+        case .whole: self.body = whole
         case .range, .multipart: return nil
         }
         entry.recordUse()
@@ -111,7 +112,12 @@ struct StoredAnswer {
     }
 
     var status: Int { self.answer.status }
-    var bytes: Int { self.body.reduce(0) { $0 + $1.readableBytes } }
+    var bytes: Int {
+        switch self.body {
+        case .packed(let bytes): bytes.count
+        case .chunks(let chunks): chunks.reduce(0) { $0 + $1.readableBytes }
+        }
+    }
     /// What log and metrics say of it.
     var outcome: CacheOutcome { CacheOutcome(self.hit) }
 
@@ -146,7 +152,7 @@ struct StoredAnswer {
             persists = response.clientPersists
             queue.append(response.head)
         }
-        for bytes in self.body { queue.append(bytes) }
+        queue.append(self.body)
         return persists
     }
 }

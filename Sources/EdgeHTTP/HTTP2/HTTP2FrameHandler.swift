@@ -1,4 +1,5 @@
 import HTTP2Wire
+import HTTPFields
 import NIOCore
 
 /// Below the HTTP/2 library: field blocks go past it, both ways, and the small writes of one flush go together.
@@ -24,6 +25,8 @@ final class HTTP2FrameHandler: ChannelDuplexHandler {
     /// The section of the HEADERS frame that the library is reading.
     private(set) var section: FieldBlock?
     private var pending = ByteBuffer()
+    /// What was made of a small stored body last.
+    private var body = ByteBuffer()
     private var hasPending = false
     /// The library holds on to the memory of what it gets first.
     private var isFirst = true
@@ -42,11 +45,19 @@ final class HTTP2FrameHandler: ChannelDuplexHandler {
     /// Memory for a block: what the block before it took, if that is written.
     func takeBlockMemory() -> ByteBuffer { self.outgoing.takeSpare() }
 
+    /// A small body as the library takes it. The memory is used again as soon as the one before is written.
+    func buffer(of bytes: KeptBytes) -> ByteBuffer {
+        self.body.clear(minimumCapacity: bytes.count)
+        bytes.withBytes { _ = self.body.writeBytes($0) }
+        return self.body
+    }
+
     /// Nothing is under way: idle connections are to be small.
     func releaseMemory() {
         if !self.hasPending { self.pending = ByteBuffer() }
         self.incoming.releaseMemory()
         _ = self.outgoing.takeSpare()
+        self.body = ByteBuffer()
     }
 
     // MARK: From the client

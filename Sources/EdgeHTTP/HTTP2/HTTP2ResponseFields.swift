@@ -35,7 +35,7 @@ enum HTTP2ResponseFields {
     private static func encode(_ head: EncodedHead, length: Int64?) -> [UInt8] {
         var block = ByteBuffer()
         FieldBlockWriter.writeStatus(head.status, to: &block)
-        head.bytes.withUnsafeBytes { bytes in
+        head.withBytes { bytes in
             head.forEachField { field in
                 FieldBlockWriter.write(
                     name: UnsafeRawBufferPointer(rebasing: bytes[field.name]),

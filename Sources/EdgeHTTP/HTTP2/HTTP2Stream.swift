@@ -1,4 +1,5 @@
 import Admission
+import CacheStorage
 import HTTP2Wire
 import HTTPCaching
 import HTTPFields
@@ -139,7 +140,10 @@ final class HTTP2Stream: ClientStream {
         var block = self.connection.frames.takeBlockMemory()
         HTTP2ResponseFields.write(answer, to: &block)
         self.pendingHead = block
-        for bytes in answer.body { self.send(bytes) }
+        switch answer.body {
+        case .packed(let bytes): self.send(self.connection.frames.buffer(of: bytes))
+        case .chunks(let chunks): for bytes in chunks { self.send(bytes) }
+        }
         let now = NIODeadline.now()
         self.connection.log.record(
             answer.request, status: answer.status, bytes: answer.bytes, cache: answer.outcome,

@@ -1,3 +1,4 @@
+import CacheStorage
 import HTTPFields
 import HTTPForwarding
 import HTTPWire
@@ -25,7 +26,7 @@ struct WriteQueue {
     }
 
     mutating func append(_ head: StoredHead) {
-        self.makeRoom(head.lines.bytes.count + 256)
+        self.makeRoom(head.lines.count + 256)
         head.write(to: &self.last)
     }
 
@@ -41,6 +42,17 @@ struct WriteQueue {
         }
         if self.last.readableBytes > 0 { self.pieces.append(self.takeLast()) }
         self.pieces.append(bytes)
+    }
+
+    /// A stored body. A small one is copied to behind its head.
+    mutating func append(_ body: StoredBody.Whole) {
+        switch body {
+        case .packed(let bytes):
+            self.makeRoom(bytes.count)
+            bytes.withBytes { _ = self.last.writeBytes($0) }
+        case .chunks(let chunks):
+            for bytes in chunks { self.append(bytes) }
+        }
     }
 
     /// A chunk, whole.

@@ -189,7 +189,7 @@ extension CacheRequest {
     /// weak comparison, or else `If-Modified-Since` against `Last-Modified`, `Date` or the time of receipt.
     func isUnmodified(_ stored: StoredResponse) -> Bool {
         guard self.isConditional, 200...299 ~= stored.status else { return false }
-        if self.has(.ifNoneMatch) { return self.ifNoneMatchHolds(stored.entityTag, stored.head.bytes.span) }
+        if self.has(.ifNoneMatch) { return stored.head.withSpan { self.ifNoneMatchHolds(stored.entityTag, $0) } }
         guard let since = self.fields.date(.ifModifiedSince, now: stored.responseTime) else { return false }
         return (stored.lastModified ?? stored.date) <= since
     }
@@ -216,9 +216,10 @@ extension CacheRequest {
 
     /// Whether `If-Range`, if there is one, lets the ranges count for a stored response.
     func rangeHolds(for stored: StoredResponse) -> Bool {
-        self.rangeHolds(
-            stored.entityTag, stored.head.bytes.span, modified: stored.lastModified, date: stored.date,
-            now: stored.responseTime)
+        stored.head.withSpan {
+            self.rangeHolds(
+                stored.entityTag, $0, modified: stored.lastModified, date: stored.date, now: stored.responseTime)
+        }
     }
 
     /// The same for a response (RFC 9110 §13.1.5): it has the same strong entity tag, or exactly this `Last-Modified` where that is

@@ -62,6 +62,7 @@ extension CacheRequest {
     }
 
     private static func add(_ stored: StoredResponse, to added: inout FieldSectionBuilder) {
+        // What the origin is asked for costs more than this copy.
         let bytes = stored.head.bytes
         stored.head.forEachField { field in
             // Both have been judged when they came in.

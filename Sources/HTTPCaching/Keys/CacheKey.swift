@@ -97,7 +97,8 @@ public struct CacheKey: Hashable, Sendable {
         hasher.combine(0xFF as UInt8)
     }
 
-    private static func same(_ one: String, _ other: String) -> Bool {
+    /// Byte by byte.
+    package static func same(_ one: String, _ other: String) -> Bool {
         let first = one.utf8.span
         let second = other.utf8.span
         return first.equals(0..<first.count, second, 0..<second.count)

@@ -26,7 +26,7 @@ public struct StoredResponse: Sendable, Equatable {
     /// What `Surrogate-Key` and `Cache-Tag` name, each once.
     public var tags: [String]
 
-    /// The entity tag, if there is exactly one and it is valid. It stands in `head.bytes`.
+    /// The entity tag, if there is exactly one and it is valid. It stands in the head's bytes.
     public let entityTag: EntityTag?
     /// `Last-Modified` in milliseconds since 1970 UTC, if there is exactly one and it is valid.
     public let lastModified: Int64?
@@ -57,13 +57,30 @@ public struct StoredResponse: Sendable, Equatable {
             default: break
             }
         }
-        let bytes = head.bytes.span
-        self.entityTag = if let value = tag.value { EntityTag(bytes, value) } else { nil }
-        self.lastModified =
-            if let value = modified.value { HTTPDate.milliseconds(bytes, value, now: responseTime) } else { nil }
-        let sent: Int64? =
-            if let value = date.value { HTTPDate.milliseconds(bytes, value, now: responseTime) } else { nil }
-        self.date = sent ?? responseTime
+        self.entityTag = tag.value.flatMap { value in head.withSpan { EntityTag($0, value) } }
+        self.lastModified = modified.value.flatMap { value in
+            head.withSpan { HTTPDate.milliseconds($0, value, now: responseTime) }
+        }
+        self.date =
+            date.value.flatMap { value in head.withSpan { HTTPDate.milliseconds($0, value, now: responseTime) } }
+            ?? responseTime
+    }
+
+    /// What a store kept of another value, put together again without a look at the head.
+    package init(
+        head: EncodedHead, requestTime: Int64, responseTime: Int64, variant: VariantKey, extent: Extent,
+        freshness: Freshness, tags: [String], entityTag: EntityTag?, lastModified: Int64?, date: Int64
+    ) {
+        self.head = head
+        self.requestTime = requestTime
+        self.responseTime = responseTime
+        self.variant = variant
+        self.extent = extent
+        self.freshness = freshness
+        self.tags = tags
+        self.entityTag = entityTag
+        self.lastModified = lastModified
+        self.date = date
     }
 
     /// 100...999.
@@ -82,14 +99,4 @@ public struct StoredResponse: Sendable, Equatable {
 
     /// Whether an origin can be asked if it still holds (RFC 9111 §4.3.1).
     public var hasValidator: Bool { self.entityTag != nil || self.lastModified != nil }
-
-    /// Roughly the bytes that this value occupies, for stores that count them.
-    public var estimatedSize: Int {
-        var size = 480 + self.head.bytes.count
-        for selector in self.variant.selectors {
-            size += 48 + selector.name.heapBytes + (selector.value.map { 32 + $0.count } ?? 0)
-        }
-        for tag in self.tags { size += 16 + (tag.utf8.count <= 15 ? 0 : 32 + tag.utf8.count) }
-        return size
-    }
 }

@@ -111,7 +111,7 @@ extension CacheRequest {
                 return stored.entityTag == nil
             }
             guard let known = stored.entityTag else { return true }
-            return known.matchesWeakly(stored.head.bytes.span, tag, in: bytes)
+            return stored.head.withSpan { known.matchesWeakly($0, tag, in: bytes) }
         }
         guard fields.only(.lastModified) != nil, stored.entityTag == nil, let known = stored.lastModified else {
             return true
@@ -165,7 +165,7 @@ private struct Merged {
         let old = stored.fields
         let oldBytes = old.bytes.readableBytesUInt8Span
         let bytes = fields.bytes.readableBytesUInt8Span
-        var builder = FieldSectionBuilder(capacity: stored.head.bytes.count + 128)
+        var builder = FieldSectionBuilder(capacity: stored.head.count + 128)
         for field in old {
             if let number = field.known {
                 if known.contains(number) { continue }
@@ -189,12 +189,12 @@ private struct Merged {
     private static func differs(_ field: FieldRecord, _ fields: FieldSection, from stored: StoredResponse) -> Bool {
         let bytes = fields.bytes.readableBytesUInt8Span
         guard let known = stored.entityTag, let tag = EntityTag(bytes, field.value) else { return false }
-        return known.isWeak != tag.isWeak || !known.matchesWeakly(stored.head.bytes.span, tag, in: bytes)
+        return known.isWeak != tag.isWeak || !stored.head.withSpan { known.matchesWeakly($0, tag, in: bytes) }
     }
 }
 
 extension StoredResponse {
-    fileprivate var reason: [UInt8] { Array(self.head.reason) }
+    fileprivate var reason: [UInt8] { self.head.reason }
 
     /// The length of the whole representation, as far as it is known.
     var representationLength: Int64? {

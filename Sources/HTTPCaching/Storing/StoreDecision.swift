@@ -263,7 +263,10 @@ extension StoredResponse {
         switch (self.entityTag, other.entityTag) {
         case (nil, nil): return true
         case (let one?, let two?):
-            return one.isWeak == two.isWeak && one.matchesWeakly(self.head.bytes.span, two, in: other.head.bytes.span)
+            return one.isWeak == two.isWeak
+                && self.head.withSpan { mine in
+                    other.head.withSpan { one.matchesWeakly(mine, two, in: $0) }
+                }
         default: return false
         }
     }

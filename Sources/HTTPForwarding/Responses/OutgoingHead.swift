@@ -137,7 +137,7 @@ public struct OutgoingHead: Sendable {
             }
             return
         }
-        encoded.bytes.withUnsafeBytes { bytes in
+        encoded.withBytes { bytes in
             encoded.forEachField {
                 body(
                     UnsafeRawBufferPointer(rebasing: bytes[$0.name]), UnsafeRawBufferPointer(rebasing: bytes[$0.value]))

@@ -102,7 +102,7 @@ public struct HeadWriter: ~Copyable {
     /// A status line with fields, none of which is a framing field.
     package init(encoded head: EncodedHead, to buffer: inout ByteBuffer) {
         self.start = buffer.writerIndex
-        buffer.writeBytes(head.bytes)
+        head.withBytes { _ = buffer.writeBytes($0) }
     }
 
     /// The last chunk's line. Trailers may follow; `finish(.none)` ends the content.

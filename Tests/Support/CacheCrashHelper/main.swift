@@ -117,7 +117,7 @@ func check(_ store: ResponseStore, purged: [Int: Int], on loop: any EventLoop) a
     var found = 0
     for number in 0..<Subject.count {
         let key: CacheKey = Subject(number: number, version: 0).key
-        guard store.mayBeOnDisk(key, besides: []) else { continue }
+        guard store.mayBeOnDisk(key, besides: StoredVariants()) else { continue }
         for entry in try await store.load(key, on: loop).get() {
             guard let version = Subject.version(of: entry) else { throw Wrong(description: "\(number) has no version") }
             if let last = purged[number], version <= last {
