@@ -4,16 +4,17 @@
 //
 //   crypto  TLSCrypto                                 AEAD, hashes and HKDF of BoringSSL
 //   pure    ACME, Admission, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPFields, HTTPWire,
-//           HTTP2Wire, HTTPForwarding, HTTPCaching, EdgeModel, FleetBus
+//           HTTP2Wire, HTTPForwarding, HTTPCaching, EdgeModel, FleetBus, HSMWire
 //                                                     bytes and decisions; no sockets, clocks, files or logging
 //   engine  TLSEngine                                 handshakes on BoringSSL, without IO
 //   ground  SecretFiles, CAARecords, Telemetry        files that hold secrets; who may issue for a name, by DNS; logs, metrics
-//           ACMEClient                                certificates from an authority
+//           ACMEClient, HSMWorker                     certificates from an authority; the process with a PKCS #11 module
 //   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
 //           FleetLink                                 the bus of a fleet: an edge that follows, a desk that orders
 //   stores  CacheStorage                              responses in memory and on disk
 //   parties EdgeHTTP, Edge, KeyHolder, NativeClient
 //                                                     the three parties; HTTP at the edge stands for itself
+//           HSMKeys                                   a key holder's keys on tokens
 //   outside Settings, Admin, PrivateAuthority         YAML in, diagnostics out; the admin port and health; certificates
 //           Diagnosis, DemoKit                        what is wrong with a configuration or a connection; the demo
 //   command latchstring                               one file per subcommand
@@ -101,6 +102,9 @@ let package = Package(
         // (docs/tls-engine.md).
         .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
+        // The types of PKCS #11: a header, no library.
+        .systemLibrary(name: "CPKCS11", providers: [.apt(["libp11-kit-dev"])]),
+
         // A system call that Swift does not see.
         .target(name: "CFileSpace"),
         // What the program was built from.
@@ -151,6 +155,11 @@ let package = Package(
         // Keys and tokens on disk.
         .target(name: "SecretFiles", swiftSettings: strict),
 
+        // Names of keys on tokens, and what goes between a key holder and the process with the PKCS #11 module.
+        .target(name: "HSMWire", swiftSettings: strict),
+        // That process.
+        .target(name: "HSMWorker", dependencies: ["CPKCS11", "HSMWire", "SecretFiles"], swiftSettings: strict),
+
         // Certificates from an authority: the protocol without its network.
         .target(name: "ACME", dependencies: ["HTTPFields", x509, asn1, crypto], swiftSettings: strict),
 
@@ -195,13 +204,17 @@ let package = Package(
         .target(
             name: "KeyHolder",
             dependencies: [
-                "Admission", "CFileSpace", "CLibCrypto", "Channels", "HTTPFields", "KeyProtocol", "NativeChannel",
-                "NativeHandshake",
-                "PeerLink", "RecordLayer", "SecretFiles", "TLSEngine", "TLSWire", "Telemetry", nioSSL, nioTLS, x509,
-                asn1,
-                crypto, cryptoExtras, logging, metrics, lifecycle,
+                "Admission", "CFileSpace", "CLibCrypto", "Channels", "HSMWire", "HTTPFields", "KeyProtocol",
+                "NativeChannel", "NativeHandshake", "PeerLink", "RecordLayer", "SecretFiles", "TLSEngine", "TLSWire",
+                "Telemetry", nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
+        // Its keys on tokens.
+        .target(
+            name: "HSMKeys",
+            dependencies: [
+                "CSystemShims", "HSMWire", "KeyHolder", "SecretFiles", "TLSWire", x509, crypto, cryptoExtras, logging,
+            ], swiftSettings: strict),
         // HTTP between clients and origins, and what of it is stored.
         .target(
             name: "EdgeHTTP",
@@ -229,7 +242,7 @@ let package = Package(
         .target(
             name: "Settings",
             dependencies: [
-                "ACME", "Admission", "EdgeModel", "FleetBus", "HTTPCaching", "HTTPFields", "KeyProtocol",
+                "ACME", "Admission", "EdgeModel", "FleetBus", "HSMWire", "HTTPCaching", "HTTPFields", "KeyProtocol",
                 "SecretFiles", "TLSWire", "Telemetry", nio[0],
                 yams,
             ],
@@ -246,8 +259,8 @@ let package = Package(
         .target(
             name: "Diagnosis",
             dependencies: [
-                "CAARecords", "EdgeModel", "FleetBus", "FleetLink", "KeyHolder", "KeyProtocol", "NativeClient",
-                "NativeHandshake", "PeerLink", "Settings", "TLSWire", "Telemetry", nioHTTP1, nioHelpers,
+                "CAARecords", "EdgeModel", "FleetBus", "FleetLink", "HSMKeys", "HSMWire", "KeyHolder", "KeyProtocol",
+                "NativeClient", "NativeHandshake", "PeerLink", "Settings", "TLSWire", "Telemetry", nioHTTP1, nioHelpers,
                 nioSSL, nioTLS, x509, asn1, crypto,
                 cryptoExtras, logging,
             ] + nio,
@@ -266,8 +279,9 @@ let package = Package(
             dependencies: [
                 "ACME", "ACMEClient", "Admin", "CAARecords", "CBuildFacts", "CacheStorage", "Channels",
                 "CSystemShims", "DemoKit", "Diagnosis", "Edge", "EdgeHTTP", "EdgeModel", "FleetBus", "FleetLink",
-                "HTTPCaching",
-                "HTTPFields", "KeyHolder", "NativeClient", "NativeHandshake", "PeerLink", "PrivateAuthority",
+                "HSMKeys", "HSMWorker", "HTTPCaching",
+                "HTTPFields", "KeyHolder", "KeyProtocol", "NativeClient", "NativeHandshake", "PeerLink",
+                "PrivateAuthority",
                 "SecretFiles", "Settings", "Telemetry", "TLSWire", nioHTTP1, logging, metrics, nioHelpers,
                 lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle", condition: program),
@@ -394,7 +408,7 @@ let package = Package(
         .testTarget(
             name: "SettingsTests",
             dependencies: [
-                "ACME", "Admission", "EdgeModel", "FleetBus", "HTTPCaching", "HTTPFields", "KeyProtocol", "Settings",
+                "ACME", "Admission", "EdgeModel", "FleetBus", "HSMWire", "HTTPCaching", "HTTPFields", "KeyProtocol", "Settings",
                 "TLSWire", "Telemetry", nio[0],
             ],
             swiftSettings: strict),
@@ -411,12 +425,26 @@ let package = Package(
             name: "KeyHolderTests",
             dependencies: [
                 "TestSockets",
-                "Admission", "PrivateAuthority", "KeyHolder", "KeyProtocol", "NativeHandshake", "PeerLink",
-                "RecordLayer",
-                "SecretFiles", "TLSEngine", "TLSWire", nioSSL,
+                "Admission", "PrivateAuthority", "HSMWire", "KeyHolder", "KeyProtocol", "NativeHandshake", "PeerLink",
+                "RecordLayer", "SecretFiles", "TLSEngine", "TLSWire", nioSSL,
                 nioEmbedded, x509, asn1, crypto, cryptoExtras, logging,
             ] + nio,
             swiftSettings: strict),
+        .testTarget(name: "HSMWireTests", dependencies: ["HSMWire"], swiftSettings: strict),
+        // A token of SoftHSM for a test.
+        .target(
+            name: "TestToken", dependencies: ["SecretFiles", "TestSockets"], path: "Tests/Support/TestToken",
+            swiftSettings: strict),
+        // A worker whose module has faults, by a file.
+        .executableTarget(
+            name: "HSMTestWorker", dependencies: ["CPKCS11", "HSMWire", "HSMWorker"],
+            path: "Tests/Support/HSMTestWorker", swiftSettings: strict),
+        .testTarget(
+            name: "HSMKeysTests",
+            dependencies: [
+                "HSMKeys", "HSMTestWorker", "HSMWire", "KeyHolder", "PrivateAuthority", "TestLogs", "TestSockets",
+                "TestToken", "TLSWire", x509, asn1, crypto, logging,
+            ], swiftSettings: strict),
         .target(name: "TestSockets", path: "Tests/Support/TestSockets", swiftSettings: strict),
         .target(
             name: "TestLogs", dependencies: ["TestSockets", logging], path: "Tests/Support/TestLogs",
@@ -461,7 +489,7 @@ let package = Package(
             name: "EndToEndTests",
             dependencies: [
                 "DemoKit", "latchstring", "NativeClient", "NativeHandshake",
-                "PrivateAuthority", "Telemetry", "TestBus", "TestDirectory", "TestSockets", "TLSWire", nioSSL,
+                "PrivateAuthority", "Telemetry", "TestBus", "TestDirectory", "TestSockets", "TestToken", "TLSWire", nioSSL,
                 nioHTTP1, crypto,
                 yams,
             ] + nio,

@@ -39,17 +39,19 @@ final class ChildProcess: Sendable {
 
     /// Starts `latchstring ARGUMENTS` in `directory`.
     /// - Parameters:
+    ///   - environment: what stands in its environment beside what stands in ours, as `NAME=VALUE`.
     ///   - echo: show its output on our standard error.
     ///   - executable: the program; by default the one that runs now, even if its file was replaced meanwhile.
     static func start(
-        name: String, arguments: [String], directory: String, echo: Bool, on group: any EventLoopGroup,
+        name: String, arguments: [String], directory: String, environment: [String] = [], echo: Bool,
+        on group: any EventLoopGroup,
         executable: String = "/proc/self/exe"
     ) async throws -> ChildProcess {
         let input = try Pipe()
         let output = try Pipe()
         let pid = try spawn(
             executable, arguments: ["latchstring", "demo-child", directory] + arguments,
-            input: input.reading, output: output.writing)
+            environment: environment, input: input.reading, output: output.writing)
         close(input.reading)
         close(output.writing)
         let child = ChildProcess(name: name, pid: pid, lifeline: input.writing, echo: echo)
@@ -136,7 +138,7 @@ final class ChildProcess: Sendable {
     }
 
     private static func spawn(
-        _ executable: String, arguments: [String], input: Int32, output: Int32
+        _ executable: String, arguments: [String], environment: [String], input: Int32, output: Int32
     ) throws -> Int32 {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -160,9 +162,11 @@ final class ChildProcess: Sendable {
             &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
 
         var list: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
-        defer { list.forEach { free($0) } }
+        let ours = ProcessInfo.processInfo.environment.map { "\($0)=\($1)" }
+        var variables: [UnsafeMutablePointer<CChar>?] = (environment + ours).map { strdup($0) } + [nil]
+        defer { (list + variables).forEach { free($0) } }
         var pid: pid_t = 0
-        let failure = posix_spawn(&pid, executable, &actions, &attributes, &list, environ)
+        let failure = posix_spawn(&pid, executable, &actions, &attributes, &list, &variables)
         guard failure == 0 else { throw DemoFailure.system("start a process", failure) }
         return pid
     }

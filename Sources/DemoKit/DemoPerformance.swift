@@ -26,16 +26,17 @@ public struct DemoPerformance {
     ///   - once: return after the proof; otherwise all parties serve until the task is cancelled.
     ///   - verbose: show the processes' logs on standard error.
     ///   - explains: show the steps of the native handshakes.
+    ///   - hsm: have the key holder's keys on a token of SoftHSM.
     /// - Returns: whether everything held.
     /// - Throws: `CancellationError`, or why the demo cannot go on.
-    public static func run(once: Bool, verbose: Bool, explains: Bool = false) async throws -> Bool {
+    public static func run(once: Bool, verbose: Bool, explains: Bool = false, hsm: Bool = false) async throws -> Bool {
         let colours = DemoColours(isOn: StandardOutput.wantsColours)
         let began = ContinuousClock.now
         let directory = try DemoStage.makeTemporaryDirectory()
         var company = Company(directory: directory)
         do {
             let performance = DemoPerformance(
-                stage: try DemoStage(path: directory), colours: colours, verbose: verbose, explains: explains,
+                stage: try DemoStage(path: directory, hsm: hsm), colours: colours, verbose: verbose, explains: explains,
                 began: began)
             let held = try await performance.play(once: once, &company)
             await clearAway(company)
@@ -70,11 +71,15 @@ public struct DemoPerformance {
             [
                 "keyholder", "--inspectable", "--config",
                 try stage.writeKeyHolderConfiguration(application: addresses["native"] ?? ""),
-            ], in: stage.keyHolder,
+            ], in: stage.keyHolder, environment: stage.token?.environment ?? [],
             &company)
         let keyHolderAddress = try await keyHolder.address(of: "", deadline: .now + Self.patience)
         let nativeAddress = try await keyHolder.address(of: "native", deadline: .now + Self.patience)
         step("key holder is up (process \(keyHolder.pid)) on \(keyHolderAddress)")
+        if let token = stage.token {
+            let count = stage.sites.filter(stage.isOnToken).count
+            step("\(count) sites' keys are on a token of SoftHSM, reached by \(token.module) in processes of its own")
+        }
 
         let configuration = try stage.writeEdgeConfiguration(
             keyHolderAddress: keyHolderAddress, nativeAddress: nativeAddress, originAddresses: addresses)
@@ -103,10 +108,11 @@ public struct DemoPerformance {
     private static let patience: Duration = .seconds(15)
 
     private func start(
-        _ name: String, _ arguments: [String], in directory: String, _ company: inout Company
+        _ name: String, _ arguments: [String], in directory: String, environment: [String] = [],
+        _ company: inout Company
     ) async throws -> ChildProcess {
         let child = try await ChildProcess.start(
-            name: name, arguments: arguments, directory: directory, echo: verbose, on: group)
+            name: name, arguments: arguments, directory: directory, environment: environment, echo: verbose, on: group)
         company.children.append(child)
         return child
     }
@@ -176,7 +182,7 @@ public struct DemoPerformance {
     ) async throws -> [String] {
         var explanations: [String] = []
         for variant in NativeVariant.allCases {
-            for site in stage.sites where DemoStage.isNative(site) {
+            for site in stage.sites where stage.isNative(site) {
                 try Task.checkCancellation()
                 let label = "native \(variant), \(site.keyType.displayName)"
                 var row: [TextTable.Cell] = [
@@ -227,7 +233,8 @@ public struct DemoPerformance {
             if !proof.holds {
                 say(
                     colours.bad("  Not proved: ")
-                        + "the key holder must show every site's key, the edge only its own and the open session's.\n")
+                        + "the key holder must show every site's key that is in a file of its, the edge only its own and the open "
+                        + "session's.\n")
             }
             return proof.holds
         } catch {

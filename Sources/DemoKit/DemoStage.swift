@@ -30,11 +30,14 @@ struct DemoSiteFiles: Sendable {
 ///     origin/      the relayed sites' certificates and keys
 ///     keyholder/   its identity, the handoff and keyless sites' certificates and keys
 ///     edge/        its identity, and no site's key
+///     token/       with an HSM: the token, which has the keyholder's P-256 and RSA keys
 ///     test-site-authority.pem   what clients trust
 struct DemoStage: Sendable {
     let path: String
     let sites: [DemoSiteFiles]
     let rootPEM: String
+    /// nil: all keys are in files.
+    let token: DemoToken?
     private let keyHolderIdentity: IssuedCertificate
     /// What the edge shows key holders; its key is the one private key that the edge has.
     let edgeIdentity: IssuedCertificate
@@ -47,7 +50,13 @@ struct DemoStage: Sendable {
     var root: String { "\(path)/test-site-authority.pem" }
 
     /// Makes all certificates and keys, in memory.
-    init(path: String) throws {
+    ///
+    /// - Parameter hsm: Whether the key holder's keys of kinds that HSMs have are on a token.
+    init(path: String, hsm: Bool = false) throws {
+        self.token = hsm ? DemoToken(directory: "\(path)/token") : nil
+        if hsm, self.token == nil {
+            throw DemoFailure.unexpectedOutput("SoftHSM is not installed; on Debian: apt-get install softhsm2")
+        }
         let fleet = try FleetAuthority(name: "Demo fleet authority", validity: .days(2))
         let siteAuthority = try TestSiteAuthority(name: "Demo site authority", validity: .days(2))
         self.path = path
@@ -78,14 +87,23 @@ struct DemoStage: Sendable {
 
     /// Writes every party's files except the configuration files, which need to know ports.
     func writeFiles() throws {
-        for directory in [origin, keyHolder, edge] {
+        for directory in [origin, keyHolder, edge] + (self.token.map { [$0.directory] } ?? []) {
             guard mkdir(directory, 0o700) == 0 else { throw DemoFailure.system("make \(directory)", errno) }
         }
         try write(rootPEM, to: root)
-        for site in sites {
+        if let token {
+            try token.make { try write($0, to: "\(token.directory)/\($1)") }
+            try write(token.pin, to: "\(keyHolder)/hsm.pin")
+        }
+        for (number, site) in sites.enumerated() {
             let directory = site.mode.needsKeyHolder ? keyHolder : origin
             try write(site.issued.chainPEM, to: "\(directory)/\(site.domain).pem")
-            try write(site.issued.keyPEM, to: "\(directory)/\(site.domain).key")
+            let file = "\(directory)/\(site.domain).key"
+            try write(site.issued.keyPEM, to: file)
+            if let token, isOnToken(site) {
+                try token.take(file, as: site.domain, number: number)
+                try Self.removeDirectory(file)
+            }
         }
         for (identity, directory) in [(keyHolderIdentity, keyHolder), (edgeIdentity, edge)] {
             try write(identity.chainPEM, to: "\(directory)/identity.pem")
@@ -94,8 +112,15 @@ struct DemoStage: Sendable {
         }
     }
 
+    /// Whether the site's key is on the token.
+    func isOnToken(_ site: DemoSiteFiles) -> Bool {
+        self.token != nil && site.mode.needsKeyHolder && site.keyType != .ed25519
+    }
+
     /// Whether the key holder serves native clients for the site: its key must be able to decrypt.
-    static func isNative(_ site: DemoSiteFiles) -> Bool { site.mode == .keyless && site.keyType != .ed25519 }
+    func isNative(_ site: DemoSiteFiles) -> Bool {
+        site.mode == .keyless && site.keyType != .ed25519 && !isOnToken(site)
+    }
 
     /// - Parameter application: where native clients of the sites get to.
     func writeKeyHolderConfiguration(application: String) throws -> String {
@@ -118,7 +143,8 @@ struct DemoStage: Sendable {
               key: identity.key
               authority: authority.pem
             sites:
-            \(sites.map { Self.entry($0, application: application) }.joined())
+            \(sites.map { entry($0, application: application) }.joined())
+            \(self.token.map { "hsm: { module: \($0.module), pin-file: hsm.pin, timeout: 10s }" } ?? "")
             grants:
             \(grants)audit: audit.jsonl
             log:
@@ -130,8 +156,9 @@ struct DemoStage: Sendable {
         return file
     }
 
-    private static func entry(_ site: DemoSiteFiles, application: String) -> String {
-        "  - certificate: \(site.domain).pem\n    key: \(site.domain).key\n"
+    private func entry(_ site: DemoSiteFiles, application: String) -> String {
+        "  - certificate: \(site.domain).pem\n"
+            + "    key: \(isOnToken(site) ? self.token?.name(of: site.domain) ?? "" : "\(site.domain).key")\n"
             + (isNative(site) ? "    application: \(application)\n" : "")
     }
 

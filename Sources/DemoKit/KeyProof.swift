@@ -4,7 +4,8 @@ import PrivateAuthority
 /// meanwhile, looked for in the memory of edge and key holder.
 ///
 /// A search that finds nothing proves something only if it could have found it. So the key holder must show every site's
-/// key, and the edge what it has by right: the key of its identity, and the traffic secrets that were lent to it.
+/// key that is in a file (those on a token, it must not), and the edge what it has by right: the key of its identity, and the
+/// traffic secrets that were lent to it.
 struct KeyProof: Sendable {
     struct Subject: Sendable {
         var label: String
@@ -30,8 +31,10 @@ struct KeyProof: Sendable {
     init(stage: DemoStage, sessions: [DemoSession], edge edgePID: Int32, keyHolder keyHolderPID: Int32) throws {
         var subjects: [Subject] = try stage.sites.filter(\.mode.needsKeyHolder).map { site in
             Subject(
-                label: "\(site.mode.rawValue) site's \(site.keyType.displayName)",
-                secrets: try SiteSecrets(pkcs8PEM: site.issued.keyPEM), atKeyHolder: true, atEdge: false,
+                label:
+                    "\(site.mode.rawValue) site's \(site.keyType.displayName)\(stage.isOnToken(site) ? ", on the token" : "")",
+                secrets: try SiteSecrets(pkcs8PEM: site.issued.keyPEM), atKeyHolder: !stage.isOnToken(site),
+                atEdge: false,
                 inEdgeFiles: false)
         }
         for session in sessions {

@@ -32,7 +32,9 @@ public struct ConfigurationCheck {
                 site.domains.map { ($0, place.site) }
             }
         case .keyHolder(let settings):
-            domains = KeyHolderCheck(settings: settings, report: self.report, now: Date()).run()
+            domains = KeyHolderCheck(
+                settings: settings, report: self.report, offline: self.offline, now: Date()
+            ).run()
         case .fleet(let settings):
             await FleetCheck(settings: settings.fleet, user: .command, report: self.report, now: Date()).run(
                 authority: settings.authority, offline: self.offline)

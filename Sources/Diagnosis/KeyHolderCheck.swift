@@ -1,6 +1,9 @@
 import FoundationEssentials
+import HSMKeys
+import HSMWire
 import KeyHolder
 import KeyProtocol
+import Logging
 import PeerLink
 import Settings
 import TLSWire
@@ -11,6 +14,18 @@ struct KeyHolderCheck {
     let settings: KeyHolderSettings
     let report: CheckReport
     let now: Date
+    /// Connect to nothing: tokens are not asked.
+    let offline: Bool
+    let keys: HSMKeyStore
+
+    init(settings: KeyHolderSettings, report: CheckReport, offline: Bool = false, now: Date) {
+        self.settings = settings
+        self.report = report
+        self.offline = offline
+        self.now = now
+        // What is wrong is said in the report.
+        self.keys = HSMKeyStore(settings.hsm, logger: Logger(label: "check") { _ in SwiftLogNoOpLogHandler() })
+    }
 
     /// - Returns: the domains of the sites that can be served, and where each stands.
     @discardableResult
@@ -68,17 +83,22 @@ struct KeyHolderCheck {
             return nil
         }
         let leaf = chain[0]
-        let key: any StoredKey
-        do throws(SiteLoadError) {
-            key = try SoftwareKeyStore().key(from: .file(site.key))
-        } catch {
-            self.report.fail(place, "\(error)", remedy: nil)
-            return nil
-        }
-        guard key.publicKey == leaf.publicKey else {
-            let error = SiteLoadError.keyMismatch(certificate: site.certificate, key: site.key)
-            self.report.fail(place, "\(error)", remedy: nil)
-            return nil
+        let key: (any StoredKey)?
+        let source = KeySource(site.key)
+        if case .token = source, self.offline {
+            self.report.ok(place, "site \(site.certificate): the key \(source.name) was not asked for (--offline)")
+            key = nil
+        } else {
+            do throws(SiteLoadError) {
+                let found = try self.keys.key(from: source, for: leaf.publicKey)
+                guard found.publicKey == leaf.publicKey else {
+                    throw .keyMismatch(certificate: site.certificate, key: source.name)
+                }
+                key = found
+            } catch {
+                self.report.fail(place, "\(error)", remedy: nil)
+                return nil
+            }
         }
         if let position = CertificateChecks.brokenLink(in: chain) {
             self.report.fail(place, "\(SiteLoadError.brokenChain(site.certificate, position: position))", remedy: nil)
@@ -105,9 +125,10 @@ struct KeyHolderCheck {
         self.report.add(
             CheckLine(
                 outcome: validity.outcome, location: place,
-                text: "site \(names): \(key.type) key and chain of \(chain.count) belong together, \(validity.text)",
+                text:
+                    "site \(names): \(Self.text(key, source)) chain of \(chain.count)\(key == nil ? "" : " belong together"), \(validity.text)",
                 remedy: validity.outcome == .ok ? nil : "Have the certificate renewed."))
-        self.checkTLS(site, names, key.type)
+        if let key { self.checkTLS(site, names, key.type) }
         return CertifiedSite(
             name: domains[0].description, domains: domains, certified: covered, ski: CertificateChecks.ski(of: leaf))
     }
@@ -130,6 +151,13 @@ struct KeyHolderCheck {
         self.report.ok(
             site.location,
             "site \(names): its tls excludes \(handshakes.exclusions.joined(separator: ", "))")
+    }
+
+    /// As the subject of a sentence about it and the chain.
+    private static func text(_ key: (any StoredKey)?, _ source: KeySource) -> String {
+        guard let key else { return "its" }
+        guard case .token(let uri) = source else { return "\(key.type) key and" }
+        return "\(key.type) key \(uri.name), which signed, and"
     }
 
     /// As which names edges could pose without a grant for them.
@@ -184,6 +212,11 @@ struct KeyHolderCheck {
                     grant.location,
                     "edge \(grant.edge) may sign-tls13 and not handshake-tls12: its keyless sites take no TLS 1.2 clients",
                     remedy: "Write keyless, which has both.")
+            }
+            if let until = grant.times.until, until <= Int64(self.now.timeIntervalSince1970 * 1000) {
+                self.report.warn(
+                    grant.location, "the grant for edge \(grant.edge) has ended: it gives nothing",
+                    remedy: "Remove it, or write a later until.")
             }
             if isGood {
                 let operations = grant.operations.map(\.rawValue).sorted().joined(separator: ", ")

@@ -10,6 +10,9 @@ public struct KeyHolderConfiguration: Sendable {
     public var credentials: PeerCredentials
     public var sites: [SiteConfiguration]
     public var grants: [GrantConfiguration]
+    /// Edges whose grants do not count when the key holder starts. What it is told then, ``KeyHolderServer/revoke(_:)`` and
+    /// ``KeyHolderServer/restore(_:)`` say.
+    public var revoked: Set<String> = []
     /// How long an edge may go on serving under its grants when it does not hear from this key holder; a second to a week.
     public var lease: TimeAmount = .minutes(10)
     /// How long a key that a reload replaces stays good for clients that were shown its certificate; zero: not at all.

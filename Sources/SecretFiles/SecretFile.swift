@@ -21,17 +21,28 @@ public enum SecretFile {
     ///
     /// The buffer that it passes through is wiped; the text itself is the caller's, and Swift does not wipe strings.
     public static func read(_ path: String) throws(SecretFileError) -> String {
+        let bytes = try Self.bytes(path)
+        defer { Self.wipe(bytes) }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw SecretFileError(path: path, reason: .notText)
+        }
+        return text
+    }
+
+    /// The file's bytes, if it meets the rule. The caller wipes them.
+    public static func bytes(_ path: String) throws(SecretFileError) -> [UInt8] {
         let descriptor = try Self.open(path)
         defer { close(descriptor) }
         var bytes = [UInt8](repeating: 0, count: 16 * 1024)
         var length = 0
-        defer { Self.wipe(&bytes) }
+        // What is returned is a copy.
+        defer { Self.wipe(bytes) }
         while true {
             if length == bytes.count {
                 guard length < Self.maximumBytes else { throw SecretFileError(path: path, reason: .tooLarge) }
                 var larger = [UInt8](repeating: 0, count: bytes.count * 2)
                 larger.replaceSubrange(0..<length, with: bytes)
-                Self.wipe(&bytes)
+                Self.wipe(bytes)
                 bytes = larger
             }
             let offset = length
@@ -44,10 +55,7 @@ public enum SecretFile {
             if count == 0 { break }
             length += count
         }
-        guard let text = String(validating: bytes[..<length], as: UTF8.self) else {
-            throw SecretFileError(path: path, reason: .notText)
-        }
-        return text
+        return Array(bytes[..<length])
     }
 
     /// Why the file cannot be used, without reading it; nil if it can.
@@ -102,10 +110,11 @@ public enum SecretFile {
         throw SecretFileError(path: path, reason: reason)
     }
 
-    private static func wipe(_ bytes: inout [UInt8]) {
-        bytes.withUnsafeMutableBytes { buffer in
+    /// Overwrites an array with zeroes, for all who have it: it is not copied first.
+    public static func wipe(_ bytes: [UInt8]) {
+        bytes.withUnsafeBytes { buffer in
             guard let base = buffer.baseAddress else { return }
-            explicit_bzero(base, buffer.count)
+            explicit_bzero(UnsafeMutableRawPointer(mutating: base), buffer.count)
         }
     }
 }

@@ -1,4 +1,5 @@
 public import ACME
+public import HSMWire
 public import KeyProtocol
 public import TLSWire
 
@@ -20,6 +21,8 @@ public struct KeyHolderSettings: Hashable, Sendable {
     public var grace: Duration = .seconds(600)
     /// A folder of this key holder's own, for what it keeps across restarts; nil: it keeps nothing.
     public var state: String?
+    /// What reaches tokens with keys; nil: there are none.
+    public var hsm: TokenModule?
     public var audit: Audit
     /// Health and metrics; always a loopback address. nil: none.
     public var admin: AdminSettings?
@@ -33,8 +36,7 @@ public struct KeyHolderSettings: Hashable, Sendable {
         public var location: SourceLocation
         /// Path of the chain, PEM, leaf first. With ``acme`` it is in the state folder, and may not be there yet; so may the key.
         public var certificate: String
-        /// Path of the private key, PEM: PKCS#8, SEC1 or PKCS#1.
-        public var key: String
+        public var key: Key
         /// nil: the DNS names of the certificate. Never nil with ``acme``.
         public var domains: [ServerNamePattern]?
         /// How the key holder shakes hands with clients.
@@ -43,6 +45,13 @@ public struct KeyHolderSettings: Hashable, Sendable {
         public var application: Application?
         /// Where its certificate comes from; nil: it is a file of the owner's.
         public var acme: ACME?
+    }
+
+    /// Where a site's private key is.
+    public enum Key: Hashable, Sendable {
+        /// A path, PEM: PKCS#8, SEC1 or PKCS#1; and the path of a file with its passphrase, if it is encrypted.
+        case file(String, passphraseFile: String?)
+        case token(PKCS11URI)
     }
 
     /// How a site's certificate is ordered from an ACME directory.
@@ -105,6 +114,10 @@ public struct KeyHolderSettings: Hashable, Sendable {
         public var operations: Set<KeyProtocol.Operation>
         /// Operations per second for this edge and site, with bursts of twice as many. Default: 1,000.
         public var rate: Int
+        /// The same for operations that have a rate of their own beside ``rate``.
+        public var rates: [KeyProtocol.Operation: Int]
+        /// When it counts. Default: always.
+        public var times: GrantTimes
     }
 
     /// Where the audit lines go.

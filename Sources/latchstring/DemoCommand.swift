@@ -30,10 +30,13 @@ struct DemoCommand: AsyncParsableCommand {
         help: "Show the steps of the native handshakes, numbered as in the published text, with real values shortened.")
     var explain = false
 
+    @Flag(help: "Have the key holder's P-256 and RSA keys on a token of SoftHSM, which must be installed.")
+    var hsm = false
+
     func run() async throws {
-        let (once, verbose, explain) = (once, verbose, explain)
+        let (once, verbose, explain, hsm) = (once, verbose, explain, hsm)
         let performance = Task { () -> Bool in
-            try await DemoPerformance.run(once: once, verbose: verbose, explains: explain)
+            try await DemoPerformance.run(once: once, verbose: verbose, explains: explain, hsm: hsm)
         }
         let interrupt = Interrupt { performance.cancel() }
         defer { interrupt.cancel() }

@@ -4,6 +4,7 @@ import ArgumentParser
 import Channels
 import Diagnosis
 import Foundation
+import HSMKeys
 import KeyHolder
 import Logging
 import NIOCore
@@ -57,8 +58,13 @@ struct KeyHolderCommand: AsyncParsableCommand {
             return certificates
         }
         let gate = StartGate()
+        let keys = HSMKeyStore(settings.hsm, logger: logger)
+        let revoked = try Startup.orExit {
+            try settings.state.map { try RevokedEdges(path: "\($0)/revoked-edges") }
+        }
         let server = try Startup.orExit {
-            var configuration = try KeyHolderConfiguration(settings)
+            var configuration = try KeyHolderConfiguration(settings, keys: keys)
+            configuration.revoked = revoked?.names ?? []
             configuration.fit(descriptors: descriptors, logger: logger)
             let server = try KeyHolderServer(
                 configuration: configuration, inherited: environment.inherited, group: group, logger: logger
@@ -77,7 +83,7 @@ struct KeyHolderCommand: AsyncParsableCommand {
                 userAgent: "latchstring/\(LatchstringVersion.text) (ACME client)", logger: logger)
         }
         let reloader = KeyHolderReloader(
-            path: path, settings: settings, server: server, certificates: certificates, manager: manager,
+            path: path, settings: settings, server: server, keys: keys, certificates: certificates, manager: manager,
             logger: logger)
         let status: @Sendable () -> String = { "connected edges: \(server.connectionCount)" }
         let reload = environment.notifier.telling({ reloader.reload() }, status, logger: logger)
@@ -86,10 +92,16 @@ struct KeyHolderCommand: AsyncParsableCommand {
             let audit = HealthCheck(name: "audit") {
                 server.canAudit ? .ok : .failed("the audit log cannot keep up; operations are refused")
             }
+            let hsm = HealthCheck(name: "hsm") {
+                keys.isWell ? .ok : .failed("a token does not do what it is asked; the log says why")
+            }
             services.append(
                 try await Startup.admin(
-                    admin.endpoint, metrics: metrics, readiness: [audit],
-                    endpoints: [ReloadReport.endpoint { reloader.reload(revokingReplaced: $0) }],
+                    admin.endpoint, metrics: metrics, readiness: [audit] + (settings.hsm == nil ? [] : [hsm]),
+                    endpoints: [
+                        ReloadReport.endpoint { reloader.reload(revokingReplaced: $0) },
+                        RevocationReport.endpoint(revoked, server), GrantsReport.endpoint(server),
+                    ],
                     token: try admin.token.map { try Startup.adminToken($0) }, inherited: environment.inherited,
                     logger: logger))
         }
@@ -122,6 +134,7 @@ private final class KeyHolderReloader: Sendable {
     /// What was in force last.
     private let current: Mutex<KeyHolderSettings>
     let server: KeyHolderServer
+    let keys: HSMKeyStore
     /// nil: there was no state folder at the start.
     let certificates: KeyHolderCertificates?
     let manager: CertificateManager?
@@ -131,13 +144,14 @@ private final class KeyHolderReloader: Sendable {
     private let turn = Mutex(())
 
     init(
-        path: String, settings: KeyHolderSettings, server: KeyHolderServer, certificates: KeyHolderCertificates?,
-        manager: CertificateManager?, logger: Logger
+        path: String, settings: KeyHolderSettings, server: KeyHolderServer, keys: HSMKeyStore,
+        certificates: KeyHolderCertificates?, manager: CertificateManager?, logger: Logger
     ) {
         self.path = path
         self.settings = settings
         self.current = Mutex(settings)
         self.server = server
+        self.keys = keys
         self.certificates = certificates
         self.manager = manager
         self.logger = logger
@@ -182,7 +196,7 @@ private final class KeyHolderReloader: Sendable {
             } else if !managed.isEmpty {
                 throw KeyHolderCertificates.StateMoved()
             }
-            let configuration = try KeyHolderConfiguration(fresh)
+            let configuration = try KeyHolderConfiguration(fresh, keys: self.keys)
             try self.server.reload(configuration, revokingReplaced: revokingReplaced)
             self.current.withLock { $0 = fresh }
             self.certificates?.serve(self.server, configuration)
@@ -201,6 +215,7 @@ extension KeyHolderSettings {
         var keys: [String] = []
         if fresh.admin != self.admin { keys.append("admin") }
         if fresh.audit != self.audit { keys.append("audit") }
+        if fresh.hsm != self.hsm { keys.append("hsm") }
         if fresh.limits != self.limits { keys.append("limits") }
         if fresh.listen != self.listen { keys.append("listen") }
         if fresh.log != self.log { keys.append("log") }
@@ -224,7 +239,7 @@ private struct NoHandOver: Service {
 
 /// From what a key holder's file says to what the key holder is told.
 extension KeyHolderConfiguration {
-    init(_ settings: KeyHolderSettings) throws {
+    init(_ settings: KeyHolderSettings, keys: HSMKeyStore) throws {
         self.init(
             listen: [PeerAddress(host: settings.listen.host, port: settings.listen.port)],
             credentials: try PeerCredentials(
@@ -232,7 +247,7 @@ extension KeyHolderConfiguration {
                 authorityFile: settings.identity.authority),
             sites: settings.sites.map { site in
                 var configuration = SiteConfiguration(
-                    chain: .file(site.certificate), key: .file(site.key), domains: site.domains,
+                    chain: .file(site.certificate), key: KeySource(site.key), domains: site.domains,
                     handshakes: HandshakeSettings(site.tls),
                     application: site.application.map { ApplicationConfiguration($0) })
                 configuration.coversLater = site.acme != nil
@@ -240,9 +255,10 @@ extension KeyHolderConfiguration {
             },
             grants: settings.grants.map { grant in
                 GrantConfiguration(
-                    edge: grant.edge, sites: grant.sites, operations: grant.operations, rate: grant.rate)
+                    edge: grant.edge, sites: grant.sites, operations: grant.operations, rate: grant.rate,
+                    rates: grant.rates, times: grant.times)
             },
-            audit: Self.destination(settings.audit))
+            audit: Self.destination(settings.audit), keyStore: keys)
         self.lease = TimeAmount(settings.lease)
         self.grace = TimeAmount(settings.grace)
         self.limits.connections = settings.limits.connections

@@ -15,8 +15,9 @@ struct Latchstring: AsyncParsableCommand {
             EdgeCommand.self,
             CheckCommand.self,
             ClientCommand.self, PurgeCommand.self, CacheCommand.self, FleetCommand.self, ReloadCommand.self,
+            RevokeCommand.self, GrantsCommand.self,
             DemoChildCommand.self,
-            DemoOriginCommand.self,
+            DemoOriginCommand.self, HSMWorkerCommand.self,
         ]
     )
 }

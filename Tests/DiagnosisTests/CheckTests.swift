@@ -43,9 +43,7 @@ import X509
             case .signTLS13:
                 let request = try SignTLS13Request(decoding: message.payload)
                 let content = SignedContent.tls13Server(transcriptHash: request.transcriptHash)
-                let signature: [UInt8] = try await withCheckedThrowingContinuation { continuation in
-                    key.perform(.sign(request.scheme, content: content)) { continuation.resume(with: $0) }
-                }
+                let signature: [UInt8] = try key.perform(.sign(request.scheme, content: content))
                 return KeyMessage(opcode: .success, payload: ByteBuffer(bytes: self.spoilSignature(signature)))
             default:
                 throw LinkFailure.refused(.badOpcode)

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import TestToken
 import Testing
 
 @testable import DemoKit
@@ -18,6 +19,24 @@ import Testing
         }
         #expect(output.contains("Everything held."))
         #expect(!output.contains("\u{1B}"), "colours belong on terminals only")
+        #expect(try demo.leftovers().isEmpty)
+    }
+
+    /// The token's keys sign, and are not in the key holder's memory.
+    @Test(.enabled(if: SoftToken.isInstalled, "softhsm2 is not installed"), .timeLimit(.minutes(3)))
+    func keysOnATokenAreNotAtTheKeyHolder() async throws {
+        let demo = try DemoRun(arguments: ["demo", "--once", "--hsm"])
+        let status = try await demo.waitForEnd()
+        let output = try demo.output()
+        #expect(status == 0, "\(output)")
+        for (mode, count) in [("relay", 6), ("handoff", 6), ("keyless", 6), ("native", 0)] {
+            let rows = output.split(separator: "\n").filter { $0.hasPrefix("  \(mode) ") && $0.contains("verified") }
+            #expect(rows.count == count, "\(output)")
+        }
+        let onToken = output.split(separator: "\n").filter { $0.contains("on the token") }
+        #expect(onToken.count == 4, "\(output)")
+        #expect(onToken.allSatisfy { $0.contains("0 hits") && !$0.contains("1 hit") }, "\(output)")
+        #expect(output.contains("Everything held."))
         #expect(try demo.leftovers().isEmpty)
     }
 

@@ -29,7 +29,9 @@ final class BlockedKeyStore: KeyStore {
         self.semaphore.signal()
     }
 
-    func key(from source: PEMSource) throws(SiteLoadError) -> any StoredKey {
+    func key(
+        from source: KeySource, for certified: Certificate.PublicKey
+    ) throws(SiteLoadError) -> any StoredKey {
         BlockedKey(key: try SoftwareKeyStore().key(from: source), store: self)
     }
 

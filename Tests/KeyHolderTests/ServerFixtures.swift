@@ -1,3 +1,4 @@
+import Dispatch
 import Foundation
 import KeyProtocol
 import Logging
@@ -58,20 +59,23 @@ final class TestHolder: Sendable {
 
     init(
         edges: [String] = ["paris", "rome"], limits: KeyHolderLimits = KeyHolderLimits(),
-        keyStore: any KeyStore = SoftwareKeyStore(), clock: TestClock = TestClock(), auditAt target: String? = nil
+        keyStore: any KeyStore = SoftwareKeyStore(), clock: TestClock = TestClock(), auditAt target: String? = nil,
+        revoked: Set<String> = []
     ) async throws {
         self.authority = try FleetAuthority(name: "Test fleet")
         self.auditPath = AuditTests.temporaryFile()
         if let target {
             try FileManager.default.createSymbolicLink(atPath: self.auditPath, withDestinationPath: target)
         }
-        self.configuration = KeyHolderConfiguration(
+        var configuration = KeyHolderConfiguration(
             listen: [PeerAddress(host: "127.0.0.1", port: 0)],
             credentials: try Self.credentials(self.authority, .keyholder, "home"),
             sites: [
                 Self.site(try Self.p256.get()), Self.site(try Self.rsa.get()), Self.site(try Self.ed25519.get()),
             ],
             grants: try Self.grants(edges), audit: .file(self.auditPath), limits: limits, keyStore: keyStore)
+        configuration.revoked = revoked
+        self.configuration = configuration
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         self.server = try KeyHolderServer(
@@ -216,34 +220,52 @@ final class TestEdge: Sendable {
 final class HeldKeyStore: KeyStore {
     let gate: Gate = Gate()
 
-    func key(from source: PEMSource) throws(SiteLoadError) -> any StoredKey {
+    /// More than tests hold at once.
+    var deviceThreads: Int { 8 }
+
+    func key(
+        from source: KeySource, for certified: Certificate.PublicKey
+    ) throws(SiteLoadError) -> any StoredKey {
         HeldKey(key: try SoftwareKeyStore().key(from: source), gate: self.gate)
     }
 
     /// Keeps operations until it is opened.
-    actor Gate {
-        private var waiting: [@Sendable () -> Void] = []
-        private var isOpen: Bool = false
-        private var arrivals: Int = 0
-        private var expected: [(Int, CheckedContinuation<Void, Never>)] = []
+    final class Gate: Sendable {
+        private struct State {
+            var arrivals: Int = 0
+            var expected: [(Int, CheckedContinuation<Void, Never>)] = []
+        }
 
-        func pass(_ operation: @escaping @Sendable () -> Void) {
-            self.arrivals += 1
-            if self.isOpen { operation() } else { self.waiting.append(operation) }
-            for (_, continuation) in self.expected.filter({ $0.0 <= self.arrivals }) { continuation.resume() }
-            self.expected.removeAll { $0.0 <= self.arrivals }
+        private let state = Mutex(State())
+        private let opening = DispatchSemaphore(value: 0)
+
+        func pass() {
+            let reached: [CheckedContinuation<Void, Never>] = self.state.withLock { state in
+                state.arrivals += 1
+                let arrivals: Int = state.arrivals
+                defer { state.expected.removeAll { $0.0 <= arrivals } }
+                return state.expected.filter { $0.0 <= arrivals }.map(\.1)
+            }
+            for continuation in reached { continuation.resume() }
+            // Once opened, open for good.
+            self.opening.wait()
+            self.opening.signal()
         }
 
         func open() {
-            self.isOpen = true
-            for operation in self.waiting { operation() }
-            self.waiting = []
+            self.opening.signal()
         }
 
         /// Returns when so many operations have come.
         func arrived(_ count: Int) async {
-            guard self.arrivals < count else { return }
-            await withCheckedContinuation { self.expected.append((count, $0)) }
+            await withCheckedContinuation { continuation in
+                let isReached: Bool = self.state.withLock { state in
+                    guard state.arrivals < count else { return true }
+                    state.expected.append((count, continuation))
+                    return false
+                }
+                if isReached { continuation.resume() }
+            }
         }
     }
 
@@ -255,21 +277,12 @@ final class HeldKeyStore: KeyStore {
 
         /// Only RSA is held, so that other sites show whether they are disturbed.
         func cost(of operation: KeyOperation) -> KeyOperationCost {
-            self.type.isRSA ? .asynchronous : self.key.cost(of: operation)
+            self.type.isRSA ? .device : self.key.cost(of: operation)
         }
 
         func perform(_ operation: KeyOperation) throws(KeyOperationError) -> [UInt8] {
-            try self.key.perform(operation)
-        }
-
-        func perform(
-            _ operation: KeyOperation, completion: @escaping @Sendable (Result<[UInt8], KeyOperationError>) -> Void
-        ) {
-            let key = self.key
-            let gate = self.gate
-            Task {
-                await gate.pass { completion(Result { () throws(KeyOperationError) in try key.perform(operation) }) }
-            }
+            if self.type.isRSA { self.gate.pass() }
+            return try self.key.perform(operation)
         }
     }
 }

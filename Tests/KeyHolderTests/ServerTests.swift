@@ -307,7 +307,7 @@ struct ServerTests {
         let other = try await holder.edge("paris")
         try other.send([KeyPacket(id: 1, body: Self.rsaSign)])
         await store.gate.arrived(4)
-        await store.gate.open()
+        store.gate.open()
         let late = await edge.answers(3)
         #expect(Set(late.map(\.id)) == [1, 2, 3])
         #expect(late.allSatisfy { $0.body.opcode == .success })
@@ -331,7 +331,7 @@ struct ServerTests {
         configuration.grants = try TestHolder.grants(["rome"])
         try holder.server.reload(configuration)
         #expect(await paris.next() == nil)
-        await store.gate.open()
+        store.gate.open()
         #expect(await rome.ping())
         #expect(try await rome.ask(Self.rsaSign)?.opcode == .success)
         #expect(try await Self.isServed(try TestHolder.credentials(holder.authority, .edge, "paris"), holder) == false)
@@ -351,7 +351,7 @@ struct ServerTests {
         var configuration = holder.configuration
         configuration.grants = [try PolicyFixtures.grant("paris", "p256.test")]
         try holder.server.reload(configuration)
-        await store.gate.open()
+        store.gate.open()
         #expect(await paris.next() == .packet(.failure(id: 1, .keyNotFound)))
         #expect(try await paris.ask(Self.p256Sign)?.opcode == .success)
         _ = try await holder.stop()
@@ -378,7 +378,7 @@ struct ServerTests {
         try edge.send([KeyPacket(id: 1, body: Self.rsaSign)])
         await store.gate.arrived(1)
         async let stopped: [[String: String]] = holder.stop()
-        await store.gate.open()
+        store.gate.open()
         #expect(await edge.answers(1).first?.body.opcode == .success)
         #expect(await edge.next() == nil)
         let lines = try await stopped

@@ -220,7 +220,9 @@ extension ByteBuffer {
 final class RecordingKeyStore: KeyStore {
     let operations = Mutex<[KeyOperation]>([])
 
-    func key(from source: PEMSource) throws(SiteLoadError) -> any StoredKey {
+    func key(
+        from source: KeySource, for certified: Certificate.PublicKey
+    ) throws(SiteLoadError) -> any StoredKey {
         RecordingKey(key: try SoftwareKeyStore().key(from: source), store: self)
     }
 

@@ -41,7 +41,7 @@ import Testing
         #expect(settings.state == "/var/lib/ls")
         let site = settings.sites[0]
         #expect(site.certificate == "/var/lib/ls/sites/www.test/chain.pem")
-        #expect(site.key == "/var/lib/ls/sites/www.test/site.key")
+        #expect(site.key == .file("/var/lib/ls/sites/www.test/site.key", passphraseFile: nil))
         let acme = try #require(site.acme)
         #expect(acme.directory == "https://acme.test/dir")
         #expect(acme.email == nil && acme.externalAccount == nil && acme.roots == nil && acme.hook == [])

@@ -13,12 +13,21 @@ public struct GrantConfiguration: Hashable, Sendable {
     public var operations: Set<KeyProtocol.Operation>
     /// Operations per second for this edge and site, with bursts of twice as many.
     public var rate: Int
+    /// The same for operations that have a rate of their own beside ``rate``.
+    public var rates: [KeyProtocol.Operation: Int]
+    /// When it counts.
+    public var times: GrantTimes
 
-    public init(edge: String, sites: [ServerNamePattern], operations: Set<KeyProtocol.Operation>, rate: Int) {
+    public init(
+        edge: String, sites: [ServerNamePattern], operations: Set<KeyProtocol.Operation>, rate: Int,
+        rates: [KeyProtocol.Operation: Int] = [:], times: GrantTimes = .always
+    ) {
         self.edge = edge
         self.sites = sites
         self.operations = operations
         self.rate = rate
+        self.rates = rates
+        self.times = times
     }
 }
 
@@ -27,7 +36,10 @@ final class Grant: Sendable {
     let site: Site
     private let operations: Set<KeyProtocol.Operation>
     private let rate: Int
+    private let rates: [KeyProtocol.Operation: Int]
     private let bucket: Mutex<TokenBucket>
+    /// Of operations with a rate of their own.
+    private let buckets: Mutex<[KeyProtocol.Operation: TokenBucket]>
     /// Native handshakes have their own, so that clients of the one cannot starve those of the other.
     private let nativeBucket: Mutex<TokenBucket>
     /// Chains have their own: an edge that cannot ask for them while its clients use the rate up would lose its lease.
@@ -38,11 +50,18 @@ final class Grant: Sendable {
     let certificateAnswer: ByteBuffer
 
     init(
-        site: Site, operations: Set<KeyProtocol.Operation>, rate: Int, previous: Grant?, now: UInt64
+        site: Site, operations: Set<KeyProtocol.Operation>, rate: Int, rates: [KeyProtocol.Operation: Int] = [:],
+        previous: Grant?, now: UInt64
     ) throws(SiteLoadError) {
         self.site = site
         self.operations = operations
         self.rate = rate
+        self.rates = rates
+        let keptBuckets: [KeyProtocol.Operation: TokenBucket]? = previous.flatMap { previous in
+            previous.rates == rates ? previous.buckets.withLock { $0 } : nil
+        }
+        self.buckets = Mutex(
+            keptBuckets ?? rates.mapValues { TokenBucket(perSecond: $0, burst: 2 * $0, now: now) })
         // A reload must not hand out a fresh burst.
         let kept: Grant? = previous.flatMap { $0.rate == rate ? $0 : nil }
         let fresh = TokenBucket(perSecond: rate, burst: 2 * rate, now: now)
@@ -94,6 +113,12 @@ final class Grant: Sendable {
     /// Counts one operation against the rate limit. False: over it.
     func takeToken(now: UInt64) -> Bool {
         self.bucket.withLock { $0.take(now: now) }
+    }
+
+    /// Counts the operation against a rate of its own, if it has one. False: over it.
+    func takeToken(of operation: KeyProtocol.Operation, now: UInt64) -> Bool {
+        guard !self.rates.isEmpty else { return true }
+        return self.buckets.withLock { $0[operation]?.take(now: now) ?? true }
     }
 
     /// The same for a chain.

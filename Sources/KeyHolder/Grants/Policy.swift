@@ -42,6 +42,9 @@ final class Policy: Sendable {
             guard (1...1_000_000_000).contains(grant.rate) else {
                 throw .badGrant(edge: grant.edge, reason: "the rate is \(grant.rate); use 1 to 1000000000 per second")
             }
+            if let rate = grant.rates.values.first(where: { !(1...1_000_000_000).contains($0) }) {
+                throw .badGrant(edge: grant.edge, reason: "a rate is \(rate); use 1 to 1000000000 per second")
+            }
             guard !grant.operations.isEmpty else {
                 throw .badGrant(edge: grant.edge, reason: "it names no operations; remove it or name some")
             }
@@ -51,6 +54,14 @@ final class Policy: Sendable {
                     throw .grantForUnknownSite(edge: grant.edge, name: domain.description)
                 }
                 guard named.insert(ObjectIdentifier(site)).inserted else { continue }
+                let stock: Set<KeyProtocol.Operation> = grant.operations.intersection(KeyProtocol.Operation.stock)
+                guard stock.isEmpty || !site.key.signsHandshakesOnly else {
+                    throw .badGrant(
+                        edge: grant.edge,
+                        reason:
+                            "it has \(stock.map(\.rawValue).sorted().joined(separator: ", ")) for \(domain), whose key is on a token and signs handshakes only; remove that"
+                    )
+                }
                 guard table[grant.edge]?[ObjectIdentifier(site)] == nil else {
                     throw .duplicateGrant(edge: grant.edge, name: domain.description)
                 }
@@ -58,7 +69,8 @@ final class Policy: Sendable {
                     previous.index.site(having: domain).flatMap { previous.grant(to: grant.edge, for: $0) }
                 }
                 table[grant.edge, default: [:]][ObjectIdentifier(site)] = try Grant(
-                    site: site, operations: grant.operations, rate: grant.rate, previous: kept, now: now)
+                    site: site, operations: grant.operations, rate: grant.rate, rates: grant.rates, previous: kept,
+                    now: now)
             }
             granted.append(
                 Impersonation.Granted(

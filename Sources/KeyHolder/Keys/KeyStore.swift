@@ -4,11 +4,23 @@ public import X509
 
 /// Where private keys live and are used. The rest of the key holder never sees a private key.
 ///
-/// ``SoftwareKeyStore`` keeps them in this process. A store on a PKCS #11 token is another conformance: keys come out of it
-/// as ``StoredKey`` values, and nothing else changes.
+/// ``SoftwareKeyStore`` keeps them in this process. A store whose keys are on another device is another conformance: keys come out
+/// of it as ``StoredKey`` values, and nothing else changes.
 public protocol KeyStore: Sendable {
+    /// - Parameter certified: The key in the certificate. A device that does not give out public keys is asked for a signature that
+    ///   this one verifies; whether the key that is returned has the same public key, the caller looks.
     /// - Throws: ``SiteLoadError`` with the file's name and what to do.
-    func key(from source: PEMSource) throws(SiteLoadError) -> any StoredKey
+    func key(
+        from source: KeySource, for certified: Certificate.PublicKey
+    ) throws(SiteLoadError) -> any StoredKey
+
+    /// Threads that may wait for the store's devices at once (``KeyOperationCost/device``). Default: none, so that those for slow
+    /// operations wait.
+    var deviceThreads: Int { get }
+}
+
+extension KeyStore {
+    public var deviceThreads: Int { 0 }
 }
 
 /// A private key that can be used but not read.
@@ -20,31 +32,20 @@ public protocol StoredKey: Sendable {
     /// is the default, where it is not to be had or the key is no RSA key.
     func privateKeyInfo() -> Secret?
 
-    /// How long `operation` takes, roughly: decides where and how it is done.
+    /// Whether the key does nothing but ``KeyOperation/sign(_:content:)``: no decryption, nothing for stock peers. Default: no.
+    var signsHandshakesOnly: Bool { get }
+
+    /// How long `operation` takes, roughly: decides where it is done.
     func cost(of operation: KeyOperation) -> KeyOperationCost
 
-    /// Does the operation, on the calling thread. Never called where the cost is ``KeyOperationCost/asynchronous``, and
-    /// never on an event loop where it is ``KeyOperationCost/offload``.
+    /// Does the operation, on the calling thread: an event loop's only where the cost is ``KeyOperationCost/inPlace``.
     func perform(_ operation: KeyOperation) throws(KeyOperationError) -> [UInt8]
-
-    /// Begins the operation and calls `completion` exactly once, from whatever thread it ends on. Must not block: this is
-    /// called on an event loop. For keys that somebody else holds; by default it just does the operation.
-    func perform(
-        _ operation: KeyOperation, completion: @escaping @Sendable (Result<[UInt8], KeyOperationError>) -> Void)
 }
 
 extension StoredKey {
     public func privateKeyInfo() -> Secret? { nil }
 
-    public func perform(
-        _ operation: KeyOperation, completion: @escaping @Sendable (Result<[UInt8], KeyOperationError>) -> Void
-    ) {
-        do throws(KeyOperationError) {
-            completion(.success(try self.perform(operation)))
-        } catch {
-            completion(.failure(error))
-        }
-    }
+    public var signsHandshakesOnly: Bool { false }
 }
 
 /// The kinds of keys that sites may have.
@@ -143,10 +144,10 @@ public enum DigestAlgorithm: Equatable, Sendable, CaseIterable {
 public enum KeyOperationCost: Sendable {
     /// Tens of microseconds: cheaper than a change of thread.
     case inPlace
-    /// Hundreds of microseconds and more, or a wait: for a thread that may block.
+    /// Hundreds of microseconds of work, and more: for one of the threads for that, of which there are as many as cores.
     case offload
-    /// Done elsewhere: begun here, completed whenever it is.
-    case asynchronous
+    /// A wait for a device, which may not answer: for a thread that others than those who want the device do not need.
+    case device
 }
 
 public enum KeyOperationError: Error, Equatable, Sendable {

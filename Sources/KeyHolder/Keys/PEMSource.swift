@@ -1,5 +1,3 @@
-import SecretFiles
-
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -8,7 +6,7 @@ import SecretFiles
     import Darwin
 #endif
 
-/// Where a PEM text comes from.
+/// Where the PEM text of a certificate chain comes from.
 public enum PEMSource: Hashable, Sendable {
     /// A file's path; relative ones start at the working directory.
     case file(String)
@@ -30,15 +28,6 @@ public enum PEMSource: Hashable, Sendable {
         switch self {
         case .text(let text, _): return text
         case .file(let path): return try Self.read(path)
-        }
-    }
-
-    /// The text of a private key: a file must meet the rule of ``SecretFile``.
-    func secretText() throws(SiteLoadError) -> String {
-        switch self {
-        case .text(let text, _): return text
-        case .file(let path):
-            do throws(SecretFileError) { return try SecretFile.read(path) } catch { throw .secretFile(error) }
         }
     }
 

@@ -7,7 +7,7 @@ enum RSABlock {
     /// algorithm's length.
     static func pkcs1(_ algorithm: DigestAlgorithm, digest: [UInt8], modulusLength: Int) -> [UInt8]? {
         guard digest.count == algorithm.length else { return nil }
-        let info: [UInt8] = algorithm.digestInfoPrefix + digest
+        let info: [UInt8] = algorithm.digestInfo(digest)
         let filler: Int = modulusLength - info.count - 3
         guard filler >= 8 else { return nil }
         return [0, 1] + [UInt8](repeating: 0xFF, count: filler) + [0] + info
@@ -43,6 +43,9 @@ enum RSABlock {
 }
 
 extension DigestAlgorithm {
+    /// DigestInfo around a digest of this algorithm (RFC 8017 section 9.2), DER. TLS 1.0's MD5 and SHA-1 pair stays bare.
+    public func digestInfo(_ digest: [UInt8]) -> [UInt8] { self.digestInfoPrefix + digest }
+
     /// The DER of DigestInfo up to the digest itself (RFC 8017 section 9.2, note 1). TLS 1.0's MD5 and SHA-1 pair has none.
     fileprivate var digestInfoPrefix: [UInt8] {
         switch self {

@@ -98,12 +98,11 @@ extension NativeIntake {
         let done: @Sendable (SlowOutcome<KeyResult>) -> Void = { outcome in
             eventLoop.execute { ended.value(outcome) }
         }
-        guard case .offload = cost else { return key.perform(operation) { done(.done($0)) } }
         let now: UInt64 = Clock.monotonic()
         let owner = WorkOwner(
             edge: edge, site: served.site.name, network: ClientNetwork(self.header?.source), urgency: .underWay,
             deadline: now + UInt64(self.core.limits.requestDeadline.nanoseconds))
-        let refusal: WorkRefusal? = core.slow.submit(owner, now: now) { turn in
+        let refusal: WorkRefusal? = core.slow.submit(owner, cost, now: now) { turn in
             switch turn {
             case .drop: done(.pastDeadline)
             case .end: done(.notDone)

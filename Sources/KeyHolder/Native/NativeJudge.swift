@@ -36,7 +36,9 @@ struct NativeJudge {
         guard let service = site.native else {
             throw Refusal(alert: .notAllowed, outcome: .denied, detail: "the site has no application")
         }
-        guard grant.takeNativeToken(now: self.now) else { throw Refusal(alert: .busy, outcome: .rateLimited) }
+        guard grant.takeNativeToken(now: self.now), grant.takeToken(of: .native, now: self.now) else {
+            throw Refusal(alert: .busy, outcome: .rateLimited)
+        }
         guard self.wallSeconds <= site.notAfter else { throw Refusal(alert: .internalError, outcome: .expired) }
         return Verdict(grant: grant, service: service)
     }

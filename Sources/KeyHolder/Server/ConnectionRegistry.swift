@@ -118,6 +118,11 @@ final class ConnectionRegistry: Sendable {
         self.state.withLock { $0.serving.count }
     }
 
+    /// Of identified edges.
+    var connectionsByEdge: [String: Int] {
+        self.state.withLock { $0.perEdge }
+    }
+
     /// The connections of edges that `isKept` rejects.
     func channels(ofEdgesNot isKept: (String) -> Bool) -> [any Channel] {
         let serving = self.state.withLock { Array($0.serving.values) }

@@ -188,7 +188,7 @@ extension KeyHolderConnection: HandshakeDeskHost {
         _ turn: LibraryTurn, for site: Site, needs needed: KeyProtocol.Operation, _ owner: WorkOwner,
         _ done: @escaping (SlowOutcome<Void>) -> Void
     ) -> WorkRefusal? {
-        self.runSlowly(site, [needed], owner, { turn.perform() }, done)
+        self.runSlowly(.offload, site, [needed], owner, { turn.perform() }, done)
     }
 
     func stillGrants(_ needed: KeyProtocol.Operation, for site: Site) -> Bool {

@@ -64,12 +64,13 @@ extension KeyHolderConnection {
     private func refusalOfKey(_ site: Site, _ owner: WorkOwner) -> WorkRefusal? {
         let key: any StoredKey = site.handoff.key
         guard let scheme = key.type.schemes.first, let work = self.work else { return nil }
-        guard case .offload = key.cost(of: .sign(scheme, content: .tls13Server(transcriptHash: []))) else { return nil }
+        let cost: KeyOperationCost = key.cost(of: .sign(scheme, content: .tls13Server(transcriptHash: [])))
+        if case .inPlace = cost { return nil }
         // By then it is part of a handshake that was begun.
         var owner: WorkOwner = owner
         let delay: UInt64 = work.estimatedTime(owner)
         owner.urgency = .underWay
-        return self.core.slow.refusal(of: owner, now: Clock.monotonic(), after: delay)
+        return self.core.slow.refusal(of: owner, cost, now: Clock.monotonic(), after: delay)
     }
 
     /// A continue or finish. Its handshake does not survive it if it cannot be looked at in time: the client is gone by then.
@@ -145,25 +146,21 @@ extension KeyHolderConnection {
         _ operation: KeyOperation, _ key: any StoredKey, _ site: Site, _ needs: [KeyProtocol.Operation],
         _ owner: WorkOwner, _ done: @escaping (SlowOutcome<KeyResult>) -> Void
     ) -> WorkRefusal? {
-        guard case .offload = key.cost(of: operation) else {
-            guard let deliver = self.enterSlow(owner.edge, done) else { return .overloaded }
-            key.perform(operation) { deliver(.done($0)) }
-            return nil
-        }
-        return self.runSlowly(
-            site, needs, owner, { Result { () throws(KeyOperationError) in try key.perform(operation) } }, done)
+        self.runSlowly(
+            key.cost(of: operation), site, needs, owner,
+            { Result { () throws(KeyOperationError) in try key.perform(operation) } }, done)
     }
 
     /// The same for any work that a thread does.
     func runSlowly<Value: Sendable>(
-        _ site: Site, _ needs: [KeyProtocol.Operation], _ owner: WorkOwner, _ work: @escaping @Sendable () -> Value,
-        _ done: @escaping (SlowOutcome<Value>) -> Void
+        _ cost: KeyOperationCost, _ site: Site, _ needs: [KeyProtocol.Operation], _ owner: WorkOwner,
+        _ work: @escaping @Sendable () -> Value, _ done: @escaping (SlowOutcome<Value>) -> Void
     ) -> WorkRefusal? {
         let edge: String = owner.edge
         guard let deliver = self.enterSlow(edge, done) else { return .overloaded }
         let core: KeyHolderCore = self.core
         let hasEnded: Flag = self.hasEnded
-        let refusal: WorkRefusal? = core.slow.submit(owner, now: Clock.monotonic()) { turn in
+        let refusal: WorkRefusal? = core.slow.submit(owner, cost, now: Clock.monotonic()) { turn in
             switch turn {
             case .drop: deliver(.pastDeadline)
             case .end: deliver(.notDone)
@@ -179,7 +176,7 @@ extension KeyHolderConnection {
         return refusal
     }
 
-    /// Makes room for slow work, which is given back when its outcome comes. An outcome that comes a second time is not heard.
+    /// Makes room for slow work, which is given back when its outcome comes.
     ///
     /// - Returns: What takes the outcome, on any thread; nil: there is no room.
     private func enterSlow<Value: Sendable>(
@@ -189,11 +186,8 @@ extension KeyHolderConnection {
             self.core.slow.begin(edge)
         else { return nil }
         self.inFlight += 1
-        var isUnderWay = true
         let ended = NIOLoopBound(
             { (outcome: SlowOutcome<Value>) in
-                guard isUnderWay else { return }
-                isUnderWay = false
                 self.leaveSlow(edge)
                 done(outcome)
                 self.closeIfDrained()

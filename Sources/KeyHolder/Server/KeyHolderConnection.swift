@@ -192,6 +192,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
             let now: UInt64 = Clock.monotonic()
             let account: EdgeAccount = self.core.accounts.account(of: peer.name, now: now)
             self.account = account
+            self.core.usage.connected(peer.name, time: self.core.wallClock())
             self.phase = .serving(edge: peer.name)
             self.desk = HandshakeDesk(edge: peer.name, core: self.core, channel: context.channel, host: self)
             self.logger[metadataKey: "edge"] = "\(peer.name)"

@@ -24,6 +24,7 @@ final class KeyHolderCore: Sendable {
     /// What takes longer than a packet on each event loop.
     let loops: LoopWorks
     let accounts: EdgeAccounts
+    let usage = EdgeUsage()
     let metrics: KeyHolderMetrics
     let registry: ConnectionRegistry
     let logger: Logger
@@ -36,14 +37,15 @@ final class KeyHolderCore: Sendable {
     private let current: Mutex<Policy>
 
     init(
-        limits: KeyHolderLimits, policy: Policy, audit: AuditLog, loops: LoopWorks, logger: Logger,
+        limits: KeyHolderLimits, policy: Policy, audit: AuditLog, loops: LoopWorks, deviceThreads: Int = 0,
+        logger: Logger,
         wallClock: @escaping @Sendable () -> Int64
     ) {
         self.limits = limits
         self.audit = audit
         self.slow = SlowOperations(
             perEdge: limits.inFlightPerEdge, limit: limits.auditQueue / 2,
-            threads: limits.signingThreads ?? System.coreCount)
+            threads: limits.signingThreads ?? System.coreCount, deviceThreads: deviceThreads)
         self.loops = loops
         self.accounts = EdgeAccounts(limits)
         self.wallClock = wallClock
@@ -72,6 +74,7 @@ final class KeyHolderCore: Sendable {
         self.metrics.operation(line.operation, outcome, nanoseconds: nanoseconds)
         let record: AuditRecord = line.record(
             time: Clock.wallMilliseconds(), outcome: outcome, microseconds: nanoseconds / 1000)
+        self.usage.concluded(line.edge, line.operation, isDone: outcome == .ok, time: record.time)
         if outcome == .ok || line.usedKey {
             self.audit.record(record)
         } else {
@@ -90,6 +93,18 @@ final class KeyHolderCore: Sendable {
             AuditRecord(
                 time: Clock.wallMilliseconds(), site: site, operation: operation, outcome: isGood ? .ok : .failed,
                 duration: 0, detail: detail))
+        self.audit.flush()
+    }
+
+    /// An audit line about what an operator, or the time, did to an edge's grants. Where there is no room for it, the log has it alone.
+    func auditAdministration(_ operation: String, edge: String) {
+        guard self.audit.reserve() else {
+            self.logger.error("no room in the audit log", metadata: ["operation": "\(operation)", "edge": "\(edge)"])
+            return
+        }
+        self.audit.record(
+            AuditRecord(
+                time: Clock.wallMilliseconds(), edge: edge, operation: operation, outcome: .ok, duration: 0))
         self.audit.flush()
     }
 

@@ -20,6 +20,9 @@ public final class KeyHolderServer: Service {
     var keyStore: any KeyStore { self.configuration.keyStore }
     /// One change of the policy at a time.
     private let changes = Mutex<Void>(())
+    let grants: Mutex<ConfiguredGrants>
+    /// One look at the grants' times after another.
+    let review = Mutex<Void>(())
     private let group: any EventLoopGroup
     private let inherited: InheritedListeners
     let core: KeyHolderCore
@@ -29,7 +32,7 @@ public final class KeyHolderServer: Service {
     private let ticketTicker = Mutex<RepeatedTask?>(nil)
     private let nativeListenAddresses = Mutex<[SocketAddress]>([])
     private let listeners = Mutex<[any Channel]>([])
-    private let logger: Logger
+    let logger: Logger
     private let onReady: @Sendable ([SocketAddress]) -> Void
 
     /// What new connections are verified with.
@@ -67,10 +70,13 @@ public final class KeyHolderServer: Service {
         self.onReady = onReady
         try Self.checkCredentials(of: configuration)
         self.trust = Mutex(Trust(credentials: configuration.credentials, generation: 0))
-        let policy = try Self.policy(configuration, previous: nil, logger)
+        let grants = ConfiguredGrants(all: configuration.grants, revoked: configuration.revoked)
+        self.grants = Mutex(grants)
+        let policy = try Self.policy(configuration, grants, at: wallClock(), previous: nil, logger)
         let audit = try AuditLog(configuration.audit, limit: configuration.limits.auditQueue, logger: logger)
         self.core = KeyHolderCore(
-            limits: configuration.limits, policy: policy, audit: audit, loops: LoopWorks(group), logger: logger,
+            limits: configuration.limits, policy: policy, audit: audit, loops: LoopWorks(group),
+            deviceThreads: configuration.keyStore.deviceThreads, logger: logger,
             wallClock: wallClock)
         self.core.metrics.identity(notAfter: configuration.credentials.notAfter)
         self.native = configuration.native.map { [core] in NativeService(configuration: $0, core: core) }
@@ -94,9 +100,10 @@ public final class KeyHolderServer: Service {
         let audit: AuditLog = self.core.audit
         let ticker: RepeatedTask = self.group.any().scheduleRepeatedTask(
             initialDelay: .seconds(1), delay: .seconds(1)
-        ) { [core = self.core] _ in
+        ) { [core = self.core, weak self] _ in
             audit.tick(now: Clock.monotonic(), time: Clock.wallMilliseconds())
             core.policy.pruneFormer(now: Clock.monotonic())
+            self?.reviewGrants()
         }
         self.ticker.withLock { $0 = ticker }
         let ticketTicker: RepeatedTask = self.group.any().scheduleRepeatedTask(
@@ -188,8 +195,12 @@ public final class KeyHolderServer: Service {
         try Self.checkCredentials(of: configuration)
         var keepsTrust = true
         let dropped: [any Channel] = try self.change { previous in
+            let grants = ConfiguredGrants(
+                all: configuration.grants, revoked: self.grants.withLock { $0.revoked })
             let policy = try Self.policy(
-                configuration, previous: previous, revokingReplaced: revokingReplaced, self.logger)
+                configuration, grants, at: self.core.wallClock(), previous: previous,
+                revokingReplaced: revokingReplaced, self.logger)
+            self.grants.withLock { $0.all = configuration.grants }
             keepsTrust = self.trust.withLock { trust in
                 let keeps: Bool = configuration.credentials.trustsAll(of: trust.credentials)
                 if !keeps { trust.generation += 1 }
@@ -199,15 +210,20 @@ public final class KeyHolderServer: Service {
             }
             return policy
         } cuttingOff: { policy in
-            self.core.accounts.keep(where: policy.knows)
-            let dropped: [any Channel] = self.core.registry.channels { keepsTrust && policy.knows(edge: $0) }
-            for channel in dropped { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.cutOff) }
-            return dropped
+            self.cutOff(policy) { keepsTrust && policy.knows(edge: $0) }
         }
         self.core.metrics.identity(notAfter: configuration.credentials.notAfter)
         self.logger.notice(
             "reloaded",
             metadata: ["sites": "\(self.core.policy.sites.count)", "connections-cut-off": "\(dropped.count)"])
+    }
+
+    /// Cuts off the connections of all edges but these.
+    func cutOff(_ policy: Policy, keeping keeps: (String) -> Bool) -> [any Channel] {
+        self.core.accounts.keep(where: policy.knows)
+        let dropped: [any Channel] = self.core.registry.channels(ofEdgesNot: keeps)
+        for channel in dropped { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.cutOff) }
+        return dropped
     }
 
     /// Puts a policy in the place of the present one, and tells the edges that it concerns.
@@ -313,13 +329,20 @@ public final class KeyHolderServer: Service {
     }
 
     private static func policy(
-        _ configuration: KeyHolderConfiguration, previous: Policy?, revokingReplaced: Bool = false, _ logger: Logger
+        _ configuration: KeyHolderConfiguration, _ all: ConfiguredGrants, at time: Int64, previous: Policy?,
+        revokingReplaced: Bool = false, _ logger: Logger
     ) throws(SiteLoadError) -> Policy {
         let loader = SiteLoader(store: configuration.keyStore, previous: previous?.index)
         var sites: [Site] = []
         for site in configuration.sites { sites.append(try loader.load(site)) }
+        // Grants that do not count now are to be good all the same when they do.
+        _ = try Policy(sites: sites, grants: configuration.grants, previous: nil, now: 0)
+        let grants: [GrantConfiguration] = all.inForce(at: time)
+        for edge in Set(configuration.grants.map(\.edge)).intersection(all.revoked).sorted() {
+            logger.warning("an edge is revoked: its grants do not count", metadata: ["edge": "\(edge)"])
+        }
         let policy = try Policy(
-            sites: sites, grants: configuration.grants, lease: configuration.lease, grace: configuration.grace,
+            sites: sites, grants: grants, lease: configuration.lease, grace: configuration.grace,
             revokingReplaced: revokingReplaced, previous: previous,
             now: Clock.monotonic())
         let now: Int64 = Clock.wallMilliseconds() / 1000
@@ -334,7 +357,7 @@ public final class KeyHolderServer: Service {
                     metadata: ["file": "\(site.chainName)", "remedy": "\(ChainOrder.remedy)"])
             }
         }
-        for grant in configuration.grants {
+        for grant in grants {
             let stock: [String] = grant.operations.intersection(KeyProtocol.Operation.stock).map(\.rawValue).sorted()
             guard !stock.isEmpty else { continue }
             logger.warning(

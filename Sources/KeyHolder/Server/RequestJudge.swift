@@ -118,6 +118,7 @@ struct RequestJudge {
         return verdict
     }
 
+    private static let overRate: Action = .refuse(.rateLimited, .rateLimited)
     private static let replacedKey: String = "a key that was replaced"
     private static let onlyTLS12: String = "the client offers TLS 1.3, and the grant has no handoff"
 
@@ -129,16 +130,19 @@ struct RequestJudge {
         switch function {
         case .certificate:
             guard payload.readableBytes == 0 else { throw .trailingBytes }
+            guard grant.takeToken(of: .certificate, now: self.now) else { return Self.overRate }
             return .answer(grant.certificateAnswer)
         case .signTLS13:
             let request = try SignTLS13Request(decoding: payload)
             guard type.schemesForTLS13.contains(request.scheme) else { return .refuse(.badOpcode, .wrongKeyType) }
+            guard grant.takeToken(of: .signTLS13, now: self.now) else { return Self.overRate }
             let content = SignedContent.tls13Server(transcriptHash: request.transcriptHash)
             return .perform(.sign(request.scheme, content: content), site, needs: [.signTLS13])
         case .handshakeBegin:
             let begin = try HandshakeBegin(decoding: payload)
             let hello: ClientHello = try Self.hello(in: begin.clientBytes, for: message.serverName)
             guard let needed = grant.operation(forHandshakeWith: hello) else { return .refuse(.keyNotFound, .denied) }
+            guard grant.takeToken(of: needed, now: self.now) else { return Self.overRate }
             return .begin(begin, hello, grant, needs: needed)
         case .lease, .handshakeContinue, .handshakeFinish:
             return .refuse(.badOpcode, .badOpcode)
@@ -181,6 +185,10 @@ struct RequestJudge {
         guard request.acceptsLength(message.payload.readableBytes, for: grant.site.key.type) else {
             verdict.action = .refuse(.formatError, .formatError)
             verdict.detail = "payload of \(message.payload.readableBytes) bytes"
+            return verdict
+        }
+        guard grant.takeToken(of: request.operation, now: self.now) else {
+            verdict.action = .refuse(KeyErrorCode.rateLimited.stock, .rateLimited)
             return verdict
         }
         let operation: KeyOperation = request.keyOperation(Array(message.payload.readableBytesView))

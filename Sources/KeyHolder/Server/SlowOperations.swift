@@ -32,26 +32,48 @@ final class SlowOperations: Sendable {
     private struct State {
         var underWay: [String: Int] = [:]
         var total: Int = 0
-        var queue: WorkQueue<Job>
+    }
+
+    /// Threads, and the order in which they take what waits for them.
+    private final class Lane: Sendable {
+        let threads: NIOThreadPool
+        let queue: Mutex<WorkQueue<Job>>
+
+        init(threads: Int, cost: UInt64) {
+            self.threads = NIOThreadPool(numberOfThreads: threads)
+            self.queue = Mutex(WorkQueue(workers: threads, cost: cost))
+        }
     }
 
     private let perEdge: Int
     private let limit: Int
-    private let threads: NIOThreadPool
-    private let state: Mutex<State>
+    private let processors: Lane
+    /// For keys on devices: where one does not answer, other keys' operations go on. nil: there are no such keys.
+    private let devices: Lane?
+    private let state = Mutex(State())
 
     /// - Parameters:
     ///   - perEdge: Operations of one edge under way at once, on all its connections.
     ///   - limit: The same for all edges.
-    init(perEdge: Int, limit: Int, threads: Int) {
+    ///   - threads: For work of the processor's.
+    ///   - deviceThreads: For waits for devices.
+    init(perEdge: Int, limit: Int, threads: Int, deviceThreads: Int = 0) {
         self.perEdge = perEdge
         self.limit = limit
-        self.threads = NIOThreadPool(numberOfThreads: threads)
-        self.state = Mutex(State(queue: WorkQueue(workers: threads, cost: 1_000_000)))
+        self.processors = Lane(threads: threads, cost: 1_000_000)
+        self.devices = deviceThreads > 0 ? Lane(threads: deviceThreads, cost: 5_000_000) : nil
     }
 
     func start() {
-        self.threads.start()
+        self.processors.threads.start()
+        self.devices?.threads.start()
+    }
+
+    private func lane(_ cost: KeyOperationCost) -> Lane {
+        switch cost {
+        case .inPlace, .offload: self.processors
+        case .device: self.devices ?? self.processors
+        }
     }
 
     /// Makes room for an operation of the edge; ``end(_:)`` gives it back. False: the edge, or all of them, have too many.
@@ -77,22 +99,25 @@ final class SlowOperations: Sendable {
     }
 
     /// Whether an operation of this owner that came here after `delay` nanoseconds would be refused.
-    func refusal(of owner: WorkOwner, now: UInt64, after delay: UInt64) -> WorkRefusal? {
-        self.state.withLock { $0.queue.refusal(of: owner, now: now + delay) }
+    func refusal(
+        of owner: WorkOwner, _ cost: KeyOperationCost, now: UInt64, after delay: UInt64
+    ) -> WorkRefusal? {
+        self.lane(cost).queue.withLock { $0.refusal(of: owner, now: now + delay) }
     }
 
     /// Has a thread do the job when its turn comes. If it is refused, the job is not called.
-    func submit(_ owner: WorkOwner, now: UInt64, _ job: @escaping Job) -> WorkRefusal? {
-        if let refusal = self.state.withLock({ $0.queue.append(job, of: owner, now: now) }) { return refusal }
+    func submit(_ owner: WorkOwner, _ cost: KeyOperationCost, now: UInt64, _ job: @escaping Job) -> WorkRefusal? {
+        let lane: Lane = self.lane(cost)
+        if let refusal = lane.queue.withLock({ $0.append(job, of: owner, now: now) }) { return refusal }
         // One turn for each job, whichever it is then.
-        self.threads.submit { state in
+        lane.threads.submit { state in
             let begin: UInt64 = Clock.monotonic()
-            guard let turn = self.state.withLock({ $0.queue.popFirst(now: begin) }) else { return }
+            guard let turn = lane.queue.withLock({ $0.popFirst(now: begin) }) else { return }
             switch (turn, state) {
             case (.perform(let job), .active):
                 job(.perform)
                 let taken: UInt64 = Clock.monotonic() - begin
-                self.state.withLock { $0.queue.measured(taken) }
+                lane.queue.withLock { $0.measured(taken) }
             case (.drop(let job), .active): job(.drop)
             case (.perform(let job), .cancelled), (.drop(let job), .cancelled): job(.end)
             }
@@ -101,6 +126,7 @@ final class SlowOperations: Sendable {
     }
 
     func shutDown() async {
-        try? await self.threads.shutdownGracefully()
+        try? await self.processors.threads.shutdownGracefully()
+        try? await self.devices?.threads.shutdownGracefully()
     }
 }

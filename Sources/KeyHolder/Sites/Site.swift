@@ -5,7 +5,7 @@ public import TLSWire
 public struct SiteConfiguration: Hashable, Sendable {
     /// The certificate chain, leaf first.
     public var chain: PEMSource
-    public var key: PEMSource
+    public var key: KeySource
     /// What it is served for; nil: the DNS names of the certificate.
     public var domains: [ServerNamePattern]?
     /// Whether domains that the certificate does not cover are served all the same, since one that does is on its way.
@@ -17,7 +17,7 @@ public struct SiteConfiguration: Hashable, Sendable {
     public var application: ApplicationConfiguration?
 
     public init(
-        chain: PEMSource, key: PEMSource, domains: [ServerNamePattern]? = nil,
+        chain: PEMSource, key: KeySource, domains: [ServerNamePattern]? = nil,
         modes: Set<TrustMode> = [.handoff, .keyless], handshakes: HandshakeSettings = HandshakeSettings(),
         application: ApplicationConfiguration? = nil
     ) {

@@ -9,6 +9,13 @@ public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
     case noKey(String)
     case severalKeys(String)
     case encryptedKey(String)
+    /// The passphrase is not the key's.
+    case wrongPassphrase(String, passphraseFile: String)
+    case notEncrypted(String, passphraseFile: String)
+    /// It is encrypted in another form than PKCS #8.
+    case oldEncryption(String)
+    /// A key on a token: its name, and what is wrong and to be done.
+    case token(String, reason: String)
     case unsupportedKey(String)
     case rsaKeySize(String, bits: Int)
     case rsaKeyExchangeNeedsRSA(String)
@@ -45,7 +52,15 @@ public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
         case .severalKeys(let file):
             "\(file) holds more than one private key; keep the one that belongs to the site's certificate"
         case .encryptedKey(let file):
-            "the private key in \(file) is encrypted with a passphrase; store it decrypted (openssl pkey -in \(file) -out plain.key), readable by the key holder's user only"
+            "the private key in \(file) is encrypted with a passphrase; name a file with the passphrase in passphrase-file, or store the key decrypted (openssl pkey -in \(file) -out plain.key), readable by the key holder's user only"
+        case .wrongPassphrase(let file, let passphraseFile):
+            "the passphrase in \(passphraseFile) does not open the private key in \(file); name the file with the right one"
+        case .notEncrypted(let file, let passphraseFile):
+            "the private key in \(file) is not encrypted, and \(passphraseFile) is named as the file with its passphrase; remove passphrase-file"
+        case .oldEncryption(let file):
+            "the private key in \(file) is encrypted in an old form; convert it: openssl pkcs8 -topk8 -in \(file) -out new.key"
+        case .token(let name, let reason):
+            "the key \(name) cannot be used: \(reason)"
         case .unsupportedKey(let file):
             "the private key in \(file) cannot be used; supported are P-256, P-384, P-521, Ed25519 and RSA, in PKCS #8, SEC 1 or PKCS #1"
         case .rsaKeySize(let file, let bits):

@@ -23,7 +23,7 @@ struct SiteLoader {
         let chainName: String = configuration.chain.name
         let chain: [Certificate] = try Self.chain(from: configuration.chain)
         guard let leaf = chain.first else { throw .notPEM(chainName, "certificate chain") }
-        let key: any StoredKey = try self.store.key(from: configuration.key)
+        let key: any StoredKey = try self.store.key(from: configuration.key, for: leaf.publicKey)
         guard key.publicKey == leaf.publicKey else {
             throw .keyMismatch(certificate: chainName, key: configuration.key.name)
         }
@@ -37,6 +37,11 @@ struct SiteLoader {
         }
         guard !configuration.handshakes.allowsRSAKeyExchange || key.privateKeyInfo() != nil else {
             throw .rsaKeyExchangeNeedsKeyHere(configuration.key.name)
+        }
+        guard configuration.application == nil || !key.signsHandshakesOnly else {
+            throw .token(
+                configuration.key.name,
+                reason: "such a key does not decrypt, so it serves no native clients; remove application from its site")
         }
         let ski: [UInt8] = Array(Insecure.SHA1.hash(data: leaf.publicKey.subjectPublicKeyInfoBytes))
         let native: NativeSite? = try configuration.application.map { application throws(SiteLoadError) in

@@ -45,9 +45,14 @@ struct FileChecks {
     /// A file with a secret, which must be there and meet the rule of ``SecretFile``.
     func secret(_ node: ConfigurationNode, _ values: ValueReaders) -> String? {
         guard let path = values.text(node, "a path").map(self.resolve) else { return nil }
-        guard self.checksExistence, let problem = SecretFile.problem(path) else { return path }
+        guard let problem = self.problemWithSecret(path) else { return path }
         values.report.error(at: node.position, problem.message, remedy: problem.remedy)
         return nil
+    }
+
+    /// Why a file with a secret cannot be used; nil if it can.
+    func problemWithSecret(_ path: String) -> SecretFileError? {
+        self.checksExistence ? SecretFile.problem(path) : nil
     }
 
     /// Why a program cannot be run; nil if it can.

@@ -1,13 +1,13 @@
 internal import ACME
+internal import HSMWire
 internal import KeyProtocol
 internal import TLSWire
 
 /// Reads `role: keyholder`.
 struct KeyHolderReader {
     static let keys = [
-        "role", "listen", "native", "identity", "sites", "grants", "lease", "grace", "state", "audit", "admin", "log",
-        "limits",
-        "threads",
+        "role", "listen", "native", "identity", "sites", "hsm", "grants", "lease", "grace", "state", "audit", "admin",
+        "log", "limits", "threads",
     ]
 
     let report: DiagnosticCollector
@@ -41,6 +41,13 @@ struct KeyHolderReader {
                 at: SourcePosition(line: site.location.line, column: site.location.column),
                 "a site gets its certificate by ACME, and there is no folder to keep keys and certificates in",
                 remedy: "Write state: /var/lib/latchstring, or another folder of this key holder's own.")
+        }
+        let hsm = reader.optional("hsm") { HSMReader(report: self.report, files: self.files).read($0) }
+        if !reader.has("hsm"), let site = sites.first(where: { if case .token = $0.key { true } else { false } }) {
+            self.report.error(
+                at: SourcePosition(line: site.location.line, column: site.location.column),
+                "a site's key is on a token, and there is no module that reaches it",
+                remedy: "Write hsm: {module: /usr/lib/softhsm/libsofthsm2.so}, or the module of your HSM.")
         }
         let grants = reader.optional("grants") { self.grants($0) } ?? []
         let lease = reader.optional("lease") { self.values.duration($0, in: SettingsRanges.lease) }
@@ -76,6 +83,7 @@ struct KeyHolderReader {
         return KeyHolderSettings(
             listen: listen, native: native, identity: identity, sites: sites, grants: grants,
             lease: lease ?? SettingsRanges.defaultLease, grace: grace ?? SettingsRanges.defaultGrace, state: state,
+            hsm: hsm,
             audit: audit ?? .standardOutput,
             admin: admin, log: log ?? LogSettings(), limits: limits ?? KeyHolderSettings.Limits(), threads: threads)
     }
@@ -92,19 +100,20 @@ struct KeyHolderReader {
         return self.values.list(node, of: "site") { item in
             guard
                 let reader = MappingReader(
-                    item, noun: "a site", keys: ["certificate", "key", "acme", "domains", "tls", "application"],
+                    item, noun: "a site",
+                    keys: ["certificate", "key", "passphrase-file", "acme", "domains", "tls", "application"],
                     misplaced: misplaced, report: self.report)
             else { return nil }
             let values = self.values
             let acme = reader.optional("acme") { ACMEReader(report: self.report, files: self.files).read($0) }
             var certificate: String?
-            var key: String?
+            var key: KeyHolderSettings.Key?
             if !reader.has("acme") {
                 certificate = reader.required("certificate", remedy: "Name its chain, or write acme: {directory: …}.") {
                     self.files.readable($0, values)
                 }
-                key = reader.required("key") { self.files.secret($0, values) }
-            } else if let file = ["certificate", "key"].first(where: reader.has) {
+                key = SiteKeyReader(report: self.report, files: self.files).read(reader)
+            } else if let file = ["certificate", "key", "passphrase-file"].first(where: reader.has) {
                 self.report.error(
                     at: reader.position(of: file), "\"\(file)\" names a file, and the site has its certificate by ACME",
                     remedy: "Remove it, or remove acme.")
@@ -120,15 +129,32 @@ struct KeyHolderReader {
             let application = reader.optional("application") {
                 ApplicationReader(report: self.report).read($0)
             }
+            if case .token = key { self.checkToken(reader, tls?.rsaKeyExchange ?? false) }
             if let acme { self.checkNames(domains, acme, at: reader) }
             if acme != nil, let name = domains?.first?.description {
                 certificate = StateLayout.chain(of: name, in: state ?? "")
-                key = StateLayout.key(of: name, in: state ?? "")
+                key = .file(StateLayout.key(of: name, in: state ?? ""), passphraseFile: nil)
             }
             guard let certificate, let key else { return nil }
             return KeyHolderSettings.Site(
                 location: self.report.location(item.position), certificate: certificate, key: key, domains: domains,
                 tls: tls ?? KeyHolderSettings.TLS(), application: application, acme: acme)
+        }
+    }
+
+    /// A key on a token signs handshakes, and decrypts nothing.
+    private func checkToken(_ reader: MappingReader, _ rsaKeyExchange: Bool) {
+        if rsaKeyExchange {
+            self.report.error(
+                at: reader.position(of: "tls"),
+                "\"rsa-key-exchange\" has the key decrypt, and a key on a token does not",
+                remedy: "Remove it.")
+        }
+        if reader.has("application") {
+            self.report.error(
+                at: reader.position(of: "application"),
+                "native handshakes have the key decrypt, and a key on a token does not",
+                remedy: "Remove application, or have the site use a key in a file.")
         }
     }
 
@@ -171,7 +197,8 @@ struct KeyHolderReader {
     private func grant(_ node: ConfigurationNode) -> KeyHolderSettings.Grant? {
         guard
             let reader = MappingReader(
-                node, noun: "a grant", keys: ["edge", "sites", "operations", "rate"],
+                node, noun: "a grant",
+                keys: ["edge", "sites", "operations", "rate", "rates", "until", "hours", "days"],
                 misplaced: [
                     "site": .init(message: "unknown key \"site\" in a grant", remedy: "Did you mean \"sites\"?"),
                     "domains": .init(message: "unknown key \"domains\" in a grant", remedy: "Did you mean \"sites\"?"),
@@ -188,10 +215,16 @@ struct KeyHolderReader {
             values.list(node, of: "operation") { self.operations($0) }.reduce(into: Set()) { $0.formUnion($1) }
         }
         let rate = reader.optional("rate") { values.integer($0, in: SettingsRanges.rate) }
+        let limits = GrantLimitsReader(report: self.report)
+        let rates = reader.optional("rates") { limits.rates($0, of: operations ?? []) } ?? [:]
+        let until = reader.optional("until") { limits.until($0) }
+        let hours = reader.optional("hours") { limits.hours($0) }
+        let days = reader.optional("days") { limits.days($0) }
         guard let edge, let sites, let operations else { return nil }
         return KeyHolderSettings.Grant(
             location: self.report.location(node.position), edge: edge, sites: sites, operations: operations,
-            rate: rate ?? SettingsRanges.defaultRate)
+            rate: rate ?? SettingsRanges.defaultRate, rates: rates,
+            times: GrantTimes(until: until, hours: hours, days: days))
     }
 
     /// One operation's name, or a mode's name for those that an edge needs for it.

@@ -350,7 +350,7 @@ struct HandoffAbuseTests {
         await #expect(throws: KeyErrorCode.formatError) { try await edge.proceed(1, record) }
         await #expect(throws: KeyErrorCode.formatError) { try await edge.finish(1, record) }
         #expect(try await Self.isServed(edge))
-        await store.gate.open()
+        store.gate.open()
         let answer: KeyPacket = try #require(await edge.answers(1).first)
         #expect(answer.id == 5)
         let progress = try HandshakeProgress(decoding: answer.body.payload)
@@ -378,7 +378,7 @@ struct HandoffAbuseTests {
         let answers: [KeyPacket] = await edge.answers(2)
         #expect(answers.first { $0.id == 5 }?.body.errorCode == .internalError)
         #expect(answers.first { $0.id == 6 }?.body.opcode == .success)
-        await store.gate.open()
+        store.gate.open()
         #expect(try await Self.isServed(edge))
         await client.end()
         #expect(try await holder.stop().map { $0["outcome"] } == ["abandoned", "ok"])
@@ -401,7 +401,7 @@ struct HandoffAbuseTests {
             try PolicyFixtures.grant("paris", "rsa.test", operations: KeyProtocol.Operation.keyless),
         ]
         try holder.server.reload(configuration)
-        await store.gate.open()
+        store.gate.open()
         let answer: KeyPacket = try #require(await edge.answers(1).first)
         #expect(answer.body.errorCode == .keyNotFound)
         #expect(try await Self.isServed(edge))
@@ -503,7 +503,7 @@ struct HandoffAbuseTests {
         ])
         await store.gate.arrived(1)
         async let lines = holder.stop()
-        await store.gate.open()
+        store.gate.open()
         #expect(await edge.answers(1).first?.body.opcode == .success)
         await client.end()
         #expect(try await lines.map { $0["outcome"] } == ["ok"])

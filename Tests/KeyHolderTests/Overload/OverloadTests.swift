@@ -24,7 +24,9 @@ struct OverloadTests {
             }
         }
 
-        func key(from source: PEMSource) throws(SiteLoadError) -> any StoredKey {
+        func key(
+            from source: KeySource, for certified: Certificate.PublicKey
+        ) throws(SiteLoadError) -> any StoredKey {
             Key(key: try SoftwareKeyStore().key(from: source))
         }
     }

@@ -1,0 +1,75 @@
+import Crypto
+import HSMWire
+import SecretFiles
+import Synchronization
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// Logs workers in, one after another, so that a PIN that turns out to be wrong was tried once. It is for all tokens of a key holder.
+final class LoginDesk: Sendable {
+    private let gate = Mutex(PINGate())
+    /// Held while a token judges a PIN.
+    private let turn = Mutex(())
+    /// Of the hashes by which PINs are known.
+    private let key = SymmetricKey(size: .bits256)
+
+    /// Whether the token took the PIN that the source has now, or there is none.
+    func knows(_ facts: TokenFacts, _ source: PINSource?) throws(HSMError) -> Bool {
+        guard let source else { return true }
+        let pin = try PINReader.read(source)
+        defer { SecretFile.wipe(pin) }
+        let (hash, token) = (self.hash(pin), PINGate.Token(label: facts.label, serial: facts.serial))
+        return self.gate.withLock { $0.isAccepted(hash, token) }
+    }
+
+    private func hash(_ pin: [UInt8]) -> [UInt8] {
+        Array(HMAC<SHA256>.authenticationCode(for: pin, using: self.key))
+    }
+
+    /// - Parameter timeout: For the token's answer; nanoseconds.
+    func login(
+        _ worker: inout WorkerProcess, to facts: TokenFacts, _ source: PINSource?, _ occasion: PINGate.Occasion,
+        timeout: UInt64
+    ) throws(HSMError) {
+        guard let source else {
+            guard facts.needsLogin else { return }
+            throw .noPIN
+        }
+        let result: Result<WorkerProcess, HSMError> = self.turn.withLock { _ in
+            var copy = worker
+            return Result { () throws(HSMError) in
+                try self.loginInTurn(&copy, to: facts, source, occasion, MonotonicClock.now() + timeout)
+                return copy
+            }
+        }
+        worker = try result.get()
+    }
+
+    private func loginInTurn(
+        _ worker: inout WorkerProcess, to facts: TokenFacts, _ source: PINSource, _ occasion: PINGate.Occasion,
+        _ deadline: UInt64
+    ) throws(HSMError) {
+        let token = PINGate.Token(label: facts.label, serial: facts.serial)
+        let pin = try PINReader.read(source)
+        defer { SecretFile.wipe(pin) }
+        let hash = self.hash(pin)
+        guard self.gate.withLock({ $0.mayTry(hash, at: token, occasion) }) else { throw .pinRefusedBefore }
+        guard !facts.isLastTry else { throw .pinLastTry }
+        do throws(HSMError) {
+            try worker.login(pin, deadline: deadline)
+            self.gate.withLock { $0.took(hash, token) }
+        } catch {
+            switch error {
+            case .failure(let failure):
+                if TokenStatus(failure.code) == .pin { self.gate.withLock { $0.refused(hash, token) } }
+            default:
+                self.gate.withLock { $0.gotNoAnswer(hash, token) }
+            }
+            throw error
+        }
+    }
+}
