@@ -15,6 +15,8 @@ public enum HSMError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The token refused this PIN before.
     case pinRefusedBefore
     case pinLastTry
+    /// What is known of refused PINs cannot be read or written.
+    case memory(String)
     /// After failures there is a pause.
     case paused
     case busy
@@ -35,6 +37,8 @@ public enum HSMError: Error, Equatable, Sendable, CustomStringConvertible {
             "the token refused this PIN before, and it is not tried again; put the right one into its file, and reload"
         case .pinLastTry:
             "the token locks itself after one more wrong PIN, so that none is tried; log in once with the vendor's tool"
+        case .memory(let reason):
+            "which PINs were refused before cannot be read or written, so none is tried: \(reason)"
         case .paused: "its process ended several times; it is started again after a pause"
         case .busy: "all of its processes are at work"
         case .wrongSignature(let scheme):

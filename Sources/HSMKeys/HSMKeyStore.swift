@@ -15,7 +15,7 @@ public final class HSMKeyStore: KeyStore {
     private let module: TokenModule?
     private let program: [String]
     private let files = SoftwareKeyStore()
-    private let desk = LoginDesk()
+    private let desk: LoginDesk
     private let logger: Logger
     /// A pool lives as long as a key of its token does.
     private let pools = Mutex<[WorkerPool.Configuration: WeakPool]>([:])
@@ -26,11 +26,14 @@ public final class HSMKeyStore: KeyStore {
 
     /// - Parameters:
     ///   - module: nil: there are no tokens.
+    ///   - refusedPINs: Path of the file that remembers over restarts which PINs were refused; nil: nothing does.
     ///   - program: What is run as a worker, with arguments. By default the program that runs now, even if its file was replaced.
     public init(
-        _ module: TokenModule?, logger: Logger, program: [String] = ["/proc/self/exe", HSMKeyStore.workerCommand]
+        _ module: TokenModule?, refusedPINs: String? = nil, logger: Logger,
+        program: [String] = ["/proc/self/exe", HSMKeyStore.workerCommand]
     ) {
         self.module = module
+        self.desk = LoginDesk(refused: refusedPINs.map { RefusedPINs(path: $0) })
         self.logger = logger
         self.program = program
     }

@@ -12,10 +12,16 @@ import Synchronization
 /// Logs workers in, one after another, so that a PIN that turns out to be wrong was tried once. It is for all tokens of a key holder.
 final class LoginDesk: Sendable {
     private let gate = Mutex(PINGate())
+    /// nil: a restart forgets.
+    private let refused: RefusedPINs?
     /// Held while a token judges a PIN.
     private let turn = Mutex(())
     /// Of the hashes by which PINs are known.
     private let key = SymmetricKey(size: .bits256)
+
+    init(refused: RefusedPINs?) {
+        self.refused = refused
+    }
 
     /// Whether the token took the PIN that the source has now, or there is none.
     func knows(_ facts: TokenFacts, _ source: PINSource?) throws(HSMError) -> Bool {
@@ -58,18 +64,24 @@ final class LoginDesk: Sendable {
         defer { SecretFile.wipe(pin) }
         let hash = self.hash(pin)
         guard self.gate.withLock({ $0.mayTry(hash, at: token, occasion) }) else { throw .pinRefusedBefore }
+        guard try self.refused?.contains(pin, token) != true else { throw .pinRefusedBefore }
         guard !facts.isLastTry else { throw .pinLastTry }
         do throws(HSMError) {
             try worker.login(pin, deadline: deadline)
-            self.gate.withLock { $0.took(hash, token) }
         } catch {
-            switch error {
-            case .failure(let failure):
-                if TokenStatus(failure.code) == .pin { self.gate.withLock { $0.refused(hash, token) } }
-            default:
-                self.gate.withLock { $0.gotNoAnswer(hash, token) }
+            let isRefused: Bool = self.gate.withLock { gate in
+                if case .failure(let failure) = error {
+                    guard TokenStatus(failure.code) == .pin else { return false }
+                    gate.refused(hash, token)
+                } else {
+                    gate.gotNoAnswer(hash, token)
+                }
+                return !gate.mayTry(hash, at: token, .load)
             }
+            if isRefused { try self.refused?.note(pin, token) }
             throw error
         }
+        self.gate.withLock { $0.took(hash, token) }
+        try self.refused?.note(nil, token)
     }
 }

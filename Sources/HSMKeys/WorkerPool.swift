@@ -221,7 +221,8 @@ extension HSMError {
             case .module, .noToken, .severalTokens: .lost
             }
         case .ended: .lost
-        case .start, .noPIN, .pinFile, .pinForm, .noCredentials, .pinRefusedBefore, .pinLastTry, .paused, .busy,
+        case .start, .noPIN, .pinFile, .pinForm, .noCredentials, .pinRefusedBefore, .pinLastTry, .memory, .paused,
+            .busy,
             .wrongSignature:
             .refused
         }

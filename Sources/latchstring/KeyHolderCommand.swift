@@ -58,7 +58,8 @@ struct KeyHolderCommand: AsyncParsableCommand {
             return certificates
         }
         let gate = StartGate()
-        let keys = HSMKeyStore(settings.hsm, logger: logger)
+        let keys = HSMKeyStore(
+            settings.hsm, refusedPINs: settings.state.map { "\($0)/refused-pins" }, logger: logger)
         let revoked = try Startup.orExit {
             try settings.state.map { try RevokedEdges(path: "\($0)/revoked-edges") }
         }

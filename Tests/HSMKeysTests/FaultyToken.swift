@@ -40,12 +40,14 @@ final class FaultyToken: Sendable {
         return tests.deletingLastPathComponent().appending(path: "HSMTestWorker").path
     }()
 
-    func store(pin: PINSource? = nil, workers: Int = 2, timeout: Duration = .seconds(10)) -> HSMKeyStore {
+    func store(pin: PINSource? = nil, workers: Int = 2, timeout: Duration = .seconds(10), memory: String? = nil)
+        -> HSMKeyStore
+    {
         let recorder = self.recorder
         return HSMKeyStore(
             TokenModule(
                 module: SoftToken.modulePath, pin: pin ?? .file(self.path("pin")), workers: workers, timeout: timeout),
-            logger: Logger(label: "test") { _ in recorder.handler },
+            refusedPINs: memory.map { self.path($0) }, logger: Logger(label: "test") { _ in recorder.handler },
             program: ["/usr/bin/env", self.token.environment, "TEST_FAULTS=\(self.path("faults"))", Self.worker])
     }
 

@@ -137,6 +137,40 @@ struct TokenKeyTests {
         }
     }
 
+    @Test(
+        "A wrong PIN is not tried again after a restart of the key holder, nor one that got no answer",
+        arguments: [nil, "login-crashes"])
+    func restart(_ fault: String?) async throws {
+        try await blocking {
+            let (token, publicKey) = try Self.stage()
+            let source = try FaultyToken.key("www")
+            if fault == nil { try token.write("9999\n", to: "pin") }
+            try token.setFault(fault)
+            for _ in 0..<3 {
+                // Another store is what another process has.
+                #expect(throws: SiteLoadError.self) {
+                    try token.store(memory: "refused-pins").key(from: source, for: publicKey)
+                }
+            }
+            #expect(token.calls("login") == 1)
+            let text = try String(contentsOfFile: token.path("refused-pins"), encoding: .utf8)
+            #expect(!text.contains("9999") && !text.contains("1234"))
+            try token.setFault(nil)
+            if fault == nil {
+                try token.write("1234\n", to: "pin")
+                let key = try token.store(memory: "refused-pins").key(from: source, for: publicKey)
+                #expect(try Self.isValid(try Self.sign(key), publicKey))
+                #expect(try String(contentsOfFile: token.path("refused-pins"), encoding: .utf8).isEmpty)
+            }
+            // What cannot be read lets no PIN be tried.
+            try token.write("nonsense\n", to: "refused-pins")
+            let error = #expect(throws: SiteLoadError.self) {
+                try token.store(memory: "refused-pins").key(from: source, for: publicKey)
+            }
+            #expect(error?.description.contains("none is tried") == true)
+        }
+    }
+
     @Test("A PIN that the token takes no more is tried once by workers that start again")
     func changedPIN() async throws {
         try await blocking {
