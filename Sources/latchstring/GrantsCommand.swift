@@ -23,7 +23,10 @@ struct GrantsCommand: AsyncParsableCommand {
 
     func run() async throws {
         let data = try await self.admin.client(role: .keyHolder).ask(.GET, "/grants")
-        if self.admin.json { return StandardOutput.write(String(decoding: data, as: UTF8.self)) }
+        if self.admin.json {
+            StandardOutput.write(String(decoding: data, as: UTF8.self))
+            return
+        }
         guard let report = try? JSONDecoder().decode(GrantsReport.self, from: data) else {
             Startup.complain("error: the admin port's answer is no list of grants. Is it a key holder's?")
             throw ExitCode.failure

@@ -167,7 +167,7 @@ private final class KeyHolderReloader: Sendable {
     /// Reads the identity's files again, and nothing else that the configuration says, but for the sites' files.
     func renewIdentity() throws {
         try self.turn.withLock { _ in
-            let configuration = try KeyHolderConfiguration(self.current.withLock { $0 })
+            let configuration = try KeyHolderConfiguration(self.current.withLock { $0 }, keys: self.keys)
             try self.server.reload(configuration)
         }
     }

@@ -40,7 +40,10 @@ struct RevokeCommand: AsyncParsableCommand {
     func run() async throws {
         let data = try await self.admin.client(role: .keyHolder).ask(
             .POST, "/revoke?edge=\(self.edge)" + (self.undo ? "&undo=1" : ""), body: Data())
-        if self.admin.json { return StandardOutput.write(String(decoding: data, as: UTF8.self)) }
+        if self.admin.json {
+            StandardOutput.write(String(decoding: data, as: UTF8.self))
+            return
+        }
         guard let report = try? JSONDecoder().decode(RevocationReport.self, from: data) else {
             Startup.complain("error: the admin port's answer is none to a revocation. Is it a key holder's?")
             throw ExitCode.failure

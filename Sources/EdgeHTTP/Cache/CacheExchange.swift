@@ -29,7 +29,7 @@ final class CacheExchange {
     /// The request to the origin that was begun for this one, as long as its response is wanted.
     var fetch: CacheFetch?
     /// What the origin was asked last for this request, for the log.
-    var asked: OriginExchange?
+    var lastOrigin: OriginExchange?
     /// What is being sent.
     var body: CachedBody?
     /// A response to POST that is stored on its way.

@@ -35,7 +35,7 @@ final class CacheFetch: OriginReceiver, TimerOwner {
     /// The exchange that this was begun for, until one of the two has come to its end.
     private var leader: CacheExchange?
     var origin: OriginExchange? {
-        didSet { if let origin { self.leader?.asked = origin } }
+        didSet { if let origin { self.leader?.lastOrigin = origin } }
     }
     private var question: OriginRequest?
     private var requestTime: Int64 = 0

@@ -76,7 +76,7 @@ final class ProxyExchange: OriginReceiver {
     /// What the cache did, for log and metrics; nil where the site has none.
     var cacheOutcome: CacheOutcome? { self.cache?.turn.outcome }
     /// What the origin was asked for this request, if it was; for the log.
-    var askedOrigin: OriginExchange? { self.asked ?? self.cache?.asked }
+    var askedOrigin: OriginExchange? { self.asked ?? self.cache?.lastOrigin }
     /// How many bytes of the response the client takes now.
     var room: Int { self.stream.room }
     /// The client's, whose share of the origin's connections is used; nil if it has no bound.

@@ -129,7 +129,7 @@ struct KeyHolderReader {
             let application = reader.optional("application") {
                 ApplicationReader(report: self.report).read($0)
             }
-            if case .token = key { self.checkToken(reader, tls?.rsaKeyExchange ?? false) }
+            if case .token = key { self.checkToken(reader, tls?.allowsRSAKeyExchange ?? false) }
             if let acme { self.checkNames(domains, acme, at: reader) }
             if acme != nil, let name = domains?.first?.description {
                 certificate = StateLayout.chain(of: name, in: state ?? "")
