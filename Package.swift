@@ -408,7 +408,8 @@ let package = Package(
         .testTarget(
             name: "SettingsTests",
             dependencies: [
-                "ACME", "Admission", "EdgeModel", "FleetBus", "HSMWire", "HTTPCaching", "HTTPFields", "KeyProtocol", "Settings",
+                "ACME", "Admission", "EdgeModel", "FleetBus", "HSMWire", "HTTPCaching", "HTTPFields", "KeyProtocol",
+                "Settings",
                 "TLSWire", "Telemetry", nio[0],
             ],
             swiftSettings: strict),
@@ -489,7 +490,8 @@ let package = Package(
             name: "EndToEndTests",
             dependencies: [
                 "DemoKit", "latchstring", "NativeClient", "NativeHandshake",
-                "PrivateAuthority", "Telemetry", "TestBus", "TestDirectory", "TestSockets", "TestToken", "TLSWire", nioSSL,
+                "PrivateAuthority", "Telemetry", "TestBus", "TestDirectory", "TestSockets", "TestToken", "TLSWire",
+                nioSSL,
                 nioHTTP1, crypto,
                 yams,
             ] + nio,

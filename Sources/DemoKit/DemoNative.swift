@@ -1,6 +1,6 @@
 import Diagnosis
-import NativeClient
 import NIOCore
+import NativeClient
 import NativeHandshake
 import Synchronization
 import TLSWire
