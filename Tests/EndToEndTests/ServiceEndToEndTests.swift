@@ -116,6 +116,11 @@ import Testing
         try client.wait(for: "data: first")
         let begun = ContinuousClock.now
         kill(stage.edge.process.pid, SIGTERM)
+        let unready = try eventually("a drain that is told") {
+            let answer = try stage.admin("/health/ready")
+            return answer.contains(#""stopping":{"status":"failed""#) ? answer : nil
+        }
+        #expect(unready.hasPrefix("HTTP/1.1 503"))
         #expect(try stage.edge.process.waitForExit() == 0)
         let took = ContinuousClock.now - begun
         #expect(took > .seconds(1.8) && took < .seconds(5), "\(took)")

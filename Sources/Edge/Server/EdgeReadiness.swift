@@ -23,6 +23,7 @@ public final class EdgeReadiness: Sendable {
     private struct State {
         var current = 0
         var generations: [Int: Generation] = [:]
+        var isStopping = false
 
         var now: Generation { self.generations[self.current] ?? Generation() }
     }
@@ -42,6 +43,11 @@ public final class EdgeReadiness: Sendable {
 
     /// Names of key holders that have no grant for this edge, as they say.
     public var revokedBy: Set<String> { self.now { $0.refusing } }
+
+    /// The edge takes no more clients, and ends when those it has are through.
+    public var isStopping: Bool { self.state.withLockedValue { $0.isStopping } }
+
+    func stops() { self.state.withLockedValue { $0.isStopping = true } }
 
     /// A generation has begun to ask for leases of these domains.
     func begin(_ generation: Int, expecting domains: [ServerNamePattern], sites: [SiteFacts] = []) {

@@ -167,6 +167,7 @@ public final class EdgeServer: Service {
 
     /// Takes no more clients, and gives those there are their time; on all event loops at once.
     private func drain() async throws {
+        self.readiness.stops()
         var running: Running?
         // A reload that is under way ends soon.
         while running == nil {

@@ -22,6 +22,7 @@ struct EdgeHealth: Sendable {
     /// Of `/health/ready`.
     var checks: [HealthCheck] {
         [
+            HealthCheck(name: "stopping") { self.readiness.isStopping ? .failed("it takes no more clients") : .ok },
             HealthCheck(name: "sites") { self.sitesOutcome },
             HealthCheck(name: "origins") { self.originsOutcome },
             HealthCheck(name: "store") { self.storeOutcome },
