@@ -71,8 +71,12 @@ final class LoginDesk: Sendable {
         } catch {
             let isRefused: Bool = self.gate.withLock { gate in
                 if case .failure(let failure) = error {
-                    guard TokenStatus(failure.code) == .pin else { return false }
-                    gate.refused(hash, token)
+                    if TokenStatus.judgesNoPIN(failure.code) { return false }
+                    if TokenStatus(failure.code) == .pin {
+                        gate.refused(hash, token)
+                    } else {
+                        gate.gotNoAnswer(hash, token)
+                    }
                 } else {
                     gate.gotNoAnswer(hash, token)
                 }

@@ -25,6 +25,7 @@ enum PINReader {
         let line = bytes.last == 0x0A ? bytes.dropLast() : bytes[...]
         let pin = line.last == 0x0D ? line.dropLast() : line
         guard (1...WorkerRequest.longestPIN).contains(pin.count) else { throw .pinForm }
-        return Array(pin)
+        // Storage of its own: `Array(pin)` would be that of the file, where the slice covers all of it, and that is wiped.
+        return [UInt8](unsafeUninitializedCapacity: pin.count) { $1 = $0.initialize(fromContentsOf: pin) }
     }
 }

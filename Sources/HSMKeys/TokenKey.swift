@@ -83,7 +83,16 @@ struct TokenKey: StoredKey {
     }
 
     private func ecdsa(_ digest: some Digest, _ occasion: PINGate.Occasion) throws(HSMError) -> [UInt8] {
-        let raw = try self.pool.sign(self.selection, .ecdsa, Array(digest), occasion)
+        var encoded: [UInt8] = []
+        _ = try self.pool.sign(self.selection, .ecdsa, Array(digest), occasion) { raw in
+            encoded = self.verified(raw, digest)
+            return !encoded.isEmpty
+        }
+        return encoded
+    }
+
+    /// As DER; empty if it is not the key's.
+    private func verified(_ raw: [UInt8], _ digest: some Digest) -> [UInt8] {
         // Both numbers are as long as the curve's order; anything else is no signature.
         switch self.verifier {
         case .p256(let key):
@@ -100,29 +109,26 @@ struct TokenKey: StoredKey {
             }
         case .rsa: break
         }
-        throw .wrongSignature("ECDSA")
+        return []
     }
 
     private func pss(
         _ mechanism: TokenMechanism, _ digest: some Digest, _ occasion: PINGate.Occasion
     ) throws(HSMError) -> [UInt8] {
-        let raw = try self.pool.sign(self.selection, mechanism, Array(digest), occasion)
-        return try self.verified(raw, digest, .PSS, "RSA-PSS")
+        try self.pool.sign(self.selection, mechanism, Array(digest), occasion) { self.isGood($0, digest, .PSS) }
     }
 
     private func pkcs1(
         _ algorithm: DigestAlgorithm, _ digest: some Digest, _ occasion: PINGate.Occasion
     ) throws(HSMError) -> [UInt8] {
-        let raw = try self.pool.sign(self.selection, .rsaPKCS1, algorithm.digestInfo(Array(digest)), occasion)
-        return try self.verified(raw, digest, .insecurePKCS1v1_5, "RSA PKCS #1")
+        try self.pool.sign(self.selection, .rsaPKCS1, algorithm.digestInfo(Array(digest)), occasion) {
+            self.isGood($0, digest, .insecurePKCS1v1_5)
+        }
     }
 
-    private func verified(
-        _ raw: [UInt8], _ digest: some Digest, _ padding: _RSA.Signing.Padding, _ name: String
-    ) throws(HSMError) -> [UInt8] {
-        guard case .rsa(let key) = self.verifier, raw.count == (key.keySizeInBits + 7) / 8,
-            key.isValidSignature(_RSA.Signing.RSASignature(rawRepresentation: Data(raw)), for: digest, padding: padding)
-        else { throw .wrongSignature(name) }
-        return raw
+    private func isGood(_ raw: [UInt8], _ digest: some Digest, _ padding: _RSA.Signing.Padding) -> Bool {
+        guard case .rsa(let key) = self.verifier, raw.count == (key.keySizeInBits + 7) / 8 else { return false }
+        return key.isValidSignature(
+            _RSA.Signing.RSASignature(rawRepresentation: Data(raw)), for: digest, padding: padding)
     }
 }

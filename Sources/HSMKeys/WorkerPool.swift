@@ -76,34 +76,39 @@ final class WorkerPool: Sendable {
     }
 
     /// Has a key sign. Where the worker is gone when it is asked, another one is asked once.
+    ///
+    /// - Parameter isGood: Verifies the signature. A worker that makes wrong ones is ended.
     func sign(
-        _ key: KeySelection, _ mechanism: TokenMechanism, _ data: [UInt8], _ occasion: PINGate.Occasion = .restart
+        _ key: KeySelection, _ mechanism: TokenMechanism, _ data: [UInt8], _ occasion: PINGate.Occasion = .restart,
+        isGood: ([UInt8]) -> Bool
     ) throws(HSMError) -> [UInt8] {
         guard self.free.wait(timeout: .now() + .nanoseconds(Int(self.timeout))) == .success else { throw .busy }
         defer { self.free.signal() }
         let begin = MonotonicClock.now()
         do throws(HSMError) {
-            return try self.attempt(key, mechanism, data, occasion)
+            return try self.attempt(key, mechanism, data, occasion, isGood)
         } catch {
             // One that did not answer in time has used up the caller's, too.
             guard case .lost = error.consequence, MonotonicClock.now() < begin + self.timeout,
                 self.state.withLock({ $0.plan.mayStart(now: MonotonicClock.now()) })
             else { throw error }
-            return try self.attempt(key, mechanism, data, occasion)
+            return try self.attempt(key, mechanism, data, occasion, isGood)
         }
     }
 
     private func attempt(
-        _ key: KeySelection, _ mechanism: TokenMechanism, _ data: [UInt8], _ occasion: PINGate.Occasion
+        _ key: KeySelection, _ mechanism: TokenMechanism, _ data: [UInt8], _ occasion: PINGate.Occasion,
+        _ isGood: ([UInt8]) -> Bool
     ) throws(HSMError) -> [UInt8] {
         var worker = try self.take(occasion)
         do throws(HSMError) {
             let signature = try worker.sign(key, mechanism, data, deadline: MonotonicClock.now() + self.timeout)
+            guard isGood(signature) else { throw .wrongSignature("\(mechanism)") }
             self.giveBack(worker)
             return signature
         } catch {
             switch error.consequence {
-            case .refused: self.giveBack(worker)
+            case .refused: self.giveBack(worker, hasSigned: false)
             case .lost: self.lose(worker, error)
             }
             throw error
@@ -115,6 +120,7 @@ final class WorkerPool: Sendable {
         guard case .refused = error.consequence else { return }
         let now = MonotonicClock.now()
         let isNews = self.state.withLock { state in
+            if error.saysTokenFails { state.isSick = true }
             guard now >= state.nextNote else { return false }
             state.nextNote = now + 1_000_000_000
             return true
@@ -166,10 +172,12 @@ final class WorkerPool: Sendable {
         }
     }
 
-    private func giveBack(_ worker: WorkerProcess) {
+    /// - Parameter hasSigned: Or logged in. A token that refuses what it is asked is not well for having answered.
+    private func giveBack(_ worker: WorkerProcess, hasSigned: Bool = true) {
         let (wasSick, surplus) = self.state.withLock { state -> (Bool, WorkerProcess?) in
             let surplus = state.idle.count < self.configuration.module.workers ? nil : state.idle.removeFirst()
             state.idle.append(worker)
+            guard hasSigned else { return (false, surplus) }
             state.plan.succeeded()
             defer { state.isSick = false }
             return (state.isSick, surplus)
@@ -222,9 +230,15 @@ extension HSMError {
             }
         case .ended: .lost
         case .start, .noPIN, .pinFile, .pinForm, .noCredentials, .pinRefusedBefore, .pinLastTry, .memory, .paused,
-            .busy,
-            .wrongSignature:
+            .busy:
             .refused
+        case .wrongSignature: .lost
         }
+    }
+
+    /// Whether what the key holder needs of the token cannot be had of it, though it answers.
+    var saysTokenFails: Bool {
+        guard case .failure(let failure) = self else { return false }
+        return failure.reason != .request
     }
 }

@@ -171,6 +171,8 @@ struct WorkerProcess: Sendable {
     func end() {
         close(self.socket)
         kill(-self.process, SIGKILL)
+        // One that has left its group; it is not reaped yet, so the number is still its own.
+        kill(self.process, SIGKILL)
         ProcessReaper.shared.reap(self.process)
     }
 

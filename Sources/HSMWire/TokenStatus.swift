@@ -24,6 +24,17 @@ public enum TokenStatus {
             }
     }
 
+    /// A login that ended so was no try of its PIN: there was no session, token or module to try it at. Of any other failure, a
+    /// vendor's own among them, that is not known.
+    public static func judgesNoPIN(_ code: UInt64) -> Bool {
+        switch code {
+        // CKR_SLOT_ID_INVALID, CKR_DEVICE_REMOVED, CKR_SESSION_CLOSED, CKR_SESSION_HANDLE_INVALID, CKR_TOKEN_NOT_PRESENT,
+        // CKR_TOKEN_NOT_RECOGNIZED, CKR_CRYPTOKI_NOT_INITIALIZED
+        case 0x03, 0x32, 0xB0, 0xB3, 0xE0, 0xE1, 0x190: true
+        default: false
+        }
+    }
+
     /// The name of a common one, else its number.
     public static func name(_ code: UInt64) -> String {
         Self.names[code] ?? "CK_RV 0x\(String(code, radix: 16))"

@@ -49,10 +49,10 @@ final class Token {
         var found: (CK_SLOT_ID, CK_TOKEN_INFO)?
         for slot in slots.prefix(Int(min(count, CK_ULONG(slots.count)))) {
             var information = CK_TOKEN_INFO()
-            // A slot whose token cannot be asked is not the one.
-            guard functions.C_GetTokenInfo?(slot, &information) == CKR_OK, selection.matches(information, slot) else {
-                continue
-            }
+            // A slot whose token cannot be asked is not the one, nor one that was never set up: SoftHSM always has such a one.
+            guard functions.C_GetTokenInfo?(slot, &information) == CKR_OK,
+                information.flags & CK_FLAGS(CKF_TOKEN_INITIALIZED) != 0, selection.matches(information, slot)
+            else { continue }
             guard found == nil else { throw TokenFailure(.severalTokens) }
             found = (slot, information)
         }

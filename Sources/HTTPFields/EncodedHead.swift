@@ -37,6 +37,14 @@ public struct EncodedHead: Sendable {
         self.kept = bytes
     }
 
+    /// With bytes of its own, which keep no store's block.
+    package var detached: EncodedHead {
+        guard self.kept != nil else { return self }
+        var head = self
+        (head.own, head.kept) = (self.bytes, nil)
+        return head
+    }
+
     /// 100...999.
     public var status: Int {
         let zero = Int(UInt8(ascii: "0"))

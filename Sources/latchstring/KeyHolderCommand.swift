@@ -3,6 +3,7 @@ import Admin
 import ArgumentParser
 import Channels
 import Diagnosis
+import Dispatch
 import Foundation
 import HSMKeys
 import KeyHolder
@@ -87,7 +88,7 @@ struct KeyHolderCommand: AsyncParsableCommand {
             path: path, settings: settings, server: server, keys: keys, certificates: certificates, manager: manager,
             logger: logger)
         let status: @Sendable () -> String = { "connected edges: \(server.connectionCount)" }
-        let reload = environment.notifier.telling({ reloader.reload() }, status, logger: logger)
+        let reload = environment.notifier.telling({ await reloader.reload() }, status, logger: logger)
         var services: [any Service] = []
         if let admin = settings.admin {
             let audit = HealthCheck(name: "audit") {
@@ -100,7 +101,7 @@ struct KeyHolderCommand: AsyncParsableCommand {
                 try await Startup.admin(
                     admin.endpoint, metrics: metrics, readiness: [audit] + (settings.hsm == nil ? [] : [hsm]),
                     endpoints: [
-                        ReloadReport.endpoint { reloader.reload(revokingReplaced: $0) },
+                        ReloadReport.endpoint { await reloader.reload(revokingReplaced: $0) },
                         RevocationReport.endpoint(revoked, server), GrantsReport.endpoint(server),
                     ],
                     token: try admin.token.map { try Startup.adminToken($0) }, inherited: environment.inherited,
@@ -112,7 +113,7 @@ struct KeyHolderCommand: AsyncParsableCommand {
         services.append(NoHandOver(logger: logger))
         services.append(
             IdentityWatch(
-                identity: { reloader.identity }, renew: { try reloader.renewIdentity() }, logger: logger))
+                identity: { reloader.identity }, renew: { try await reloader.renewIdentity() }, logger: logger))
         services.append(
             ServiceReports(
                 environment: environment, predecessor: nil, gate: gate,
@@ -141,8 +142,8 @@ private final class KeyHolderReloader: Sendable {
     let manager: CertificateManager?
     let logger: Logger
 
-    /// One after another.
-    private let turn = Mutex(())
+    /// One reading after another, and none on a thread that tasks share: files and HSMs take their time.
+    private let thread = DispatchQueue(label: "reload")
 
     init(
         path: String, settings: KeyHolderSettings, server: KeyHolderServer, keys: HSMKeyStore,
@@ -158,17 +159,24 @@ private final class KeyHolderReloader: Sendable {
         self.logger = logger
     }
 
-    func reload(revokingReplaced: Bool = false) -> ReloadReport {
-        self.turn.withLock { _ in self.reloadInTurn(revokingReplaced) }
+    func reload(revokingReplaced: Bool = false) async -> ReloadReport {
+        await withCheckedContinuation { done in
+            self.thread.async { done.resume(returning: self.reloadInTurn(revokingReplaced)) }
+        }
     }
 
     var identity: IdentitySettings { self.current.withLock { $0.identity } }
 
     /// Reads the identity's files again, and nothing else that the configuration says, but for the sites' files.
-    func renewIdentity() throws {
-        try self.turn.withLock { _ in
-            let configuration = try KeyHolderConfiguration(self.current.withLock { $0 }, keys: self.keys)
-            try self.server.reload(configuration)
+    func renewIdentity() async throws {
+        try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
+            self.thread.async {
+                done.resume(
+                    with: Result {
+                        let configuration = try KeyHolderConfiguration(self.current.withLock { $0 }, keys: self.keys)
+                        try self.server.reload(configuration)
+                    })
+            }
         }
     }
 

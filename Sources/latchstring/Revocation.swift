@@ -29,8 +29,9 @@ extension RevocationReport {
             }
             if request.parameter("undo") == "1" {
                 do {
-                    let isNew = try edges.restore(edge)
-                    if isNew { try server.restore(edge) }
+                    // One that could not be written down is in force all the same.
+                    let isKept = try edges.restore(edge)
+                    let isNew = try server.restore(edge) || isKept
                     return AdminAnswer(RevocationReport(edge: edge, revoked: false, changed: isNew))
                 } catch {
                     return .failure(500, "the edge stays revoked: \(error)")

@@ -159,4 +159,22 @@ struct EntryTableTests {
         #expect(table.count == 0)
         #expect(table[1] == nil)
     }
+
+    @Test("An entry whose new numbers are out of the ordinary does not keep the block of the one that it replaces")
+    func wideAfterNarrow() throws {
+        let key = Sample.key("a")
+        weak var block: EntryBlock?
+        let later: CachedResponse
+        do {
+            let first = CachedResponse(
+                key: key, response: Self.response(), body: StoredBody(chunks: [Sample.body(3, seed: 1)]))
+            block = first.block
+            #expect(block != nil)
+            later = CachedResponse(
+                key: key, response: Self.response(head: first.response.head, lifetime: 31_536_000_001),
+                body: StoredBody(chunks: [Sample.body(3, seed: 1)]))
+        }
+        #expect(block == nil)
+        #expect(later.response.freshness.lifetime == 31_536_000_001)
+    }
 }

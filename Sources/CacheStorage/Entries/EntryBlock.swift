@@ -185,7 +185,8 @@ final class EntryExtras: Sendable {
         self.variant = response.variant
         self.tags = response.tags
         self.body = body
-        self.wide = isWide ? response : nil
+        // A head of its own: one that another entry's block keeps would keep that block.
+        self.wide = isWide ? response.detached : nil
         var cost: Int = MemoryCosts.extras + (body?.footprint ?? 0) + MemoryCosts.size(of: response.variant)
         if isWide { cost += MemoryCosts.array(response.head.count) }
         if !response.tags.isEmpty { cost += MemoryCosts.array(response.tags.count * 16) }

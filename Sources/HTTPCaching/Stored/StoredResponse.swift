@@ -15,7 +15,7 @@ public struct StoredResponse: Sendable, Equatable {
 
     /// The status line and the end-to-end fields as they are sent: bytes, letter case and repeated lines as the origin had them,
     /// without fields for one hop, `Age` and `Content-Length`. A hit adds `Age`, and what says how its content ends.
-    public let head: EncodedHead
+    public private(set) var head: EncodedHead
     /// When the request that it answers was sent: milliseconds since 1970 UTC.
     public var requestTime: Int64
     /// When its head, or the 304 that renewed it, arrived: milliseconds since 1970 UTC.
@@ -32,6 +32,13 @@ public struct StoredResponse: Sendable, Equatable {
     public let lastModified: Int64?
     /// `Date` in milliseconds since 1970 UTC, or the time of receipt if it is absent or invalid.
     public let date: Int64
+
+    /// With a head of its own, which keeps no store's block.
+    package var detached: StoredResponse {
+        var response = self
+        response.head = self.head.detached
+        return response
+    }
 
     /// - Parameter head: without `Content-Length`, which `extent` has.
     public init(

@@ -22,9 +22,14 @@ extension KeyHolderServer {
     ///
     /// - Throws: ``SiteLoadError``; everything stays as it was then.
     public func replace(_ configuration: SiteConfiguration) throws {
+        try self.loads.withLock { _ in
+            let loader = SiteLoader(store: self.keyStore, previous: self.core.policy.index)
+            try self.put(try loader.load(configuration))
+        }
+    }
+
+    private func put(_ site: Site) throws {
         try self.change { previous in
-            let loader = SiteLoader(store: self.keyStore, previous: previous.index)
-            let site = try loader.load(configuration)
             guard let index = previous.sites.firstIndex(where: { $0.domains == site.domains }) else {
                 throw SiteLoadError.nameNotCovered(site.chainName, name: site.name)
             }

@@ -18,11 +18,15 @@ extension KeyHolderServer {
     }
 
     /// The configuration's grants for the edge count again.
-    public func restore(_ edge: String) throws {
-        self.grants.withLock { _ = $0.revoked.remove(edge) }
+    ///
+    /// - Returns: Whether it was revoked.
+    @discardableResult
+    public func restore(_ edge: String) throws -> Bool {
+        guard self.grants.withLock({ $0.revoked.remove(edge) }) != nil else { return false }
         _ = try self.putGrantsInForce()
         self.core.auditAdministration("restore", edge: edge)
         self.logger.warning("an edge's revocation was taken back", metadata: ["edge": "\(edge)"])
+        return true
     }
 
     /// Once a second: has grants begin and end by their times.

@@ -20,6 +20,8 @@ public final class KeyHolderServer: Service {
     var keyStore: any KeyStore { self.configuration.keyStore }
     /// One change of the policy at a time.
     private let changes = Mutex<Void>(())
+    /// Held while sites are read for a change: files, and an HSM that signs, take their time, and ``changes`` is for no wait.
+    let loads = Mutex<Void>(())
     let grants: Mutex<ConfiguredGrants>
     /// One look at the grants' times after another.
     let review = Mutex<Void>(())
@@ -72,7 +74,9 @@ public final class KeyHolderServer: Service {
         self.trust = Mutex(Trust(credentials: configuration.credentials, generation: 0))
         let grants = ConfiguredGrants(all: configuration.grants, revoked: configuration.revoked)
         self.grants = Mutex(grants)
-        let policy = try Self.policy(configuration, grants, at: wallClock(), previous: nil, logger)
+        let policy = try Self.policy(
+            configuration, try Self.sites(of: configuration, previous: nil), grants, at: wallClock(), previous: nil,
+            logger)
         let audit = try AuditLog(configuration.audit, limit: configuration.limits.auditQueue, logger: logger)
         self.core = KeyHolderCore(
             limits: configuration.limits, policy: policy, audit: audit, loops: LoopWorks(group),
@@ -193,12 +197,17 @@ public final class KeyHolderServer: Service {
     /// - Throws: ``SiteLoadError`` or ``KeyHolderError``; everything stays as it was then.
     public func reload(_ configuration: KeyHolderConfiguration, revokingReplaced: Bool = false) throws {
         try Self.checkCredentials(of: configuration)
+        try self.loads.withLock { _ in try self.reloadInTurn(configuration, revokingReplaced) }
+    }
+
+    private func reloadInTurn(_ configuration: KeyHolderConfiguration, _ revokingReplaced: Bool) throws {
+        let sites: [Site] = try Self.sites(of: configuration, previous: self.core.policy)
         var keepsTrust = true
         let dropped: [any Channel] = try self.change { previous in
             let grants = ConfiguredGrants(
                 all: configuration.grants, revoked: self.grants.withLock { $0.revoked })
             let policy = try Self.policy(
-                configuration, grants, at: self.core.wallClock(), previous: previous,
+                configuration, sites, grants, at: self.core.wallClock(), previous: previous,
                 revokingReplaced: revokingReplaced, self.logger)
             self.grants.withLock { $0.all = configuration.grants }
             keepsTrust = self.trust.withLock { trust in
@@ -328,15 +337,22 @@ public final class KeyHolderServer: Service {
         }
     }
 
-    private static func policy(
-        _ configuration: KeyHolderConfiguration, _ all: ConfiguredGrants, at time: Int64, previous: Policy?,
-        revokingReplaced: Bool = false, _ logger: Logger
-    ) throws(SiteLoadError) -> Policy {
+    /// Reads the sites' files, and has keys on tokens sign. Blocks.
+    private static func sites(
+        of configuration: KeyHolderConfiguration, previous: Policy?
+    ) throws(SiteLoadError) -> [Site] {
         let loader = SiteLoader(store: configuration.keyStore, previous: previous?.index)
         var sites: [Site] = []
         for site in configuration.sites { sites.append(try loader.load(site)) }
-        // Grants that do not count now are to be good all the same when they do.
-        _ = try Policy(sites: sites, grants: configuration.grants, previous: nil, now: 0)
+        return sites
+    }
+
+    private static func policy(
+        _ configuration: KeyHolderConfiguration, _ sites: [Site], _ all: ConfiguredGrants, at time: Int64,
+        previous: Policy?, revokingReplaced: Bool = false, _ logger: Logger
+    ) throws(SiteLoadError) -> Policy {
+        // Grants that do not count now are to be good all the same when they do, and what to beware of in them is said now.
+        let whole = try Policy(sites: sites, grants: configuration.grants, previous: nil, now: 0)
         let grants: [GrantConfiguration] = all.inForce(at: time)
         for edge in Set(configuration.grants.map(\.edge)).intersection(all.revoked).sorted() {
             logger.warning("an edge is revoked: its grants do not count", metadata: ["edge": "\(edge)"])
@@ -357,7 +373,7 @@ public final class KeyHolderServer: Service {
                     metadata: ["file": "\(site.chainName)", "remedy": "\(ChainOrder.remedy)"])
             }
         }
-        for grant in grants {
+        for grant in configuration.grants {
             let stock: [String] = grant.operations.intersection(KeyProtocol.Operation.stock).map(\.rawValue).sorted()
             guard !stock.isEmpty else { continue }
             logger.warning(
@@ -367,12 +383,12 @@ public final class KeyHolderServer: Service {
                     "sites": "\(grant.sites.map(\.description).joined(separator: ", "))",
                 ])
         }
-        for (one, other) in policy.sitesSharingKeys {
+        for (one, other) in whole.sitesSharingKeys {
             logger.warning(
                 "two sites share a private key: a grant for one is as good as a grant for the other",
                 metadata: ["site": "\(one.name)", "other": "\(other.name)"])
         }
-        Self.warn(of: policy.impersonations, logger)
+        Self.warn(of: whole.impersonations, logger)
         return policy
     }
 
