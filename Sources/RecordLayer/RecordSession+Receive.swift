@@ -172,7 +172,14 @@ extension RecordSession {
             guard let (level, code) = input.getMultipleIntegers(at: body, as: (UInt8, UInt8).self) else {
                 throw .malformedAlert
             }
-            return try receiveAlert(level: level, code: code, &reception)
+            try receiveAlert(level: level, code: code, &reception)
+            if reception.end == nil {
+                // A warning, and the handshake ends all the same: the party that verifies the Finished takes it so.
+                phase = .ended
+                writeClosed = true
+                reception.end = .alert(code)
+            }
+            return
         }
         counts.changeCipherSpecs += 1
         guard input.getInteger(at: body, as: UInt8.self) == 1, counts.changeCipherSpecs <= limits.changeCipherSpecs

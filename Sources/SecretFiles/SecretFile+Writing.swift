@@ -19,12 +19,22 @@ extension SecretFile {
     /// one, on disk and whole.
     ///
     /// Not for several writers of one file at once. A link at the path is replaced, not followed.
-    public static func write(_ text: String, to path: String) throws(WriteError) {
+    ///
+    /// - Parameter keepsReaders: The new file has the owner, the group and the mode (0640 at most) of the file that it replaces,
+    ///   which met the rule for secrets when it was read: whichever service reads it can read it on.
+    public static func write(_ text: String, to path: String, keepsReaders: Bool = false) throws(WriteError) {
+        var old = stat()
+        let hasOld = keepsReaders && lstat(path, &old) == 0 && old.st_mode & S_IFMT == S_IFREG
         let temporary = "\(path).new"
         guard unlink(temporary) == 0 || errno == ENOENT else { throw WriteError(path: path, number: errno) }
         let descriptor = createFile(temporary)
         guard descriptor >= 0 else { throw WriteError(path: path, number: errno) }
         var failure = Self.writeAll(text, to: descriptor)
+        if failure == 0, hasOld,
+            fchown(descriptor, old.st_uid, old.st_gid) != 0 || fchmod(descriptor, old.st_mode & 0o640) != 0
+        {
+            failure = errno
+        }
         if failure == 0, fsync(descriptor) != 0 { failure = errno }
         if close(descriptor) != 0, failure == 0 { failure = errno }
         if failure == 0, renameFile(temporary, path) != 0 { failure = errno }

@@ -43,7 +43,7 @@ struct TicketKeysCommand: ParsableCommand {
         func run() throws {
             MemoryProtection.forbidDumps()
             let file = try TicketKeyFile(contentsOf: self.path)
-            try SecretFile.write(file.rotated().text, to: self.path)
+            try SecretFile.write(file.rotated().text, to: self.path, keepsReaders: true)
             print("Rotated \(self.path). Copy it to the site's other key holders before the next rotation.")
         }
     }
@@ -58,7 +58,7 @@ struct TicketKeysCommand: ParsableCommand {
         func run() throws {
             MemoryProtection.forbidDumps()
             _ = try TicketKeyFile(contentsOf: self.path)
-            try SecretFile.write(TicketKeyFile().text, to: self.path)
+            try SecretFile.write(TicketKeyFile().text, to: self.path, keepsReaders: true)
             print("Replaced all keys in \(self.path). Copy it to the site's other key holders now.")
         }
     }

@@ -30,6 +30,22 @@ import Testing
         #expect(try FileManager.default.contentsOfDirectory(atPath: self.path("a/b")).isEmpty)
     }
 
+    /// A service that reads a file by its group goes on reading it when root puts another in its place.
+    @Test func readersAreKept() throws {
+        defer { try? FileManager.default.removeItem(atPath: self.folder) }
+        try SecretFile.makeFolder(self.folder)
+        let file = self.path("ticket-keys")
+        try SecretFile.write("one", to: file)
+        let isRoot = getuid() == 0
+        #expect(chmod(file, 0o640) == 0 && (!isRoot || chown(file, 0, 4711) == 0))
+        try SecretFile.write("two", to: file, keepsReaders: true)
+        let facts = try FileManager.default.attributesOfItem(atPath: file)
+        #expect(facts[.posixPermissions] as? Int == 0o640)
+        #expect(!isRoot || facts[.groupOwnerAccountID] as? Int == 4711)
+        try SecretFile.write("three", to: file)
+        #expect(try FileManager.default.attributesOfItem(atPath: file)[.posixPermissions] as? Int == 0o600)
+    }
+
     /// What a crash in the middle left is in nobody's way, whoever may read it.
     @Test func aHalfWrittenFileIsLeftBehind() throws {
         defer { try? FileManager.default.removeItem(atPath: self.folder) }

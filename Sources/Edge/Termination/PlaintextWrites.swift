@@ -49,13 +49,9 @@ struct PlaintextWrites {
         return joined
     }
 
-    mutating func fail(_ error: any Error) {
-        self.buffers.removeAll()
-        guard let first = self.promise else { return }
-        self.promise = nil
-        let others = self.others
-        self.others.removeAll()
-        first.fail(error)
-        for other in others { other.fail(error) }
+    /// For one that is not used any more.
+    func failPromises(_ error: any Error) {
+        self.promise?.fail(error)
+        for other in self.others { other.fail(error) }
     }
 }

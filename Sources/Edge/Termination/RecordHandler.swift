@@ -80,7 +80,7 @@ final class RecordHandler: ChannelDuplexHandler {
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.stopTimer()
-        self.writes.fail(ChannelError.ioOnClosedChannel)
+        self.failWrites(ChannelError.ioOnClosedChannel)
         self.context = nil
     }
 
@@ -123,7 +123,11 @@ final class RecordHandler: ChannelDuplexHandler {
         case .closing:
             self.lingered += bytes.readableBytes
             if self.session.receive(bytes).end != nil || self.lingered > Self.lingerBytes { self.closeNow(context) }
-        case .inputClosed, .closed: break
+        case .inputClosed:
+            // Behind its close_notify, while its answer is under way.
+            self.lingered += bytes.readableBytes
+            if self.lingered > Self.lingerBytes { self.closeNow(context) }
+        case .closed: break
         }
     }
 
@@ -236,7 +240,7 @@ final class RecordHandler: ChannelDuplexHandler {
         let oldState = self.state
         self.stopTimer()
         self.state = .closed
-        self.writes.fail(ChannelError.ioOnClosedChannel)
+        self.failWrites(ChannelError.ioOnClosedChannel)
         self.closePromise?.succeed()
         self.closePromise = nil
         switch oldState {
@@ -279,12 +283,12 @@ final class RecordHandler: ChannelDuplexHandler {
         } catch .closed {
             // An alert was protected before this.
             promise?.fail(ChannelError.ioOnClosedChannel)
-            self.writes.fail(ChannelError.ioOnClosedChannel)
+            self.failWrites(ChannelError.ioOnClosedChannel)
             context.flush()
         } catch {
             // There is room for the alert that says so: the session keeps some numbers back.
             promise?.fail(error)
-            self.writes.fail(error)
+            self.failWrites(error)
             self.end(.writeKeyExhausted, context)
         }
         return true
@@ -311,6 +315,13 @@ final class RecordHandler: ChannelDuplexHandler {
         return nil
     }
 
+    /// What a promise leads to may write or close: nothing of this is being changed meanwhile.
+    private func failWrites(_ error: any Error) {
+        let failed = self.writes
+        self.writes = PlaintextWrites()
+        failed.failPromises(error)
+    }
+
     // MARK: Closing
 
     func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
@@ -324,11 +335,11 @@ final class RecordHandler: ChannelDuplexHandler {
             context.close(mode: .output, promise: promise)
         case (.all, .open) where self.ticketsAreDue:
             self.closePromise = promise
-            self.writes.fail(ChannelError.ioOnClosedChannel)
+            self.failWrites(ChannelError.ioOnClosedChannel)
             self.hold(context)
         case (.output, .inputClosed), (.all, .open), (.all, .inputClosed), (.all, .outputClosed):
             self.closePromise = promise
-            self.writes.fail(ChannelError.ioOnClosedChannel)
+            self.failWrites(ChannelError.ioOnClosedChannel)
             self.sendCloseNotify(context)
             if case .inputClosed = self.state { return self.closeNow(context) }
             self.linger(context)
@@ -357,7 +368,7 @@ final class RecordHandler: ChannelDuplexHandler {
     /// Ends the session; the client gets an alert, unless it has one already or sent one itself.
     private func end(_ failure: TerminationFailure, _ context: ChannelHandlerContext) {
         if case .closing = self.state { return }
-        self.writes.fail(failure)
+        self.failWrites(failure)
         switch failure {
         case .writeKeyExhausted: self.sendCloseNotify(context)
         default:

@@ -1,3 +1,4 @@
+import Channels
 import EdgeModel
 import NIOCore
 import PeerLink
@@ -124,7 +125,14 @@ final class TerminatedDomain {
             channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
         }
         self.pool.eventLoop.assumeIsolated().scheduleTask(in: Self.closingTime) {
-            for channel in open.values where channel.isActive { channel.close(promise: nil) }
+            for channel in open.values where channel.isActive {
+                // A response that breaks off must not look whole: no close_notify.
+                if let tls = channel.pipeline.syncOperations.serverTLS {
+                    AbruptClose.closeSocket(tls)
+                } else {
+                    channel.close(promise: nil)
+                }
+            }
         }
     }
 }
