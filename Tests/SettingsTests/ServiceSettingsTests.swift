@@ -48,7 +48,7 @@ import Testing
         arguments: [
             ("listen-http: 0.0.0.0:443", "0.0.0.0:443 is also a TLS listener"),
             ("listen-http: {listen: 0.0.0.0:80, redirect: 302}", "302 is not what a site that has moved"),
-            ("drain: 25h", "\"25h\""), ("hand-over: {timeout: 0s}", "\"0s\""),
+            ("drain: 25h", "25h is out of range"), ("hand-over: {timeout: 0s}", "0s is out of range"),
             ("hand-over: {programme: x}", "unknown key \"programme\""), ("ready-needs: [disk]", "\"disk\""),
         ])
     func wrong(top: String, message: String) {
