@@ -159,7 +159,9 @@ struct EntryTableTests {
         #expect(table.count == 0)
         #expect(table[1] == nil)
     }
+}
 
+extension EntryTests {
     @Test("An entry whose new numbers are out of the ordinary does not keep the block of the one that it replaces")
     func wideAfterNarrow() throws {
         let key = Sample.key("a")

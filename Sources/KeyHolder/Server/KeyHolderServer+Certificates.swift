@@ -1,3 +1,4 @@
+import Synchronization
 public import TLSWire
 
 /// For what gets certificates from an authority while the key holder runs.
