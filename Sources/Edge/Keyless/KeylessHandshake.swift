@@ -230,7 +230,7 @@ struct KeylessHandshake: ~Copyable {
                 guard reception.handshakeCompleted else { return self.fail(.engine("it takes a Finished too early")) }
                 return self.established(tickets)
             case .failed(let failure):
-                // Stricter than the record layer, with an alert in the clear that is only a warning: the client's doing.
+                // Stricter than the record layer, such as with a record's version: the client's doing.
                 let reason = TerminationFailure(failure)
                 let alert = self.session?.abort(reason.alert ?? .unexpectedMessage)
                 return self.fail(reason, sending: alert)
