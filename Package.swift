@@ -249,7 +249,8 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "Admin",
-            dependencies: ["Channels", "Telemetry", nioHTTP1, nioHelpers, logging, atomics, lifecycle] + nio,
+            dependencies: ["Admission", "Channels", "Telemetry", nioHTTP1, nioHelpers, logging, atomics, lifecycle]
+                + nio,
             swiftSettings: strict),
         .target(
             name: "PrivateAuthority",
@@ -484,7 +485,8 @@ let package = Package(
             ] + nio,
             swiftSettings: strict),
         .testTarget(
-            name: "AdminTests", dependencies: ["Admin", "Telemetry", metrics, logging, nioHTTP1] + nio,
+            name: "AdminTests",
+            dependencies: ["Admin", "Admission", "Channels", "Telemetry", metrics, logging, nioHTTP1] + nio,
             swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests",
@@ -492,7 +494,7 @@ let package = Package(
                 "DemoKit", "latchstring", "NativeClient", "NativeHandshake",
                 "PrivateAuthority", "Telemetry", "TestBus", "TestDirectory", "TestSockets", "TestToken", "TLSWire",
                 nioSSL,
-                nioHTTP1, crypto,
+                nioHTTP1, nioHelpers, crypto,
                 yams,
             ] + nio,
             swiftSettings: strict),

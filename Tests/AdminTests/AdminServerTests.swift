@@ -1,3 +1,4 @@
+import Channels
 import Logging
 import Metrics
 import NIOCore
@@ -154,6 +155,51 @@ struct AdminServerTests {
         var limits = AdminServer.Limits()
         limits.timeout = .milliseconds(20)
         #expect(try await Self.exchange("GET /metrics HTTP/1.1\r\n", limits: limits) == "")
+    }
+
+    @Test("Connections that show no token keep no client out that has it")
+    func strangers() async throws {
+        var limits = AdminServer.Limits()
+        limits.connections = 4
+        let token = try AdminToken("0123456789abcdef")
+        let server = try await AdminServer.bind(
+            host: "127.0.0.1", port: 0, metrics: PrometheusRegistry(), readiness: [], token: token, limits: limits,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let running = Task { try await server.run() }
+        let port = try #require(server.localAddress?.port)
+        let client = ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+        var strangers: [any Channel] = []
+        for _ in 0..<8 { strangers.append(try await client.connect(host: "127.0.0.1", port: port).get()) }
+        let owner = try await client.connect(host: "127.0.0.1", port: port) { channel in
+            channel.eventLoop.makeCompletedFuture {
+                try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
+            }
+        }
+        let text = try await owner.executeThenClose { inbound, outbound in
+            try await outbound.write(
+                ByteBuffer(
+                    string: "GET /health/live HTTP/1.1\r\nHost: localhost\r\nAuthorization: \(token.authorization)\r\n"
+                        + "Connection: close\r\n\r\n"))
+            var all = ByteBuffer()
+            for try await part in inbound { all.writeImmutableBuffer(part) }
+            return String(buffer: all)
+        }
+        #expect(text.hasPrefix("HTTP/1.1 200 OK\r\n"), "\(text)")
+        for stranger in strangers { try? await stranger.close() }
+        running.cancel()
+        try await running.value
+    }
+
+    @Test("It pauses where the system has no descriptors, as other listeners do")
+    func gate() async throws {
+        let server = try await AdminServer.bind(
+            host: "127.0.0.1", port: 0, metrics: PrometheusRegistry(), readiness: [],
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let channel = server.channel
+        try await channel.eventLoop.submit {
+            _ = try channel.pipeline.syncOperations.handler(type: AcceptGate.self)
+        }.get()
+        try await channel.close()
     }
 
     @Test("It does not listen beyond this machine")

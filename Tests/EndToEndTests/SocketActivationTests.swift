@@ -42,10 +42,11 @@ import Testing
     }
 
     private static func start(
-        _ workspace: Workspace, ports: String, notify: String? = nil, watchdog: Int? = nil
+        _ workspace: Workspace, ports: String, notify: String? = nil, watchdog: Int? = nil,
+        variables: [String] = []
     ) throws -> TestProcess {
         try workspace.write(Self.activator, to: "activator.py")
-        var variables: [String] = []
+        var variables = variables
         if let notify { variables.append("NOTIFY_SOCKET=\(notify)") }
         if let watchdog { variables.append("WATCHDOG_USEC=\(watchdog)") }
         return try TestProcess(
@@ -92,6 +93,21 @@ import Testing
         try manager.wait(for: "STOPPING=1")
         _ = try eventually("the successor's end") { kill(successor, 0) != 0 ? true : nil }
         try await origin.stop()
+    }
+
+    @Test("In a unit that hears of no successor, none is started, and the edge goes on")
+    func unheard() throws {
+        let workspace = try Workspace()
+        let (listen, admin) = (try Workspace.freePort(), try Workspace.freePort())
+        try Self.relay(workspace, listen: listen, admin: admin, to: 9)
+        let edge = try Self.start(workspace, ports: "\(listen),\(admin)", variables: ["INVOCATION_ID=0123"])
+        try edge.wait(for: "admin port open")
+        kill(edge.pid, SIGUSR2)
+        let line = try edge.wait(for: "not handed over; everything stays as it was")
+        #expect(line["reason"]?.contains("the unit needs Type=notify") == true, "\(line.fields)")
+        #expect(edge.lines("handing over").isEmpty)
+        #expect(try TestSocket.connect(port: admin).endsQuietly == false)
+        edge.stop()
     }
 
     @Test(

@@ -12,13 +12,20 @@ final class AdminHandler: ChannelInboundHandler {
     private let router: AdminRouter
     private let timeout: TimeAmount
     private let maximumRequests: Int
+    private let admit: (any Channel) -> Void
+    private var isAdmitted = false
     private var head: HTTPRequestHead?
     /// Bounded by the limit of bytes per connection.
     private var body = ByteBuffer()
     private var requests = 0
     private var deadline: Scheduled<Void>?
 
-    init(router: AdminRouter, timeout: TimeAmount, maximumRequests: Int) {
+    /// - Parameter admit: told once, when the client has begun a request that it may make.
+    init(
+        router: AdminRouter, timeout: TimeAmount, maximumRequests: Int,
+        admit: @escaping (any Channel) -> Void = { _ in }
+    ) {
+        self.admit = admit
         self.router = router
         self.timeout = timeout
         self.maximumRequests = maximumRequests
@@ -43,6 +50,10 @@ final class AdminHandler: ChannelInboundHandler {
         case .head(let head):
             self.head = head
             self.body.clear()
+            if !self.isAdmitted, self.router.refusal(head) == nil {
+                self.isAdmitted = true
+                self.admit(context.channel)
+            }
         case .body(let bytes): self.body.writeImmutableBuffer(bytes)
         case .end:
             guard let head = self.head else { return }

@@ -57,7 +57,7 @@ struct AdminRouter: Sendable {
     }
 
     /// Who may not ask at all.
-    private func refusal(_ head: HTTPRequestHead) -> Answer? {
+    func refusal(_ head: HTTPRequestHead) -> Answer? {
         if let token {
             let fields = head.headers["authorization"]
             if token.isBorne(by: fields) { return nil }

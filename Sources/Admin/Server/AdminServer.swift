@@ -2,7 +2,6 @@ internal import Atomics
 public import Channels
 internal import FoundationEssentials
 public import Logging
-internal import NIOConcurrencyHelpers
 public import NIOCore
 internal import NIOHTTP1
 public import NIOPosix
@@ -34,7 +33,7 @@ public struct AdminServer: Service {
 
     /// Bounds on what clients can take.
     public struct Limits: Sendable {
-        /// Connections at once; further ones are closed.
+        /// Connections at once. A further one takes the place of one that has shown no token yet; where there is none, it is closed.
         public var connections = 64
         /// Bytes that a connection may send in all.
         public var bytesPerConnection = 65_536
@@ -45,9 +44,9 @@ public struct AdminServer: Service {
         public init() {}
     }
 
-    private let channel: any Channel
+    let channel: any Channel
     private let name: String
-    private let connections: OpenConnections
+    private let connections: AdminConnections
     private let logger: Logger
 
     /// The address that it listens on, with the port the system chose if none was given.
@@ -76,12 +75,18 @@ public struct AdminServer: Service {
         let router = AdminRouter(
             metrics: metrics, readiness: readiness, endpoints: endpoints, token: token, problems: problems,
             clock: { Date().timeIntervalSince1970 })
-        let connections = OpenConnections(maximum: limits.connections)
+        let connections = AdminConnections(maximum: limits.connections)
         // A name would be looked up, and could be answered with any address.
         let address = host.lowercased() == "localhost" ? "127.0.0.1" : host
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelOption(.autoRead, value: false)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let gate = AcceptGate(address: "\(field):\(port)", logger: logger)
+                    try channel.pipeline.syncOperations.addHandler(gate)
+                }
+            }
             .childChannelInitializer { child in
                 guard connections.add(child) else { return child.close() }
                 return child.eventLoop.makeCompletedFuture {
@@ -99,7 +104,8 @@ public struct AdminServer: Service {
                     try pipeline.addHandler(HTTPServerProtocolErrorHandler())
                     try pipeline.addHandler(
                         AdminHandler(
-                            router: router, timeout: limits.timeout, maximumRequests: limits.requestsPerConnection))
+                            router: router, timeout: limits.timeout, maximumRequests: limits.requestsPerConnection
+                        ) { connections.admit($0) })
                 }
             }
         var sockets = inherited.take(host: host, port: port)[...]
@@ -140,42 +146,5 @@ public struct AdminServer: Service {
             channel.close(promise: nil)
         }
         self.connections.closeAll()
-    }
-}
-
-/// The connections of one admin port: counted, and closed with it.
-private final class OpenConnections: Sendable {
-    private struct State {
-        var channels: [ObjectIdentifier: any Channel] = [:]
-        var isClosed = false
-    }
-
-    private let maximum: Int
-    private let state = NIOLockedValueBox(State())
-
-    init(maximum: Int) {
-        self.maximum = maximum
-    }
-
-    /// False if there is no room.
-    func add(_ channel: any Channel) -> Bool {
-        let key = ObjectIdentifier(channel)
-        let added = self.state.withLockedValue { state in
-            guard !state.isClosed, state.channels.count < self.maximum else { return false }
-            state.channels[key] = channel
-            return true
-        }
-        if added {
-            channel.closeFuture.whenComplete { _ in self.state.withLockedValue { $0.channels[key] = nil } }
-        }
-        return added
-    }
-
-    func closeAll() {
-        let open = self.state.withLockedValue { state in
-            state.isClosed = true
-            return Array(state.channels.values)
-        }
-        for channel in open { channel.close(promise: nil) }
     }
 }

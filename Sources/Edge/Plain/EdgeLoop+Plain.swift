@@ -13,7 +13,11 @@ extension EdgeLoop {
         try channel.pipeline.syncOperations.addHandler(
             PlainHandler(
                 PlainRequest(plain.rules, limits: self.resources.plainLimits), limits: self.helloLimits,
-                isServed: { self.table.site(for: $0) != nil },
+                site: { name in
+                    self.table.site(for: name).map {
+                        PlainSite(hasOrigin: self.resources.plainProxies[$0.name] != nil)
+                    }
+                },
                 challenge: { channel, name in self.challenge(channel, name, place, from: client) }))
     }
 

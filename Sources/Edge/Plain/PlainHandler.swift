@@ -9,7 +9,7 @@ final class PlainHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     private var request: PlainRequest
     private let limits: HelloLimits
-    private let isServed: (ServerName) -> Bool
+    private let site: (ServerName) -> PlainSite?
     private let challenge: (any Channel, ServerName) -> Void
     /// For what takes over.
     private var seen = ByteBuffer()
@@ -17,15 +17,15 @@ final class PlainHandler: ChannelInboundHandler, RemovableChannelHandler {
     private var timer: Scheduled<Void>?
 
     /// - Parameters:
-    ///   - isServed: whether a name is configured.
+    ///   - site: what is known of the site with a name; nil: there is none.
     ///   - challenge: serves the request, whose bytes come next, with the origin of the name's site.
     init(
-        _ request: PlainRequest, limits: HelloLimits, isServed: @escaping (ServerName) -> Bool,
+        _ request: PlainRequest, limits: HelloLimits, site: @escaping (ServerName) -> PlainSite?,
         challenge: @escaping (any Channel, ServerName) -> Void
     ) {
         self.request = request
         self.limits = limits
-        self.isServed = isServed
+        self.site = site
         self.challenge = challenge
     }
 
@@ -46,7 +46,7 @@ final class PlainHandler: ChannelInboundHandler, RemovableChannelHandler {
         if self.isDone { return context.fireChannelRead(data) }
         let bytes = self.unwrapInboundIn(data)
         self.seen.writeImmutableBuffer(bytes)
-        guard let verdict = self.request.receive(bytes, isServed: self.isServed) else { return }
+        guard let verdict = self.request.receive(bytes, site: self.site) else { return }
         self.isDone = true
         let channel = context.channel
         let (challenge, limits, seen) = (self.challenge, self.limits, self.seen)

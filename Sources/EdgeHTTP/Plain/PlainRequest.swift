@@ -19,12 +19,16 @@ public struct PlainRules: Sendable {
     /// What is before the token (RFC 8555 §8.3).
     static let challengePath = "/.well-known/acme-challenge/"
 
-    /// - Parameter isServed: whether a name is configured.
-    func judge(_ head: RequestHead, isServed: (ServerName) -> Bool) -> PlainVerdict {
-        guard let (name, target) = Self.place(head), isServed(name) else { return .answer(Self.notFound(head)) }
+    /// - Parameter site: what is known of the site with a name; nil: there is none.
+    func judge(_ head: RequestHead, site: (ServerName) -> PlainSite?) -> PlainVerdict {
+        guard let (name, target) = Self.place(head), let site = site(name) else {
+            return .answer(Self.notFound(head))
+        }
         if target.hasPrefix(Self.challengePath) {
             let token = target.dropFirst(Self.challengePath.count)
-            guard head.method == .get || head.method == .head, Self.isToken(token), head.framing == .none else {
+            guard site.hasOrigin, head.method == .get || head.method == .head, Self.isToken(token),
+                head.framing == .none
+            else {
                 return .answer(Self.notFound(head))
             }
             return .challenge(name)
@@ -94,6 +98,16 @@ public struct PlainRules: Sendable {
     }
 }
 
+/// What a site is to requests without TLS.
+public struct PlainSite: Sendable {
+    /// Whether the edge knows an origin that answers HTTP: not of a relay site.
+    public var hasOrigin: Bool
+
+    public init(hasOrigin: Bool) {
+        self.hasOrigin = hasOrigin
+    }
+}
+
 /// What becomes of a request without TLS.
 public enum PlainVerdict: Equatable, Sendable {
     /// These bytes, and then the end of the connection.
@@ -113,11 +127,11 @@ public struct PlainRequest: Sendable {
     }
 
     /// - Returns: nil as long as the head is not complete.
-    public mutating func receive(_ bytes: ByteBuffer, isServed: (ServerName) -> Bool) -> PlainVerdict? {
+    public mutating func receive(_ bytes: ByteBuffer, site: (ServerName) -> PlainSite?) -> PlainVerdict? {
         self.reader.receive(bytes)
         do throws(WireError) {
             guard case .head(let head)? = try self.reader.next() else { return nil }
-            return self.rules.judge(head, isServed: isServed)
+            return self.rules.judge(head, site: site)
         } catch {
             return .answer(PlainRules.failed(error))
         }

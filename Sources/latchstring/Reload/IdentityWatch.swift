@@ -1,3 +1,4 @@
+import Edge
 import Foundation
 import Logging
 import ServiceLifecycle
@@ -10,7 +11,7 @@ import Settings
 #endif
 
 /// Reads the files of a party's identity again when they change. Certificate and key are two files: what does not fit together yet is
-/// tried again when it changes once more.
+/// tried again when it changes once more. What the party cannot take now is tried again until it can.
 struct IdentityWatch: Service {
     /// What is in force now.
     let identity: @Sendable () -> IdentitySettings?
@@ -21,18 +22,21 @@ struct IdentityWatch: Service {
 
     func run() async throws {
         await cancelWhenGracefulShutdown {
-            var read = self.state
-            var seen = read
+            var turns = IdentityTurns(self.state)
             while (try? await Task.sleep(for: self.interval)) != nil {
                 let now = self.state
-                // What is being written is left alone for a turn.
-                defer { seen = now }
-                guard now != read, now == seen else { continue }
-                read = now
+                guard turns.isDue(now) else { continue }
                 do {
                     try await self.renew()
+                    turns.read(now)
                     self.logger.notice("the identity's files have changed: they are in force")
+                } catch let error as EdgeReloadError where error.passes {
+                    guard turns.postpone(now) else { continue }
+                    self.logger.warning(
+                        "the identity's files have changed, and cannot be used yet; they are tried again",
+                        metadata: ["reason": "\(error)", "interval": "\(self.interval)"])
                 } catch {
+                    turns.read(now)
                     self.logger.warning(
                         "the identity's files have changed, and are not used; the identity stays as it was",
                         metadata: ["reason": "\(error)"])
@@ -50,6 +54,46 @@ struct IdentityWatch: Service {
             let size = (facts[.size] as? NSNumber)?.uint64Value ?? 0
             let time = (facts[.modificationDate] as? Date)?.timeIntervalSince1970 ?? 0
             return "\(path): \(number) \(size) \(time)"
+        }
+    }
+}
+
+/// Which state of an identity's files is to be read. Pure.
+struct IdentityTurns {
+    private var read: [String]
+    private var seen: [String]
+    private var postponed: [String]?
+
+    /// - Parameter state: in force already.
+    init(_ state: [String]) {
+        self.read = state
+        self.seen = state
+    }
+
+    /// Asked once a turn. What is being written is left alone for a turn.
+    mutating func isDue(_ now: [String]) -> Bool {
+        defer { self.seen = now }
+        return now != self.read && now == self.seen
+    }
+
+    /// It was read, with whatever result: it is not due again.
+    mutating func read(_ now: [String]) { self.read = now }
+
+    /// It stays due.
+    ///
+    /// - Returns: whether that is news.
+    mutating func postpone(_ now: [String]) -> Bool {
+        defer { self.postponed = now }
+        return self.postponed != now
+    }
+}
+
+extension EdgeReloadError {
+    /// The same may succeed in a moment.
+    fileprivate var passes: Bool {
+        switch self {
+        case .notNow, .notLeased: true
+        case .needsStore: false
         }
     }
 }

@@ -55,6 +55,7 @@ final class HandOverOnSignal<Party: HandedOver>: Service {
         for await _ in await UnixSignalsSequence(trapping: .sigusr2).cancelOnGracefulShutdown() {
             let plan = self.plan()
             do {
+                if let bond = ProcessSurroundings.now(self.notifier).bond { throw Failure(description: bond) }
                 try await self.handOver(plan)
                 // A service that returns before the others ends them at once.
                 return try await gracefulShutdown()

@@ -13,14 +13,20 @@ actor Predecessor {
     private var isTold = false
     private var telling: [CheckedContinuation<Void, Never>] = []
     private var isGone = false
+    /// It accepts no more, and ends: it will not stop this process.
+    private var isRelieved = false
+    private let parent: @Sendable () -> pid_t
     /// Of the process.
-    private let number = getppid()
+    private let number: pid_t
 
     struct Gone: Error, CustomStringConvertible {
         var description: String { "the process that was to be succeeded is gone, or answered something else" }
     }
 
-    init(_ descriptor: CInt) async throws {
+    /// - Parameter parent: the number of this process's parent now, which is another one once the predecessor has died.
+    init(_ descriptor: CInt, parent: @escaping @Sendable () -> pid_t = { getppid() }) async throws {
+        self.parent = parent
+        self.number = parent()
         self.link = try await SuccessionLink(descriptor)
         Task { await self.read() }
     }
@@ -32,6 +38,7 @@ actor Predecessor {
             } else if let index = self.waiting.firstIndex(where: { line.split(separator: " ").first == $0.answer[...] })
             {
                 // An answer that was not asked for means nothing.
+                if line == "yours" { self.isRelieved = true }
                 self.waiting.remove(at: index).continuation.resume(returning: line)
             }
         }
@@ -79,14 +86,26 @@ actor Predecessor {
         do {
             _ = try await self.ask("ready" + numbers, expecting: "yours")
         } catch {
-            // One that has died serves no more, and this process can. One that lives goes on.
-            if getppid() == self.number { throw error }
+            // One that has died serves no more, and this process can. One that lives goes on. The link of one that dies ends before
+            // it has another parent.
+            for _ in 0..<10 where self.parent() == self.number { try? await Task.sleep(for: .milliseconds(20)) }
+            if self.parent() == self.number { throw error }
         }
     }
 
     /// Has it forget what it stores. If it is gone, it does not serve that either; if it does not answer, it is told by the link's end.
+    ///
+    /// Does not return where the predecessor has given this process up, and goes on without it: it is about to stop this one. A purge that
+    /// is not done by then is not recorded, and the predecessor does it when it follows the fleet again.
     func purge() async {
-        guard !self.isGone else { return }
+        if !self.isGone { await self.askToPurge() }
+        // Cancellation must not let the purge pass for done.
+        while self.isGone, !self.isRelieved, self.parent() == self.number {
+            await Task.detached { try? await Task.sleep(for: .milliseconds(20)) }.value
+        }
+    }
+
+    private func askToPurge() async {
         let link = self.link
         let patience = Task {
             try await Task.sleep(for: .seconds(5))

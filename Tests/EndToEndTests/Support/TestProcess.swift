@@ -23,6 +23,8 @@ struct LogLine: Sendable {
 final class TestProcess: Sendable {
     /// The program built with the tests.
     static let executable: URL = {
+        // Where tests run in a unit of systemd: what they start is not that unit's service.
+        unsetenv("INVOCATION_ID")
         let tests = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
         return tests.deletingLastPathComponent().appending(path: "latchstring")
     }()
