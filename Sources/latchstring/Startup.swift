@@ -69,7 +69,7 @@ enum Startup {
     static func accessLog(_ settings: AccessLogSettings?, logger: Logger) async throws -> AccessLogWriter {
         let writer = AccessLogWriter(logger: logger)
         if let settings {
-            await writer.use(try Self.orExit { try OpenAccessLog(settings.target, layout: settings.layout) })
+            try await writer.use(try Self.orExit { try OpenAccessLog(settings.target, layout: settings.layout) })
         }
         return writer
     }

@@ -93,6 +93,11 @@ struct AccessLineTests {
         let line = Self.line(record, AccessLayout(.combined))
         #expect(line.hasSuffix("\"CONNECT r.test:443 HTTP/1.1\" 200 10 \"-\" \"-\"\n"))
         #expect(Self.line(record, AccessLayout(.json)).contains("\"received\":20"))
+        let masked = AccessLayout(.combined, mask: AccessMask(fields: [.host]))
+        #expect(Self.line(record, masked).contains("\"CONNECT ***:443 HTTP/1.1\""))
+        // A request that could not be read is no tunnel.
+        record.mode = "handoff"
+        #expect(Self.line(record, AccessLayout(.combined)).hasSuffix("\"-\" 200 10 \"-\" \"-\"\n"))
     }
 
     @Test(
@@ -165,7 +170,7 @@ struct AccessLineTests {
         #expect(Self.line(record, AccessLayout(.combined, mask: mask)).contains("\"GET \(expected) HTTP/2\""))
         let all = AccessLayout(.json, mask: AccessMask(parameters: ["*"]))
         let hidden = try Self.json(record, all)["target"] as? String ?? ""
-        #expect(!hidden.contains("1") && !hidden.contains("2") || !target.contains("?"))
+        #expect(!hidden.contains("=1") && !hidden.contains("=2") || !target.contains("?"))
         #expect(!hidden.hasSuffix("?token"))
     }
 
@@ -177,12 +182,33 @@ struct AccessLineTests {
         #expect(line.hasPrefix("*** - - [") && line.hasSuffix("\"GET *** HTTP/2\" 200 1234 \"-\" \"***\"\n"))
     }
 
+    @Test("What is hidden is hidden under a request's own names, too")
+    func maskedRequestFields() throws {
+        let names = ["Referer", "User-Agent", "Host", "X-Original-URL"]
+        let template = "{field:referer} {field:User-Agent} {field:host} {field:x-original-url}"
+        let fields = names.map { ($0, Array("/\($0)?token=1&b=2".utf8)) }
+        func line(_ mask: AccessMask) throws -> String {
+            let layout = try AccessLayout(template: template, mask: mask)
+            return Self.line(try Self.record(fields: fields, layout: layout), layout)
+        }
+        #expect(
+            try line(AccessMask(parameters: ["token"], fields: [.userAgent]))
+                == "/Referer?token=***&b=2 *** /Host?token=***&b=2 /X-Original-URL?token=***&b=2\n")
+        #expect(try line(AccessMask(fields: [.referrer, .host, .target])) == "*** /User-Agent?token=1&b=2 *** ***\n")
+    }
+
     @Test("A record is bounded, whatever the client sends")
     func bounds() throws {
         let layout = AccessLayout(.json)
         let long = [UInt8](repeating: UInt8(ascii: "x"), count: 60_000)
-        let record = try Self.record(target: long, fields: [("User-Agent", long), ("Referer", long)], layout: layout)
+        var record = try Self.record(target: long, fields: [("User-Agent", long), ("Referer", long)], layout: layout)
         #expect(record.size < 16_384)
+        let size = record.size
+        record.method = String(decoding: long, as: UTF8.self)
+        #expect(try Self.json(record, layout)["method"] as? String == String(repeating: "x", count: 2048))
+        #expect(record.size == size - 3 + 2048)
+        record.host = nil
+        #expect(record.size == size - 3 + 2048 - 16)
         #expect((try Self.json(record, layout)["target"] as? String)?.utf8.count == AccessText.targetLimit)
     }
 }

@@ -53,10 +53,10 @@ struct AccessLogWriterTests {
             Issue.record("a record was made")
             return Self.record(1)
         }
-        await writer.use(try self.open())
+        try await writer.use(try self.open())
         #expect(writer.isOn)
         writer.record { _ in Self.record(2) }
-        await writer.use(nil)
+        try await writer.use(nil)
         #expect(try self.lines("access.log") == ["2 1"])
         #expect(!writer.isOn)
     }
@@ -64,7 +64,7 @@ struct AccessLogWriterTests {
     @Test("Files that are moved away under load: no line is lost, none is there twice", .timeLimit(.minutes(1)))
     func rotation() async throws {
         let writer = AccessLogWriter(logger: Logger(label: "test"))
-        await writer.use(try self.open())
+        try await writer.use(try self.open())
         let (loops, each, rotations) = (4, 20_000, 20)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for loop in 1...loops {
@@ -82,14 +82,14 @@ struct AccessLogWriterTests {
                     if rotation.isMultiple(of: 2) {
                         try await writer.reopen()
                     } else {
-                        await writer.use(try self.open())
+                        try await writer.use(try self.open())
                     }
                     try await Task.sleep(for: .milliseconds(15))
                 }
             }
             try await group.waitForAll()
         }
-        await writer.use(nil)
+        try await writer.use(nil)
         var all: [Substring] = try self.lines("access.log")
         for rotation in 1...rotations { all += try self.lines("access.log.\(rotation)") }
         #expect(all.count == loops * each)
@@ -100,14 +100,14 @@ struct AccessLogWriterTests {
     func reopenFails() async throws {
         let writer = AccessLogWriter(logger: Logger(label: "test"))
         try FileManager.default.createDirectory(atPath: self.path("logs"), withIntermediateDirectories: true)
-        await writer.use(try self.open("logs/access.log"))
+        try await writer.use(try self.open("logs/access.log"))
         try FileManager.default.moveItem(atPath: self.path("logs"), toPath: self.path("old"))
         let path = self.path("logs/access.log")
         await #expect(
             throws: AccessLogError(description: "cannot write the access log \"\(path)\": no such file or directory")
         ) { try await writer.reopen() }
         writer.record { _ in Self.record(1) }
-        await writer.use(nil)
+        try await writer.use(nil)
         #expect(try self.lines("old/access.log") == ["1 1"])
     }
 
@@ -120,10 +120,14 @@ struct AccessLogWriterTests {
         defer { Glibc.close(reader) }
         let logs = LogRecorder()
         let writer = AccessLogWriter(logger: Logger(label: "test") { _ in logs.handler })
-        await writer.use(try OpenAccessLog(.file(pipe), layout: AccessLayout(.json)))
+        try await writer.use(try OpenAccessLog(.file(pipe), layout: AccessLayout(.json)))
         let count = 4 * AccessLogWriter.capacity / 8192
         let begun = ContinuousClock.now
-        for number in 1...count { writer.record { _ in Self.record(number, text: 8000) } }
+        for number in 1...count {
+            writer.record { _ in Self.record(number, text: 8000) }
+            // The writer stands still from here on: what is left out is told with one line.
+            if number == 20 { usleep(500_000) }
+        }
         #expect(ContinuousClock.now - begun < .seconds(10))
         let seen = Reading(reader)
         writer.flush(milliseconds: 30_000)
@@ -131,16 +135,42 @@ struct AccessLogWriterTests {
         let missed = Self.leftOut(logs)
         #expect(missed > 0)
         seen.wait(for: count - missed)
-        await writer.use(nil)
+        try await writer.use(nil)
         seen.stop()
         #expect(seen.count == count - missed)
+    }
+
+    @Test(
+        "A reader that stands still holds up no change of logs; it is made when the reader goes on",
+        .timeLimit(.minutes(1)))
+    func stalledChange() async throws {
+        let pipe = self.path("pipe")
+        #expect(mkfifo(pipe, 0o600) == 0)
+        let reader = Glibc.open(pipe, O_RDWR)
+        defer { Glibc.close(reader) }
+        let writer = AccessLogWriter(logger: Logger(label: "test"))
+        try await writer.use(try OpenAccessLog(.file(pipe), layout: AccessLayout(.json)))
+        for number in 1...50 { writer.record { _ in Self.record(number, text: 8000) } }
+        let begun = ContinuousClock.now
+        await #expect(throws: AccessLogError.self) { try await writer.reopen() }
+        let fresh = try self.open()
+        await #expect(throws: AccessLogError.self) { try await writer.use(fresh) }
+        #expect(ContinuousClock.now - begun < .seconds(15))
+        writer.record { _ in Self.record(51) }
+        let seen = Reading(reader)
+        seen.wait(for: 50)
+        writer.flush(milliseconds: 10_000)
+        try await writer.use(nil)
+        seen.stop()
+        #expect(seen.count == 50)
+        #expect(try self.lines("access.log") == ["51 1"])
     }
 
     @Test("A full disk is told of, and no line is mended out of two", .enabled(if: access("/dev/full", W_OK) == 0))
     func fullDisk() async throws {
         let logs = LogRecorder()
         let writer = AccessLogWriter(logger: Logger(label: "test") { _ in logs.handler })
-        await writer.use(try OpenAccessLog(.file("/dev/full"), layout: AccessLayout(.json)))
+        try await writer.use(try OpenAccessLog(.file("/dev/full"), layout: AccessLayout(.json)))
         for number in 1...10 { writer.record { _ in Self.record(number) } }
         writer.flush(milliseconds: 5000)
         #expect(Self.leftOut(logs) >= 1)
@@ -152,7 +182,7 @@ struct AccessLogWriterTests {
         let path = self.path("log")
         var daemon = try Datagrams(path)
         let writer = AccessLogWriter(logger: Logger(label: "test"))
-        await writer.use(
+        try await writer.use(
             try OpenAccessLog(
                 .syslog(.init(.local(path: path), facility: 23)), layout: try AccessLayout(template: Self.template)))
         writer.record { _ in Self.record(1) }
@@ -164,7 +194,34 @@ struct AccessLogWriterTests {
         daemon = try Datagrams(path)
         writer.record { _ in Self.record(2) }
         #expect(try daemon.next().hasSuffix(" access - 2 1"))
-        await writer.use(nil)
+        try await writer.use(nil)
+        daemon.close()
+    }
+
+    @Test(
+        "syslog over UDP: what is refused is counted, and the daemon is found when it is there", .timeLimit(.minutes(1))
+    )
+    func refusedDatagrams() throws {
+        let port: Int
+        do {
+            let daemon = try Datagrams(port: 0)
+            port = daemon.port
+            daemon.close()
+        }
+        let sink = try AccessSink(opening: .syslog(.init(.udp(host: "127.0.0.1", port: port))))
+        let layout = try AccessLayout(template: Self.template)
+        for number in 1...10 {
+            sink.write(Self.record(number), by: layout)
+            usleep(1000)
+        }
+        // The system refuses each with the next one.
+        let lost = sink.takeLost()
+        #expect(lost.lines == 9)
+        #expect(lost.problem == "connection refused")
+        let daemon = try Datagrams(port: port)
+        sink.write(Self.record(11), by: layout)
+        #expect(try daemon.next().hasSuffix(" access - 11 1"))
+        #expect(sink.takeLost().lines == 1)
         daemon.close()
     }
 
@@ -182,11 +239,14 @@ struct AccessLogWriterTests {
 private struct Datagrams {
     private let descriptor: Int32
 
-    init(_ path: String) throws {
-        self.descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
-        let result = try SocketAddress(unixDomainSocketPath: path).withSockAddr {
-            bind(self.descriptor, $0, socklen_t($1))
-        }
+    init(_ path: String) throws { try self.init(SocketAddress(unixDomainSocketPath: path), AF_UNIX) }
+
+    /// Over UDP.
+    init(port: Int) throws { try self.init(SocketAddress(ipAddress: "127.0.0.1", port: port), AF_INET) }
+
+    private init(_ address: SocketAddress, _ domain: Int32) throws {
+        self.descriptor = socket(domain, Int32(SOCK_DGRAM.rawValue), 0)
+        let result = address.withSockAddr { bind(self.descriptor, $0, socklen_t($1)) }
         #expect(result == 0)
         var patience = timeval(tv_sec: 10, tv_usec: 0)
         setsockopt(self.descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
@@ -196,6 +256,16 @@ private struct Datagrams {
         var bytes = [UInt8](repeating: 0, count: 65_536)
         let count = recv(self.descriptor, &bytes, bytes.count, 0)
         return String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
+    }
+
+    var port: Int {
+        var address = [UInt8](repeating: 0, count: 16)
+        var size = socklen_t(address.count)
+        _ = address.withUnsafeMutableBytes { bytes in
+            getsockname(self.descriptor, bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self), &size)
+        }
+        // Behind the family, in the network's order.
+        return Int(address[2]) << 8 | Int(address[3])
     }
 
     func close() { Glibc.close(self.descriptor) }

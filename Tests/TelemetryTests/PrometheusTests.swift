@@ -158,6 +158,21 @@ struct PrometheusTests {
         #expect(registry.exposition().hasPrefix("# TYPE a_total counter\na_total 1\n# HELP"))
     }
 
+    @Test("Destroying one of many series looks at no other; made again it begins anew")
+    func destroyMany() {
+        let registry = PrometheusRegistry(maximumSeries: 30_000)
+        let gauges = (0..<30_000).map { Gauge(label: "g", dimensions: [("d", "\($0)")], factory: registry) }
+        let begun = ContinuousClock.now
+        for gauge in gauges { gauge.destroy() }
+        #expect(ContinuousClock.now - begun < .seconds(3))
+        #expect(!registry.exposition().contains("g{"))
+        // Twice changes nothing.
+        gauges[0].destroy()
+        Gauge(label: "g", dimensions: [("d", "0")], factory: registry).record(7)
+        gauges[0].destroy()
+        #expect(registry.exposition().hasPrefix("# TYPE g gauge\ng{d=\"0\"} 7\n# HELP"))
+    }
+
     @Test("Updates from many threads are all counted")
     func concurrency() async {
         let registry = PrometheusRegistry()

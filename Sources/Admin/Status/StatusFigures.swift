@@ -2,10 +2,30 @@ import Telemetry
 
 /// The process's metrics, summed up for a page.
 struct StatusFigures {
-    private let samples: [String: [MetricSample]]
+    private struct Key: Hashable {
+        var name: String
+        var label: String
+        var value: String
+    }
 
+    /// Labels by which the page has rows: the samples of one are found without a look at the others.
+    private static let rowLabels = ["site", "domain", "keyholder", "operation"]
+
+    private let samples: [String: [MetricSample]]
+    private let rows: [Key: [MetricSample]]
+
+    /// Buckets of histograms are left out.
     init(_ samples: [MetricSample]) {
-        self.samples = Dictionary(grouping: samples, by: \.name)
+        let shown = samples.filter { !$0.name.hasSuffix("_bucket") }
+        self.samples = Dictionary(grouping: shown, by: \.name)
+        var rows: [Key: [MetricSample]] = [:]
+        for sample in shown {
+            for label in Self.rowLabels {
+                guard let value = sample.labels[label] else { continue }
+                rows[Key(name: sample.name, label: label, value: value), default: []].append(sample)
+            }
+        }
+        self.rows = rows
     }
 
     func all(_ name: String) -> [MetricSample] { self.samples[name] ?? [] }
@@ -14,7 +34,11 @@ struct StatusFigures {
     func sum(_ name: String, _ labels: [String: String] = [:], where matches: (MetricSample) -> Bool = { _ in true })
         -> Double?
     {
-        let found = self.all(name).filter { sample in
+        let row = Self.rowLabels.lazy.compactMap { label in
+            labels[label].map { Key(name: name, label: label, value: $0) }
+        }.first
+        let candidates = row.map { self.rows[$0] ?? [] } ?? self.all(name)
+        let found = candidates.filter { sample in
             labels.allSatisfy { sample.labels[$0.key] == $0.value } && matches(sample)
         }
         return found.isEmpty ? nil : found.reduce(0) { $0 + $1.value }

@@ -10,6 +10,8 @@ final class LeaseReport {
     /// Whether there was a lease before, so that another certificate is news.
     private var isServed = false
     private var notAfter: Int64 = 0
+    /// Whether the metrics have an expiry from here.
+    private var isExpiryShown = false
     private let standing: Standing
 
     /// Whether a generation is the one that takes clients: only that one says what becomes of leases. Bound to its event loop.
@@ -29,13 +31,24 @@ final class LeaseReport {
     /// What holds when the generation becomes the current one.
     func tellStanding() {
         self.leased.record(self.isServed ? 1 : 0)
-        if self.isServed { self.expiry.record(self.notAfter) } else { self.expiry.destroy() }
+        if self.isServed {
+            self.expiry.record(self.notAfter)
+            self.isExpiryShown = true
+        } else {
+            self.hideExpiry()
+        }
     }
 
     /// Another generation takes over: what it serves it says itself, and of what it does not nothing is left to say.
     func withdraw() {
         guard self.standing.isCurrent else { return }
         self.leased.destroy()
+        self.hideExpiry()
+    }
+
+    private func hideExpiry() {
+        guard self.isExpiryShown else { return }
+        self.isExpiryShown = false
         self.expiry.destroy()
     }
 

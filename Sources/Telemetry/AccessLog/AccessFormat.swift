@@ -64,8 +64,12 @@ public final class AccessLayout: Sendable, Hashable {
                     else {
                         throw AccessTemplateError(name: name)
                     }
-                    parts.append(.requestField(names.count))
-                    names.append(field)
+                    if let twin = Self.twins[field.text], mask.fields.contains(twin) {
+                        parts.append(.field(twin))
+                    } else {
+                        parts.append(.requestField(names.count))
+                        names.append(field)
+                    }
                 } else {
                     guard let field = AccessField(rawValue: name) else { throw AccessTemplateError(name: name) }
                     parts.append(.field(field))
@@ -82,6 +86,13 @@ public final class AccessLayout: Sendable, Hashable {
     static let maximumRequestFields = 16
     /// No log has them.
     private static let secrets: Set<String> = ["authorization", "proxy-authorization", "cookie"]
+    /// Fields of requests that say what a field of a line says, or is made of: hidden where that one is.
+    private static let twins: [String: AccessField] = [
+        "referer": .referrer, "user-agent": .userAgent, "x-request-id": .requestID, "host": .host,
+        "x-forwarded-host": .host, "x-original-host": .host, "forwarded": .client, "x-forwarded-for": .client,
+        "x-real-ip": .client, "true-client-ip": .client, "cf-connecting-ip": .client, "x-original-url": .target,
+        "x-rewrite-url": .target,
+    ]
 
     public static func == (one: AccessLayout, other: AccessLayout) -> Bool {
         one.format == other.format && one.requestFields == other.requestFields && one.mask == other.mask

@@ -14,7 +14,8 @@ extension AccessLayout {
                 case .text(let text): line.append(contentsOf: text.utf8)
                 case .field(let field): self.writeText(field, of: record, to: &line)
                 case .requestField(let index):
-                    AccessEscape.text(record.text[.others, index].map { .bytes($0) } ?? .absent, to: &line)
+                    // Any of them may be a URL.
+                    AccessEscape.text(.optional(record.text[.others, index].map(self.mask.hidingParameters)), to: &line)
                 }
             }
         }
@@ -69,13 +70,16 @@ extension AccessLayout {
         return self.mask.hidingParameters(target)
     }
 
-    /// `GET /path HTTP/1.1`; of a relayed connection what a tunnel's would be, so that readers of web servers' logs know it.
+    /// `GET /path HTTP/1.1`; of a relayed connection what a tunnel's would be, so that readers of web servers' logs know it. `-` for a
+    /// request that could not be read.
     private func requestLine(of record: AccessRecord) -> [UInt8] {
         guard let method = record.method else {
-            guard let host = record.host else { return Array("-".utf8) }
-            return Array("CONNECT \(host):443 HTTP/1.1".utf8)
+            guard let host = record.host, record.mode == "relay" || record.mode == "native" else {
+                return Array("-".utf8)
+            }
+            return Array("CONNECT \(self.mask.fields.contains(.host) ? AccessMask.text : host):443 HTTP/1.1".utf8)
         }
-        var line = Array(method.utf8)
+        var line = Array((self.mask.fields.contains(.method) ? AccessMask.text : method).utf8)
         line.append(0x20)
         if self.mask.fields.contains(.target) {
             line.append(contentsOf: AccessMask.text.utf8)
@@ -83,7 +87,8 @@ extension AccessLayout {
             line.append(contentsOf: self.target(of: record) ?? Array("-".utf8)[...])
         }
         line.append(0x20)
-        line.append(contentsOf: (record.httpVersion ?? "-").utf8)
+        let version = self.mask.fields.contains(.protocol) ? AccessMask.text : record.httpVersion ?? "-"
+        line.append(contentsOf: version.utf8)
         return line
     }
 

@@ -19,6 +19,10 @@ public final class AccessLogWriter: Sendable {
     static let capacity = 8 << 20
     /// A line is on its way after so many milliseconds, at most.
     private static let rest = 20
+    /// How long a change of logs is waited for: what takes the lines may stand still without end.
+    private static let patience = Duration.seconds(2)
+    private static let stalled = AccessLogError(
+        description: "it takes nothing now; lines go on in the new one when it does")
 
     private let thread: WriterThread<Item>
     private let on = ManagedAtomic(false)
@@ -26,12 +30,14 @@ public final class AccessLogWriter: Sendable {
     private let layout = NIOLockedValueBox<AccessLayout?>(nil)
     /// What the thread writes to; behind ``layout`` by what is in the queue.
     private let open: NIOLockedValueBox<OpenAccessLog?>
+    private let logger: Logger
 
     /// Writes nothing until it is given a log: ``use(_:)``.
     public init(logger: Logger) {
         let open = NIOLockedValueBox<OpenAccessLog?>(nil)
         let losses = NIOLockedValueBox(LossReport())
         self.open = open
+        self.logger = logger
         self.thread = WriterThread(capacity: Self.capacity, rest: Self.rest) { items, leftOut, done in
             for item in items {
                 switch item {
@@ -65,27 +71,52 @@ public final class AccessLogWriter: Sendable {
     }
 
     /// Writes to this one from now on; nil: to none. What was recorded before goes where it belongs. Returns when that is done.
-    public func use(_ log: OpenAccessLog?) async {
+    ///
+    /// If the log before takes nothing for two seconds, this throws; what was asked for is done when it does.
+    public func use(_ log: OpenAccessLog?) async throws(AccessLogError) {
         self.layout.withLockedValue { $0 = log?.layout }
         self.on.store(log != nil, ordering: .relaxed)
         let open = self.open
-        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-            let turn: @Sendable () -> Void = {
-                open.withLockedValue { $0 }?.flush()
-                open.withLockedValue { $0 = log }
-                continuation.resume()
-            }
-            self.thread.add(.turn(turn), size: 0)
+        try await self.takeTurn {
+            open.withLockedValue { $0 }?.flush()
+            open.withLockedValue { $0 = log }
+            return nil
         }
     }
 
     /// Opens the file of the log's name again, and goes on there: for those who move it away. If it cannot be opened, lines go on to the
     /// old one.
+    ///
+    /// If that one takes nothing for two seconds, this throws, too; what was asked for is done when it does.
     public func reopen() async throws(AccessLogError) {
         let open = self.open
+        try await self.takeTurn { open.withLockedValue { $0 }?.reopen() }
+    }
+
+    /// Has the thread do something between two records, and waits for it, but not for long.
+    private func takeTurn(_ action: @escaping @Sendable () -> AccessLogError?) async throws(AccessLogError) {
+        let logger = self.logger
         let problem = await withCheckedContinuation { (continuation: CheckedContinuation<AccessLogError?, Never>) in
+            let waiting = NIOLockedValueBox<CheckedContinuation<AccessLogError?, Never>?>(continuation)
+            /// Whether the caller was still waiting for that.
+            @Sendable func answer(_ problem: AccessLogError?) -> Bool {
+                let continuation = waiting.withLockedValue { waiting in
+                    defer { waiting = nil }
+                    return waiting
+                }
+                continuation?.resume(returning: problem)
+                return continuation != nil
+            }
+            let alarm = Task {
+                try? await Task.sleep(for: Self.patience)
+                _ = answer(Self.stalled)
+            }
             let turn: @Sendable () -> Void = {
-                continuation.resume(returning: open.withLockedValue { $0 }?.reopen())
+                let problem = action()
+                if !answer(problem), let problem {
+                    logger.error("still writing to the old access log", metadata: ["error": "\(problem)"])
+                }
+                alarm.cancel()
             }
             self.thread.add(.turn(turn), size: 0)
         }

@@ -13,7 +13,13 @@ public struct AccessRecord: Sendable {
     public var mode: String?
     /// The host that was asked for.
     public var host: String?
-    public var method: String?
+    /// Longer ones are cut.
+    public var method: String? {
+        didSet {
+            guard let method, method.utf8.count > AccessText.limit else { return }
+            self.method = String(decoding: method.utf8.prefix(AccessText.limit), as: UTF8.self)
+        }
+    }
     /// `HTTP/1.1`; nil: there was no HTTP.
     public var httpVersion: String?
     /// 0: the client left before it was answered.
@@ -78,7 +84,9 @@ public struct AccessRecord: Sendable {
     }
 
     /// Bytes of memory, about.
-    var size: Int { MemoryLayout<Self>.size + self.text.bytes.count }
+    var size: Int {
+        MemoryLayout<Self>.size + self.text.bytes.count + (self.method?.utf8.count ?? 0) + (self.host?.utf8.count ?? 0)
+    }
 
     /// As nginx has it where the client did not wait for an answer.
     var shownStatus: Int { self.status == 0 ? 499 : self.status }

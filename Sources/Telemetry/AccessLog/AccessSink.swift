@@ -80,22 +80,33 @@ final class AccessSink {
         // The line feed.
         self.pending.removeLast()
         guard self.isConnected() else { return self.lose(1, self.problem ?? "the log daemon is away") }
-        var result = self.send()
-        if result < 0, errno == ECONNREFUSED || errno == ENOTCONN || errno == EPIPE {
-            // Over UDP that is the answer to an earlier one; a local daemon was started anew.
-            self.reconnect()
-            result = self.isConnected() ? self.send() : -1
+        guard var problem = self.send() else { return }
+        if problem == ECONNREFUSED || problem == ENOTCONN || problem == EPIPE {
+            // Over UDP that is the answer to an earlier one, and this one was not sent yet; a local daemon was started anew.
+            if self.isOverUDP { self.lose(1, SystemError.words(problem)) }
+            let isTime = NIODeadline.now() >= self.nextAttempt
+            if isTime { self.reconnect() }
+            guard self.descriptor >= 0 else { return self.lose(1, SystemError.words(problem)) }
+            if isTime || self.isOverUDP {
+                guard let again = self.send() else { return }
+                problem = again
+            }
         }
-        if result < 0 { self.lose(1, SystemError.words(errno)) }
+        self.lose(1, SystemError.words(problem))
     }
 
-    private func send() -> Int {
+    private var isOverUDP: Bool {
+        if case .syslog(let syslog) = self.target, case .udp = syslog.place { true } else { false }
+    }
+
+    /// - Returns: the system's error, or nil if there was none.
+    private func send() -> Int32? {
         while true {
             let result = self.pending.prefix(Self.datagram).withUnsafeBytes {
                 system.send(self.descriptor, $0)
             }
-            if result < 0, errno == EINTR { continue }
-            return result
+            guard result < 0 else { return nil }
+            if errno != EINTR { return errno }
         }
     }
 

@@ -23,7 +23,13 @@ public final class PrometheusRegistry: MetricsFactory, Sendable {
         var overflow: (any MetricSeries)?
     }
 
-    private let families: NIOLockedValueBox<[String: Family]>
+    private struct State {
+        var families: [String: Family] = [:]
+        /// Where each series stands, those for what overflows left out: destroying one looks at no other.
+        var places: [ObjectIdentifier: (name: String, labels: String)] = [:]
+    }
+
+    private let state = NIOLockedValueBox(State())
     private let overflows = ManagedAtomic<Int64>(0)
     private let maximumSeries: ManagedAtomic<Int>
     private let maximumNames: Int
@@ -34,7 +40,6 @@ public final class PrometheusRegistry: MetricsFactory, Sendable {
     ///   - maximumNames: Names in all; updates of others go nowhere, and count as overflow.
     ///   - help: One line about a metric, by the label it is made with.
     public init(maximumSeries: Int = 1000, maximumNames: Int = 1000, help: [String: String] = [:]) {
-        self.families = NIOLockedValueBox([:])
         self.maximumSeries = ManagedAtomic(maximumSeries)
         self.maximumNames = maximumNames
         var exposed: [String: String] = [:]
@@ -55,7 +60,7 @@ public final class PrometheusRegistry: MetricsFactory, Sendable {
     public func exposition() -> String {
         var text = ""
         // The lock covers the copying only; writing reads atomics.
-        let families = self.families.withLockedValue { $0 }
+        let families = self.state.withLockedValue { $0.families }
         for name in families.keys.sorted() {
             guard let family = families[name] else { continue }
             if let help = self.helpLine(name) {
@@ -87,22 +92,23 @@ public final class PrometheusRegistry: MetricsFactory, Sendable {
         _ name: String, _ dimensions: [(String, String)], kind: Kind, make: () -> Series
     ) -> Series {
         let labels = MetricNames.labels(dimensions)
-        let found: Series? = self.families.withLockedValue { families in
-            if families[name] == nil {
-                guard families.count < self.maximumNames else { return nil }
-                families[name] = Family(kind: kind)
+        let found: Series? = self.state.withLockedValue { state in
+            if state.families[name] == nil {
+                guard state.families.count < self.maximumNames else { return nil }
+                state.families[name] = Family(kind: kind)
             }
-            guard families[name]?.kind == kind else { return nil }
-            if let known = families[name]?.series[labels] { return known as? Series }
-            if let count = families[name]?.series.count, count >= self.maximumSeries.load(ordering: .relaxed) {
+            guard state.families[name]?.kind == kind else { return nil }
+            if let known = state.families[name]?.series[labels] { return known as? Series }
+            if let count = state.families[name]?.series.count, count >= self.maximumSeries.load(ordering: .relaxed) {
                 self.overflows.wrappingIncrement(ordering: .relaxed)
-                if let shared = families[name]?.overflow { return shared as? Series }
+                if let shared = state.families[name]?.overflow { return shared as? Series }
                 let shared = make()
-                families[name]?.overflow = shared
+                state.families[name]?.overflow = shared
                 return shared
             }
             let new = make()
-            families[name]?.series[labels] = new
+            state.families[name]?.series[labels] = new
+            state.places[ObjectIdentifier(new)] = (name, labels)
             return new
         }
         if let found { return found }
@@ -112,13 +118,11 @@ public final class PrometheusRegistry: MetricsFactory, Sendable {
     }
 
     private func remove(_ handler: AnyObject) {
-        self.families.withLockedValue { families in
-            for (name, family) in families {
-                guard let labels = family.series.first(where: { $0.value === handler })?.key else { continue }
-                families[name]?.series[labels] = nil
-                if families[name]?.series.isEmpty == true, families[name]?.overflow == nil { families[name] = nil }
-                return
-            }
+        self.state.withLockedValue { state in
+            guard let (name, labels) = state.places.removeValue(forKey: ObjectIdentifier(handler)) else { return }
+            state.families[name]?.series[labels] = nil
+            guard let family = state.families[name], family.series.isEmpty, family.overflow == nil else { return }
+            state.families[name] = nil
         }
     }
 

@@ -72,14 +72,18 @@ actor EdgeReloader {
         } catch {
             return ReloadReport(refused: error)
         }
+        let log: OpenAccessLog?
         do {
-            let log = try fresh.accessLog.map { try OpenAccessLog($0.target, layout: $0.layout) }
+            log = try fresh.accessLog.map { try OpenAccessLog($0.target, layout: $0.layout) }
             try await self.server.reload(try EdgeConfiguration(fresh))
-            await self.accessLog.use(log)
             (MetricsSystem.factory as? PrometheusRegistry)?.allow(
                 series: PrometheusRegistry.series(domains: fresh.domainCount))
         } catch {
             return ReloadReport(refused: error, warnings: warnings)
+        }
+        var messages = warnings.map { "\($0)" }
+        do throws(AccessLogError) { try await self.accessLog.use(log) } catch {
+            messages.append("still writing to the old access log: \(error)")
         }
         let restart = self.settings.withLockedValue { settings in
             let before = settings
@@ -87,7 +91,7 @@ actor EdgeReloader {
             return settings.keepWhatTakesARestart(from: before)
         }
         self.logger.notice("reloaded", metadata: ["sites": "\(fresh.sites.count)"])
-        return ReloadReport(reloaded: true, messages: warnings.map { "\($0)" }, restart: restart)
+        return ReloadReport(reloaded: true, messages: messages, restart: restart)
     }
 }
 

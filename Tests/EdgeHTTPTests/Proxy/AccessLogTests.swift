@@ -16,12 +16,12 @@ import Testing
         let path = FileManager.default.temporaryDirectory.appendingPathComponent("access-\(UUID().uuidString)").path
 
         init() async throws {
-            await self.writer.use(try OpenAccessLog(.file(self.path), layout: AccessLayout(.json)))
+            try await self.writer.use(try OpenAccessLog(.file(self.path), layout: AccessLayout(.json)))
         }
 
         /// All lines; the log ends.
         func lines() async throws -> [[String: Any]] {
-            await self.writer.use(nil)
+            try await self.writer.use(nil)
             return try String(contentsOfFile: self.path, encoding: .utf8).split(separator: "\n").map {
                 try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
             }
