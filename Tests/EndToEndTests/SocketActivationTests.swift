@@ -102,8 +102,11 @@ import Testing
         try Self.relay(workspace, listen: listen, admin: admin, to: 9)
         let edge = try Self.start(workspace, ports: "\(listen),\(admin)", variables: ["INVOCATION_ID=0123"])
         try edge.wait(for: "admin port open")
-        kill(edge.pid, SIGUSR2)
-        let line = try edge.wait(for: "not handed over; everything stays as it was")
+        // Signals are ignored until they are listened for.
+        let line = try eventually("the refusal") {
+            kill(edge.pid, SIGUSR2)
+            return edge.lines("not handed over; everything stays as it was").first
+        }
         #expect(line["reason"]?.contains("the unit needs Type=notify") == true, "\(line.fields)")
         #expect(edge.lines("handing over").isEmpty)
         #expect(try TestSocket.connect(port: admin).endsQuietly == false)
