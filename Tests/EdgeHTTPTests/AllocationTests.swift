@@ -21,7 +21,7 @@ import Testing
     @Test func aRequestTakesFewBlocksAndAnEntryFewBytes() throws {
         let program = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
             .appending(path: "allocations").path
-        let output = try Tool.run(program, []).output
+        let output = try Tool.run(program, [], limit: 90).output
         let report = try JSONDecoder().decode(Report.self, from: Data(output.utf8))
         let thresholds = try Data(contentsOf: Self.folder.appending(path: "thresholds.json"))
         let lists = try JSONDecoder().decode([String: [String: Int]].self, from: thresholds)

@@ -230,8 +230,12 @@ public func waitBriefly() {
 }
 
 /// Asks again and again until there is an answer. Blocks.
-public func eventually<T>(_ what: String, _ body: () throws -> T?) throws -> T {
-    for _ in 0..<(TestSocket.patience * 1000) {
+///
+/// - Parameter seconds: How long it may take, roughly: so many times a thousand short waits.
+public func eventually<T>(
+    _ what: String, within seconds: Int = TestSocket.patience, _ body: () throws -> T?
+) throws -> T {
+    for _ in 0..<(seconds * 1000) {
         if let value = try body() { return value }
         waitBriefly()
     }

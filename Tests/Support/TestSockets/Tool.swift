@@ -30,7 +30,7 @@ public enum Tool {
             "timeout", ["\(limit)", program] + arguments, input: handles[0].fileDescriptor,
             output: handles[1].fileDescriptor, errors: handles[2].fileDescriptor)
         for handle in handles { try handle.close() }
-        let end = try eventually("the end of \(program)") { process.end }
+        let end = try eventually("the end of \(program)", within: limit + 5) { process.end }
         let status: Int32 =
             switch end {
             case .exit(let status): status
