@@ -19,12 +19,13 @@ import Testing
         os.execv(program, [program] + arguments)
         """
 
-    /// Prints what comes to the socket that `NOTIFY_SOCKET` names.
+    /// Prints what comes to the socket that `NOTIFY_SOCKET` names, until its standard input ends, as it does with the test.
     private static let manager = """
-        import socket, sys
+        import select, socket, sys
         one = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); one.bind(sys.argv[1])
         print("bound", flush=True)
-        while True: print(one.recv(4096).decode().replace("\\n", "|"), flush=True)
+        while one in select.select([one, sys.stdin], [], [])[0]:
+            print(one.recv(4096).decode().replace("\\n", "|"), flush=True)
         """
 
     private static func relay(_ workspace: Workspace, listen: UInt16, admin: UInt16, to port: UInt16) throws {
@@ -92,6 +93,7 @@ import Testing
         kill(successor, SIGTERM)
         try manager.wait(for: "STOPPING=1")
         _ = try eventually("the successor's end") { kill(successor, 0) != 0 ? true : nil }
+        try manager.finish()
         try await origin.stop()
     }
 
