@@ -71,17 +71,8 @@ public struct HookProgram: Hashable, Sendable {
         posix_spawn_file_actions_adddup2(&actions, errors, 2)
         latchstring_spawn_closes_from(&actions, 3)
         var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
+        latchstring_spawn_attributes_afresh(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
-        // A group of its own, to be ended as a whole, with no signal blocked or ignored.
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        posix_spawnattr_setsigmask(&attributes, &signals)
-        sigfillset(&signals)
-        posix_spawnattr_setsigdefault(&attributes, &signals)
-        posix_spawnattr_setpgroup(&attributes, 0)
-        posix_spawnattr_setflags(
-            &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
         let arguments: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
         let variables: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) } + [nil]
         defer { (arguments + variables).forEach { free($0) } }

@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <resolv.h>
+#include <signal.h>
 #include <spawn.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -61,6 +62,23 @@ extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *
 static inline int latchstring_spawn_closes_from(posix_spawn_file_actions_t *actions, int first)
 {
     return posix_spawn_file_actions_addclosefrom_np(actions, first);
+}
+
+/*
+ * Attributes for a program that leads a group of its own, to be ended as a whole, and has no signal blocked or ignored.
+ * Returns 0 or an errno value; posix_spawnattr_destroy afterwards.
+ */
+static inline int latchstring_spawn_attributes_afresh(posix_spawnattr_t *attributes)
+{
+    sigset_t signals;
+    posix_spawnattr_init(attributes);
+    sigemptyset(&signals);
+    posix_spawnattr_setsigmask(attributes, &signals);
+    sigfillset(&signals);
+    posix_spawnattr_setsigdefault(attributes, &signals);
+    posix_spawnattr_setpgroup(attributes, 0);
+    return posix_spawnattr_setflags(
+        attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 }
 
 #endif

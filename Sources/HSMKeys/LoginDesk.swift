@@ -1,5 +1,6 @@
 import Crypto
 import HSMWire
+import KeyHolder
 import SecretFiles
 import Synchronization
 
@@ -48,7 +49,7 @@ final class LoginDesk: Sendable {
         let result: Result<WorkerProcess, HSMError> = self.turn.withLock { _ in
             var copy = worker
             return Result { () throws(HSMError) in
-                try self.loginInTurn(&copy, to: facts, source, occasion, MonotonicClock.now() + timeout)
+                try self.loginInTurn(&copy, to: facts, source, occasion, Clock.monotonic() + timeout)
                 return copy
             }
         }
@@ -70,15 +71,10 @@ final class LoginDesk: Sendable {
             try worker.login(pin, deadline: deadline)
         } catch {
             let isRefused: Bool = self.gate.withLock { gate in
-                if case .failure(let failure) = error {
-                    if TokenStatus.judgesNoPIN(failure.code) { return false }
-                    if TokenStatus(failure.code) == .pin {
-                        gate.refused(hash, token)
-                    } else {
-                        gate.gotNoAnswer(hash, token)
-                    }
-                } else {
-                    gate.gotNoAnswer(hash, token)
+                switch error {
+                case .failure(let failure) where TokenStatus.judgesNoPIN(failure.code): return false
+                case .failure(let failure) where TokenStatus(failure.code) == .pin: gate.refused(hash, token)
+                default: gate.gotNoAnswer(hash, token)
                 }
                 return !gate.mayTry(hash, at: token, .load)
             }

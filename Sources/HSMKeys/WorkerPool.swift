@@ -1,5 +1,6 @@
 import Dispatch
 import HSMWire
+import KeyHolder
 import Logging
 import Synchronization
 
@@ -84,13 +85,13 @@ final class WorkerPool: Sendable {
     ) throws(HSMError) -> [UInt8] {
         guard self.free.wait(timeout: .now() + .nanoseconds(Int(self.timeout))) == .success else { throw .busy }
         defer { self.free.signal() }
-        let begin = MonotonicClock.now()
+        let begin = Clock.monotonic()
         do throws(HSMError) {
             return try self.attempt(key, mechanism, data, occasion, isGood)
         } catch {
             // One that did not answer in time has used up the caller's, too.
-            guard case .lost = error.consequence, MonotonicClock.now() < begin + self.timeout,
-                self.state.withLock({ $0.plan.mayStart(now: MonotonicClock.now()) })
+            guard case .lost = error.consequence, Clock.monotonic() < begin + self.timeout,
+                self.state.withLock({ $0.plan.mayStart(now: Clock.monotonic()) })
             else { throw error }
             return try self.attempt(key, mechanism, data, occasion, isGood)
         }
@@ -102,7 +103,7 @@ final class WorkerPool: Sendable {
     ) throws(HSMError) -> [UInt8] {
         var worker = try self.take(occasion)
         do throws(HSMError) {
-            let signature = try worker.sign(key, mechanism, data, deadline: MonotonicClock.now() + self.timeout)
+            let signature = try worker.sign(key, mechanism, data, deadline: Clock.monotonic() + self.timeout)
             guard isGood(signature) else { throw .wrongSignature("\(mechanism)") }
             self.giveBack(worker)
             return signature
@@ -118,7 +119,7 @@ final class WorkerPool: Sendable {
     /// An operation failed: says so where nothing else does, once in a second.
     func noted(_ error: HSMError) {
         guard case .refused = error.consequence else { return }
-        let now = MonotonicClock.now()
+        let now = Clock.monotonic()
         let isNews = self.state.withLock { state in
             if error.saysTokenFails { state.isSick = true }
             guard now >= state.nextNote else { return false }
@@ -140,7 +141,7 @@ final class WorkerPool: Sendable {
             self.logger.warning("a worker of the HSM ended while it was idle", metadata: self.metadata)
         }
         // At a start or reload an operator waits, and wants to know.
-        guard occasion == .load || self.state.withLock({ $0.plan.mayStart(now: MonotonicClock.now()) }) else {
+        guard occasion == .load || self.state.withLock({ $0.plan.mayStart(now: Clock.monotonic()) }) else {
             throw .paused
         }
         guard ProcessReaper.shared.stuck < Self.mostStuck else { throw .start("too many that were killed do not end") }
@@ -157,7 +158,7 @@ final class WorkerPool: Sendable {
         do throws(HSMError) {
             let facts = try worker.open(
                 self.configuration.module.module, self.configuration.token,
-                deadline: MonotonicClock.now() + Self.startTimeout)
+                deadline: Clock.monotonic() + Self.startTimeout)
             try self.desk.login(
                 &worker, to: facts, self.configuration.pin, occasion, timeout: Self.startTimeout)
             self.state.withLock { $0.facts = facts }
@@ -193,7 +194,7 @@ final class WorkerPool: Sendable {
 
     private func failed(_ error: HSMError) {
         self.state.withLock { state in
-            state.plan.failed(now: MonotonicClock.now())
+            state.plan.failed(now: Clock.monotonic())
             state.isSick = true
         }
         var metadata = self.metadata

@@ -1,5 +1,6 @@
 import CSystemShims
 import HSMWire
+import KeyHolder
 import SecretFiles
 
 #if canImport(Glibc)
@@ -143,7 +144,7 @@ struct WorkerProcess: Sendable {
     }
 
     private func wait(for events: CInt, _ deadline: UInt64) throws(HSMError) {
-        let now = MonotonicClock.now()
+        let now = Clock.monotonic()
         guard now < deadline else { throw .ended("did not answer in time, and was ended") }
         var item = pollfd(fd: self.socket, events: Int16(events), revents: 0)
         _ = poll(&item, 1, CInt(clamping: (deadline - now + 999_999) / 1_000_000))
@@ -192,16 +193,8 @@ struct WorkerProcess: Sendable {
         posix_spawn_file_actions_adddup2(&actions, socket, 3)
         latchstring_spawn_closes_from(&actions, 4)
         var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
+        latchstring_spawn_attributes_afresh(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        posix_spawnattr_setsigmask(&attributes, &signals)
-        sigfillset(&signals)
-        posix_spawnattr_setsigdefault(&attributes, &signals)
-        posix_spawnattr_setpgroup(&attributes, 0)
-        posix_spawnattr_setflags(
-            &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
         let arguments: [UnsafeMutablePointer<CChar>?] = program.map { strdup($0) } + [nil]
         defer { arguments.forEach { free($0) } }
         var process: pid_t = 0
@@ -219,14 +212,5 @@ extension siginfo_t {
         #elseif canImport(Musl)
             self.__si_fields.__si_common.__second.__sigchld.si_status
         #endif
-    }
-}
-
-/// Nanoseconds since some fixed moment.
-enum MonotonicClock {
-    static func now() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 }

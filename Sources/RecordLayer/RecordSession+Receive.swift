@@ -175,9 +175,7 @@ extension RecordSession {
             try receiveAlert(level: level, code: code, &reception)
             if reception.end == nil {
                 // A warning, and the handshake ends all the same: the party that verifies the Finished takes it so.
-                phase = .ended
-                writeClosed = true
-                reception.end = .alert(code)
+                endedByAlert(code, &reception)
             }
             return
         }
@@ -248,6 +246,10 @@ extension RecordSession {
             guard counts.warnings <= limits.warnings else { throw .tooManyWarnings }
             return
         }
+        endedByAlert(code, &reception)
+    }
+
+    private mutating func endedByAlert(_ code: UInt8, _ reception: inout Reception) {
         phase = .ended
         writeClosed = true
         reception.end = .alert(code)

@@ -4,7 +4,7 @@ internal import NIOCore
 
 /// Which connections an admin port has room for. Pure.
 ///
-/// Whoever reaches the port can open connections. Such a one that has not shown that it may ask keeps no other out: where there are too
+/// Every client that reaches the port can open connections. One that has not shown that it may ask keeps no other out: where there are too
 /// many, the oldest of the network that has most of them gives way to the newest.
 struct AdminPlaces<Key: Hashable & Sendable>: Sendable {
     enum Verdict: Equatable {

@@ -41,7 +41,7 @@ public struct AdminToken: Sendable {
     }
 
     /// The same for what a browser sends when it was asked for a user and a password (RFC 7617): the password is the token, the user
-    /// is anyone.
+    /// may be any.
     func isPassword(in fields: [String]) -> Bool {
         guard fields.count == 1 else { return false }
         let given = Array(fields[0].utf8)

@@ -47,6 +47,18 @@ final class HandshakeGate: Sendable {
         case refused(Refusal)
         /// Succeeds when its turn comes; fails with a ``Refusal``. One that does not wait any longer says so with ``leave(_:)``.
         case wait(UInt64, EventLoopFuture<KeyPermit>)
+
+        /// Calls back once, on the event loop that entered: at once, or when the wait is over.
+        func whenDecided(_ goOn: @escaping (Result<KeyPermit, Refusal>) -> Void) {
+            switch self {
+            case .pass(let permit): goOn(.success(permit))
+            case .refused(let refusal): goOn(.failure(refusal))
+            case .wait(_, let turn):
+                turn.assumeIsolated().whenComplete { result in
+                    goOn(result.mapError { $0 as? Refusal ?? .waitedInVain })
+                }
+            }
+        }
     }
 
     struct Bounds: Sendable {

@@ -63,7 +63,7 @@ struct HandoffHandshake: ~Copyable {
     private let needsForwardSecrecy: Bool
     private let isAuthorityCheck: Bool
     private var state = State.starting
-    /// What the client sent and nobody has taken yet.
+    /// What the client sent and the handshake has not taken yet.
     private var input = ByteBuffer()
     private var retried = false
     /// What the client answers to the last ServerHello.

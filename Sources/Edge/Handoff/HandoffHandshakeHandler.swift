@@ -131,18 +131,12 @@ final class HandoffHandshakeHandler: ChannelInboundHandler, RemovableChannelHand
     }
 
     private func proceed(_ bytes: ByteBuffer) {
-        switch self.parties.turn() {
-        case .pass(let permit): self.proceed(bytes, permit)
-        case .refused(let refusal): self.take(self.handshake.turnedAway(refusal))
-        case .wait(_, let turn):
-            turn.assumeIsolated().whenComplete { result in
-                // The client may have left meanwhile.
-                guard !self.handshake.isOver else { return }
-                switch result {
-                case .success(let permit): self.proceed(bytes, permit)
-                case .failure(let error):
-                    self.take(self.handshake.turnedAway(error as? HandshakeGate.Refusal ?? .waitedInVain))
-                }
+        self.parties.turn().whenDecided { decision in
+            // The client may have left meanwhile.
+            guard !self.handshake.isOver else { return }
+            switch decision {
+            case .success(let permit): self.proceed(bytes, permit)
+            case .failure(let refusal): self.take(self.handshake.turnedAway(refusal))
             }
         }
     }

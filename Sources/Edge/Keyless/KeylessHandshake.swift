@@ -52,7 +52,7 @@ struct KeylessHandshake: ~Copyable {
     private var certificate: SiteCertificate
     private let earlyDataOffered: Bool
     private var state: State
-    /// What the client sent and nobody has taken yet.
+    /// What the client sent and the handshake has not taken yet.
     private var input = ByteBuffer()
     private var retried = false
     /// What the engine was given so far, for as long as the handshake can be begun anew: the client has been sent nothing.

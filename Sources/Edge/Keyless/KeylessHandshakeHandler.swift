@@ -109,19 +109,12 @@ final class KeylessHandshakeHandler: ChannelInboundHandler, RemovableChannelHand
 
     private func askForTurn(_ request: SignTLS13Request, _ ski: [UInt8]) {
         if let permit = self.permit.take() { return self.sign(request, ski, permit) }
-        switch self.parties.turn(self.urgency) {
-        case .pass(let permit): self.sign(request, ski, permit)
-        case .refused(let refusal): self.take(self.handshake.notSigned(.turnedAway(refusal)))
-        case .wait(_, let turn):
-            turn.assumeIsolated().whenComplete { result in
-                // The client may have left meanwhile.
-                guard !self.handshake.isOver else { return }
-                switch result {
-                case .success(let permit): self.sign(request, ski, permit)
-                case .failure(let error):
-                    let refusal = error as? HandshakeGate.Refusal ?? .waitedInVain
-                    self.take(self.handshake.notSigned(.turnedAway(refusal)))
-                }
+        self.parties.turn(self.urgency).whenDecided { decision in
+            // The client may have left meanwhile.
+            guard !self.handshake.isOver else { return }
+            switch decision {
+            case .success(let permit): self.sign(request, ski, permit)
+            case .failure(let refusal): self.take(self.handshake.notSigned(.turnedAway(refusal)))
             }
         }
     }

@@ -63,7 +63,7 @@ final class ProxyTimer {
     }
 }
 
-/// Whoever has a ``ProxyTimer``. All calls come on its event loop.
+/// The owner of a ``ProxyTimer``. All calls come on its event loop.
 protocol TimerOwner: AnyObject {
     /// The deadline has come.
     func timedOut()

@@ -129,9 +129,9 @@ final class KeyHolderCore: Sendable {
 }
 
 /// The two clocks. Everything that decides takes times as arguments; only the edges of the module read these.
-enum Clock {
+package enum Clock {
     /// Nanoseconds since some fixed moment.
-    static func monotonic() -> UInt64 {
+    package static func monotonic() -> UInt64 {
         NIODeadline.now().uptimeNanoseconds
     }
 

@@ -109,7 +109,7 @@ import Testing
         #expect(again)
     }
 
-    /// A client whose first key share is of no use is asked for another one, and nobody for a signature until it has come.
+    /// A client whose first key share is of no use is asked for another one, and the key holder for no signature until it has come.
     @Test func aHelloRetryRequest() throws {
         let peers = try KeylessPeers { $0.curves = [.secp521r1, .x25519] }
         defer { peers.close() }
