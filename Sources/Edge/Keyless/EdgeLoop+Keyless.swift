@@ -24,10 +24,10 @@ extension EdgeLoop {
             let handshake = KeylessHandshakeHandler(
                 .init(
                     serverName: client.name, clientIP: handOver.client.address?.bytes,
-                    pool: domain.pool, excluded: client.served.excluded,
+                    pool: domain.pool, served: client.served,
                     turn: { self.enterGate(handOver, site, $0) },
                     onOutdated: { self.onOutdated(domain.pattern) },
-                    renewal: { domain.renewal(of: client.served) }),
+                    renewal: domain.renewal),
                 handshake: try KeylessHandshake(certificate, earlyDataOffered: handOver.hello.offersEarlyData),
                 permit: permit, watch: self.watch(over: client))
             try channel.pipeline.syncOperations.addHandler(handshake)

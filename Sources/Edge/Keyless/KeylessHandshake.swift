@@ -57,6 +57,9 @@ struct KeylessHandshake: ~Copyable {
     private var retried = false
     /// What the engine was given so far, for as long as the handshake can be begun anew: the client has been sent nothing.
     private var hello: ByteBuffer?
+    private var timesStartedOver = 0
+    /// How often a handshake begins anew at most. Keys may be replaced faster than a busy machine gets to its handshakes.
+    static let maximumStartsOver = 4
     private var isFirst = true
     private var session: RecordSession?
     /// What was chosen for it.
@@ -135,14 +138,18 @@ struct KeylessHandshake: ~Copyable {
     }
 
     /// Whether ``startOver(with:)`` may mend it.
-    var mayStartOver: Bool { self.hello != nil }
+    var mayStartOver: Bool { self.hello != nil && self.timesStartedOver < Self.maximumStartsOver }
 
     /// The key holder does not sign for the certificate any more, and this is what it has by now: the same one, at another address, or
-    /// another one. The handshake begins anew, once, with the hello that the client sent; the client notices nothing.
+    /// another one. The handshake begins anew with the hello that the client sent; the client notices nothing. It does so
+    /// ``maximumStartsOver`` times, as long as there is another certificate each time.
     mutating func startOver(with certificate: SiteCertificate) -> Step {
         switch self.takeState() {
         case .signing(let awaited):
-            guard var hello = self.hello.take() else { return self.fail(.engine("no hello"), sending: awaited.abort()) }
+            guard self.mayStartOver, var hello = self.hello else {
+                return self.fail(.engine("it may not begin anew"), sending: awaited.abort())
+            }
+            self.timesStartedOver += 1
             if certificate.context === self.certificate.context { return self.ask(for: awaited) }
             let handshake: ServerHandshake
             do throws(EngineError) {
@@ -153,7 +160,9 @@ struct KeylessHandshake: ~Copyable {
             self.certificate = certificate
             hello.writeImmutableBuffer(self.input)
             self.input = hello
-            return self.act(on: handshake.receive(&self.input))
+            self.hello = nil
+            self.isFirst = true
+            return self.hears(handshake)
         case let other:
             self.state = other
             return Step(next: .wait)

@@ -18,14 +18,14 @@ final class KeylessHandshakeHandler: ChannelInboundHandler, RemovableChannelHand
         var serverName: ServerName
         var clientIP: [UInt8]?
         var pool: KeyHolderPool
-        /// Addresses of the key holder that are not asked.
-        var excluded: Set<Int>
+        /// What the handshake goes by: its certificate, and the addresses of the key holder that are not asked.
+        var served: ServedDomain
         /// Whether the key holder may be asked now.
         var turn: (Urgency) -> HandshakeGate.Entry
         /// Called when the key holder no longer has the certificate that was shown, so that it is fetched anew.
         var onOutdated: () -> Void
         /// What is served in the place of what was, as soon as it is.
-        var renewal: () -> EventLoopFuture<ServedDomain>
+        var renewal: (ServedDomain) -> EventLoopFuture<ServedDomain>
     }
 
     private var parties: Parties
@@ -123,7 +123,7 @@ final class KeylessHandshakeHandler: ChannelInboundHandler, RemovableChannelHand
         self.urgency = .underWay
         self.parties.pool.signTLS13(
             request, name: self.parties.serverName, clientIP: self.parties.clientIP, ski: ski,
-            excluding: self.parties.excluded
+            excluding: self.parties.served.excluded
         )
         .assumeIsolated().whenComplete { result in
             permit.end(result)
@@ -141,13 +141,13 @@ final class KeylessHandshakeHandler: ChannelInboundHandler, RemovableChannelHand
             return self.take(self.handshake.notSigned(failure))
         }
         self.parties.onOutdated()
-        self.parties.renewal().assumeIsolated().whenComplete { result in
+        self.parties.renewal(self.parties.served).assumeIsolated().whenComplete { result in
             // The client may have left meanwhile.
             guard !self.handshake.isOver else { return }
             guard case .success(let served) = result, let certificate = served.certificate else {
                 return self.take(self.handshake.notSigned(failure))
             }
-            self.parties.excluded = served.excluded
+            self.parties.served = served
             self.take(self.handshake.startOver(with: certificate))
         }
     }

@@ -24,9 +24,6 @@ final class TerminatedDomain {
     /// Clients whose handshake is done.
     private var connections: [ObjectIdentifier: any Channel] = [:]
 
-    /// How long a handshake waits for another certificate than the one that the key holder does not sign for any more.
-    static let renewalTime = TimeAmount.seconds(1)
-
     /// For what is under way on open connections when a lease ends.
     static let closingTime = TimeAmount.seconds(10)
 
@@ -52,11 +49,12 @@ final class TerminatedDomain {
         }
     }
 
-    /// What is served in the place of this: at once, if something is by now, or as soon as it is, at the latest after
-    /// ``renewalTime``. Fails with ``SiteNotServed``.
+    /// What is served in the place of this: at once, if something is by now, or as soon as it is, at the latest after the key
+    /// holder's time limit. Fails with ``SiteNotServed``.
     func renewal(of former: ServedDomain) -> EventLoopFuture<ServedDomain> {
         switch self.state {
-        case .served(let served) where served.isSigned(like: former): return self.news(within: Self.renewalTime)
+        case .served(let served) where served.isSigned(like: former):
+            return self.news(within: self.pool.configuration.deadline)
         case .served, .ended, .pending: return self.served()
         }
     }
