@@ -12,8 +12,8 @@
 //   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
 //           FleetLink                                 the bus of a fleet: an edge that follows, a desk that orders
 //   stores  CacheStorage                              responses in memory and on disk
-//   parties EdgeHTTP, Edge, KeyHolder, NativeClient
-//                                                     the three parties; HTTP at the edge stands for itself
+//   parties EdgeHTTP, EdgeRelay, Edge, KeyHolder, NativeClient
+//                                                     the three parties; HTTP and passing on at the edge stand for themselves
 //           HSMKeys                                   a key holder's keys on tokens
 //   outside Settings, Admin, PrivateAuthority         YAML in, diagnostics out; the admin port and health; certificates
 //           Diagnosis, DemoKit                        what is wrong with a configuration or a connection; the demo
@@ -224,12 +224,20 @@ let package = Package(
                 logging, metrics,
             ] + nio,
             swiftSettings: strict),
+        // What an edge passes on: bytes between clients and origins, and between native clients and key holders.
+        .target(
+            name: "EdgeRelay",
+            dependencies: [
+                "Admission", "Channels", "EdgeModel", "NativeHandshake", "PeerLink", "TLSWire", "Telemetry", nioSSL,
+                nioTLS, logging, metrics,
+            ] + nio,
+            swiftSettings: strict),
         .target(
             name: "Edge",
             dependencies: [
-                "Admission", "CacheStorage", "Channels", "EdgeHTTP", "EdgeModel", "FleetBus", "FleetLink",
+                "Admission", "CacheStorage", "Channels", "EdgeHTTP", "EdgeModel", "EdgeRelay", "FleetBus", "FleetLink",
                 "HTTPCaching", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "Telemetry", "TLSEngine",
-                "TLSWire", nioSSL, nioTLS, nioHelpers, logging, metrics, lifecycle,
+                "TLSWire", nioSSL, nioHelpers, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
         // Stands alone: for other packages, too.
@@ -466,9 +474,13 @@ let package = Package(
             ] + nio,
             swiftSettings: strict),
         .testTarget(
+            name: "EdgeRelayTests",
+            dependencies: ["Admission", "EdgeRelay", "TestSockets"] + nio, swiftSettings: strict),
+        .testTarget(
             name: "EdgeTests",
             dependencies: [
-                "Admission", "CacheStorage", "Channels", "Edge", "EdgeHTTP", "EdgeModel", "FleetBus", "HTTPCaching",
+                "Admission", "CacheStorage", "Channels", "Edge", "EdgeHTTP", "EdgeModel", "EdgeRelay", "FleetBus",
+                "HTTPCaching",
                 "HTTPFields", "HTTPForwarding", "HTTPWire", "KeyHolder", "KeyProtocol", "NativeHandshake", "PeerLink",
                 "PrivateAuthority", "RecordLayer", "Telemetry", "TestLogs", "TestSockets", "TestWire", "TLSEngine",
                 "TLSWire", nioSSL, nioEmbedded, nioHelpers, crypto, logging,

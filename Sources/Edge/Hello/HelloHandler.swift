@@ -1,4 +1,5 @@
 public import Admission
+import Channels
 import EdgeModel
 public import Logging
 public import Metrics
@@ -15,7 +16,7 @@ import Telemetry
 /// Where balancers connect, their PROXY header comes before the hello, and may come in any split, or together with it.
 ///
 /// - Peer's violation: everything that ``HelloRefusal`` names.
-/// - Silently dropped: bytes after a refusal, up to ``HelloLimits/lingerBytes``.
+/// - Silently dropped: bytes after a refusal, up to ``HelloLimits/linger``.
 /// - Our bug: none; events out of place are passed on.
 public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler {
     public typealias InboundIn = ByteBuffer
@@ -221,7 +222,7 @@ public final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler 
             metrics: self.metrics)
         _ = self.reader.takeReceivedBytes()
         if let answer = refusal.answer, context.channel.isActive {
-            LingeringCloseHandler.begin(on: context.channel, sending: answer, limits: self.limits)
+            LingeringCloseHandler.begin(on: context.channel, sending: answer, limits: self.limits.linger)
         } else {
             context.close(promise: nil)
         }

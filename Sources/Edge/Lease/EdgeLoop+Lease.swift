@@ -1,3 +1,4 @@
+import Channels
 import EdgeModel
 import NIOCore
 import TLSWire
@@ -30,7 +31,7 @@ extension EdgeLoop {
             case .failure(let error):
                 site.report.failed(error, of: handOver)
                 LingeringCloseHandler.begin(
-                    on: handOver.channel, sending: Alert(.internalError).record(), limits: self.helloLimits)
+                    on: handOver.channel, sending: Alert(.internalError).record(), limits: self.helloLimits.linger)
             }
         }
     }

@@ -1,3 +1,4 @@
+import Channels
 import EdgeHTTP
 import NIOCore
 import TLSWire
@@ -54,7 +55,7 @@ final class PlainHandler: ChannelInboundHandler, RemovableChannelHandler {
         let removed = channel.pipeline.syncOperations.removeHandler(self)
         removed.assumeIsolated().whenSuccess {
             switch verdict {
-            case .answer(let answer): LingeringCloseHandler.begin(on: channel, sending: answer, limits: limits)
+            case .answer(let answer): LingeringCloseHandler.begin(on: channel, sending: answer, limits: limits.linger)
             case .challenge(let name):
                 challenge(channel, name)
                 channel.pipeline.fireChannelRead(seen)

@@ -1,5 +1,6 @@
 public import Admission
 public import EdgeModel
+import EdgeRelay
 public import FleetLink
 public import NIOCore
 public import PeerLink
@@ -55,6 +56,16 @@ public struct EdgeConfiguration: Sendable {
         limits.maximumBytes = self.limits.helloBytes
         limits.timeout = self.limits.helloTimeout
         return limits
+    }
+
+    /// Where native connections are forwarded to, by the key holder's name.
+    var nativeHolders: [String: NativeForwarder.Holder] {
+        var holders: [String: NativeForwarder.Holder] = [:]
+        for (name, addresses) in self.nativeAddresses {
+            guard let expected = self.keyHolders[name]?.expected else { continue }
+            holders[name] = NativeForwarder.Holder(expected: expected, addresses: addresses)
+        }
+        return holders
     }
 
     /// The name in `Via` and in log lines: the identity's, or `latchstring`.

@@ -1,11 +1,13 @@
 import Admission
 import Channels
 import EdgeModel
+import EdgeRelay
 import Logging
 import Metrics
 import NIOCore
 import NIOPosix
 import NIOSSL
+import NativeHandshake
 import PeerLink
 import TLSWire
 
@@ -61,8 +63,11 @@ final class EdgeLoop {
             }
         }
         self.pools = pools
+        let (clientGate, sites) = (resources.gate, configuration.sites.count { $0.native != nil })
         self.native = NativeForwarder(
-            eventLoop: eventLoop, configuration: configuration, tls: tls, resources: resources)
+            eventLoop: eventLoop, holders: configuration.nativeHolders, sites: sites, tls: tls,
+            linger: configuration.helloLimits.linger, reports: resources.reports,
+            accessLog: resources.shared.accessLog, mayBegin: { clientGate.mayBegin($0, now: .now()) })
         for site in configuration.sites {
             guard let termination = site.mode.termination else { continue }
             guard let pool = pools[termination.keyHolder] else {
@@ -142,7 +147,9 @@ final class EdgeLoop {
     func received(_ news: SiteNews, for pattern: ServerNamePattern) { self.domainsByPattern[pattern]?.update(news) }
 
     /// Whether the key holder of this name gives this edge any lease.
-    func received(_ standing: LeaseEnd?, from keyHolder: String) { self.native.leases(of: keyHolder, ended: standing) }
+    func received(_ standing: LeaseEnd?, from keyHolder: String) {
+        self.native.leases(of: keyHolder, ended: standing.map { "\($0)" })
+    }
 
     /// A handshake on some loop found that the key holder no longer signs for the certificate shown.
     func refreshCertificate(of pattern: ServerNamePattern) {
@@ -219,7 +226,7 @@ final class EdgeLoop {
             return self.refuse(handOver.channel, .internalError)
         }
         switch site.mode {
-        case .relay(let relay): self.resources.relay.relay(handOver, configuration: relay)
+        case .relay(let relay): self.resources.relay.relay(self.forwarded(handOver), configuration: relay)
         // What a TLS 1.2 server signs is signed only where it is made: at the key holder.
         case .keyless where handOver.hello.offersTLS13 && !handOver.hello.isAuthorityCheck:
             self.serveLeased(handOver) { self.serveKeyless($0) }
@@ -230,10 +237,22 @@ final class EdgeLoop {
     private func serve(_ handOver: NativeHandOver, _ place: ClientPlace) {
         let now = NIODeadline.now()
         place.rests(since: now)
-        guard self.clients.routed(place, to: handOver.site.name, stage: .established, now: now) == nil else {
-            return self.native.refuse(handOver)
+        let client = ForwardedClient(
+            connection: handOver.connection, address: handOver.client,
+            network: self.clients.network(of: handOver.client), place: place, channel: handOver.channel,
+            site: handOver.site.name, serverName: handOver.hello.serverName, receivedBytes: handOver.receivedBytes)
+        let keyHolder = handOver.site.native
+        guard self.clients.routed(place, to: client.site, stage: .established, now: now) == nil else {
+            return self.native.refuse(client, to: keyHolder)
         }
-        self.native.forward(handOver)
+        self.native.forward(client, to: keyHolder)
+    }
+
+    private func forwarded(_ handOver: HelloHandOver) -> ForwardedClient {
+        ForwardedClient(
+            connection: handOver.connection, address: handOver.client, network: handOver.network,
+            place: handOver.place, channel: handOver.channel, site: handOver.site.name,
+            serverName: handOver.serverName, receivedBytes: handOver.receivedBytes)
     }
 
     // MARK: Generations

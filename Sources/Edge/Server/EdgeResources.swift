@@ -2,6 +2,7 @@ import CacheStorage
 import Channels
 import EdgeHTTP
 import EdgeModel
+import EdgeRelay
 import Logging
 import NIOCore
 import PeerLink

@@ -1,5 +1,6 @@
 import EdgeHTTP
 import EdgeModel
+import EdgeRelay
 import Logging
 import NIOConcurrencyHelpers
 import NIOCore

@@ -2,6 +2,7 @@ import CacheStorage
 import Channels
 public import EdgeHTTP
 import EdgeModel
+import EdgeRelay
 public import FleetLink
 public import Logging
 import NIOConcurrencyHelpers

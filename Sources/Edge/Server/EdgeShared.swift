@@ -2,6 +2,7 @@ import Admission
 import CacheStorage
 import Channels
 import EdgeModel
+import EdgeRelay
 import Logging
 import Metrics
 import NIOCore
@@ -35,7 +36,7 @@ struct EdgeShared: Sendable {
         self.store = store
         self.turns = GroupTurns(group: group)
         self.relay = RelayConnector(
-            limits: configuration.helloLimits, reports: self.reports, accessLog: accessLog)
+            linger: configuration.helloLimits.linger, reports: self.reports, accessLog: accessLog)
         self.accessLog = accessLog
         self.logger = logger
         Self.tellIdentity(configuration)

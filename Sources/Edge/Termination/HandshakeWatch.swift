@@ -47,7 +47,8 @@ final class HandshakeWatch {
     func fail(_ failure: TerminationFailure, sending bytes: ByteBuffer?, _ context: ChannelHandlerContext) {
         self.end(.failed(failure))
         guard context.channel.isActive else { return }
-        LingeringCloseHandler.begin(on: context.channel, sending: bytes ?? ByteBuffer(), limits: self.terms.limits)
+        LingeringCloseHandler.begin(
+            on: context.channel, sending: bytes ?? ByteBuffer(), limits: self.terms.limits.linger)
     }
 
     /// Puts the record layer behind the handler of the handshake, and HTTP at the pipeline's end. The handler is to leave then, and the

@@ -1,3 +1,4 @@
+import Channels
 import EdgeModel
 import NIOCore
 import TestLogs
@@ -96,8 +97,8 @@ import Testing
 
     @Test func lingeringIsBoundedInBytes() async throws {
         var limits = HelloLimits()
-        limits.lingerTime = .minutes(10)
-        limits.lingerBytes = 100_000
+        limits.linger.time = .minutes(10)
+        limits.linger.bytes = 100_000
         try await withHarness(try await RelayHarness(mode: Self.mode, limits: limits)) { edge in
             let client = try TestSocket.connect(port: edge.port)
             try client.send(TestHello(serverName: "other.test").records())
@@ -109,7 +110,7 @@ import Testing
 
     @Test func lingeringIsBoundedInTime() async throws {
         var limits = HelloLimits()
-        limits.lingerTime = .milliseconds(50)
+        limits.linger.time = .milliseconds(50)
         try await withHarness(try await RelayHarness(mode: Self.mode, limits: limits)) { edge in
             let client = try TestSocket.connect(port: edge.port)
             try client.send(TestHello(serverName: "other.test").records())

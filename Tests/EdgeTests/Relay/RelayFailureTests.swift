@@ -7,6 +7,7 @@ import TestSockets
 import Testing
 
 @testable import Edge
+@testable import EdgeRelay
 
 /// Clients whose origin cannot be reached, or must not be.
 @Suite(.timeLimit(.minutes(2))) struct RelayFailureTests {

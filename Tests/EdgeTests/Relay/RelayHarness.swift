@@ -8,6 +8,7 @@ import TestLogs
 import TestSockets
 
 @testable import Edge
+@testable import EdgeRelay
 
 /// A listener with hello handler and relay, as an edge has it, for one site on loopback.
 final class RelayHarness: Sendable {
@@ -35,7 +36,7 @@ final class RelayHarness: Sendable {
         let metrics = TestMetrics()
         let log = LogRecorder()
         let logger = Logger(label: "test") { _ in log.handler }
-        let connector = RelayConnector(limits: limits, logger: logger, metrics: metrics, lookup: lookup)
+        let connector = RelayConnector(linger: limits.linger, logger: logger, metrics: metrics, lookup: lookup)
         let table = try SiteTable(
             sites: [Site(domains: [try ServerNamePattern(domain)], mode: mode)])
         self.listener = try await ServerBootstrap(group: self.group)
@@ -45,7 +46,12 @@ final class RelayHarness: Sendable {
                     let hello = HelloHandler(table: table, limits: limits, logger: logger, metrics: metrics) {
                         handOver in
                         guard case .relay(let configuration) = handOver.site.mode else { return }
-                        connector.relay(handOver, configuration: configuration)
+                        connector.relay(
+                            ForwardedClient(
+                                connection: handOver.connection, address: handOver.client, network: handOver.network,
+                                place: handOver.place, channel: handOver.channel, site: handOver.site.name,
+                                serverName: handOver.serverName, receivedBytes: handOver.receivedBytes),
+                            configuration: configuration)
                     }
                     try channel.pipeline.syncOperations.addHandler(hello)
                 }

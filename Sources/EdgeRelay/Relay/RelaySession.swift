@@ -14,7 +14,7 @@ final class RelaySession: PumpOwner {
         case ended
     }
 
-    private let handOver: HelloHandOver
+    private let client: ForwardedClient
     private let configuration: RelayConfiguration
     private let connector: RelayConnector
     /// Until it has ended.
@@ -24,13 +24,13 @@ final class RelaySession: PumpOwner {
     private var address: SocketAddress?
     private var connectedAt: NIODeadline?
 
-    init(handOver: HelloHandOver, configuration: RelayConfiguration, connector: RelayConnector) {
-        self.handOver = handOver
+    init(client: ForwardedClient, configuration: RelayConfiguration, connector: RelayConnector) {
+        self.client = client
         self.configuration = configuration
         self.connector = connector
     }
 
-    private var clientChannel: any Channel { self.handOver.channel }
+    private var clientChannel: any Channel { self.client.channel }
 
     // MARK: Connecting
 
@@ -51,7 +51,7 @@ final class RelaySession: PumpOwner {
         self.pump = pump
         let dialer = OriginDialer(
             on: self.clientChannel.eventLoop, connector: self.connector, configuration: self.configuration,
-            serverName: self.handOver.serverName, site: self.handOver.site.name, network: self.handOver.network)
+            serverName: self.client.serverName, site: self.client.site, network: self.client.network)
         self.phase = .connecting(dialer)
         dialer.dial { result in
             switch result {
@@ -73,10 +73,10 @@ final class RelaySession: PumpOwner {
         self.address = channel.remoteAddress
         self.connectedAt = .now()
         self.connector.metrics.began()
-        if let header = self.handOver.client.proxyHeader.encoded(self.configuration.proxyProtocol) {
+        if let header = self.client.address.proxyHeader.encoded(self.configuration.proxyProtocol) {
             channel.write(header, promise: nil)
         }
-        channel.writeAndFlush(self.handOver.receivedBytes, promise: nil)
+        channel.writeAndFlush(self.client.receivedBytes, promise: nil)
         pump.start()
     }
 
@@ -94,7 +94,7 @@ final class RelaySession: PumpOwner {
         self.record(status: 502, outcome: failure.reason)
         pump.abandonClient()
         LingeringCloseHandler.begin(
-            on: self.clientChannel, sending: Alert(alert).record(), limits: self.connector.helloLimits)
+            on: self.clientChannel, sending: Alert(alert).record(), limits: self.connector.linger)
     }
 
     private var clientChoseOrigin: Bool {
@@ -106,10 +106,10 @@ final class RelaySession: PumpOwner {
 
     private var metadata: Logger.Metadata {
         var metadata: Logger.Metadata = [
-            "site": "\(self.handOver.serverName?.rawValue ?? self.handOver.site.name)", "mode": "relay",
-            "client": "\(PeerText(self.handOver.client.source))",
+            "site": "\(self.client.serverName?.rawValue ?? self.client.site)", "mode": "relay",
+            "client": "\(PeerText(self.client.address.source))",
         ]
-        if let connection = self.handOver.connection { metadata["connection"] = "\(connection)" }
+        if let connection = self.client.connection { metadata["connection"] = "\(connection)" }
         if case .fixed(let host, let port) = self.configuration.origin { metadata["address"] = "\(host):\(port)" }
         return metadata
     }
@@ -120,13 +120,13 @@ final class RelaySession: PumpOwner {
         self.connector.accessLog?.record { _ in
             let now = NIODeadline.now()
             var record = AccessRecord(
-                site: self.handOver.site.name, status: status, bytes: fromOrigin, duration: now - self.begun,
+                site: self.client.site, status: status, bytes: fromOrigin, duration: now - self.begun,
                 outcome: outcome)
-            record.client = self.handOver.client.source
+            record.client = self.client.address.source
             record.mode = "relay"
-            record.host = self.handOver.serverName?.rawValue
+            record.host = self.client.serverName?.rawValue
             record.received = fromClient
-            record.connection = self.handOver.connection ?? 0
+            record.connection = self.client.connection ?? 0
             if let address {
                 record.origin = .init(
                     address: address, firstByte: nil, duration: now - (self.connectedAt ?? self.begun))
@@ -148,13 +148,13 @@ final class RelaySession: PumpOwner {
 
     func moved(at now: NIODeadline) {
         // Whether anything is under way is between the client and the origin.
-        self.handOver.place?.rests(since: now)
+        self.client.place?.rests(since: now)
     }
 
     func ended(_ end: PumpEnd, fromClient: Int, fromOrigin: Int) {
         self.phase = .ended
         self.pump = nil
-        let fromClient = fromClient + self.handOver.receivedBytes.readableBytes
+        let fromClient = fromClient + self.client.receivedBytes.readableBytes
         self.connector.metrics.ended(end, fromClient: fromClient, fromOrigin: fromOrigin)
         self.record(status: 200, fromClient: fromClient, fromOrigin: fromOrigin, outcome: end.rawValue)
         self.connector.reports.logger.debug(

@@ -1,6 +1,5 @@
 import Admission
 import Channels
-import EdgeModel
 import Logging
 import NIOCore
 import NIOSSL
@@ -20,7 +19,8 @@ final class NativeForwarding: PumpOwner {
         case ended
     }
 
-    private let handOver: NativeHandOver
+    private let client: ForwardedClient
+    private let keyHolder: String?
     private let holder: NativeForwarder.Holder?
     private let forwarder: NativeForwarder
     /// Until it has ended.
@@ -31,13 +31,16 @@ final class NativeForwarding: PumpOwner {
     private let begun = NIODeadline.now()
     private var address: SocketAddress?
 
-    init(handOver: NativeHandOver, holder: NativeForwarder.Holder?, forwarder: NativeForwarder) {
-        self.handOver = handOver
+    init(
+        client: ForwardedClient, keyHolder: String?, holder: NativeForwarder.Holder?, forwarder: NativeForwarder
+    ) {
+        self.client = client
+        self.keyHolder = keyHolder
         self.holder = holder
         self.forwarder = forwarder
     }
 
-    private var clientChannel: any Channel { self.handOver.channel }
+    private var clientChannel: any Channel { self.client.channel }
 
     // MARK: Connecting
 
@@ -69,12 +72,12 @@ final class NativeForwarding: PumpOwner {
         guard let holder = self.holder, let tls = self.forwarder.tls else {
             return self.failed("no key holder", "the key holder has no address for native connections")
         }
-        if let end = self.forwarder.refusal(self.handOver.site) { return self.failed("no lease", "\(end)") }
-        guard self.forwarder.mayBegin(self.handOver.client) else {
+        if let end = self.keyHolder.flatMap(self.forwarder.refusal) { return self.failed("no lease", end) }
+        guard self.forwarder.mayBegin(self.client.network) else {
             return self.failed("client rate", "more handshakes than limits.handshakes-per-client allows", .busy)
         }
         self.phase = .waiting
-        let turn = self.forwarder.makeDial(for: self.handOver.client, of: self.handOver.site)
+        let turn = self.forwarder.makeDial(for: self.client)
         self.turn = turn
         self.forwarder.enter(turn) {
             self.dial(holder, tls)
@@ -115,8 +118,8 @@ final class NativeForwarding: PumpOwner {
         self.address = channel.remoteAddress
         self.forwarder.metrics.began()
         self.forwarder.reports.logger.debug("native connection forwarded", metadata: self.metadata)
-        if let header = self.handOver.client.proxyHeader.encoded(.v2) { channel.write(header, promise: nil) }
-        channel.writeAndFlush(self.handOver.receivedBytes, promise: nil)
+        if let header = self.client.address.proxyHeader.encoded(.v2) { channel.write(header, promise: nil) }
+        channel.writeAndFlush(self.client.receivedBytes, promise: nil)
         pump.start()
     }
 
@@ -138,16 +141,16 @@ final class NativeForwarding: PumpOwner {
         self.record(status: 502, outcome: reason)
         pump.abandonClient()
         LingeringCloseHandler.begin(
-            on: self.clientChannel, sending: alert.record, limits: self.forwarder.helloLimits)
+            on: self.clientChannel, sending: alert.record, limits: self.forwarder.linger)
     }
 
     private var metadata: Logger.Metadata {
         var metadata: Logger.Metadata = [
-            "site": "\(self.handOver.hello.serverName)", "mode": "native",
-            "client": "\(PeerText(self.handOver.client.source))",
+            "site": "\(self.client.serverName?.rawValue ?? self.client.site)", "mode": "native",
+            "client": "\(PeerText(self.client.address.source))",
         ]
-        if let connection = self.handOver.connection { metadata["connection"] = "\(connection)" }
-        if let keyHolder = self.handOver.site.native { metadata["keyholder"] = "\(keyHolder)" }
+        if let connection = self.client.connection { metadata["connection"] = "\(connection)" }
+        if let keyHolder { metadata["keyholder"] = "\(keyHolder)" }
         return metadata
     }
 
@@ -157,12 +160,12 @@ final class NativeForwarding: PumpOwner {
         self.forwarder.accessLog?.record { _ in
             let duration = NIODeadline.now() - self.begun
             var record = AccessRecord(
-                site: self.handOver.site.name, status: status, bytes: fromOrigin, duration: duration, outcome: outcome)
-            record.client = self.handOver.client.source
+                site: self.client.site, status: status, bytes: fromOrigin, duration: duration, outcome: outcome)
+            record.client = self.client.address.source
             record.mode = "native"
-            record.host = "\(self.handOver.hello.serverName)"
+            record.host = self.client.serverName?.rawValue
             record.received = fromClient
-            record.connection = self.handOver.connection ?? 0
+            record.connection = self.client.connection ?? 0
             if let address { record.origin = .init(address: address, firstByte: nil, duration: duration) }
             return record
         }
@@ -183,12 +186,12 @@ final class NativeForwarding: PumpOwner {
         self.phase = .ended
     }
 
-    func moved(at now: NIODeadline) { self.handOver.place?.rests(since: now) }
+    func moved(at now: NIODeadline) { self.client.place?.rests(since: now) }
 
     func ended(_ end: PumpEnd, fromClient: Int, fromOrigin: Int) {
         self.phase = .ended
         self.pump = nil
-        let fromClient: Int = fromClient + self.handOver.receivedBytes.readableBytes
+        let fromClient: Int = fromClient + self.client.receivedBytes.readableBytes
         self.forwarder.metrics.ended(fromClient: fromClient, fromOrigin: fromOrigin)
         self.record(status: 200, fromClient: fromClient, fromOrigin: fromOrigin, outcome: end.rawValue)
         self.forwarder.reports.logger.debug(

@@ -2,7 +2,7 @@ import Admission
 import NIOCore
 import Testing
 
-@testable import Edge
+@testable import EdgeRelay
 
 @Suite struct DialBoundTests {
     /// By reference: an expectation cannot change a value.

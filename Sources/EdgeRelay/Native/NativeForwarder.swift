@@ -1,22 +1,28 @@
-import Admission
-import EdgeModel
+public import Admission
+public import Channels
 import Logging
 import Metrics
-import NIOCore
-import NIOSSL
-import PeerLink
-import Telemetry
+public import NIOCore
+public import NIOSSL
+public import PeerLink
+public import Telemetry
 
 /// Forwards native connections of one event loop to key holders.
-final class NativeForwarder {
+public final class NativeForwarder {
     /// A key holder's listener for native connections.
-    struct Holder {
+    public struct Holder: Sendable {
         var expected: PeerIdentity
         var addresses: [PeerAddress]
+
+        public init(expected: PeerIdentity, addresses: [PeerAddress]) {
+            self.expected = expected
+            self.addresses = addresses
+        }
     }
 
     let eventLoop: any EventLoop
-    let helloLimits: HelloLimits
+    /// Bounds for closing clients that could not be connected.
+    let linger: LingerLimits
     let reports: ReportLog
     let metrics = NativeMetrics()
     /// Told of each connection that has ended.
@@ -24,11 +30,11 @@ final class NativeForwarder {
     let tls: NIOSSLContext?
     private let holders: [String: Holder]
     /// By key holder: why it gives this edge no lease.
-    private var ended: [String: LeaseEnd] = [:]
+    private var ended: [String: String] = [:]
     /// Which address of a key holder comes first for the next client.
     private var turn = 0
-    private let clients: ClientConnections
-    private let gate: HandshakeGate
+    /// Whether a client's network may have one more handshake.
+    let mayBegin: (ClientNetwork) -> Bool
     /// Connections to key holders under way.
     private var dials: DialBound
     /// Who waits for one, by number.
@@ -46,54 +52,47 @@ final class NativeForwarder {
     static let idleTimeout = TimeAmount.minutes(5)
     static let lifetime = TimeAmount.hours(24)
 
-    init(
-        eventLoop: any EventLoop, configuration: EdgeConfiguration, tls: NIOSSLContext?,
-        resources: EdgeResources
+    /// - Parameters:
+    ///   - holders: By the name that sites refer to.
+    ///   - sites: How many sites are forwarded.
+    ///   - tls: This edge's identity; nil if it has none.
+    ///   - mayBegin: Whether a client's network may have one more handshake; asking counts.
+    public init(
+        eventLoop: any EventLoop, holders: [String: Holder], sites: Int, tls: NIOSSLContext?, linger: LingerLimits,
+        reports: ReportLog, accessLog: AccessLogWriter?, mayBegin: @escaping (ClientNetwork) -> Bool
     ) {
         self.eventLoop = eventLoop
-        self.helloLimits = configuration.helloLimits
-        self.reports = resources.reports
-        self.accessLog = resources.shared.accessLog
-        self.clients = resources.clients
-        self.gate = resources.gate
-        self.tls = tls
-        var holders: [String: Holder] = [:]
-        for (name, addresses) in configuration.nativeAddresses {
-            guard let expected = configuration.keyHolders[name]?.expected else { continue }
-            holders[name] = Holder(expected: expected, addresses: addresses)
-        }
         self.holders = holders
-        let sites = configuration.sites.count { $0.native != nil }
+        self.tls = tls
+        self.linger = linger
+        self.reports = reports
+        self.accessLog = accessLog
+        self.mayBegin = mayBegin
         self.dials = DialBound(
             total: Self.dialsAtOnce, perSite: sites > 1 ? Self.dialsAtOnce / 2 : Self.dialsAtOnce, perNetwork: 8)
     }
 
-    /// A key holder gives this edge no lease, or (nil) gives it one again.
-    func leases(of keyHolder: String, ended: LeaseEnd?) { self.ended[keyHolder] = ended }
+    /// A key holder gives this edge no lease, for this reason, or (nil) gives it one again.
+    public func leases(of keyHolder: String, ended: String?) { self.ended[keyHolder] = ended }
 
-    /// Why the site's key holder is not dialled: it judges each native handshake by itself, and would refuse all of them.
-    func refusal(_ site: Site) -> LeaseEnd? { site.native.flatMap { self.ended[$0] } }
+    /// Why a key holder is not dialled: it judges each native handshake by itself, and would refuse all of them.
+    func refusal(_ keyHolder: String) -> String? { self.ended[keyHolder] }
 
     /// Takes a client over: connects it to its key holder, or refuses it with an alert. Call on the channel's event loop.
-    func forward(_ handOver: NativeHandOver) {
-        let holder: Holder? = handOver.site.native.flatMap { self.holders[$0] }
-        NativeForwarding(handOver: handOver, holder: holder.map(self.turned), forwarder: self).begin()
+    public func forward(_ client: ForwardedClient, to keyHolder: String?) {
+        let holder: Holder? = keyHolder.flatMap { self.holders[$0] }
+        NativeForwarding(client: client, keyHolder: keyHolder, holder: holder.map(self.turned), forwarder: self).begin()
     }
 
     /// Turns a client away for which there is no connection.
-    func refuse(_ handOver: NativeHandOver) {
-        NativeForwarding(handOver: handOver, holder: nil, forwarder: self).refuse()
-    }
-
-    /// Whether the client's network may have one more handshake.
-    func mayBegin(_ client: ClientAddress) -> Bool {
-        self.gate.mayBegin(self.clients.network(of: client), now: .now())
+    public func refuse(_ client: ForwardedClient, to keyHolder: String?) {
+        NativeForwarding(client: client, keyHolder: keyHolder, holder: nil, forwarder: self).refuse()
     }
 
     /// A client's connection to its key holder, which is to wait for its turn.
-    func makeDial(for client: ClientAddress, of site: Site) -> DialBound.Dial {
+    func makeDial(for client: ForwardedClient) -> DialBound.Dial {
         self.nextDial += 1
-        return DialBound.Dial(id: self.nextDial, network: self.clients.network(of: client), site: site.name)
+        return DialBound.Dial(id: self.nextDial, network: client.network, site: client.site)
     }
 
     /// A client wants a connection to its key holder: `begin` is called when it may have one, now or in its turn, or

@@ -1,11 +1,11 @@
 import Admission
-import Channels
+public import Channels
 public import EdgeModel
 public import Logging
 public import Metrics
 public import NIOCore
 import Synchronization
-import Telemetry
+public import Telemetry
 
 /// Serves sites in `relay` mode: connects clients to their origin and passes bytes on, both ways, unchanged.
 ///
@@ -13,8 +13,8 @@ import Telemetry
 /// Metrics: `latchstring_edge_relay_connections_total`, `latchstring_edge_relay_failed_total{reason}`,
 /// `latchstring_edge_relay_ended_total{reason}`, `latchstring_edge_relay_bytes_total{from}`.
 public final class RelayConnector: Sendable {
-    /// Bounds for closing refused clients, as for those refused at their hello.
-    let helloLimits: HelloLimits
+    /// Bounds for closing clients that could not be connected.
+    let linger: LingerLimits
     let reports: ReportLog
     let metrics: RelayMetrics
     /// Told of each connection that has ended.
@@ -29,21 +29,21 @@ public final class RelayConnector: Sendable {
     /// Makes a connector. Call ``shutdown()`` when done.
     ///
     /// - Parameters:
-    ///   - limits: For closing clients that could not be connected.
+    ///   - linger: For closing clients that could not be connected.
     ///   - lookup: How names are resolved; the system's resolver by default.
     public convenience init(
-        limits: HelloLimits, logger: Logger, metrics: any MetricsFactory = MetricsSystem.factory,
+        linger: LingerLimits, logger: Logger, metrics: any MetricsFactory = MetricsSystem.factory,
         lookup: @escaping NameResolver.Lookup = NameResolver.systemLookup
     ) {
-        self.init(limits: limits, reports: ReportLog(logger, clock: nil), metrics: metrics, lookup: lookup)
+        self.init(linger: linger, reports: ReportLog(logger, clock: nil), metrics: metrics, lookup: lookup)
     }
 
-    init(
-        limits: HelloLimits, reports: ReportLog, accessLog: AccessLogWriter? = nil,
+    public init(
+        linger: LingerLimits, reports: ReportLog, accessLog: AccessLogWriter? = nil,
         metrics: any MetricsFactory = MetricsSystem.factory,
         lookup: @escaping NameResolver.Lookup = NameResolver.systemLookup
     ) {
-        self.helloLimits = limits
+        self.linger = linger
         self.reports = reports
         self.accessLog = accessLog
         self.metrics = RelayMetrics(factory: metrics)
@@ -64,8 +64,8 @@ public final class RelayConnector: Sendable {
     }
 
     /// Takes a client over: connects it to its origin, or refuses it with an alert. Call on the channel's event loop.
-    public func relay(_ handOver: HelloHandOver, configuration: RelayConfiguration) {
-        RelaySession(handOver: handOver, configuration: configuration, connector: self).begin()
+    public func relay(_ client: ForwardedClient, configuration: RelayConfiguration) {
+        RelaySession(client: client, configuration: configuration, connector: self).begin()
     }
 
     /// Whether a connection to this address would come back to this edge.

@@ -5,7 +5,7 @@ import Synchronization
 import TestSockets
 import Testing
 
-@testable import Edge
+@testable import EdgeRelay
 
 @Suite struct ResolverCacheTests {
     private static let one: [IPAddress] = [.v4(1)]

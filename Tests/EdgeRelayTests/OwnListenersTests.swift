@@ -2,7 +2,7 @@ import Admission
 import NIOCore
 import Testing
 
-@testable import Edge
+@testable import EdgeRelay
 
 @Suite struct OwnListenersTests {
     private func contains(

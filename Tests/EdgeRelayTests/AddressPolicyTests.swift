@@ -1,7 +1,7 @@
 import Admission
 import Testing
 
-@testable import Edge
+@testable import EdgeRelay
 
 @Suite struct AddressPolicyTests {
     @Test(arguments: [
