@@ -12,8 +12,9 @@
 //   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
 //           FleetLink                                 the bus of a fleet: an edge that follows, a desk that orders
 //   stores  CacheStorage                              responses in memory and on disk
-//   parties EdgeHTTP, EdgeRelay, Edge, KeyHolder, NativeClient
-//                                                     the three parties; HTTP and passing on at the edge stand for themselves
+//   parties EdgeHTTP, EdgeRelay, EdgeTLS, Edge, KeyHolder, NativeClient
+//                                                     the three parties; HTTP, TLS and passing on at the edge stand for
+//                                                     themselves
 //           HSMKeys                                   a key holder's keys on tokens
 //   outside Settings, Admin, PrivateAuthority         YAML in, diagnostics out; the admin port and health; certificates
 //           Diagnosis, DemoKit                        what is wrong with a configuration or a connection; the demo
@@ -232,12 +233,20 @@ let package = Package(
                 nioTLS, logging, metrics,
             ] + nio,
             swiftSettings: strict),
+        // From a client's hello to a session whose records are the edge's.
+        .target(
+            name: "EdgeTLS",
+            dependencies: [
+                "Admission", "Channels", "EdgeModel", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer",
+                "Telemetry", "TLSEngine", "TLSWire", nio[0], nioSSL, logging, metrics,
+            ],
+            swiftSettings: strict),
         .target(
             name: "Edge",
             dependencies: [
-                "Admission", "CacheStorage", "Channels", "EdgeHTTP", "EdgeModel", "EdgeRelay", "FleetBus", "FleetLink",
-                "HTTPCaching", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "Telemetry", "TLSEngine",
-                "TLSWire", nioSSL, nioHelpers, logging, metrics, lifecycle,
+                "Admission", "CacheStorage", "Channels", "EdgeHTTP", "EdgeModel", "EdgeRelay", "EdgeTLS", "FleetBus",
+                "FleetLink", "HTTPCaching", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "Telemetry",
+                "TLSEngine", "TLSWire", nioSSL, nioHelpers, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
         // Stands alone: for other packages, too.
@@ -477,13 +486,21 @@ let package = Package(
             name: "EdgeRelayTests",
             dependencies: ["Admission", "EdgeRelay", "TestSockets"] + nio, swiftSettings: strict),
         .testTarget(
+            name: "EdgeTLSTests",
+            dependencies: [
+                "Admission", "Channels", "EdgeModel", "EdgeTLS", "KeyProtocol", "NativeHandshake", "PeerLink",
+                "PrivateAuthority", "RecordLayer", "Telemetry", "TestSockets", "TestWire", "TLSEngine", "TLSWire",
+                nioSSL, nioEmbedded, nioHelpers, crypto, logging,
+                .product(name: "MetricsTestKit", package: "swift-metrics", condition: program),
+            ] + nio,
+            swiftSettings: strict),
+        .testTarget(
             name: "EdgeTests",
             dependencies: [
-                "Admission", "CacheStorage", "Channels", "Edge", "EdgeHTTP", "EdgeModel", "EdgeRelay", "FleetBus",
-                "HTTPCaching",
-                "HTTPFields", "HTTPForwarding", "HTTPWire", "KeyHolder", "KeyProtocol", "NativeHandshake", "PeerLink",
-                "PrivateAuthority", "RecordLayer", "Telemetry", "TestLogs", "TestSockets", "TestWire", "TLSEngine",
-                "TLSWire", nioSSL, nioEmbedded, nioHelpers, crypto, logging,
+                "Admission", "CacheStorage", "Channels", "Edge", "EdgeHTTP", "EdgeModel", "EdgeRelay", "EdgeTLS",
+                "FleetBus", "HTTPCaching", "HTTPFields", "HTTPForwarding", "HTTPWire", "KeyHolder", "KeyProtocol",
+                "PeerLink", "PrivateAuthority", "TestLogs", "TestSockets", "TestWire", "TLSWire", nioSSL,
+                nioEmbedded, crypto, logging,
                 .product(name: "MetricsTestKit", package: "swift-metrics", condition: program),
             ] + nio,
             swiftSettings: strict),

@@ -1,6 +1,7 @@
 import Admission
 import Channels
 import EdgeModel
+import EdgeTLS
 import KeyProtocol
 import NIOCore
 import PeerLink
@@ -10,8 +11,8 @@ extension EdgeLoop {
     /// Goes on with a handshake when its key holder may be asked for it: at once, or when its turn comes. A client that is
     /// turned away gets `internal_error`.
     func whenItsTurn(
-        _ handOver: HelloHandOver, _ site: TerminatedSite,
-        _ proceed: @escaping (HelloHandOver, KeyPermit) -> Void
+        _ handOver: RoutedClient, _ site: TerminatedSite,
+        _ proceed: @escaping (RoutedClient, KeyPermit) -> Void
     ) {
         switch self.enterGate(handOver, site) {
         case .pass(let permit): proceed(handOver, permit)
@@ -29,7 +30,7 @@ extension EdgeLoop {
 
     /// Whether the key holder may be asked for a handshake of this client now; a client that leaves leaves the line.
     func enterGate(
-        _ handOver: HelloHandOver, _ site: TerminatedSite, _ urgency: Urgency = .beginning
+        _ handOver: RoutedClient, _ site: TerminatedSite, _ urgency: Urgency = .beginning
     ) -> HandshakeGate.Entry {
         let channel = handOver.channel
         let errand = HandshakeGate.Errand(
@@ -44,8 +45,8 @@ extension EdgeLoop {
 
     /// Waits for something before the handshake, without losing what the client sends meanwhile.
     func wait<Value>(
-        for future: EventLoopFuture<Value>, _ handOver: HelloHandOver,
-        _ proceed: @escaping (Result<Value, any Error>, HelloHandOver) -> Void
+        for future: EventLoopFuture<Value>, _ handOver: RoutedClient,
+        _ proceed: @escaping (Result<Value, any Error>, RoutedClient) -> Void
     ) {
         let channel = handOver.channel
         let held: HeldInput
@@ -59,7 +60,7 @@ extension EdgeLoop {
     }
 
     /// How a handshake ended. That the grant is used up is for those who come next, too.
-    func record(_ outcome: HandshakeWatch.Outcome, of handOver: HelloHandOver, _ site: TerminatedSite) {
+    func record(_ outcome: HandshakeWatch.Outcome, of handOver: RoutedClient, _ site: TerminatedSite) {
         if case .failed(let error) = outcome, Self.saysUsedUp(error) {
             self.gate.usedUp(site.site.name, at: site.configuration.keyHolder, now: .now())
         }
@@ -74,11 +75,11 @@ extension EdgeLoop {
     }
 
     /// The handshake is done.
-    func established(_ handOver: HelloHandOver) {
+    func established(_ handOver: RoutedClient) {
         if let place = handOver.place { self.clients.established(place, now: .now()) }
     }
 
-    private func turnAway(_ handOver: HelloHandOver, _ site: TerminatedSite, _ refusal: HandshakeGate.Refusal) {
+    private func turnAway(_ handOver: RoutedClient, _ site: TerminatedSite, _ refusal: HandshakeGate.Refusal) {
         site.report.turnedAway(refusal, of: handOver)
         self.refuse(handOver.channel, .internalError)
     }
@@ -112,5 +113,14 @@ extension EdgeConfiguration {
         bounds.exempt = self.limits.exempt + self.trustedProxies
         bounds.ipv6PrefixLength = self.limits.ipv6PrefixLength
         return bounds
+    }
+}
+
+extension ConnectionBound {
+    func count(of total: Int) -> Int {
+        switch self {
+        case .number(let number): min(number, total)
+        case .percent(let percent): max(1, total * percent / 100)
+        }
     }
 }

@@ -2,6 +2,7 @@ import Admission
 import Channels
 import EdgeHTTP
 import EdgeModel
+import EdgeTLS
 import NIOCore
 import TLSWire
 

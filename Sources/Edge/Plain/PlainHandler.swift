@@ -1,5 +1,6 @@
 import Channels
 import EdgeHTTP
+import EdgeTLS
 import NIOCore
 import TLSWire
 

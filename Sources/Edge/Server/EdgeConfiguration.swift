@@ -1,6 +1,7 @@
 public import Admission
 public import EdgeModel
 import EdgeRelay
+import EdgeTLS
 public import FleetLink
 public import NIOCore
 public import PeerLink

@@ -1,5 +1,6 @@
 import EdgeHTTP
 import EdgeModel
+import EdgeTLS
 import NIOCore
 import NIOSSL
 import PeerLink

@@ -2,6 +2,7 @@ import Admission
 import Channels
 import EdgeModel
 import EdgeRelay
+import EdgeTLS
 import Logging
 import Metrics
 import NIOCore
@@ -189,7 +190,7 @@ final class EdgeLoop {
             HelloHandler(
                 connection: place.id, client: client, start: start, table: self.table, limits: self.helloLimits,
                 reports: self.resources.reports,
-                identified: { self.clients.identified(place, as: $0, now: .now()).map { HelloRefusal.crowded($0) } },
+                identified: { self.clients.identified(place, as: $0, now: .now()).map { _ in HelloRefusal.crowded } },
                 handOver: { handOver in
                     var handOver = handOver
                     handOver.place = place
@@ -217,7 +218,7 @@ final class EdgeLoop {
         if eventLoop.inEventLoop { pause() } else { eventLoop.execute { pause() } }
     }
 
-    private func serve(_ handOver: HelloHandOver, _ place: ClientPlace) {
+    private func serve(_ handOver: RoutedClient, _ place: ClientPlace) {
         let site = handOver.site
         let now = NIODeadline.now()
         if !site.mode.terminatesTLS { place.rests(since: now) }
@@ -234,7 +235,7 @@ final class EdgeLoop {
         }
     }
 
-    private func serve(_ handOver: NativeHandOver, _ place: ClientPlace) {
+    private func serve(_ handOver: RoutedNativeClient, _ place: ClientPlace) {
         let now = NIODeadline.now()
         place.rests(since: now)
         let client = ForwardedClient(
@@ -248,7 +249,7 @@ final class EdgeLoop {
         self.native.forward(client, to: keyHolder)
     }
 
-    private func forwarded(_ handOver: HelloHandOver) -> ForwardedClient {
+    private func forwarded(_ handOver: RoutedClient) -> ForwardedClient {
         ForwardedClient(
             connection: handOver.connection, address: handOver.client, network: handOver.network,
             place: handOver.place, channel: handOver.channel, site: handOver.site.name,

@@ -1,4 +1,5 @@
 import EdgeHTTP
+import EdgeTLS
 import NIOConcurrencyHelpers
 import TLSWire
 

@@ -3,6 +3,7 @@ import Channels
 import EdgeHTTP
 import EdgeModel
 import EdgeRelay
+import EdgeTLS
 import Logging
 import NIOCore
 import PeerLink

@@ -3,6 +3,7 @@ import CacheStorage
 import Channels
 import EdgeModel
 import EdgeRelay
+import EdgeTLS
 import Logging
 import Metrics
 import NIOCore

@@ -1,5 +1,6 @@
 public import EdgeHTTP
 import EdgeModel
+import EdgeTLS
 import KeyProtocol
 import TLSWire
 

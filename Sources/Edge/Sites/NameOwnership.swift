@@ -1,4 +1,5 @@
 import EdgeModel
+import EdgeTLS
 import TLSWire
 
 /// Which exact names lie under a wildcard of another site: `secret.example.com` of one under `*.example.com` of another.

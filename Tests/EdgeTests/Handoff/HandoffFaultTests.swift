@@ -13,6 +13,7 @@ import TestWire
 import Testing
 
 @testable import Edge
+@testable import EdgeTLS
 
 /// What happens when somebody leaves, dies or refuses in the middle.
 @Suite(.serialized, .timeLimit(.minutes(5))) struct HandoffFaultTests {

@@ -6,6 +6,7 @@ import TestSockets
 import Testing
 
 @testable import Edge
+@testable import EdgeTLS
 
 /// What clients get that are refused at their hello, over real sockets.
 @Suite(.timeLimit(.minutes(2))) struct HelloRefusalTests {

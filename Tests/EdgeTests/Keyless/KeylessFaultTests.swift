@@ -9,6 +9,7 @@ import TestSockets
 import Testing
 
 @testable import Edge
+@testable import EdgeTLS
 
 /// Keyless connections with the real key holder, over sockets: clients that break the rules, take their time or leave.
 @Suite(.serialized, .timeLimit(.minutes(5))) struct KeylessFaultTests {

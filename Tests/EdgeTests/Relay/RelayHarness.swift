@@ -9,6 +9,7 @@ import TestSockets
 
 @testable import Edge
 @testable import EdgeRelay
+@testable import EdgeTLS
 
 /// A listener with hello handler and relay, as an edge has it, for one site on loopback.
 final class RelayHarness: Sendable {

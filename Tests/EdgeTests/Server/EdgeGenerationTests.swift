@@ -8,6 +8,7 @@ import TLSWire
 import Testing
 
 @testable import Edge
+@testable import EdgeTLS
 
 @Suite(.timeLimit(.minutes(1))) struct EdgeGenerationTests {
     private struct Weak {

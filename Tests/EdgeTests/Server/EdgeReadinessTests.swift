@@ -4,6 +4,7 @@ import TLSWire
 import Testing
 
 @testable import Edge
+@testable import EdgeTLS
 
 @Suite struct EdgeReadinessTests {
     private let one: ServerNamePattern

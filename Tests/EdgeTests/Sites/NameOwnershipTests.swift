@@ -11,6 +11,7 @@ import TLSWire
 import Testing
 
 @testable import Edge
+@testable import EdgeTLS
 
 /// Sites whose exact names lie under another site's wildcard.
 @Suite struct NameOwnershipTests {

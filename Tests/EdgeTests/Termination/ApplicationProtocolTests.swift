@@ -12,6 +12,7 @@ import TestSockets
 import Testing
 
 @testable import Edge
+@testable import EdgeTLS
 
 /// Clients that name the protocols they want (ALPN), with the real key holder, in both modes in which TLS ends here.
 @Suite(.serialized, .timeLimit(.minutes(5))) struct ApplicationProtocolTests {
@@ -133,8 +134,10 @@ import Testing
         }
         let served = "www.example.test"
         let refused = "no_application_protocol, no application protocol"
-        let termination = SiteTableTests.termination()
-        let http1 = SiteTableTests.termination { $0.http2 = false }
+        let termination = TerminationConfiguration(
+            keyHolder: "home", origin: OriginConfiguration(scheme: .http, host: "127.0.0.1"))
+        var http1 = termination
+        http1.http2 = false
         for mode in [SiteMode.handoff(termination), .keyless(termination)] {
             #expect(try route(mode) == served)
             #expect(try route(mode, "h2") == served)

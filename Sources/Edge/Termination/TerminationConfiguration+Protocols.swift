@@ -1,6 +1,0 @@
-import EdgeModel
-
-extension TerminationConfiguration {
-    /// What clients are offered (ALPN), preferred first.
-    var applicationProtocols: [String] { EdgeProtocols.offered(http2: self.http2) }
-}

@@ -1,0 +1,22 @@
+package import Admission
+package import EdgeModel
+
+extension ListenerPolicy {
+    package enum Start: Equatable {
+        case hello
+        /// An HTTP request.
+        case plain
+        case proxyHeader
+        case refused
+    }
+
+    /// How a connection from this address begins. No address, no trust.
+    package func start(of address: IPAddress?) -> Start {
+        switch self {
+        case .clients: .hello
+        case .plain: .plain
+        case .proxies(let networks, let servesOthers):
+            networks.contain(address) ? .proxyHeader : servesOthers ? .hello : .refused
+        }
+    }
+}

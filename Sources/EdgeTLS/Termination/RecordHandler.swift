@@ -1,0 +1,441 @@
+package import NIOCore
+import NIOSSL
+package import RecordLayer
+package import TLSEngine
+import TLSWire
+
+/// The record layer of one client's connection as a channel handler, whichever party shook hands with it.
+///
+/// It is in the pipeline, with HTTP above it, before ``begin(with:tickets:)`` gives it what the client has sent already.
+///
+/// - What is written between two flushes is protected together: the head and body of a small response go in one record.
+/// - `close()` sends close_notify and closes when the client has done so too, or after ``closeTimeout``;
+///   `close(mode: .output)` sends close_notify and goes on reading. While session tickets are under way `close()` waits for
+///   them, ``ticketTimeout`` at most: a client that asks for one thing on each connection could not resume otherwise.
+/// - The client's close_notify closes both ways, unless the channel allows half-closure: then it is an
+///   `inputClosed` event.
+/// - The end of input without close_notify is `NIOSSLError.uncleanShutdown`. Violations come as ``TerminationFailure``; the
+///   client has got its alert then.
+/// - While the client does not take what it is sent, answers to its key updates are bounded: beyond
+///   ``unsentReplyLimit`` nothing more is read.
+package final class RecordHandler: ChannelDuplexHandler {
+    package typealias InboundIn = ByteBuffer
+    package typealias InboundOut = ByteBuffer
+    package typealias OutboundIn = ByteBuffer
+    package typealias OutboundOut = ByteBuffer
+
+    private enum State {
+        case open
+        /// The client sent close_notify, and half-closure is allowed.
+        case inputClosed
+        /// close_notify was sent.
+        case outputClosed
+        /// Closed from above; close_notify waits for the tickets.
+        case holding(Scheduled<Void>)
+        /// Both are over; the client has a moment to see it.
+        case closing(Scheduled<Void>)
+        case closed
+    }
+
+    /// How long a client that was sent close_notify, or an alert, may take to close.
+    private static let closeTimeout = TimeAmount.seconds(5)
+    /// How long a close waits for session tickets.
+    private static let ticketTimeout = TimeAmount.seconds(2)
+    /// Bytes of a client that are read, and dropped, in that time.
+    private static let lingerBytes = 262_144
+    /// Bytes of answers to key updates that are written while the client takes nothing.
+    private static let unsentReplyLimit = 1024
+
+    private var session: RecordSession
+    private let onFault: (TerminationFailure) -> Void
+    private var state = State.open
+    private var context: ChannelHandlerContext?
+
+    private var writes = PlaintextWrites()
+    private var closePromise: EventLoopPromise<Void>?
+    private var hasUnflushedReply = false
+    private var unsentReplies = 0
+    private var deliversData = false
+    /// The handlers above wait for data.
+    private var readWanted = false
+    private var readHeld = false
+    private var lingered = 0
+    /// ``sendTickets(_:)`` is still to be called.
+    private var ticketsAreDue = false
+
+    package init(
+        _ session: consuming RecordSession, facts: HandshakeFacts? = nil,
+        onFault: @escaping (TerminationFailure) -> Void = { _ in }
+    ) {
+        self.session = session
+        self.facts = facts
+        self.onFault = onFault
+    }
+
+    /// What the client and its other end agreed on; group and resumption only where the handshake was run here.
+    package var suite: RecordSuite { self.session.suite }
+    package let facts: HandshakeFacts?
+
+    package func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    package func handlerRemoved(context: ChannelHandlerContext) {
+        self.stopTimer()
+        self.failWrites(ChannelError.ioOnClosedChannel)
+        self.context = nil
+    }
+
+    /// ``sendTickets(_:)`` is going to be called, with or without tickets.
+    package func expectTickets() { self.ticketsAreDue = true }
+
+    /// - Parameters:
+    ///   - received: what the client sent after its Finished already.
+    ///   - tickets: NewSessionTicket messages in the clear, whole. They leave with what is sent next.
+    package func begin(with received: ByteBuffer, tickets: ByteBuffer = ByteBuffer()) {
+        guard let context else { return }
+        // Not flushed: a segment of their own would cost more than they do.
+        if let records = self.protect(tickets) { context.write(self.wrapOutboundOut(records), promise: nil) }
+        if received.readableBytes > 0, context.channel.isActive { self.receive(received, context) }
+        self.readComplete(context)
+    }
+
+    // MARK: Reading
+
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        self.receive(self.unwrapInboundIn(data), context)
+    }
+
+    private func receive(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
+        switch self.state {
+        case .open, .outputClosed:
+            let reception = self.session.receive(bytes)
+            // Before the data: it may be answered at once, and what is protected first must be sent first.
+            if let reply = reception.reply { self.reply(reply, context) }
+            if let data = reception.applicationData {
+                self.deliversData = true
+                context.fireChannelRead(self.wrapInboundOut(data))
+            }
+            if let end = reception.end { self.inputEnded(end, context) }
+        case .holding:
+            self.lingered += bytes.readableBytes
+            let reception = self.session.receive(bytes)
+            if let reply = reception.reply { self.reply(reply, context) }
+            if reception.end != nil || self.lingered > Self.lingerBytes { self.finishClosing(context) }
+        case .closing:
+            self.lingered += bytes.readableBytes
+            if self.session.receive(bytes).end != nil || self.lingered > Self.lingerBytes { self.closeNow(context) }
+        case .inputClosed:
+            // Behind its close_notify, while its answer is under way.
+            self.lingered += bytes.readableBytes
+            if self.lingered > Self.lingerBytes { self.closeNow(context) }
+        case .closed: break
+        }
+    }
+
+    package func channelReadComplete(context: ChannelHandlerContext) {
+        self.readComplete(context)
+    }
+
+    private func readComplete(_ context: ChannelHandlerContext) {
+        if self.hasUnflushedReply {
+            self.hasUnflushedReply = false
+            context.flush()
+        }
+        if self.deliversData {
+            self.deliversData = false
+            self.readWanted = false
+            context.fireChannelReadComplete()
+        } else if self.readWanted {
+            // What came was no data, or not enough for a record.
+            self.read(context: context)
+        }
+    }
+
+    package func read(context: ChannelHandlerContext) {
+        self.readWanted = true
+        if self.unsentReplies > Self.unsentReplyLimit {
+            self.readHeld = true
+        } else {
+            context.read()
+        }
+    }
+
+    package func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable {
+            self.unsentReplies = 0
+            if self.readHeld {
+                self.readHeld = false
+                context.read()
+            }
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    private func reply(_ records: ByteBuffer, _ context: ChannelHandlerContext) {
+        if !context.channel.isWritable { self.unsentReplies += records.readableBytes }
+        self.hasUnflushedReply = true
+        context.write(self.wrapOutboundOut(records), promise: nil)
+    }
+
+    // MARK: The client's end
+
+    private func inputEnded(_ end: Reception.End, _ context: ChannelHandlerContext) {
+        if self.hasClosed { return self.finishClosing(context) }
+        switch end {
+        case .closed:
+            // The data before it has its turn first.
+            self.readComplete(context)
+            self.closedByClient(context)
+        case .alert(let code):
+            self.end(.alert(code), context)
+        case .failed(let error):
+            self.readComplete(context)
+            self.end(.records(error), context)
+        }
+    }
+
+    /// Closed from above; nothing is left to wait for once the client has ended, too.
+    private var hasClosed: Bool {
+        switch self.state {
+        case .holding, .closing: true
+        case .open, .inputClosed, .outputClosed, .closed: false
+        }
+    }
+
+    private func finishClosing(_ context: ChannelHandlerContext) {
+        self.sendCloseNotify(context)
+        self.closeNow(context)
+    }
+
+    private func closedByClient(_ context: ChannelHandlerContext) {
+        switch self.state {
+        case .open:
+            let allowsHalfClosure =
+                (try? context.channel.syncOptions?.getOption(.allowRemoteHalfClosure)) ?? false
+            if allowsHalfClosure, self.session.canSend {
+                self.state = .inputClosed
+                context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+            } else {
+                self.sendCloseNotify(context)
+                self.closeNow(context)
+            }
+        case .outputClosed: self.closeNow(context)
+        case .inputClosed, .holding, .closing, .closed: break
+        }
+    }
+
+    package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard case .inputClosed? = event as? ChannelEvent else { return context.fireUserInboundEventTriggered(event) }
+        switch self.state {
+        // It said so before, and so did we.
+        case .inputClosed: break
+        case .holding, .closing: self.closeNow(context)
+        case .closed: context.fireUserInboundEventTriggered(event)
+        case .open, .outputClosed:
+            if self.session.receiveEndOfInput() == .truncated { context.fireErrorCaught(NIOSSLError.uncleanShutdown) }
+            context.fireUserInboundEventTriggered(event)
+        }
+    }
+
+    package func channelInactive(context: ChannelHandlerContext) {
+        let oldState = self.state
+        self.stopTimer()
+        self.state = .closed
+        self.failWrites(ChannelError.ioOnClosedChannel)
+        self.closePromise?.succeed()
+        self.closePromise = nil
+        switch oldState {
+        case .open, .outputClosed:
+            if self.session.receiveEndOfInput() == .truncated { context.fireErrorCaught(NIOSSLError.uncleanShutdown) }
+        case .inputClosed, .holding, .closing, .closed: break
+        }
+        context.fireChannelInactive()
+    }
+
+    // MARK: Writing
+
+    package func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        switch self.state {
+        case .open, .inputClosed: self.writes.append(self.unwrapOutboundIn(data), promise)
+        case .outputClosed: promise?.fail(ChannelError.outputClosed)
+        case .holding, .closing, .closed: promise?.fail(ChannelError.ioOnClosedChannel)
+        }
+    }
+
+    package func flush(context: ChannelHandlerContext) {
+        if !self.flushWrites(context) {
+            self.hasUnflushedReply = false
+            context.flush()
+        }
+    }
+
+    /// Whether there was something to write.
+    @discardableResult private func flushWrites(_ context: ChannelHandlerContext) -> Bool {
+        guard !self.writes.isEmpty else { return false }
+        let promise = self.writes.takePromise(on: context.eventLoop)
+        do throws(RecordMisuse) {
+            self.hasUnflushedReply = false
+            while let data = self.writes.next() {
+                var records = ByteBuffer()
+                try self.session.send(data, into: &records)
+                context.write(self.wrapOutboundOut(records), promise: self.writes.isEmpty ? promise : nil)
+            }
+            context.flush()
+        } catch .closed {
+            // An alert was protected before this.
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            self.failWrites(ChannelError.ioOnClosedChannel)
+            context.flush()
+        } catch {
+            // There is room for the alert that says so: the session keeps some numbers back.
+            promise?.fail(error)
+            self.failWrites(error)
+            self.end(.writeKeyExhausted, context)
+        }
+        return true
+    }
+
+    /// NewSessionTicket messages in the clear, whole; maybe none, and maybe too late.
+    package func sendTickets(_ messages: ByteBuffer) {
+        guard let context else { return }
+        self.ticketsAreDue = false
+        if let records = self.protect(messages) { context.writeAndFlush(self.wrapOutboundOut(records), promise: nil) }
+        if case .holding = self.state { self.closeHeld(context) }
+    }
+
+    private func protect(_ tickets: ByteBuffer) -> ByteBuffer? {
+        guard tickets.readableBytes > 0, self.session.canSend else { return nil }
+        do throws(RecordMisuse) {
+            return try self.session.sendPostHandshake(tickets)
+        } catch .notTickets {
+            // Nothing of it was sent, and the client can do without.
+            self.onFault(.badAnswer("something other than session tickets"))
+        } catch {
+            // Tickets are not worth a connection.
+        }
+        return nil
+    }
+
+    /// What a promise leads to may write or close: nothing of this is being changed meanwhile.
+    private func failWrites(_ error: any Error) {
+        let failed = self.writes
+        self.writes = PlaintextWrites()
+        failed.failPromises(error)
+    }
+
+    // MARK: Closing
+
+    package func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        switch (mode, self.state) {
+        case (.input, _):
+            promise?.fail(ChannelError.operationUnsupported)
+        case (.output, .open):
+            self.flushWrites(context)
+            self.sendCloseNotify(context)
+            self.state = .outputClosed
+            context.close(mode: .output, promise: promise)
+        case (.all, .open) where self.ticketsAreDue:
+            self.closePromise = promise
+            self.failWrites(ChannelError.ioOnClosedChannel)
+            self.hold(context)
+        case (.output, .inputClosed), (.all, .open), (.all, .inputClosed), (.all, .outputClosed):
+            self.closePromise = promise
+            self.failWrites(ChannelError.ioOnClosedChannel)
+            self.sendCloseNotify(context)
+            if case .inputClosed = self.state { return self.closeNow(context) }
+            self.linger(context)
+        case (_, .holding), (_, .closing):
+            if let promise {
+                if let earlier = self.closePromise {
+                    earlier.futureResult.cascade(to: promise)
+                } else {
+                    self.closePromise = promise
+                }
+            }
+        case (_, .closed), (.output, .outputClosed):
+            context.close(mode: mode, promise: promise)
+        }
+    }
+
+    /// Ends the session for a fault that was found elsewhere.
+    package func fail(_ failure: TerminationFailure) {
+        guard let context else { return }
+        switch self.state {
+        case .open, .inputClosed, .outputClosed, .holding: self.end(failure, context)
+        case .closing, .closed: break
+        }
+    }
+
+    /// Ends the session; the client gets an alert, unless it has one already or sent one itself.
+    private func end(_ failure: TerminationFailure, _ context: ChannelHandlerContext) {
+        if case .closing = self.state { return }
+        self.failWrites(failure)
+        switch failure {
+        case .writeKeyExhausted: self.sendCloseNotify(context)
+        default:
+            if let description = failure.alert, let record = self.session.abort(description) {
+                context.write(self.wrapOutboundOut(record), promise: nil)
+            }
+            context.flush()
+        }
+        self.hasUnflushedReply = false
+        if case .alert = failure { self.state = .closed } else { self.linger(context) }
+        self.onFault(failure)
+        context.fireErrorCaught(failure)
+        if case .alert = failure { self.closeNow(context) }
+    }
+
+    private func sendCloseNotify(_ context: ChannelHandlerContext) {
+        self.hasUnflushedReply = false
+        if let record = self.session.close() {
+            context.writeAndFlush(self.wrapOutboundOut(record), promise: nil)
+        } else {
+            context.flush()
+        }
+    }
+
+    /// Waits for the tickets, and drops what the client sends meanwhile.
+    private func hold(_ context: ChannelHandlerContext) {
+        self.state = .holding(
+            context.eventLoop.assumeIsolated().scheduleTask(in: Self.ticketTimeout) { self.closeHeld(context) })
+        context.flush()
+        self.unsentReplies = 0
+        self.readHeld = false
+        self.readWanted = true
+        context.read()
+    }
+
+    private func closeHeld(_ context: ChannelHandlerContext) {
+        self.sendCloseNotify(context)
+        self.linger(context)
+    }
+
+    /// Closes our side, and the connection when the client has closed its own or had its time. A socket that is closed
+    /// with unread input is reset, and what was sent before might not arrive.
+    private func linger(_ context: ChannelHandlerContext) {
+        self.stopTimer()
+        let isOutputOpen: Bool
+        if case .outputClosed = self.state { isOutputOpen = false } else { isOutputOpen = true }
+        self.state = .closing(
+            context.eventLoop.assumeIsolated().scheduleTask(in: Self.closeTimeout) { self.closeNow(context) })
+        if isOutputOpen { context.close(mode: .output, promise: nil) }
+        self.unsentReplies = 0
+        self.readHeld = false
+        self.readWanted = true
+        context.read()
+    }
+
+    private func closeNow(_ context: ChannelHandlerContext) {
+        self.stopTimer()
+        self.state = .closed
+        let promise = self.closePromise
+        self.closePromise = nil
+        context.close(promise: promise)
+    }
+
+    private func stopTimer() {
+        switch self.state {
+        case .holding(let timer), .closing(let timer): timer.cancel()
+        case .open, .inputClosed, .outputClosed, .closed: break
+        }
+    }
+}
