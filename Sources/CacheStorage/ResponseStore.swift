@@ -137,9 +137,12 @@ public final class ResponseStore: Sendable {
         self.memory.flight(for: key, variant: variant, now: now)
     }
 
-    /// A fill that nobody joins: for requests that must go to the origin by themselves, but may store what comes.
-    public func soloFill(for key: CacheKey) -> FillWriter {
-        self.memory.soloFill(for: key)
+    /// A fill that no request joins: for those that must go to the origin by themselves, but may store what comes. It may be made when
+    /// that is known.
+    ///
+    /// - Parameter generation: `generation` from before the request was sent; nil: as it is now.
+    public func soloFill(for key: CacheKey, since generation: UInt64? = nil) -> FillWriter {
+        self.memory.soloFill(for: key, since: generation ?? self.generation)
     }
 
     /// Remembers that responses under this key are for one request only, so that requests don't queue up behind one

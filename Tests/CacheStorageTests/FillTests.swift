@@ -249,6 +249,20 @@ import Testing
         #expect(store.statistics.fillBytes == 0)
         #expect(store.statistics.fills == 0)
     }
+
+    /// A fill for one request may be made when its response is there: what was purged since the request went out is not stored.
+    @Test func aLateFillCountsPurgesFromItsRequest() throws {
+        for (purged, isStored) in [("a", false), ("b", true)] {
+            let store = ResponseStore()
+            let asked: UInt64 = store.generation
+            store.purge(.key(Sample.key(purged)), .remove)
+            let writer: FillWriter = store.soloFill(for: Sample.key("a"), since: asked)
+            #expect(writer.begin(Sample.response(length: 10)) == .store)
+            _ = writer.append(Sample.body(10, seed: 1))
+            writer.finish()
+            #expect(store.holds("a") == isStored)
+        }
+    }
 }
 
 /// Writes a body into a fill on an event loop, pausing when told to.

@@ -65,4 +65,27 @@ struct CacheStatusTests {
             + ForwardReason.StaleReason.allCases.map(\.rawValue) + Hit.Allowance.allCases.map(\.rawValue)
         for reason in reasons { #expect(reason.structuredHeadersIsValidToken, "\(reason)") }
     }
+
+    /// There is room for the longest of everything, whatever the cache is called.
+    @Test func noPartIsLeftOut() throws {
+        let response = try stored([("Cache-Control", "max-age=60"), ("Date", arrivalDate)])
+        let reasons =
+            BypassReason.allCases.map { ForwardReason.bypass($0) }
+            + ForwardReason.StaleReason.allCases.map { .stale($0) }
+            + ForwardReason.RequestWish.allCases.map { .request($0) }
+        for name in ["x", String(repeating: "long", count: 200)] {
+            let status = CacheStatus(name: name)
+            for reason in reasons {
+                for refusal in StoreRefusal.allCases {
+                    let value = status.value(
+                        .forwarded(reason, status: 200, stored: response, collapsed: true, refusal: refusal),
+                        now: Int64.min / 4)
+                    let details = [reason.detail ?? "", refusal.rawValue, "max-age"].joined(separator: "/")
+                    #expect(
+                        value.hasPrefix("\(name); fwd=\(reason.token); fwd-status=200; stored; ttl=")
+                            && value.hasSuffix("; collapsed; detail=\(details)"))
+                }
+            }
+        }
+    }
 }

@@ -290,4 +290,41 @@ struct StoreDecisionTests {
         #expect(part.displaced(from: [plain, overlap, apart, changed], request: request()) == [1, 3])
         #expect(plain.displaced(from: [part, apart], request: request()) == [0, 1])
     }
+
+    @Test("What a response refuses by its own words is known before it is put together, and nothing else is")
+    func refusedAtOnce() {
+        let requests = [
+            request(), request([("Authorization", "x")]), request([("Cache-Control", "no-store")]),
+            request([("Cookie", "a=b")]), request([("Range", "bytes=0-1")]),
+        ]
+        var known = Set<StoreRefusal>()
+        for asked in requests {
+            for control in ["", "private", "no-store", "public", "max-age=60", "no-cache", "must-understand, no-store"]
+            {
+                for more in [[], [("Set-Cookie", "a=b")], [("Vary", "*")], [("Expires", arrivalDate)]] {
+                    for status in [103, 200, 206, 304, 302, 404, 500, 599] {
+                        let fields = [("Cache-Control", control)] + more
+                        let early = asked.refusal(status: status, fields: section(fields))
+                        if let early {
+                            known.insert(early)
+                            let decision = asked.decideStoring(response(fields, status: status), key: key())
+                            guard case .refuse(let late) = decision, late == early else {
+                                Issue.record("\(early) and then \(decision)")
+                                continue
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        #expect(
+            known == [
+                .interim, .notModified, .requestNoStore, .noStore, .isPrivate, .notUnderstood, .authorization,
+                .setCookie, .notExplicit,
+            ])
+        let post = request(method: .post)
+        #expect(post.refusal(status: 200, fields: section([("Cache-Control", "no-store")])) == nil)
+        let bypassing = request(rule: rule { $0.bypass = true })
+        #expect(bypassing.refusal(status: 200, fields: section([("Cache-Control", "max-age=60")])) == .bypass)
+    }
 }

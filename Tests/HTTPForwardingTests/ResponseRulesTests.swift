@@ -275,4 +275,24 @@ extension OutgoingHead {
         let stored = response.head.endToEndFields()
         #expect(stored.isLines && stored.map { stored.text($0.name) } == ["ETag", "Via"])
     }
+
+    @Test func fieldsAsTheyCameSayTheSameOnlyWhereConnectionNamesNone() throws {
+        func omitsOnlyHopFields(_ fields: [(String, String)]) throws -> Bool {
+            try ResponseBuilder(status: 200, fields).judge(to: try RequestBuilder().accepted()).head.omitsOnlyHopFields
+        }
+        #expect(try omitsOnlyHopFields([("ETag", "\"a\""), ("Content-Length", "2")]))
+        #expect(try omitsOnlyHopFields([("Connection", "keep-alive, close"), ("Keep-Alive", "timeout=5")]))
+        #expect(try omitsOnlyHopFields([("Transfer-Encoding", "chunked"), ("Trailer", "X-Sum"), ("Via", "1.1 x")]))
+        // They are not the client's business, nor the cache's.
+        #expect(try !omitsOnlyHopFields([("Connection", "Cache-Control"), ("Cache-Control", "private")]))
+        #expect(try !omitsOnlyHopFields([("Connection", "CDN-Cache-Control"), ("CDN-Cache-Control", "private")]))
+        var removed = OutgoingHead(status: 200, fields: try self.section(of: [("Set-Cookie", "a")]), framing: .none)
+        #expect(removed.omitsOnlyHopFields)
+        removed.remove(FieldName(.setCookie))
+        #expect(!removed.omitsOnlyHopFields)
+    }
+
+    private func section(of fields: [(String, String)]) throws -> FieldSection {
+        try ResponseBuilder(status: 200, fields).head().fields
+    }
 }

@@ -55,4 +55,29 @@ import Testing
         }
         #expect(most <= 4096)
     }
+
+    /// A head that says that no content follows ends its request, and takes no further call.
+    @Test func aRequestWithoutContentIsOverWithItsHead() throws {
+        var reader = RequestReader()
+        reader.receive(ByteBuffer(string: "GET /a HTTP/1.1\r\nHost: a.test\r\n\r\n"))
+        guard case .head? = try reader.next() else {
+            Issue.record("no head")
+            return
+        }
+        #expect(!reader.isBetweenRequests)
+        reader.endWithoutContent()
+        #expect(reader.isBetweenRequests && reader.input.buffer.capacity == 0)
+
+        reader.receive(ByteBuffer(string: "POST /a HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\nab"))
+        guard case .head? = try reader.next() else {
+            Issue.record("no head")
+            return
+        }
+        reader.endWithoutContent()
+        guard case .body(let bytes)? = try reader.next(), case .end? = try reader.next() else {
+            Issue.record("the content was lost")
+            return
+        }
+        #expect(bytes == ByteBuffer(string: "ab"))
+    }
 }

@@ -119,8 +119,12 @@ final class EntryBlock: ManagedBuffer<EntryBlock.NoHeader, UInt64> {
 
     /// The site is named after its host as a rule: the beginning of the URI is known then.
     private static func beginsWithSite(_ key: CacheKey) -> Bool {
-        let uri: String.UTF8View = key.uri.utf8
-        return uri.starts(with: Self.scheme.utf8) && uri.dropFirst(Self.scheme.utf8.count).starts(with: key.site.utf8)
+        let uri = key.uri.utf8.span
+        let scheme = Self.scheme.utf8.span
+        let site = key.site.utf8.span
+        let end: Int = scheme.count + site.count
+        return uri.count >= end && uri.equals(0..<scheme.count, scheme, 0..<scheme.count)
+            && uri.equals(scheme.count..<end, site, 0..<site.count)
     }
 
     private var omitted: Int {
@@ -142,7 +146,7 @@ final class EntryBlock: ManagedBuffer<EntryBlock.NoHeader, UInt64> {
         let uri = key.uri.utf8.span
         guard uri.count == omitted + kept.count else { return false }
         let isRestSame: Bool = kept.withBytes { mine in
-            uri.extracting(omitted...).withUnsafeBytes { $0.elementsEqual(mine) }
+            uri.equals(omitted..<uri.count, mine.assumingMemoryBound(to: UInt8.self).span, 0..<mine.count)
         }
         return isRestSame && (omitted == 0 || Self.beginsWithSite(key))
     }

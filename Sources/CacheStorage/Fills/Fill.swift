@@ -12,13 +12,16 @@ public final class Fill: Sendable {
     public let variant: VariantKey
     /// The purges that had taken place when it began.
     let generation: UInt64
+    /// No newcomer ever finds it.
+    let isSolo: Bool
     private let state: NIOLockedValueBox<FillState>
     private let store: MemoryStore
 
-    init(key: CacheKey, variant: VariantKey, generation: UInt64, store: MemoryStore) {
+    init(key: CacheKey, variant: VariantKey, generation: UInt64, isSolo: Bool = false, store: MemoryStore) {
         self.key = key
         self.variant = variant
         self.generation = generation
+        self.isSolo = isSolo
         self.store = store
         self.state = NIOLockedValueBox(FillState(window: store.limits.windowBytes, budget: store.fillBudget))
     }

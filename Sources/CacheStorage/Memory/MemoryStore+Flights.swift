@@ -26,13 +26,15 @@ extension MemoryStore {
     }
 
     /// A fill that nobody can join.
-    func soloFill(for key: CacheKey) -> FillWriter {
-        FillWriter(
-            Fill(key: key, variant: .invariant, generation: self.generation.load(ordering: .acquiring), store: self))
+    ///
+    /// - Parameter generation: the purges that had taken place when its response was asked for.
+    func soloFill(for key: CacheKey, since generation: UInt64) -> FillWriter {
+        FillWriter(Fill(key: key, variant: .invariant, generation: generation, isSolo: true, store: self))
     }
 
     /// Newcomers don't find this fill any more.
     func detach(_ fill: Fill) {
+        if fill.isSolo { return }
         let hash: UInt64 = Self.hash(fill.key)
         let flightKey = MemoryShard.FlightKey(key: fill.key, variant: fill.variant)
         self.shard(hash).state.withLockedValue { state in

@@ -39,17 +39,17 @@ extension CacheExchange {
         }
     }
 
-    /// - Parameter writer: `nil`: for a response that others can't wait for.
+    /// - Parameter writer: nil: for a response that others can't wait for.
     func fetch(_ plan: CacheTurn.FetchPlan, _ writer: FillWriter?) {
-        let writer = writer ?? self.cache.store.soloFill(for: self.key)
         self.followed = []
-        // Now that there is the fill, since later purges find that.
+        let begun = self.cache.store.generation
+        // Now that there is the fill, or its beginning is noted, since later purges find that.
         self.noticePurges()
         let fetch = CacheFetch(
             .init(
                 request: self.request, client: self.asked, key: self.key,
                 validating: plan.validates ? self.fallback : nil, asksAsClient: plan.asksAsClient,
-                generation: self.generation, network: self.exchange.network),
+                generation: self.generation, begun: begun, network: self.exchange.network),
             turn: .led(), writer: writer, cache: self.cache, client: self.client, leader: self)
         self.fetch = fetch
         fetch.begin()
@@ -126,12 +126,16 @@ extension CacheExchange {
 
     /// A response that is for this request alone: the proxy exchange goes on with it.
     ///
-    /// - Parameter wasAskedForAll: the client's conditions and range were kept from the origin.
-    func fetchIsOurs(_ origin: OriginExchange, status: Int, refusal: StoreRefusal, wasAskedForAll: Bool) {
+    /// - Parameters:
+    ///   - response: as it goes to the client, but for what the cache adds.
+    ///   - wasAskedForAll: the client's conditions and range were kept from the origin.
+    func fetchIsOurs(
+        _ origin: OriginExchange, _ response: CheckedResponse, refusal: StoreRefusal, wasAskedForAll: Bool
+    ) {
         guard self.turn.passesAlone(refusal, wasAskedForAll: wasAskedForAll) else { return origin.cancel() }
         self.fetch = nil
-        self.leaveLine(status)
-        self.exchange.adopt(origin)
+        self.leaveLine(response.status)
+        self.exchange.adopt(origin, response)
     }
 
     /// The origin failed: it sent `status`, or nothing. Serves a stale response if one may be.

@@ -27,13 +27,13 @@ extension CacheFetch {
 
     func timedOut() {
         let now = NIODeadline.now()
-        let fill = self.writer.fill
+        let fill = self.writer?.fill
         let due = self.turn.timedOut(
-            readers: self.turn.isUnattended ? fill.followerCount : fill.clientCount,
+            readers: (self.turn.isUnattended ? fill?.followerCount : fill?.clientCount) ?? 0,
             takesPlace: { self.cache.enterUnattended() }, isWanted: { self.isWanted }, now: now)
         switch due {
         case .cutOffSlowest:
-            self.writer.cutOffSlowest()
+            self.writer?.cutOffSlowest()
             self.timer?.move(to: self.turn.deadline(pausedAt: now))
             self.mayGoOn()
             self.tellLeader()

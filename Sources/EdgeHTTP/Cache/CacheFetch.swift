@@ -23,13 +23,17 @@ final class CacheFetch: OriginReceiver, TimerOwner {
         var asksAsClient = false
         /// The purges that had taken place when `validating` was looked up.
         var generation: UInt64
+        /// The purges that had taken place when this was begun: what it brings was asked for before later ones.
+        var begun: UInt64
         /// The client's whose share of the origin's connections it uses; nil behind the clients' backs.
         var network: ClientNetwork?
     }
 
     private var job: Job
     var turn: FetchTurn
-    let writer: FillWriter
+    /// The way into the store. One that no other request waits for is made when it is known that something goes there: most that
+    /// ask for themselves bring nothing for it.
+    private(set) var writer: FillWriter?
     let cache: SiteCache
     let client: OriginClient
     /// The exchange that this was begun for, until one of the two has come to its end.
@@ -53,7 +57,7 @@ final class CacheFetch: OriginReceiver, TimerOwner {
     private(set) var failure: OriginFailure?
 
     init(
-        _ job: Job, turn: FetchTurn, writer: FillWriter, cache: SiteCache, client: OriginClient, leader: CacheExchange?
+        _ job: Job, turn: FetchTurn, writer: FillWriter?, cache: SiteCache, client: OriginClient, leader: CacheExchange?
     ) {
         self.job = job
         self.turn = turn
@@ -75,11 +79,11 @@ final class CacheFetch: OriginReceiver, TimerOwner {
         let request = request.inBackground()
         let variant = entry.response.variant.key(of: request)
         let flight = cache.store.flight(for: key, variant: variant, now: cache.clock())
-        let writer: FillWriter
+        let writer: FillWriter?
         switch flight {
         case .join: return
         case .lead(let leading): writer = leading
-        case .alone: writer = cache.store.soloFill(for: key)
+        case .alone: writer = nil
         }
         // Now that there is the fill, since later purges find that.
         let generation = cache.store.generation
@@ -88,7 +92,8 @@ final class CacheFetch: OriginReceiver, TimerOwner {
         cache.metrics.revalidatesInBackground()
         let fetch = CacheFetch(
             Job(
-                request: request, client: client, key: key, validating: entry, generation: generation, network: nil),
+                request: request, client: client, key: key, validating: entry, generation: generation,
+                begun: generation, network: nil),
             turn: .unattended(now: .now()), writer: writer, cache: cache, client: origins, leader: nil)
         fetch.begin()
     }
@@ -122,7 +127,7 @@ final class CacheFetch: OriginReceiver, TimerOwner {
         self.leader = nil
         let now = NIODeadline.now()
         let givesUp = self.turn.leaderLeft(
-            readers: self.writer.fill.clientCount, takesPlace: { self.cache.enterUnattended() },
+            readers: self.clientCount, takesPlace: { self.cache.enterUnattended() },
             isWanted: { self.isWanted }, now: now)
         if givesUp {
             self.stop()
@@ -132,7 +137,18 @@ final class CacheFetch: OriginReceiver, TimerOwner {
     }
 
     /// Without a client.
-    var isWanted: Bool { self.writer.flow() != .unwanted && self.isWorthwhile }
+    var isWanted: Bool { self.writer?.flow() != .unwanted && self.isWorthwhile }
+
+    /// Clients that read it, or wait for its head.
+    private var clientCount: Int { self.writer?.fill.clientCount ?? 0 }
+
+    /// Something goes into the store.
+    private func openWriter() -> FillWriter {
+        if let writer { return writer }
+        let writer = self.cache.store.soloFill(for: self.job.key, since: self.job.begun)
+        self.writer = writer
+        return writer
+    }
 
     private var isWorthwhile: Bool {
         guard let length else { return true }
@@ -168,69 +184,80 @@ final class CacheFetch: OriginReceiver, TimerOwner {
         self.rearm()
         let response: CheckedResponse
         do throws(ResponseRefusal) {
-            response = try self.cache.responses.judge(head, framing: framing, to: self.job.client, closing: false)
+            response = try self.cache.responses.judge(
+                head, framing: framing, to: self.job.client, closing: self.leader?.exchange.closesBehindAnswer ?? false)
         } catch {
             return self.failed(OriginFailure(.badResponse, error.rawValue))
         }
         origin.connectionPersists = response.originPersists
         self.length = response.originBody.length
-        let arrived = OriginResponse(
-            response, bodyLength: response.originBody.length, requestTime: self.requestTime,
-            responseTime: self.cache.clock(), endIsCertain: self.client.vouchesForEnd(of: response.originBody))
+        let now = self.cache.clock()
         if head.status == 304, question.validates, let old = self.job.validating {
-            self.confirmed(old, by: arrived)
+            self.confirmed(old, by: self.arrived(response, now: now))
         } else {
-            self.answered(arrived, to: question)
+            self.answered(response, to: question, now: now)
         }
     }
 
-    private func answered(_ arrived: OriginResponse, to question: OriginRequest) {
-        let now = arrived.responseTime
-        let status = arrived.status
+    private func arrived(_ response: CheckedResponse, now: Int64) -> OriginResponse {
+        OriginResponse(
+            response, bodyLength: response.originBody.length, requestTime: self.requestTime, responseTime: now,
+            endIsCertain: self.client.vouchesForEnd(of: response.originBody))
+    }
+
+    private func decide(_ response: CheckedResponse, to question: OriginRequest, now: Int64) -> StoreDecision {
+        // Most that are not stored say so themselves, and their fields need not be put together.
+        if response.head.omitsOnlyHopFields,
+            let refusal = self.job.request.refusal(status: response.status, fields: response.head.fields)
+        {
+            return .refuse(refusal)
+        }
+        return self.job.request.decideStoring(
+            self.arrived(response, now: now), to: question, key: self.job.key, query: self.cache.policy.query)
+    }
+
+    private func answered(_ response: CheckedResponse, to question: OriginRequest, now: Int64) {
+        let status = response.status
         let keepsStale =
             if let leader {
                 leader.fetchMayUseStale(status: status, now: now)
             } else {
                 self.job.validating.map { self.job.request.keeps($0.response, despite: status, now: now) } ?? false
             }
-        let decision =
-            keepsStale
-            ? nil
-            : self.job.request.decideStoring(
-                arrived, to: question, key: self.job.key, query: self.cache.policy.query)
+        let decision = keepsStale ? nil : self.decide(response, to: question, now: now)
         var refused: StoreRefusal?
         if case .refuse(let refusal)? = decision { refused = refusal }
         let errand = self.turn.answered(
             keepsStale: keepsStale, refusal: refused,
-            isWorthwhile: { self.writer.fill.clientCount > 0 || self.isWorthwhile }, now: .now())
+            isWorthwhile: { self.clientCount > 0 || self.isWorthwhile }, now: .now())
         switch errand {
         case .keepsStale:
             // The error is nobody's any more. Others that wait have the same stale response.
             self.leader = nil
-            self.writer.fail(.originFailed("status \(status)"))
+            self.writer?.fail(.originFailed("status \(status)"))
             self.cache.metrics.fill(.failed)
             self.waitOn(.now())
         case .fills:
             guard case .store(let stored, let withheld)? = decision else { return }
-            let plan = self.writer.begin(
+            let writer = self.openWriter()
+            let plan = writer.begin(
                 stored, maximumBytes: Int(clamping: self.job.request.rule.maximumObjectBytes))
             let bound = NIOLoopBound(self, eventLoop: self.client.eventLoop)
-            self.writer.onResume(on: self.client.eventLoop) { bound.value.mayGoOn() }
+            writer.onResume(on: self.client.eventLoop) { bound.value.mayGoOn() }
             self.leader?.fetchBegan(
-                stored, from: self.writer, withheld: withheld, isStored: plan == .store, now: now)
+                stored, from: writer, withheld: withheld, isStored: plan == .store, now: now)
         case .passes(let refusal), .drops(let refusal):
             self.cache.metrics.fill(.notStored)
-            self.tellUnshared(arrived, refusal)
+            self.tellUnshared(refusal, status: status, now: now)
             let origin = self.origin
             self.origin = nil
             if let leader, let origin, errand == .passes(refusal) {
-                leader.fetchIsOurs(
-                    origin, status: status, refusal: refusal, wasAskedForAll: question.asksForAll)
+                leader.fetchIsOurs(origin, response, refusal: refusal, wasAskedForAll: question.asksForAll)
             } else {
                 origin?.cancel()
             }
             self.leader = nil
-            self.writer.fail(.abandoned)
+            self.writer?.fail(.abandoned)
             self.finished()
         case .givesUp:
             self.stop()
@@ -240,10 +267,10 @@ final class CacheFetch: OriginReceiver, TimerOwner {
     }
 
     /// Those who wait go on by themselves.
-    private func tellUnshared(_ arrived: OriginResponse, _ refusal: StoreRefusal) {
-        self.writer.beginUnshared()
-        if Collapsing.remembers(refusal, status: arrived.status) {
-            self.cache.store.markUnshared(self.job.key, until: arrived.responseTime + Collapsing.memory)
+    private func tellUnshared(_ refusal: StoreRefusal, status: Int, now: Int64) {
+        self.writer?.beginUnshared()
+        if Collapsing.remembers(refusal, status: status) {
+            self.cache.store.markUnshared(self.job.key, until: now + Collapsing.memory)
         }
     }
 
@@ -253,13 +280,13 @@ final class CacheFetch: OriginReceiver, TimerOwner {
         let (response, withheld, refused): (StoredResponse, FieldSection?, StoreRefusal?)
         switch self.job.request.freshen(old.response, with: arrived) {
         case .renewed(let renewed, let fields):
-            entry = self.writer.validated(old, response: renewed, since: self.job.generation)
+            entry = self.openWriter().validated(old, response: renewed, since: self.job.generation)
             (response, withheld, refused) = (renewed, fields, nil)
         case .onlyOnce(let renewed, let fields, let refusal):
             // Not by a purge of the key: that would hold for other variants, and for fills that know better.
             self.cache.store.remove(old)
-            self.tellUnshared(arrived, refusal)
-            self.writer.fail(.abandoned)
+            self.tellUnshared(refusal, status: arrived.status, now: now)
+            self.writer?.fail(.abandoned)
             entry = old
             (response, withheld, refused) = (renewed, fields, refusal)
         case .mismatch:
@@ -278,15 +305,15 @@ final class CacheFetch: OriginReceiver, TimerOwner {
     }
 
     func originBody(_ bytes: ByteBuffer) {
-        guard case .filling = self.turn.phase else { return }
+        guard case .filling = self.turn.phase, let writer else { return }
         self.received += Int64(bytes.readableBytes)
         self.rearm(moved: bytes.readableBytes)
-        self.obey(self.writer.append(bytes))
+        self.obey(writer.append(bytes))
     }
 
     /// A reader has come nearer, or has left.
     func mayGoOn() {
-        if self.turn.isPaused { self.obey(self.writer.flow()) }
+        if self.turn.isPaused, let writer { self.obey(writer.flow()) }
     }
 
     private func obey(_ flow: FillFlow) {
@@ -314,9 +341,9 @@ final class CacheFetch: OriginReceiver, TimerOwner {
             self.failed(OriginFailure(.badResponse, "end before the head"))
         case .finish:
             self.trailers = TrailerFields.forwarded(trailers)
-            switch self.writer.finish() {
+            switch self.writer?.finish() {
             case .stored: self.cache.metrics.fill(.stored)
-            case .notStored: self.cache.metrics.fill(.notStored)
+            case .notStored, nil: self.cache.metrics.fill(.notStored)
             case .failed: self.cache.metrics.fill(.failed)
             }
             self.finished()
@@ -340,7 +367,7 @@ final class CacheFetch: OriginReceiver, TimerOwner {
             self.origin?.cancel()
             let leader = self.leader
             self.leader = nil
-            self.writer.fail(.originFailed(failure.cause.rawValue))
+            self.writer?.fail(.originFailed(failure.cause.rawValue))
             self.cache.metrics.fill(.failed)
             if let leader, !leader.fetchMayUseStale(status: nil, now: self.cache.clock()) {
                 leader.fetchFailed(failure)
@@ -351,7 +378,7 @@ final class CacheFetch: OriginReceiver, TimerOwner {
         case .truncated:
             self.failure = failure
             self.origin?.cancel()
-            self.writer.fail(.originFailed(failure.cause.rawValue))
+            self.writer?.fail(.originFailed(failure.cause.rawValue))
             self.cache.metrics.fill(.failed)
             self.finished()
             self.tellLeader()
@@ -378,7 +405,7 @@ final class CacheFetch: OriginReceiver, TimerOwner {
 
     /// The turn is over: there is no use for what still comes.
     func stop() {
-        self.writer.fail(.originFailed("there is no reader any more"))
+        self.writer?.fail(.originFailed("there is no reader any more"))
         self.origin?.cancel()
         self.finished()
     }

@@ -45,35 +45,50 @@ extension SiteCache {
         let generation = self.store.generation
         let request = CacheRequest(
             method: asked.method, fields: asked.fields, rule: self.rule(for: key), body: asked.framing, source: asked)
-        func look(_ turn: CacheTurn, _ found: CacheTurn.Found?, _ variants: StoredVariants) -> StoreReply {
-            .look(
-                CacheLook(
-                    request: asked, key: key, turn: turn, found: found, variants: variants, generation: generation,
-                    now: now))
-        }
         if asked.hasContent || asked.upgrades {
             var turn = CacheTurn(request)
             turn.bypasses()
-            return look(turn, nil, StoredVariants())
+            return .look(
+                CacheLook(
+                    request: asked, key: key, turn: turn, found: nil, variants: StoredVariants(),
+                    generation: generation, now: now))
         }
         let variants = self.store.lookup(key)
-        let lookup = request.lookup(count: variants.count, variant: { variants[$0].response }, now: now)
+        // Put together once: there is one variant as a rule.
+        let newest = variants.first?.response
+        let lookup = request.lookup(
+            count: variants.count,
+            variant: { index in
+                if index == 0, let newest { return newest }
+                return variants[index].response
+            }, now: now)
         switch lookup {
         case .serve(let hit), .serveAndRevalidate(let hit):
+            let entry = variants[hit.index]
+            let response = hit.index == 0 ? newest ?? entry.response : entry.response
             guard
-                let answer = StoredAnswer(variants[hit.index], hit, of: self, to: asked, request, room: room, now: now)
+                let answer = StoredAnswer(entry, response, hit, of: self, to: asked, request, room: room, now: now)
             else { break }
             if case .serveAndRevalidate = lookup {
-                CacheFetch.renew(
-                    answer.entry, for: request, asked, key: key, since: generation, in: self, by: origins)
+                CacheFetch.renew(entry, for: request, asked, key: key, since: generation, in: self, by: origins)
             }
             return .answer(answer)
         case .validate, .fetch, .unavailable:
             break
         }
+        return .look(
+            self.look(request, asked, key: key, lookup, variants, generation: generation, now: now))
+    }
+
+    /// What an exchange begins with where the store has no answer at hand.
+    private func look(
+        _ request: consuming CacheRequest, _ asked: CheckedRequest, key: CacheKey, _ lookup: Lookup,
+        _ variants: StoredVariants, generation: UInt64, now: Int64
+    ) -> CacheLook {
         var turn = CacheTurn(request)
         let found = turn.found(lookup, diskMayHoldMore: { self.store.mayBeOnDisk(key, besides: variants) })
-        return look(turn, found, variants)
+        return CacheLook(
+            request: asked, key: key, turn: turn, found: found, variants: variants, generation: generation, now: now)
     }
 }
 
@@ -91,12 +106,12 @@ struct StoredAnswer {
 
     /// nil where not all of it is in memory, or the client does not take all of it in one go.
     fileprivate init?(
-        _ entry: CachedResponse, _ hit: Hit, of cache: SiteCache, to asked: CheckedRequest, _ request: CacheRequest,
-        room: Int, now: Int64
+        _ entry: CachedResponse, _ response: StoredResponse, _ hit: Hit, of cache: SiteCache, to asked: CheckedRequest,
+        _ request: CacheRequest, room: Int, now: Int64
     ) {
         let stored = entry.body
         guard stored.length <= room, let whole = stored.whole else { return nil }
-        let answer = Answer(from: entry.response, to: request, now: now, source: .store, boundary: { "" })
+        let answer = Answer(from: response, to: request, now: now, source: .store, boundary: { "" })
         switch answer.body {
         case .none: self.body = .chunks([])
         case .whole: self.body = whole

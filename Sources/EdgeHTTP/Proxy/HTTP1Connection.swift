@@ -40,6 +40,8 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
     var queue = WriteQueue()
     var drain = WriteDrain()
     private var lastWrite: EventLoopPromise<Void>?
+    /// As the channel last said: asked for with each request, and the channel is two references away.
+    private(set) var isWritable = false
     private var readHeld = false
     /// Events are being taken from the reader.
     private var isTaking = false
@@ -78,6 +80,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        self.isWritable = context.channel.isWritable
         let timer = ProxyTimer(eventLoop: context.eventLoop, owner: self)
         self.timer = timer
         timer.move(to: .now() + self.site.limits.firstRequestTimeout)
@@ -87,6 +90,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
         self.timer?.cancel()
         self.timer = nil
         self.context = nil
+        self.isWritable = false
     }
 
     // MARK: Requests
@@ -122,6 +126,10 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
                 self.goOnLater()
                 return false
             }
+            if self.reader.bufferedBytes == 0 {
+                if self.inputEnded { self.ranOut() }
+                return false
+            }
         case .exchanging(let exchange):
             guard !exchange.isRequestComplete, exchange.takesBody else { return false }
         case .closing, .closed:
@@ -132,9 +140,9 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
                 if self.inputEnded { self.ranOut() }
                 return false
             }
-            switch event {
+            switch consume event {
             case .head(let head):
-                try self.begin(head)
+                self.begin(head)
             case .body(let bytes):
                 if case .exchanging(let exchange) = self.turn { exchange.clientBody(bytes) }
             case .end(let trailers):
@@ -149,19 +157,19 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
         }
     }
 
-    private func begin(_ head: RequestHead) throws(WireError) {
+    private func begin(_ head: RequestHead) {
         self.requests += 1
         self.begunInTurn += 1
         switch self.rules.judge(head) {
         case .accept(let request):
             // Before the answer, which may come at once: a request without content ends with its head.
-            if !request.hasContent { _ = try self.reader.next() }
+            if !request.hasContent { self.reader.endWithoutContent() }
             self.begin(request)
         case .answerOptions(let persists):
-            try self.answer(.options, to: head, persists: persists)
+            self.answer(.options, to: head, persists: persists)
         case .refuse(let refusal):
             let persists = head.fields.connectionOptions.persists(minorVersion: head.minorVersion)
-            try self.answer(LocalResponse(refusal), to: head, persists: persists && !refusal.spoilsConnection)
+            self.answer(LocalResponse(refusal), to: head, persists: persists && !refusal.spoilsConnection)
         }
     }
 
@@ -246,18 +254,17 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
+        self.isWritable = context.channel.isWritable
         if case .exchanging(let exchange) = self.turn {
-            exchange.clientWritabilityChanged(context.channel.isWritable)
+            exchange.clientWritabilityChanged(self.isWritable)
             self.rearm()
         }
-        guard context.channel.isWritable else { return }
+        guard self.isWritable else { return }
         self.take()
         self.readHeldBack()
     }
 
     // MARK: ClientStream
-
-    var isWritable: Bool { self.context?.channel.isWritable ?? false }
 
     var room: Int { self.isWritable ? CachedBody.step : 0 }
 
@@ -315,7 +322,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
     }
 
     /// Answers a request that has no exchange.
-    private func answer(_ local: LocalResponse, to head: RequestHead, persists: Bool) throws(WireError) {
+    private func answer(_ local: LocalResponse, to head: RequestHead, persists: Bool) {
         self.log.record(RequestLine(head), local, number: self.requests)
         // Content that is not wanted is not worth reading.
         let hasContent = head.framing.length.map { $0 > 0 } ?? true
@@ -323,7 +330,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
         self.write(
             local, isHead: head.method == .head, version: head.minorVersion == 0 ? .http10 : .http11, closing: closing)
         if closing { return self.close(lingering: hasContent) }
-        _ = try self.reader.next()
+        self.reader.endWithoutContent()
         self.flush()
         self.rearm()
     }

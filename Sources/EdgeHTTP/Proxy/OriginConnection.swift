@@ -36,6 +36,10 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
     private var isReading = false
     /// What was read, and is not handed on yet.
     private var events: [ResponseReader.Event] = []
+    /// Of these, one is a head.
+    private var holdsHead = false
+    /// The last of these is the response's end. What comes behind it is judged when that is handed on.
+    private var holdsEnd = false
     var queue = WriteQueue()
     var drain = WriteDrain()
     private var framing = BodyFraming.none
@@ -67,7 +71,8 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
         return false
     }
 
-    var isWritable: Bool { self.context?.channel.isWritable ?? false }
+    /// As the channel last said.
+    private(set) var isWritable = false
 
     // MARK: What exchanges do
 
@@ -146,11 +151,13 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        self.isWritable = context.channel.isWritable
         if context.channel.isActive { self.active() }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
+        self.isWritable = false
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -196,31 +203,32 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
         self.isReading = true
         defer { self.isReading = false }
         let failure = self.readEvents()
-        let hasHead = self.events.contains { if case .head = $0 { true } else { false } }
-        if hasHead, failure == nil, !readIsComplete { return }
-        if failure == nil || !hasHead {
+        if self.holdsHead, failure == nil, !readIsComplete { return }
+        if failure == nil || !self.holdsHead {
             for event in self.events {
                 guard case .busy = self.state else { break }
                 self.hand(event, to: exchange)
             }
         }
         self.events.removeAll(keepingCapacity: true)
+        (self.holdsHead, self.holdsEnd) = (false, false)
         if let failure, case .busy = self.state { self.broke(failure) }
     }
 
     private func readEvents() -> OriginFailure? {
         do throws(WireError) {
-            while !self.isAtEnd, let event = try self.reader.next() { self.events.append(event) }
+            while !self.holdsEnd, let event = try self.reader.next() {
+                switch event {
+                case .head: self.holdsHead = true
+                case .end: self.holdsEnd = true
+                case .informational, .body, .switched: break
+                }
+                self.events.append(event)
+            }
             return nil
         } catch {
             return OriginFailure(error)
         }
-    }
-
-    /// The response's end has been read. What comes behind it is judged when that is handed on.
-    private var isAtEnd: Bool {
-        if case .end? = self.events.last { return true }
-        return false
     }
 
     private func hand(_ event: ResponseReader.Event, to exchange: OriginExchange) {
@@ -275,6 +283,7 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
+        self.isWritable = context.channel.isWritable
         if case .busy(let exchange) = self.state { exchange.writabilityChanged() }
     }
 

@@ -65,12 +65,12 @@ final class ProxyExchange: OriginReceiver {
         origin.begin()
     }
 
-    /// Goes on with a request that the cache began, and with the head that answers it.
-    func adopt(_ origin: OriginExchange) {
-        guard !self.isOver, let (head, framing) = origin.head else { return origin.cancel() }
+    /// Goes on with a request that the cache began, and with the response that answers it.
+    func adopt(_ origin: OriginExchange, _ response: CheckedResponse) {
+        guard !self.isOver else { return origin.cancel() }
         self.origin = origin
         origin.receiver = self
-        self.originHead(head, framing: framing)
+        self.begin(response)
     }
 
     /// What the cache did, for log and metrics; nil where the site has none.
@@ -219,23 +219,32 @@ final class ProxyExchange: OriginReceiver {
 
     func originHead(_ head: ResponseHead, framing: BodyFraming) {
         guard !self.isOver else { return }
-        // The rest of a body that the origin did not wait for may be long: no further request after it.
-        let closing = self.stream.isLastRequest || !self.isRequestComplete
         do throws(ResponseRefusal) {
-            var response = try self.site.responses.judge(head, framing: framing, to: self.request, closing: closing)
+            let response = try self.site.responses.judge(
+                head, framing: framing, to: self.request, closing: self.closesBehindAnswer)
             if head.status == 101, !self.isRequestComplete {
                 return self.fail(OriginFailure(.badResponse, "101 before the end of the request"))
             }
-            self.originPace = TransferPace(self.site.origins.configuration.pace)
             self.origin?.connectionPersists = response.originPersists
-            if let cache { cache.passing(&response) } else { self.addFields(to: &response) }
-            self.response = response
-            self.status = response.status
-            self.stream.send(response.head)
-            if self.cache?.hasAllOfPassing == true { self.hasAll(response) }
+            self.begin(response)
         } catch {
             self.fail(OriginFailure(.badResponse, error.rawValue))
         }
+    }
+
+    /// The client's connection takes no further request behind the answer. The rest of a body that the origin did not wait for may be
+    /// long.
+    var closesBehindAnswer: Bool { self.stream.isLastRequest || !self.isRequestComplete }
+
+    /// The origin's response goes out.
+    private func begin(_ judged: consuming CheckedResponse) {
+        var response = judged
+        self.originPace = TransferPace(self.site.origins.configuration.pace)
+        if let cache { cache.passing(&response) } else { self.addFields(to: &response) }
+        self.response = response
+        self.status = response.status
+        self.stream.send(response.head)
+        if self.cache?.hasAllOfPassing == true { self.hasAll() }
     }
 
     /// Where there is a cache, its rules have the site's fields.
@@ -256,7 +265,7 @@ final class ProxyExchange: OriginReceiver {
     }
 
     func originBody(_ bytes: ByteBuffer) {
-        guard !self.isOver, let response, response.clientBody != .none else { return }
+        guard !self.isOver, let clientBody = self.response?.clientBody, clientBody != .none else { return }
         self.originPace.moved(bytes.readableBytes, now: .now())
         var bytes = bytes
         if let cache {
@@ -264,16 +273,16 @@ final class ProxyExchange: OriginReceiver {
             guard bytes.readableBytes > 0 else { return }
         }
         self.cacheBody(bytes)
-        if self.cache?.hasAllOfPassing == true { self.hasAll(response) }
+        if self.cache?.hasAllOfPassing == true { self.hasAll() }
     }
 
     /// The client has all of what it asked for; the rest of the origin's response is for no one.
-    private func hasAll(_ response: CheckedResponse) {
+    private func hasAll() {
         self.origin?.cancel()
         self.origin = nil
         self.isOver = true
         self.cache?.passedWhole()
-        self.stream.exchangeEnded(self, trailers: nil, persists: response.clientPersists)
+        self.stream.exchangeEnded(self, trailers: nil, persists: self.response?.clientPersists ?? false)
     }
 
     func originReadComplete() {
@@ -285,7 +294,9 @@ final class ProxyExchange: OriginReceiver {
 
     func originEnd(_ trailers: FieldSection?) {
         guard !self.isOver else { return }
-        guard let response else { return self.originFailed(OriginFailure(.badResponse, "end before the head")) }
+        guard let clientBody = self.response?.clientBody else {
+            return self.originFailed(OriginFailure(.badResponse, "end before the head"))
+        }
         self.isOver = true
         if self.status == 101 {
             self.stream.flush()
@@ -296,8 +307,9 @@ final class ProxyExchange: OriginReceiver {
             }
         } else {
             self.cache?.passedWhole()
-            let trailers = response.clientBody == .chunked ? TrailerFields.forwarded(trailers) : nil
-            self.stream.exchangeEnded(self, trailers: trailers, persists: response.clientPersists)
+            self.stream.exchangeEnded(
+                self, trailers: clientBody == .chunked ? TrailerFields.forwarded(trailers) : nil,
+                persists: self.response?.clientPersists ?? false)
         }
         self.origin = nil
     }

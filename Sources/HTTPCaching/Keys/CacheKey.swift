@@ -68,12 +68,15 @@ public struct CacheKey: Hashable, Sendable {
     }
 
     private static func needsNoWork(_ target: ByteBufferView, _ rules: QueryRules) -> Bool {
-        guard target.first == UInt8(ascii: "/") else { return false }
-        for byte in target {
-            if byte == UInt8(ascii: "%") || byte == UInt8(ascii: "#") { return false }
-            if byte == UInt8(ascii: "?"), rules.takesApart { return false }
+        let takesApart = rules.takesApart
+        return target.withUnsafeBytes { bytes in
+            guard bytes.first == UInt8(ascii: "/") else { return false }
+            for byte in bytes {
+                if byte == UInt8(ascii: "%") || byte == UInt8(ascii: "#") { return false }
+                if byte == UInt8(ascii: "?"), takesApart { return false }
+            }
+            return true
         }
-        return true
     }
 
     /// Path and query without scheme and authority, as they stand in the key.

@@ -55,7 +55,7 @@ extension CacheRequest {
     ///
     /// - Parameters:
     ///   - count: how many variants there are.
-    ///   - variant: the one of an index; may be asked for several times.
+    ///   - variant: the one of an index; asked for once each.
     ///   - now: milliseconds since 1970 UTC.
     public func lookup(count: Int, variant: (Int) -> StoredResponse, now: Int64) -> Lookup {
         if let bypass { return self.directives.onlyIfCached ? .unavailable : .fetch(.bypass(bypass), superseded: nil) }
@@ -63,20 +63,20 @@ extension CacheRequest {
         switch self.select(count, variant) {
         case .none(let reason):
             return self.directives.onlyIfCached ? .unavailable : .fetch(reason, superseded: nil)
-        case .selected(let index):
-            return self.judge(variant(index), at: index, now: now)
+        case .selected(let index, let stored):
+            return self.judge(stored, at: index, now: now)
         }
     }
 
     enum Selection {
-        case selected(Int)
+        case selected(Int, StoredResponse)
         case none(ForwardReason)
     }
 
     /// The newest variant that the request's fields select and that covers what it asks for; complete ones first.
     private func select(_ count: Int, _ variant: (Int) -> StoredResponse) -> Selection {
         if count == 0 { return .none(.uriMiss) }
-        var best: Int?
+        var best: (index: Int, response: StoredResponse)?
         var seesPartial = false
         var values = SelectorValues()
         for index in 0..<count {
@@ -86,10 +86,10 @@ extension CacheRequest {
                 seesPartial = true
                 guard self.isCovered(by: candidate) else { continue }
             }
-            if let known = best, !Self.isPreferred(candidate, to: variant(known)) { continue }
-            best = index
+            if let best, !Self.isPreferred(candidate, to: best.response) { continue }
+            best = (index, candidate)
         }
-        if let best { return .selected(best) }
+        if let best { return .selected(best.index, best.response) }
         return .none(seesPartial ? .partial : .varyMiss)
     }
 

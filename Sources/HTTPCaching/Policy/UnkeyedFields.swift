@@ -61,12 +61,20 @@ public struct UnkeyedFields: Hashable, Sendable {
     /// Those with a number, in their usual spelling.
     private let known: KnownFieldSet
     private let patterns: [Pattern]
+    /// Of these, the whole names by their length, and the others: a request has many fields, and each is looked for here.
+    private let wholeNames: [[Pattern]]
+    private let prefixes: [Pattern]
     private let allowed: [Pattern]
 
     /// - Parameter allowed: what the origin gets unkeyed; a `*` at the end is as in ``names``.
     public init(allowing allowed: [FieldName] = []) {
         self.allowed = allowed.map { Pattern($0.bytes) }
-        self.patterns = Self.names.map { Pattern(Array($0.utf8)) }
+        let patterns = Self.names.map { Pattern(Array($0.utf8)) }
+        self.patterns = patterns
+        self.prefixes = patterns.filter(\.isPrefix)
+        let whole = patterns.filter { !$0.isPrefix }
+        let longest = whole.map(\.bytes.count).max() ?? 0
+        self.wholeNames = (0...longest).map { length in whole.filter { $0.bytes.count == length } }
         var known = KnownFieldSet()
         for field in KnownField.allCases {
             let name = field.name.map { $0 }
@@ -102,11 +110,16 @@ public struct UnkeyedFields: Hashable, Sendable {
         let bytes = fields.bytes.readableBytesUInt8Span
         for field in fields where field.known == nil {
             let name = field.name
-            for pattern in self.patterns where pattern.matches(bytes, name) {
-                if !self.allowed.contains(where: { $0.matches(bytes, name) }) { return true }
-                break
-            }
+            if self.has(bytes, name), !self.allowed.contains(where: { $0.matches(bytes, name) }) { return true }
         }
+        return false
+    }
+
+    private func has(_ bytes: borrowing Span<UInt8>, _ name: Range<Int>) -> Bool {
+        if name.count < self.wholeNames.count {
+            for pattern in self.wholeNames[name.count] where pattern.matches(bytes, name) { return true }
+        }
+        for pattern in self.prefixes where pattern.matches(bytes, name) { return true }
         return false
     }
 

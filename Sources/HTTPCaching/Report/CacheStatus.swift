@@ -48,7 +48,14 @@ public struct CacheStatus: Sendable {
     public func value(_ event: Event, now: Int64) -> String {
         // Integers and constant tokens only from here on.
         if case .hit(let hit) = event, let (text, seconds) = self.fresh(hit) { return text + String(seconds) }
-        var text = Text(self.name)
+        return String(unsafeUninitializedCapacity: self.name.utf8.count + Text.longest) { memory in
+            var text = Text(memory, self.name)
+            Self.write(event, now: now, to: &text)
+            return text.count
+        }
+    }
+
+    private static func write(_ event: Event, now: Int64, to text: inout Text) {
         switch event {
         case .hit(let hit):
             text.add("; hit")
@@ -77,26 +84,40 @@ public struct CacheStatus: Sendable {
         case .onlyIfCached:
             text.addDetail("only-if-cached")
         }
-        return text.text
     }
 
-    /// Put together in one piece of memory.
-    private struct Text {
-        private(set) var text = ""
+    /// Put together in one piece of memory, without a text for each part.
+    private struct Text: ~Copyable {
+        /// More than what follows the name ever takes: the longest parameters and three details.
+        static let longest = 320
+
+        private let memory: UnsafeMutableBufferPointer<UInt8>
+        private(set) var count = 0
         private var hasDetail = false
 
-        init(_ name: String) {
-            self.text.reserveCapacity(name.utf8.count + 96)
-            self.text += name
+        init(_ memory: UnsafeMutableBufferPointer<UInt8>, _ name: String) {
+            self.memory = memory
+            self.put(name)
+        }
+
+        /// A part that does not fit is left out, as a whole.
+        private mutating func put(_ bytes: UnsafeRawBufferPointer) {
+            guard self.count + bytes.count <= self.memory.count else { return }
+            UnsafeMutableRawBufferPointer(self.memory)[self.count...].copyBytes(from: bytes)
+            self.count += bytes.count
+        }
+
+        private mutating func put(_ part: String) {
+            part.utf8.span.withUnsafeBytes { self.put($0) }
         }
 
         mutating func add(_ constant: StaticString) {
-            constant.withUTF8Buffer { self.text.append(contentsOf: String(decoding: $0, as: UTF8.self)) }
+            constant.withUTF8Buffer { self.put(UnsafeRawBufferPointer($0)) }
         }
 
         mutating func add(_ name: StaticString, _ number: Int64) {
             self.add(name)
-            self.text.append(contentsOf: String(number))
+            self.put(String(number))
         }
 
         mutating func add(_ reason: ForwardReason, _ status: Int?) {
@@ -109,7 +130,7 @@ public struct CacheStatus: Sendable {
             guard let part else { return }
             self.add(self.hasDetail ? "/" : "; detail=")
             self.hasDetail = true
-            self.text += part
+            self.put(part)
         }
     }
 }

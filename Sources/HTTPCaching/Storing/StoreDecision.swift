@@ -94,14 +94,33 @@ extension CacheRequest {
         }
     }
 
+    /// Why a response to GET is not stored, where its status and its own words say so: what ``decideStoring(_:to:key:query:)`` would say,
+    /// asked before an ``OriginResponse`` is put together.
+    ///
+    /// - Parameter fields: as the origin sent them. Fields for one hop may be among them, but none that `Connection` made one.
+    /// - Returns: nil where there is more to be looked at.
+    public func refusal(status: Int, fields: FieldSection) -> StoreRefusal? {
+        guard self.method == .get else { return nil }
+        do throws(StoreRefusal) {
+            try self.check(status, try self.facts(status, fields))
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    private func facts(_ code: Int, _ fields: FieldSection) throws(StoreRefusal) -> ResponseFacts {
+        guard self.bypass == nil else { throw .bypass }
+        if code < 200 { throw .interim }
+        if code == 304 { throw .notModified }
+        return ResponseFacts(fields, rule: self.rule)
+    }
+
     private func storing(
         _ response: OriginResponse, to sent: OriginRequest, key: CacheKey, query: QueryRules
     ) throws(StoreRefusal) -> StoreDecision {
-        guard self.bypass == nil else { throw .bypass }
         let code = response.status
-        if code < 200 { throw .interim }
-        if code == 304 { throw .notModified }
-        let facts = ResponseFacts(response.fields, rule: self.rule)
+        let facts = try self.facts(code, response.fields)
         switch self.method {
         case .get: break
         case .post:

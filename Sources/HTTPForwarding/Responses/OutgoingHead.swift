@@ -93,6 +93,15 @@ public struct OutgoingHead: Sendable {
             && !self.fields.contains(.contentLength) && !self.fields.contains(.transferEncoding)
     }
 
+    /// Whether nothing of ``fields`` is left out but framing fields and those that are for one hop by their names: rules that look at
+    /// others may look at ``fields`` as they came.
+    public var omitsOnlyHopFields: Bool {
+        guard self.encoded == nil, self.namedOthers.isEmpty, self.omittedNames.isEmpty else { return false }
+        var others = self.omitted
+        others.subtract(RequestRules.hop)
+        return !self.fields.known.intersects(others)
+    }
+
     /// Takes away all fields of a name, also those that were added.
     public mutating func remove(_ name: FieldName) {
         if let known = name.known {

@@ -18,17 +18,24 @@ struct BodyReader: Sendable {
     }
 
     private var state: State
-    private var chunks: ChunkedParser
+    /// One for a chunked content, none for another: a list, since a reader is made for each message, and the parser is large.
+    private var chunks: [ChunkedParser]
 
     init(_ framing: BodyFraming, from sender: WireError.Sender, limits: WireLimits) {
-        self.chunks = ChunkedParser(from: sender, limits: limits)
-        self.state =
-            switch framing {
-            case .none: .length(0)
-            case .length(let length): .length(length)
-            case .chunked: .chunked
-            case .untilClose: .untilClose
-            }
+        self.chunks = []
+        switch framing {
+        case .none: self.state = .length(0)
+        case .length(let length): self.state = .length(length)
+        case .chunked:
+            self.state = .chunked
+            self.chunks = [ChunkedParser(from: sender, limits: limits)]
+        case .untilClose: self.state = .untilClose
+        }
+    }
+
+    /// Nothing is to come.
+    var isComplete: Bool {
+        if case .length(0) = self.state { true } else { false }
     }
 
     /// The next event; `nil` if that needs more bytes. Nothing follows the end.
@@ -41,7 +48,7 @@ struct BodyReader: Sendable {
             self.state = .length(length - Int64(part.readableBytes))
             return .data(part)
         case .chunked:
-            switch try self.chunks.next(&input.buffer) {
+            switch try self.chunks[0].next(&input.buffer) {
             case .data(let data): return .data(data)
             case .end(let trailers): return .end(trailers: trailers)
             case nil: return nil

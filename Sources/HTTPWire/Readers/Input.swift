@@ -1,8 +1,9 @@
-import NIOCore
+public import NIOCore
 
 /// What was received and not yet consumed.
+@usableFromInline
 struct Input: Sendable {
-    var buffer = ByteBuffer()
+    @usableFromInline var buffer = ByteBuffer()
 
     /// Adds what the connection received. What came alone stays where it is; bytes are copied only behind an unfinished rest.
     mutating func append(_ bytes: ByteBuffer) {

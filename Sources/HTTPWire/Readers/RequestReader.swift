@@ -19,7 +19,7 @@ public struct RequestReader: Sendable {
     }
 
     private let limits: WireLimits
-    private(set) var input = Input()
+    @usableFromInline private(set) var input = Input()
     private var heads: RequestHeadParser
     /// Of the request whose head was given.
     private var content: BodyReader?
@@ -30,8 +30,8 @@ public struct RequestReader: Sendable {
         self.heads = RequestHeadParser(limits: limits)
     }
 
-    /// Bytes that were received and are in no event yet.
-    public var bufferedBytes: Int { self.input.buffer.readableBytes }
+    /// Bytes that were received and are in no event yet. Inlined: a caller that only asks this would copy the reader.
+    @inlinable public var bufferedBytes: Int { self.input.buffer.readableBytes }
 
     /// Nothing of a further request has come, and the last one was read to its end.
     public var isBetweenRequests: Bool {
@@ -69,6 +69,13 @@ public struct RequestReader: Sendable {
             return .end(trailers: trailers)
         case nil: return nil
         }
+    }
+
+    /// Takes the end of a request whose head says that there is no content, in the place of its event. Changes nothing for another.
+    public mutating func endWithoutContent() {
+        guard self.content?.isComplete == true else { return }
+        self.content = nil
+        self.input.releaseIfEmpty()
     }
 
     /// The connection brings nothing more. Throws if that cuts a request off, once everything before was asked for.

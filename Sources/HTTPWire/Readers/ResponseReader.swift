@@ -29,7 +29,7 @@ public struct ResponseReader: Sendable {
     }
 
     private let limits: WireLimits
-    private(set) var input = Input()
+    @usableFromInline private(set) var input = Input()
     private var heads: ResponseHeadParser
     private var state = State.idle
     private var content: BodyReader
@@ -42,8 +42,8 @@ public struct ResponseReader: Sendable {
         self.content = BodyReader(.none, from: .origin, limits: limits)
     }
 
-    /// Bytes that were received and are in no event yet.
-    public var bufferedBytes: Int { self.input.buffer.readableBytes }
+    /// Bytes that were received and are in no event yet. Inlined: a caller that only asks this would copy the reader.
+    @inlinable public var bufferedBytes: Int { self.input.buffer.readableBytes }
 
     /// Whether a request may be sent: the last response was read to its end, and nothing came behind it.
     public var isIdle: Bool {

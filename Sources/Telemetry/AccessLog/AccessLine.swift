@@ -187,13 +187,39 @@ enum AccessEscape {
         }
     }
 
+    /// Whether bytes stand in a string as they are, as nearly all do: visible ASCII and spaces, without `"` and `\`.
+    private static func isPlain(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        for byte in bytes {
+            if byte &- 0x20 >= 0x5F || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { return false }
+        }
+        return true
+    }
+
+    private static func quotePlain(_ bytes: UnsafeRawBufferPointer, to line: inout [UInt8]) {
+        line.append(UInt8(ascii: "\""))
+        line.append(contentsOf: bytes)
+        line.append(UInt8(ascii: "\""))
+    }
+
     private static func quote(_ text: String, to line: inout [UInt8]) {
+        let isDone = text.utf8.span.withUnsafeBytes { bytes in
+            guard self.isPlain(bytes) else { return false }
+            self.quotePlain(bytes, to: &line)
+            return true
+        }
+        if isDone { return }
         var quoted = ""
         JSONText.quote(text, into: &quoted)
         line.append(contentsOf: quoted.utf8)
     }
 
     private static func quote(_ bytes: ArraySlice<UInt8>, to line: inout [UInt8]) {
+        let isDone = bytes.withUnsafeBytes { bytes in
+            guard self.isPlain(bytes) else { return false }
+            self.quotePlain(bytes, to: &line)
+            return true
+        }
+        if isDone { return }
         if let text = String(validating: bytes, as: UTF8.self) { return self.quote(text, to: &line) }
         line.append(UInt8(ascii: "\""))
         for byte in bytes {

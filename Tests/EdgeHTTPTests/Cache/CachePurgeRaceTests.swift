@@ -120,4 +120,33 @@ import Testing
             #expect(bench.store.lookup(bench.key("/a")).isEmpty)
         }
     }
+
+    /// Responses under a key were for one client each, so that requests go by themselves; then one comes that could be stored.
+    @Test(arguments: [true, false]) func aPurgeHoldsForWhatWasAskedForAlone(isPurged: Bool) async throws {
+        let bench = CacheBench()
+        let gate = Gate()
+        let numbers = Counter()
+        try await bench.runWire { wire, _ in
+            switch numbers.next() {
+            case 1:
+                try await wire.send(CacheBench.response("Cache-Control: private", body: "own"))
+            case 2:
+                try await gate.pass()
+                try await wire.send(CacheBench.response("Cache-Control: max-age=1000", body: "old"))
+            default:
+                try await wire.send(CacheBench.response("Cache-Control: max-age=1000", body: "new"))
+            }
+            return true
+        } test: { (proxy: ProxyBench) async throws -> Void in
+            #expect(try await proxy.get("/a").text == "own")
+            let client = try await proxy.client()
+            try await client.send(ProxyBench.request("GET /a HTTP/1.1"))
+            try await eventually("the origin being asked") { bench.count("/a") == 2 }
+            if isPurged { bench.store.purge(.key(bench.key("/a")), .remove) }
+            gate.open()
+            #expect(try await client.readResponse().text == "old")
+            #expect(try await proxy.get("/a").text == (isPurged ? "new" : "old"))
+            #expect(bench.count("/a") == (isPurged ? 3 : 2))
+        }
+    }
 }
