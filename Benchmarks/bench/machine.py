@@ -1,5 +1,6 @@
 """What the figures were measured on: processor, kernel, versions of the peers."""
 
+import mmap
 import os
 import platform
 import re
@@ -27,9 +28,16 @@ def cores():
     return allowed[0], allowed[-1]
 
 
-def describe(found):
-    """A dictionary of strings and numbers that goes into the report. found: command -> path."""
+def _linkage(binary):
+    """How Swift's libraries come to the program: a packaged one has them linked in, and costs less."""
+    with open(binary, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return "shared libraries" if content.find(b"libswiftCore.so") >= 0 else "linked in"
+
+
+def describe(found, binary):
+    """A dictionary of strings and numbers that goes into the report. found: command -> path; binary: what is measured."""
     return {
+        "swift": _linkage(binary),
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "kernel": platform.release(),

@@ -11,23 +11,23 @@ extension CacheExchange {
     func passing(_ response: inout CheckedResponse) {
         let status = response.status
         guard status != 101 else { return }
-        let now = self.cache.clock()
-        let stored = self.learn(from: response, now: now)
+        let stored = self.learn(from: response)
         self.request.rule.responseFields.apply(to: &response.head)
         if let writer = self.cache.status {
             let event = CacheStatus.Event.forwarded(
                 self.turn.reason, status: status, stored: stored?.response, refusal: self.turn.refusal)
+            // What is not stored has no time to live, and so no time is asked for.
+            let now = stored?.response.map { _ in self.cache.clock() } ?? 0
             response.head.added.add(.cacheStatus, .text(writer.value(event, now: now)))
         }
         if let judged = stored?.answer { self.apply(judged, to: &response) }
     }
 
     /// What the response means for the store. GET that the store has refused, or that goes by it, means nothing more.
-    private func learn(
-        from response: CheckedResponse, now: Int64
-    ) -> (response: StoredResponse?, answer: PassedAnswer?)? {
+    private func learn(from response: CheckedResponse) -> (response: StoredResponse?, answer: PassedAnswer?)? {
         let method = self.request.method
         guard method != .get || self.turn.judgesAnswer else { return nil }
+        let now = self.cache.clock()
         // A response to HEAD says how long the body would be.
         let length = method == .head ? response.head.announcedLength : response.originBody.length
         let arrived = OriginResponse(

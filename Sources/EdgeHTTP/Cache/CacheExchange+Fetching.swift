@@ -130,12 +130,13 @@ extension CacheExchange {
     ///   - response: as it goes to the client, but for what the cache adds.
     ///   - wasAskedForAll: the client's conditions and range were kept from the origin.
     func fetchIsOurs(
-        _ origin: OriginExchange, _ response: CheckedResponse, refusal: StoreRefusal, wasAskedForAll: Bool
+        _ origin: OriginExchange, _ response: CheckedResponse, refusal: StoreRefusal, wasAskedForAll: Bool,
+        now: NIODeadline
     ) {
         guard self.turn.passesAlone(refusal, wasAskedForAll: wasAskedForAll) else { return origin.cancel() }
         self.fetch = nil
         self.leaveLine(response.status)
-        self.exchange.adopt(origin, response)
+        self.exchange.adopt(origin, response, now: now)
     }
 
     /// The origin failed: it sent `status`, or nothing. Serves a stale response if one may be.

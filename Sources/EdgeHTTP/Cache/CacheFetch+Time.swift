@@ -6,8 +6,7 @@ import NIOCore
 /// How long a fetch waits: for the origin, for readers that hold others up, for anyone to want it.
 extension CacheFetch {
     /// - Parameter count: bytes of the body that came; 0 for another sign of life.
-    func rearm(moved count: Int = 0) {
-        let now = NIODeadline.now()
+    func rearm(moved count: Int = 0, now: NIODeadline) {
         self.pace.moved(count, now: now)
         self.waitOn(now)
     }

@@ -118,8 +118,9 @@ final class CacheFetch: OriginReceiver, TimerOwner {
             OutboundRequest(self.job.client, edits: edits), network: self.job.network, receiver: self)
         self.origin = origin
         self.pace = TransferPace(self.client.configuration.pace)
-        self.rearm()
-        origin.begin()
+        let now = NIODeadline.now()
+        self.rearm(now: now)
+        origin.begin(now: now)
     }
 
     /// The client that this was begun for has gone, or has all it wants.
@@ -169,19 +170,19 @@ final class CacheFetch: OriginReceiver, TimerOwner {
     // MARK: What the origin does
 
     func originWritabilityChanged() {
-        self.rearm()
+        self.rearm(now: .now())
         self.leader?.fetchMoved()
     }
 
     func originInformational(_ head: ResponseHead) {
-        self.rearm()
+        self.rearm(now: .now())
         if case .fetching = self.turn.phase { self.leader?.fetchInformational(head) }
     }
 
-    func originHead(_ head: ResponseHead, framing: BodyFraming) {
+    func originHead(_ head: ResponseHead, framing: BodyFraming, now time: NIODeadline) {
         guard case .fetching = self.turn.phase, let origin = self.origin, let question = self.question else { return }
         self.pace = TransferPace(self.client.configuration.pace)
-        self.rearm()
+        self.rearm(now: time)
         let response: CheckedResponse
         do throws(ResponseRefusal) {
             response = try self.cache.responses.judge(
@@ -195,7 +196,7 @@ final class CacheFetch: OriginReceiver, TimerOwner {
         if head.status == 304, question.validates, let old = self.job.validating {
             self.confirmed(old, by: self.arrived(response, now: now))
         } else {
-            self.answered(response, to: question, now: now)
+            self.answered(response, to: question, now: now, at: time)
         }
     }
 
@@ -216,7 +217,9 @@ final class CacheFetch: OriginReceiver, TimerOwner {
             self.arrived(response, now: now), to: question, key: self.job.key, query: self.cache.policy.query)
     }
 
-    private func answered(_ response: CheckedResponse, to question: OriginRequest, now: Int64) {
+    private func answered(
+        _ response: CheckedResponse, to question: OriginRequest, now: Int64, at time: NIODeadline
+    ) {
         let status = response.status
         let keepsStale =
             if let leader {
@@ -229,14 +232,14 @@ final class CacheFetch: OriginReceiver, TimerOwner {
         if case .refuse(let refusal)? = decision { refused = refusal }
         let errand = self.turn.answered(
             keepsStale: keepsStale, refusal: refused,
-            isWorthwhile: { self.clientCount > 0 || self.isWorthwhile }, now: .now())
+            isWorthwhile: { self.clientCount > 0 || self.isWorthwhile }, now: time)
         switch errand {
         case .keepsStale:
             // The error is nobody's any more. Others that wait have the same stale response.
             self.leader = nil
             self.writer?.fail(.originFailed("status \(status)"))
             self.cache.metrics.fill(.failed)
-            self.waitOn(.now())
+            self.waitOn(time)
         case .fills:
             guard case .store(let stored, let withheld)? = decision else { return }
             let writer = self.openWriter()
@@ -252,7 +255,8 @@ final class CacheFetch: OriginReceiver, TimerOwner {
             let origin = self.origin
             self.origin = nil
             if let leader, let origin, errand == .passes(refusal) {
-                leader.fetchIsOurs(origin, response, refusal: refusal, wasAskedForAll: question.asksForAll)
+                leader.fetchIsOurs(
+                    origin, response, refusal: refusal, wasAskedForAll: question.asksForAll, now: time)
             } else {
                 origin?.cancel()
             }
@@ -304,10 +308,10 @@ final class CacheFetch: OriginReceiver, TimerOwner {
         leader?.fetchValidated(entry, as: response, withheld: withheld, refusal: refused, now: now)
     }
 
-    func originBody(_ bytes: ByteBuffer) {
+    func originBody(_ bytes: ByteBuffer, now: NIODeadline) {
         guard case .filling = self.turn.phase, let writer else { return }
         self.received += Int64(bytes.readableBytes)
-        self.rearm(moved: bytes.readableBytes)
+        self.rearm(moved: bytes.readableBytes, now: now)
         self.obey(writer.append(bytes))
     }
 
@@ -324,7 +328,7 @@ final class CacheFetch: OriginReceiver, TimerOwner {
             self.origin?.pause()
             self.timer?.move(to: self.turn.deadline(pausedAt: .now()))
         case .resume:
-            self.rearm()
+            self.rearm(now: .now())
             self.origin?.resume()
         case .giveUp: self.stop()
         }

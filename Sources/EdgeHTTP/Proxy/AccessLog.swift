@@ -34,8 +34,9 @@ final class AccessLog {
     /// - Parameters:
     ///   - number: of the request on its connection, from 1.
     ///   - bytes: of the response's body, or of both directions of a tunnel.
-    func record(_ exchange: ProxyExchange, number: Int, outcome: String, bytes: Int? = nil) {
-        let now = NIODeadline.now()
+    func record(
+        _ exchange: ProxyExchange, number: Int, outcome: String, bytes: Int? = nil, now: NIODeadline = .now()
+    ) {
         self.count(
             status: exchange.status, bytes: exchange.responseBytes, cache: exchange.cacheOutcome,
             duration: now - exchange.started)

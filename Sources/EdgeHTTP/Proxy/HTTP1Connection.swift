@@ -300,9 +300,10 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
     }
 
     func exchangeEnded(_ exchange: ProxyExchange, trailers: FieldSection?, persists: Bool) {
-        self.log.record(exchange, number: self.requests, outcome: "complete")
+        let now = NIODeadline.now()
+        self.log.record(exchange, number: self.requests, outcome: "complete", now: now)
         self.sendEnd(trailers)
-        self.end(persists: persists, isRequestComplete: exchange.isRequestComplete)
+        self.end(persists: persists, isRequestComplete: exchange.isRequestComplete, now)
     }
 
     func answer(_ local: LocalResponse, instead exchange: ProxyExchange) {

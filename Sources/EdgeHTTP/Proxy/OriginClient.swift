@@ -110,9 +110,8 @@ final class OriginClient {
         return connection
     }
 
-    func putIdle(_ connection: OriginConnection) {
+    func putIdle(_ connection: OriginConnection, now: NIODeadline) {
         guard let use = connection.use else { return }
-        let now = NIODeadline.now()
         guard !self.isShutDown, self.idle.mayKeep(since: connection.birth, now: now) else {
             return connection.close()
         }

@@ -205,9 +205,10 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
         let failure = self.readEvents()
         if self.holdsHead, failure == nil, !readIsComplete { return }
         if failure == nil || !self.holdsHead {
+            let now = NIODeadline.now()
             for event in self.events {
                 guard case .busy = self.state else { break }
-                self.hand(event, to: exchange)
+                self.hand(event, to: exchange, now: now)
             }
         }
         self.events.removeAll(keepingCapacity: true)
@@ -231,11 +232,11 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
         }
     }
 
-    private func hand(_ event: ResponseReader.Event, to exchange: OriginExchange) {
+    private func hand(_ event: ResponseReader.Event, to exchange: OriginExchange, now: NIODeadline) {
         switch event {
         case .informational(let head): exchange.receivedInformational(head)
-        case .head(let head, let framing): exchange.received(head, framing)
-        case .body(let bytes): exchange.received(bytes)
+        case .head(let head, let framing): exchange.received(head, framing, now: now)
+        case .body(let bytes): exchange.received(bytes, now: now)
         case .end(let trailers):
             self.state = .ending(exchange, trailers)
             if !self.reader.isIdle { self.broke(OriginFailure(.badResponse, "bytes without a request")) }
@@ -255,11 +256,12 @@ final class OriginConnection: ChannelDuplexHandler, RemovableChannelHandler, Que
     /// Hands the connection back before the end is told, so that the next request of a pipeline finds it.
     private func finish(_ exchange: OriginExchange, _ trailers: FieldSection?) {
         if exchange.mayKeepConnection, let client, self.context?.channel.isActive == true {
+            let now = NIODeadline.now()
             self.state = .idle
             self.isPaused = false
-            client.putIdle(self)
+            client.putIdle(self, now: now)
             self.readHeldBack()
-            exchange.ended(trailers, isDetachable: false)
+            exchange.ended(trailers, isDetachable: false, now: now)
         } else {
             // Stays open while it is told: an upgraded exchange takes the channel over.
             self.state = .busy(exchange)

@@ -5,7 +5,8 @@ import HTTPWire
 import NIOCore
 import Telemetry
 
-/// Who takes what the origin answers to one request. All calls come on the exchange's event loop.
+/// Who takes what the origin answers to one request. All calls come on the exchange's event loop. What comes in one read has one time,
+/// since a look at the clock costs as much as a field.
 protocol OriginReceiver: AnyObject {
     /// The connection is there, or takes more of the request's body, or takes no more.
     func originWritabilityChanged()
@@ -14,8 +15,8 @@ protocol OriginReceiver: AnyObject {
     /// The final response, or 101. Once.
     ///
     /// - Parameter framing: how its content ends.
-    func originHead(_ head: ResponseHead, framing: BodyFraming)
-    func originBody(_ bytes: ByteBuffer)
+    func originHead(_ head: ResponseHead, framing: BodyFraming, now: NIODeadline)
+    func originBody(_ bytes: ByteBuffer, now: NIODeadline)
     /// No more for now: a good time to flush.
     func originReadComplete()
     /// The response is complete. Nothing follows.
@@ -88,11 +89,11 @@ final class OriginExchange {
         self.requestEnded = !request.hasContent
     }
 
-    func begin() {
-        self.begun = .now()
+    func begin(now: NIODeadline = .now()) {
+        self.begun = now
         if let connection = self.client.takeIdle(for: self.network) {
             self.isReused = true
-            self.run(on: connection)
+            self.run(on: connection, now: now)
         } else {
             self.connect()
         }
@@ -107,10 +108,10 @@ final class OriginExchange {
             switch (result, self.state) {
             case (.success((let connection, let isReused)), .connecting):
                 self.isReused = isReused && !self.isRetry
-                self.run(on: connection)
+                self.run(on: connection, now: .now())
                 self.receiver?.originWritabilityChanged()
             case (.success((let connection, _)), _):
-                self.client.putIdle(connection)
+                self.client.putIdle(connection, now: .now())
             case (.failure(let failure), .connecting):
                 self.state = .over
                 self.takeReceiver()?.originFailed(failure)
@@ -127,10 +128,10 @@ final class OriginExchange {
         whenWorkEnds?()
     }
 
-    private func run(on connection: OriginConnection) {
+    private func run(on connection: OriginConnection, now: NIODeadline) {
         self.state = .running(connection)
         self.address = connection.address
-        if self.requestEnded { self.awaitHead() }
+        if self.requestEnded { self.awaitHead(now) }
         connection.begin(self)
         if self.isPaused { connection.pause() }
         if self.requestEnded, self.request.hasContent { connection.end(self.trailers) }
@@ -156,7 +157,7 @@ final class OriginExchange {
         switch self.state {
         case .connecting: self.trailers = trailers
         case .running(let connection):
-            self.awaitHead()
+            self.awaitHead(.now())
             connection.end(trailers)
             connection.flush()
         case .over: break
@@ -167,8 +168,8 @@ final class OriginExchange {
         if case .running(let connection) = self.state { connection.flush() }
     }
 
-    private func awaitHead() {
-        if self.head == nil { self.headDeadline = .now() + self.client.configuration.finalHeadTimeout }
+    private func awaitHead(_ now: NIODeadline) {
+        if self.head == nil { self.headDeadline = now + self.client.configuration.finalHeadTimeout }
     }
 
     /// Gives up: the connection is closed, and the receiver hears nothing more.
@@ -222,27 +223,26 @@ final class OriginExchange {
         self.receiver?.originInformational(head)
     }
 
-    func received(_ head: ResponseHead, _ framing: BodyFraming) {
+    func received(_ head: ResponseHead, _ framing: BodyFraming, now: NIODeadline) {
         self.sawResponse = true
         if !self.requestEnded { self.isEarly = true }
         self.head = (head, framing)
-        let now = NIODeadline.now()
         self.headCame = now
         self.client.metrics.answered(after: now - self.begun)
         self.headDeadline = .distantFuture
         self.client.standing.answered()
-        self.receiver?.originHead(head, framing: framing)
+        self.receiver?.originHead(head, framing: framing, now: now)
     }
 
-    func received(_ bytes: ByteBuffer) { self.receiver?.originBody(bytes) }
+    func received(_ bytes: ByteBuffer, now: NIODeadline) { self.receiver?.originBody(bytes, now: now) }
 
     func readComplete() {
         self.receiver?.originReadComplete()
     }
 
     /// The response ended. Unless the connection went back to the client, it can still be taken over with `detach`.
-    func ended(_ trailers: FieldSection?, isDetachable: Bool) {
-        self.isOverSince = .now()
+    func ended(_ trailers: FieldSection?, isDetachable: Bool, now: NIODeadline = .now()) {
+        self.isOverSince = now
         if !isDetachable { self.state = .over }
         self.receiver?.originEnd(trailers)
         self.state = .over

@@ -25,9 +25,7 @@ final class ProxyExchange: OriginReceiver {
     private var cache: CacheExchange?
     private(set) var isRequestComplete: Bool
     private(set) var response: CheckedResponse?
-    private(set) var status = 0 {
-        didSet { self.answered = .now() }
-    }
+    private(set) var status = 0
     /// When the answer's head went out; for the log.
     private(set) var answered = NIODeadline.uptimeNanoseconds(0)
     private(set) var responseBytes = 0
@@ -66,11 +64,11 @@ final class ProxyExchange: OriginReceiver {
     }
 
     /// Goes on with a request that the cache began, and with the response that answers it.
-    func adopt(_ origin: OriginExchange, _ response: CheckedResponse) {
+    func adopt(_ origin: OriginExchange, _ response: CheckedResponse, now: NIODeadline) {
         guard !self.isOver else { return origin.cancel() }
         self.origin = origin
         origin.receiver = self
-        self.begin(response)
+        self.begin(response, now: now)
     }
 
     /// What the cache did, for log and metrics; nil where the site has none.
@@ -217,7 +215,7 @@ final class ProxyExchange: OriginReceiver {
         }
     }
 
-    func originHead(_ head: ResponseHead, framing: BodyFraming) {
+    func originHead(_ head: ResponseHead, framing: BodyFraming, now: NIODeadline) {
         guard !self.isOver else { return }
         do throws(ResponseRefusal) {
             let response = try self.site.responses.judge(
@@ -226,7 +224,7 @@ final class ProxyExchange: OriginReceiver {
                 return self.fail(OriginFailure(.badResponse, "101 before the end of the request"))
             }
             self.origin?.connectionPersists = response.originPersists
-            self.begin(response)
+            self.begin(response, now: now)
         } catch {
             self.fail(OriginFailure(.badResponse, error.rawValue))
         }
@@ -237,12 +235,12 @@ final class ProxyExchange: OriginReceiver {
     var closesBehindAnswer: Bool { self.stream.isLastRequest || !self.isRequestComplete }
 
     /// The origin's response goes out.
-    private func begin(_ judged: consuming CheckedResponse) {
+    private func begin(_ judged: consuming CheckedResponse, now: NIODeadline) {
         var response = judged
         self.originPace = TransferPace(self.site.origins.configuration.pace)
         if let cache { cache.passing(&response) } else { self.addFields(to: &response) }
         self.response = response
-        self.status = response.status
+        (self.status, self.answered) = (response.status, now)
         self.stream.send(response.head)
         if self.cache?.hasAllOfPassing == true { self.hasAll() }
     }
@@ -260,13 +258,13 @@ final class ProxyExchange: OriginReceiver {
     /// The cache's answer.
     func cacheHead(_ response: CheckedResponse) {
         self.response = response
-        self.status = response.status
+        (self.status, self.answered) = (response.status, .now())
         self.stream.send(response.head)
     }
 
-    func originBody(_ bytes: ByteBuffer) {
+    func originBody(_ bytes: ByteBuffer, now: NIODeadline) {
         guard !self.isOver, let clientBody = self.response?.clientBody, clientBody != .none else { return }
-        self.originPace.moved(bytes.readableBytes, now: .now())
+        self.originPace.moved(bytes.readableBytes, now: now)
         var bytes = bytes
         if let cache {
             cache.passing(&bytes)
@@ -335,7 +333,7 @@ final class ProxyExchange: OriginReceiver {
     func answer(_ local: LocalResponse) {
         self.cancel()
         if self.response == nil {
-            self.status = local.status
+            (self.status, self.answered) = (local.status, .now())
             self.stream.answer(local, instead: self)
         } else {
             self.stream.abort(self, outcome: local.reason)
