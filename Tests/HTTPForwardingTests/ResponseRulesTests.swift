@@ -263,6 +263,24 @@ extension OutgoingHead {
         #expect(written.fields.count == 2 && written.fields.values("cache-status") == ["a  X-Evil: 1"])
     }
 
+    /// What is added is the same text in HTTP/1.1 and for HTTP/2, whatever kind of value it is.
+    @Test(arguments: [0, 7, 10, -1, -40, Int64.max, .min]) func numbersAreTheSameInBothVersions(number: Int64) throws {
+        var head = OutgoingHead(status: 200, framing: .none)
+        head.announcedLength = number.magnitude > .max / 2 ? .max : abs(number)
+        head.added.add(.age, .number(number))
+        head.added.add(.cacheStatus, .numbered("e; hit; ttl=", number))
+        head.added.add(.via, .numbered("a\u{1}b\tc", number))
+        head.added.add(.server, .text(""))
+        let written = try head.written().fields
+        #expect(
+            written.map { written.text($0.value) } == [
+                "\(number)", "e; hit; ttl=\(number)", "a b c\(number)", "", "\(head.contentLength ?? -1)",
+            ])
+        var fields: [String] = []
+        head.forEachField { fields.append(String(decoding: $1, as: UTF8.self)) }
+        #expect(fields == written.map { written.text($0.value) })
+    }
+
     @Test func fieldsForHTTP2AreTheSame() throws {
         let response = try ResponseBuilder(
             status: 200, [("ETag", "\"a\""), ("Connection", "X-Own"), ("X-Own", "1"), ("Content-Length", "2")]

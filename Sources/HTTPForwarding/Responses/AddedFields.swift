@@ -1,4 +1,5 @@
 public import HTTPFields
+import HTTPWire
 public import NIOCore
 
 /// A few fields that stand behind those of a section. The first two take no memory of their own: more are rare.
@@ -45,23 +46,67 @@ public struct AddedFields: Sendable {
             of number: Int64, behind count: Int, _ prepare: (UnsafeMutableRawBufferPointer) -> Void,
             _ body: (UnsafeRawBufferPointer) -> Void
         ) {
-            withUnsafeTemporaryAllocation(byteCount: count + 20, alignment: 1) { memory in
+            withUnsafeTemporaryAllocation(byteCount: count + Self.mostDigits, alignment: 1) { memory in
                 prepare(memory)
-                var end = count
-                if number < 0 {
-                    memory[end] = UInt8(ascii: "-")
-                    end += 1
-                }
-                let start = end
-                var rest = number.magnitude
-                repeat {
-                    memory[end] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
-                    rest /= 10
-                    end += 1
-                } while rest > 0
-                memory[start..<end].reverse()
+                let end = Self.put(number, at: count, of: memory)
                 body(UnsafeRawBufferPointer(rebasing: memory[..<end]))
             }
+        }
+
+        /// A sign and digits.
+        private static var mostDigits: Int { HeadWriter.mostDigits + 1 }
+
+        private static func put(_ number: Int64, at start: Int, of memory: UnsafeMutableRawBufferPointer) -> Int {
+            var place = start
+            if number < 0 {
+                memory[place] = UInt8(ascii: "-")
+                place += 1
+            }
+            return HeadWriter.putDecimal(number.magnitude, at: place, of: memory)
+        }
+
+        /// How many bytes ``put(in:)`` takes at most.
+        var most: Int {
+            switch self {
+            case .number: Self.mostDigits
+            case .text(let text): text.utf8.count
+            case .numbered(let text, _): text.utf8.count + Self.mostDigits
+            case .constant(let text): text.utf8CodeUnitCount
+            case .bytes(let bytes): bytes.readableBytes
+            }
+        }
+
+        /// The same bytes as ``withBytes(_:)`` gives, at the beginning of so much memory.
+        ///
+        /// - Returns: how many there are.
+        func put(in memory: UnsafeMutableRawBufferPointer) -> Int {
+            let count =
+                switch self {
+                case .number(let number): Self.put(number, at: 0, of: memory)
+                case .text(let text): Self.put(text, of: memory)
+                case .numbered(let text, let number): Self.put(number, at: Self.put(text, of: memory), of: memory)
+                case .constant(let text): text.withUTF8Buffer { Self.put(UnsafeRawBufferPointer($0), of: memory) }
+                case .bytes(let bytes): bytes.withUnsafeReadableBytes { Self.put($0, of: memory) }
+                }
+            let written = UnsafeMutableRawBufferPointer(rebasing: memory[..<count])
+            let isClean = written.withMemoryRebound(to: UInt8.self) {
+                ByteClass.firstControl(UnsafeBufferPointer($0).span, from: 0) == count
+            }
+            if !isClean {
+                for place in written.indices where written[place] < 0x20 || written[place] == ByteClass.delete {
+                    written[place] = ByteClass.space
+                }
+            }
+            return count
+        }
+
+        private static func put(_ text: String, of memory: UnsafeMutableRawBufferPointer) -> Int {
+            text.utf8.span.withUnsafeBytes { Self.put($0, of: memory) }
+        }
+
+        private static func put(_ bytes: UnsafeRawBufferPointer, of memory: UnsafeMutableRawBufferPointer) -> Int {
+            memory.copyMemory(from: bytes)
+            return bytes.count
         }
     }
 

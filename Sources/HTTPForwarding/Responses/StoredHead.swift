@@ -37,7 +37,7 @@ public struct StoredHead {
 
 extension HeadWriter {
     mutating func add(_ name: KnownField, _ value: AddedFields.Value, to buffer: inout ByteBuffer) {
-        value.withBytes { self.add(name, judged: $0, to: &buffer) }
+        self.add(name, most: value.most, to: &buffer) { value.put(in: $0) }
     }
 
     mutating func add(_ connection: OutgoingHead.ConnectionField, to buffer: inout ByteBuffer) {

@@ -193,6 +193,27 @@ public struct HeadWriter: ~Copyable {
         }
     }
 
+    /// The same for a value that is put together where it stands, in one piece with its line.
+    ///
+    /// - Parameters:
+    ///   - most: how many bytes the value takes at most.
+    ///   - put: writes the value at the beginning of so much memory, and returns its length.
+    package mutating func add(
+        _ name: KnownField, most: Int, to buffer: inout ByteBuffer, _ put: (UnsafeMutableRawBufferPointer) -> Int
+    ) {
+        let name = UnsafeRawBufferPointer(name.name)
+        let start = name.count + 2
+        _ = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: start + most + 2) { target in
+            target.copyMemory(from: name)
+            target[name.count] = UInt8(ascii: ":")
+            target[name.count + 1] = ByteClass.space
+            let end = start + put(UnsafeMutableRawBufferPointer(rebasing: target[start..<(start + most)]))
+            target[end] = ByteClass.carriageReturn
+            target[end + 1] = ByteClass.lineFeed
+            return end + 2
+        }
+    }
+
     /// The same for a name without a number: a token.
     package mutating func add(_ name: StaticString, judged value: UnsafeRawBufferPointer, to buffer: inout ByteBuffer) {
         buffer.writeStaticString(name)
@@ -211,9 +232,10 @@ public struct HeadWriter: ~Copyable {
         case .chunked:
             buffer.writeStaticString("Transfer-Encoding: chunked\r\n\r\n")
         case .length(let length):
-            buffer.writeStaticString("Content-Length: ")
-            Self.writeDecimal(UInt64(max(0, length)), to: &buffer)
-            buffer.writeStaticString("\r\n\r\n")
+            self.add(.contentLength, most: Self.mostDigits, to: &buffer) {
+                Self.putDecimal(UInt64(max(0, length)), at: 0, of: $0)
+            }
+            buffer.writeStaticString("\r\n")
         }
     }
 
@@ -241,21 +263,34 @@ public struct HeadWriter: ~Copyable {
     }
 
     private static func writeDecimal(_ number: UInt64, to buffer: inout ByteBuffer) {
-        // 20 digits hold every 64-bit number.
-        _ = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: 20) { target in
-            var digits = 1
-            var rest = number / 10
-            while rest > 0 {
-                digits += 1
-                rest /= 10
-            }
-            rest = number
-            for index in stride(from: digits - 1, through: 0, by: -1) {
-                target[index] = UInt8(ascii: "0") + UInt8(rest % 10)
-                rest /= 10
-            }
-            return digits
+        _ = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.mostDigits) {
+            Self.putDecimal(number, at: 0, of: $0)
         }
+    }
+
+    /// They hold every 64-bit number.
+    package static var mostDigits: Int { 20 }
+
+    /// Writes a number in decimal digits.
+    ///
+    /// - Returns: the place behind it.
+    package static func putDecimal(
+        _ number: UInt64, at start: Int, of memory: UnsafeMutableRawBufferPointer
+    ) -> Int {
+        var end = start + 1
+        var rest = number / 10
+        while rest > 0 {
+            end += 1
+            rest /= 10
+        }
+        rest = number
+        var place = end
+        repeat {
+            place -= 1
+            memory[place] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+            rest /= 10
+        } while rest > 0
+        return end
     }
 
     private static func isTarget(_ bytes: some Collection<UInt8>) -> Bool {
