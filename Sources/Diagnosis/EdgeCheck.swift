@@ -91,9 +91,9 @@ struct EdgeCheck {
             }
             guard site.mode.termination?.keyHolder == entry.name else { continue }
             for domain in site.domains {
-                let leaf = await self.prove(
+                let leaves = await self.prove(
                     domain, at: place.site, in: mode, at: probes, entry: entry, edge: credentials.identity.name)
-                shown[place.site, default: []].formUnion(leaf.map { CertificateChecks.domains(of: $0) } ?? [])
+                shown[place.site, default: []].formUnion(leaves.flatMap { CertificateChecks.domains(of: $0) })
             }
         }
         for (_, probe) in probes { await probe.close() }
@@ -106,9 +106,12 @@ struct EdgeCheck {
         let sites = self.settings.sites.enumerated().map { position, site in
             CertifiedSite(
                 name: site.domains.first?.description ?? "", domains: site.domains,
-                certified: shown[places[position].site, default: []].sorted { "\($0)" < "\($1)" },
-                // Which sites share a key is the key holder's to know.
-                ski: Array("\(position)".utf8))
+                certificates: [
+                    .init(
+                        names: shown[places[position].site, default: []].sorted { "\($0)" < "\($1)" },
+                        // Which sites share a key is the key holder's to know.
+                        ski: Array("\(position)".utf8))
+                ])
         }
         let lent = self.settings.sites.indices.filter { position in
             if case .relay = self.settings.sites[position].mode { false } else { true }
@@ -123,15 +126,15 @@ struct EdgeCheck {
         }
     }
 
-    /// Every address must show the same certificate, and sign or shake hands with its key.
+    /// Every address must show the same certificates, and sign with their keys, or shake hands with one.
     ///
-    /// - Returns: that certificate, if at least one address proved it.
+    /// - Returns: those certificates, if at least one address proved them.
     private func prove(
         _ domain: ServerNamePattern, at place: SourceLocation, in mode: TrustMode,
         at probes: [(address: SocketEndpoint, probe: KeyHolderProbe)], entry: EdgeSettings.KeyHolderEntry, edge: String
-    ) async -> Certificate? {
+    ) async -> [Certificate] {
         // That the key holder cannot be reached has been said; what follows from it has not to be.
-        guard !probes.isEmpty else { return nil }
+        guard !probes.isEmpty else { return [] }
         let proof = SiteProof(edge: edge, keyHolder: entry.name, now: self.now)
         var proven: [(address: SocketEndpoint, result: SiteProof.Proven)] = []
         for (address, probe) in probes {
@@ -144,21 +147,24 @@ struct EdgeCheck {
                     remedy: error.remedy)
             }
         }
-        guard let first = proven.first else { return nil }
-        if let other = proven.first(where: { $0.result.leaf != first.result.leaf }) {
+        guard let first = proven.first else { return [] }
+        if let other = proven.first(where: { $0.result.leaves != first.result.leaves }) {
             self.report.warn(
                 place, "site \(domain): \(first.address) and \(other.address) show different certificates",
                 remedy: "Give all addresses of a key holder the same chains.")
         }
-        let count = first.result.chainLength
+        let counts = first.result.chainLengths
+        let chains =
+            counts.count == 1
+            ? "chain of \(counts[0])" : "chains of \(counts.map(String.init).joined(separator: " and "))"
         self.report.add(
             CheckLine(
                 outcome: first.result.validity.outcome, location: place,
                 text:
-                    "site \(domain): chain of \(count), key identifier and \(first.result.evidence) of key holder \(entry.name) "
+                    "site \(domain): \(chains), key identifier and \(first.result.evidence) of key holder \(entry.name) "
                     + "belong together; certificate \(first.result.validity.text)",
                 remedy: first.result.validity.outcome == .ok ? nil : "Have the certificate renewed."))
-        return first.result.leaf
+        return first.result.leaves
     }
 
     // MARK: Origins

@@ -7,7 +7,6 @@ import Logging
 import PeerLink
 import Settings
 import TLSWire
-import X509
 
 /// Checks a key holder's file: identity, chains, keys, grants, audit.
 struct KeyHolderCheck {
@@ -58,87 +57,65 @@ struct KeyHolderCheck {
     /// The site's names; nil, and at least one failure, if it cannot be served.
     private func check(_ site: KeyHolderSettings.Site) -> CertifiedSite? {
         let place = site.location
-        if site.acme != nil, let domains = site.domains, !CheckFiles.exists(site.certificate) {
+        if site.acme != nil, let domains = site.domains, !CheckFiles.exists(site.certificates[0].chain) {
             self.report.ok(
                 place,
                 "site \(domains.map(\.description).joined(separator: ", ")): the certificate is ordered at the start")
             // Its key is not made yet, and no other site's.
             return CertifiedSite(
-                name: domains.first?.description ?? "", domains: domains, certified: domains,
-                ski: Array("line \(place.line)".utf8))
+                name: domains.first?.description ?? "", domains: domains,
+                certificates: [.init(names: domains, ski: Array("line \(place.line)".utf8))])
         }
-        let chain: [Certificate]
-        do {
-            chain = try CertificateChecks.chain(pem: CheckFiles.text(site.certificate))
-        } catch {
-            let reason =
-                (error as? CertificateChecks.Unusable)?.reason ?? (error as? CheckFiles.Unreadable)?.reason
-                ?? "\(error)"
-            self.report.fail(
-                place, "cannot use the chain \(site.certificate): \(reason)", remedy: "Store it as PEM, leaf first.")
+        let check = KeyHolderCertificateCheck(
+            report: self.report, keys: self.keys, offline: self.offline, now: self.now)
+        let found = site.certificates.map(check.load)
+        let loaded = found.compactMap(\.self)
+        guard loaded.count == found.count, let first = loaded.first else { return nil }
+        let domains = site.domains ?? first.names
+        guard !domains.isEmpty else {
+            self.report.fail(first.location, "\(SiteLoadError.noNames(first.file))", remedy: nil)
             return nil
         }
-        if let position = ChainOrder.misplacedLeaf(in: chain) {
-            self.report.fail(place, "\(SiteLoadError.leafNotFirst(site.certificate, position: position))", remedy: nil)
-            return nil
-        }
-        let leaf = chain[0]
-        let key: (any StoredKey)?
-        let source = KeySource(site.key)
-        if case .token = source, self.offline {
-            self.report.ok(place, "site \(site.certificate): the key \(source.name) was not asked for (--offline)")
-            key = nil
-        } else {
-            do throws(SiteLoadError) {
-                let found = try self.keys.key(from: source, for: leaf.publicKey)
-                guard found.publicKey == leaf.publicKey else {
-                    throw .keyMismatch(certificate: site.certificate, key: source.name)
-                }
-                key = found
-            } catch {
-                self.report.fail(place, "\(error)", remedy: nil)
+        for (index, one) in loaded.enumerated() {
+            if let other = loaded[..<index].first(where: { $0.ski == one.ski }) {
+                self.report.fail(one.location, "\(SiteLoadError.sameKey(other.file, one.file))", remedy: nil)
+                return nil
+            }
+            for domain in domains where site.acme == nil && !CertificateChecks.covers(one.names, domain) {
+                self.report.fail(
+                    one.location, "\(SiteLoadError.nameNotCovered(one.file, name: domain.description))", remedy: nil)
                 return nil
             }
         }
-        if let position = CertificateChecks.brokenLink(in: chain) {
-            self.report.fail(place, "\(SiteLoadError.brokenChain(site.certificate, position: position))", remedy: nil)
-            return nil
-        }
-        let covered = CertificateChecks.domains(of: leaf)
-        let domains = site.domains ?? covered
-        guard !domains.isEmpty else {
-            self.report.fail(place, "\(SiteLoadError.noNames(site.certificate))", remedy: nil)
-            return nil
-        }
-        for domain in domains where site.acme == nil && !CertificateChecks.covers(covered, domain) {
-            self.report.fail(
-                place, "\(SiteLoadError.nameNotCovered(site.certificate, name: domain.description))", remedy: nil)
-            return nil
-        }
-        if ChainOrder.lacksIntermediate(chain) {
-            self.report.warn(
-                place, "\(site.certificate) has the site's own certificate alone: clients will not find who issued it",
-                remedy: "\(ChainOrder.remedy.prefix(1).uppercased())\(ChainOrder.remedy.dropFirst()).")
-        }
-        let validity = CertificateChecks.validity(of: leaf, now: self.now)
         let names = domains.map(\.description).joined(separator: ", ")
-        self.report.add(
-            CheckLine(
-                outcome: validity.outcome, location: place,
-                text:
-                    "site \(names): \(Self.text(key, source)) chain of \(chain.count)\(key == nil ? "" : " belong together"), \(validity.text)",
-                remedy: validity.outcome == .ok ? nil : "Have the certificate renewed."))
-        if let key { self.checkTLS(site, names, key.type) }
+        for one in loaded { check.tell(one, of: names) }
+        self.checkOrder(of: loaded, names)
+        let types = loaded.compactMap { $0.key?.type }
+        if !types.isEmpty { self.checkTLS(site, names, types) }
         return CertifiedSite(
-            name: domains[0].description, domains: domains, certified: covered, ski: CertificateChecks.ski(of: leaf))
+            name: domains[0].description, domains: domains,
+            certificates: loaded.map { .init(names: $0.names, ski: $0.ski) })
+    }
+
+    /// Says of which certificates clients see none: those behind another that every such client can verify.
+    private func checkOrder(of loaded: [KeyHolderCertificateCheck.Loaded], _ names: String) {
+        for (index, one) in loaded.enumerated() {
+            guard let type = one.key?.type.schemes,
+                let other = loaded[..<index].first(where: { $0.key?.type.schemes == type && $0.isValid })
+            else { continue }
+            self.report.ok(
+                one.location,
+                "site \(names): \(other.file) stands before \(one.file), so clients are shown that; the key of this one signs for what names it"
+            )
+        }
     }
 
     /// What the site's `tls` leaves out, and whether anything is left.
-    private func checkTLS(_ site: KeyHolderSettings.Site, _ names: String, _ type: KeyType) {
+    private func checkTLS(_ site: KeyHolderSettings.Site, _ names: String, _ types: [KeyType]) {
         let handshakes = HandshakeSettings(site.tls)
-        if let problem = handshakes.problem(with: type) {
+        if let problem = handshakes.problem(with: types) {
             self.report.fail(
-                site.location, "\(SiteLoadError.handshakes(site.certificate, problem))", remedy: nil)
+                site.location, "\(SiteLoadError.handshakes(site.certificates[0].chain, problem))", remedy: nil)
             return
         }
         if let file = handshakes.ticketKeys {
@@ -151,13 +128,6 @@ struct KeyHolderCheck {
         self.report.ok(
             site.location,
             "site \(names): its tls excludes \(handshakes.exclusions.joined(separator: ", "))")
-    }
-
-    /// As the subject of a sentence about it and the chain.
-    private static func text(_ key: (any StoredKey)?, _ source: KeySource) -> String {
-        guard let key else { return "its" }
-        guard case .token(let uri) = source else { return "\(key.type) key and" }
-        return "\(key.type) key \(uri.name), which signed, and"
     }
 
     /// As which names edges could pose without a grant for them.

@@ -14,11 +14,12 @@ struct SiteProof {
 
     /// What a key holder showed for one domain.
     struct Proven {
-        var leaf: Certificate
-        var chainLength: Int
+        /// Of all its certificates, preferred first; at least one.
+        var leaves: [Certificate]
+        var chainLengths: [Int]
         /// What proved it, as in `a signature (ed25519)`.
         var evidence: String
-        /// The warning or the good news about validity.
+        /// The warning or the good news about the validity of the one that ends first.
         var validity: (outcome: CheckLine.Outcome, text: String)
     }
 
@@ -35,8 +36,24 @@ struct SiteProof {
         // Any name that the wildcard stands for finds the site.
         let name = domain.isWildcard ? "latchstring-check.\(domain.base.rawValue)" : domain.base.rawValue
         let answer = try await self.certificate(name, domain: domain, mode: mode, ask: ask)
-        // The one that an edge shows.
-        let shown = answer.chains[0]
+        guard answer.modes.contains(mode) else {
+            throw Failure(
+                text: "its key holder does not lend it for \(mode.rawValue)",
+                remedy: "Its file needs operations: [\(mode.rawValue)] in the grant for edge \(self.edge).")
+        }
+        var chains: [[Certificate]] = []
+        for chain in answer.chains { chains.append(try self.check(chain, domain)) }
+        let leaves = chains.map { $0[0] }
+        guard let firstToEnd = leaves.min(by: { $0.notValidAfter < $1.notValidAfter }) else {
+            throw Failure(text: "it has no certificate", remedy: nil)
+        }
+        return Proven(
+            leaves: leaves, chainLengths: chains.map(\.count),
+            evidence: try await self.evidence(name, answer.chains, leaves, mode, ask: ask),
+            validity: CertificateChecks.validity(of: firstToEnd, now: self.now))
+    }
+
+    private func check(_ shown: CertificateChain, _ domain: ServerNamePattern) throws(Failure) -> [Certificate] {
         let chain: [Certificate]
         do { chain = try CertificateChecks.chain(der: shown.certificates) } catch {
             throw Failure(text: "its certificate cannot be used: \(error.reason)", remedy: nil)
@@ -61,29 +78,33 @@ struct SiteProof {
                 text: "the key identifier that the key holder names is not that of the certificate's key",
                 remedy: "Restart the key holder, and check its file.")
         }
-        guard answer.modes.contains(mode) else {
-            throw Failure(
-                text: "its key holder does not lend it for \(mode.rawValue)",
-                remedy: "Its file needs operations: [\(mode.rawValue)] in the grant for edge \(self.edge).")
+        return chain
+    }
+
+    /// A signature by the key of each certificate; or a handshake, in which the key holder shows one of them.
+    private func evidence(
+        _ name: String, _ chains: [CertificateChain], _ leaves: [Certificate], _ mode: TrustMode,
+        ask: (KeyMessage) async throws -> KeyMessage
+    ) async throws(Failure) -> String {
+        guard mode != .handoff else {
+            try await self.shakeHands(name, leaves: chains.map { $0.certificates[0] }, ask: ask)
+            return "a TLS 1.3 handshake"
         }
-        let evidence: String
-        if mode == .handoff {
-            try await self.shakeHands(name, leaf: shown.certificates[0], ask: ask)
-            evidence = "a TLS 1.3 handshake"
-        } else {
-            guard let scheme = shown.schemes.first(where: { SignatureProof.isForTLS13($0) }) else {
+        var evidence: [String] = []
+        for (chain, leaf) in zip(chains, leaves) {
+            guard let scheme = chain.schemes.first(where: { SignatureProof.isForTLS13($0) }) else {
                 throw Failure(
                     text: "its key can sign nothing that TLS 1.3 takes",
                     remedy: "Use a P-256, P-384, P-521, Ed25519 or RSA key of 2048 bits or more.")
             }
-            try await self.sign(name, scheme: scheme, leaf: leaf, ask: ask)
-            evidence = "a signature (\(scheme.name))"
+            try await self.sign(name, scheme: scheme, ski: chain.ski, leaf: leaf, ask: ask)
+            evidence.append("a signature (\(scheme.name))")
         }
-        return Proven(leaf: leaf, chainLength: chain.count, evidence: evidence, validity: validity)
+        return evidence.joined(separator: " and ")
     }
 
     private func shakeHands(
-        _ name: String, leaf: [UInt8], ask: (KeyMessage) async throws -> KeyMessage
+        _ name: String, leaves: [[UInt8]], ask: (KeyMessage) async throws -> KeyMessage
     ) async throws(Failure) {
         let outcome: HandshakeProof.Outcome
         do {
@@ -100,7 +121,7 @@ struct SiteProof {
             throw Failure(
                 text: "the handshake fails: \(error)", remedy: "Run `latchstring check` on the key holder's file.")
         }
-        guard outcome.leaf == leaf else {
+        guard leaves.contains(where: { $0 == outcome.leaf }) else {
             throw Failure(
                 text: "in a handshake it shows another certificate than when it is asked for it",
                 remedy: "Was it changed this moment? Check again.")
@@ -123,13 +144,14 @@ struct SiteProof {
 
     /// One signature over a context that no client ever saw, so it is good for nothing but this proof.
     private func sign(
-        _ name: String, scheme: SignatureScheme, leaf: Certificate, ask: (KeyMessage) async throws -> KeyMessage
+        _ name: String, scheme: SignatureScheme, ski: [UInt8], leaf: Certificate,
+        ask: (KeyMessage) async throws -> KeyMessage
     ) async throws(Failure) {
         var generator = SystemRandomNumberGenerator()
         let hash: [UInt8] = (0..<32).map { _ in UInt8.random(in: 0...255, using: &generator) }
         let request = KeyMessage(
             opcode: .custom, payload: SignTLS13Request(scheme: scheme, transcriptHash: hash).encoded(),
-            function: KeyFunction.signTLS13.rawValue, serverName: name)
+            function: KeyFunction.signTLS13.rawValue, serverName: name, ski: ski)
         let message: KeyMessage
         do { message = try await ask(request) } catch {
             throw self.refusal(error, of: "a signature", mode: .keyless, for: nil)

@@ -31,13 +31,20 @@ public struct KeyHolderSettings: Hashable, Sendable {
     /// Event loops; nil: one per core.
     public var threads: Int?
 
-    /// One certificate and its private key.
+    /// A certificate and its private key.
+    public struct Certificate: Hashable, Sendable {
+        public var location: SourceLocation
+        /// Path of the chain, PEM, leaf first.
+        public var chain: String
+        public var key: Key
+    }
+
+    /// One or several certificates for the same domains.
     public struct Site: Hashable, Sendable {
         public var location: SourceLocation
-        /// Path of the chain, PEM, leaf first. With ``acme`` it is in the state folder, and may not be there yet; so may the key.
-        public var certificate: String
-        public var key: Key
-        /// nil: the DNS names of the certificate. Never nil with ``acme``.
+        /// Preferred first; 1 to 8. With ``acme`` there is one, in the state folder, and it may not be there yet; so may its key.
+        public var certificates: [Certificate]
+        /// nil: the DNS names of the first certificate. Never nil with ``acme``.
         public var domains: [ServerNamePattern]?
         /// How the key holder shakes hands with clients.
         public var tls = TLS()

@@ -36,6 +36,7 @@ enum SettingsRanges {
     static let defaultLease: Duration = .seconds(600)
     static let grace: ClosedRange<Duration> = .zero ... .seconds(24 * 3600)
     static let defaultGrace: Duration = .seconds(600)
+    static let certificates: ClosedRange<Int> = 1...8
     static let keyHolderConnections: ClosedRange<Int> = 1...1_000_000
     static let clientHandshakes: ClosedRange<Int> = 1...16_384
     static let packets: ClosedRange<Int> = 1000...10_000_000

@@ -256,7 +256,10 @@ extension KeyHolderConfiguration {
                 authorityFile: settings.identity.authority),
             sites: settings.sites.map { site in
                 var configuration = SiteConfiguration(
-                    chain: .file(site.certificate), key: KeySource(site.key), domains: site.domains,
+                    certificates: site.certificates.map {
+                        CertificateConfiguration(chain: .file($0.chain), key: KeySource($0.key))
+                    },
+                    domains: site.domains,
                     handshakes: HandshakeSettings(site.tls),
                     application: site.application.map { ApplicationConfiguration($0) })
                 configuration.coversLater = site.acme != nil

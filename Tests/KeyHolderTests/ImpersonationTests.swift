@@ -12,8 +12,11 @@ struct ImpersonationTests {
     ) throws -> CertifiedSite {
         CertifiedSite(
             name: domains[0], domains: try domains.map { try ServerNamePattern($0) },
-            certified: try (certified ?? domains).map { try ServerNamePattern($0) },
-            ski: [key ?? UInt8.random(in: 100...255)] + domains[0].utf8)
+            certificates: [
+                .init(
+                    names: try (certified ?? domains).map { try ServerNamePattern($0) },
+                    ski: [key ?? UInt8.random(in: 100...255)] + domains[0].utf8)
+            ])
     }
 
     private static func findings(
@@ -82,7 +85,7 @@ struct ImpersonationTests {
     @Test("Sites that share a key: what is signed for the one is good for the other")
     func sharedKeys() throws {
         var sites = try [Self.site(["a.test"]), Self.site(["b.test"]), Self.site(["c.test"])]
-        sites[1].ski = sites[0].ski
+        sites[1].certificates[0].ski = sites[0].certificates[0].ski
         #expect(Self.findings(sites, [("paris", [0])]) == ["0: paris with a.test as b.test of b.test"])
     }
 

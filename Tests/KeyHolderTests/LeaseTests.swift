@@ -105,10 +105,11 @@ struct LeaseTests {
         func sites() throws -> [Site] {
             try (0..<4000).map { number in
                 let bytes: [UInt8] = [UInt8(number >> 8), UInt8(number & 0xFF)]
+                let credential = SiteCredential(
+                    chain: [bytes], ski: bytes + [UInt8](repeating: 1, count: 18), certificateDigest: bytes, key: key,
+                    certified: [], notAfter: 4_000_000_000, chainName: "s.pem")
                 return Site(
-                    domains: [try ServerNamePattern("s\(number).test")], chain: [bytes],
-                    ski: bytes + [UInt8](repeating: 1, count: 18), certificateDigest: bytes, key: key,
-                    modes: [.keyless], notAfter: 4_000_000_000, chainName: "s.pem")
+                    domains: [try ServerNamePattern("s\(number).test")], credentials: [credential], modes: [.keyless])
             }
         }
         func policy(_ sites: [Site], after: Policy?) throws -> Policy {

@@ -26,7 +26,8 @@ struct NativePolicyTests {
     private static func served(_ policy: Policy) throws -> NativeIntake.Served {
         let site = try #require(policy.index.site(byName: SiteQuery(serverName: "a.test")))
         return NativeIntake.Served(
-            site: site, application: self.application(80), kind: .p256, serverName: try ServerName("a.test"))
+            site: site, credential: site.first, application: self.application(80), kind: .p256,
+            serverName: try ServerName("a.test"))
     }
 
     @Test("A grant for another site with the same key does not stand in")

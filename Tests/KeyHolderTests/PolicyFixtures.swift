@@ -27,14 +27,24 @@ enum PolicyFixtures {
         _ domains: String..., ski: UInt8, key: (any StoredKey)? = nil, notAfter: Int64 = 4_000_000_000,
         modes: Set<TrustMode> = [.keyless], application: ApplicationConfiguration? = nil
     ) throws -> Site {
-        Site(
-            domains: try domains.map { try ServerNamePattern($0) }, chain: [[ski, 1, 2, 3]],
-            ski: [UInt8](repeating: ski, count: 20), certificateDigest: [UInt8](repeating: ski, count: 32),
-            key: key ?? SoftwareKey(.p256(self.p256)), modes: modes,
+        let names = try domains.map { try ServerNamePattern($0) }
+        let credential = self.credential(ski, key: key, names: names, notAfter: notAfter)
+        return Site(
+            domains: names, credentials: [credential], modes: modes,
             native: try application.map {
-                try NativeSite($0, chain: [[ski, 1, 2, 3]], key: .p256, chainName: "\(domains[0]).pem")
-            },
-            notAfter: notAfter, chainName: "\(domains[0]).pem")
+                try NativeSite($0, credentials: [credential], chainName: credential.chainName)
+            })
+    }
+
+    static func credential(
+        _ ski: UInt8, key: (any StoredKey)? = nil, names: [ServerNamePattern] = [], notBefore: Int64 = 0,
+        notAfter: Int64 = 4_000_000_000
+    ) -> SiteCredential {
+        SiteCredential(
+            chain: [[ski, 1, 2, 3]], ski: [UInt8](repeating: ski, count: 20),
+            certificateDigest: [UInt8](repeating: ski, count: 32), key: key ?? SoftwareKey(.p256(self.p256)),
+            certified: names, notBefore: notBefore, notAfter: notAfter,
+            chainName: "\(names.first?.description ?? "").pem")
     }
 
     static func grant(
@@ -78,6 +88,11 @@ enum PolicyFixtures {
             payload: try HandshakeBegin(applicationProtocols: ["http/1.1"], clientBytes: hello).encoded(),
             function: KeyFunction.handshakeBegin.rawValue, serverName: name)
     }
+}
+
+extension Site {
+    /// The preferred one.
+    var first: SiteCredential { self.credentials[0] }
 }
 
 extension RequestJudge.Action {

@@ -229,9 +229,9 @@ struct RequestJudgeTests {
         func signed(_ ski: UInt8, _ policy: Policy, now: UInt64, edge: String = "paris", wall: Int64 = 0) -> [UInt8]? {
             let request = PolicyFixtures.signRequest("a.test", ski: [UInt8](repeating: ski, count: 20))
             let verdict = Self.judge(request, edge: edge, policy, now: now, wall: wall)
-            guard case .perform(_, let site, let needs) = verdict.action else { return nil }
-            #expect(policy.stillGrants(site, to: "paris", needs, now: now))
-            return site.ski
+            guard case .perform(_, let keyed, let needs) = verdict.action else { return nil }
+            #expect(policy.stillGrants(keyed.site, by: keyed.credential, to: "paris", needs, now: now))
+            return keyed.credential.ski
         }
         let (one, two, three) = ([UInt8](repeating: 1, count: 20), [UInt8](repeating: 2, count: 20), UInt8(3))
         let first = try policy(1, after: nil, now: 0)
@@ -271,8 +271,8 @@ struct RequestJudgeTests {
         #expect(signed(1, next, now: 2 * second) == nil)
         // Bounded, however often it is replaced.
         var policies = first
-        for ski in 10..<UInt8(30) { policies = try policy(ski, after: policies, now: second) }
-        #expect((10..<UInt8(30)).filter { signed($0, policies, now: second) != nil } == Array(13..<30))
+        for ski in 10..<UInt8(50) { policies = try policy(ski, after: policies, now: second) }
+        #expect((10..<UInt8(50)).filter { signed($0, policies, now: second) != nil } == Array(17..<50))
     }
 
     @Test("Every scheme with every key type: signed if it fits, refused if not")
@@ -463,10 +463,11 @@ struct PolicyTests {
 
     @Test("A chain that no packet can carry is refused when loading")
     func hugeChain() throws {
-        let site = Site(
-            domains: [try ServerNamePattern("a.test")], chain: [[UInt8](repeating: 1, count: 65_530)],
+        let credential = SiteCredential(
+            chain: [[UInt8](repeating: 1, count: 65_530)],
             ski: [UInt8](repeating: 1, count: 20), certificateDigest: [UInt8](repeating: 1, count: 32),
-            key: SoftwareKey(.p256(PolicyFixtures.p256)), modes: [.keyless], notAfter: 0, chainName: "a.pem")
+            key: SoftwareKey(.p256(PolicyFixtures.p256)), certified: [], notAfter: 0, chainName: "a.pem")
+        let site = Site(domains: [try ServerNamePattern("a.test")], credentials: [credential], modes: [.keyless])
         #expect(throws: SiteLoadError.chainTooLong("a.pem")) {
             try Self.policy([site], [try PolicyFixtures.grant("paris", "a.test")])
         }

@@ -362,7 +362,7 @@ struct ServerTests {
         let holder = try await TestHolder()
         let edge = try await holder.edge("paris")
         var configuration = holder.configuration
-        configuration.sites[0].key = .text(try TestHolder.rsa.get().keyPEM, name: "other.key")
+        configuration.sites[0].certificates[0].key = .text(try TestHolder.rsa.get().keyPEM, name: "other.key")
         #expect(throws: SiteLoadError.keyMismatch(certificate: "chain.pem", key: "other.key")) {
             try holder.server.reload(configuration)
         }

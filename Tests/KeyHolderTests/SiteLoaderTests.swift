@@ -29,10 +29,10 @@ struct SiteLoaderTests {
         let site = try Self.load(issued.chainPEM, issued.keyPEM)
         #expect(site.domains.map(\.description) == ["a.test", "*.b.test"])
         #expect(site.name == "a.test")
-        #expect(site.ski == issued.subjectKeyIdentifier)
-        #expect(site.chain == (try issued.chainDER))
-        #expect(site.certificateDigest == Array(SHA256.hash(data: site.chain[0])))
-        #expect(site.notAfter == Int64(issued.certificate.notValidAfter.timeIntervalSince1970))
+        #expect(site.first.ski == issued.subjectKeyIdentifier)
+        #expect(site.first.chain == (try issued.chainDER))
+        #expect(site.first.certificateDigest == Array(SHA256.hash(data: site.first.chain[0])))
+        #expect(site.first.notAfter == Int64(issued.certificate.notValidAfter.timeIntervalSince1970))
     }
 
     @Test("A key of another certificate is refused, naming both files", arguments: SiteKeyType.allCases)
@@ -53,7 +53,7 @@ struct SiteLoaderTests {
         configuration.coversLater = true
         let site = try SiteLoader(store: SoftwareKeyStore()).load(configuration)
         #expect(site.domains.map(\.description) == ["a.test", "c.test"])
-        #expect(site.certified.map(\.description) == ["a.test", "*.b.test"])
+        #expect(site.first.certified.map(\.description) == ["a.test", "*.b.test"])
     }
 
     @Test("A site is replaced alone, and only by one with its domains")
@@ -65,7 +65,7 @@ struct SiteLoaderTests {
         let policy = holder.server.core.policy
         #expect(policy.sites.count == before.sites.count)
         let name = try ServerNamePattern("rsa.test")
-        #expect(policy.index.site(having: name)?.ski == fresh.subjectKeyIdentifier)
+        #expect(policy.index.site(having: name)?.first.ski == fresh.subjectKeyIdentifier)
         for site in before.sites where site.name != "rsa.test" {
             #expect(policy.sites.contains { $0 === site })
         }
@@ -98,8 +98,8 @@ struct SiteLoaderTests {
         let root = try TestSiteAuthority(name: "Root")
         let middle = try root.issueIntermediate(name: "Middle")
         let issued = try middle.issueSite(domains: ["a.test"], keyType: .p256)
-        #expect(try Self.load(issued.chainPEM, issued.keyPEM).chain.count == 2)
-        #expect(try Self.load(issued.chainPEM + root.certificatePEM, issued.keyPEM).chain.count == 3)
+        #expect(try Self.load(issued.chainPEM, issued.keyPEM).first.chain.count == 2)
+        #expect(try Self.load(issued.chainPEM + root.certificatePEM, issued.keyPEM).first.chain.count == 3)
         // The root does not follow the leaf directly, nor does another authority of the same name.
         let leaf = try #require(issued.chainPEM.components(separatedBy: "-----END CERTIFICATE-----").first)
         let alone = leaf + "-----END CERTIFICATE-----\n"
@@ -147,7 +147,7 @@ struct SiteLoaderTests {
         // Test sites are issued by a root, and that is as it should be.
         let site = try TestSiteAuthority(name: "Root").issueSite(domains: ["a.test"], keyType: .p256)
         let loaded = try Self.load(site.chainPEM, site.keyPEM)
-        #expect(!loaded.lacksIntermediate)
+        #expect(!loaded.first.lacksIntermediate)
     }
 
     @Test("Files without certificates, and broken ones, are refused by name")

@@ -40,8 +40,8 @@ import Testing
         let settings = try Self.load("{directory: \"https://acme.test/dir\"}")
         #expect(settings.state == "/var/lib/ls")
         let site = settings.sites[0]
-        #expect(site.certificate == "/var/lib/ls/sites/www.test/chain.pem")
-        #expect(site.key == .file("/var/lib/ls/sites/www.test/site.key", passphraseFile: nil))
+        #expect(site.certificates[0].chain == "/var/lib/ls/sites/www.test/chain.pem")
+        #expect(site.certificates[0].key == .file("/var/lib/ls/sites/www.test/site.key", passphraseFile: nil))
         let acme = try #require(site.acme)
         #expect(acme.directory == "https://acme.test/dir")
         #expect(acme.email == nil && acme.externalAccount == nil && acme.roots == nil && acme.hook == [])

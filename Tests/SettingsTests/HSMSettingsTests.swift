@@ -41,7 +41,7 @@ struct HSMSettingsTests {
         var uri = try PKCS11URI("pkcs11:token=bank;object=www?pin-source=www.pin")
         // As every path, it is relative to the configuration file.
         uri.pinFile = "conf/www.pin"
-        #expect(settings.sites.first?.key == .token(uri))
+        #expect(settings.sites.first?.certificates.first?.key == .token(uri))
         #expect(
             settings.hsm
                 == TokenModule(
@@ -61,7 +61,7 @@ struct HSMSettingsTests {
     @Test("A key that is encrypted, and the file with its passphrase")
     func passphrase() throws {
         let settings = try Self.load(Self.text("key: s.key\n    passphrase-file: s.pass"))
-        #expect(settings.sites.first?.key == .file("conf/s.key", passphraseFile: "conf/s.pass"))
+        #expect(settings.sites.first?.certificates.first?.key == .file("conf/s.key", passphraseFile: "conf/s.pass"))
     }
 
     @Test(

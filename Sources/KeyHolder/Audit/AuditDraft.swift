@@ -12,6 +12,8 @@ struct AuditDraft: Sendable {
     /// The site's private key was used. Such lines are never counted only.
     var usedKey: Bool = false
     var tls: AuditedHandshake?
+    /// The certificate whose key it is about, where the site has several: its SHA-256 in hexadecimal.
+    var certificate: String?
 
     /// The line, once the outcome is known.
     ///
@@ -20,6 +22,6 @@ struct AuditDraft: Sendable {
         AuditRecord(
             time: time, edge: self.edge, site: self.site, serverName: self.serverName, clientIP: self.clientIP,
             operation: self.operation, outcome: outcome, duration: microseconds, detail: self.detail,
-            tls: self.tls)
+            tls: self.tls, certificate: self.certificate)
     }
 }

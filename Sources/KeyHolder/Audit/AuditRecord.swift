@@ -86,6 +86,8 @@ struct AuditRecord: Equatable, Sendable {
     var detail: String?
     /// Of a TLS handshake with a client.
     var tls: AuditedHandshake?
+    /// The certificate whose key it is about, where the site has several: its SHA-256 in hexadecimal.
+    var certificate: String?
     /// Where the line stands for several.
     var repeats: Repeats?
 
@@ -116,6 +118,7 @@ struct AuditRecord: Equatable, Sendable {
                 bytes.append(contentsOf: (resumed ? ",\"resumed\":true" : ",\"resumed\":false").utf8)
             }
         }
+        if let certificate = self.certificate { Self.append("certificate", certificate, to: &bytes) }
         if let repeats = self.repeats {
             bytes.append(contentsOf: ",\"count\":\(repeats.count),\"since\":\"".utf8)
             Timestamp.append(repeats.since, to: &bytes)

@@ -19,7 +19,7 @@ final class ChallengeTable: Sendable {
         policy.applicationProtocols = [Array(ClientHello.authorityCheckProtocol.utf8)]
         let credential = ServerCredential(chain: [certificate], key: .local(pkcs8: Secret(key)))
         let context = HandoffContext(
-            server: try ServerContext([credential], policy: policy), lendsSessions: false)
+            server: try ServerContext([credential], policy: policy), credentials: [], lendsSessions: false)
         self.contexts.withLock { $0[name] = context }
     }
 

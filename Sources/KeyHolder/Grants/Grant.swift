@@ -51,7 +51,7 @@ final class Grant: Sendable {
 
     init(
         site: Site, operations: Set<KeyProtocol.Operation>, rate: Int, rates: [KeyProtocol.Operation: Int] = [:],
-        previous: Grant?, now: UInt64
+        previous: Grant?, now: UInt64, wallSeconds: Int64
     ) throws(SiteLoadError) {
         self.site = site
         self.operations = operations
@@ -77,9 +77,12 @@ final class Grant: Sendable {
             case .keyless: operations.contains(.signTLS13)
             }
         }
-        let chain = CertificateChain(
-            certificates: site.chain, ski: site.ski, schemes: site.key.type.schemes, notAfter: site.notAfter)
-        let answer = CertificateAnswer(modes: modes, rate: UInt32(clamping: rate), chains: [chain])
+        let shown: CredentialSet = site.shown(at: wallSeconds)
+        let chains = site.credentials.enumerated().filter { shown.contains($0.offset) }.map(\.element).map { one in
+            CertificateChain(
+                certificates: one.chain, ski: one.ski, schemes: one.key.type.schemes, notAfter: one.notAfter)
+        }
+        let answer = CertificateAnswer(modes: modes, rate: UInt32(clamping: rate), chains: chains)
         do { self.certificateAnswer = try answer.encoded() } catch { throw .chainTooLong(site.chainName) }
     }
 

@@ -6,6 +6,8 @@ import TLSWire
 /// All sites and grants at one time. Immutable; a reload makes a new one.
 final class Policy: Sendable {
     let sites: [Site]
+    /// When it was made, in seconds since 1970.
+    private let wallSeconds: Int64
     let index: SiteIndex
     private let grants: [String: [ObjectIdentifier: Grant]]
     /// The grants as they were configured.
@@ -29,9 +31,10 @@ final class Policy: Sendable {
     ///   - revokingReplaced: The same for this once.
     ///   - previous: Whose rate limits go on where edge, domain and rate are the same.
     ///   - now: Monotonic nanoseconds.
+    ///   - wallSeconds: Seconds since 1970: which certificates edges are told to show, see ``Site/shown(at:)``.
     init(
         sites: [Site], grants: [GrantConfiguration], lease: TimeAmount = .minutes(10), grace: TimeAmount = .minutes(10),
-        revokingReplaced: Bool = false, previous: Policy?, now: UInt64
+        revokingReplaced: Bool = false, previous: Policy?, now: UInt64, wallSeconds: Int64 = 0
     ) throws(SiteLoadError) {
         var index = SiteIndex()
         for site in sites { try index.insert(site) }
@@ -55,11 +58,11 @@ final class Policy: Sendable {
                 }
                 guard named.insert(ObjectIdentifier(site)).inserted else { continue }
                 let stock: Set<KeyProtocol.Operation> = grant.operations.intersection(KeyProtocol.Operation.stock)
-                guard stock.isEmpty || !site.key.signsHandshakesOnly else {
+                guard stock.isEmpty || !site.credentials.contains(where: \.key.signsHandshakesOnly) else {
                     throw .badGrant(
                         edge: grant.edge,
                         reason:
-                            "it has \(stock.map(\.rawValue).sorted().joined(separator: ", ")) for \(domain), whose key is on a token and signs handshakes only; remove that"
+                            "it has \(stock.map(\.rawValue).sorted().joined(separator: ", ")) for \(domain), which has a key on a token that signs handshakes only; remove that"
                     )
                 }
                 guard table[grant.edge]?[ObjectIdentifier(site)] == nil else {
@@ -70,13 +73,14 @@ final class Policy: Sendable {
                 }
                 table[grant.edge, default: [:]][ObjectIdentifier(site)] = try Grant(
                     site: site, operations: grant.operations, rate: grant.rate, rates: grant.rates, previous: kept,
-                    now: now)
+                    now: now, wallSeconds: wallSeconds)
             }
             granted.append(
                 Impersonation.Granted(
                     edge: grant.edge, sites: named.compactMap { positions[$0] }.sorted(), operations: grant.operations))
         }
         self.sites = sites
+        self.wallSeconds = wallSeconds
         self.index = index
         self.grants = table
         self.configured = grants
@@ -125,20 +129,38 @@ final class Policy: Sendable {
     /// Whether the edge may still do all of `needs` for the site, which may be of an earlier policy: after a reload it is
     /// another object, if it is still there. One whose key was replaced counts for what has become of it, for a while.
     ///
-    /// - Parameter now: Monotonic nanoseconds.
-    func stillGrants(_ site: Site, to edge: String, _ needs: [KeyProtocol.Operation], now: UInt64) -> Bool {
+    /// - Parameters:
+    ///   - credential: The site's, whose key is to be used; nil: it is not known yet, so it must hold for each of them.
+    ///   - now: Monotonic nanoseconds.
+    func stillGrants(
+        _ site: Site, by credential: SiteCredential? = nil, to edge: String, _ needs: [KeyProtocol.Operation],
+        now: UInt64
+    ) -> Bool {
         func grants(_ candidate: Site) -> Bool {
             guard let grant = self.grant(to: edge, for: candidate) else { return false }
             return needs.allSatisfy(grant.allows)
         }
-        return self.index.sites(byKey: SiteQuery(ski: site.ski)).contains(where: grants)
-            || self.former.withLock { $0.successor(of: site, for: edge, in: self.index, now: now) }.map(grants) ?? false
+        // It is of this policy.
+        if grants(site) { return true }
+        return (credential.map { [$0] } ?? site.credentials).allSatisfy { credential in
+            let keyed = KeyedSite(site: site, credential: credential)
+            return self.index.sites(havingKey: credential.ski).contains { grants($0.site) }
+                || self.former.withLock { $0.successor(of: keyed, for: edge, in: self.index, now: now) }.map(grants)
+                    ?? false
+        }
     }
 
-    /// A site as it was before its key was replaced, if a key with this identifier is still good for it
+    /// A credential that a site had before it was replaced, if a key with this identifier is still good for it
     /// and for the edge.
-    func former(_ site: Site, havingKey ski: [UInt8], for edge: String, now: UInt64) -> Site? {
-        self.former.withLock { $0.site(havingKey: ski, before: site, for: edge, in: self.index, now: now) }
+    func former(_ site: Site, havingKey ski: [UInt8], for edge: String, now: UInt64) -> KeyedSite? {
+        self.former.withLock { $0.credential(havingKey: ski, before: site, for: edge, in: self.index, now: now) }
+    }
+
+    /// Whether edges are to be told to show other certificates: one has begun or ceased to be valid.
+    ///
+    /// - Parameter wallSeconds: Seconds since 1970.
+    func showsOthers(at wallSeconds: Int64) -> Bool {
+        self.sites.contains { $0.credentials.count > 1 && $0.shown(at: wallSeconds) != $0.shown(at: self.wallSeconds) }
     }
 
     /// Drops keys that were replaced and whose time is over.
@@ -161,7 +183,13 @@ final class Policy: Sendable {
         var first: [[UInt8]: Site] = [:]
         var pairs: [(Site, Site)] = []
         for site in self.sites {
-            if let other = first[site.ski] { pairs.append((other, site)) } else { first[site.ski] = site }
+            for credential in site.credentials {
+                if let other = first[credential.ski] {
+                    pairs.append((other, site))
+                } else {
+                    first[credential.ski] = site
+                }
+            }
         }
         return pairs
     }

@@ -41,7 +41,6 @@ final class HandoffHandshake {
 
     private let clientRandom: [UInt8]
     private let context: HandoffContext
-    private let key: any StoredKey
     private let slow: SlowWork
     private var state: State
     private var turns = ClientRecords.Turns()
@@ -58,13 +57,19 @@ final class HandoffHandshake {
     /// - Parameter clientRandom: Of the ClientHello: what is signed must be for this client.
     /// - Throws: if the TLS library has no memory for it.
     init(
-        _ clientRandom: [UInt8], context: HandoffContext, key: any StoredKey, slow: SlowWork
+        _ clientRandom: [UInt8], context: HandoffContext, slow: SlowWork
     ) throws(EngineError) {
         self.clientRandom = clientRandom
         self.context = context
-        self.key = key
         self.slow = slow
         self.state = .waits(try ServerHandshake(context.server))
+    }
+
+    /// Which of the site's certificates the client is shown; nil: that is not known yet, or it is shown none.
+    var credential: SiteCredential? { self.chosen?.credential.flatMap(self.credential(at:)) }
+
+    private func credential(at place: Int) -> SiteCredential? {
+        self.context.credentials.indices.contains(place) ? self.context.credentials[place] : nil
     }
 
     /// The site's key was asked for, and may have been used.
@@ -203,20 +208,21 @@ final class HandoffHandshake {
     /// it is what ``SignedContent`` makes sure.
     private func sign(_ awaited: consuming AwaitedSignature) {
         let request: SignatureRequest = awaited.request
-        guard !self.keyWasUsed, self.key.type.schemes.contains(request.scheme),
+        guard !self.keyWasUsed, let key = self.credential(at: request.credential)?.key,
+            key.type.schemes.contains(request.scheme),
             let content = SignedContent(handshake: request.content, of: self.clientRandom)
         else { return self.fail(.unexpectedKeyUse) }
         let operation = KeyOperation.sign(request.scheme, content: content)
-        if case .inPlace = self.key.cost(of: operation) {
+        if case .inPlace = key.cost(of: operation) {
             self.keyWasUsed = true
             do throws(KeyOperationError) {
-                return self.complete(awaited, try self.key.perform(operation))
+                return self.complete(awaited, try key.perform(operation))
             } catch {
                 return self.fail(.keyFailed(error))
             }
         }
         self.state = .signing(awaited)
-        let refusal: WorkRefusal? = self.slow.perform(operation, self.key) { outcome in self.signed(outcome) }
+        let refusal: WorkRefusal? = self.slow.perform(operation, key) { outcome in self.signed(outcome) }
         guard let refusal else {
             self.isKeyAtWork = true
             return
@@ -247,7 +253,8 @@ final class HandoffHandshake {
 
     private func complete(_ awaited: consuming AwaitedSignature, _ signature: [UInt8]) {
         // Cheap with RSA, and a computation that went wrong there can give the key away. With ECDSA it would cost more than signing.
-        guard !self.key.type.isRSA || self.context.server.verifies(signature, for: awaited.request) else {
+        let isRSA: Bool = self.credential(at: awaited.request.credential)?.key.type.isRSA ?? false
+        guard !isRSA || self.context.server.verifies(signature, for: awaited.request) else {
             return self.fail(.wrongSignature)
         }
         self.act(on: awaited.complete(signature))

@@ -18,15 +18,17 @@ protocol HandshakeDeskHost: AnyObject {
     func conclude(_ line: AuditDraft, _ outcome: AuditOutcome)
     /// As ``HandoffHandshake/SlowWork``.
     func performSlowly(
-        _ operation: KeyOperation, with key: any StoredKey, for site: Site, needs needed: KeyProtocol.Operation,
-        _ owner: WorkOwner, _ done: @escaping (SlowOutcome<KeyResult>) -> Void
+        _ operation: KeyOperation, with key: any StoredKey, for site: Site, by credential: SiteCredential?,
+        needs needed: KeyProtocol.Operation, _ owner: WorkOwner, _ done: @escaping (SlowOutcome<KeyResult>) -> Void
     ) -> WorkRefusal?
     func takeSlowly(
-        _ turn: LibraryTurn, for site: Site, needs needed: KeyProtocol.Operation, _ owner: WorkOwner,
-        _ done: @escaping (SlowOutcome<Void>) -> Void
+        _ turn: LibraryTurn, for site: Site, by credential: SiteCredential?, needs needed: KeyProtocol.Operation,
+        _ owner: WorkOwner, _ done: @escaping (SlowOutcome<Void>) -> Void
     ) -> WorkRefusal?
     /// Whether the edge may still do this for the site.
-    func stillGrants(_ needed: KeyProtocol.Operation, for site: Site) -> Bool
+    ///
+    /// - Parameter credential: The site's that is used; nil: it is not known yet.
+    func stillGrants(_ needed: KeyProtocol.Operation, for site: Site, by credential: SiteCredential?) -> Bool
 }
 
 /// The TLS handshakes with clients that are under way on one edge's connection.
@@ -115,9 +117,10 @@ final class HandshakeDesk {
             let context: HandoffContext =
                 try challenge
                 ?? site.handoff.context(
-                    for: request.applicationProtocols, hello, allowsRSAKeyExchange: needed == .handoff)
+                    for: request.applicationProtocols, hello, showing: site.shown(at: self.core.wallClock() / 1000),
+                    allowsRSAKeyExchange: needed == .handoff)
             handshake = try HandoffHandshake(
-                hello.random, context: context, key: site.handoff.key, slow: self.slowWork(own, site, needed))
+                hello.random, context: context, slow: self.slowWork(own, site, needed))
         } catch {
             self.core.metrics.clientHandshakes(self.core.clientHandshakes.end(self.edge))
             var line: AuditDraft = line
@@ -158,11 +161,13 @@ final class HandshakeDesk {
 
     private func slowWork(_ own: UInt64, _ site: Site, _ needed: KeyProtocol.Operation) -> HandoffHandshake.SlowWork {
         HandoffHandshake.SlowWork { [weak self] operation, key, done in
-            guard let self, let owner = self.entries[own]?.owner, let host = self.host else { return .overloaded }
-            return host.performSlowly(operation, with: key, for: site, needs: needed, owner, done)
+            guard let self, let entry = self.entries[own], let host = self.host else { return .overloaded }
+            return host.performSlowly(
+                operation, with: key, for: site, by: entry.handshake.credential, needs: needed, entry.owner, done)
         } take: { [weak self] turn, done in
-            guard let self, let owner = self.entries[own]?.owner, let host = self.host else { return .overloaded }
-            return host.takeSlowly(turn, for: site, needs: needed, owner, done)
+            guard let self, let entry = self.entries[own], let host = self.host else { return .overloaded }
+            return host.takeSlowly(
+                turn, for: site, by: entry.handshake.credential, needs: needed, entry.owner, done)
         }
     }
 
@@ -290,7 +295,7 @@ final class HandshakeDesk {
     }
 
     private func stillGrants(_ entry: Entry) -> Bool {
-        self.host?.stillGrants(entry.needed, for: entry.site) ?? false
+        self.host?.stillGrants(entry.needed, for: entry.site, by: entry.handshake.credential) ?? false
     }
 
     // MARK: Turns
@@ -334,6 +339,7 @@ final class HandshakeDesk {
     ) {
         guard let entry = self.entries[own], var line = entry.line else { return }
         line.tls = AuditedHandshake(session.facts, isExported: true)
+        line.certificate = entry.site.fingerprint(of: entry.handshake.credential)
         self.entries[own]?.line = line
         // The library read the hello as the judge did; this is for the day on which it does not.
         guard entry.needed == .handoff || session.facts.version == TLSVersion.tls12 else {
@@ -402,6 +408,7 @@ final class HandshakeDesk {
         if var line = entry.line {
             line.detail = detail
             line.usedKey = entry.handshake.hasUsedKey
+            line.certificate = entry.site.fingerprint(of: entry.handshake.credential)
             if line.tls == nil { line.tls = Self.audited(entry.handshake) }
             self.host?.conclude(line, outcome)
         }

@@ -26,12 +26,14 @@ extension HandshakeSettings {
         return tickets
     }
 
-    /// Why no client could be served like this with such a key; nil: some can.
-    public func problem(with type: KeyType) -> String? {
+    /// Why no client could be served like this with such keys; nil: some can.
+    public func problem(with types: [KeyType]) -> String? {
         if self.maximumVersion < self.minimumVersion { return "its highest TLS version is below its lowest" }
         let suites: [RecordSuite] = self.policy.tls12Suites
-        if self.minimumVersion <= TLSVersion.tls12, !suites.contains(where: { $0.isRSA == type.isRSA }) {
-            return "none of its suites of TLS 1.2 goes with a key of the type \(type)"
+        let fits = types.contains { type in suites.contains { $0.isRSA == type.isRSA } }
+        if self.minimumVersion <= TLSVersion.tls12, !fits {
+            return
+                "none of its suites of TLS 1.2 goes with a key of the type \(types.map(\.description).joined(separator: " or "))"
         }
         return nil
     }

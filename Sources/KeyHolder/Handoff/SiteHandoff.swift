@@ -6,47 +6,53 @@ import TLSWire
 /// What a site needs to shake hands with clients itself: a TLS context for each list of protocols that edges ask for.
 ///
 /// All edges and event loops share a context, and all contexts the site's ticket keys, so that a ticket made through one edge is good
-/// at another. A reload that leaves certificate and key as they were keeps them.
+/// at another. A reload that leaves certificates and keys as they were keeps them.
 final class SiteHandoff: Sendable {
-    let key: any StoredKey
     let settings: HandshakeSettings
     let tickets: SiteTickets
-    private let chain: [[UInt8]]
+    private let credentials: [SiteCredential]
 
     private struct Kind: Hashable {
         var protocols: [String]
+        var shown: CredentialSet
         var exchangesWithRSA: Bool
     }
 
     /// A few: an edge can name no protocols but those that are spoken (``KeyProtocol/HandshakeBegin``).
     private let contexts = Mutex<[Kind: HandoffContext]>([:])
 
-    /// - Parameter chain: DER, leaf first.
-    init(
-        tickets: SiteTickets, chain: [[UInt8]], key: any StoredKey, settings: HandshakeSettings = HandshakeSettings()
-    ) {
+    /// - Parameter credentials: Preferred first.
+    init(tickets: SiteTickets, credentials: [SiteCredential], settings: HandshakeSettings = HandshakeSettings()) {
         self.tickets = tickets
-        self.chain = chain
-        self.key = key
+        self.credentials = credentials
         self.settings = settings
     }
 
-    /// Whether this is the same certificate and key: then its tickets stay good.
-    func serves(chain: [[UInt8]], key: any StoredKey) -> Bool {
-        self.chain == chain && self.key.publicKey == key.publicKey
+    /// Whether these are the same certificates and keys: then its tickets stay good.
+    func serves(_ credentials: [SiteCredential]) -> Bool {
+        self.credentials.elementsEqual(credentials) { $0.chain == $1.chain && $0.key.publicKey == $1.key.publicKey }
+    }
+
+    /// The credential that a client with this hello is likely to be shown.
+    func likelyCredential(for hello: ClientHello) -> SiteCredential? {
+        guard self.credentials.count > 1 else { return self.credentials.first }
+        return self.credentials.first { $0.key.type.schemes.contains(where: hello.signatureSchemes.contains) }
+            ?? self.credentials.first
     }
 
     /// The context for this client and these protocols, preferred first; made when it is first asked for.
     ///
-    /// - Parameter allowsRSAKeyExchange: Whether the grant allows it; the site's settings must, too.
-    /// - Throws: if the TLS library does not take the chain.
+    /// - Parameters:
+    ///   - shown: Which certificates clients are shown now.
+    ///   - allowsRSAKeyExchange: Whether the grant allows it; the site's settings must, too.
+    /// - Throws: if the TLS library does not take a chain.
     func context(
-        for protocols: [String], _ hello: ClientHello, allowsRSAKeyExchange: Bool
+        for protocols: [String], _ hello: ClientHello, showing shown: CredentialSet, allowsRSAKeyExchange: Bool
     ) throws(EngineError) -> HandoffContext {
         let kind = Kind(
-            protocols: protocols,
+            protocols: protocols, shown: shown,
             exchangesWithRSA: allowsRSAKeyExchange && self.settings.allowsRSAKeyExchange
-                && !self.canHaveForwardSecrecy(hello))
+                && !self.canHaveForwardSecrecy(hello, shown))
         if let context = self.contexts.withLock({ $0[kind] }) { return context }
         let context = try self.makeContext(kind)
         return self.contexts.withLock { contexts in
@@ -61,27 +67,41 @@ final class SiteHandoff: Sendable {
         var policy: ServerPolicy = self.settings.policy
         policy.tickets = self.settings.tickets(self.tickets.keys)
         policy.applicationProtocols = kind.protocols.map { Array($0.utf8) }
-        guard kind.exchangesWithRSA, let secret = self.key.privateKeyInfo() else {
-            let credential = ServerCredential(chain: self.chain, key: .remote(self.key.type.schemes))
-            return HandoffContext(server: try ServerContext([credential], policy: policy))
+        let shown = self.shown(kind.shown)
+        let own =
+            kind.exchangesWithRSA
+            ? shown.lazy.compactMap { one in one.key.privateKeyInfo().map { (one, $0) } }.first : nil
+        guard let (credential, secret) = own else {
+            return HandoffContext(
+                server: try ServerContext(
+                    shown.map { ServerCredential(chain: $0.chain, key: .remote($0.key.type.schemes)) }, policy: policy),
+                credentials: shown)
         }
         // The key in it decrypts and nothing else: these suites sign nothing.
         policy.versions = .tls12 ... .tls12
         policy.tls12Suites = Self.rsaSuites
         policy.tickets = self.settings.tickets(self.tickets.rsaKeyExchangeKeys)
-        let credential = ServerCredential(chain: self.chain, key: .local(pkcs8: secret))
-        return HandoffContext(server: try ServerContext([credential], policy: policy), libraryUsesKey: true)
+        return HandoffContext(
+            server: try ServerContext(
+                [ServerCredential(chain: credential.chain, key: .local(pkcs8: secret))], policy: policy),
+            credentials: [credential], libraryUsesKey: true)
+    }
+
+    private func shown(_ set: CredentialSet) -> [SiteCredential] {
+        self.credentials.enumerated().filter { set.contains($0.offset) }.map(\.element)
     }
 
     /// Only clients that can do nothing better get RSA key exchange.
-    private func canHaveForwardSecrecy(_ hello: ClientHello) -> Bool {
+    private func canHaveForwardSecrecy(_ hello: ClientHello, _ set: CredentialSet) -> Bool {
         let policy: ServerPolicy = self.settings.policy
         guard policy.versions.upperBound == .tls12 || !hello.offersTLS13 else { return true }
-        // Of an RSA certificate: no other has RSA key exchange.
-        let suites: Set<UInt16> = Set(policy.tls12Suites.filter(\.isRSA).map(\.rawValue))
-        return hello.cipherSuites.contains(where: suites.contains)
-            && hello.supportedGroups.contains(where: policy.groups.contains)
-            && hello.signatureSchemes.contains(where: self.key.type.schemes.contains)
+        guard hello.supportedGroups.contains(where: policy.groups.contains) else { return false }
+        return self.shown(set).contains { credential in
+            let type: KeyType = credential.key.type
+            return policy.tls12Suites.contains { $0.isRSA == type.isRSA && hello.cipherSuites.contains($0.rawValue) }
+                && hello.signatureSchemes.contains(where: type.schemes.contains)
+                && type.curve.map(hello.supportedGroups.contains) ?? true
+        }
     }
 
     private static let rsaSuites: [RecordSuite] = RecordSuite.allCases.filter {
@@ -92,6 +112,8 @@ final class SiteHandoff: Sendable {
 /// A TLS context, and what its handshakes are for.
 struct HandoffContext: Sendable {
     let server: ServerContext
+    /// Those of `server`, in its order; none where the handshake uses no key of a site.
+    let credentials: [SiteCredential]
     /// Whether the session of a handshake goes to the edge. If not, the handshake is all that there is: a challenge's.
     var lendsSessions = true
     /// The TLS library has the site's key, and uses it when the client's key exchange comes.

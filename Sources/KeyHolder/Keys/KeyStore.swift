@@ -74,6 +74,16 @@ public enum KeyType: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The curve, as its IANA number among groups; nil: the key is on none that TLS 1.2 clients name.
+    var curve: UInt16? {
+        switch self {
+        case .p256: 23
+        case .p384: 24
+        case .p521: 25
+        case .rsa, .ed25519: nil
+        }
+    }
+
     /// What the key can sign in TLS, preferred first. A curve goes with one hash only, also in TLS 1.2, and SHA-1 not at
     /// all.
     public var schemes: [SignatureScheme] {

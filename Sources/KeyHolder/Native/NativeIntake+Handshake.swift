@@ -46,7 +46,8 @@ extension NativeIntake {
         do throws(NativeJudge.Refusal) {
             let verdict: NativeJudge.Verdict = try judge.judge(site)
             self.served = Served(
-                site: verdict.grant.site, application: verdict.service.application,
+                site: verdict.grant.site, credential: verdict.service.credential,
+                application: verdict.service.application,
                 kind: verdict.service.origin.keyKind, serverName: hello.serverName)
             do throws(NativeError) {
                 self.perform(try self.machine.serve(verdict.service.origin))
@@ -67,7 +68,7 @@ extension NativeIntake {
     /// Has the site's key do something, here or on another thread, and goes on with the result.
     func ask(_ operation: KeyOperation, then answer: @escaping Answer) {
         guard let served = self.served, let edge = self.edge, let context = self.context else { return }
-        let key: any StoredKey = served.site.key
+        let key: any StoredKey = served.credential.key
         let cost: KeyOperationCost = key.cost(of: operation)
         guard !self.core.audit.isClosed else {
             self.conclude(.overloaded)

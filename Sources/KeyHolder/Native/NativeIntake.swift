@@ -37,6 +37,7 @@ final class NativeIntake: ChannelDuplexHandler {
     /// What is known once the hello was judged.
     struct Served {
         var site: Site
+        var credential: SiteCredential
         var application: ApplicationConfiguration
         var kind: NativeKeyKind
         /// What the client asked for.

@@ -39,7 +39,9 @@ struct NativeJudge {
         guard grant.takeNativeToken(now: self.now), grant.takeToken(of: .native, now: self.now) else {
             throw Refusal(alert: .busy, outcome: .rateLimited)
         }
-        guard self.wallSeconds <= site.notAfter else { throw Refusal(alert: .internalError, outcome: .expired) }
+        guard self.wallSeconds <= service.credential.notAfter else {
+            throw Refusal(alert: .internalError, outcome: .expired)
+        }
         return Verdict(grant: grant, service: service)
     }
 }
@@ -59,24 +61,39 @@ extension Policy {
 struct NativeSite: Sendable {
     var origin: NativeOrigin
     var application: ApplicationConfiguration
+    /// Whose key serves native clients: the site's first that can.
+    var credential: SiteCredential
 
-    /// - Throws: ``SiteLoadError/nativeKey(_:reason:)`` for a key that cannot decrypt.
+    /// - Throws: ``SiteLoadError/nativeKey(_:reason:)`` if no key can decrypt.
     init(
-        _ application: ApplicationConfiguration, chain: [[UInt8]], key: KeyType, chainName: String
+        _ application: ApplicationConfiguration, credentials: [SiteCredential], chainName: String
     ) throws(SiteLoadError) {
-        let kind: NativeKeyKind
-        switch key {
-        case .p256: kind = .p256
-        case .rsa: kind = .rsa
-        case .ed25519: throw .nativeKey(chainName, reason: OriginPublicKey.ed25519Refusal)
-        case .p384, .p521:
-            throw .nativeKey(
-                chainName, reason: "a \(key) key cannot serve the native handshake; use a P-256 or RSA certificate")
+        let usable = credentials.lazy.compactMap { credential in
+            credential.key.signsHandshakesOnly ? nil : Self.kind(credential.key.type).map { (credential, $0) }
+        }.first
+        guard let (credential, kind) = usable else {
+            throw .nativeKey(chainName, reason: Self.refusal(of: credentials))
         }
         do throws(NativeError) {
-            self.origin = try NativeOrigin(chain: chain, keyKind: kind, variants: application.variants)
-        } catch { throw .nativeKey(chainName, reason: "\(error)") }
+            self.origin = try NativeOrigin(chain: credential.chain, keyKind: kind, variants: application.variants)
+        } catch { throw .nativeKey(credential.chainName, reason: "\(error)") }
         self.application = application
+        self.credential = credential
+    }
+
+    private static func kind(_ key: KeyType) -> NativeKeyKind? {
+        switch key {
+        case .p256: .p256
+        case .rsa: .rsa
+        case .ed25519, .p384, .p521: nil
+        }
+    }
+
+    private static func refusal(of credentials: [SiteCredential]) -> String {
+        let type: KeyType? = credentials.first?.key.type
+        guard type != .ed25519 else { return OriginPublicKey.ed25519Refusal }
+        return
+            "a \(type.map { "\($0)" } ?? "missing") key cannot serve the native handshake; use a P-256 or RSA certificate"
     }
 }
 

@@ -79,9 +79,11 @@ extension KeyHolderConnection {
             // The last grant may have gone a moment ago, and the connection is about to hear of it.
             let isKnown: Bool = self.core.policy.knows(edge: edge)
             self.refuse(packet.id, code == .keyNotFound && !isKnown ? .noGrant : code, outcome, line)
-        case .perform(let operation, let site, let needs):
-            let owner: WorkOwner = self.owner(of: packet.body, for: site, edge, arrival)
-            self.perform(operation, site, needs, packet.id, line, owner, under: judge.policy)
+        case .perform(let operation, let keyed, let needs):
+            let owner: WorkOwner = self.owner(of: packet.body, for: keyed.site, edge, arrival)
+            var line: AuditDraft = line
+            line.certificate = keyed.site.fingerprint(of: keyed.credential)
+            self.perform(operation, keyed, needs, packet.id, line, owner, under: judge.policy)
         case .begin(let request, let hello, let grant, let needed):
             let owner: WorkOwner = self.owner(of: packet.body, for: grant.site, edge, arrival)
             self.begin(request, hello, grant.site, needed, packet.id, line, owner)
@@ -178,21 +180,21 @@ extension KeyHolderConnection: HandshakeDeskHost {
     }
 
     func performSlowly(
-        _ operation: KeyOperation, with key: any StoredKey, for site: Site, needs needed: KeyProtocol.Operation,
-        _ owner: WorkOwner, _ done: @escaping (SlowOutcome<KeyResult>) -> Void
+        _ operation: KeyOperation, with key: any StoredKey, for site: Site, by credential: SiteCredential?,
+        needs needed: KeyProtocol.Operation, _ owner: WorkOwner, _ done: @escaping (SlowOutcome<KeyResult>) -> Void
     ) -> WorkRefusal? {
-        self.performSlowly(operation, key, site, [needed], owner, done)
+        self.performSlowly(operation, key, site, credential, [needed], owner, done)
     }
 
     func takeSlowly(
-        _ turn: LibraryTurn, for site: Site, needs needed: KeyProtocol.Operation, _ owner: WorkOwner,
-        _ done: @escaping (SlowOutcome<Void>) -> Void
+        _ turn: LibraryTurn, for site: Site, by credential: SiteCredential?, needs needed: KeyProtocol.Operation,
+        _ owner: WorkOwner, _ done: @escaping (SlowOutcome<Void>) -> Void
     ) -> WorkRefusal? {
-        self.runSlowly(.offload, site, [needed], owner, { turn.perform() }, done)
+        self.runSlowly(.offload, site, credential, [needed], owner, { turn.perform() }, done)
     }
 
-    func stillGrants(_ needed: KeyProtocol.Operation, for site: Site) -> Bool {
+    func stillGrants(_ needed: KeyProtocol.Operation, for site: Site, by credential: SiteCredential?) -> Bool {
         guard let edge = self.edge else { return false }
-        return self.core.policy.stillGrants(site, to: edge, [needed], now: Clock.monotonic())
+        return self.core.policy.stillGrants(site, by: credential, to: edge, [needed], now: Clock.monotonic())
     }
 }

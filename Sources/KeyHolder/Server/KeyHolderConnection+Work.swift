@@ -50,20 +50,21 @@ extension KeyHolderConnection {
         _ line: AuditDraft, _ owner: WorkOwner
     ) {
         // What the key could not do in time is not begun either.
-        if let refusal = self.refusalOfKey(site, owner) { return self.refuse(id, refusal, line) }
+        if let refusal = self.refusalOfKey(site.handoff.likelyCredential(for: hello), owner) {
+            return self.refuse(id, refusal, line)
+        }
         let refusal: WorkRefusal? = self.enqueue(owner) { outcome in
             guard case .perform = outcome else { return self.refuse(id, .pastDeadline, line) }
-            guard let desk = self.desk, self.isWanted(site, [needed], line.edge) else {
-                return self.performed(.notDone, site, [needed], id, line)
+            guard let desk = self.desk, self.isWanted(site, nil, [needed], line.edge) else {
+                return self.performed(.notDone, site, nil, [needed], id, line)
             }
             desk.begin(request, hello, site, needed, id, line, owner)
         }
         if let refusal { self.refuse(id, refusal, line) }
     }
 
-    private func refusalOfKey(_ site: Site, _ owner: WorkOwner) -> WorkRefusal? {
-        let key: any StoredKey = site.handoff.key
-        guard let scheme = key.type.schemes.first, let work = self.work else { return nil }
+    private func refusalOfKey(_ credential: SiteCredential?, _ owner: WorkOwner) -> WorkRefusal? {
+        guard let key = credential?.key, let scheme = key.type.schemes.first, let work = self.work else { return nil }
         let cost: KeyOperationCost = key.cost(of: .sign(scheme, content: .tls13Server(transcriptHash: [])))
         if case .inPlace = cost { return nil }
         // By then it is part of a handshake that was begun.
@@ -105,19 +106,22 @@ extension KeyHolderConnection {
     }
 
     /// Whether the operation is still to be done, after it waited.
-    private func isWanted(_ site: Site, _ needs: [KeyProtocol.Operation], _ edge: String) -> Bool {
+    private func isWanted(
+        _ site: Site, _ credential: SiteCredential?, _ needs: [KeyProtocol.Operation], _ edge: String
+    ) -> Bool {
         !self.core.audit.isClosed && !self.hasEnded.value.load(ordering: .relaxed)
-            && self.core.policy.stillGrants(site, to: edge, needs, now: Clock.monotonic())
+            && self.core.policy.stillGrants(site, by: credential, to: edge, needs, now: Clock.monotonic())
     }
 
     // MARK: Key operations
 
     /// - Parameter policy: By which the request was judged.
     func perform(
-        _ operation: KeyOperation, _ site: Site, _ needs: [KeyProtocol.Operation], _ id: UInt32, _ line: AuditDraft,
-        _ owner: WorkOwner, under policy: Policy
+        _ operation: KeyOperation, _ keyed: KeyedSite, _ needs: [KeyProtocol.Operation], _ id: UInt32,
+        _ line: AuditDraft, _ owner: WorkOwner, under policy: Policy
     ) {
-        let key: any StoredKey = site.key
+        let (site, credential) = (keyed.site, keyed.credential)
+        let key: any StoredKey = credential.key
         let refusal: WorkRefusal?
         if case .inPlace = key.cost(of: operation) {
             refusal = self.enqueue(owner) { outcome in
@@ -125,8 +129,8 @@ extension KeyHolderConnection {
                 let isCurrent: Bool =
                     self.core.policy === policy && !self.core.audit.isClosed
                     && !self.hasEnded.value.load(ordering: .relaxed)
-                guard isCurrent || self.isWanted(site, needs, line.edge) else {
-                    return self.performed(.notDone, site, needs, id, line)
+                guard isCurrent || self.isWanted(site, credential, needs, line.edge) else {
+                    return self.performed(.notDone, site, credential, needs, id, line)
                 }
                 let result: Result<[UInt8], KeyOperationError> = Result { () throws(KeyOperationError) in
                     try key.perform(operation)
@@ -134,8 +138,8 @@ extension KeyHolderConnection {
                 self.answer(result, id, line)
             }
         } else {
-            refusal = self.performSlowly(operation, key, site, needs, owner) { outcome in
-                self.performed(outcome, site, needs, id, line)
+            refusal = self.performSlowly(operation, key, site, credential, needs, owner) { outcome in
+                self.performed(outcome, site, credential, needs, id, line)
             }
         }
         if let refusal { self.refuse(id, refusal, line, needs) }
@@ -143,18 +147,18 @@ extension KeyHolderConnection {
 
     /// Has an operation done that takes long, and calls back on the event loop, unless it is refused.
     func performSlowly(
-        _ operation: KeyOperation, _ key: any StoredKey, _ site: Site, _ needs: [KeyProtocol.Operation],
-        _ owner: WorkOwner, _ done: @escaping (SlowOutcome<KeyResult>) -> Void
+        _ operation: KeyOperation, _ key: any StoredKey, _ site: Site, _ credential: SiteCredential?,
+        _ needs: [KeyProtocol.Operation], _ owner: WorkOwner, _ done: @escaping (SlowOutcome<KeyResult>) -> Void
     ) -> WorkRefusal? {
         self.runSlowly(
-            key.cost(of: operation), site, needs, owner,
+            key.cost(of: operation), site, credential, needs, owner,
             { Result { () throws(KeyOperationError) in try key.perform(operation) } }, done)
     }
 
     /// The same for any work that a thread does.
     func runSlowly<Value: Sendable>(
-        _ cost: KeyOperationCost, _ site: Site, _ needs: [KeyProtocol.Operation], _ owner: WorkOwner,
-        _ work: @escaping @Sendable () -> Value, _ done: @escaping (SlowOutcome<Value>) -> Void
+        _ cost: KeyOperationCost, _ site: Site, _ credential: SiteCredential?, _ needs: [KeyProtocol.Operation],
+        _ owner: WorkOwner, _ work: @escaping @Sendable () -> Value, _ done: @escaping (SlowOutcome<Value>) -> Void
     ) -> WorkRefusal? {
         let edge: String = owner.edge
         guard let deliver = self.enterSlow(edge, done) else { return .overloaded }
@@ -167,7 +171,7 @@ extension KeyHolderConnection {
             case .perform:
                 // It may have waited for long: look again whether the operation is wanted and allowed, and can be audited.
                 guard !hasEnded.value.load(ordering: .relaxed), !core.audit.isClosed,
-                    core.policy.stillGrants(site, to: edge, needs, now: Clock.monotonic())
+                    core.policy.stillGrants(site, by: credential, to: edge, needs, now: Clock.monotonic())
                 else { return deliver(.notDone) }
                 deliver(.done(work()))
             }
@@ -204,13 +208,13 @@ extension KeyHolderConnection {
 
     /// An operation that waited has come back. The grant it was begun under may be gone by now; then so is its result.
     private func performed(
-        _ outcome: SlowOutcome<KeyResult>, _ site: Site, _ needs: [KeyProtocol.Operation], _ id: UInt32,
-        _ line: AuditDraft
+        _ outcome: SlowOutcome<KeyResult>, _ site: Site, _ credential: SiteCredential?,
+        _ needs: [KeyProtocol.Operation], _ id: UInt32, _ line: AuditDraft
     ) {
         defer { self.flushSoon() }
         var line: AuditDraft = line
         if case .done = outcome { line.usedKey = true }
-        guard self.core.policy.stillGrants(site, to: line.edge, needs, now: Clock.monotonic()) else {
+        guard self.core.policy.stillGrants(site, by: credential, to: line.edge, needs, now: Clock.monotonic()) else {
             let code: KeyErrorCode = self.core.policy.knows(edge: line.edge) ? .keyNotFound : .noGrant
             return self.refuse(id, code, .denied, line)
         }

@@ -56,14 +56,14 @@ final class KeyHolderCore: Sendable {
         self.logger = logger
         self.reports = ReportLog(logger, clock: nil)
         self.current = Mutex(policy)
-        self.metrics.certificates(of: policy.sites)
+        self.metrics.certificates(of: policy.sites, at: wallClock() / 1000)
     }
 
     var policy: Policy {
         get { self.current.withLock { $0 } }
         set {
             self.current.withLock { $0 = newValue }
-            self.metrics.certificates(of: newValue.sites)
+            self.metrics.certificates(of: newValue.sites, at: self.wallClock() / 1000)
         }
     }
 

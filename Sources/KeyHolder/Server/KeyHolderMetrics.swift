@@ -82,8 +82,10 @@ final class KeyHolderMetrics: Sendable {
         timer.recordNanoseconds(nanoseconds)
     }
 
-    /// When the certificates of these sites expire, and nothing of others.
-    func certificates(of sites: [Site]) {
+    /// When the first certificate of each of these sites expires that is shown at this time, and nothing of others.
+    ///
+    /// - Parameter time: Seconds since 1970.
+    func certificates(of sites: [Site], at time: Int64) {
         self.expiries.withLock { expiries in
             var kept: [String: Gauge] = [:]
             for site in sites {
@@ -91,7 +93,9 @@ final class KeyHolderMetrics: Sendable {
                     expiries.removeValue(forKey: site.name)
                     ?? Gauge(
                         label: "latchstring_keyholder_certificate_not_after_seconds", dimensions: [("site", site.name)])
-                gauge.record(site.notAfter)
+                let shown: CredentialSet = site.shown(at: time)
+                let ends = site.credentials.enumerated().filter { shown.contains($0.offset) }.map(\.element.notAfter)
+                gauge.record(ends.min() ?? 0)
                 kept[site.name] = gauge
             }
             for gone in expiries.values { gone.destroy() }

@@ -39,7 +39,7 @@ extension KeyHolderServer {
             return try Policy(
                 sites: sites, grants: previous.configured, lease: previous.lease, grace: previous.grace,
                 previous: previous,
-                now: Clock.monotonic())
+                now: Clock.monotonic(), wallSeconds: self.core.wallClock() / 1000)
         }
     }
 

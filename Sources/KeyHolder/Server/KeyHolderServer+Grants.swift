@@ -39,8 +39,12 @@ extension KeyHolderServer {
         let wanted: [GrantConfiguration]? = self.grants.withLock { grants in
             grants.haveTimes ? grants.inForce(at: now) : nil
         }
-        let before: [GrantConfiguration] = self.core.policy.configured
-        guard let wanted, wanted != before else { return }
+        let policy: Policy = self.core.policy
+        let before: [GrantConfiguration] = policy.configured
+        guard let wanted, wanted != before else {
+            if policy.showsOthers(at: now / 1000) { self.showOthers() }
+            return
+        }
         do {
             _ = try self.putGrantsInForce()
         } catch {
@@ -49,6 +53,17 @@ extension KeyHolderServer {
         }
         for grant in before where !wanted.contains(grant) { self.note("grant-ended", grant) }
         for grant in wanted where !before.contains(grant) { self.note("grant-began", grant) }
+    }
+
+    /// A certificate of several has begun or ceased to be valid: edges are told.
+    private func showOthers() {
+        do {
+            _ = try self.putGrantsInForce()
+            self.logger.notice(
+                "a site's certificate began or ceased to be valid, and the site has others: edges are told")
+        } catch {
+            self.logger.critical("edges could not be told of certificates", metadata: ["reason": "\(error)"])
+        }
     }
 
     private func note(_ operation: String, _ grant: GrantConfiguration) {
@@ -68,7 +83,8 @@ extension KeyHolderServer {
         try self.change { previous in
             try Policy(
                 sites: previous.sites, grants: self.grants.withLock { $0.inForce(at: self.core.wallClock()) },
-                lease: previous.lease, grace: previous.grace, previous: previous, now: Clock.monotonic())
+                lease: previous.lease, grace: previous.grace, previous: previous, now: Clock.monotonic(),
+                wallSeconds: self.core.wallClock() / 1000)
         } cuttingOff: { policy in
             self.cutOff(policy, keeping: policy.knows)
         }.count

@@ -360,18 +360,12 @@ public final class KeyHolderServer: Service {
         let policy = try Policy(
             sites: sites, grants: grants, lease: configuration.lease, grace: configuration.grace,
             revokingReplaced: revokingReplaced, previous: previous,
-            now: Clock.monotonic())
+            now: Clock.monotonic(), wallSeconds: time / 1000)
         let now: Int64 = Clock.wallMilliseconds() / 1000
         for site in sites {
-            logger.info("site loaded", metadata: ["site": "\(site.name)", "key": "\(site.key.type)"])
-            if site.notAfter < now {
-                logger.warning("a site's certificate has expired; renew it", metadata: ["file": "\(site.chainName)"])
-            }
-            if site.lacksIntermediate {
-                logger.warning(
-                    "a site's chain ends with its own certificate: clients will not find who issued it",
-                    metadata: ["file": "\(site.chainName)", "remedy": "\(ChainOrder.remedy)"])
-            }
+            let keys: String = site.credentials.map { "\($0.key.type)" }.joined(separator: ", ")
+            logger.info("site loaded", metadata: ["site": "\(site.name)", "key": "\(keys)"])
+            for credential in site.credentials { Self.warn(of: credential, now: now, logger) }
         }
         for grant in configuration.grants {
             let stock: [String] = grant.operations.intersection(KeyProtocol.Operation.stock).map(\.rawValue).sorted()
@@ -390,6 +384,17 @@ public final class KeyHolderServer: Service {
         }
         Self.warn(of: whole.impersonations, logger)
         return policy
+    }
+
+    private static func warn(of credential: SiteCredential, now: Int64, _ logger: Logger) {
+        if credential.notAfter < now {
+            logger.warning("a site's certificate has expired; renew it", metadata: ["file": "\(credential.chainName)"])
+        }
+        if credential.lacksIntermediate {
+            logger.warning(
+                "a site's chain ends with its own certificate: clients will not find who issued it",
+                metadata: ["file": "\(credential.chainName)", "remedy": "\(ChainOrder.remedy)"])
+        }
     }
 
     /// One line for each name, up to a bound, since a wildcard may cover thousands.

@@ -19,8 +19,8 @@ struct RequestJudge {
         /// Answered from what is known already.
         case answer(ByteBuffer)
         case refuse(KeyErrorCode, AuditOutcome)
-        /// To be done by the site's key, if the edge still holds these operations for it.
-        case perform(KeyOperation, Site, needs: [KeyProtocol.Operation])
+        /// To be done by this key of the site, if the edge still holds these operations for it.
+        case perform(KeyOperation, KeyedSite, needs: [KeyProtocol.Operation])
         /// A TLS handshake to be begun for the grant's site, while the edge holds this operation for it.
         case begin(HandshakeBegin, ClientHello, Grant, needs: KeyProtocol.Operation)
         /// For a handshake under way on the connection, if it is; what may be done with it is judged there.
@@ -93,23 +93,30 @@ struct RequestJudge {
             verdict.action = .refuse(error.code, error.outcome)
             return verdict
         }
-        // An edge that still has the chain from before a reload would get a signature that no client accepts, unless it is made with
+        // An edge that still has a chain from before a reload would get a signature that no client accepts, unless it is made with
         // the key of that chain.
-        var site: Site = grant.site
-        if let ski = message.ski, function != .certificate, ski != site.ski {
-            guard function == .signTLS13,
-                let former = self.policy.former(site, havingKey: ski, for: self.edge, now: self.now),
-                self.wallSeconds <= former.notAfter
-            else {
+        var named: KeyedSite?
+        if let ski = message.ski, function != .certificate {
+            if let present = grant.site.credential(havingKey: ski) {
+                named = KeyedSite(site: grant.site, credential: present)
+            } else if function == .signTLS13,
+                let former = self.policy.former(grant.site, havingKey: ski, for: self.edge, now: self.now)
+            {
+                named = former
+                verdict.site = former.site
+                verdict.detail = Self.replacedKey
+            } else {
                 verdict.action = .refuse(.certificateNotFound, .staleCertificate)
                 return verdict
             }
-            site = former
-            verdict.site = former
-            verdict.detail = Self.replacedKey
+        }
+        if let named, self.wallSeconds > named.credential.notAfter {
+            // The edge is to hear of what is left, where the site has others.
+            verdict.action = .refuse(.certificateNotFound, .expired)
+            return verdict
         }
         do throws(KeyPayloadError) {
-            verdict.action = try self.action(function, message, grant, site)
+            verdict.action = try self.action(function, message, grant, named)
             if case .refuse(_, .denied) = verdict.action { verdict.detail = Self.onlyTLS12 }
         } catch {
             verdict.action = .refuse(.formatError, .formatError)
@@ -123,10 +130,9 @@ struct RequestJudge {
     private static let onlyTLS12: String = "the client offers TLS 1.3, and the grant has no handoff"
 
     private func action(
-        _ function: KeyFunction, _ message: KeyMessage, _ grant: Grant, _ site: Site
+        _ function: KeyFunction, _ message: KeyMessage, _ grant: Grant, _ named: KeyedSite?
     ) throws(KeyPayloadError) -> Action {
         let payload: ByteBuffer = message.payload
-        let type: KeyType = site.key.type
         switch function {
         case .certificate:
             guard payload.readableBytes == 0 else { throw .trailingBytes }
@@ -134,10 +140,12 @@ struct RequestJudge {
             return .answer(grant.certificateAnswer)
         case .signTLS13:
             let request = try SignTLS13Request(decoding: payload)
-            guard type.schemesForTLS13.contains(request.scheme) else { return .refuse(.badOpcode, .wrongKeyType) }
+            guard let keyed = named ?? self.preferred(of: grant.site, for: request.scheme),
+                keyed.key.type.schemesForTLS13.contains(request.scheme)
+            else { return .refuse(.badOpcode, .wrongKeyType) }
             guard grant.takeToken(of: .signTLS13, now: self.now) else { return Self.overRate }
             let content = SignedContent.tls13Server(transcriptHash: request.transcriptHash)
-            return .perform(.sign(request.scheme, content: content), site, needs: [.signTLS13])
+            return .perform(.sign(request.scheme, content: content), keyed, needs: [.signTLS13])
         case .handshakeBegin:
             let begin = try HandshakeBegin(decoding: payload)
             let hello: ClientHello = try Self.hello(in: begin.clientBytes, for: message.serverName)
@@ -147,6 +155,14 @@ struct RequestJudge {
         case .lease, .handshakeContinue, .handshakeFinish:
             return .refuse(.badOpcode, .badOpcode)
         }
+    }
+
+    /// The first credential whose key signs like this; for a request that names none.
+    private func preferred(of site: Site, for scheme: SignatureScheme) -> KeyedSite? {
+        let shown: CredentialSet = site.shown(at: self.wallSeconds)
+        return site.credentials.enumerated().first { place, credential in
+            shown.contains(place) && credential.key.type.schemesForTLS13.contains(scheme)
+        }.map { KeyedSite(site: site, credential: $0.element) }
     }
 
     /// The hello, which must be for the name that the request gives. Without a name in the hello it is the edge's default
@@ -168,21 +184,26 @@ struct RequestJudge {
 
     private func judge(_ request: StockRequest, _ message: KeyMessage) -> Verdict {
         var verdict = Verdict(action: .pong, operation: request.operation.rawValue)
-        let sites: [Site] = self.policy.index.sites(byKey: SiteQuery(message))
-        verdict.site = sites.first
+        let candidates: [KeyedSite] = self.policy.index.keyed(by: SiteQuery(message))
+        verdict.site = candidates.first?.site
         let grant: Grant
         do throws(Refusal) {
-            grant = try self.admit(sites, request.needed)
+            grant = try self.admit(candidates.map(\.site), request.needed)
         } catch {
             verdict.action = .refuse(error.code.stock, error.outcome)
             return verdict
         }
         verdict.site = grant.site
-        guard request.fits(grant.site.key.type) else {
+        let fitting = candidates.first { $0.site === grant.site && request.fits($0.key.type) }
+        guard let keyed = fitting else {
             verdict.action = .refuse(.badOpcode, .wrongKeyType)
             return verdict
         }
-        guard request.acceptsLength(message.payload.readableBytes, for: grant.site.key.type) else {
+        guard self.wallSeconds <= keyed.credential.notAfter else {
+            verdict.action = .refuse(KeyErrorCode.expired.stock, .expired)
+            return verdict
+        }
+        guard request.acceptsLength(message.payload.readableBytes, for: keyed.key.type) else {
             verdict.action = .refuse(.formatError, .formatError)
             verdict.detail = "payload of \(message.payload.readableBytes) bytes"
             return verdict
@@ -192,7 +213,7 @@ struct RequestJudge {
             return verdict
         }
         let operation: KeyOperation = request.keyOperation(Array(message.payload.readableBytesView))
-        verdict.action = .perform(operation, grant.site, needs: request.needed)
+        verdict.action = .perform(operation, keyed, needs: request.needed)
         return verdict
     }
 
@@ -217,7 +238,7 @@ struct RequestJudge {
         guard isWithinRate else {
             throw Refusal(code: .rateLimited, outcome: .rateLimited)
         }
-        guard self.wallSeconds <= grant.site.notAfter else {
+        guard grant.site.isInForce(at: self.wallSeconds) else {
             throw Refusal(code: .expired, outcome: .expired)
         }
         return grant

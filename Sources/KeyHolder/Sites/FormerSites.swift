@@ -1,10 +1,12 @@
-/// Sites as they were before their key was replaced. For a while their keys stay good for clients that were shown their
+/// Credentials that sites had before they were replaced. For a while their keys stay good for clients that were shown the
 /// certificate: an edge needs a moment to hear of the new one. Pure.
 ///
 /// A key serves the edges that had it before, under the grants that they have now. It is not kept where another site has it now.
 struct FormerSites: Sendable {
     private struct Entry: Sendable {
+        /// As it was.
         let site: Site
+        let credential: SiteCredential
         let edges: Edges
         /// Monotonic nanoseconds.
         let until: UInt64
@@ -24,9 +26,9 @@ struct FormerSites: Sendable {
     private var entries: [[UInt8]: [Entry]] = [:]
     private var turn = 0
 
-    /// Of one site at once, the last ones. An edge hears of a change within a second; more than so many in that time are none that an owner
-    /// makes.
-    static let perSite = 16
+    /// Credentials of one site at once, the last ones. An edge hears of a change within a second; more than so many in that time are
+    /// none that an owner makes.
+    static let perSite = 32
 
     init() {}
 
@@ -46,16 +48,22 @@ struct FormerSites: Sendable {
         let end: UInt64 = overflows ? .max : sum
         let older = former.entries.values.joined().sorted { $0.turn > $1.turn }
         var counts: [ObjectIdentifier: Int] = [:]
-        let replaced = before.map { Entry(site: $0.site, edges: $0.edges, until: end, turn: turn) }
+        let replaced = before.flatMap { before in
+            before.site.credentials.map {
+                Entry(site: before.site, credential: $0, edges: before.edges, until: end, turn: turn)
+            }
+        }
         for entry in replaced + older where entry.until > now {
-            let ski = entry.site.ski
-            guard let site = Self.successor(of: entry.site, in: index), index.sites(byKey: SiteQuery(ski: ski)).isEmpty,
+            let ski = entry.credential.ski
+            guard let site = Self.successor(of: entry.site, in: index), index.sites(havingKey: ski).isEmpty,
                 self.entries[ski]?.contains(where: { $0.site.domains == entry.site.domains }) != true
             else { continue }
             guard counts[ObjectIdentifier(site), default: 0] < Self.perSite else { continue }
             counts[ObjectIdentifier(site), default: 0] += 1
             self.entries[ski, default: []].append(
-                Entry(site: entry.site, edges: entry.edges, until: min(entry.until, end), turn: entry.turn))
+                Entry(
+                    site: entry.site, credential: entry.credential, edges: entry.edges, until: min(entry.until, end),
+                    turn: entry.turn))
         }
     }
 
@@ -77,23 +85,21 @@ struct FormerSites: Sendable {
         return found
     }
 
-    private func entry(_ site: Site, _ edge: String, _ now: UInt64) -> Entry? {
-        self.entries[site.ski]?.first {
-            $0.until > now && $0.site.domains == site.domains && $0.edges.all.contains(edge)
-        }
-    }
-
-    /// The former state of a site whose key has this identifier, if it is still good for the edge.
-    func site(
+    /// The former credential of a site whose key has this identifier, if it is still good for the edge.
+    func credential(
         havingKey ski: [UInt8], before site: Site, for edge: String, in index: SiteIndex, now: UInt64
-    ) -> Site? {
-        self.entries[ski]?.first {
+    ) -> KeyedSite? {
+        let entry = self.entries[ski]?.first {
             $0.until > now && $0.edges.signing.contains(edge) && Self.successor(of: $0.site, in: index) === site
-        }?.site
+        }
+        return entry.map { KeyedSite(site: $0.site, credential: $0.credential) }
     }
 
-    /// What has become of a former site that is still good for the edge.
-    func successor(of site: Site, for edge: String, in index: SiteIndex, now: UInt64) -> Site? {
-        self.entry(site, edge, now).flatMap { Self.successor(of: $0.site, in: index) }
+    /// What has become of a site that had a credential which is still good for the edge.
+    func successor(of site: KeyedSite, for edge: String, in index: SiteIndex, now: UInt64) -> Site? {
+        let entry = self.entries[site.credential.ski]?.first {
+            $0.until > now && $0.site.domains == site.site.domains && $0.edges.all.contains(edge)
+        }
+        return entry.flatMap { Self.successor(of: $0.site, in: index) }
     }
 }

@@ -1,21 +1,30 @@
 public import KeyProtocol
 public import TLSWire
 
-/// A site as far as names go: what it is served for, and what its certificate would let an edge pose as.
+/// A site as far as names go: what it is served for, and what its certificates would let an edge pose as.
 public struct CertifiedSite: Sendable {
+    /// What one certificate says.
+    public struct Certificate: Sendable {
+        /// Its DNS names, whether the site is served for them or not.
+        public var names: [ServerNamePattern]
+        /// SHA-1 of the subjectPublicKey bit string. What is signed for one site is good for every site with the same key.
+        public var ski: [UInt8]
+
+        public init(names: [ServerNamePattern], ski: [UInt8]) {
+            self.names = names
+            self.ski = ski
+        }
+    }
+
     /// How messages call it.
     public var name: String
     public var domains: [ServerNamePattern]
-    /// The DNS names of its certificate, whether it is served for them or not.
-    public var certified: [ServerNamePattern]
-    /// SHA-1 of the subjectPublicKey bit string. What is signed for one site is good for every site with the same key.
-    public var ski: [UInt8]
+    public var certificates: [Certificate]
 
-    public init(name: String, domains: [ServerNamePattern], certified: [ServerNamePattern], ski: [UInt8]) {
+    public init(name: String, domains: [ServerNamePattern], certificates: [Certificate]) {
         self.name = name
         self.domains = domains
-        self.certified = certified
-        self.ski = ski
+        self.certificates = certificates
     }
 }
 
@@ -106,14 +115,16 @@ public struct Impersonation: Hashable, Sendable, CustomStringConvertible {
                         self.children[parent, default: []].append((domain, index))
                     }
                 }
-                self.certified[site.ski, default: []] += site.certified
+                for certificate in site.certificates {
+                    self.certified[certificate.ski, default: []] += certificate.names
+                }
             }
         }
 
         /// Names of other sites that certificates with a site's key are good for.
         func covered(by site: Int) -> [(pattern: ServerNamePattern, name: ServerNamePattern, owner: Int)] {
             var found: [(pattern: ServerNamePattern, name: ServerNamePattern, owner: Int)] = []
-            for pattern in self.certified[self.sites[site].ski] ?? [] {
+            for pattern in self.sites[site].certificates.flatMap({ self.certified[$0.ski] ?? [] }) {
                 if pattern.isWildcard {
                     if let owner = self.wildcards[pattern], owner != site { found.append((pattern, pattern, owner)) }
                     for (name, owner) in self.children[pattern.base.rawValue[...]] ?? [] where owner != site {

@@ -17,8 +17,8 @@ struct SiteIndex: Sendable {
     private var names = ServerNameTable<Site>()
     private var patterns: [ServerNamePattern: Site] = [:]
     /// Several sites may share a key, and then a key identifier.
-    private var skis: [[UInt8]: [Site]] = [:]
-    private var digests: [[UInt8]: Site] = [:]
+    private var skis: [[UInt8]: [KeyedSite]] = [:]
+    private var digests: [[UInt8]: KeyedSite] = [:]
 
     init() {}
 
@@ -31,8 +31,11 @@ struct SiteIndex: Sendable {
             self.patterns[domain] = site
             _ = self.names.insert(site, for: domain)
         }
-        self.skis[site.ski, default: []].append(site)
-        if self.digests[site.certificateDigest] == nil { self.digests[site.certificateDigest] = site }
+        for credential in site.credentials {
+            let keyed = KeyedSite(site: site, credential: credential)
+            self.skis[credential.ski, default: []].append(keyed)
+            if self.digests[credential.certificateDigest] == nil { self.digests[credential.certificateDigest] = keyed }
+        }
     }
 
     /// The site that has exactly this domain in its list.
@@ -46,11 +49,15 @@ struct SiteIndex: Sendable {
         return self.names.value(for: name)
     }
 
+    /// Those that have a key with this identifier.
+    func sites(havingKey ski: [UInt8]) -> [KeyedSite] { self.skis[ski] ?? [] }
+
     /// What stock peers ask: by key identifier, else by certificate digest, else by server name. Several sites if they
-    /// share the key.
-    func sites(byKey query: SiteQuery) -> [Site] {
-        if let ski = query.ski { return self.skis[ski] ?? [] }
+    /// share the key; several credentials of one if it is asked for by name.
+    func keyed(by query: SiteQuery) -> [KeyedSite] {
+        if let ski = query.ski { return self.sites(havingKey: ski) }
         if let digest = query.certificateDigest { return self.digests[digest].map { [$0] } ?? [] }
-        return self.site(byName: query).map { [$0] } ?? []
+        guard let site = self.site(byName: query) else { return [] }
+        return site.credentials.map { KeyedSite(site: site, credential: $0) }
     }
 }

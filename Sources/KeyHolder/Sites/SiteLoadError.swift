@@ -25,6 +25,10 @@ public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
     case handshakes(String, String)
     case rsaKeyExchangeNeedsKeyHere(String)
     case keyMismatch(certificate: String, key: String)
+    /// The files of two chains of one site.
+    case sameKey(String, String)
+    /// A site without any.
+    case noCertificate
     case unreadableCertificate(String, position: Int)
     case brokenChain(String, position: Int)
     /// The leaf stands there, behind an authority's certificate.
@@ -75,6 +79,9 @@ public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
             "the private key in \(file) does not leave its store, and RSA key exchange is done by the TLS library, which needs it; remove rsa-key-exchange from its site"
         case .keyMismatch(let certificate, let key):
             "the private key in \(key) does not belong to the certificate in \(certificate); name the key that the certificate was issued for, or have a certificate issued for this key"
+        case .sameKey(let first, let second):
+            "the certificates in \(first) and \(second) have one key, so a client gets no other by the second; keep the newer of them"
+        case .noCertificate: "a site has no certificate; name its chain and key"
         case .unreadableCertificate(let file, let position):
             "certificate \(position) in \(file) cannot be read; export the chain again as PEM, leaf first"
         case .brokenChain(let file, let position):
@@ -82,7 +89,7 @@ public enum SiteLoadError: Error, Equatable, Sendable, CustomStringConvertible {
         case .leafNotFirst(let file, let position):
             "the site's own certificate stands at place \(position) in \(file), behind an authority's; put it first, each certificate followed by its issuer"
         case .chainTooLong(let file):
-            "the chain in \(file) has more than 10 certificates or does not fit in a packet of the key protocol; leave out the root and unrelated certificates"
+            "the chain in \(file) has more than 10 certificates or does not fit in a packet of the key protocol, with those of the site's other certificates; leave out the root and unrelated certificates"
         case .noNames(let file):
             "the certificate in \(file) has no DNS name, and no domains are configured for it; name them"
         case .nameNotCovered(let file, let name):

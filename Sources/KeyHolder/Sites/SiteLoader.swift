@@ -9,7 +9,7 @@ import X509
     import Foundation
 #endif
 
-/// Reads a site's chain and key, and checks that they can serve clients together.
+/// Reads a site's chains and keys, and checks that they can serve clients together.
 struct SiteLoader {
     var store: any KeyStore
     /// Of the sites before a reload: those whose certificate and key stay the same keep their session tickets.
@@ -17,53 +17,75 @@ struct SiteLoader {
 
     static let maximumChainLength: Int = 10
 
-    /// Chain order and signatures, the key, and the domains are checked. Validity in time and trust in the root are not:
+    /// Chain order and signatures, the keys, and the domains are checked. Validity in time and trust in the root are not:
     /// those are the clients' business, and change without a reload.
     func load(_ configuration: SiteConfiguration) throws(SiteLoadError) -> Site {
-        let chainName: String = configuration.chain.name
-        let chain: [Certificate] = try Self.chain(from: configuration.chain)
-        guard let leaf = chain.first else { throw .notPEM(chainName, "certificate chain") }
-        let key: any StoredKey = try self.store.key(from: configuration.key, for: leaf.publicKey)
-        guard key.publicKey == leaf.publicKey else {
-            throw .keyMismatch(certificate: chainName, key: configuration.key.name)
+        var credentials: [SiteCredential] = []
+        for certificate in configuration.certificates {
+            let credential = try self.credential(certificate)
+            if let other = credentials.first(where: { $0.ski == credential.ski }) {
+                throw .sameKey(other.chainName, credential.chainName)
+            }
+            credentials.append(credential)
         }
-        let (domains, certified) = try Self.domains(
-            configuration.domains, of: leaf, chainName, coversLater: configuration.coversLater)
-        let der: [[UInt8]]
-        do { der = try chain.map(Self.der) } catch { throw .unreadableCertificate(chainName, position: 1) }
-        if let problem = configuration.handshakes.problem(with: key.type) { throw .handshakes(chainName, problem) }
-        guard key.type.isRSA || !configuration.handshakes.allowsRSAKeyExchange else {
-            throw .rsaKeyExchangeNeedsRSA(chainName)
-        }
-        guard !configuration.handshakes.allowsRSAKeyExchange || key.privateKeyInfo() != nil else {
-            throw .rsaKeyExchangeNeedsKeyHere(configuration.key.name)
-        }
-        guard configuration.application == nil || !key.signsHandshakesOnly else {
-            throw .token(
-                configuration.key.name,
-                reason: "such a key does not decrypt, so it serves no native clients; remove application from its site")
-        }
-        let ski: [UInt8] = Array(Insecure.SHA1.hash(data: leaf.publicKey.subjectPublicKeyInfoBytes))
+        guard let first = credentials.first else { throw .noCertificate }
+        let domains = try self.domains(configuration, of: credentials)
+        try Self.check(configuration, credentials)
         let native: NativeSite? = try configuration.application.map { application throws(SiteLoadError) in
-            try NativeSite(application, chain: der, key: key.type, chainName: chainName)
+            try NativeSite(application, credentials: credentials, chainName: first.chainName)
         }
         return Site(
-            domains: domains, certified: certified, chain: der, ski: ski,
+            domains: domains, credentials: credentials, modes: configuration.modes,
+            handoff: try self.handoff(named: domains, credentials, settings: configuration.handshakes), native: native)
+    }
+
+    private func credential(_ certificate: CertificateConfiguration) throws(SiteLoadError) -> SiteCredential {
+        let chainName: String = certificate.chain.name
+        let chain: [Certificate] = try Self.chain(from: certificate.chain)
+        guard let leaf = chain.first else { throw .notPEM(chainName, "certificate chain") }
+        let key: any StoredKey = try self.store.key(from: certificate.key, for: leaf.publicKey)
+        guard key.publicKey == leaf.publicKey else {
+            throw .keyMismatch(certificate: chainName, key: certificate.key.name)
+        }
+        let der: [[UInt8]]
+        do { der = try chain.map(Self.der) } catch { throw .unreadableCertificate(chainName, position: 1) }
+        return SiteCredential(
+            chain: der, ski: Array(Insecure.SHA1.hash(data: leaf.publicKey.subjectPublicKeyInfoBytes)),
             certificateDigest: Array(SHA256.hash(data: der[0])), key: key,
-            modes: configuration.modes,
-            handoff: try self.handoff(
-                named: domains, ski: ski, chain: der, key: key, settings: configuration.handshakes),
-            native: native, notAfter: Int64(leaf.notValidAfter.timeIntervalSince1970), chainName: chainName,
-            lacksIntermediate: ChainOrder.lacksIntermediate(chain))
+            certified: try Self.names(of: leaf, chainName),
+            notBefore: Int64(leaf.notValidBefore.timeIntervalSince1970),
+            notAfter: Int64(leaf.notValidAfter.timeIntervalSince1970),
+            lacksIntermediate: ChainOrder.lacksIntermediate(chain), chainName: chainName)
+    }
+
+    /// What the handshakes and native clients ask of the keys.
+    private static func check(
+        _ configuration: SiteConfiguration, _ credentials: [SiteCredential]
+    ) throws(SiteLoadError) {
+        let chainName: String = credentials.first?.chainName ?? ""
+        if let problem = configuration.handshakes.problem(with: credentials.map(\.key.type)) {
+            throw .handshakes(chainName, problem)
+        }
+        if configuration.handshakes.allowsRSAKeyExchange {
+            let keys = zip(configuration.certificates, credentials).filter { $1.key.type.isRSA }
+            guard let (certificate, _) = keys.first else { throw .rsaKeyExchangeNeedsRSA(chainName) }
+            guard keys.contains(where: { $1.key.privateKeyInfo() != nil }) else {
+                throw .rsaKeyExchangeNeedsKeyHere(certificate.key.name)
+            }
+        }
+        guard configuration.application == nil || !credentials.allSatisfy(\.key.signsHandshakesOnly) else {
+            throw .token(
+                configuration.certificates.first?.key.name ?? "",
+                reason: "such a key does not decrypt, so it serves no native clients; remove application from its site")
+        }
     }
 
     /// That of the site which had one of these domains before, if it is still good.
     private func handoff(
-        named domains: [ServerNamePattern], ski: [UInt8], chain: [[UInt8]], key: any StoredKey,
-        settings: HandshakeSettings
+        named domains: [ServerNamePattern], _ credentials: [SiteCredential], settings: HandshakeSettings
     ) throws(SiteLoadError) -> SiteHandoff {
         let before: SiteHandoff? = domains.lazy.compactMap { self.previous?.site(having: $0) }.first { site in
-            site.ski == ski && site.handoff.serves(chain: chain, key: key)
+            site.handoff.serves(credentials)
         }?.handoff
         let name: String = Site.sharedName(domains)
         let tickets: SiteTickets
@@ -76,7 +98,7 @@ struct SiteLoader {
             tickets = SiteTickets(site: name)
         }
         if let before, before.tickets === tickets, before.settings == settings { return before }
-        return SiteHandoff(tickets: tickets, chain: chain, key: key, settings: settings)
+        return SiteHandoff(tickets: tickets, credentials: credentials, settings: settings)
     }
 
     private static func chain(from source: PEMSource) throws(SiteLoadError) -> [Certificate] {
@@ -109,10 +131,8 @@ struct SiteLoader {
         return .brokenChain(name, position: position)
     }
 
-    /// What the site is served for, and what its certificate covers.
-    private static func domains(
-        _ configured: [ServerNamePattern]?, of leaf: Certificate, _ chainName: String, coversLater: Bool
-    ) throws(SiteLoadError) -> (domains: [ServerNamePattern], certified: [ServerNamePattern]) {
+    /// The DNS names of a certificate.
+    private static func names(of leaf: Certificate, _ chainName: String) throws(SiteLoadError) -> [ServerNamePattern] {
         var covered: [ServerNamePattern] = []
         var firstBad: SiteLoadError?
         let names: SubjectAlternativeNames? = try? leaf.extensions.subjectAlternativeNames
@@ -124,17 +144,26 @@ struct SiteLoader {
                 firstBad = firstBad ?? .badName(chainName, name: name, reason: "\(error)")
             }
         }
-        guard let configured else {
-            guard !covered.isEmpty else { throw firstBad ?? .noNames(chainName) }
-            return (covered, covered)
-        }
-        guard !configured.isEmpty else { throw .noNames(chainName) }
-        for domain in configured where !coversLater && !covered.contains(domain) {
-            guard !domain.isWildcard, covered.contains(where: { $0.matches(domain.base) }) else {
-                throw .nameNotCovered(chainName, name: domain.description)
+        if covered.isEmpty, let firstBad { throw firstBad }
+        return covered
+    }
+
+    /// What the site is served for: each of its certificates covers all of it.
+    private func domains(
+        _ configuration: SiteConfiguration, of credentials: [SiteCredential]
+    ) throws(SiteLoadError) -> [ServerNamePattern] {
+        let domains: [ServerNamePattern] = configuration.domains ?? credentials.first?.certified ?? []
+        guard !domains.isEmpty else { throw .noNames(credentials.first?.chainName ?? "") }
+        guard !configuration.coversLater else { return domains }
+        for credential in credentials {
+            let covered: [ServerNamePattern] = credential.certified
+            for domain in domains where !covered.contains(domain) {
+                guard !domain.isWildcard, covered.contains(where: { $0.matches(domain.base) }) else {
+                    throw .nameNotCovered(credential.chainName, name: domain.description)
+                }
             }
         }
-        return (configured, covered)
+        return domains
     }
 
     private static func der(_ certificate: Certificate) throws -> [UInt8] {

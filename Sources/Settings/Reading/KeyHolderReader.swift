@@ -43,7 +43,7 @@ struct KeyHolderReader {
                 remedy: "Write state: /var/lib/latchstring, or another folder of this key holder's own.")
         }
         let hsm = reader.optional("hsm") { HSMReader(report: self.report, files: self.files).read($0) }
-        if !reader.has("hsm"), let site = sites.first(where: { if case .token = $0.key { true } else { false } }) {
+        if !reader.has("hsm"), let site = sites.first(where: { $0.certificates.contains(where: \.isOnToken) }) {
             self.report.error(
                 at: SourcePosition(line: site.location.line, column: site.location.column),
                 "a site's key is on a token, and there is no module that reaches it",
@@ -101,23 +101,16 @@ struct KeyHolderReader {
             guard
                 let reader = MappingReader(
                     item, noun: "a site",
-                    keys: ["certificate", "key", "passphrase-file", "acme", "domains", "tls", "application"],
+                    keys: [
+                        "certificate", "key", "passphrase-file", "certificates", "acme", "domains", "tls",
+                        "application",
+                    ],
                     misplaced: misplaced, report: self.report)
             else { return nil }
             let values = self.values
             let acme = reader.optional("acme") { ACMEReader(report: self.report, files: self.files).read($0) }
-            var certificate: String?
-            var key: KeyHolderSettings.Key?
-            if !reader.has("acme") {
-                certificate = reader.required("certificate", remedy: "Name its chain, or write acme: {directory: …}.") {
-                    self.files.readable($0, values)
-                }
-                key = SiteKeyReader(report: self.report, files: self.files).read(reader)
-            } else if let file = ["certificate", "key", "passphrase-file"].first(where: reader.has) {
-                self.report.error(
-                    at: reader.position(of: file), "\"\(file)\" names a file, and the site has its certificate by ACME",
-                    remedy: "Remove it, or remove acme.")
-            }
+            let certificateReader = SiteCertificatesReader(report: self.report, files: self.files)
+            var certificates = certificateReader.read(reader)
             let domains = reader.optional("domains") { node in
                 values.list(node, of: "domain") { item -> ServerNamePattern? in
                     guard let pattern = values.pattern(item) else { return nil }
@@ -129,21 +122,28 @@ struct KeyHolderReader {
             let application = reader.optional("application") {
                 ApplicationReader(report: self.report).read($0)
             }
-            if case .token = key { self.checkToken(reader, tls?.allowsRSAKeyExchange ?? false) }
+            if let certificates { self.checkTokens(certificates, reader, tls?.allowsRSAKeyExchange ?? false) }
             if let acme { self.checkNames(domains, acme, at: reader) }
             if acme != nil, let name = domains?.first?.description {
-                certificate = StateLayout.chain(of: name, in: state ?? "")
-                key = .file(StateLayout.key(of: name, in: state ?? ""), passphraseFile: nil)
+                certificates = [
+                    .init(
+                        location: self.report.location(item.position),
+                        chain: StateLayout.chain(of: name, in: state ?? ""),
+                        key: .file(StateLayout.key(of: name, in: state ?? ""), passphraseFile: nil))
+                ]
             }
-            guard let certificate, let key else { return nil }
+            guard let certificates else { return nil }
             return KeyHolderSettings.Site(
-                location: self.report.location(item.position), certificate: certificate, key: key, domains: domains,
+                location: self.report.location(item.position), certificates: certificates, domains: domains,
                 tls: tls ?? KeyHolderSettings.TLS(), application: application, acme: acme)
         }
     }
 
-    /// A key on a token signs handshakes, and decrypts nothing.
-    private func checkToken(_ reader: MappingReader, _ rsaKeyExchange: Bool) {
+    /// A key on a token signs handshakes, and decrypts nothing. Where there are several keys, another one may.
+    private func checkTokens(
+        _ certificates: [KeyHolderSettings.Certificate], _ reader: MappingReader, _ rsaKeyExchange: Bool
+    ) {
+        guard certificates.allSatisfy(\.isOnToken) else { return }
         if rsaKeyExchange {
             self.report.error(
                 at: reader.position(of: "tls"),

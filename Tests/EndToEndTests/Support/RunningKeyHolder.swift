@@ -16,7 +16,7 @@ final class RunningKeyHolder: Sendable {
     private let label: String
 
     /// - Parameters:
-    ///   - sites: names of `Workspace.makeSite`.
+    ///   - sites: names of `Workspace.makeSite`; with several certificates, their files' names, divided by `+`, the first being the site's.
     ///   - edges: who is granted the operations on all of them; several are divided by commas.
     ///   - lease: the setting.
     ///   - grace: how long a key that is replaced stays good.
@@ -49,11 +49,16 @@ final class RunningKeyHolder: Sendable {
         sites: [String], granted: [String], to edges: String, operations: String, rate: Int, port: UInt16,
         lease: String, grace: String, label: String, extra: String = "", in workspace: Workspace
     ) throws {
-        func list(_ names: [String]) -> String { names.map { "\"\($0)\"" }.joined(separator: ", ") }
+        func list(_ names: [String]) -> String {
+            names.map { "\"\($0.split(separator: "+")[0])\"" }.joined(separator: ", ")
+        }
         let grants = edges.split(separator: ",").map { edge in
             "  - { edge: \(edge), sites: [\(list(granted))], operations: [\(operations)], rate: \(rate) }"
         }.joined(separator: "\n")
-        let entries = sites.map { "  - { certificate: \"\($0).pem\", key: \"\($0).key\" }" }.joined(separator: "\n")
+        let entries = sites.map { site in
+            let files = site.split(separator: "+").map { "{ certificate: \"\($0).pem\", key: \"\($0).key\" }" }
+            return files.count == 1 ? "  - \(files[0])" : "  - { certificates: [\(files.joined(separator: ", "))] }"
+        }.joined(separator: "\n")
         try workspace.write(
             """
             role: keyholder
