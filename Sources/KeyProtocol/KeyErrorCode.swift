@@ -32,11 +32,13 @@ public enum KeyErrorCode: UInt8, Error, Hashable, Sendable, CaseIterable {
     case overloaded = 0x82
     /// The request's own deadline has passed; nothing was done.
     case pastDeadline = 0x83
+    /// The asking side has taken the request back; nothing was done.
+    case cancelled = 0x84
 
     /// The same for a stock peer, which knows codes 1 to 10 only.
     public var stock: KeyErrorCode {
         switch self {
-        case .rateLimited, .overloaded, .pastDeadline: .internalError
+        case .rateLimited, .overloaded, .pastDeadline, .cancelled: .internalError
         default: self
         }
     }
@@ -58,6 +60,7 @@ public enum KeyErrorCode: UInt8, Error, Hashable, Sendable, CaseIterable {
         case .rateLimited: "rate-limited"
         case .overloaded: "overloaded"
         case .pastDeadline: "past-deadline"
+        case .cancelled: "cancelled"
         }
     }
 }

@@ -46,6 +46,8 @@ public struct KeyMessage: Equatable, Sendable {
     /// Item `15`: milliseconds for which the asking side waits for the answer, from when it sent the request. An answer
     /// that comes later is of no use to it.
     public var deadline: UInt32?
+    /// Item `16`, empty: another key holder was asked for the same before, and has not answered yet.
+    public var isHedge: Bool = false
 
     public init(
         opcode: Opcode, payload: ByteBuffer = ByteBuffer(), function: String? = nil, serverName: String? = nil,

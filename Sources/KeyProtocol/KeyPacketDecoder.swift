@@ -107,6 +107,7 @@ extension KeyMessage {
             case .certificateID: message.certificateID = try value.visibleText()
             case .extra: message.extra = value
             case .deadline: message.deadline = value.getInteger(at: value.readerIndex)
+            case .hedge: message.isHedge = true
             case .padding: break
             }
         }

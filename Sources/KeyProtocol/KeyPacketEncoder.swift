@@ -55,6 +55,7 @@ extension KeyMessage {
         if let deadline = self.deadline {
             buffer.writeMultipleIntegers(KeyItemTag.deadline.rawValue, UInt16(4), deadline)
         }
+        if self.isHedge { try buffer.writeItem(.hedge, EmptyCollection<UInt8>()) }
     }
 }
 

@@ -28,6 +28,7 @@ enum KeyItemTag: UInt8 {
     case function = 0x13
     case extra = 0x14
     case deadline = 0x15
+    case hedge = 0x16
     case padding = 0x20
 
     /// Whether a value of this length can be right.
@@ -39,6 +40,7 @@ enum KeyItemTag: UInt8 {
         case .serverName, .certificateID, .function: (1...KeyPacketLayout.maximumTextSize).contains(length)
         case .opcode: length == 1
         case .deadline: length == 4
+        case .hedge: length == 0
         case .payload, .extra, .padding: length >= 0
         }
     }

@@ -43,6 +43,8 @@ public struct Opcode: RawRepresentable, Hashable, Sendable {
     /// Asks for a ``pong`` with the same payload.
     public static let ping = Opcode(rawValue: 0xF1)
     public static let pong = Opcode(rawValue: 0xF2)
+    /// Takes back the request with the same id: it need not be done if it has not been begun. That request is answered, this is not.
+    public static let cancel = Opcode(rawValue: 0xF3)
     /// The answer to a request that failed; the payload is one byte, a ``KeyErrorCode``.
     public static let error = Opcode(rawValue: 0xFF)
 }

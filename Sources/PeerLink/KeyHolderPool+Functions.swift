@@ -23,13 +23,14 @@ extension KeyHolderPool {
     ///   - ski: which of the site's certificates the client is shown: a key holder that has changed to another one
     ///     refuses instead of signing with a key that does not fit.
     ///   - excluded: addresses of the key holder that do not grant the site, counted from 0.
+    ///   - preferred: those that have this certificate; the others are asked when none of them answers. nil: all.
     public func signTLS13(
         _ request: SignTLS13Request, name: ServerName, clientIP: [UInt8]?, ski: [UInt8],
-        excluding excluded: Set<Int> = []
+        excluding excluded: Set<Int> = [], preferring preferred: Set<Int>? = nil
     ) -> EventLoopFuture<ByteBuffer> {
         self.request(
             self.call(.signTLS13, name: name, clientIP: clientIP, ski: ski, payload: request.encoded()),
-            excluding: excluded
+            excluding: excluded, preferring: preferred, isSignature: true
         ).map(\.payload)
     }
 

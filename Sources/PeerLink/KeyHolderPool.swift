@@ -24,8 +24,10 @@ public final class KeyHolderPool {
         public var inFlightLimit: Int
         /// Requests that wait for a key holder to come back.
         public var waiterLimit: Int
+        /// Of how many signatures, as a share, a second address is asked as well when the first one takes long; 0: of none.
+        public var hedge: Double
 
-        /// Defaults: deadline 2 s, connect 2 s, probes every 5 s, 4,096 requests under way, 4,096 waiting.
+        /// Defaults: deadline 2 s, connect 2 s, probes every 5 s, 4,096 requests under way, 4,096 waiting, 5 % hedged.
         public init(expected: PeerIdentity, addresses: [PeerAddress]) {
             self.expected = expected
             self.addresses = addresses
@@ -34,6 +36,7 @@ public final class KeyHolderPool {
             self.probeInterval = .seconds(5)
             self.inFlightLimit = 4096
             self.waiterLimit = 4096
+            self.hedge = 0.05
         }
     }
 
@@ -46,36 +49,20 @@ public final class KeyHolderPool {
         let handler: LinkHandler
     }
 
-    /// One request on its way, possibly through several key holders.
-    private final class Request {
-        let message: KeyMessage
-        let completion: Completion
-        let late: LinkHandler.LateWaiter?
-        let deadline: NIODeadline
-        /// Key holders that are not asked: they do not grant what the request is for.
-        let excluded: Set<Int>
-        var tried: Set<Int> = []
-        var lastFailure: LinkFailure?
-
-        init(
-            message: KeyMessage, excluding excluded: Set<Int>, deadline: NIODeadline, late: LinkHandler.LateWaiter?,
-            completion: @escaping Completion
-        ) {
-            self.message = message
-            self.excluded = excluded
-            self.completion = completion
-            self.late = late
-            self.deadline = deadline
-        }
-    }
-
     public let configuration: Configuration
     public let eventLoop: any EventLoop
-    private var links: [KeyHolderLink] = []
-    private var selection: HolderSelection
+    private(set) var links: [KeyHolderLink] = []
+    var selection: HolderSelection
+    var plan: HedgePlan
+    /// Of several key holders: requests in the order in which they were sent, and those of them that have waited for longer than usual.
+    var watched: Deque<Request> = []
+    var overdue: [Request] = []
+    var watchTimer: Scheduled<Void>?
+    let hedges: (won: Counter, lost: Counter)
+    let health: AddressHealthReport
     private var waiters: Deque<Request> = []
     private var waiterTimer: Scheduled<Void>?
-    private var stopped = false
+    private(set) var stopped = false
     private var readyCallbacks: [() -> Void] = []
     private var leaseCallbacks: [(Int, LeaseNews) -> Void] = []
 
@@ -89,7 +76,13 @@ public final class KeyHolderPool {
         self.configuration = configuration
         self.eventLoop = eventLoop
         self.selection = HolderSelection(count: configuration.addresses.count)
+        self.plan = HedgePlan(share: configuration.addresses.count > 1 ? configuration.hedge : 0)
         let name = configuration.expected.name
+        self.health = AddressHealthReport(keyHolder: name, addresses: configuration.addresses)
+        func hedges(_ outcome: String) -> Counter {
+            Counter(label: "latchstring_key_hedges_total", dimensions: [("keyholder", name), ("outcome", outcome)])
+        }
+        self.hedges = (won: hedges("won"), lost: hedges("lost"))
         self.answered = Counter(
             label: "latchstring_key_requests_total", dimensions: [("keyholder", name), ("outcome", "answered")])
         self.failed = Counter(
@@ -105,7 +98,7 @@ public final class KeyHolderPool {
                         down: { [weak self] in self?.wentDown(index) },
                         lease: { [weak self] in self?.heard($0, from: index) },
                         probeAnswered: { [weak self] in self?.probeAnswered(index, after: $0) },
-                        probeMissed: { [weak self] in self?.selection.suspected(index) })))
+                        probeMissed: { [weak self] in self?.suspected(index) })))
         }
     }
 
@@ -124,6 +117,10 @@ public final class KeyHolderPool {
             link.stop()
         }
         self.waiterTimer?.cancel()
+        self.watchTimer?.cancel()
+        self.watched.removeAll()
+        self.overdue.removeAll()
+        self.health.stop()
         for request in self.waiters { self.fail(request, .notConnected) }
         self.waiters.removeAll()
     }
@@ -143,11 +140,17 @@ public final class KeyHolderPool {
     /// silent or away, or refused for reasons that may be its own. All of the key protocol may, but those that go on with a
     /// handshake: see ``HandshakeLink``.
     ///
-    /// - Parameter excluded: addresses that are not asked, counted from 0.
+    /// - Parameters:
+    ///   - excluded: addresses that are not asked, counted from 0.
+    ///   - preferred: addresses that are asked before others; nil: all.
+    ///   - isSignature: whether another key holder may be asked before this one has failed.
     /// - Returns: the answer, or a ``LinkFailure``, at the deadline at the latest.
-    public func request(_ message: KeyMessage, excluding excluded: Set<Int> = []) -> EventLoopFuture<KeyMessage> {
+    public func request(
+        _ message: KeyMessage, excluding excluded: Set<Int> = [], preferring preferred: Set<Int>? = nil,
+        isSignature: Bool = false
+    ) -> EventLoopFuture<KeyMessage> {
         let promise = self.eventLoop.makePromise(of: KeyMessage.self)
-        self.request(message, excluding: excluded) { result in
+        self.request(message, excluding: excluded, preferring: preferred, isSignature: isSignature) { result in
             switch result {
             case .success(let answer): promise.succeed(answer.message)
             case .failure(let failure): promise.fail(failure)
@@ -160,14 +163,15 @@ public final class KeyHolderPool {
     ///
     /// - Parameter late: told of every answer that came too late to be the request's.
     func request(
-        _ message: KeyMessage, excluding excluded: Set<Int>, late: LinkHandler.LateWaiter? = nil,
-        completion: @escaping Completion
+        _ message: KeyMessage, excluding excluded: Set<Int>, preferring preferred: Set<Int>? = nil,
+        isSignature: Bool = false, late: LinkHandler.LateWaiter? = nil, completion: @escaping Completion
     ) {
         self.eventLoop.preconditionInEventLoop()
+        if isSignature { self.plan.began() }
         self.attempt(
             Request(
-                message: message, excluding: excluded, deadline: .now() + self.configuration.deadline, late: late,
-                completion: completion))
+                message: message, excluding: excluded, preferring: preferred, isSignature: isSignature,
+                deadline: .now() + self.configuration.deadline, late: late, completion: completion))
     }
 
     /// Asks one address of the key holder and no other.
@@ -192,7 +196,7 @@ public final class KeyHolderPool {
             return promise.futureResult
         }
         let index = connection.index
-        self.selection.sent(index)
+        self.selection.sent(index, now: Self.now)
         let deadline = NIODeadline.now() + self.configuration.deadline
         connection.handler.send(message, deadline: deadline, late: late) { result, nanoseconds in
             self.account(for: result, at: index, after: nanoseconds)
@@ -209,22 +213,36 @@ public final class KeyHolderPool {
 
     // MARK: One request's way
 
+    static var now: Int64 { Int64(NIODeadline.now().uptimeNanoseconds) }
+
     private func attempt(_ request: Request) {
         guard !self.stopped else { return self.fail(request, .notConnected) }
         guard let index = self.other(for: request) else { return self.wait(request) }
+        self.send(request, to: index, asHedge: false)
+        self.watch(request)
+    }
+
+    /// Asks this key holder, whatever other is asked.
+    func send(_ request: Request, to index: Int, asHedge: Bool) {
         request.tried.insert(index)
         let now = NIODeadline.now()
         // If another key holder could be asked, be it down just now, this one gets half of the remaining time.
         let hasAnother = request.tried.union(request.excluded).count < self.links.count
         let limit =
             hasAnother ? now + .nanoseconds((request.deadline - now).nanoseconds / 2) : request.deadline
-        self.selection.sent(index)
+        let sentAt = Int64(now.uptimeNanoseconds)
+        self.selection.sent(index, now: sentAt)
         guard let handler = self.links[index].connection else {
             return self.finish(request, at: index, over: nil, result: .failure(.notConnected), after: 0)
         }
-        handler.send(request.message, deadline: limit, late: request.late) { result, nanoseconds in
+        var message = request.message
+        message.isHedge = asHedge
+        let id = handler.send(message, deadline: limit, late: request.late) { result, nanoseconds in
             self.finish(request, at: index, over: handler, result: result, after: nanoseconds)
         }
+        guard let id else { return }
+        request.attempts.append(
+            Request.Attempt(index: index, handler: handler, id: id, sentAt: sentAt, isHedge: asHedge))
     }
 
     private func finish(
@@ -232,9 +250,14 @@ public final class KeyHolderPool {
         after nanoseconds: Int64
     ) {
         self.account(for: result, at: index, after: nanoseconds)
+        let wasHedge = request.attempts.first { $0.index == index }?.isHedge ?? false
+        request.attempts.removeAll { $0.index == index }
         switch result {
         case .success(let answer):
             guard let handler else { return self.fail(request, .notConnected) }
+            if request.isSignature { self.plan.answered(after: nanoseconds) }
+            if request.wasHedged { (wasHedge ? self.hedges.won : self.hedges.lost).increment() }
+            self.end(request)
             request.completion(.success((answer, PinnedConnection(index: index, handler: handler))))
         case .failure(.refused(let code)):
             switch code {
@@ -253,21 +276,30 @@ public final class KeyHolderPool {
     private func account(for result: Result<KeyMessage, LinkFailure>, at index: Int, after nanoseconds: Int64) {
         switch result {
         case .success:
-            self.selection.answered(index, after: nanoseconds)
+            self.selection.answered(index, after: nanoseconds, now: Self.now)
             self.answered.increment()
             self.latency.recordNanoseconds(nanoseconds)
-        case .failure(.refused):
-            self.selection.answered(index, after: nanoseconds)
+        case .failure(.refused(let code)):
+            switch code {
+            case .overloaded, .rateLimited, .pastDeadline:
+                // Fast, and no work.
+                self.selection.declined(index, now: Self.now)
+                self.plan.refused(now: Self.now)
+            default: self.selection.answered(index, after: nanoseconds, now: Self.now)
+            }
         case .failure(.timedOut):
             self.selection.timedOut(index)
             self.links[index].probeNow()
+            self.tellHealth()
         case .failure:
             self.selection.dropped(index)
         }
     }
 
-    private func retry(_ request: Request, after failure: LinkFailure) {
+    func retry(_ request: Request, after failure: LinkFailure) {
         request.lastFailure = failure
+        // Another key holder is at work on it.
+        guard request.attempts.isEmpty else { return }
         if NIODeadline.now() >= request.deadline { return self.fail(request, failure) }
         if case .lost = failure { request.tried.removeAll() }
         switch failure {
@@ -278,12 +310,26 @@ public final class KeyHolderPool {
     }
 
     /// The key holder to ask next.
-    private func other(for request: Request) -> Int? {
-        self.selection.choose(excluding: request.tried.union(request.excluded))
+    func other(for request: Request) -> Int? {
+        let out = request.tried.union(request.excluded).union(request.attempts.map(\.index))
+        let now = Self.now
+        if let preferred = request.preferred {
+            let others = Set(self.links.indices).subtracting(preferred)
+            if let index = self.selection.choose(excluding: out.union(others), now: now) { return index }
+        }
+        return self.selection.choose(excluding: out, now: now)
+    }
+
+    /// It is answered, or never will be: nothing that is under way for it is wanted any more.
+    private func end(_ request: Request) {
+        request.isDone = true
+        for attempt in request.attempts { self.cancel(attempt) }
+        request.attempts.removeAll()
     }
 
     private func fail(_ request: Request, _ failure: LinkFailure) {
         self.failed.increment()
+        self.end(request)
         request.completion(.failure(failure))
     }
 
@@ -322,6 +368,7 @@ public final class KeyHolderPool {
     private func becameReady(_ index: Int) {
         self.selection.connected(index)
         self.up.increment()
+        self.tellHealth()
         self.resumeWaiters()
         for callback in self.readyCallbacks { callback() }
     }
@@ -329,6 +376,7 @@ public final class KeyHolderPool {
     private func wentDown(_ index: Int) {
         self.selection.disconnected(index)
         self.up.decrement()
+        self.tellHealth()
         self.heard(.disconnected, from: index)
     }
 
@@ -337,7 +385,8 @@ public final class KeyHolderPool {
     }
 
     private func probeAnswered(_ index: Int, after nanoseconds: Int64) {
-        self.selection.answered(index, after: nanoseconds, probe: true)
+        self.selection.probed(index, after: nanoseconds, now: Self.now)
+        self.tellHealth()
         if !self.waiters.isEmpty { self.resumeWaiters() }
     }
 }

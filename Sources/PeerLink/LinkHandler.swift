@@ -65,16 +65,22 @@ final class LinkHandler: ChannelInboundHandler {
     /// Sends one request. The waiter is called exactly once, on the event loop.
     ///
     /// - Parameter late: called at most once, after the waiter: for what must be undone if it was done too late.
+    /// - Returns: the request's number on this link, for ``cancel(_:)`` and ``abandon(_:)``; nil: the waiter was called already.
+    @discardableResult
     func send(
         _ message: KeyMessage, deadline: NIODeadline, exempt: Bool = false, late: LateWaiter? = nil,
         waiter: @escaping Waiter
-    ) {
-        guard let context = self.context, self.verified, !self.ended else { return waiter(.failure(.notConnected), 0) }
+    ) -> UInt32? {
+        guard let context = self.context, self.verified, !self.ended else {
+            waiter(.failure(.notConnected), 0)
+            return nil
+        }
         let now = Int64(NIODeadline.now().uptimeNanoseconds)
         let due = Int64(deadline.uptimeNanoseconds)
         guard let id = self.inFlight.add(Waiters(waiter: waiter, late: late), now: now, deadline: due, exempt: exempt)
         else {
-            return waiter(.failure(.overloaded), 0)
+            waiter(.failure(.overloaded), 0)
+            return nil
         }
         var buffer = context.channel.allocator.buffer(capacity: 1024)
         var message: KeyMessage = message
@@ -83,11 +89,29 @@ final class LinkHandler: ChannelInboundHandler {
             try KeyPacket(id: id, body: message).encode(into: &buffer)
         } catch {
             _ = self.inFlight.take(id)
-            return waiter(.failure(.unencodable("\(error)")), 0)
+            waiter(.failure(.unencodable("\(error)")), 0)
+            return nil
         }
         context.write(self.wrapOutboundOut(buffer), promise: nil)
         self.scheduleFlush(context)
         self.armTimer(context)
+        return id
+    }
+
+    /// A request's answer is not wanted any more: the key holder is told, so that it does not do what it has not begun. Neither waiter
+    /// is called.
+    func cancel(_ id: UInt32) {
+        guard self.inFlight.take(id) != nil, let context = self.context, !self.ended else { return }
+        var buffer = context.channel.allocator.buffer(capacity: 1024)
+        guard (try? KeyPacket(id: id, body: KeyMessage(opcode: .cancel)).encode(into: &buffer)) != nil else { return }
+        context.write(self.wrapOutboundOut(buffer), promise: nil)
+        self.scheduleFlush(context)
+    }
+
+    /// A request is not waited for any more, as if it had timed out: its waiter is not called, and that for late answers is.
+    func abandon(_ id: UInt32) {
+        guard let entry = self.inFlight.take(id) else { return }
+        if self.late.count < self.lateLimit { self.late[id] = entry.waiter.late }
     }
 
     private func scheduleFlush(_ context: ChannelHandlerContext) {

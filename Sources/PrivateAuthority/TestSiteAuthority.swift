@@ -64,7 +64,24 @@ public struct TestSiteAuthority: Sendable {
         for domain in domains where !Self.isDomain(domain) {
             throw AuthorityError.invalidDomain(domain)
         }
-        let key = try SigningKey(generating: keyType)
+        return try self.issueSite(domains: domains, first: first, key: SigningKey(generating: keyType), validity)
+    }
+
+    /// Another certificate for a key that there is.
+    /// - Throws: `AuthorityError`, also for a key of another kind than ``SiteKeyType``.
+    public func issueSite(
+        domains: [String], keyPEM: String, validity: Validity = .days(90)
+    ) throws -> IssuedCertificate {
+        guard let first = domains.first, domains.count <= 100 else { throw AuthorityError.noDomains }
+        guard let key = SigningKey(pem: keyPEM) else {
+            throw AuthorityError.unreadable(what: "site's key", reason: "it is of no kind that is made here")
+        }
+        return try self.issueSite(domains: domains, first: first, key: key, validity)
+    }
+
+    private func issueSite(
+        domains: [String], first: String, key: SigningKey, _ validity: Validity
+    ) throws -> IssuedCertificate {
         let certificate = try signer.issueLeaf(
             // RFC 5280 appendix A: a common name has at most 64 characters, a DNS name may have more.
             commonName: first.utf8.count <= 64 ? first : nil,

@@ -54,6 +54,8 @@ public struct EdgeSettings: Hashable, Sendable {
         public var inFlight: Int
         /// Where it takes native connections; empty: nowhere.
         public var native: [SocketEndpoint]
+        /// Of how many signatures, in percent, a second address is asked, too, when the first one takes long. Default: 5.
+        public var hedge = 5
     }
 
     /// What clients get that come without TLS.

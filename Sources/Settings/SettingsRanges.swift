@@ -2,6 +2,7 @@
 enum SettingsRanges {
     static let threads: ClosedRange<Int> = 1...1024
     static let deadline: ClosedRange<Duration> = .milliseconds(10) ... .seconds(60)
+    static let hedge: ClosedRange<Int> = 0...20
     static let inFlight: ClosedRange<Int> = 1...65_536
     static let ticketLifetime: ClosedRange<Duration> = .zero ... .seconds(48 * 3600)
     static let connect: ClosedRange<Duration> = .milliseconds(10) ... .seconds(300)

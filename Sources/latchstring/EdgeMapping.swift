@@ -43,5 +43,6 @@ extension KeyHolderPool.Configuration {
             addresses: entry.addresses.map { PeerAddress(host: $0.host, port: $0.port) })
         self.deadline = TimeAmount(entry.deadline)
         self.inFlightLimit = entry.inFlight
+        self.hedge = Double(entry.hedge) / 100
     }
 }

@@ -63,52 +63,6 @@ import Testing
     }
 }
 
-@Suite struct HolderSelectionTests {
-    @Test func prefersTheFastestReadyOne() {
-        var selection = HolderSelection(count: 3)
-        #expect(selection.choose() == nil)
-        selection.connected(0)
-        selection.connected(1)
-        selection.answered(0, after: 1000, probe: true)
-        selection.answered(1, after: 500, probe: true)
-        #expect(selection.choose() == 1)
-        #expect(selection.choose(excluding: [1]) == 0)
-        #expect(selection.choose(excluding: [0, 1]) == nil)
-    }
-
-    @Test func sharesLoadBetweenEquals() {
-        var selection = HolderSelection(count: 2)
-        for index in 0..<2 {
-            selection.connected(index)
-            selection.answered(index, after: 1000, probe: true)
-        }
-        var counts = [0, 0]
-        for _ in 0..<100 {
-            let index = selection.choose()!
-            selection.sent(index)
-            counts[index] += 1
-        }
-        #expect(counts == [50, 50])
-    }
-
-    @Test func oneThatTimedOutGetsNothingUntilItAnswersAProbe() {
-        var selection = HolderSelection(count: 2)
-        for index in 0..<2 {
-            selection.connected(index)
-            selection.answered(index, after: 1000, probe: true)
-        }
-        selection.sent(0)
-        selection.timedOut(0)
-        #expect(selection.choose(excluding: [1]) == nil)
-        #expect(selection.hasReady)
-        selection.answered(0, after: 900, probe: true)
-        #expect(selection.choose() == 0)
-        selection.disconnected(0)
-        selection.answered(0, after: 1, probe: true)
-        #expect(selection.choose() == 1)
-    }
-}
-
 @Suite struct PeerIdentityTests {
     @Test func readsWhatItWrites() throws {
         let identity = try PeerIdentity(role: .edge, name: "paris-1.example")

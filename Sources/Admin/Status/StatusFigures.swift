@@ -9,7 +9,7 @@ struct StatusFigures {
     }
 
     /// Labels by which the page has rows: the samples of one are found without a look at the others.
-    private static let rowLabels = ["site", "domain", "keyholder", "operation"]
+    private static let rowLabels = ["site", "domain", "address", "keyholder", "operation"]
 
     private let samples: [String: [MetricSample]]
     private let rows: [Key: [MetricSample]]

@@ -118,6 +118,19 @@ struct StatusPage {
                     ], links == 0
                 )
             })
+        page.table(
+            "Addresses of key holders", ["Address", "Key holder", "Links that answer", "Time to an answer"],
+            figures.all("latchstring_key_address_ready").prefix(Self.maximumRows).map { sample -> HTMLText.Row in
+                let address = sample.labels["address"] ?? "-"
+                let labels = ["address": address, "keyholder": sample.labels["keyholder"] ?? "-"]
+                let latency = figures.sum("latchstring_key_address_latency_seconds", labels)
+                return (
+                    [
+                        address, labels["keyholder"] ?? "-", StatusFigures.count(sample.value),
+                        latency.map { StatusFigures.milliseconds($0) } ?? "-",
+                    ], sample.value == 0
+                )
+            })
     }
 
     // MARK: A key holder

@@ -69,6 +69,8 @@ struct EdgeGeneration: Sendable {
                 }
             } publishLink: { keyHolder, isConnected in
                 readiness.heard(keyHolder, isConnected: isConnected, in: number)
+            } publishHealth: { keyHolder, addresses in
+                readiness.heard(keyHolder, addresses, in: number)
             }
         }.get()
         let outdated: @Sendable (ServerNamePattern) -> Void = { pattern in

@@ -104,11 +104,13 @@ final class EdgeLoop {
     ///   - publish: told what becomes of a domain.
     ///   - publishStanding: told whether the key holder of this name gives this edge any lease.
     ///   - publishLink: told whether the key holder of this name is connected.
+    ///   - publishHealth: told how its addresses are.
     func startKeepers(
         after former: EdgeLoop? = nil,
         publish: @escaping (ServerNamePattern, SiteNews) -> Void,
         publishStanding: @escaping (_ keyHolder: String, LeaseEnd?) -> Void,
-        publishLink: @escaping (_ keyHolder: String, Bool) -> Void
+        publishLink: @escaping (_ keyHolder: String, Bool) -> Void,
+        publishHealth: @escaping (_ keyHolder: String, [AddressHealth]) -> Void
     ) {
         var names: [ServerNamePattern: String] = [:]
         for site in self.terminatedSites.values { for pattern in site.site.domains { names[pattern] = site.site.name } }
@@ -130,6 +132,7 @@ final class EdgeLoop {
                 publishStanding: { publishStanding(keyHolder, $0) }, publishLink: { publishLink(keyHolder, $0) })
             self.keepers[keyHolder] = keeper
             keeper.start()
+            pool.onHealth { publishHealth(keyHolder, $0) }
         }
     }
 

@@ -1,6 +1,7 @@
 import EdgeHTTP
 import EdgeTLS
 import NIOConcurrencyHelpers
+import PeerLink
 import TLSWire
 
 /// Which domains of terminated sites are leased by their key holder, and whether that can be reached: what the health check of an edge asks. After a reload, what the
@@ -15,6 +16,8 @@ public final class EdgeReadiness: Sendable {
         var sites: [SiteFacts] = []
         /// Key holders that are connected.
         var connected: Set<String> = []
+        /// How the addresses of each key holder are.
+        var addresses: [String: [AddressHealth]] = [:]
         /// When certificates end, by domain, in seconds since 1970.
         var notAfter: [String: Int64] = [:]
 
@@ -126,6 +129,11 @@ public final class EdgeReadiness: Sendable {
         }
     }
 
+    /// The state of an address of a key holder has changed, or its latency was measured.
+    func heard(_ keyHolder: String, _ addresses: [AddressHealth], in generation: Int) {
+        self.state.withLockedValue { $0.generations[generation]?.addresses[keyHolder] = addresses }
+    }
+
     /// How each site is, in the configuration's order.
     ///
     /// - Parameter now: seconds since 1970 UTC.
@@ -136,7 +144,8 @@ public final class EdgeReadiness: Sendable {
                 name: site.name, mode: site.mode, domains: site.domains, problems: [], origin: site.origin())
             guard let keyHolder = site.keyHolder else { return health }
             let isConnected = known.connected.contains(keyHolder)
-            health.keyHolder = .init(name: keyHolder, isConnected: isConnected)
+            health.keyHolder = .init(
+                name: keyHolder, isConnected: isConnected, addresses: known.addresses[keyHolder] ?? [])
             health.notAfter = site.domains.compactMap { known.notAfter[$0] }.min()
             if !isConnected { health.problems.append("there is no link to the key holder \(keyHolder)") }
             for domain in site.domains {

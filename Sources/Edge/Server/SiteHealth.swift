@@ -2,6 +2,7 @@ public import EdgeHTTP
 import EdgeModel
 import EdgeTLS
 import KeyProtocol
+public import PeerLink
 import TLSWire
 
 /// How one site is, as this edge sees it.
@@ -22,6 +23,8 @@ public struct SiteHealth: Equatable, Sendable {
     public struct KeyHolder: Equatable, Sendable {
         public var name: String
         public var isConnected: Bool
+        /// In the configuration's order; empty before anything is known.
+        public var addresses: [AddressHealth] = []
     }
 }
 

@@ -143,7 +143,7 @@ package final class KeylessHandshakeHandler: ChannelInboundHandler, RemovableCha
         self.urgency = .underWay
         self.parties.pool.signTLS13(
             request, name: self.parties.serverName, clientIP: self.parties.clientIP, ski: ski,
-            excluding: self.parties.served.excluded
+            excluding: self.parties.served.excluded, preferring: self.parties.served.holders[ski]
         )
         .assumeIsolated().whenComplete { result in
             permit.end(result)

@@ -20,8 +20,10 @@ package enum SiteNews: Sendable {
 package struct ServedDomain: Sendable {
     /// Nil in `handoff` mode, where the edge shows no certificate.
     package var certificate: SiteCertificate?
-    /// Addresses of the key holder that do not lease it, or have another certificate.
+    /// Addresses of the key holder that do not lease it.
     package var excluded: Set<Int>
+    /// By a chain's key identifier: addresses that have it. Others may sign for it as long as they keep keys that were replaced.
+    package var holders: [[UInt8]: Set<Int>] = [:]
     /// Signatures and handshakes per second that each of the others grants for the site.
     package var rate: Int
     /// When the first of its certificates ends, in seconds since 1970 UTC; nil: unknown.
@@ -30,6 +32,7 @@ package struct ServedDomain: Sendable {
     /// Whether a handshake would be signed in the same way.
     package func isSigned(like other: ServedDomain) -> Bool {
         self.certificate?.context === other.certificate?.context && self.excluded == other.excluded
+            && self.holders == other.holders
     }
 }
 
@@ -67,6 +70,8 @@ package final class LeaseKeeper {
         var plan = RefreshPlan()
         var timer: Scheduled<Void>?
         var told = LeaseLedger<CertificateAnswer>.Verdict.pending
+        /// What each address has that leases it, as it was told.
+        var toldAnswers: [Int: CertificateAnswer] = [:]
         /// What is shown, and the answer that it was made of.
         var shown: (answer: CertificateAnswer, certificate: SiteCertificate?)?
         var ticketTimer: Scheduled<Void>?
@@ -217,8 +222,10 @@ package final class LeaseKeeper {
         if case .ended = verdict, !self.ledger.isUndecided(index) {
             self.inherited[self.domains[index].order.pattern] = nil
         }
-        guard verdict != told else { return }
+        let answers = self.ledger.values(of: index)
+        guard verdict != told || answers != self.domains[index].toldAnswers else { return }
         self.domains[index].told = verdict
+        self.domains[index].toldAnswers = answers
         let pattern = self.domains[index].order.pattern
         switch verdict {
         case .pending: self.publish(pattern, .pending)
@@ -229,7 +236,7 @@ package final class LeaseKeeper {
         case .served(let answer, let addresses):
             do {
                 let certificate = try self.certificate(answer, index)
-                self.publish(pattern, .served(self.served(certificate, answer, by: addresses)))
+                self.publish(pattern, .served(self.served(certificate, answer, answers)))
             } catch {
                 // Of no use to this edge, whichever address it is from.
                 for address in addresses {
@@ -242,11 +249,15 @@ package final class LeaseKeeper {
     }
 
     private func served(
-        _ certificate: SiteCertificate?, _ answer: CertificateAnswer, by addresses: Set<Int>
+        _ certificate: SiteCertificate?, _ answer: CertificateAnswer, _ answers: [Int: CertificateAnswer]
     ) -> ServedDomain {
         let all = Set(0..<self.pool.configuration.addresses.count)
+        var holders: [[UInt8]: Set<Int>] = [:]
+        for chain in answer.chains {
+            holders[chain.ski] = Set(answers.filter { $0.value.chains.contains { $0.ski == chain.ski } }.keys)
+        }
         return ServedDomain(
-            certificate: certificate, excluded: all.subtracting(addresses), rate: Int(answer.rate),
+            certificate: certificate, excluded: all.subtracting(answers.keys), holders: holders, rate: Int(answer.rate),
             notAfter: answer.chains.map(\.notAfter).min())
     }
 

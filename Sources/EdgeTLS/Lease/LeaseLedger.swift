@@ -126,6 +126,15 @@ struct LeaseLedger<Value: Equatable> {
         return .served(value, by: Set(values.filter { $0.value == value }.map(\.address)))
     }
 
+    /// What each address has said of a domain that it leases now.
+    func values(of domain: Int) -> [Int: Value] {
+        var values: [Int: Value] = [:]
+        for (index, address) in self.addresses.enumerated() where address.isLeased {
+            if case .granted(let value, _) = address.findings[domain] { values[index] = value }
+        }
+        return values
+    }
+
     /// Whether an address has yet to answer for a domain that others have refused: it may have granted it all the time. False where one
     /// has no lease for this edge any more.
     func isUndecided(_ domain: Int) -> Bool {

@@ -14,6 +14,8 @@ public enum AuditOutcome: String, Sendable, CaseIterable {
     case overloaded
     /// Its deadline passed while it waited; nothing was done.
     case pastDeadline = "past-deadline"
+    /// The edge took the request back while it waited, since another key holder had answered; nothing was done.
+    case cancelled
     case formatError = "format-error"
     case badOpcode = "bad-opcode"
     case unexpectedOpcode = "unexpected-opcode"

@@ -1,6 +1,7 @@
 import KeyProtocol
 import Logging
 import NIOCore
+import Synchronization
 
 /// What becomes of requests: verdicts of ``RequestJudge`` carried out.
 extension KeyHolderConnection {
@@ -14,6 +15,8 @@ extension KeyHolderConnection {
             self.refuse(id, code, .formatError, line)
         case .packet(let packet) where packet.body.opcode == .ping:
             self.pong(packet)
+        case .packet(let packet) where packet.body.opcode == .cancel:
+            self.cancelled.removeValue(forKey: packet.id)?.value.store(true, ordering: .relaxed)
         case .packet(let packet):
             guard self.reserve(packet.id) else { return }
             self.handle(packet, of: edge, arrival)
@@ -39,6 +42,9 @@ extension KeyHolderConnection {
         }
         self.send(KeyPacket(id: ping.id, body: KeyMessage(opcode: .pong, payload: ping.body.payload)))
     }
+
+    /// What the audit says of a request that is at another key holder, too.
+    private static let hedge: String = "a hedge: another key holder was asked before"
 
     /// Bytes of payload that a pong repeats: what a padded packet has room for.
     static let longestPing: Int = 512
@@ -83,6 +89,7 @@ extension KeyHolderConnection {
             let owner: WorkOwner = self.owner(of: packet.body, for: keyed.site, edge, arrival)
             var line: AuditDraft = line
             line.certificate = keyed.site.fingerprint(of: keyed.credential)
+            if packet.body.isHedge { line.detail = line.detail.map { "\($0); \(Self.hedge)" } ?? Self.hedge }
             self.perform(operation, keyed, needs, packet.id, line, owner, under: judge.policy)
         case .begin(let request, let hello, let grant, let needed):
             let owner: WorkOwner = self.owner(of: packet.body, for: grant.site, edge, arrival)
@@ -155,7 +162,7 @@ extension AuditOutcome {
     /// the grant's rate.
     var isOfClients: Bool {
         switch self {
-        case .rateLimited, .overloaded, .pastDeadline, .expired, .staleCertificate: true
+        case .rateLimited, .overloaded, .pastDeadline, .cancelled, .expired, .staleCertificate: true
         default: false
         }
     }

@@ -123,8 +123,14 @@ extension KeyHolderConnection {
         let (site, credential) = (keyed.site, keyed.credential)
         let key: any StoredKey = credential.key
         let refusal: WorkRefusal?
+        let cancelled = Flag()
+        self.cancelled[id] = cancelled
         if case .inPlace = key.cost(of: operation) {
             refusal = self.enqueue(owner) { outcome in
+                self.cancelled[id] = nil
+                guard !cancelled.value.load(ordering: .relaxed) else {
+                    return self.refuse(id, .cancelled, .cancelled, line)
+                }
                 guard case .perform = outcome else { return self.refuse(id, .pastDeadline, line, needs) }
                 let isCurrent: Bool =
                     self.core.policy === policy && !self.core.audit.isClosed
@@ -138,27 +144,36 @@ extension KeyHolderConnection {
                 self.answer(result, id, line)
             }
         } else {
-            refusal = self.performSlowly(operation, key, site, credential, needs, owner) { outcome in
+            refusal = self.performSlowly(operation, key, site, credential, needs, owner, unless: cancelled) { outcome in
+                self.cancelled[id] = nil
+                if case .notDone = outcome, cancelled.value.load(ordering: .relaxed) {
+                    self.refuse(id, .cancelled, .cancelled, line)
+                    return self.flushSoon()
+                }
                 self.performed(outcome, site, credential, needs, id, line)
             }
         }
-        if let refusal { self.refuse(id, refusal, line, needs) }
+        guard let refusal else { return }
+        self.cancelled[id] = nil
+        self.refuse(id, refusal, line, needs)
     }
 
     /// Has an operation done that takes long, and calls back on the event loop, unless it is refused.
     func performSlowly(
         _ operation: KeyOperation, _ key: any StoredKey, _ site: Site, _ credential: SiteCredential?,
-        _ needs: [KeyProtocol.Operation], _ owner: WorkOwner, _ done: @escaping (SlowOutcome<KeyResult>) -> Void
+        _ needs: [KeyProtocol.Operation], _ owner: WorkOwner, unless cancelled: Flag? = nil,
+        _ done: @escaping (SlowOutcome<KeyResult>) -> Void
     ) -> WorkRefusal? {
         self.runSlowly(
-            key.cost(of: operation), site, credential, needs, owner,
+            key.cost(of: operation), site, credential, needs, owner, unless: cancelled,
             { Result { () throws(KeyOperationError) in try key.perform(operation) } }, done)
     }
 
     /// The same for any work that a thread does.
     func runSlowly<Value: Sendable>(
         _ cost: KeyOperationCost, _ site: Site, _ credential: SiteCredential?, _ needs: [KeyProtocol.Operation],
-        _ owner: WorkOwner, _ work: @escaping @Sendable () -> Value, _ done: @escaping (SlowOutcome<Value>) -> Void
+        _ owner: WorkOwner, unless cancelled: Flag? = nil, _ work: @escaping @Sendable () -> Value,
+        _ done: @escaping (SlowOutcome<Value>) -> Void
     ) -> WorkRefusal? {
         let edge: String = owner.edge
         guard let deliver = self.enterSlow(edge, done) else { return .overloaded }
@@ -171,6 +186,7 @@ extension KeyHolderConnection {
             case .perform:
                 // It may have waited for long: look again whether the operation is wanted and allowed, and can be audited.
                 guard !hasEnded.value.load(ordering: .relaxed), !core.audit.isClosed,
+                    cancelled?.value.load(ordering: .relaxed) != true,
                     core.policy.stillGrants(site, by: credential, to: edge, needs, now: Clock.monotonic())
                 else { return deliver(.notDone) }
                 deliver(.done(work()))

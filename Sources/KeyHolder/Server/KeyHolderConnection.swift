@@ -56,6 +56,8 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     var heldBatches: Int = 0
     /// Slow operations under way.
     var inFlight: Int = 0
+    /// Of requests for a signature that are not answered: whether the edge has taken them back.
+    var cancelled: [UInt32: Flag] = [:]
     /// Requests that wait for their turn on the event loop.
     var queued: Int = 0
     /// TLS handshakes with clients; there from when the edge is known.

@@ -133,7 +133,8 @@ struct EdgeReader {
             let name = self.values.identityName(nameNode)
             guard
                 let reader = MappingReader(
-                    entry.value, noun: "a key holder", keys: ["addresses", "deadline", "name", "in-flight", "native"],
+                    entry.value, noun: "a key holder",
+                    keys: ["addresses", "deadline", "name", "in-flight", "native", "hedge"],
                     misplaced: [
                         "address": .init(
                             message: "unknown key \"address\" in a key holder",
@@ -157,10 +158,16 @@ struct EdgeReader {
             let deadline = reader.optional("deadline") { self.values.duration($0, in: SettingsRanges.deadline) }
             let identityName = reader.optional("name") { self.values.identityName($0) }
             let inFlight = reader.optional("in-flight") { self.values.integer($0, in: SettingsRanges.inFlight) }
+            let hedge = reader.optional("hedge") { self.values.percentage($0, in: SettingsRanges.hedge) }
+            if hedge ?? 0 > 0, let addresses, addresses.count == 1 {
+                self.report.warning(
+                    at: reader.position(of: "hedge"), "\"hedge\" is for several addresses, and there is one",
+                    remedy: "Remove it, or name another address.")
+            }
             return EdgeSettings.KeyHolderEntry(
                 name: name ?? entry.key, location: self.report.location(entry.keyPosition), addresses: addresses ?? [],
                 deadline: deadline ?? .seconds(2), identityName: identityName ?? entry.key, inFlight: inFlight ?? 4096,
-                native: native ?? [])
+                native: native ?? [], hedge: hedge ?? 5)
         }
     }
 

@@ -77,6 +77,9 @@ public enum MetricHelp {
         "latchstring_fleet_reports_failed_total": "Acknowledgements and heartbeats that the bus did not take.",
         "latchstring_fleet_store_failures_total":
             "Attempts at a purge, or at noting it, that failed and were made again.",
+        "latchstring_key_address_latency_seconds": "What an answer of this address takes, smoothed.",
+        "latchstring_key_address_ready": "Links to this address that answer, all event loops together.",
+        "latchstring_key_hedges_total": "Signatures for which a second address was asked, too.",
         "latchstring_key_links_ready": "Links that are up and leased, all event loops together.",
         "latchstring_key_request_seconds": "From request to answer.",
         "latchstring_key_requests_total": "Requests to key holders.",

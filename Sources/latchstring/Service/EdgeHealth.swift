@@ -4,6 +4,7 @@ import Edge
 import EdgeHTTP
 import Foundation
 import NIOConcurrencyHelpers
+import PeerLink
 import Settings
 
 #if canImport(Glibc)
@@ -117,7 +118,7 @@ private struct SitesReport: Encodable {
             self.status = !health.problems.isEmpty ? "failed" : health.origin != nil ? "degraded" : "ok"
             self.domains = health.domains
             self.problems = health.problems
-            self.keyHolder = health.keyHolder.map { KeyHolder(name: $0.name, connected: $0.isConnected) }
+            self.keyHolder = health.keyHolder.map { KeyHolder($0) }
             self.certificateNotAfter = health.notAfter
             self.origin = health.origin.map {
                 Origin(cause: $0.cause, failures: $0.failures, since: $0.since / 1000)
@@ -126,8 +127,25 @@ private struct SitesReport: Encodable {
     }
 
     struct KeyHolder: Encodable {
+        struct Address: Encodable {
+            var address: String
+            /// `ready`, `silent` or `down`.
+            var state: String
+            /// What an answer takes; nil: unknown.
+            var microseconds: Int64?
+        }
+
         var name: String
         var connected: Bool
+        var addresses: [Address]
+
+        init(_ health: SiteHealth.KeyHolder) {
+            self.name = health.name
+            self.connected = health.isConnected
+            self.addresses = health.addresses.map {
+                Address(address: $0.address, state: $0.state.rawValue, microseconds: $0.latency.map { $0 / 1000 })
+            }
+        }
     }
 
     struct Origin: Encodable {

@@ -82,10 +82,15 @@ final class RunningKeyHolder: Sendable {
     }
 
     /// Has it read its files again, with all sites, or these, granted to these edges alone.
-    func reload(grantedTo edges: String, operations: String? = nil, sites granted: [String]? = nil) throws {
+    ///
+    /// - Parameter files: its sites, in the place of those it was started with.
+    func reload(
+        grantedTo edges: String, operations: String? = nil, sites granted: [String]? = nil, files: [String]? = nil
+    ) throws {
         let before = self.process.lines("reloaded").count
         try Self.configure(
-            sites: self.sites, granted: granted ?? self.sites, to: edges, operations: operations ?? self.operations,
+            sites: files ?? self.sites, granted: granted ?? self.sites, to: edges,
+            operations: operations ?? self.operations,
             rate: self.rate, port: self.port, lease: self.lease, grace: self.grace,
             label: self.label, in: self.workspace)
         kill(self.process.pid, SIGHUP)
