@@ -266,8 +266,10 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "Admin",
-            dependencies: ["Admission", "Channels", "Telemetry", nioHTTP1, nioHelpers, logging, atomics, lifecycle]
-                + nio,
+            dependencies: [
+                "Admission", "Channels", "SecretFiles", "Telemetry", nioHTTP1, nioHelpers, nioSSL, logging, atomics,
+                lifecycle,
+            ] + nio,
             swiftSettings: strict),
         .target(
             name: "PrivateAuthority",
@@ -287,7 +289,8 @@ let package = Package(
         .target(
             name: "DemoKit",
             dependencies: [
-                "Diagnosis", "NativeClient", "NativeHandshake", "PrivateAuthority", "TLSWire", "Telemetry",
+                "CSystemShims", "Diagnosis", "NativeClient", "NativeHandshake", "PrivateAuthority", "TLSWire",
+                "Telemetry",
                 nioHTTP1,
                 nioSSL, x509, asn1, crypto,
             ] + nio,
@@ -444,7 +447,8 @@ let package = Package(
             name: "KeyHolderTests",
             dependencies: [
                 "TestSockets",
-                "Admission", "PrivateAuthority", "HSMWire", "KeyHolder", "KeyProtocol", "NativeHandshake", "PeerLink",
+                "Admission", "Channels", "PrivateAuthority", "HSMWire", "KeyHolder", "KeyProtocol", "NativeHandshake",
+                "PeerLink",
                 "RecordLayer", "SecretFiles", "TLSEngine", "TLSWire", nioSSL,
                 nioEmbedded, x509, asn1, crypto, cryptoExtras, logging,
             ] + nio,
@@ -464,7 +468,9 @@ let package = Package(
                 "HSMKeys", "HSMTestWorker", "HSMWire", "KeyHolder", "PrivateAuthority", "TestLogs", "TestSockets",
                 "TestToken", "TLSWire", x509, asn1, crypto, logging,
             ], swiftSettings: strict),
-        .target(name: "TestSockets", path: "Tests/Support/TestSockets", swiftSettings: strict),
+        .target(
+            name: "TestSockets", dependencies: ["CSystemShims"], path: "Tests/Support/TestSockets",
+            swiftSettings: strict),
         .target(
             name: "TestLogs", dependencies: ["TestSockets", logging], path: "Tests/Support/TestLogs",
             swiftSettings: strict),

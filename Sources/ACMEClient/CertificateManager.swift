@@ -27,6 +27,13 @@ public final class CertificateManager: Service {
     /// Until when sites are left alone whose state could not be read or written, by name: what failed was not kept on disk, so
     /// without this the directory would be asked again and again.
     private let resting = Mutex<[String: Int64]>([:])
+    private let work = Mutex(Work())
+
+    private struct Work {
+        /// Another process does it.
+        var isPaused: Bool = false
+        var turn: Task<Int64, Never>?
+    }
 
     /// Milliseconds.
     static let rest: Int64 = 10 * 60_000
@@ -57,9 +64,36 @@ public final class CertificateManager: Service {
     public func run() async throws {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
-                let pause = await self.turn()
+                let pause = await self.turnUnlessPaused()
                 try? await Task.sleep(for: .milliseconds(pause))
             }
+        }
+    }
+
+    /// Orders nothing until ``resume()``. What is under way ends here, and goes on from what is on disk. Returns when nothing is under
+    /// way.
+    public func pause() async {
+        let turn: Task<Int64, Never>? = self.work.withLock { work in
+            work.isPaused = true
+            return work.turn
+        }
+        turn?.cancel()
+        _ = await turn?.value
+    }
+
+    public func resume() { self.work.withLock { $0.isPaused = false } }
+
+    private func turnUnlessPaused() async -> Int64 {
+        let turn: Task<Int64, Never>? = self.work.withLock { work in
+            guard !work.isPaused else { return nil }
+            work.turn = Task { await self.turn() }
+            return work.turn
+        }
+        guard let turn else { return 200 }
+        return await withTaskCancellationHandler {
+            await turn.value
+        } onCancel: {
+            turn.cancel()
         }
     }
 

@@ -71,7 +71,7 @@ public struct HookProgram: Hashable, Sendable {
         posix_spawn_file_actions_adddup2(&actions, errors, 2)
         latchstring_spawn_closes_from(&actions, 3)
         var attributes = posix_spawnattr_t()
-        latchstring_spawn_attributes_afresh(&attributes)
+        latchstring_spawn_attributes(&attributes, 1, 0)
         defer { posix_spawnattr_destroy(&attributes) }
         let arguments: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
         let variables: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) } + [nil]

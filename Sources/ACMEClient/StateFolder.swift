@@ -50,20 +50,22 @@ public struct StateFolder: Sendable {
 
     // MARK: The whole
 
-    /// Keeps other processes away from the folder, until this one ends.
+    /// Keeps other processes away from the folder, until this one ends or lets go.
     ///
     /// - Throws: ``StateError``.
-    public func lock() throws {
+    @discardableResult
+    public func lock() throws -> StateLock {
         try SecretFile.makeFolder(self.path)
         let descriptor = openLock("\(self.path)/lock")
         guard descriptor >= 0 else {
             throw StateError("cannot use \(self.path): \(String(cString: strerror(errno)))")
         }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        let lock = StateLock(descriptor, path: self.path)
+        do { try lock.take() } catch {
             close(descriptor)
-            throw StateError(
-                "\(self.path) is in use by another process; each key holder needs a state folder of its own")
+            throw error
         }
+        return lock
     }
 
     /// Sees to it that the site has a key and a chain of that key, be it a placeholder.
@@ -208,6 +210,28 @@ public struct StateFolder: Sendable {
             metadata: ["file": "\(path)", "kept-as": "\(path).bad"])
         try SecretFile.rename(path, to: "\(path).bad")
     }
+}
+
+/// Keeps other processes away from a state folder.
+public struct StateLock: Sendable {
+    private let descriptor: CInt
+    private let path: String
+
+    fileprivate init(_ descriptor: CInt, path: String) {
+        self.descriptor = descriptor
+        self.path = path
+    }
+
+    /// - Throws: ``StateError``, if another process has it.
+    public func take() throws {
+        guard flock(self.descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            throw StateError(
+                "\(self.path) is in use by another process; each key holder needs a state folder of its own")
+        }
+    }
+
+    /// Another process may have it from now on.
+    public func letGo() { _ = flock(self.descriptor, LOCK_UN) }
 }
 
 /// Why the state folder cannot be used.

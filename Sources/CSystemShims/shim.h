@@ -64,21 +64,39 @@ static inline int latchstring_spawn_closes_from(posix_spawn_file_actions_t *acti
     return posix_spawn_file_actions_addclosefrom_np(actions, first);
 }
 
+/* glibc 2.29, and musl 1.1.24; as above. */
+extern int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *actions, const char *folder);
+
+/* Has a program started in this folder. Returns 0 or an errno value. */
+static inline int latchstring_spawn_in(posix_spawn_file_actions_t *actions, const char *folder)
+{
+    return posix_spawn_file_actions_addchdir_np(actions, folder);
+}
+
 /*
- * Attributes for a program that leads a group of its own, to be ended as a whole, and has no signal blocked or ignored.
+ * Attributes for a program that has no signal blocked or ignored.
+ *
+ * leads_group: it leads a group of its own, to be ended as a whole, and is not reached by the terminal's signals.
+ * keeps_orders: SIGHUP, SIGUSR1 and SIGUSR2 stay ignored where they are: such an order, before the program listens for it, is
+ * no reason to end.
  * Returns 0 or an errno value; posix_spawnattr_destroy afterwards.
  */
-static inline int latchstring_spawn_attributes_afresh(posix_spawnattr_t *attributes)
+static inline int latchstring_spawn_attributes(posix_spawnattr_t *attributes, int leads_group, int keeps_orders)
 {
     sigset_t signals;
     posix_spawnattr_init(attributes);
     sigemptyset(&signals);
     posix_spawnattr_setsigmask(attributes, &signals);
     sigfillset(&signals);
+    if (keeps_orders) {
+        sigdelset(&signals, SIGHUP);
+        sigdelset(&signals, SIGUSR1);
+        sigdelset(&signals, SIGUSR2);
+    }
     posix_spawnattr_setsigdefault(attributes, &signals);
     posix_spawnattr_setpgroup(attributes, 0);
     return posix_spawnattr_setflags(
-        attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+        attributes, (leads_group ? POSIX_SPAWN_SETPGROUP : 0) | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 }
 
 #endif

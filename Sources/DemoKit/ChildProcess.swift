@@ -1,3 +1,4 @@
+import CSystemShims
 import FoundationEssentials
 import NIOCore
 import NIOPosix
@@ -148,19 +149,9 @@ final class ChildProcess: Sendable {
         posix_spawn_file_actions_adddup2(&actions, output, 2)
 
         var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
+        // Its own process group, so that Ctrl-C reaches the demo alone, which then ends the others in order.
+        latchstring_spawn_attributes(&attributes, 1, 0)
         defer { posix_spawnattr_destroy(&attributes) }
-        // Its own process group, so that Ctrl-C reaches the demo alone, which then ends the others in order; and signals as
-        // a fresh process has them, since the demo handles some.
-        var signals = sigset_t()
-        sigfillset(&signals)
-        posix_spawnattr_setsigdefault(&attributes, &signals)
-        sigemptyset(&signals)
-        posix_spawnattr_setsigmask(&attributes, &signals)
-        posix_spawnattr_setpgroup(&attributes, 0)
-        posix_spawnattr_setflags(
-            &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
-
         var list: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
         let ours = ProcessInfo.processInfo.environment.map { "\($0)=\($1)" }
         var variables: [UnsafeMutablePointer<CChar>?] = (environment + ours).map { strdup($0) } + [nil]

@@ -94,8 +94,14 @@ struct KeyHolderCertificateCheck {
             CheckLine(
                 outcome: validity.outcome, location: loaded.location,
                 text:
-                    "site \(names): \(Self.text(loaded)) chain of \(loaded.chain.count)\(loaded.key == nil ? "" : " belong together"), \(validity.text)",
+                    "site \(names): \(Self.text(loaded)) chain of \(loaded.chain.count)\(loaded.key == nil ? "" : " belong together"), \(validity.text)\(Self.issuer(loaded.chain))",
                 remedy: validity.outcome == .ok ? nil : "Have the certificate renewed."))
+    }
+
+    /// What cannot be decided from the file.
+    private static func issuer(_ chain: [Certificate]) -> String {
+        guard let issuer = ChainOrder.unprovenIssuer(chain) else { return "" }
+        return "; clients must know its issuer (\(issuer)) as an authority, or the file lacks an intermediate"
     }
 
     /// As the subject of a sentence about it and the chain.

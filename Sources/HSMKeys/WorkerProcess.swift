@@ -193,7 +193,7 @@ struct WorkerProcess: Sendable {
         posix_spawn_file_actions_adddup2(&actions, socket, 3)
         latchstring_spawn_closes_from(&actions, 4)
         var attributes = posix_spawnattr_t()
-        latchstring_spawn_attributes_afresh(&attributes)
+        latchstring_spawn_attributes(&attributes, 1, 0)
         defer { posix_spawnattr_destroy(&attributes) }
         let arguments: [UnsafeMutablePointer<CChar>?] = program.map { strdup($0) } + [nil]
         defer { arguments.forEach { free($0) } }

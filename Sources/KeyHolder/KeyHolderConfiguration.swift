@@ -87,6 +87,10 @@ public struct KeyHolderLimits: Hashable, Sendable {
     public var idleTimeout: TimeAmount = .minutes(5)
     /// For requests under way when shutting down.
     public var drainTimeout: TimeAmount = .seconds(5)
+    /// For what is under way when another process takes over. Edges wait meanwhile: less than their deadline by default.
+    var handOverTimeout: TimeAmount = .seconds(1)
+    /// For handshakes that wait for their clients when a connection is to end.
+    var lastTurnsTimeout: TimeAmount = .seconds(1)
     /// Packets per second of one edge, on all its connections, pings included. 8 KiB that are read count as a packet, and
     /// so do 10 µs that taking packets in took. Beyond this, after a burst of a tenth of that, its connections are read more slowly.
     public var packetsPerEdge: Int = 50_000
@@ -118,6 +122,10 @@ public enum KeyHolderError: Error, Equatable, Sendable, CustomStringConvertible 
     /// A name and an address: systemd passes it, and the configuration does not have it.
     case unusedSocket(String, String)
     case tls(String)
+    /// Another process is taking over.
+    case handingOver
+    /// It must be written before another process goes on with it.
+    case auditClosed
 
     public var description: String {
         switch self {
@@ -127,6 +135,8 @@ public enum KeyHolderError: Error, Equatable, Sendable, CustomStringConvertible 
         case .cannotListen(let reason): reason
         case .unusedSocket(let name, let address):
             "systemd passes a socket at \(address) (\(name)), where nothing in the configuration listens; write the same address there, or remove it from the .socket unit"
+        case .auditClosed: "the audit log cannot be written now; the log says why"
+        case .handingOver: "this key holder is being handed over to another process; ask again in a moment"
         case .tls(let reason): "the identity cannot be used for TLS: \(reason)"
         }
     }

@@ -11,6 +11,8 @@ public struct HandshakeProgress: Equatable, Sendable {
     public var state: State
     /// For the client, as they are: whole TLS records.
     public var serverBytes: ByteBuffer
+    /// With a session, from a key holder that tells them; not part of the payload.
+    public var facts: SessionFacts?
 
     public enum State: Equatable, Sendable {
         /// Send the server bytes, then ask to continue with what the client answers: after a HelloRetryRequest, and in
@@ -29,6 +31,15 @@ public struct HandshakeProgress: Equatable, Sendable {
         self.state = state
         self.serverBytes = serverBytes
     }
+
+    /// The payload of an answer, and what stands beside it.
+    public init(decoding answer: KeyMessage) throws(KeyPayloadError) {
+        try self.init(decoding: answer.payload)
+        if case .exported = self.state { self.facts = SessionFacts(decoding: answer.extra) }
+    }
+
+    /// What stands beside the payload.
+    public var extra: ByteBuffer? { self.facts?.encoded }
 
     public init(decoding payload: ByteBuffer) throws(KeyPayloadError) {
         var payload: ByteBuffer = payload
@@ -83,7 +94,8 @@ public struct HandshakeProgress: Equatable, Sendable {
         }
         payload.writeImmutableBuffer(self.serverBytes)
         // The opcode item (4 bytes) and the payload's own item header have to fit in the body, too.
-        let bodySize: Int = payload.readableBytes + 4 + KeyPacketLayout.itemHeaderSize
+        let extraSize: Int = self.facts == nil ? 0 : KeyPacketLayout.itemHeaderSize + SessionFacts.encodedLength
+        let bodySize: Int = payload.readableBytes + 4 + KeyPacketLayout.itemHeaderSize + extraSize
         guard bodySize <= KeyPacketLayout.maximumBodySize else { throw .bodyTooLarge(bodySize) }
         return payload
     }

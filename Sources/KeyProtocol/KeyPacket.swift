@@ -11,8 +11,8 @@ public struct KeyPacket: Equatable, Sendable {
     }
 
     /// The answer to a request that succeeded.
-    public static func success(id: UInt32, payload: ByteBuffer) -> KeyPacket {
-        KeyPacket(id: id, body: KeyMessage(opcode: .success, payload: payload))
+    public static func success(id: UInt32, payload: ByteBuffer, extra: ByteBuffer? = nil) -> KeyPacket {
+        KeyPacket(id: id, body: KeyMessage(opcode: .success, payload: payload, extra: extra))
     }
 
     /// The answer to a request that failed.

@@ -25,7 +25,7 @@ extension KeyHolderPool {
                 switch result {
                 case .success(let answer):
                     do {
-                        let progress = try HandshakeProgress(decoding: answer.message.payload)
+                        let progress = try HandshakeProgress(decoding: answer.message)
                         let link = HandshakeLink(
                             pool: self, connection: answer.connection, handshake: progress.handshake, name: name,
                             clientIP: clientIP)
@@ -98,7 +98,7 @@ public struct HandshakeLink: Sendable {
         }
         return self.send(.handshakeContinue, payload, late: erase).flatMapThrowing { answer in
             let progress: HandshakeProgress
-            do { progress = try HandshakeProgress(decoding: answer.payload) } catch {
+            do { progress = try HandshakeProgress(decoding: answer) } catch {
                 throw LinkFailure.badAnswer("\(error)")
             }
             guard progress.handshake == handshake else { throw LinkFailure.badAnswer("another handshake's progress") }

@@ -9,3 +9,15 @@ public struct AdminSettings: Hashable, Sendable {
         self.token = token
     }
 }
+
+/// Where a monitoring system elsewhere looks, over TLS and with a certificate of its own.
+public struct MonitoringSettings: Hashable, Sendable {
+    public var endpoint: SocketEndpoint
+    /// What the port shows, and in `authority` whose certificates it lets in.
+    public var identity: IdentitySettings
+
+    public init(endpoint: SocketEndpoint, identity: IdentitySettings) {
+        self.endpoint = endpoint
+        self.identity = identity
+    }
+}

@@ -43,6 +43,19 @@ public enum KeyExchangeGroup: String, CaseIterable, Sendable {
     }
 }
 
+/// The process that takes over at SIGUSR2.
+public struct HandOverSettings: Hashable, Sendable {
+    /// An absolute path; nil: the path that the process was started by.
+    public var program: String?
+    /// For the successor to be ready. Default: 30 s.
+    public var timeout: Duration
+
+    public init(program: String? = nil, timeout: Duration = .seconds(30)) {
+        self.program = program
+        self.timeout = timeout
+    }
+}
+
 public struct LogSettings: Hashable, Sendable {
     public enum Level: String, CaseIterable, Sendable {
         case trace, debug, info, notice, warning, error

@@ -22,6 +22,8 @@ public struct EdgeSettings: Hashable, Sendable {
     public var defaultSite: ServerName?
     /// Health, metrics and purging; a loopback address, or with a token. nil: none.
     public var admin: AdminSettings?
+    /// nil: none.
+    public var monitoring: MonitoringSettings?
     public var cache: EdgeCacheConfiguration
     /// nil: this edge is part of no fleet.
     public var fleet: FleetSettings?
@@ -77,13 +79,6 @@ public struct EdgeSettings: Hashable, Sendable {
     }
 
     /// How a process gives its sockets to its successor.
-    public struct HandOverSettings: Hashable, Sendable {
-        /// An absolute path; nil: the path that the process was started by.
-        public var program: String?
-        /// For the successor to be ready. Default: 30 s.
-        public var timeout: Duration = .seconds(30)
-    }
-
     /// Where a site stands in the file, for messages about it.
     public struct SitePlace: Hashable, Sendable {
         public var site: SourceLocation

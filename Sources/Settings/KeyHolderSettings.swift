@@ -26,8 +26,11 @@ public struct KeyHolderSettings: Hashable, Sendable {
     public var audit: Audit
     /// Health and metrics; always a loopback address. nil: none.
     public var admin: AdminSettings?
+    /// nil: none.
+    public var monitoring: MonitoringSettings?
     public var log: LogSettings
     public var limits: Limits
+    public var handOver = HandOverSettings()
     /// Event loops; nil: one per core.
     public var threads: Int?
 

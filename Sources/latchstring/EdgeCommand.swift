@@ -78,8 +78,8 @@ struct EdgeCommand: AsyncParsableCommand {
         }
         let reload = notifier.telling({ await reloader.reload() }, status, logger: logger)
         var services: [any Service] = []
-        var adminServer: AdminServer?
-        if let admin = settings.admin {
+        var admins: [AdminServer] = []
+        if settings.admin != nil || settings.monitoring != nil {
             let health = EdgeHealth(readiness: readiness, cache: cache, settings: current)
             var checks = health.checks
             if settings.fleet != nil {
@@ -90,18 +90,28 @@ struct EdgeCommand: AsyncParsableCommand {
                         return status.isFollowing ? .ok : .degraded("the purges of the fleet are being read")
                     })
             }
-            let server = try await Startup.admin(
-                admin.endpoint, metrics: metrics, readiness: checks,
-                endpoints: CacheEndpoints(
-                    administration: cache, fleet: try Startup.orExit { try FleetOrders(settings) }
-                ).all + [health.endpoint, ReloadReport.endpoint { $0 ? .noKeys : await reload() }],
-                token: try admin.token.map { try Startup.adminToken($0) }, inherited: environment.inherited,
-                logger: logger)
-            adminServer = server
+            if let admin = settings.admin {
+                admins.append(
+                    try await Startup.admin(
+                        admin.endpoint, metrics: metrics, readiness: checks,
+                        endpoints: CacheEndpoints(
+                            administration: cache, fleet: try Startup.orExit { try FleetOrders(settings) }
+                        ).all + [health.endpoint, ReloadReport.endpoint { $0 ? .noKeys : await reload() }],
+                        token: try admin.token.map { try Startup.adminToken($0) }, inherited: environment.inherited,
+                        logger: logger))
+            }
+            if let monitoring = settings.monitoring {
+                let tls = try Startup.monitoringTLS(monitoring)
+                admins.append(
+                    try await Startup.monitoring(
+                        monitoring, tls: tls, metrics: metrics, readiness: checks, endpoints: [health.endpoint],
+                        inherited: environment.inherited, logger: logger))
+                services.append(IdentityWatch(monitoring, tls, logger))
+            }
         }
-        // A successor's admin port stays with the process before until this one serves.
+        // A successor's admin ports stay with the process before until this one serves.
         let opening = predecessor == nil ? nil : StartGate()
-        if let adminServer { services.append(OpenedLater(service: adminServer, gate: opening)) }
+        for admin in admins { services.append(OpenedLater(service: admin, gate: opening)) }
         services.append(server)
         services.append(ReopenOnUserSignal(log: accessLog, logger: logger))
         services.append(ReloadOnHangUp(reload: reload))
@@ -112,11 +122,8 @@ struct EdgeCommand: AsyncParsableCommand {
         let end = NIOLockedValueBox<(@Sendable () async -> Void)?>(nil)
         services.append(
             HandOverOnSignal(
-                EdgeParty(server: server, admin: adminServer),
-                plan: {
-                    let plan = current.withLockedValue { $0.handOver }
-                    return HandOverPlan(program: plan.program ?? SuccessorProcess.ownProgram, timeout: plan.timeout)
-                }, notifier: notifier, logger: logger
+                EdgeParty(server: server, admins: admins),
+                plan: { HandOverPlan(current.withLockedValue { $0.handOver }) }, notifier: notifier, logger: logger
             ) {
                 if let end = end.withLockedValue({ $0 }) { await end() }
             })
@@ -125,6 +132,8 @@ struct EdgeCommand: AsyncParsableCommand {
                 environment: environment, predecessor: predecessor, gate: gate, serves: { opening?.open() },
                 turn: { await server.turn() },
                 status: status, logger: logger))
-        try await Startup.run(services, logger: logger) { stop in end.withLockedValue { $0 = stop } }
+        // A second to empty the sockets' queues, some for stores, and two for the access log.
+        let time: @Sendable () -> Duration = { current.withLockedValue { $0.drain } + .seconds(10) }
+        try await Startup.run(services, within: time, logger: logger) { stop in end.withLockedValue { $0 = stop } }
     }
 }

@@ -24,11 +24,13 @@ final class KeyHolderCertificates: CertificateHost {
         label: "latchstring_keyholder_certificate_orders_total", dimensions: [("outcome", "failed")])
 
     let state: StateFolder
+    /// Of the folder.
+    let lock: StateLock
 
     /// - Throws: if the folder cannot be used, or another process uses it.
     init(state path: String, logger: Logger) throws {
         self.state = StateFolder(path: path, logger: logger)
-        try self.state.lock()
+        self.lock = try self.state.lock()
     }
 
     struct StateMoved: Error, CustomStringConvertible {

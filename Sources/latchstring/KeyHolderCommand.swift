@@ -8,6 +8,7 @@ import Foundation
 import HSMKeys
 import KeyHolder
 import Logging
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import NativeHandshake
@@ -17,7 +18,6 @@ import Settings
 import Synchronization
 import TLSWire
 import Telemetry
-import UnixSignals
 
 /// `latchstring keyholder`: the key holder as a process.
 struct KeyHolderCommand: AsyncParsableCommand {
@@ -27,8 +27,10 @@ struct KeyHolderCommand: AsyncParsableCommand {
         discussion: """
             Reads a YAML file such as Examples/keyholder.yaml; `latchstring check --config FILE` says what is wrong with it.
             Logs to standard error: JSON lines, or readable text on a terminal. SIGHUP, or `latchstring reload`, reads sites, grants, \
-            lease and identity again, cuts off edges that lost their last grant, and opens the audit file again. Ends on SIGTERM or SIGINT, \
-            after requests under way had up to 5 seconds to finish.
+            lease and identity again, cuts off edges that lost their last grant, and opens the audit file again. SIGUSR2 has it start the \
+            program at its path, give that its sockets, and end once that serves. Ends on SIGTERM or SIGINT, \
+            after requests under way had up to 5 seconds to finish. Takes sockets from systemd (LISTEN_FDS), and tells it how it is \
+            (NOTIFY_SOCKET).
             """)
 
     @Option(help: "The key holder's configuration file.")
@@ -41,10 +43,6 @@ struct KeyHolderCommand: AsyncParsableCommand {
         Startup.keepHeap()
         Startup.ignoreSignals()
         let environment = try Startup.environment()
-        guard environment.link == nil else {
-            Startup.complain("error: \(InheritanceError.succession)")
-            throw ExitCode.failure
-        }
         let path = self.config
         let settings = try Startup.settings { () throws(SettingsError) in try Settings.loadKeyHolder(path: path) }
         let logger = Startup.logger(settings.log, label: "keyholder")
@@ -64,21 +62,37 @@ struct KeyHolderCommand: AsyncParsableCommand {
         let revoked = try Startup.orExit {
             try settings.state.map { try RevokedEdges(path: "\($0)/revoked-edges") }
         }
-        let server = try Startup.orExit {
+        let configuration = try Startup.orExit {
             var configuration = try KeyHolderConfiguration(settings, keys: keys)
             configuration.revoked = revoked?.names ?? []
             configuration.fit(descriptors: descriptors, logger: logger)
-            let server = try KeyHolderServer(
-                configuration: configuration, inherited: environment.inherited, group: group, logger: logger
-            ) { addresses in
-                gate.open()
-                for address in addresses {
-                    logger.notice("listening", metadata: ["address": "\(Self.text(address))"])
-                }
-            }
-            certificates?.serve(server, configuration)
-            return server
+            return configuration
         }
+        let serves: @Sendable ([SocketAddress]) -> Void = { addresses in
+            gate.open()
+            for address in addresses {
+                logger.notice("listening", metadata: ["address": "\(Self.text(address))"])
+            }
+        }
+        var predecessor: Predecessor?
+        if let link = environment.link { predecessor = try await Predecessor(link) }
+        let server = try await Startup.awaitOrExit { [predecessor] () async throws -> KeyHolderServer in
+            guard let predecessor else {
+                return try KeyHolderServer(
+                    configuration: configuration, inherited: environment.inherited, group: group, logger: logger,
+                    onReady: serves)
+            }
+            let before = KeyHolderPredecessor(
+                claim: {
+                    _ = try await predecessor.claim()
+                    try revoked?.reread()
+                    return revoked?.names ?? []
+                }, relieve: { try await predecessor.relieve($0) })
+            return try await KeyHolderServer(
+                configuration: configuration, inherited: environment.inherited, succeeding: before, group: group,
+                logger: logger, onReady: serves)
+        }
+        certificates?.serve(server, configuration)
         let manager = certificates.map {
             CertificateManager(
                 sites: ManagedSite.all(of: settings), state: $0.state, host: $0, group: group,
@@ -90,16 +104,18 @@ struct KeyHolderCommand: AsyncParsableCommand {
         let status: @Sendable () -> String = { "connected edges: \(server.connectionCount)" }
         let reload = environment.notifier.telling({ await reloader.reload() }, status, logger: logger)
         var services: [any Service] = []
+        var admins: [AdminServer] = []
+        let audit = HealthCheck(name: "audit") {
+            server.canAudit ? .ok : .failed("the audit log cannot keep up; operations are refused")
+        }
+        let hsm = HealthCheck(name: "hsm") {
+            keys.isWell ? .ok : .failed("a token does not do what it is asked; the log says why")
+        }
+        let checks = [audit] + (settings.hsm == nil ? [] : [hsm])
         if let admin = settings.admin {
-            let audit = HealthCheck(name: "audit") {
-                server.canAudit ? .ok : .failed("the audit log cannot keep up; operations are refused")
-            }
-            let hsm = HealthCheck(name: "hsm") {
-                keys.isWell ? .ok : .failed("a token does not do what it is asked; the log says why")
-            }
-            services.append(
+            admins.append(
                 try await Startup.admin(
-                    admin.endpoint, metrics: metrics, readiness: [audit] + (settings.hsm == nil ? [] : [hsm]),
+                    admin.endpoint, metrics: metrics, readiness: checks,
                     endpoints: [
                         ReloadReport.endpoint { await reloader.reload(revokingReplaced: $0) },
                         RevocationReport.endpoint(revoked, server), GrantsReport.endpoint(server),
@@ -107,19 +123,40 @@ struct KeyHolderCommand: AsyncParsableCommand {
                     token: try admin.token.map { try Startup.adminToken($0) }, inherited: environment.inherited,
                     logger: logger))
         }
+        if let monitoring = settings.monitoring {
+            let tls = try Startup.monitoringTLS(monitoring)
+            admins.append(
+                try await Startup.monitoring(
+                    monitoring, tls: tls, metrics: metrics, readiness: checks, inherited: environment.inherited,
+                    logger: logger))
+            services.append(IdentityWatch(monitoring, tls, logger))
+        }
+        // A successor's admin ports stay with the process before until this one serves.
+        let opening = predecessor == nil ? nil : StartGate()
+        for admin in admins { services.append(OpenedLater(service: admin, gate: opening)) }
         services.append(server)
         if let manager { services.append(manager) }
         services.append(ReloadOnHangUp(reload: reload))
-        services.append(NoHandOver(logger: logger))
         services.append(
             IdentityWatch(
                 identity: { reloader.identity }, renew: { try await reloader.renewIdentity() }, logger: logger))
+        let end = NIOLockedValueBox<(@Sendable () async -> Void)?>(nil)
+        services.append(
+            HandOverOnSignal(
+                KeyHolderParty(
+                    server: server, admins: admins, certificates: certificates, manager: manager, revoked: revoked),
+                plan: { HandOverPlan(reloader.handOver) }, notifier: environment.notifier, logger: logger
+            ) {
+                if let end = end.withLockedValue({ $0 }) { await end() }
+            })
         services.append(
             ServiceReports(
-                environment: environment, predecessor: nil, gate: gate,
-                turn: { for loop in group.makeIterator() { try? await loop.submit {}.get() } }, status: status,
-                logger: logger))
-        try await Startup.run(services, logger: logger)
+                environment: environment, predecessor: predecessor, gate: gate, serves: { opening?.open() },
+                turn: { await server.turn() }, status: status, logger: logger))
+        // Requests under way have five, and native streams, too.
+        try await Startup.run(services, within: { .seconds(15) }, logger: logger) { stop in
+            end.withLockedValue { $0 = stop }
+        }
         try await group.shutdownGracefully()
     }
 
@@ -166,6 +203,7 @@ private final class KeyHolderReloader: Sendable {
     }
 
     var identity: IdentitySettings { self.current.withLock { $0.identity } }
+    var handOver: HandOverSettings { self.current.withLock { $0.handOver } }
 
     /// Reads the identity's files again, and nothing else that the configuration says, but for the sites' files.
     func renewIdentity() async throws {
@@ -228,21 +266,10 @@ extension KeyHolderSettings {
         if fresh.limits != self.limits { keys.append("limits") }
         if fresh.listen != self.listen { keys.append("listen") }
         if fresh.log != self.log { keys.append("log") }
+        if fresh.monitoring != self.monitoring { keys.append("monitoring") }
         if fresh.native != self.native { keys.append("native") }
         if fresh.threads != self.threads { keys.append("threads") }
         return keys
-    }
-}
-
-/// Says at SIGUSR2 that a key holder is not handed over.
-private struct NoHandOver: Service {
-    let logger: Logger
-
-    func run() async throws {
-        for await _ in await UnixSignalsSequence(trapping: .sigusr2).cancelOnGracefulShutdown() {
-            self.logger.warning(
-                "a key holder is not handed over: restart it; with a .socket unit, edges wait meanwhile")
-        }
     }
 }
 

@@ -27,6 +27,9 @@ extension RevocationReport {
                         "Remove the edge's grants from the key holder's file, and reload; or write state: FOLDER, and restart."
                 )
             }
+            guard !edges.isLent else {
+                return .failure(503, "\(KeyHolderError.handingOver)")
+            }
             if request.parameter("undo") == "1" {
                 do {
                     // One that could not be written down is in force all the same.

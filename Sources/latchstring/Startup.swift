@@ -103,6 +103,35 @@ enum Startup {
         }
     }
 
+    /// Opens the port where monitoring systems elsewhere look.
+    static func monitoring(
+        _ settings: MonitoringSettings, tls: AdminTLS, metrics: PrometheusRegistry, readiness: [HealthCheck],
+        endpoints: [AdminEndpoint] = [], inherited: InheritedListeners, logger: Logger
+    ) async throws -> AdminServer {
+        let endpoint = settings.endpoint
+        do {
+            return try await AdminServer.bind(
+                host: endpoint.host, port: endpoint.port, metrics: metrics, readiness: readiness,
+                endpoints: endpoints, tls: tls, logger: logger, inherited: inherited)
+        } catch {
+            complain(
+                "error: the monitoring port: \(SystemError.cannotListen(on: "\(endpoint)", port: endpoint.port, error))"
+            )
+            throw ExitCode.failure
+        }
+    }
+
+    /// Reads the files of the monitoring port.
+    static func monitoringTLS(_ settings: MonitoringSettings) throws -> AdminTLS {
+        let files = settings.identity
+        do throws(AdminTLS.Unusable) {
+            return try AdminTLS(certificate: files.certificate, key: files.key, clients: files.authority)
+        } catch {
+            complain("error: the monitoring port: \(error)")
+            throw ExitCode.failure
+        }
+    }
+
     /// Reads the file with the admin port's token.
     static func adminToken(_ path: String) throws -> AdminToken {
         let text: String
@@ -120,10 +149,14 @@ enum Startup {
 
     /// Runs services until SIGTERM or SIGINT, or until one of them fails.
     ///
-    /// - Parameter end: gets what has them shut down as a signal does.
+    /// - Parameters:
+    ///   - time: the longest that their end may take; then the process ends without them.
+    ///   - end: gets what has them shut down as a signal does.
     static func run(
-        _ services: [any Service], logger: Logger, end: (@escaping @Sendable () async -> Void) -> Void = { _ in }
+        _ services: [any Service], within time: @escaping @Sendable () -> Duration, logger: Logger,
+        end: (@escaping @Sendable () async -> Void) -> Void = { _ in }
     ) async throws {
+        let services = services + [BoundedEnd(time: time, logger: logger)]
         let group = ServiceGroup(
             configuration: .init(
                 services: services.map { .init(service: $0, failureTerminationBehavior: .gracefullyShutdownGroup) },
@@ -145,6 +178,13 @@ enum Startup {
             complain("error: \(error)")
             throw ExitCode.failure
         }
+    }
+
+    /// The same for what takes its time.
+    static func awaitOrExit<Value>(_ body: () async throws -> Value) async throws -> Value {
+        let result: Result<Value, any Error>
+        do { result = .success(try await body()) } catch { result = .failure(error) }
+        return try Self.orExit { try result.get() }
     }
 
     static func complain(_ text: String) {

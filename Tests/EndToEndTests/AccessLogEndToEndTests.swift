@@ -138,4 +138,56 @@ import Testing
         }
         try await stage.stop()
     }
+
+    @Test("What the key holder tells of its handshakes: group, and whether a ticket was taken")
+    func facts() async throws {
+        let stage = try await Stage("access.log")
+        let session = stage.workspace.path("session.pem")
+        for use in ["-sess_out", "-sess_in"] {
+            for version in ["-tls1_3", "-tls1_2"] {
+                let result = try Tool.openssl(
+                    stage.edge.port, stage.workspace, "-servername", "one.test", "-ign_eof",
+                    version, use,
+                    session + version, input: "GET / HTTP/1.1\r\nHost: one.test\r\nConnection: close\r\n\r\n")
+                #expect(result.all.contains("from the origin"), "\(result.all)")
+            }
+        }
+        let lines = try eventually("four lines") {
+            let lines = try stage.lines("access.log")
+            return lines.count == 4 ? lines : nil
+        }
+        #expect(lines.map { $0["tls_resumed"] as? Bool } == [false, false, true, true], "\(lines)")
+        #expect(lines.prefix(3).allSatisfy { $0["tls_group"] as? String == "X25519" }, "\(lines)")
+        #expect(lines.map { $0["tls_version"] as? String } == ["TLSv1.3", "TLSv1.2", "TLSv1.3", "TLSv1.2"])
+        try await stage.stop()
+    }
+
+    @Test("Requests without TLS have lines: redirects, what is not found, no request at all, and challenges")
+    func withoutTLS() async throws {
+        let port = try Workspace.freePort()
+        let stage = try await Stage("access.log\nlisten-http: 127.0.0.1:\(port)")
+        func ask(_ request: String) throws {
+            let socket = try TestSocket.connect(port: port)
+            try socket.send(Array(request.utf8))
+            _ = try socket.receiveToEnd()
+        }
+        try ask("GET /a?b HTTP/1.1\r\nHost: one.test\r\nUser-Agent: x\r\n\r\n")
+        try ask("HEAD / HTTP/1.1\r\nHost: other.test\r\n\r\n")
+        try ask("\u{16}\u{3}\u{1}\r\n\r\n")
+        try ask("GET /.well-known/acme-challenge/token HTTP/1.1\r\nHost: one.test\r\n\r\n")
+        let lines = try eventually("four lines") {
+            let lines = try stage.lines("access.log")
+            return lines.count == 4 ? lines : nil
+        }
+        #expect(lines.map { $0["status"] as? Int } == [308, 404, 400, 200], "\(lines)")
+        #expect(lines.map { $0["site"] as? String } == ["one.test", "-", "-", "one.test"], "\(lines)")
+        #expect(lines.map { $0["host"] as? String }.prefix(2) == ["one.test", "other.test"], "\(lines)")
+        #expect(lines[0]["target"] as? String == "/a?b" && lines[0]["user_agent"] as? String == "x", "\(lines[0])")
+        #expect(lines.map { $0["bytes"] as? Int } == [4, 0, 4, 15], "\(lines)")
+        #expect(lines.prefix(2).map { $0["outcome"] as? String } == ["complete", "not-found"])
+        #expect(lines[3]["target"] as? String == "/.well-known/acme-challenge/token", "\(lines[3])")
+        #expect(lines.allSatisfy { $0["tls_version"] == nil && $0["mode"] == nil && $0["client"] != nil }, "\(lines)")
+        #expect(Set(lines.compactMap { $0["connection"] as? Int }).count == 4, "\(lines)")
+        try await stage.stop()
+    }
 }

@@ -13,6 +13,8 @@ import Testing
         let workspace: Workspace
         let keyHolder: RunningKeyHolder
         let keyHolderAdmin: UInt16
+        /// The ports for monitoring from elsewhere: the edge's, the key holder's.
+        let monitoring: [UInt16]
         let edge: RunningEdge
         let origin: TLSOrigin
 
@@ -26,12 +28,20 @@ import Testing
                 .init(body: "from the origin", cacheControl: "max-age=600")
             }
             self.keyHolderAdmin = try Workspace.freePort()
+            self.monitoring = [try Workspace.freePort(), try Workspace.freePort()]
+            try Self.makeIdentity("monitor", "subjectAltName=DNS:monitor.test", in: workspace)
+            try Self.makeIdentity("prometheus", "subjectAltName=DNS:prometheus.test", in: workspace)
+            func monitoring(_ port: UInt16) -> String {
+                "monitoring: { listen: 127.0.0.1:\(port), certificate: monitor.pem, key: monitor.key, clients: prometheus.pem }"
+            }
             self.keyHolder = try RunningKeyHolder(
                 sites: ["one.test"], grantedTo: "paris", operations: "handoff", rate: 10_000,
-                extra: "admin: { listen: 127.0.0.1:\(self.keyHolderAdmin), token: admin.token }", in: workspace)
+                extra: "admin: { listen: 127.0.0.1:\(self.keyHolderAdmin), token: admin.token }\n"
+                    + monitoring(self.monitoring[1]), in: workspace)
             self.edge = try RunningEdge(
                 """
                 access-log: access.log
+                \(monitoring(self.monitoring[0]))
                 keyholders:
                   home: { addresses: ["127.0.0.1:\(self.keyHolder.port)"], deadline: 2s }
                 cache: { memory: 16MiB }
@@ -45,6 +55,35 @@ import Testing
                     origin: { address: "127.0.0.1:\(self.origin.port)" }
                 """, in: workspace)
             try self.edge.process.wait(for: "lease begun") { $0["site"] == "one.test" }
+        }
+
+        /// A certificate of no authority but its own, as docs/operations.md makes it.
+        private static func makeIdentity(_ name: String, _ names: String, in workspace: Workspace) throws {
+            let made = try Tool.run(
+                "openssl",
+                [
+                    "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj",
+                    "/CN=\(name)", "-addext", names, "-keyout", workspace.path("\(name).key"), "-out",
+                    workspace.path("\(name).pem"),
+                ])
+            #expect(made.status == 0, "\(made.all)")
+            _ = try Tool.run("chmod", ["600", workspace.path("\(name).key")])
+        }
+
+        /// `curl` to a port for monitoring, as `monitor.test`.
+        func look(_ port: UInt16, _ path: String, _ arguments: String..., as identity: String? = "prometheus") throws
+            -> Tool.Result
+        {
+            let shown = identity.map {
+                ["--cert", self.workspace.path("\($0).pem"), "--key", self.workspace.path("\($0).key")]
+            }
+            return try Tool.run(
+                "curl",
+                [
+                    "-sS", "--max-time", "10", "--cacert", self.workspace.path("monitor.pem"), "--connect-to",
+                    "::127.0.0.1:\(port)", "https://monitor.test\(path)",
+                ] + (shown ?? []) + arguments)
         }
 
         func visit() throws {
@@ -129,6 +168,15 @@ import Testing
                 authorization: { credentials_file: "\(stage.workspace.path("admin.token"))" }
                 static_configs:
                   - targets: ["127.0.0.1:\(stage.edge.adminPort)", "127.0.0.1:\(stage.keyHolderAdmin)"]
+              - job_name: from-elsewhere
+                scheme: https
+                tls_config:
+                  ca_file: "\(stage.workspace.path("monitor.pem"))"
+                  cert_file: "\(stage.workspace.path("prometheus.pem"))"
+                  key_file: "\(stage.workspace.path("prometheus.key"))"
+                  server_name: monitor.test
+                static_configs:
+                  - targets: ["127.0.0.1:\(stage.monitoring[0])", "127.0.0.1:\(stage.monitoring[1])"]
             """, to: "prometheus.yml")
         let prometheus = try InteractiveTool(
             "prometheus",
@@ -155,8 +203,7 @@ import Testing
         }
         _ = try eventually("some scrapes of both") { try scrapes() == "2" ? true : nil }
         try stage.visit()
-        let up = try query("up == 1")?.count
-        #expect(up == 2)
+        _ = try eventually("both from elsewhere") { try query("up == 1")?.count == 4 ? true : nil }
         let scraped = Set(
             try #require(try query("{__name__=~\"(latchstring|process)_.+\"}")).compactMap {
                 ($0["metric"] as? [String: String])?["__name__"]
@@ -177,6 +224,45 @@ import Testing
         #expect(try query("ALERTS{alertstate=\"firing\"}")?.isEmpty == true)
         _ = prometheus
         try await stage.stop()
+    }
+
+    @Test("From elsewhere: a certificate of the authority looks, no other does, and nothing is changed")
+    func mutualTLS() async throws {
+        let stage = try await Stage()
+        for (port, metric) in zip(stage.monitoring, ["latchstring_edge_lease", "latchstring_keyholder_connections"]) {
+            let metrics = try stage.look(port, "/metrics")
+            #expect(metrics.output.contains("\n\(metric)"), "\(metrics.all.prefix(300))")
+            #expect(try stage.look(port, "/health/ready").output.contains("\"status\""))
+            #expect(try stage.look(port, "/").output.contains("<!doctype html>"))
+            for identity in [nil, "monitor"] {
+                let refused = try stage.look(port, "/metrics", as: identity)
+                #expect(refused.status != 0 && refused.output.isEmpty, "\(identity ?? "none"): \(refused.all)")
+            }
+            for path in ["/reload", "/revoke?edge=paris", "/purge", "/metrics"] {
+                let refused = try stage.look(
+                    port, path, "-X", "POST", "-H", "Content-Type: application/json", "-d", "{}")
+                #expect(refused.output == "This port is for looking. Use the admin port.\n", "\(refused.all)")
+            }
+            #expect(try stage.look(port, "/revoke").output.hasPrefix("Here are /"))
+        }
+        #expect(try stage.look(stage.monitoring[0], "/health/sites").output.contains("one.test"))
+        // Plain HTTP gets nothing.
+        let plain = try Tool.run(
+            "curl", ["-sS", "--max-time", "5", "http://127.0.0.1:\(stage.monitoring[0])/metrics"])
+        #expect(plain.status != 0 && plain.output.isEmpty, "\(plain.all)")
+        // Files are read again by themselves: another client, and not the former one.
+        try Self.replace("prometheus.pem", with: "monitor.pem", in: stage.workspace)
+        try stage.edge.process.wait(for: "the identity's files have changed: they are in force") {
+            $0["setting"] == "monitoring"
+        }
+        #expect(try stage.look(stage.monitoring[0], "/metrics", as: "monitor").status == 0)
+        try await stage.stop()
+    }
+
+    private static func replace(_ name: String, with other: String, in workspace: Workspace) throws {
+        try workspace.write(try workspace.read(other), to: "\(name).new")
+        try FileManager.default.removeItem(atPath: workspace.path(name))
+        try FileManager.default.moveItem(atPath: workspace.path("\(name).new"), toPath: workspace.path(name))
     }
 
     @Test("The page in a browser, with what hostile clients send", .enabled(if: Tool.exists("chromium")))

@@ -182,4 +182,40 @@ import Testing
             #expect(try server.receive(exactly: Self.hello.count) == Self.hello)
         }
     }
+
+    /// All that they write goes into a pipe that is full: the end does not wait for its reader.
+    @Test func aLogThatIsNotReadDoesNotHoldAnEnd() async throws {
+        let workspace = try Workspace()
+        try workspace.makeSite("www.test")
+        let origin = try TestListener()
+        try await blocking {
+            let keyHolder = try RunningKeyHolder(
+                sites: ["www.test"], grantedTo: "paris", audit: "'-'", logIsRead: false, in: workspace)
+            let edge = try RunningEdge(
+                Self.relay(
+                    origin.port,
+                    """
+                      - { domains: [www.test], mode: keyless, keyholder: home, origin: { url: "http://127.0.0.1:\(origin.port)" } }
+                    keyholders: { home: { addresses: ["127.0.0.1:\(keyHolder.port)"] } }
+                    access-log: "-"
+                    drain: 1s
+                    limits: { exempt: [127.0.0.0/8] }
+                    """), logIsRead: false, in: workspace)
+            for _ in 0..<1500 { try TestSocket.connect(port: edge.port).close() }
+            // Each a line of the access log, of the log and of the audit log.
+            for _ in 0..<300 {
+                let client = try TestSocket.connect(port: edge.port)
+                try client.send(TestHello(serverName: "www.test").records())
+                client.close()
+            }
+            // The edge leaves out what is not read. The key holder waits for its audit lines, and not for ever.
+            for (process, expected) in [(edge.process, 0), (keyHolder.process, 1)] as [(TestProcess, Int32)] {
+                let start = ContinuousClock.now
+                process.send(SIGTERM)
+                let status = try process.waitForExit()
+                let time = ContinuousClock.now - start
+                #expect(status == expected && time < .seconds(18), "\(status) after \(time)")
+            }
+        }
+    }
 }

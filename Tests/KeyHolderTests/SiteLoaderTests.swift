@@ -142,6 +142,10 @@ struct SiteLoaderTests {
         }
         #expect(ChainOrder.lacksIntermediate([try leaf(saysWhere: true)]))
         #expect(!ChainOrder.lacksIntermediate([try leaf(saysWhere: false)]))
+        // Nothing tells whether clients know it.
+        #expect(ChainOrder.unprovenIssuer([try leaf(saysWhere: false)])?.isEmpty == false)
+        #expect(ChainOrder.unprovenIssuer([try leaf(saysWhere: true)]) == nil)
+        #expect(ChainOrder.unprovenIssuer([try leaf(saysWhere: false), try leaf(saysWhere: false)]) == nil)
         #expect(!ChainOrder.lacksIntermediate([try leaf(saysWhere: true, subject: "Middle")]))
         #expect(!ChainOrder.lacksIntermediate([try leaf(saysWhere: true), try leaf(saysWhere: false)]))
         // Test sites are issued by a root, and that is as it should be.

@@ -175,4 +175,34 @@ struct HandshakePayloadTests {
         var packet = ByteBuffer()
         #expect(throws: Never.self) { try KeyPacket.success(id: 1, payload: largest).encode(into: &packet) }
     }
+
+    @Test("What stands beside a session: read where it is known, and skipped where it is not")
+    func facts() throws {
+        var progress = HandshakeProgress(
+            handshake: 7, state: .exported(session: ByteBuffer(bytes: [1, 2]), expectsFinish: true),
+            serverBytes: ByteBuffer(bytes: [22]))
+        let bare = progress
+        for facts in [
+            SessionFacts(group: 29, resumed: false), SessionFacts(group: nil, resumed: true),
+            SessionFacts(group: 0x11EC, resumed: true),
+        ] {
+            progress.facts = facts
+            let answer = KeyMessage(opcode: .success, payload: try progress.encoded(), extra: progress.extra)
+            #expect(try HandshakeProgress(decoding: answer) == progress)
+            // An edge of before reads the payload alone.
+            #expect(try HandshakeProgress(decoding: answer.payload) == bare)
+            var longer = answer
+            longer.extra?.writeBytes([9, 9])
+            #expect(try HandshakeProgress(decoding: longer) == progress)
+        }
+        #expect(progress.extra.map { Array($0.readableBytesView) } == [1, 0x11, 0xEC])
+        for extra in [nil, ByteBuffer(), ByteBuffer(bytes: [1, 0])] {
+            let answer = KeyMessage(opcode: .success, payload: try bare.encoded(), extra: extra)
+            #expect(try HandshakeProgress(decoding: answer) == bare)
+        }
+        // Only beside a session.
+        let other = HandshakeProgress(handshake: 7, state: .needsMore, serverBytes: ByteBuffer())
+        let answer = KeyMessage(opcode: .success, payload: try other.encoded(), extra: ByteBuffer(bytes: [1, 0, 29]))
+        #expect(try HandshakeProgress(decoding: answer) == other)
+    }
 }

@@ -160,7 +160,7 @@ struct CacheSettingsTests {
             ("", "admin: {listen: \"0.0.0.0:9000\"}", "12:17: error: the admin port has no access control"),
             (
                 "", "admin: {listen: \"0.0.0.0:9000\", token: t}",
-                "12:17: warning: the admin port speaks plain HTTP, and whoever can read the network reads its token"
+                "12:17: warning: the admin port speaks plain HTTP: its token can be read on the network"
             ),
         ])
     func mistakes(site: String, top: String, complaint: String) {

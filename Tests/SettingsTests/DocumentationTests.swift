@@ -49,7 +49,7 @@ struct DocumentationTests {
             ("### `limits` of an edge", "minimum-rate-window", SettingsRanges.minimumRateWindow),
             ("### `fleet`", "catch-up", SettingsRanges.fleetCatchUp),
             ("## An edge's file", "drain", SettingsRanges.drain),
-            ("### `hand-over`", "timeout", SettingsRanges.handOverTimeout),
+            ("### `hand-over` (both files)", "timeout", SettingsRanges.handOverTimeout),
             ("### `limits` of a key holder", "client-handshake-timeout", SettingsRanges.handshakeTimeout),
             ("## A key holder's file", "lease", SettingsRanges.lease),
         ] as [(String, String, ClosedRange<Duration>)])

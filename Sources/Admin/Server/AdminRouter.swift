@@ -17,6 +17,8 @@ struct AdminRouter: Sendable {
     let readiness: [HealthCheck]
     var endpoints: [AdminEndpoint] = []
     var token: AdminToken?
+    /// Clients have shown a certificate, which is enough to look: so TLS has verified by which name they came here, too.
+    var isForLooking = false
     var problems = RecentProblems()
     /// Unix time.
     var clock: @Sendable () -> Double = { 0 }
@@ -58,6 +60,12 @@ struct AdminRouter: Sendable {
 
     /// Who may not ask at all.
     func refusal(_ head: HTTPRequestHead) -> Answer? {
+        if self.isForLooking {
+            guard head.method == .GET || head.method == .HEAD else {
+                return Answer(status: .forbidden, body: "This port is for looking. Use the admin port.\n")
+            }
+            return nil
+        }
         if let token {
             let fields = head.headers["authorization"]
             if token.isBorne(by: fields) { return nil }

@@ -5,6 +5,7 @@ public import Logging
 public import NIOCore
 internal import NIOHTTP1
 public import NIOPosix
+internal import NIOSSL
 public import ServiceLifecycle
 public import Telemetry
 
@@ -18,7 +19,8 @@ public import Telemetry
 ///
 /// `GET /` (a page for people), `GET /metrics` (Prometheus text), `GET /health/live` (200 while the process turns its event loops) and
 /// `GET /health/ready` (200 or 503 with each check's outcome as JSON). Without a token there is no access control, so it
-/// listens on loopback addresses only and answers only requests for such a host. With one, every request must bear it.
+/// listens on loopback addresses only and answers only requests for such a host. With one, every request must bear it. With TLS a client
+/// must have a certificate, and may look and change nothing.
 public struct AdminServer: Service {
     public enum BindError: Error, Equatable, CustomStringConvertible {
         case notLoopback(String)
@@ -60,21 +62,23 @@ public struct AdminServer: Service {
     ///   - readiness: What `/health/ready` reports.
     ///   - endpoints: What there is beside these; each path once.
     ///   - token: What every request must bear; nil: nothing.
+    ///   - tls: Has clients prove who they are, and then look without a token.
     ///   - problems: What the page for people shows of the log.
     ///   - inherited: Where a socket for the address may be already.
     /// - Throws: `BindError`, or the system's error.
     public static func bind(
         host: String, port: Int, metrics: PrometheusRegistry, readiness: [HealthCheck],
-        endpoints: [AdminEndpoint] = [], token: AdminToken? = nil, limits: Limits = Limits(),
+        endpoints: [AdminEndpoint] = [], token: AdminToken? = nil, tls: AdminTLS? = nil, limits: Limits = Limits(),
         problems: RecentProblems = LatchstringLogHandler.recentProblems, logger: Logger,
         inherited: InheritedListeners = InheritedListeners(),
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
     ) async throws -> AdminServer {
         let field = host.contains(":") ? "[\(host)]" : host
-        guard token != nil || AdminRouter.isLocal(host: field) else { throw BindError.notLoopback(host) }
+        guard token != nil || tls != nil || AdminRouter.isLocal(host: field) else { throw BindError.notLoopback(host) }
         let router = AdminRouter(
-            metrics: metrics, readiness: readiness, endpoints: endpoints, token: token, problems: problems,
-            clock: { Date().timeIntervalSince1970 })
+            metrics: metrics, readiness: readiness,
+            endpoints: tls == nil ? endpoints : endpoints.filter { $0.method == "GET" }, token: token,
+            isForLooking: tls != nil, problems: problems, clock: { Date().timeIntervalSince1970 })
         let connections = AdminConnections(maximum: limits.connections)
         // A name would be looked up, and could be answered with any address.
         let address = host.lowercased() == "localhost" ? "127.0.0.1" : host
@@ -95,6 +99,7 @@ public struct AdminServer: Service {
                     decoding.maxHeaderListSize = 16_384
                     decoding.maxHeaderFieldCount = 64
                     let pipeline = child.pipeline.syncOperations
+                    if let tls { try pipeline.addHandler(try tls.handler()) }
                     try pipeline.addHandler(ByteLimitHandler(maximumBytes: limits.bytesPerConnection))
                     try pipeline.addHandler(HTTPResponseEncoder())
                     try pipeline.addHandler(

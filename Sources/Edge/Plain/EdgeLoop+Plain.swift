@@ -5,12 +5,14 @@ import EdgeModel
 import EdgeTLS
 import NIOCore
 import TLSWire
+import Telemetry
 
 extension EdgeLoop {
     /// Reads a request of a client that connected without TLS.
     func servePlain(_ channel: any Channel, _ place: ClientPlace, from client: ClientAddress) throws {
         guard let plain = self.configuration.plain else { throw EdgeError.tooManyConnections }
-        place.rests(since: .now())
+        let begun = NIODeadline.now()
+        place.rests(since: begun)
         try channel.pipeline.syncOperations.addHandler(
             PlainHandler(
                 PlainRequest(plain.rules, limits: self.resources.plainLimits), limits: self.helloLimits,
@@ -19,7 +21,14 @@ extension EdgeLoop {
                         PlainSite(hasOrigin: self.resources.plainProxies[$0.name] != nil)
                     }
                 },
-                challenge: { channel, name in self.challenge(channel, name, place, from: client) }))
+                challenge: { channel, name in self.challenge(channel, name, place, from: client) },
+                answered: { answer in
+                    self.resources.shared.accessLog?.record { layout in
+                        answer.record(
+                            layout, site: { self.table.site(for: $0)?.name }, client: client.source,
+                            connection: place.id, duration: NIODeadline.now() - begun)
+                    }
+                }))
     }
 
     /// An authority's challenge: the site's origin answers it, whether or not the site is served yet.

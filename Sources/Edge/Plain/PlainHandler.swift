@@ -13,6 +13,7 @@ final class PlainHandler: ChannelInboundHandler, RemovableChannelHandler {
     private let limits: HelloLimits
     private let site: (ServerName) -> PlainSite?
     private let challenge: (any Channel, ServerName) -> Void
+    private let answered: (PlainAnswer) -> Void
     /// For what takes over.
     private var seen = ByteBuffer()
     private var isDone = false
@@ -21,14 +22,16 @@ final class PlainHandler: ChannelInboundHandler, RemovableChannelHandler {
     /// - Parameters:
     ///   - site: what is known of the site with a name; nil: there is none.
     ///   - challenge: serves the request, whose bytes come next, with the origin of the name's site.
+    ///   - answered: told of a request that goes no further.
     init(
         _ request: PlainRequest, limits: HelloLimits, site: @escaping (ServerName) -> PlainSite?,
-        challenge: @escaping (any Channel, ServerName) -> Void
+        challenge: @escaping (any Channel, ServerName) -> Void, answered: @escaping (PlainAnswer) -> Void
     ) {
         self.request = request
         self.limits = limits
         self.site = site
         self.challenge = challenge
+        self.answered = answered
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -50,13 +53,15 @@ final class PlainHandler: ChannelInboundHandler, RemovableChannelHandler {
         self.seen.writeImmutableBuffer(bytes)
         guard let verdict = self.request.receive(bytes, site: self.site) else { return }
         self.isDone = true
+        if case .answer(let answer) = verdict { self.answered(answer) }
         let channel = context.channel
         let (challenge, limits, seen) = (self.challenge, self.limits, self.seen)
         self.seen = ByteBuffer()
         let removed = channel.pipeline.syncOperations.removeHandler(self)
         removed.assumeIsolated().whenSuccess {
             switch verdict {
-            case .answer(let answer): LingeringCloseHandler.begin(on: channel, sending: answer, limits: limits.linger)
+            case .answer(let answer):
+                LingeringCloseHandler.begin(on: channel, sending: answer.bytes, limits: limits.linger)
             case .challenge(let name):
                 challenge(channel, name)
                 channel.pipeline.fireChannelRead(seen)

@@ -61,8 +61,8 @@ struct EdgeResources: Sendable {
             plainProxies[site.name] = try ProxySite(
                 name: site.name, domains: site.domains, namesOfOtherSites: ownership.namesOfOthers(underSite: index),
                 edgeName: configuration.edgeName, origin: origin, limits: plainLimits,
-                trustedProxies: configuration.trustedProxies, scheme: "http", logger: shared.logger, group: group,
-                turns: shared.turns)
+                trustedProxies: configuration.trustedProxies, scheme: "http", accessLog: shared.accessLog,
+                naming: configuration.naming, logger: shared.logger, group: group, turns: shared.turns)
         }
         self.proxies = proxies
         self.plainProxies = plainProxies

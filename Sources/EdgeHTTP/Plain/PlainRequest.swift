@@ -2,6 +2,7 @@ import HTTPFields
 import HTTPWire
 public import NIOCore
 public import TLSWire
+public import Telemetry
 
 /// What becomes of requests that come without TLS: clients are sent on to HTTPS, an authority's challenges go to the site's origin, and
 /// all else is not found. Pure.
@@ -21,21 +22,21 @@ public struct PlainRules: Sendable {
 
     /// - Parameter site: what is known of the site with a name; nil: there is none.
     func judge(_ head: RequestHead, site: (ServerName) -> PlainSite?) -> PlainVerdict {
-        guard let (name, target) = Self.place(head), let site = site(name) else {
-            return .answer(Self.notFound(head))
-        }
+        guard let (name, target) = Self.place(head) else { return .answer(Self.notFound(head)) }
+        guard let site = site(name) else { return .answer(Self.notFound(head, name)) }
         if target.hasPrefix(Self.challengePath) {
             let token = target.dropFirst(Self.challengePath.count)
             guard site.hasOrigin, head.method == .get || head.method == .head, Self.isToken(token),
                 head.framing == .none
             else {
-                return .answer(Self.notFound(head))
+                return .answer(Self.notFound(head, name))
             }
             return .challenge(name)
         }
         let status = head.method == .get || head.method == .head ? self.redirect : 308
         let authority = self.port == 443 ? name.rawValue : "\(name.rawValue):\(self.port)"
-        return .answer(Self.answer(status, "location: https://\(authority)\(target)\r\n", isHead: head.method == .head))
+        return .answer(
+            Self.answer(status, "location: https://\(authority)\(target)\r\n", to: head, name, outcome: "complete"))
     }
 
     /// Base64url without padding.
@@ -70,18 +71,25 @@ public struct PlainRules: Sendable {
         return try? ServerName(String(decoding: bytes[authority.host], as: UTF8.self))
     }
 
-    private static func notFound(_ head: RequestHead) -> ByteBuffer {
-        Self.answer(404, "", isHead: head.method == .head)
+    private static func notFound(_ head: RequestHead, _ name: ServerName? = nil) -> PlainAnswer {
+        Self.answer(404, "", to: head, name, outcome: "not-found")
     }
 
-    static func failed(_ error: WireError) -> ByteBuffer { Self.answer(error.status, "", isHead: false) }
+    static func failed(_ error: WireError) -> PlainAnswer {
+        let local = LocalResponse(error)
+        return Self.answer(error.status, "", to: nil, nil, outcome: local.reason)
+    }
 
-    private static func answer(_ status: Int, _ fields: String, isHead: Bool) -> ByteBuffer {
-        let text = status == 404 ? "Nothing is here.\n" : "\(status)\n"
-        return ByteBuffer(
+    private static func answer(
+        _ status: Int, _ fields: String, to head: RequestHead?, _ name: ServerName?, outcome: String
+    ) -> PlainAnswer {
+        let text = head?.method == .head ? "" : status == 404 ? "Nothing is here.\n" : "\(status)\n"
+        let length = status == 404 ? 17 : 4
+        let bytes = ByteBuffer(
             string: "HTTP/1.1 \(status) \(Self.reason(status))\r\n\(fields)content-type: text/plain; charset=utf-8\r\n"
-                + "content-length: \(text.utf8.count)\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
-                + (isHead ? "" : text))
+                + "content-length: \(length)\r\ncache-control: no-store\r\nconnection: close\r\n\r\n" + text)
+        return PlainAnswer(
+            bytes: bytes, status: status, contentLength: text.utf8.count, name: name, head: head, outcome: outcome)
     }
 
     private static func reason(_ status: Int) -> String {
@@ -109,11 +117,43 @@ public struct PlainSite: Sendable {
 }
 
 /// What becomes of a request without TLS.
-public enum PlainVerdict: Equatable, Sendable {
-    /// These bytes, and then the end of the connection.
-    case answer(ByteBuffer)
+public enum PlainVerdict: Sendable {
+    /// Its bytes, and then the end of the connection.
+    case answer(PlainAnswer)
     /// It goes to the origin of the site with this name.
     case challenge(ServerName)
+}
+
+/// An answer without TLS, and what the access log says of it.
+public struct PlainAnswer: Sendable {
+    public let bytes: ByteBuffer
+    public let status: Int
+    let contentLength: Int
+    /// The host that was asked for, whether or not a site has it; nil: none could be read.
+    let name: ServerName?
+    /// nil: none could be read.
+    let head: RequestHead?
+    let outcome: String
+
+    /// - Parameter site: the name of the host's site; nil: there is none.
+    public func record(
+        _ layout: AccessLayout, site: (ServerName) -> String?, client: SocketAddress?, connection: UInt64?,
+        duration: TimeAmount
+    ) -> AccessRecord {
+        var record = AccessRecord(
+            site: self.name.flatMap(site) ?? "-", status: self.status, bytes: self.contentLength, duration: duration,
+            outcome: self.outcome)
+        record.client = client
+        record.host = self.name?.rawValue
+        record.connection = connection ?? 0
+        record.number = 1
+        record.firstByte = duration
+        let line = self.head.map { RequestLine($0) }
+        record.method = line?.method
+        record.httpVersion = line?.version.text
+        record.take(line?.target ?? ByteBuffer(), line?.fields, for: layout)
+        return record
+    }
 }
 
 /// Reads the one request of a connection without TLS. Bounded by `limits`; after a verdict it is of no use.

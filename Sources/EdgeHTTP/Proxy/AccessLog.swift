@@ -153,7 +153,7 @@ struct RequestLine {
 
 extension ClientVersion {
     /// As nginx writes it.
-    fileprivate var text: String {
+    var text: String {
         switch self {
         case .http10: "HTTP/1.0"
         case .http11: "HTTP/1.1"

@@ -48,6 +48,8 @@ package final class ForwardedHandshakeHandler: ChannelInboundHandler, RemovableC
     private var permit: KeyPermit?
     private var handshake: ForwardedHandshake
     private var link: HandshakeLink?
+    /// What the key holder tells of the session.
+    private var facts: SessionFacts?
     private var context: ChannelHandlerContext?
 
     package init(_ parties: Parties, permit: KeyPermit, hello: ClientHello, watch: HandshakeWatch) {
@@ -172,6 +174,7 @@ package final class ForwardedHandshakeHandler: ChannelInboundHandler, RemovableC
             if progress.leavesSomethingToDo { self.link?.abandon() }
             return
         }
+        self.facts = progress.facts
         self.take(self.handshake.answered(progress))
     }
 
@@ -182,7 +185,7 @@ package final class ForwardedHandshakeHandler: ChannelInboundHandler, RemovableC
     // MARK: Ends
 
     private func established(_ established: ForwardedHandshake.Established, _ context: ChannelHandlerContext) {
-        guard let records = self.watch.complete(self.handshake.takeSession(), nil, context) else {
+        guard let records = self.watch.complete(self.handshake.takeSession(), self.facts, context) else {
             if established.finish != nil { self.link?.abandon() }
             return
         }

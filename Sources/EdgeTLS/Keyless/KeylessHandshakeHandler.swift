@@ -173,7 +173,11 @@ package final class KeylessHandshakeHandler: ChannelInboundHandler, RemovableCha
     }
 
     private func established(_ established: KeylessHandshake.Established, _ context: ChannelHandlerContext) {
-        guard let records = self.watch.complete(self.handshake.takeSession(), self.handshake.facts, context) else {
+        guard
+            let records = self.watch.complete(
+                self.handshake.takeSession(),
+                self.handshake.facts.map { SessionFacts(group: $0.group, resumed: $0.resumed) }, context)
+        else {
             return
         }
         context.pipeline.syncOperations.removeHandler(context: context, promise: nil)

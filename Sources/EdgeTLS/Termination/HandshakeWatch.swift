@@ -1,7 +1,7 @@
 import Channels
+package import KeyProtocol
 package import NIOCore
 package import RecordLayer
-package import TLSEngine
 
 /// Watches over one handshake on a client's connection, whether the key holder runs it or this edge does: ends it when it takes too
 /// long, reports how it ended, and puts the record layer and HTTP into its place when it is done.
@@ -66,10 +66,10 @@ package final class HandshakeWatch {
     /// Puts the record layer behind the handler of the handshake, and HTTP at the pipeline's end. The handler is to leave then, and the
     /// record layer to begin.
     ///
-    /// - Parameter facts: what was chosen for the session, where the handshake was run here.
+    /// - Parameter facts: how the session came about, as far as it is known.
     /// - Returns: nil if nothing may come of the session: the connection is being closed.
     package func complete(
-        _ session: consuming RecordSession?, _ facts: HandshakeFacts?, _ context: ChannelHandlerContext
+        _ session: consuming RecordSession?, _ facts: SessionFacts?, _ context: ChannelHandlerContext
     ) -> RecordHandler? {
         guard let session = session.take() else {
             context.close(promise: nil)

@@ -1,7 +1,7 @@
+package import KeyProtocol
 package import NIOCore
 import NIOSSL
 package import RecordLayer
-package import TLSEngine
 import TLSWire
 
 /// The record layer of one client's connection as a channel handler, whichever party shook hands with it.
@@ -64,7 +64,7 @@ package final class RecordHandler: ChannelDuplexHandler {
     private var ticketsAreDue = false
 
     package init(
-        _ session: consuming RecordSession, facts: HandshakeFacts? = nil,
+        _ session: consuming RecordSession, facts: SessionFacts? = nil,
         onFault: @escaping (TerminationFailure) -> Void = { _ in }
     ) {
         self.session = session
@@ -72,9 +72,9 @@ package final class RecordHandler: ChannelDuplexHandler {
         self.onFault = onFault
     }
 
-    /// What the client and its other end agreed on; group and resumption only where the handshake was run here.
+    /// What the client and its other end agreed on; how, only where the handshake was run here, or a key holder tells.
     package var suite: RecordSuite { self.session.suite }
-    package let facts: HandshakeFacts?
+    package let facts: SessionFacts?
 
     package func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 

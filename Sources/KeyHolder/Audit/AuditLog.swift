@@ -54,6 +54,8 @@ final class AuditLog: Sendable {
         /// What a failed write left over.
         var unwritten: ArraySlice<UInt8> = []
         var unwrittenLines: Int = 0
+        /// Another process has the file, from ``letGo()`` to ``takeUp()``: it is closed here.
+        var isLent: Bool = false
     }
 
     /// Set aside on disk, so that there is room for the lines of operations that are under way when a disk is full. Renewed when half
@@ -183,10 +185,15 @@ final class AuditLog: Sendable {
 
     /// Opens the file again, after something else has renamed it. Keeps the old one if that fails.
     func reopen() throws(AuditLogError) {
-        guard case .file = self.destination else { return }
+        guard case .file = self.destination, !self.output.withLock({ $0.isLent }) else { return }
         let fresh = try AuditFile(self.destination)
         self.thread.submit { _ in
             self.output.withLock { output in
+                // Lent meanwhile: taken up again, it is opened anew.
+                guard !output.isLent else {
+                    var fresh = fresh
+                    return fresh.close()
+                }
                 output.file.close()
                 output.file = fresh
             }
@@ -197,6 +204,35 @@ final class AuditLog: Sendable {
             return !state.writing
         }
         if start { self.startWriting() }
+    }
+
+    /// Writes what is waiting, and leaves the file to another process: from then on the log is closed.
+    func letGo() async {
+        self.state.withLock { Self.collect(&$0, now: Clock.monotonic(), time: Clock.wallMilliseconds(), all: true) }
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            self.thread.submit { _ in
+                self.writeAll()
+                self.output.withLock { output in
+                    output.file.close()
+                    output.isLent = true
+                }
+                self.closed.store(true, ordering: .releasing)
+                continuation.resume()
+            }
+        }
+    }
+
+    /// The file is this process's again, after ``letGo()``.
+    ///
+    /// - Throws: the log stays closed.
+    func takeUp() throws(AuditLogError) {
+        let fresh = try AuditFile(self.destination)
+        self.output.withLock { output in
+            output.file = fresh
+            output.isLent = false
+        }
+        self.closed.store(false, ordering: .releasing)
+        self.flush()
     }
 
     /// Writes what is waiting, then closes the file. Call it when nothing records any more.
@@ -210,7 +246,7 @@ final class AuditLog: Sendable {
         }
         try? await self.thread.shutdownGracefully()
         self.output.withLock { output in
-            output.file.close()
+            if !output.isLent { output.file.close() }
             if output.unwrittenLines > 0 {
                 self.logger.error(
                     "audit lines lost: the audit log could not be written",
@@ -278,6 +314,7 @@ final class AuditLog: Sendable {
     private func write(_ lines: [UInt8], _ count: Int, _ output: inout Output) -> Bool {
         output.unwritten += lines
         output.unwrittenLines += count
+        guard !output.isLent else { return false }
         let shortage: AuditOutputError? = Self.reserve(for: output.unwritten.count, &output)
         // Before the write: from here on no key is used.
         if let shortage { self.close(shortage) }

@@ -19,6 +19,7 @@ public final class RevokedEdges: Sendable {
 
     private let path: String
     private let edges: Mutex<Set<String>>
+    private let lent = Mutex(false)
 
     /// - Parameter path: Made at the first revocation. Its folder must be there by then.
     public init(path: String) throws(Unusable) {
@@ -26,7 +27,20 @@ public final class RevokedEdges: Sendable {
         self.edges = Mutex(try Self.read(path))
     }
 
+    /// Another process may have written it.
+    public func reread() throws(Unusable) {
+        let fresh = try Self.read(self.path)
+        self.edges.withLock { $0 = fresh }
+    }
+
     public var names: Set<String> { self.edges.withLock { $0 } }
+
+    /// Whether another process has the file now: nothing is written then, and ``revoke(_:)`` and ``restore(_:)`` throw.
+    public var isLent: Bool {
+        get { self.lent.withLock { $0 } }
+        // Not while one is being written.
+        set { self.edges.withLock { _ in self.lent.withLock { $0 = newValue } } }
+    }
 
     /// Returns when it is on disk.
     ///
@@ -42,6 +56,7 @@ public final class RevokedEdges: Sendable {
 
     private func change(_ body: (inout Set<String>) -> Bool) throws(Unusable) -> Bool {
         let result: Result<Bool, Unusable> = self.edges.withLock { edges in
+            guard !self.isLent else { return .failure(Self.lent) }
             var fresh = edges
             guard body(&fresh) else { return .success(false) }
             do throws(SecretFile.WriteError) {
@@ -54,6 +69,8 @@ public final class RevokedEdges: Sendable {
         }
         return try result.get()
     }
+
+    private static let lent = Unusable(description: "\(KeyHolderError.handingOver)")
 
     private static func read(_ path: String) throws(Unusable) -> Set<String> {
         let text: String

@@ -115,6 +115,8 @@ final class HandoffHandshake {
     }
 
     private func act(on turn: consuming HandshakeTurn) {
+        // Even an empty slice keeps the memory that it is of: what was read from the edge at once, of all its handshakes.
+        if self.rest.readableBytes == 0 { self.rest = ByteBuffer() }
         switch consume turn {
         case .needsInput(let handshake, let output):
             self.chosen = handshake.facts

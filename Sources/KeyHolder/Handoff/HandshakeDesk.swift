@@ -10,7 +10,9 @@ import TLSWire
 protocol HandshakeDeskHost: AnyObject {
     func reply(to id: UInt32, _ payload: ByteBuffer)
     /// The same, when the audit lines that were concluded before are written.
-    func replyAudited(to id: UInt32, _ payload: ByteBuffer)
+    ///
+    /// - Parameter extra: What stands beside the payload.
+    func replyAudited(to id: UInt32, _ payload: ByteBuffer, _ extra: ByteBuffer?)
     /// - Parameter isViolation: The edge's own doing; it is read more slowly if there is too much of it. Whatever clients can
     ///   bring about is none.
     func refuse(_ id: UInt32, _ code: KeyErrorCode, isViolation: Bool)
@@ -87,6 +89,9 @@ final class HandshakeDesk {
         self.channel = channel
         self.host = host
     }
+
+    /// Whether a handshake has yet to hear from its client before there is a session. After that it needs the desk for tickets alone.
+    var awaitsClients: Bool { self.entries.values.contains { !$0.expectsFinish } }
 
     // MARK: Requests
 
@@ -330,7 +335,7 @@ final class HandshakeDesk {
             handshake: own, state: .failed(reason: "an authority's check was answered"), serverBytes: bytes)
         self.host?.conclude(line, .ok)
         self.entries[own]?.line = nil
-        if let payload = self.encode(progress, for: id) { self.host?.replyAudited(to: id, payload) }
+        if let payload = self.encode(progress, for: id) { self.host?.replyAudited(to: id, payload, nil) }
         self.remove(own, nil)
     }
 
@@ -353,13 +358,14 @@ final class HandshakeDesk {
         }
         var lent = ByteBuffer()
         session.session.encode(into: &lent)
-        let progress = HandshakeProgress(
+        var progress = HandshakeProgress(
             handshake: own, state: .exported(session: lent, expectsFinish: expectsFinish), serverBytes: bytes)
+        progress.facts = SessionFacts(group: session.facts.group, resumed: session.facts.resumed)
         guard let payload = self.encode(progress, for: id) else {
             return self.end(own, .handshakeFailed, "the flight is too long for a packet of the key protocol")
         }
         self.host?.conclude(line, .ok)
-        self.host?.replyAudited(to: id, payload)
+        self.host?.replyAudited(to: id, payload, progress.extra)
         self.entries[own]?.line = nil
         self.entries[own]?.expectsFinish = expectsFinish
         self.core.metrics.sessionExported(session.facts)

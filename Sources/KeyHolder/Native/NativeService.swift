@@ -13,7 +13,7 @@ final class NativeService: Sendable {
     private let configuration: NativeConfiguration
     private let core: KeyHolderCore
     private let registry: ConnectionRegistry
-    private let listeners = Mutex<[any Channel]>([])
+    private let listeners = Mutex<[HolderListener]>([])
 
     init(configuration: NativeConfiguration, core: KeyHolderCore) {
         self.configuration = configuration
@@ -83,13 +83,13 @@ final class NativeService: Sendable {
             do {
                 let channels: [any Channel] = try await bootstrap.listen(
                     host: address.host, port: address.port, inherited: inherited)
-                self.listeners.withLock { $0 += channels }
+                self.listeners.withLock { $0 += HolderListener.all(channels, at: address) }
             } catch {
                 throw KeyHolderError.cannotListen(
                     SystemError.cannotListen(on: "\(address)", port: address.port, error))
             }
         }
-        let addresses: [SocketAddress] = self.listeners.withLock { $0.compactMap(\.localAddress) }
+        let addresses: [SocketAddress] = self.listeners.withLock { $0.compactMap(\.channel.localAddress) }
         for address in addresses {
             let text = PeerAddress(host: address.ipAddress ?? "", port: address.port ?? 0)
             core.logger.notice("listening for native connections", metadata: ["address": "\(text)"])
@@ -104,20 +104,26 @@ final class NativeService: Sendable {
         }
     }
 
+    /// Where it listens.
+    var listening: [HolderListener] { self.listeners.withLock { $0 } }
+
+    /// Ends what is no stream yet. Nothing that comes after that leaves an audit line.
+    func endHandshakes() {
+        for channel in self.registry.shutDown() {
+            channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.drain)
+        }
+    }
+
+    /// Takes connections again, after ``endHandshakes()``.
+    func reopen() { self.registry.reopen() }
+
     /// Stops listening; handshakes end, streams have the drain timeout.
     func stop() async {
-        let listeners: [any Channel] = self.listeners.withLock { listeners in
+        let listeners: [HolderListener] = self.listeners.withLock { listeners in
             defer { listeners = [] }
             return listeners
         }
-        for listener in listeners { try? await listener.close().get() }
-        let channels: [any Channel] = self.registry.shutDown()
-        for channel in channels { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.drain) }
-        let timeout: TimeAmount = self.core.limits.drainTimeout
-        let timers: [Scheduled<Void>] = channels.map { channel in
-            channel.eventLoop.scheduleTask(in: timeout) { channel.close(mode: .all, promise: nil) }
-        }
-        for channel in channels { try? await channel.closeFuture.get() }
-        for timer in timers { timer.cancel() }
+        for listener in listeners { try? await listener.channel.close().get() }
+        await self.registry.drain(within: self.core.limits.drainTimeout)
     }
 }

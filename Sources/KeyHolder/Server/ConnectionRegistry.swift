@@ -136,4 +136,18 @@ final class ConnectionRegistry: Sendable {
             return Array(state.channels.values)
         }
     }
+
+    /// Refuses all further connections, and has those there are end; after this time they are closed. Returns when there is none.
+    func drain(within time: TimeAmount) async {
+        let channels: [any Channel] = self.shutDown()
+        for channel in channels { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.drain) }
+        let timers: [Scheduled<Void>] = channels.map { channel in
+            channel.eventLoop.scheduleTask(in: time) { channel.close(mode: .all, promise: nil) }
+        }
+        for channel in channels { try? await channel.closeFuture.get() }
+        for timer in timers { timer.cancel() }
+    }
+
+    /// Takes connections again, after ``shutDown()``.
+    func reopen() { self.state.withLock { $0.closed = false } }
 }

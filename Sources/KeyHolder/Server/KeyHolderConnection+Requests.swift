@@ -8,6 +8,7 @@ extension KeyHolderConnection {
     func handle(_ event: KeyPacketEvent) {
         guard let edge = self.edge else { return self.answerNoGrant(event) }
         let arrival: UInt64 = Clock.monotonic()
+        if case .draining = self.phase, !Self.goesOn(event) { return }
         switch event {
         case .malformed(let id, let code):
             let line = AuditDraft(edge: edge, operation: "unknown", arrival: arrival, detail: "malformed packet")
@@ -20,6 +21,15 @@ extension KeyHolderConnection {
         case .packet(let packet):
             guard self.reserve(packet.id) else { return }
             self.handle(packet, of: edge, arrival)
+        }
+    }
+
+    /// Whether it goes on with what was begun here, or asks whether this end lives.
+    private static func goesOn(_ event: KeyPacketEvent) -> Bool {
+        guard case .packet(let packet) = event else { return false }
+        return switch RequestKind(packet.body) {
+        case .ping, .function(.handshakeContinue), .function(.handshakeFinish): true
+        default: false
         }
     }
 
@@ -175,8 +185,8 @@ extension KeyHolderConnection: HandshakeDeskHost {
         self.flushSoon()
     }
 
-    func replyAudited(to id: UInt32, _ payload: ByteBuffer) {
-        self.sendAudited(.success(id: id, payload: payload))
+    func replyAudited(to id: UInt32, _ payload: ByteBuffer, _ extra: ByteBuffer?) {
+        self.sendAudited(.success(id: id, payload: payload, extra: extra))
         self.flushSoon()
     }
 

@@ -28,7 +28,8 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     enum Phase {
         case shaking
         case serving(edge: String)
-        /// No more requests; closes when none is under way.
+        /// Only what goes on with a handshake is answered; closes when nothing is under way. Other requests stay without an answer,
+        /// so that the edge asks them over its next connection, or elsewhere.
         case draining(edge: String)
         /// The edge has no grant. What it asks next is answered with that, and the connection ends; after a while it ends
         /// without.
@@ -74,6 +75,8 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     private var credit: Int = 0
     /// Of the event loop, for what takes longer than a packet.
     private(set) var work: LoopWork?
+    /// Handshakes that wait for their clients have no more time.
+    private var isLastTurn: Bool = false
     var heldLease = HeldLease()
     var leaseTimer: Scheduled<Void>?
     var leaseRequests: TokenBucket
@@ -275,6 +278,10 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         case .shaking: self.close("shutting down")
         case .serving(let edge):
             self.phase = .draining(edge: edge)
+            self.context?.eventLoop.assumeIsolated().scheduleTask(in: self.core.limits.lastTurnsTimeout) {
+                self.isLastTurn = true
+                self.closeIfDrained()
+            }
             self.closeIfDrained()
         case .turningAway: self.close("shutting down")
         case .draining, .closing: break
@@ -289,6 +296,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
 
     func closeIfDrained() {
         guard case .draining = self.phase, self.isIdle else { return }
+        guard self.isLastTurn || self.desk?.awaitsClients != true else { return }
         self.close("shutting down")
     }
 
@@ -316,8 +324,8 @@ final class KeyHolderConnection: ChannelDuplexHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch self.phase {
-        case .serving, .turningAway: break
-        case .shaking, .draining, .closing: return
+        case .serving, .draining, .turningAway: break
+        case .shaking, .closing: return
         }
         let bytes: ByteBuffer = self.unwrapInboundIn(data)
         self.credit -= bytes.readableBytes / Self.bytesPerPacket
@@ -341,9 +349,9 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     private var takesRequests: Bool {
         guard let context = self.context else { return false }
         return switch self.phase {
-        case .serving: !self.isPaused && context.channel.isWritable
+        case .serving, .draining: !self.isPaused && context.channel.isWritable
         case .turningAway: true
-        case .shaking, .draining, .closing: false
+        case .shaking, .closing: false
         }
     }
 
@@ -409,6 +417,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
             self.wantsRead = false
             self.context?.read()
         }
+        self.closeIfDrained()
     }
 
     private func framingFailed(_ error: KeyFramingError) {

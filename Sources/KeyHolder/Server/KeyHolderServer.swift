@@ -27,14 +27,17 @@ public final class KeyHolderServer: Service {
     let review = Mutex<Void>(())
     private let group: any EventLoopGroup
     private let inherited: InheritedListeners
+    private let predecessor: KeyHolderPredecessor?
     let core: KeyHolderCore
     private let trust: Mutex<Trust>
-    private let native: NativeService?
+    let native: NativeService?
+    /// Another process is about to take over: nothing is read again.
+    let isHandingOver = Mutex<Bool>(false)
     private let ticker = Mutex<RepeatedTask?>(nil)
     private let ticketTicker = Mutex<RepeatedTask?>(nil)
     private let nativeListenAddresses = Mutex<[SocketAddress]>([])
-    private let listeners = Mutex<[any Channel]>([])
-    let logger: Logger
+    let listeners = Mutex<[HolderListener]>([])
+    public let logger: Logger
     private let onReady: @Sendable ([SocketAddress]) -> Void
 
     /// What new connections are verified with.
@@ -58,9 +61,28 @@ public final class KeyHolderServer: Service {
             wallClock: Clock.wallMilliseconds, onReady: onReady)
     }
 
-    /// - Parameter wallClock: Milliseconds since 1970 UTC; tests have their own.
+    /// One that takes over from another process: every chain and key is loaded before that one has to let go of anything.
+    public convenience init(
+        configuration: KeyHolderConfiguration, inherited: InheritedListeners,
+        succeeding predecessor: KeyHolderPredecessor,
+        group: any EventLoopGroup, logger: Logger,
+        onReady: @escaping @Sendable ([SocketAddress]) -> Void
+    ) async throws {
+        try Self.checkCredentials(of: configuration)
+        let sites: [Site] = try Self.sites(of: configuration, previous: nil)
+        var configuration: KeyHolderConfiguration = configuration
+        configuration.revoked = try await predecessor.claim()
+        try self.init(
+            configuration: configuration, inherited: inherited, predecessor: predecessor, sites: sites, group: group,
+            logger: logger, wallClock: Clock.wallMilliseconds, onReady: onReady)
+    }
+
+    /// - Parameters:
+    ///   - sites: Loaded already; nil: they are loaded now.
+    ///   - wallClock: Milliseconds since 1970 UTC; tests have their own.
     init(
         configuration: KeyHolderConfiguration, inherited: InheritedListeners = InheritedListeners(),
+        predecessor: KeyHolderPredecessor? = nil, sites: [Site]? = nil,
         group: any EventLoopGroup, logger: Logger,
         wallClock: @escaping @Sendable () -> Int64, onReady: @escaping @Sendable ([SocketAddress]) -> Void
     ) throws {
@@ -68,6 +90,7 @@ public final class KeyHolderServer: Service {
         self.configuration = configuration
         self.group = group
         self.inherited = inherited
+        self.predecessor = predecessor
         self.logger = logger
         self.onReady = onReady
         try Self.checkCredentials(of: configuration)
@@ -75,8 +98,8 @@ public final class KeyHolderServer: Service {
         let grants = ConfiguredGrants(all: configuration.grants, revoked: configuration.revoked)
         self.grants = Mutex(grants)
         let policy = try Self.policy(
-            configuration, try Self.sites(of: configuration, previous: nil), grants, at: wallClock(), previous: nil,
-            logger)
+            configuration, try sites ?? Self.sites(of: configuration, previous: nil), grants, at: wallClock(),
+            previous: nil, logger)
         let audit = try AuditLog(configuration.audit, limit: configuration.limits.auditQueue, logger: logger)
         self.core = KeyHolderCore(
             limits: configuration.limits, policy: policy, audit: audit, loops: LoopWorks(group),
@@ -101,6 +124,49 @@ public final class KeyHolderServer: Service {
     /// - Throws: ``KeyHolderError/cannotListen(_:)``.
     public func start() async throws -> [SocketAddress] {
         self.core.slow.start()
+        self.startTickers()
+        for address in self.configuration.listen {
+            do {
+                let channels: [any Channel] = try await self.bootstrap().listen(
+                    host: address.host, port: address.port, inherited: self.inherited)
+                self.listeners.withLock { $0 += HolderListener.all(channels, at: address) }
+            } catch {
+                await self.stop()
+                throw KeyHolderError.cannotListen(
+                    SystemError.cannotListen(on: "\(address)", port: address.port, error))
+            }
+        }
+        if let native = self.native {
+            do {
+                let addresses: [SocketAddress] = try await native.start(on: self.group, inherited: self.inherited) {
+                    [self] in
+                    self.trust.withLock { ($0.credentials, $0.generation) }
+                }
+                self.nativeListenAddresses.withLock { $0 = addresses }
+            } catch {
+                await self.stop()
+                throw error
+            }
+        }
+        do { try await self.takeOver() } catch {
+            await self.stop()
+            throw error
+        }
+        return self.listeners.withLock { $0.compactMap(\.channel.localAddress) }
+    }
+
+    /// Sockets that nothing accepts from would keep their edges waiting. Those of a process before are its own to end.
+    private func takeOver() async throws {
+        guard let predecessor = self.predecessor else {
+            guard let left = self.inherited.left.first else { return }
+            throw KeyHolderError.unusedSocket(left.name, "\(PeerText(left.address))")
+        }
+        let taken: Set<Int> = self.inherited.taken
+        self.inherited.closeLeft()
+        try await predecessor.relieve(taken)
+    }
+
+    func startTickers() {
         let audit: AuditLog = self.core.audit
         let ticker: RepeatedTask = self.group.any().scheduleRepeatedTask(
             initialDelay: .seconds(1), delay: .seconds(1)
@@ -122,34 +188,11 @@ public final class KeyHolderServer: Service {
             }
         }
         self.ticketTicker.withLock { $0 = ticketTicker }
-        for address in self.configuration.listen {
-            do {
-                let channels: [any Channel] = try await self.bootstrap().listen(
-                    host: address.host, port: address.port, inherited: self.inherited)
-                self.listeners.withLock { $0 += channels }
-            } catch {
-                await self.stop()
-                throw KeyHolderError.cannotListen(
-                    SystemError.cannotListen(on: "\(address)", port: address.port, error))
-            }
-        }
-        if let native = self.native {
-            do {
-                let addresses: [SocketAddress] = try await native.start(on: self.group, inherited: self.inherited) {
-                    [self] in
-                    self.trust.withLock { ($0.credentials, $0.generation) }
-                }
-                self.nativeListenAddresses.withLock { $0 = addresses }
-            } catch {
-                await self.stop()
-                throw error
-            }
-        }
-        if let left = self.inherited.left.first {
-            await self.stop()
-            throw KeyHolderError.unusedSocket(left.name, "\(PeerText(left.address))")
-        }
-        return self.listeners.withLock { $0.compactMap(\.localAddress) }
+    }
+
+    func stopTickers() {
+        self.ticker.withLock { $0 }?.cancel()
+        self.ticketTicker.withLock { $0 }?.cancel()
     }
 
     /// Where it listens for native connections, once it has started.
@@ -161,26 +204,23 @@ public final class KeyHolderServer: Service {
     /// Stops listening, answers requests under way for at most the drain timeout, closes every connection and writes what
     /// is left of the audit log.
     public func stop() async {
-        let listeners: [any Channel] = self.listeners.withLock { listeners in
+        let listeners: [HolderListener] = self.listeners.withLock { listeners in
             defer { listeners = [] }
             return listeners
         }
-        for listener in listeners { try? await listener.close().get() }
+        for listener in listeners { try? await listener.channel.close().get() }
         await self.native?.stop()
-        let channels: [any Channel] = self.core.registry.shutDown()
-        for channel in channels { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.drain) }
-        let timeout: TimeAmount = self.core.limits.drainTimeout
-        let timers: [Scheduled<Void>] = channels.map { channel in
-            channel.eventLoop.scheduleTask(in: timeout) { channel.close(mode: .all, promise: nil) }
-        }
-        for channel in channels { try? await channel.closeFuture.get() }
-        for timer in timers { timer.cancel() }
+        await self.core.registry.drain(within: self.core.limits.drainTimeout)
         await self.core.slow.shutDown()
         // What the threads handed back to the event loops has yet to leave its audit lines.
-        for loop in self.group.makeIterator() { try? await loop.submit {}.get() }
-        self.ticker.withLock { $0 }?.cancel()
-        self.ticketTicker.withLock { $0 }?.cancel()
+        await self.turn()
+        self.stopTickers()
         await self.core.audit.shutDown()
+    }
+
+    /// Returns when each event loop has had its turn.
+    public func turn() async {
+        for loop in self.group.makeIterator() { try? await loop.submit {}.get() }
     }
 
     /// Puts the configuration's sites, grants and credentials in the place of the present ones, all at once.
@@ -196,6 +236,7 @@ public final class KeyHolderServer: Service {
     /// - Parameter revokingReplaced: No key that is replaced now, or was before, is used again.
     /// - Throws: ``SiteLoadError`` or ``KeyHolderError``; everything stays as it was then.
     public func reload(_ configuration: KeyHolderConfiguration, revokingReplaced: Bool = false) throws {
+        guard !self.isHandingOver.withLock({ $0 }) else { throw KeyHolderError.handingOver }
         try Self.checkCredentials(of: configuration)
         try self.loads.withLock { _ in try self.reloadInTurn(configuration, revokingReplaced) }
     }

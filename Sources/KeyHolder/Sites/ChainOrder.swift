@@ -17,6 +17,14 @@ public enum ChainOrder {
         return access?.contains { $0.method == .issuingCA } ?? false
     }
 
+    /// The issuer of a leaf that stands alone and does not say where its issuer's certificate is; nil: there is nothing to be said of one.
+    /// Clients may know it, as that of an authority of one's own; or else an intermediate is missing.
+    public static func unprovenIssuer(_ chain: [Certificate]) -> String? {
+        guard chain.count == 1, let leaf = chain.first, leaf.subject != leaf.issuer, !Self.lacksIntermediate(chain)
+        else { return nil }
+        return "\(leaf.issuer)"
+    }
+
     /// What to do about it.
     public static let remedy =
         "name the file with the whole chain (certbot's fullchain.pem, and not cert.pem); browsers often hide the fault, other clients fail"

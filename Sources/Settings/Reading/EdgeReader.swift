@@ -6,7 +6,8 @@ internal import TLSWire
 struct EdgeReader {
     static let keys = [
         "role", "listen", "listen-http", "trusted-proxies", "identity", "keyholders", "sites", "default-site", "admin",
-        "cache", "fleet", "log", "access-log", "request-id", "limits", "drain", "hand-over", "ready-needs", "threads",
+        "monitoring", "cache", "fleet", "log", "access-log", "request-id", "limits", "drain", "hand-over",
+        "ready-needs", "threads",
     ]
 
     private typealias LocatedSite = (site: Site, place: EdgeSettings.SitePlace)
@@ -49,6 +50,11 @@ struct EdgeReader {
                     nativeNames: keyHolders.filter { !$0.native.isEmpty }.map(\.name))
             } ?? []
         let admin = reader.optional("admin") { self.common.admin($0) }
+        let monitoring = reader.optional("monitoring") { node in
+            let tls = listen?.map { SocketEndpoint($0) } ?? []
+            return self.common.monitoring(
+                node, others: tls + (plain?.listen ?? []) + (admin.map { [$0.endpoint] } ?? []))
+        }
         let cache = reader.optional("cache") { self.cacheReader.cache($0) }
         let fleet = reader.optional("fleet") {
             FleetReader(report: self.report, files: self.files).fleet($0, ofEdge: true)
@@ -60,7 +66,7 @@ struct EdgeReader {
         let naming = reader.optional("request-id") { self.values.word($0, as: RequestNaming.self) }
         let limits = reader.optional("limits") { self.limits($0) }
         let drain = reader.optional("drain") { self.values.duration($0, in: SettingsRanges.drain) }
-        let handOver = reader.optional("hand-over") { self.handOver($0) }
+        let handOver = reader.optional("hand-over") { self.common.handOver($0) }
         let readyNeeds = reader.optional("ready-needs") { node in
             self.values.list(node, of: "part") { self.values.word($0, as: EdgeSettings.ReadyPart.self) }
         }
@@ -88,39 +94,12 @@ struct EdgeReader {
             listen: listen, plain: plain, trustedProxies: trustedProxies, identity: identity, keyHolders: keyHolders,
             sites: bounded,
             places: sites.map(\.place), defaultSite: defaultSite, admin: admin,
+            monitoring: monitoring,
             cache: cache ?? EdgeCacheConfiguration(), fleet: fleet, log: log ?? LogSettings(),
             accessLog: accessLog, naming: naming ?? (accessLog == nil ? .off : .origin),
             limits: limits ?? EdgeLimits(), drain: drain ?? .seconds(10),
-            handOver: handOver ?? EdgeSettings.HandOverSettings(), readyNeeds: Set(readyNeeds ?? []),
+            handOver: handOver ?? HandOverSettings(), readyNeeds: Set(readyNeeds ?? []),
             threads: threads)
-    }
-
-    private func handOver(_ node: ConfigurationNode) -> EdgeSettings.HandOverSettings? {
-        guard
-            let reader = MappingReader(node, noun: "hand-over", keys: ["program", "timeout"], report: self.report)
-        else { return nil }
-        var settings = EdgeSettings.HandOverSettings()
-        settings.program = reader.optional("program") { node in
-            guard let path = self.values.text(node, "a path").map(self.files.resolve) else { return nil }
-            guard path.hasPrefix("/") else {
-                self.report.error(
-                    at: node.position, "\"\(path)\" is no absolute path", remedy: "Write program: /usr/bin/latchstring."
-                )
-                return nil
-            }
-            if let problem = self.files.problemRunning(path) {
-                self.report.error(
-                    at: node.position, "cannot run \"\(path)\": \(problem)",
-                    remedy: "Name the program of the next version, or remove \"program\".")
-            }
-            return path
-        }
-        if let timeout = reader.optional(
-            "timeout", { self.values.duration($0, in: SettingsRanges.handOverTimeout) })
-        {
-            settings.timeout = timeout
-        }
-        return settings
     }
 
     private func keyHolders(_ node: ConfigurationNode) -> [EdgeSettings.KeyHolderEntry] {

@@ -7,7 +7,7 @@ internal import TLSWire
 struct KeyHolderReader {
     static let keys = [
         "role", "listen", "native", "identity", "sites", "hsm", "grants", "lease", "grace", "state", "audit", "admin",
-        "log", "limits", "threads",
+        "monitoring", "log", "limits", "hand-over", "threads",
     ]
 
     let report: DiagnosticCollector
@@ -54,8 +54,12 @@ struct KeyHolderReader {
         let grace = reader.optional("grace") { self.values.duration($0, in: SettingsRanges.grace) }
         let audit = reader.optional("audit") { self.audit($0) }
         let admin = reader.optional("admin") { self.common.admin($0) }
+        let monitoring = reader.optional("monitoring") {
+            self.common.monitoring($0, others: [listen, native, admin?.endpoint].compactMap { $0 })
+        }
         let log = reader.optional("log") { self.common.log($0) }
         let limits = reader.optional("limits") { self.limits($0) }
+        let handOver = reader.optional("hand-over") { self.common.handOver($0) }
         let threads = self.common.threads(reader)
 
         if grants.isEmpty, !self.report.hasErrors {
@@ -85,7 +89,9 @@ struct KeyHolderReader {
             lease: lease ?? SettingsRanges.defaultLease, grace: grace ?? SettingsRanges.defaultGrace, state: state,
             hsm: hsm,
             audit: audit ?? .standardOutput,
-            admin: admin, log: log ?? LogSettings(), limits: limits ?? KeyHolderSettings.Limits(), threads: threads)
+            admin: admin, monitoring: monitoring, log: log ?? LogSettings(),
+            limits: limits ?? KeyHolderSettings.Limits(),
+            handOver: handOver ?? HandOverSettings(), threads: threads)
     }
 
     private func sites(_ node: ConfigurationNode, state: String?) -> [KeyHolderSettings.Site] {

@@ -113,6 +113,7 @@ extension EdgeSettings {
         keep("cache", \.cache)
         keep("fleet", \.fleet)
         keep("log", \.log)
+        keep("monitoring", \.monitoring)
         keep("threads", \.threads)
         keep("limits.connections", \.limits.connections)
         return keys

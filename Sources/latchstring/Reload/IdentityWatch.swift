@@ -1,5 +1,7 @@
+import Admin
 import Edge
 import Foundation
+import KeyHolder
 import Logging
 import ServiceLifecycle
 import Settings
@@ -17,6 +19,8 @@ struct IdentityWatch: Service {
     let identity: @Sendable () -> IdentitySettings?
     /// Reads the files, and nothing else of the configuration. Throws what is wrong with them; nothing has changed then.
     let renew: @Sendable () async throws -> Void
+    /// The key in the configuration.
+    var setting = "identity"
     var interval = Duration.seconds(5)
     let logger: Logger
 
@@ -29,19 +33,32 @@ struct IdentityWatch: Service {
                 do {
                     try await self.renew()
                     turns.read(now)
-                    self.logger.notice("the identity's files have changed: they are in force")
-                } catch let error as EdgeReloadError where error.passes {
+                    self.logger.notice(
+                        "the identity's files have changed: they are in force", metadata: ["setting": "\(self.setting)"]
+                    )
+                } catch  where Self.passes(error) {
                     guard turns.postpone(now) else { continue }
                     self.logger.warning(
                         "the identity's files have changed, and cannot be used yet; they are tried again",
-                        metadata: ["reason": "\(error)", "interval": "\(self.interval)"])
+                        metadata: [
+                            "setting": "\(self.setting)", "reason": "\(error)", "interval": "\(self.interval)",
+                        ])
                 } catch {
                     turns.read(now)
                     self.logger.warning(
                         "the identity's files have changed, and are not used; the identity stays as it was",
-                        metadata: ["reason": "\(error)"])
+                        metadata: ["setting": "\(self.setting)", "reason": "\(error)"])
                 }
             }
+        }
+    }
+
+    /// The same may succeed in a moment.
+    private static func passes(_ error: any Error) -> Bool {
+        guard let error = error as? EdgeReloadError else { return error as? KeyHolderError == .handingOver }
+        return switch error {
+        case .notNow, .notLeased: true
+        case .needsStore: false
         }
     }
 
@@ -88,12 +105,10 @@ struct IdentityTurns {
     }
 }
 
-extension EdgeReloadError {
-    /// The same may succeed in a moment.
-    fileprivate var passes: Bool {
-        switch self {
-        case .notNow, .notLeased: true
-        case .needsStore: false
-        }
+extension IdentityWatch {
+    /// For the files of the monitoring port.
+    init(_ settings: MonitoringSettings, _ tls: AdminTLS, _ logger: Logger) {
+        self.init(
+            identity: { settings.identity }, renew: { try tls.reread() }, setting: "monitoring", logger: logger)
     }
 }

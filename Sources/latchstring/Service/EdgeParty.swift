@@ -2,26 +2,26 @@ import Admin
 import Channels
 import Edge
 
-/// An edge's process, as it is handed over: the sockets of its clients, and that of its admin port.
+/// An edge's process, as it is handed over: the sockets of its clients, and those of its admin ports.
 struct EdgeParty: HandedOver {
     let server: EdgeServer
-    let admin: AdminServer?
+    /// Of the admin port and of that for monitoring.
+    let admins: [AdminServer]
 
     func begin() async throws -> (EdgeHandOver, [PassedListener]) {
         let handOver = try await self.server.beginHandOver()
-        let admin = await self.admin?.passed()
-        return (handOver, handOver.listeners + (admin.map { [$0] } ?? []))
+        return (handOver, handOver.listeners + (await self.admins.passed()))
     }
 
     func letGo(_ state: EdgeHandOver) async -> Set<String> {
         // What comes from now on waits for the successor: this process can purge no more.
-        await self.admin?.pause(true)
+        await self.admins.pause(true)
         return await self.server.letGo(state)
     }
 
     func keep(_ state: EdgeHandOver, hasLetGo: Bool) async {
         await self.server.keep(state, hasLetGo: hasLetGo)
-        if hasLetGo { await self.admin?.pause(false) }
+        if hasLetGo { await self.admins.pause(false) }
     }
 
     func rest(_ state: EdgeHandOver, taken: Set<Int>, _ isResting: Bool) async {
@@ -31,4 +31,18 @@ struct EdgeParty: HandedOver {
     func handOver(_ state: EdgeHandOver, taken: Set<Int>) async { await self.server.handOver(state, taken: taken) }
 
     func forgetStored(_ state: EdgeHandOver) { self.server.forgetStored(state) }
+}
+
+extension [AdminServer] {
+    func passed() async -> [PassedListener] {
+        var passed: [PassedListener] = []
+        for server in self {
+            if let listener = await server.passed() { passed.append(listener) }
+        }
+        return passed
+    }
+
+    func pause(_ isPaused: Bool) async {
+        for server in self { await server.pause(isPaused) }
+    }
 }

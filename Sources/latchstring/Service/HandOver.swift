@@ -2,6 +2,7 @@ import Channels
 import Logging
 import NIOConcurrencyHelpers
 import ServiceLifecycle
+import Settings
 import UnixSignals
 
 #if canImport(Glibc)
@@ -174,4 +175,9 @@ struct HandOverPlan: Sendable {
     var program: String
     /// For the successor to be ready.
     var timeout: Duration
+
+    init(_ settings: HandOverSettings) {
+        self.program = settings.program ?? SuccessorProcess.ownProgram
+        self.timeout = settings.timeout
+    }
 }

@@ -80,18 +80,8 @@ struct SuccessorProcess: Sendable {
         }
         latchstring_spawn_closes_from(&actions, InheritedListeners.firstDescriptor + CInt(descriptors.count))
         var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
+        latchstring_spawn_attributes(&attributes, 0, 1)
         defer { posix_spawnattr_destroy(&attributes) }
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        posix_spawnattr_setsigmask(&attributes, &signals)
-        // What is asked for before the process listens for it is no reason to end.
-        sigfillset(&signals)
-        sigdelset(&signals, SIGUSR1)
-        sigdelset(&signals, SIGUSR2)
-        sigdelset(&signals, SIGHUP)
-        posix_spawnattr_setsigdefault(&attributes, &signals)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
         let arguments: [UnsafeMutablePointer<CChar>?] =
             ([program] + CommandLine.arguments.dropFirst()).map { strdup($0) } + [nil]
         let variables: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) } + [nil]

@@ -7,13 +7,15 @@ final class InteractiveTool: Sendable {
     private let input: FileHandle
     private let output: URL
 
-    init(_ program: String, _ arguments: [String], in workspace: Workspace) throws {
+    /// - Parameter seconds: after which it is ended, whatever it does.
+    init(_ program: String, _ arguments: [String], seconds: Int = 60, in workspace: Workspace) throws {
         self.output = workspace.url.appending(path: "\(program)-\(UUID().uuidString.prefix(8)).out")
         try Data().write(to: self.output)
         let file = try FileHandle(forWritingTo: self.output)
         let pipe = try ChildPipe()
         self.process = try ChildProcess(
-            "timeout", ["60", program] + arguments, input: pipe.reading.fileDescriptor, output: file.fileDescriptor,
+            "timeout", ["\(seconds)", program] + arguments, input: pipe.reading.fileDescriptor,
+            output: file.fileDescriptor,
             errors: file.fileDescriptor)
         try file.close()
         try pipe.reading.close()

@@ -22,10 +22,12 @@ final class RunningKeyHolder: Sendable {
     ///   - grace: how long a key that is replaced stays good.
     ///   - label: of its files, where several run.
     ///   - extra: what else is to stand in its file.
+    ///   - audit: where its audit log goes instead.
+    ///   - logIsRead: whether its log arrives. If not, it fills a pipe, and the port is not learned from it.
     init(
         sites: [String], grantedTo edges: String, operations: String = "keyless", rate: Int = 1000, port: UInt16 = 0,
         lease: String = "10m", grace: String = "10m", label: String = "home", extra: String = "",
-        in workspace: Workspace
+        audit: String? = nil, logIsRead: Bool = true, in workspace: Workspace
     ) throws {
         if !FileManager.default.fileExists(atPath: workspace.path("keyholder-home.pem")) {
             try workspace.makeIdentity(.keyholder, "home")
@@ -37,17 +39,25 @@ final class RunningKeyHolder: Sendable {
         self.lease = lease
         self.grace = grace
         self.label = label
+        let chosen = logIsRead ? port : try Workspace.freePort()
         try Self.configure(
-            sites: sites, granted: sites, to: edges, operations: operations, rate: rate, port: port, lease: lease,
-            grace: grace, label: label, extra: extra, in: workspace)
+            sites: sites, granted: sites, to: edges, operations: operations, rate: rate, port: chosen, lease: lease,
+            grace: grace, label: label, extra: extra, audit: audit, in: workspace)
         self.process = try TestProcess(
-            ["keyholder", "--inspectable", "--config", "\(label).yaml"], name: label, in: workspace)
-        self.port = try self.process.listeningPort()
+            ["keyholder", "--inspectable", "--config", "\(label).yaml"], name: label, logIsRead: logIsRead,
+            in: workspace)
+        if logIsRead {
+            self.port = try self.process.listeningPort()
+        } else {
+            self.port = chosen
+            _ = try eventually("a listener") { try? TestSocket.connect(port: chosen) }
+        }
     }
 
     private static func configure(
         sites: [String], granted: [String], to edges: String, operations: String, rate: Int, port: UInt16,
-        lease: String, grace: String, label: String, extra: String = "", in workspace: Workspace
+        lease: String, grace: String, label: String, extra: String = "", audit: String? = nil,
+        in workspace: Workspace
     ) throws {
         func list(_ names: [String]) -> String {
             names.map { "\"\($0.split(separator: "+")[0])\"" }.joined(separator: ", ")
@@ -70,7 +80,7 @@ final class RunningKeyHolder: Sendable {
             \(grants)
             lease: \(lease)
             grace: \(grace)
-            audit: \(Self.auditFile(label))
+            audit: \(audit ?? Self.auditFile(label))
             log: { level: debug, format: json }
             \(extra)
 

@@ -5,10 +5,11 @@ import Foundation
 final class SteadyClients {
     private let tool: InteractiveTool
 
-    init(_ site: String, port: UInt16, in workspace: Workspace) throws {
+    init(_ site: String, port: UInt16, seconds: Int = 60, in workspace: Workspace) throws {
         try workspace.write(Self.script, to: "steady.py")
         self.tool = try InteractiveTool(
-            "python3", [workspace.path("steady.py"), workspace.path("roots.pem"), String(port), site], in: workspace)
+            "python3", [workspace.path("steady.py"), workspace.path("roots.pem"), String(port), site],
+            seconds: seconds, in: workspace)
         try self.tool.wait(for: "begun")
     }
 

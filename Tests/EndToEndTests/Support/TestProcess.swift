@@ -102,6 +102,8 @@ final class TestProcess: Sendable {
         }
     }
 
+    func send(_ signal: Int32) { self.process.send(signal) }
+
     /// Asks it to end (SIGTERM), and kills it if it does not.
     func stop() {
         guard self.process.isRunning else { return }

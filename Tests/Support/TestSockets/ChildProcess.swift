@@ -1,3 +1,4 @@
+import CSystemShims
 public import Foundation
 import Synchronization
 
@@ -41,20 +42,11 @@ public final class ChildProcess: Sendable {
         for (target, copy) in copies.enumerated() {
             posix_spawn_file_actions_adddup2(&actions, copy, Int32(target))
         }
-        _ = Extension.closeFrom?(&actions, 3)
-        if let directory {
-            guard let changeDirectory = Extension.changeDirectory else { throw Failure(program: program, code: ENOSYS) }
-            _ = changeDirectory(&actions, directory)
-        }
+        latchstring_spawn_closes_from(&actions, 3)
+        if let directory { latchstring_spawn_in(&actions, directory) }
         var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
+        latchstring_spawn_attributes(&attributes, 0, 0)
         defer { posix_spawnattr_destroy(&attributes) }
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        posix_spawnattr_setsigmask(&attributes, &signals)
-        sigfillset(&signals)
-        posix_spawnattr_setsigdefault(&attributes, &signals)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
         let words = ([program] + arguments).map { strdup($0) } + [nil]
         defer { for word in words { free(word) } }
         var pid: pid_t = 0
@@ -102,22 +94,6 @@ public final class ChildProcess: Sendable {
             if end == nil { kill(self.pid, signal) }
         }
     }
-}
-
-/// What the C library has and its Swift module does not show.
-private enum Extension {
-    typealias CloseFrom = @convention(c) (UnsafeMutablePointer<posix_spawn_file_actions_t>, Int32) -> Int32
-    typealias ChangeDirectory =
-        @convention(c) (UnsafeMutablePointer<posix_spawn_file_actions_t>, UnsafePointer<CChar>) -> Int32
-
-    static let closeFrom = symbol("posix_spawn_file_actions_addclosefrom_np").map {
-        unsafeBitCast($0, to: CloseFrom.self)
-    }
-    static let changeDirectory = symbol("posix_spawn_file_actions_addchdir_np").map {
-        unsafeBitCast($0, to: ChangeDirectory.self)
-    }
-
-    private static func symbol(_ name: String) -> UnsafeMutableRawPointer? { dlsym(nil, name) }
 }
 
 /// A pipe to or from a program.
