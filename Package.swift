@@ -221,7 +221,7 @@ let package = Package(
             name: "EdgeHTTP",
             dependencies: [
                 "Admission", "CacheStorage", "Channels", "EdgeModel", "HTTP2Wire", "HTTPCaching", "HTTPFields",
-                "HTTPForwarding", "HTTPWire", "TLSWire", "Telemetry", nioSSL, nioTLS, nioHTTP2, nioHPACK, nioHelpers,
+                "HTTPForwarding", "HTTPWire", "TLSWire", "Telemetry", nioSSL, nioTLS, nioHelpers,
                 logging, metrics,
             ] + nio,
             swiftSettings: strict),

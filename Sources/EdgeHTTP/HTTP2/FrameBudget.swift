@@ -7,7 +7,7 @@ import NIOCore
 /// Each frame costs one. What brings something pays: a request for itself and eight others, so that small answers may be
 /// acknowledged in any way; DATA that is taken for itself; 512 bytes of a response for one, since a client that reads sends about two
 /// WINDOW_UPDATE frames for each DATA frame, and a frame that no window cut short for two: events are small. One that grants a byte at a time makes the edge frame and seal every byte
-/// for itself (CVE-2019-9511). CONTINUATION is free: the library bounds it for each header block. And time pays a little, for
+/// for itself (CVE-2019-9511). CONTINUATION is free: it is bounded for each header block. And time pays a little, for
 /// connections that last.
 struct FrameBudget {
     private let limit: Int
@@ -28,7 +28,7 @@ struct FrameBudget {
         self.lastPaid = now
     }
 
-    mutating func received(_ kind: ClientFrames.Kind) {
+    mutating func received(_ kind: FrameKind) {
         switch kind {
         case .continuation: return
         case .data: self.unpaidData += 1
@@ -40,7 +40,7 @@ struct FrameBudget {
     /// The client has begun a request.
     mutating func opened() { self.pay(9) }
 
-    /// Bytes of a request's body. The library tells of a frame in as many parts as it came in; the first one pays.
+    /// Bytes of a request's body. A frame is told of in as many parts as it came in; the first one pays.
     mutating func dataTaken() {
         guard self.unpaidData > 0 else { return }
         self.unpaidData -= 1
@@ -60,7 +60,7 @@ struct FrameBudget {
     /// Everything received was worked off, but for a frame that has not come whole.
     ///
     /// - Returns: whether the client may go on.
-    mutating func settle(unfinished: ClientFrames.Kind?, now: @autoclosure () -> NIODeadline) -> Bool {
+    mutating func settle(unfinished: FrameKind?, now: @autoclosure () -> NIODeadline) -> Bool {
         self.unpaidData = unfinished == .data ? min(self.unpaidData, 1) : 0
         guard self.left < 0 else { return true }
         let now = now()

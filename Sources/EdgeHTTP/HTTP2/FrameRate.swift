@@ -2,8 +2,6 @@ import NIOCore
 
 /// How many frames of a kind a client may send, or make us send, in a window: RST_STREAM (CVE-2023-44487), control frames, and what makes us
 /// reset a stream (CVE-2025-8671). Pure; time is an argument.
-///
-/// The library has such bounds, too, but keeps the times of so many frames for each of them: 12 KB for each connection.
 struct FrameRate {
     private let limit: Int
     private let window: TimeAmount

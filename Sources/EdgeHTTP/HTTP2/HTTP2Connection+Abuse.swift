@@ -5,7 +5,7 @@ import NIOCore
 /// What a client may make the connection do: frames that bring nothing, requests that are taken back, slow reading.
 extension HTTP2Connection {
     /// Everything that was received is worked off, but for a frame that has not come whole.
-    func hasTaken(unfinished: ClientFrames.Kind?) {
+    func hasTaken(unfinished: FrameKind?) {
         if let flood { return self.fail(flood) }
         guard !self.budget.settle(unfinished: unfinished, now: .now()) else { return }
         self.fail("frame-flood")

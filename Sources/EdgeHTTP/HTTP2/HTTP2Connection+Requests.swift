@@ -3,20 +3,12 @@ import HTTP2Wire
 import HTTPFields
 import HTTPForwarding
 import NIOCore
-import NIOHTTP2
 
 /// From a section of fields to a request that begins, or is answered at once.
 extension HTTP2Connection {
     func received(_ section: FieldBlock, endsStream: Bool, on id: HTTP2StreamID) {
-        if let stream = self.streams[id] {
-            if section.isTooLarge || section.trailerMalformation != nil {
-                self.site.metrics.http2Refused(section.trailerMalformation?.rawValue ?? "head-too-large")
-                return self.resetProvoked(id)
-            }
-            guard stream.holds(section.heldBytes) else { return self.refuse(id, .enhanceYourCalm, "held-fields") }
-            stream.receivedEnd(section.fields)
-            return self.markForReading(stream)
-        }
+        self.closeEnded()
+        guard !self.isClosing else { return }
         guard self.sections.hasRoom(for: section.heldBytes) else {
             return self.refuse(id, .refusedStream, "held-fields")
         }
@@ -30,11 +22,25 @@ extension HTTP2Connection {
         self.budget.opened()
         let stream = HTTP2Stream(
             id, number: self.lifecycle.requests, on: self, limits: self.limits, requestEnded: endsStream)
-        self.streams[id] = stream
+        self.streams.append(stream)
         _ = stream.holds(section.heldBytes)
         self.begin(stream, section)
         guard !self.isClosing else { return }
         if admission == .serveLast { self.take(self.lifecycle.leave(now: .now())) }
+    }
+
+    func receivedTrailers(_ section: FieldBlock, on id: HTTP2StreamID) {
+        guard let stream = self.streams[stream: id] else { return }
+        if section.isTooLarge || section.trailerMalformation != nil {
+            self.site.metrics.http2Refused(section.trailerMalformation?.rawValue ?? "head-too-large")
+            self.resetProvoked(id)
+        } else if stream.holds(section.heldBytes) {
+            stream.receivedEnd(section.fields)
+            self.markForReading(stream)
+        } else {
+            self.refuse(id, .enhanceYourCalm, "held-fields")
+        }
+        self.closeIfOver(stream)
     }
 
     /// One read may bring hundreds of requests that are answered at once. What they get is sent in between, and when the
@@ -42,7 +48,7 @@ extension HTTP2Connection {
     private func takesAnother() -> Bool {
         self.begunInRead += 1
         guard self.begunInRead > Self.requestsBetweenFlushes else { return true }
-        if self.begunInRead.isMultiple(of: Self.requestsBetweenFlushes) { self.context?.flush() }
+        if self.begunInRead.isMultiple(of: Self.requestsBetweenFlushes) { self.flush() }
         return self.isWritable
     }
 
@@ -58,13 +64,16 @@ extension HTTP2Connection {
                 break
             }
             self.starting.removeFirst()
-            guard self.streams[stream.id] === stream else { continue }
+            guard self.isUnderWay(stream) else { continue }
             started += 1
             stream.start(on: self.client)
+            self.forwardComplete()
         }
         // Their time runs.
-        for stream in self.starting where self.streams[stream.id] === stream { stream.lookAfter() }
+        for stream in self.starting where self.isUnderWay(stream) { stream.lookAfter() }
     }
+
+    private func isUnderWay(_ stream: HTTP2Stream) -> Bool { self.streams[stream: stream.id] === stream }
 
     func startLater() {
         guard !self.startsLater else { return }
@@ -127,8 +136,7 @@ extension HTTP2Connection {
     /// have under way: they are counted.
     private func resetProvoked(_ id: HTTP2StreamID) {
         guard self.streamErrors.permits(now: .now()) else { return self.fail("stream-error-flood") }
-        self.write(.rstStream(.protocolError), on: id)
-        self.setNeedsFlush()
+        self.reset(id, .protocolError)
     }
 
     private func answer(_ local: LocalResponse, to section: FieldBlock, on stream: HTTP2Stream) {
@@ -143,9 +151,15 @@ extension HTTP2Connection {
             target: section.path.map { section.fields.slice($0) } ?? ByteBuffer(), fields: section.fields)
     }
 
+    /// The stream is gone, and what it had with it.
+    private func reset(_ id: HTTP2StreamID, _ code: HTTP2ErrorCode) {
+        self.machine.reset(id, code)
+        self.setNeedsFlush()
+        self.closed(id)
+    }
+
     private func refuse(_ id: HTTP2StreamID, _ code: HTTP2ErrorCode, _ reason: String) {
         self.site.metrics.http2Refused(reason)
-        self.write(.rstStream(code), on: id)
-        self.setNeedsFlush()
+        self.reset(id, code)
     }
 }

@@ -6,22 +6,17 @@ import HTTPFields
 import HTTPForwarding
 import Logging
 import NIOCore
-import NIOHPACK
-import NIOHTTP2
 
-/// The client's side of an HTTP/2 connection: makes streams of frames, and keeps the connection within its limits.
+/// The client's side of an HTTP/2 connection: gives what it reads to a ``ServerConnection``, makes streams of the requests that come out, and
+/// keeps the connection within its limits.
 ///
-/// Works on the library's frames themselves: a channel of its own for each stream, as the library offers it, costs more than
-/// everything else that the edge does for a small response. Field blocks never go through the library, see ``HTTP2FrameHandler``: its HEADERS
-/// frames only say that there is one.
-///
-/// The peer's violations: those that concern framing, flow control and state are the library's to find; it sends GOAWAY or
-/// RST_STREAM and tells us. Found here: malformed requests, blocks that cannot be decoded, too many streams, floods of frames that bring
-/// nothing. Silently dropped: frames for streams that are gone. Our bug: none that input could cause.
+/// There is no channel, pipeline or timer for each stream. The peer's violations: those that concern framing, flow control and state are the machine's
+/// to find. Found here: malformed requests, too many streams, floods of frames that bring nothing. Silently dropped: frames for streams that are
+/// gone. Our bug: none that input could cause.
 final class HTTP2Connection: ChannelDuplexHandler, TimerOwner {
-    typealias InboundIn = HTTP2Frame
+    typealias InboundIn = ByteBuffer
     typealias OutboundIn = Never
-    typealias OutboundOut = HTTP2Frame
+    typealias OutboundOut = ByteBuffer
 
     let site: ProxySite
     let limits: ProxyLimits
@@ -33,9 +28,12 @@ final class HTTP2Connection: ChannelDuplexHandler, TimerOwner {
     /// The client's; nil if it has no bounds.
     let network: ClientNetwork?
     let log: AccessLog
-    let frames: HTTP2FrameHandler
     var context: ChannelHandlerContext?
-    var streams: [HTTP2StreamID: HTTP2Stream] = [:]
+    var machine: ServerConnection
+    /// In the order of their numbers.
+    var streams: [HTTP2Stream] = []
+    /// Streams that are over, while what brought them there is still at work.
+    var ended: [HTTP2Stream] = []
     var lifecycle: HTTP2Lifecycle
     let place: ClientPlace?
     var budget: FrameBudget
@@ -46,9 +44,10 @@ final class HTTP2Connection: ChannelDuplexHandler, TimerOwner {
     var streamErrors: FrameRate
     /// A rate that was passed within the current read.
     var flood: String?
-    private var window: ReceiveWindow
-    /// Bytes of all responses that the library holds back.
+    /// Bytes of all responses that wait for the client's windows.
     private var bufferedBytes = 0
+    /// The memory of the field block that was written last.
+    var spareBlock = ByteBuffer()
     var timer: ProxyTimer?
     var nextWakeUp = NIODeadline.distantFuture
     /// Since when nothing is under way, unless memory was given back since.
@@ -57,32 +56,28 @@ final class HTTP2Connection: ChannelDuplexHandler, TimerOwner {
     /// Requests that the current read brought, and those of them that are to begin when it has ended.
     var begunInRead = 0
     var starting = CircularBuffer<HTTP2Stream>(initialCapacity: 1)
-    private var flushIsDue = false
+    var flushIsDue = false
     private var readHeld = false
     private var marked: [HTTP2Stream] = []
     private var markedForReading: [HTTP2Stream] = []
-    /// The library has sent GOAWAY with an error, or we have.
-    var hasFailed = false
     var isClosing = false
-    /// Errors now are those of what we write.
-    private(set) var isWriting = false
+    /// How many bytes are still to be read and dropped; nil: what comes is of interest.
+    var toDrop: Int?
 
     /// The data of the PING behind a GOAWAY.
-    static let announcement = HTTP2PingData(withInteger: 0x6c61_7463_6873_7472)
+    static let announcement: UInt64 = 0x6c61_7463_6873_7472
 
-    init(
-        _ connection: ProxyContext, client: OriginClient, turns: LoopTurns, frames: HTTP2FrameHandler
-    ) {
+    init(_ connection: ProxyContext, client: OriginClient, turns: LoopTurns) {
         self.network = connection.network
         self.turns = turns
         self.place = connection.place
         self.site = connection.site
         self.limits = connection.site.limits
         self.client = client
-        self.frames = frames
         self.rules = connection.site.rules(for: connection)
         self.log = AccessLog(connection)
         let limits = connection.site.limits
+        self.machine = ServerConnection(limits: limits.http2.wire(limits))
         self.lifecycle = HTTP2Lifecycle(
             limits: .init(
                 concurrentStreams: limits.http2.concurrentStreams, requests: limits.requestsPerConnection,
@@ -95,7 +90,6 @@ final class HTTP2Connection: ChannelDuplexHandler, TimerOwner {
         self.resets = FrameRate(limit: limits.http2.resets, window: window)
         self.controlFrames = FrameRate(limit: limits.http2.controlFrames, window: window)
         self.streamErrors = FrameRate(limit: limits.http2.streamErrors, window: window)
-        self.window = ReceiveWindow(target: limits.http2.connectionWindow)
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -103,18 +97,16 @@ final class HTTP2Connection: ChannelDuplexHandler, TimerOwner {
         let timer = ProxyTimer(eventLoop: context.eventLoop, owner: self)
         self.timer = timer
         self.wake(at: self.lifecycle.deadline)
-        if context.channel.isActive { self.openWindow() }
+        if context.channel.isActive { self.begin() }
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        self.openWindow()
+        self.begin()
         context.fireChannelActive()
     }
 
-    /// The connection's window is 65,535 bytes until it is opened further (RFC 9113 §6.9.2).
-    private func openWindow() {
-        self.window.changed(to: 65_535)
-        self.grantWindow()
+    private func begin() {
+        self.machine.begin()
         self.setNeedsFlush()
     }
 
@@ -127,10 +119,26 @@ final class HTTP2Connection: ChannelDuplexHandler, TimerOwner {
         self.endStreams("connection-closed")
     }
 
-    // MARK: Frames
+    // MARK: Reading
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let bytes = self.unwrapInboundIn(data)
+        if let toDrop {
+            self.toDrop = toDrop - bytes.readableBytes
+            return
+        }
+        self.isReading = true
+        self.machine.receive(bytes)
+        do throws(ConnectionFault) {
+            while !self.isClosing, let event = try self.machine.next(began: { self.began($0) }) { self.take(event) }
+        } catch {
+            self.fail(error.reason, error.code)
+        }
+        self.hasTaken(unfinished: self.machine.unfinished)
+    }
 
     /// A frame of the client's has begun; nothing is written before the read that brought it is worked off.
-    func began(_ kind: ClientFrames.Kind) {
+    private func began(_ kind: FrameKind) {
         self.budget.received(kind)
         switch kind {
         case .data, .continuation, .other: break
@@ -139,45 +147,32 @@ final class HTTP2Connection: ChannelDuplexHandler, TimerOwner {
         }
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        self.isReading = true
-        guard !self.isClosing else { return }
-        let frame = self.unwrapInboundIn(data)
-        switch frame.payload {
-        case .headers(let payload):
-            guard let section = self.frames.section else { return self.outOfStep() }
-            self.received(section, endsStream: payload.endStream, on: frame.streamID)
-        case .data(let payload): self.received(payload, on: frame.streamID)
-        case .settings(.ack): self.lifecycle.settingsAcknowledged()
-        case .ping(Self.announcement, ack: true): self.take(self.lifecycle.announcementIsKnown())
-        default: break
+    private func take(_ event: ServerConnection.Event) {
+        switch event {
+        case .request(let section, let id, let endsStream): self.received(section, endsStream: endsStream, on: id)
+        case .data(let bytes, let id, let endsStream): self.received(bytes, endsStream: endsStream, on: id)
+        case .trailers(let section, let id): self.receivedTrailers(section, on: id)
+        case .reset(let id, _): self.closed(id)
+        case .fault(_, let id):
+            self.closed(id)
+            if !self.streamErrors.permits(now: .now()) { self.fail("stream-error-flood") }
+        case .settingsAcknowledged: self.lifecycle.settingsAcknowledged()
+        case .pong(Self.announcement): self.take(self.lifecycle.announcementIsKnown())
+        case .pong: break
+        case .windowOpened: self.setNeedsFlush()
         }
     }
 
-    private func received(_ payload: HTTP2Frame.FramePayload.Data, on id: HTTP2StreamID) {
-        guard case .byteBuffer(let bytes) = payload.data, let stream = self.streams[id] else { return }
+    private func received(_ bytes: ByteBuffer, endsStream: Bool, on id: HTTP2StreamID) {
+        guard let stream = self.streams[stream: id] else { return self.taken(bytes.readableBytes, on: id) }
         if bytes.readableBytes > 0, stream.takesRequest { self.budget.dataTaken() }
-        self.window.received(bytes.readableBytes)
-        stream.received(bytes, endsStream: payload.endStream)
+        stream.received(bytes, endsStream: endsStream)
+        if endsStream { self.closeIfOver(stream) }
         self.markForReading(stream)
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        // Each request brings one, and to find out that it is none of the others takes longer.
-        if Swift.type(of: event) == NIOHTTP2StreamCreatedEvent.self { return }
         switch event {
-        case let event as StreamClosedEvent:
-            self.closed(event.streamID, outcome: self.hasFailed ? "connection-failed" : "stream-reset")
-        case let event as NIOHTTP2WindowUpdatedEvent:
-            guard let size = event.inboundWindowSize else { return }
-            if event.streamID == .rootStream {
-                self.window.changed(to: size)
-                self.grantWindow()
-            } else {
-                self.streams[event.streamID]?.windowChanged(to: size)
-            }
-        case is NIOHTTP2BulkStreamWindowChangeEvent:
-            break
         case ChannelEvent.inputClosed:
             // A client that has closed its side is taken to be gone.
             context.close(promise: nil)
@@ -188,15 +183,25 @@ final class HTTP2Connection: ChannelDuplexHandler, TimerOwner {
         }
     }
 
-    private func closed(_ id: HTTP2StreamID, outcome: String) {
-        guard let stream = self.streams.removeValue(forKey: id) else { return }
-        stream.closed(outcome)
+    /// The client has ended its request: there may be nothing else to come.
+    func closeIfOver(_ stream: HTTP2Stream) {
+        if !self.machine.isOpen(stream.id) { self.closed(stream.id) }
+    }
+
+    /// A stream is gone, by the client's reset or ours, or because both sides have ended it.
+    func closed(_ id: HTTP2StreamID) {
+        guard let index = self.streams.index(of: id) else { return }
+        self.streams.remove(at: index).closed("stream-reset")
         let now = NIODeadline.now()
         self.take(self.lifecycle.ended(now: now))
         guard self.streams.isEmpty else { return }
         self.place?.rests(since: now)
         self.restsSince = now
         self.wake(at: now + Self.restBeforeRelease)
+    }
+
+    func closeEnded() {
+        while let stream = self.ended.popLast() { self.closed(stream.id) }
     }
 
     /// Idle connections are to be small. A client that asks again within this time finds everything in its place.
@@ -208,8 +213,10 @@ final class HTTP2Connection: ChannelDuplexHandler, TimerOwner {
         let due = restsSince + Self.restBeforeRelease
         guard due <= now else { return self.wake(at: due) }
         self.restsSince = nil
-        self.frames.releaseMemory()
-        self.streams = [:]
+        self.machine.releaseMemory()
+        self.spareBlock = ByteBuffer()
+        self.streams = []
+        self.ended = []
         self.starting = CircularBuffer(initialCapacity: 1)
         self.marked = []
         self.markedForReading = []
@@ -246,33 +253,32 @@ final class HTTP2Connection: ChannelDuplexHandler, TimerOwner {
     func buffered(_ count: Int) { self.bufferedBytes += count }
 
     /// Bytes of a request's body were passed on, or dropped.
-    func taken(_ count: Int) {
-        self.window.taken(count)
-        self.grantWindow()
+    func taken(_ count: Int, on id: HTTP2StreamID) {
+        self.machine.taken(count, on: id)
+        if self.machine.hasOutput, !self.isClosing { self.setNeedsFlush() }
     }
 
-    private func grantWindow() {
-        guard let increment = self.window.grant() else { return }
-        self.write(.windowUpdate(windowSizeIncrement: increment), on: .rootStream)
-        self.setNeedsFlush()
+    func openWindow(of stream: HTTP2Stream) {
+        if self.machine.openWindow(of: stream.id) { self.setNeedsFlush() }
     }
 
     /// A client that does not read gets no further answers to wait for it: heads are not held back by any window.
     func read(context: ChannelHandlerContext) {
+        if let toDrop, toDrop <= 0 { return }
         if context.channel.isWritable { context.read() } else { self.readHeld = true }
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        for stream in self.streams.values { stream.lookAfter() }
+        for stream in self.streams { stream.lookAfter() }
         self.lookAfterMarked()
         if context.channel.isWritable, !self.starting.isEmpty { self.startLater() }
         if self.readHeld, context.channel.isWritable {
             self.readHeld = false
-            context.read()
+            self.read(context: context)
         }
     }
 
-    /// Asks for ``HTTP2Stream/lookAfter()`` when the library has done what it does.
+    /// Asks for ``HTTP2Stream/lookAfter()`` when what goes on now is done.
     func mark(_ stream: HTTP2Stream) {
         guard !stream.isMarked else { return }
         stream.isMarked = true
@@ -287,75 +293,9 @@ final class HTTP2Connection: ChannelDuplexHandler, TimerOwner {
         }
     }
 
-    // MARK: Writing
-
-    func write(_ payload: HTTP2Frame.FramePayload, on id: HTTP2StreamID) {
-        self.isWriting = true
-        self.context?.write(self.wrapOutboundOut(HTTP2Frame(streamID: id, payload: payload)), promise: nil)
-        self.isWriting = false
-    }
-
-    /// A HEADERS frame, for the block that the stream holds ready.
-    func writeHeaders(_ kind: HeadersKind, endStream: Bool, on id: HTTP2StreamID) {
-        self.write(.headers(.init(headers: kind.fields, endStream: endStream)), on: id)
-    }
-
-    /// Flushes soon, once for all streams: at the end of what was read, or of the event loop's turn.
-    func setNeedsFlush() {
-        guard !self.flushIsDue, let context else { return }
-        self.flushIsDue = true
-        if !self.isReading {
-            context.eventLoop.assumeIsolated().execute {
-                self.lookAfterMarked()
-                self.flushIfDue()
-            }
-        }
-    }
-
-    func flushIfDue() {
-        guard self.flushIsDue else { return }
-        self.flushIsDue = false
-        self.context?.flush()
-    }
-
-    fileprivate func wrote(_ frame: HTTP2Frame) {
-        switch frame.payload {
-        case .data(let payload):
-            let count = payload.data.readableBytes
-            self.bufferedBytes -= count
-            let stream = self.streams[frame.streamID]
-            stream?.wrote(count, endsStream: payload.endStream)
-            self.budget.sent(count, isAll: stream?.isAllWritten ?? false)
-        case .headers(let payload):
-            self.frames.sends(self.streams[frame.streamID]?.takeBlock())
-            if payload.endStream { self.streams[frame.streamID]?.wrote(0, endsStream: true) }
-        case .goAway(_, let code, _):
-            if code != .noError { self.hasFailed = true }
-        default:
-            break
-        }
-    }
-
     func logOriginFailure(_ failure: OriginFailure, afterHead: Bool) {
         self.log.originFailed(
             failure, afterHead: afterHead, isNews: self.client.isNews(failure.cause, now: .now()))
-    }
-
-    /// What the library has to know of a section.
-    enum HeadersKind {
-        case informational, final, trailers
-
-        fileprivate var fields: HPACKHeaders {
-            switch self {
-            case .informational: Self.early
-            case .final: Self.whole
-            case .trailers: Self.none
-            }
-        }
-
-        private static let early = HPACKHeaders([(":status", "103")])
-        private static let whole = HPACKHeaders([(":status", "200")])
-        private static let none = HPACKHeaders()
     }
 
     // MARK: Time
@@ -372,19 +312,12 @@ final class HTTP2Connection: ChannelDuplexHandler, TimerOwner {
         if self.isClosing { return AbruptClose.closeSocket(context) }
         self.nextWakeUp = .distantFuture
         let now = NIODeadline.now()
-        for stream in self.streams.values where stream.deadline <= now { stream.timedOut(now) }
+        for stream in self.streams where stream.deadline <= now { stream.timedOut(now) }
+        self.closeEnded()
         self.take(self.lifecycle.timedOut(now: now))
         guard !self.isClosing else { return }
         self.releaseIfAtRest(now)
         self.wake(at: self.lifecycle.deadline)
-        for stream in self.streams.values { self.wake(at: stream.deadline) }
-    }
-
-    /// Tells the connection what the library puts on its way.
-    struct Delegate: NIOHTTP2FrameDelegate {
-        /// No cycle: connections don't hold the library's handler.
-        let connection: HTTP2Connection
-
-        func wroteFrame(_ frame: HTTP2Frame) { self.connection.wrote(frame) }
+        for stream in self.streams { self.wake(at: stream.deadline) }
     }
 }

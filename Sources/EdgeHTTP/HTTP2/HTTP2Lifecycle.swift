@@ -1,6 +1,6 @@
 import EdgeModel
+import HTTP2Wire
 import NIOCore
-import NIOHTTP2
 
 /// From the first frame of a connection to its last: how many requests it takes, when it ends, and how the client is told
 /// (RFC 9113 §6.8). Pure; time is an argument.
@@ -52,7 +52,7 @@ struct HTTP2Lifecycle {
     private var settingsAreKnown = false
     private(set) var requests = 0
     private(set) var streams = 0
-    private(set) var lastStream = HTTP2StreamID.rootStream
+    private(set) var lastStream = HTTP2StreamID.connection
     private var idleSince: NIODeadline
 
     init(limits: Limits, now: NIODeadline) {

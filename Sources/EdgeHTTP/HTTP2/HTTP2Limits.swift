@@ -1,6 +1,6 @@
 import EdgeModel
+import HTTP2Wire
 public import NIOCore
-import NIOHTTP2
 
 /// Bounds for what one HTTP/2 connection may cost, beside those of ``ProxyLimits`` that hold for every version.
 public struct HTTP2Limits: Sendable {
@@ -26,8 +26,6 @@ public struct HTTP2Limits: Sendable {
     public var streamErrors: Int = 100
     /// PING, SETTINGS and PRIORITY frames in ``rateWindow``. Default 1,000.
     public var controlFrames: Int = 1_000
-    /// Frames of ours that wait for a client that does not read. Default 1,000.
-    public var bufferedControlFrames: Int = 1_000
     /// DATA frames without data in a row. Default 4.
     public var emptyDataFrames: Int = 4
     /// CONTINUATION frames of one header block. Default 8.
@@ -46,37 +44,12 @@ public struct HTTP2Limits: Sendable {
 
     public init() {}
 
-    /// - Parameter maximumHeadBytes: for the list of a request's fields, with 32 bytes for each (RFC 9113 §6.5.2).
-    func connection(maximumHeadBytes: Int) -> NIOHTTP2Handler.ConnectionConfiguration {
-        var configuration = NIOHTTP2Handler.ConnectionConfiguration()
-        configuration.initialSettings = [
-            HTTP2Setting(parameter: .maxConcurrentStreams, value: self.concurrentStreams),
-            HTTP2Setting(parameter: .initialWindowSize, value: self.streamWindow),
-            HTTP2Setting(parameter: .maxHeaderListSize, value: maximumHeadBytes),
-        ]
-        // What is said in field blocks is judged by ``HTTP2FrameHandler`` and the rules of forwarding.
-        configuration.headerBlockValidation = .disabled
-        configuration.contentLengthValidation = .disabled
-        configuration.maximumSequentialEmptyDataFrames = self.emptyDataFrames
-        configuration.maximumBufferedControlFrames = self.bufferedControlFrames
-        // Whatever is still on its way for streams that we reset, if we reset them all, is no offence.
-        configuration.maximumRecentlyResetStreams = self.concurrentStreams
-        configuration.maximumConnectionGlitches = 2 * self.streamErrors
-        // ``FrameRate`` counts, in less memory.
-        configuration.controlFrameRateLimit.maximumCount = Self.uncounted
-        configuration.controlFrameRateLimit.windowLength = .zero
-        return configuration
-    }
-
-    /// So many frames never come at one and the same time.
-    private static let uncounted = 8
-
-    var stream: NIOHTTP2Handler.StreamConfiguration {
-        var configuration = NIOHTTP2Handler.StreamConfiguration()
-        configuration.streamResetFrameRateLimit.maximumCount = Self.uncounted
-        configuration.streamResetFrameRateLimit.windowLength = .zero
-        configuration.streamErrorRateLimit.maximumCount = Self.uncounted
-        configuration.streamErrorRateLimit.windowLength = .zero
-        return configuration
+    /// What of it concerns frames.
+    func wire(_ limits: ProxyLimits) -> ServerConnection.Limits {
+        ServerConnection.Limits(
+            fields: FieldBlockLimits(sectionBytes: limits.maximumHeadBytes, fields: limits.maximumFields),
+            concurrentStreams: self.concurrentStreams, streamWindow: self.streamWindow,
+            connectionWindow: self.connectionWindow, continuations: self.continuationFrames,
+            emptyDataFrames: self.emptyDataFrames, streamFaults: 2 * self.streamErrors)
     }
 }

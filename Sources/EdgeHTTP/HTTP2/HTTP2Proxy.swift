@@ -1,11 +1,10 @@
 import Channels
 import EdgeModel
 public import NIOCore
-import NIOHTTP2
 
 /// Serves HTTP/2 on a client connection by passing requests on to the site's origin.
 public enum HTTP2Proxy {
-    /// Adds the handlers at the end of the pipeline, behind TLS. Call on the channel's event loop. Reading starts at once.
+    /// Adds the handler at the end of the pipeline, behind TLS. Call on the channel's event loop. Reading starts at once.
     ///
     /// - Throws: ``HTTP1ProxyError``, or a channel error if the channel is closed.
     public static func install(on channel: any Channel, context: ProxyContext) throws {
@@ -14,16 +13,8 @@ public enum HTTP2Proxy {
         else {
             throw HTTP1ProxyError.foreignEventLoop
         }
-        let limits = context.site.limits
-        let frames = HTTP2FrameHandler(limits)
-        let connection = HTTP2Connection(context, client: client, turns: turns, frames: frames)
-        frames.connection = connection
-        let library = NIOHTTP2Handler(
-            mode: .server, frameDelegate: HTTP2Connection.Delegate(connection: connection),
-            connectionConfiguration: limits.http2.connection(maximumHeadBytes: limits.maximumHeadBytes),
-            streamConfiguration: limits.http2.stream)
-        let pipeline = channel.pipeline.syncOperations
-        try pipeline.addHandlers([frames, library, connection])
+        let connection = HTTP2Connection(context, client: client, turns: turns)
+        try channel.pipeline.syncOperations.addHandler(connection)
         try channel.syncOptions?.setOption(.autoRead, value: true)
     }
 }

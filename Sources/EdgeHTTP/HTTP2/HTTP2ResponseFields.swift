@@ -7,9 +7,9 @@ import NIOCore
 
 /// A response's head as HTTP/2 spells it (RFC 9113 §8.3.2): `:status`, then the fields with names in lower case.
 enum HTTP2ResponseFields {
-    /// - Parameter block: empty; nothing else holds its memory.
+    /// - Parameter block: takes it behind what is there.
     static func write(_ head: OutgoingHead, to block: inout ByteBuffer) {
-        block.reserveCapacity(256)
+        block.reserveCapacity(minimumWritableBytes: 256)
         FieldBlockWriter.writeStatus(head.status, to: &block)
         head.forEachField { name, value in FieldBlockWriter.write(name: name, value: value, to: &block) }
     }
@@ -22,7 +22,7 @@ enum HTTP2ResponseFields {
         let stored = answer.cache.store.fieldBlock(of: answer.entry) {
             self.encode($0, length: answer.answer.contentLength)
         }
-        block.reserveCapacity(stored.count + 128)
+        block.reserveCapacity(minimumWritableBytes: stored.count + 128)
         block.writeBytes(stored)
         if let age = answer.answer.age { self.write(.age, .number(age), to: &block) }
         if let status = answer.cacheStatus { self.write(.cacheStatus, status, to: &block) }

@@ -2,7 +2,6 @@ import HTTP2Wire
 import HTTPFields
 import HTTPForwarding
 import NIOCore
-import NIOHTTP2
 
 /// The body of a stream's request: as fast as the origin takes it, with a window that follows.
 extension HTTP2Stream {
@@ -15,7 +14,6 @@ extension HTTP2Stream {
     }
 
     func received(_ bytes: ByteBuffer, endsStream: Bool) {
-        self.window.received(bytes.readableBytes)
         if bytes.readableBytes > 0 {
             self.judge(hasBody: true)
             if let missing {
@@ -28,6 +26,7 @@ extension HTTP2Stream {
             self.receive(.body(bytes))
         }
         if endsStream { self.end(of: nil) }
+        self.grantWindow()
     }
 
     func receivedEnd(_ trailers: FieldSection) { self.end(of: trailers) }
@@ -46,8 +45,21 @@ extension HTTP2Stream {
 
     func hold(_ part: Held) {
         if self.held == nil { self.held = CircularBuffer(initialCapacity: 4) }
-        self.held?.append(part)
+        guard case .body(let bytes) = part, bytes.readableBytes <= Self.smallPart else {
+            self.held?.append(part)
+            return
+        }
+        // A byte of a body is not to hold a place of its own, nor the memory of the read that brought it: windows bound bytes.
+        if case .body(var last)? = self.held?.last, last.readableBytes <= Self.smallPart {
+            self.held?.removeLast()
+            last.writeImmutableBuffer(bytes)
+            self.held?.append(.body(last))
+        } else {
+            self.held?.append(.body(ByteBufferAllocator().buffer(buffer: bytes)))
+        }
     }
+
+    private static let smallPart = 4096
 
     private func take(_ part: Held) {
         switch (self.state, part) {
@@ -65,10 +77,7 @@ extension HTTP2Stream {
         }
     }
 
-    func taken(_ count: Int) {
-        self.window.taken(count)
-        self.connection.taken(count)
-    }
+    func taken(_ count: Int) { self.connection.taken(count, on: self.id) }
 
     func takeHeld() {
         while let part = self.held?.first {
@@ -79,16 +88,9 @@ extension HTTP2Stream {
         self.grantWindow()
     }
 
-    /// The library has counted what was received.
-    func windowChanged(to open: Int) {
-        self.window.changed(to: open)
-        self.grantWindow()
-    }
-
     private func grantWindow() {
-        guard !self.requestEnded, case .exchanging = self.state, let increment = self.window.grant() else { return }
-        self.connection.write(.windowUpdate(windowSizeIncrement: increment), on: self.id)
-        self.connection.setNeedsFlush()
+        guard !self.requestEnded, case .exchanging = self.state else { return }
+        self.connection.openWindow(of: self)
     }
 
     /// No more from the client for now.

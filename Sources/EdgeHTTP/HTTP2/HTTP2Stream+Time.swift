@@ -1,7 +1,6 @@
 import HTTP2Wire
 import HTTPForwarding
 import NIOCore
-import NIOHTTP2
 
 /// Whom a stream waits for, and how long.
 extension HTTP2Stream {

@@ -5,20 +5,19 @@ import HTTPCaching
 import HTTPFields
 import HTTPForwarding
 import NIOCore
-import NIOHTTP2
 
 /// One request of an HTTP/2 connection and its response, for a ``ProxyExchange``.
 ///
-/// The peer's violations: the library and ``HTTP2Connection`` see them, and reset the stream. Silently dropped: what the client
+/// The peer's violations: ``HTTP2Connection`` and its machine see them, and reset the stream. Silently dropped: what the client
 /// sends after the response is complete. Our bug: parts out of order, which exchanges don't send; dropped as well.
-final class HTTP2Stream: ClientStream {
+final class HTTP2Stream: ClientStream, NumberedStream {
     enum State {
         /// It is not known whether the request has a body; nothing of it has come.
         case awaitingBody(FieldBlock)
         /// The request is one, and waits for its turn since then.
         case judged(CheckedRequest, NIODeadline)
         case exchanging(ProxyExchange)
-        /// The response's end is given to the library. It may still wait for the client's window.
+        /// The response's end is given to the machine. It may still wait for the client's window.
         case ending
         case over
     }
@@ -42,14 +41,11 @@ final class HTTP2Stream: ClientStream {
     private var heldBytes = 0
     /// Takes no memory before something waits.
     var held: CircularBuffer<Held>?
-    var window: ReceiveWindow
     /// The response's head, while it is not known whether anything follows it.
     private var pendingHead: ByteBuffer?
-    /// The block of the next HEADERS frame.
-    private var block: ByteBuffer?
     /// The last part of the body, while it is not known whether anything follows it.
     private var pendingBody: ByteBuffer?
-    /// Bytes of the response that the library holds back.
+    /// Bytes of the response that wait for the client's window.
     private var buffered = 0
     var isPaused = false
     /// The exchange has begun: not before the read that brought it has ended.
@@ -73,7 +69,6 @@ final class HTTP2Stream: ClientStream {
         self.connection = connection
         self.limits = limits
         self.requestEnded = requestEnded
-        self.window = ReceiveWindow(target: limits.http2.streamWindow)
         self.reading = TransferPace(limits.reading)
     }
 
@@ -137,18 +132,23 @@ final class HTTP2Stream: ClientStream {
 
     /// Nothing was made for the origin.
     private func send(_ answer: StoredAnswer, begun: NIODeadline) {
-        var block = self.connection.frames.takeBlockMemory()
-        HTTP2ResponseFields.write(answer, to: &block)
-        self.pendingHead = block
-        switch answer.body {
-        case .packed(let bytes): self.send(self.connection.frames.buffer(of: bytes))
-        case .chunks(let chunks): for bytes in chunks { self.send(bytes) }
+        let count = answer.bytes
+        self.end()
+        self.connection.writeHeaders(on: self, endsStream: count == 0) { HTTP2ResponseFields.write(answer, to: &$0) }
+        if count > 0 {
+            switch answer.body {
+            case .packed(let bytes): self.connection.writeWholeData(bytes, on: self)
+            case .chunks(let chunks):
+                for (index, bytes) in chunks.enumerated() {
+                    self.connection.writeData(bytes, on: self, endsStream: index == chunks.count - 1)
+                }
+            }
         }
         let now = NIODeadline.now()
         self.connection.log.record(
-            answer.request, status: answer.status, bytes: answer.bytes, cache: answer.outcome,
+            answer.request, status: answer.status, bytes: count, cache: answer.outcome,
             duration: now - begun, number: self.number, outcome: "complete")
-        self.end(nil, now)
+        self.hasEnded(now)
     }
 
     // MARK: ClientStream
@@ -168,10 +168,10 @@ final class HTTP2Stream: ClientStream {
     var minimumRate: Int { self.connection.minimumRate }
 
     func send(_ head: OutgoingHead) {
-        var block = self.connection.frames.takeBlockMemory()
+        var block = self.connection.takeBlockMemory()
         HTTP2ResponseFields.write(head, to: &block)
         if head.isInformational {
-            self.writeHeaders(.informational, block, endsStream: false)
+            self.connection.writeHeaders(block, on: self, endsStream: false)
         } else {
             self.pendingHead = block
         }
@@ -192,53 +192,51 @@ final class HTTP2Stream: ClientStream {
         if self.pendingHead != nil { self.writePendingHead(endsStream: false) }
         if let body = self.pendingBody {
             self.pendingBody = nil
-            self.writeData(body, endsStream: false)
+            self.connection.writeData(body, on: self, endsStream: false)
         }
     }
 
-    /// Handed on, and not copied: where nothing else holds a block, its memory is the next one's.
+    /// Handed on, and not kept: where nothing else holds a block, its memory is the next one's.
     private func writePendingHead(endsStream: Bool) {
-        self.block = self.pendingHead
+        guard let block = self.pendingHead else { return }
         self.pendingHead = nil
-        self.connection.writeHeaders(.final, endStream: endsStream, on: self.id)
+        self.connection.writeHeaders(block, on: self, endsStream: endsStream)
     }
 
-    private func writeHeaders(_ kind: HTTP2Connection.HeadersKind, _ block: ByteBuffer, endsStream: Bool) {
-        self.block = block
-        self.connection.writeHeaders(kind, endStream: endsStream, on: self.id)
-    }
-
-    /// The library writes the HEADERS frame. Trailers may have had to wait for what is before them.
-    func takeBlock() -> ByteBuffer? {
-        defer { self.block = nil }
-        return self.block
-    }
-
-    private func writeData(_ bytes: ByteBuffer, endsStream: Bool) {
-        self.buffered += bytes.readableBytes
-        self.connection.buffered(bytes.readableBytes)
-        self.connection.write(.data(.init(data: .byteBuffer(bytes), endStream: endsStream)), on: self.id)
+    /// Bytes of the response are the machine's to write.
+    func waits(_ count: Int) {
+        self.buffered += count
+        self.connection.buffered(count)
     }
 
     /// Ends the response. What ends it says so itself, where possible.
-    private func end(_ trailers: FieldSection?, _ now: NIODeadline = .now()) {
-        self.state = .ending
-        // RFC 9113 §8.1: the rest of the request is not wanted, and nothing is wrong with the response.
-        self.resetWhenWritten = !self.requestEnded
+    private func end(_ trailers: FieldSection?) {
+        self.end()
         if let trailers {
             self.writePending()
-            var block = self.connection.frames.takeBlockMemory()
+            var block = self.connection.takeBlockMemory()
             HTTP2ResponseFields.write(trailers: trailers, to: &block)
-            self.writeHeaders(.trailers, block, endsStream: true)
+            self.connection.writeTrailers(block, on: self)
         } else if let body = self.pendingBody {
             self.pendingBody = nil
             self.writePending()
-            self.writeData(body, endsStream: true)
+            self.connection.writeData(body, on: self, endsStream: true)
         } else if self.pendingHead != nil {
             self.writePendingHead(endsStream: true)
         } else {
-            self.writeData(ByteBuffer(), endsStream: true)
+            self.connection.writeData(ByteBuffer(), on: self, endsStream: true)
         }
+        self.hasEnded(.now())
+    }
+
+    /// What is written from here on ends the response.
+    private func end() {
+        self.state = .ending
+        // RFC 9113 §8.1: the rest of the request is not wanted, and nothing is wrong with the response.
+        self.resetWhenWritten = !self.requestEnded
+    }
+
+    private func hasEnded(_ now: NIODeadline) {
         self.connection.setNeedsFlush()
         self.takeHeld()
         self.rearm(now)
@@ -289,27 +287,16 @@ final class HTTP2Stream: ClientStream {
 
     func reset(_ code: HTTP2ErrorCode) {
         self.state = .over
-        self.connection.write(.rstStream(code), on: self.id)
-        self.connection.setNeedsFlush()
-    }
-
-    /// The library refuses what it was given, and has not told the client.
-    func failed() {
-        switch self.state {
-        case .exchanging(let exchange):
-            exchange.cancel()
-            self.abort(exchange, outcome: "origin-failed")
-        case .ending, .awaitingBody, .judged: self.reset(.internalError)
-        case .over: break
-        }
+        self.connection.reset(self, code)
     }
 
     /// Nothing of the response waits for the client's window.
     var isAllWritten: Bool { self.buffered == 0 }
 
-    /// The library has put bytes of the response on their way.
+    /// Bytes of the response are in a frame.
     func wrote(_ count: Int, endsStream: Bool) {
         self.buffered -= count
+        self.connection.buffered(-count)
         if count > 0, !endsStream { self.reading.moved(count, now: .now()) }
         if endsStream {
             if self.resetWhenWritten { self.connection.mark(self) }

@@ -14,7 +14,7 @@ import Testing
     }
 
     /// How many frames of a kind the client may still send, each read by itself.
-    private static func left(_ budget: FrameBudget, _ kind: ClientFrames.Kind = .other) -> Int {
+    private static func left(_ budget: FrameBudget, _ kind: FrameKind = .other) -> Int {
         var budget = budget
         var count = 0
         while count < 1_000 {

@@ -1,3 +1,4 @@
+import EdgeModel
 import NIOCore
 import NIOHTTP2
 import TestWire
@@ -123,6 +124,55 @@ import Testing
         let limits = Self.limits { $0.http2.idleFrames = 100 }
         let frame = RawFrames.frame(.windowUpdate, [0, 0, 0, 1])
         #expect(try await Self.ends(limits, after: Array(repeating: frame, count: 120)) == Self.calm)
+    }
+
+    /// CVE-2019-9511: a window that is opened byte by byte has each byte framed and sealed for itself.
+    @Test func windowsThatAreOpenedByteByByte() async throws {
+        let limits = Self.limits { $0.http2.idleFrames = 200 }
+        let bench = CacheBench()
+        try await ProxyBench.run(
+            limits: limits, http2: true, cache: SiteCacheConfiguration(), store: bench.store, clock: { bench.time }
+        ) { wire, _ in
+            _ = try await wire.readHead()
+            let body = String(repeating: "b", count: 5_000)
+            try await wire.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 5000\r\n\r\n" + body)
+            _ = try? await wire.readHead()
+        } test: { proxy in
+            let wire = try await proxy.client()
+            try await wire.send(RawFrames.preface)
+            // SETTINGS_INITIAL_WINDOW_SIZE 0.
+            try await wire.send(RawFrames.frame(.settings, [0, 4, 0, 0, 0, 0]))
+            try await wire.send(RawFrames.frame(.settings, flags: RawFrames.acknowledge))
+            try await wire.send(
+                RawFrames.frame(
+                    .headers, flags: RawFrames.endStream | RawFrames.endHeaders, stream: 1, RawFrames.get()))
+            #expect(try await wire.readFrame(.headers).status == "200")
+            for number in 0..<300 {
+                wire.channel.writeAndFlush(RawFrames.frame(.windowUpdate, stream: 1, [0, 0, 0, 1]), promise: nil)
+                let frame = try await wire.readFrame()
+                if frame.kind == .goAway {
+                    #expect(frame.errorCode == Self.calm && number > 100)
+                    return
+                }
+                #expect(frame.kind == .data && frame.payload.readableBytes == 1)
+            }
+            Issue.record("nothing stopped it")
+        }
+    }
+
+    /// RFC 9113 §6.8: a client repeats what is behind the last stream that a GOAWAY names.
+    @Test func aFaultNamesTheLastRequestThatWasBegun() async throws {
+        try await ProxyBench.run(http2: true, origin: Self.silent) { bench in
+            let wire = try await bench.client()
+            try await wire.beginHTTP2()
+            for stream: UInt32 in [1, 7] {
+                try await wire.send(RawFrames.frame(.headers, flags: 5, stream: stream, RawFrames.get()))
+            }
+            try await wire.send(RawFrames.frame(.pushPromise, flags: 4, stream: 1, [0, 0, 0, 2]))
+            let goAway = try await wire.readFrame(.goAway)
+            #expect(goAway.errorCode == Self.protocolError)
+            #expect(goAway.payload.getInteger(at: goAway.payload.readerIndex, as: UInt32.self) == 7)
+        }
     }
 
     @Test func emptyDataFlood() async throws {

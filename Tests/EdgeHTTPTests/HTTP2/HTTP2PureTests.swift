@@ -1,9 +1,8 @@
+import HTTP2Wire
 import HTTPFields
 import HTTPForwarding
 import NIOCore
-import NIOEmbedded
 import NIOHPACK
-import NIOHTTP2
 import Testing
 
 @testable import EdgeHTTP
@@ -74,48 +73,6 @@ import Testing
         var machine = self.lifecycle()
         _ = machine.opened(1)
         #expect(machine.timedOut(now: Self.at(20)) == .goAwayAndClose(1, .settingsTimeout))
-    }
-
-    @Test func grantsWhatWasTakenInHalves() {
-        var window = ReceiveWindow(target: 100)
-        #expect(window.grant() == nil)
-        window.received(40)
-        window.changed(to: 60)
-        window.taken(40)
-        #expect(window.grant() == nil)
-        window.received(20)
-        window.changed(to: 40)
-        #expect(window.grant() == nil)
-        window.taken(20)
-        #expect(window.grant() == 60)
-        #expect(window.grant() == nil)
-    }
-
-    @Test func smallWritesOfOneFlushGoTogether() throws {
-        let channel = EmbeddedChannel(handler: HTTP2FrameHandler(ProxyLimits()))
-        for text in ["a", "b", "c"] { channel.write(IOData.byteBuffer(ByteBuffer(string: text)), promise: nil) }
-        #expect(try channel.readOutbound(as: ByteBuffer.self) == nil)
-        channel.flush()
-        #expect(try channel.readOutbound(as: ByteBuffer.self) == ByteBuffer(string: "abc"))
-        // DATA, as far as it looks like a frame.
-        let large = ByteBuffer(repeating: 0, count: 16_384)
-        let written = channel.eventLoop.makePromise(of: Void.self)
-        channel.write(IOData.byteBuffer(ByteBuffer(string: "d")), promise: nil)
-        channel.write(IOData.byteBuffer(large), promise: nil)
-        channel.write(IOData.byteBuffer(ByteBuffer(string: "e")), promise: written)
-        channel.flush()
-        #expect(try channel.readOutbound(as: ByteBuffer.self) == ByteBuffer(string: "d"))
-        #expect(try channel.readOutbound(as: ByteBuffer.self) == large)
-        #expect(try channel.readOutbound(as: ByteBuffer.self) == ByteBuffer(string: "e"))
-        try written.futureResult.wait()
-        for _ in 0..<10 {
-            channel.write(IOData.byteBuffer(ByteBuffer(repeating: 2, count: 4_000)), promise: nil)
-        }
-        channel.flush()
-        var sizes: [Int] = []
-        while let part = try channel.readOutbound(as: ByteBuffer.self) { sizes.append(part.readableBytes) }
-        #expect(sizes == [16_000, 16_000, 8_000])
-        _ = try channel.finish()
     }
 
     @Test func headsAreSpelledAsHTTP2Does() throws {
