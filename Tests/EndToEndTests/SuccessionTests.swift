@@ -124,6 +124,17 @@ import Testing
         await #expect(throws: Predecessor.Gone.self) { try await other.predecessor.relieve([0]) }
     }
 
+    /// The admin port and that for monitoring wait for the same.
+    @Test func aGateOpensForAllThatWait() async throws {
+        let gate = StartGate()
+        async let first = gate.wait()
+        async let second = gate.wait()
+        try await Task.sleep(for: .milliseconds(20))
+        gate.open()
+        let (one, other, later) = (await first, await second, await gate.wait())
+        #expect(one && other && later)
+    }
+
     // MARK: A renewed identity
 
     @Test func aRenewedIdentityStaysDueUntilItIsRead() {

@@ -3,18 +3,36 @@ import ServiceLifecycle
 
 /// Opened once, when a process serves.
 final class StartGate: Sendable {
-    private let (opening, continuation) = AsyncStream<Void>.makeStream()
-
-    func open() {
-        self.continuation.yield()
-        self.continuation.finish()
+    private struct State {
+        var isOpen = false
+        var waiting: [AsyncStream<Void>.Continuation] = []
     }
 
-    /// Waits for it, in one place.
+    private let state = NIOLockedValueBox(State())
+
+    func open() {
+        let waiting = self.state.withLockedValue { state in
+            state.isOpen = true
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for one in waiting {
+            one.yield()
+            one.finish()
+        }
+    }
+
+    /// Waits for it. Several may.
     ///
     /// - Returns: false if the process is to end before.
     func wait() async -> Bool {
-        for await _ in self.opening.cancelOnGracefulShutdown() { return true }
+        let (opening, continuation) = AsyncStream<Void>.makeStream()
+        let isOpen = self.state.withLockedValue { state in
+            if !state.isOpen { state.waiting.append(continuation) }
+            return state.isOpen
+        }
+        if isOpen { return true }
+        for await _ in opening.cancelOnGracefulShutdown() { return true }
         return false
     }
 }
