@@ -3,14 +3,16 @@ import TLSWire
 
 /// What was written since the last flush, in order. Small writes are put together, so that they share a record.
 struct PlaintextWrites {
-    private var buffers = CircularBuffer<ByteBuffer>()
+    private var first: ByteBuffer?
+    /// Behind the first. There is hardly ever one, and then this takes no memory.
+    private var rest = CircularBuffer<ByteBuffer>(initialCapacity: 0)
     private var promise: EventLoopPromise<Void>?
     private var others: [EventLoopPromise<Void>] = []
 
-    var isEmpty: Bool { self.buffers.isEmpty }
+    var isEmpty: Bool { self.first == nil }
 
     mutating func append(_ buffer: ByteBuffer, _ promise: EventLoopPromise<Void>?) {
-        self.buffers.append(buffer)
+        if self.first == nil { self.first = buffer } else { self.rest.append(buffer) }
         guard let promise else { return }
         if self.promise == nil {
             self.promise = promise
@@ -30,21 +32,23 @@ struct PlaintextWrites {
 
     /// The next bytes to protect in one go; nil if there are none.
     mutating func next() -> ByteBuffer? {
-        guard let first = self.buffers.popFirst() else { return nil }
-        guard let second = self.buffers.first else { return first }
+        guard let first = self.first else { return nil }
+        self.first = nil
+        guard let second = self.rest.popFirst() else { return first }
+        self.first = second
         let maximum = RecordHeader.maximumPlaintextLength
         var length = first.readableBytes + second.readableBytes
         guard length <= maximum else { return first }
-        var joined = ByteBuffer()
-        for buffer in self.buffers.dropFirst() {
+        for buffer in self.rest {
             guard length + buffer.readableBytes <= maximum else { break }
             length += buffer.readableBytes
         }
+        var joined = ByteBuffer()
         joined.reserveCapacity(length)
         joined.writeImmutableBuffer(first)
-        while let next = self.buffers.first, joined.readableBytes + next.readableBytes <= maximum {
+        while let next = self.first, joined.readableBytes + next.readableBytes <= maximum {
             joined.writeImmutableBuffer(next)
-            self.buffers.removeFirst()
+            self.first = self.rest.popFirst()
         }
         return joined
     }
