@@ -115,7 +115,8 @@ let package = Package(
         .target(name: "Admission", dependencies: [nio[0], collections], swiftSettings: strict),
         // What the channels of both parties have in common.
         .target(
-            name: "Channels", dependencies: ["Telemetry", logging, metrics, nioHelpers] + nio, swiftSettings: strict),
+            name: "Channels", dependencies: ["Telemetry", logging, metrics, nioHelpers, collections] + nio,
+            swiftSettings: strict),
         .target(name: "TLSWire", dependencies: [nio[0]], swiftSettings: strict),
         .target(name: "KeyProtocol", dependencies: ["TLSWire", nio[0]], swiftSettings: strict),
         // The cryptography of records and handshakes.

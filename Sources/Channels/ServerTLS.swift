@@ -4,6 +4,11 @@ public import NIOCore
 public enum ServerTLS {
     /// What the handler that protects and opens the client's records is called there.
     public static let handlerName = "latchstring.server-tls"
+
+    /// Outbound event: with the next flush the last bytes leave, and a close comes. So the goodbye can go along with them.
+    public struct LastWrite: Sendable {
+        public init() {}
+    }
 }
 
 extension ChannelPipeline.SynchronousOperations {

@@ -8,7 +8,7 @@ public enum RecordError: Error, Equatable, Sendable {
     case recordOverflow
     /// A record whose type may not stand here; the outer type in TLS 1.3 where that decides.
     case unexpectedContentType(UInt8)
-    /// A TLS 1.2 record of another version.
+    /// A TLS 1.2 record, or one of TLS 1.3 before the Finished, of another version than 0x0303.
     case wrongRecordVersion(UInt16)
     /// TLS 1.3: a record that is nothing but padding (RFC 8446 §5.4).
     case missingContentType

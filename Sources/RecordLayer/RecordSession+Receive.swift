@@ -144,7 +144,11 @@ extension RecordSession {
             guard type != nil else { throw .unexpectedContentType(header.contentType) }
             guard header.version == RecordVersion.tls12.rawValue else { throw .wrongRecordVersion(header.version) }
         case .tls13:
-            // The record's version is to be ignored (RFC 8446 §5.1); it is authenticated all the same.
+            // The record's version is to be ignored (RFC 8446 §5.1); it is authenticated all the same. Until the Finished another party
+            // reads the same records, which takes no other than clients write, as OpenSSL does: what it refuses is refused here.
+            if isAwaitingFinished, type != .alert, header.version != RecordVersion.tls12.rawValue {
+                throw .wrongRecordVersion(header.version)
+            }
             switch type {
             case .applicationData: break
             case .changeCipherSpec:

@@ -8,19 +8,18 @@ public struct TLS13KeySchedule: Sendable {
         hash = suite.hash
     }
 
-    /// HKDF-Expand-Label (RFC 8446 §7.1).
+    /// HKDF-Expand-Label without a context (RFC 8446 §7.1).
     ///
     /// - Parameters:
     ///   - label: without the prefix "tls13 "; at most 249 bytes, and the labels of the RFC are far shorter.
-    ///   - context: at most 255 bytes.
     ///   - length: bytes wanted; at most one digest, which is all that TLS ever takes.
     public func expandLabel(
-        _ secret: Secret, _ label: StaticString, context: some Collection<UInt8> = EmptyCollection(), length: Int
+        _ secret: Secret, _ label: StaticString, length: Int
     ) -> Secret {
-        precondition(length <= hash.length && context.count <= 255, "not a use of TLS")
+        precondition(length <= hash.length, "not a use of TLS")
         return Secret(count: length) { output in
             secret.withUnsafeBytes {
-                HKDF.expandLabel(hash.algorithm, secret: $0, label: label, context: context, into: output)
+                HKDF.expandLabel(hash.algorithm, secret: $0, label: label, into: output)
             }
         }
     }

@@ -56,7 +56,8 @@ public enum HKDF {
     ///   - output: at most 255 digests; TLS takes no more than one.
     public static func expandLabel(
         _ hash: HashAlgorithm, secret: UnsafeRawBufferPointer, label: StaticString,
-        context: some Collection<UInt8> = EmptyCollection(), into output: UnsafeMutableRawBufferPointer
+        context: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
+        into output: UnsafeMutableRawBufferPointer
     ) {
         let prefix: StaticString = "tls13 "
         let labelLength: Int = prefix.utf8CodeUnitCount + label.utf8CodeUnitCount
@@ -67,11 +68,13 @@ public enum HKDF {
             info[2] = UInt8(truncatingIfNeeded: labelLength)
             var end = 3
             for part in [prefix, label] {
-                part.withUTF8Buffer { UnsafeMutableRawBufferPointer(rebasing: info[end...]).copyBytes(from: $0) }
+                part.withUTF8Buffer {
+                    UnsafeMutableRawBufferPointer(rebasing: info[end...]).copyMemory(from: UnsafeRawBufferPointer($0))
+                }
                 end += part.utf8CodeUnitCount
             }
             info[end] = UInt8(truncatingIfNeeded: context.count)
-            UnsafeMutableRawBufferPointer(rebasing: info[(end + 1)...]).copyBytes(from: context)
+            UnsafeMutableRawBufferPointer(rebasing: info[(end + 1)...]).copyMemory(from: context)
             Self.expand(hash, key: secret, info: UnsafeRawBufferPointer(info), into: output)
         }
     }

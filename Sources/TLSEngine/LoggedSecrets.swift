@@ -11,15 +11,25 @@ struct LoggedSecrets {
     /// - Parameter line: label, client random and secret, in hexadecimal, with a space between each two. BoringSSL frees it erased.
     mutating func log(_ line: UnsafePointer<CChar>) {
         let line = UnsafeRawBufferPointer(start: line, count: Self.length(line))
-        let fields = line.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
-        guard fields.count == 3 else { return }
-        if Self.isLabel(fields[0], "CLIENT_HANDSHAKE_TRAFFIC_SECRET") {
-            self.clientHandshake = Self.secret(fields[2])
-        } else if Self.isLabel(fields[0], "CLIENT_TRAFFIC_SECRET_0") {
-            self.clientApplication = Self.secret(fields[2])
-        } else if Self.isLabel(fields[0], "SERVER_TRAFFIC_SECRET_0") {
-            self.serverApplication = Self.secret(fields[2])
+        if let digits = Self.digits(line, behind: "CLIENT_HANDSHAKE_TRAFFIC_SECRET") {
+            self.clientHandshake = Self.secret(digits)
+        } else if let digits = Self.digits(line, behind: "CLIENT_TRAFFIC_SECRET_0") {
+            self.clientApplication = Self.secret(digits)
+        } else if let digits = Self.digits(line, behind: "SERVER_TRAFFIC_SECRET_0") {
+            self.serverApplication = Self.secret(digits)
         }
+    }
+
+    /// - Returns: the secret's digits; nil if the line has another label, or another form.
+    private static func digits(_ line: UnsafeRawBufferPointer, behind label: StaticString) -> UnsafeRawBufferPointer? {
+        let end: Int = label.utf8CodeUnitCount
+        // The client random has 64 digits.
+        let start: Int = end + 1 + 64 + 1
+        let space = UInt8(ascii: " ")
+        guard line.count > start, line[end] == space, line[start - 1] == space,
+            label.withUTF8Buffer({ $0.elementsEqual(UnsafeRawBufferPointer(rebasing: line[..<end])) })
+        else { return nil }
+        return UnsafeRawBufferPointer(rebasing: line[start...])
     }
 
     /// Bounded: the longest line has label, 32 and 48 bytes.
@@ -29,17 +39,12 @@ struct LoggedSecrets {
         return length
     }
 
-    private static func isLabel(_ field: Slice<UnsafeRawBufferPointer>, _ label: StaticString) -> Bool {
-        label.withUTF8Buffer { $0.elementsEqual(field) }
-    }
-
-    private static func secret(_ digits: Slice<UnsafeRawBufferPointer>) -> Secret? {
+    private static func secret(_ digits: UnsafeRawBufferPointer) -> Secret? {
         guard digits.count == 64 || digits.count == 96 else { return nil }
         return withUnsafeTemporaryAllocation(byteCount: digits.count / 2, alignment: 8) { bytes in
             defer { SecretMemory.erase(bytes) }
             for index in bytes.indices {
-                let start: Int = digits.startIndex + 2 * index
-                bytes[index] = Self.value(digits[start]) << 4 | Self.value(digits[start + 1])
+                bytes[index] = Self.value(digits[2 * index]) << 4 | Self.value(digits[2 * index + 1])
             }
             return Secret(UnsafeRawBufferPointer(bytes))
         }

@@ -267,6 +267,27 @@ import Testing
         try expect(.changeCipherSpec, &pair, .concatenating([fragment, good]))
     }
 
+    /// The key holder's TLS library, or the one here, reads the same records and takes no other.
+    @Test(arguments: RecordSuite.tls13)
+    func anotherRecordVersionBeforeTheFinished(suite: RecordSuite) throws {
+        for version: UInt16 in [0x0301, 0x0302, 0x0304, 0x0003] {
+            var pair = try Pair(suite, finishedToCome: true)
+            var altered: ByteBuffer = try pair.record(.handshake, pair.finished)
+            altered.setInteger(version, at: 1)
+            try expect(.wrongRecordVersion(version), &pair, altered)
+            pair = try Pair(suite, finishedToCome: true)
+            var change = ByteBuffer(bytes: [20, 3, 3, 0, 1, 1])
+            change.setInteger(version, at: 1)
+            try expect(.wrongRecordVersion(version), &pair, change)
+            // An alert in the clear keeps its reason.
+            pair = try Pair(suite, finishedToCome: true)
+            var alert = ByteBuffer(bytes: [21, 3, 3, 0, 2, 2, 47])
+            alert.setInteger(version, at: 1)
+            let reception = pair.session.receive(alert)
+            #expect(reception == Reception(end: .alert(47)))
+        }
+    }
+
     @Test func unprotectedAlertBeforeTheFinished() throws {
         var pair = try Pair(.aes128GCMSHA256, finishedToCome: true)
         let reception = pair.session.receive(ByteBuffer(bytes: [21, 3, 3, 0, 2, 2, 47]))

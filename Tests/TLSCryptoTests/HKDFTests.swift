@@ -30,8 +30,10 @@ import Testing
     ) -> [UInt8] {
         var output = [UInt8](repeating: 0xEE, count: length)
         output.withUnsafeMutableBytes { output in
-            secret.withUnsafeBytes {
-                HKDF.expandLabel(.sha256, secret: $0, label: label, context: context, into: output)
+            secret.withUnsafeBytes { secret in
+                context.withUnsafeBytes {
+                    HKDF.expandLabel(.sha256, secret: secret, label: label, context: $0, into: output)
+                }
             }
         }
         return output

@@ -79,7 +79,7 @@ extension EdgeLoop {
         if let place = handOver.place { self.clients.established(place, now: .now()) }
     }
 
-    private func turnAway(_ handOver: RoutedClient, _ site: TerminatedSite, _ refusal: HandshakeGate.Refusal) {
+    func turnAway(_ handOver: RoutedClient, _ site: TerminatedSite, _ refusal: HandshakeGate.Refusal) {
         site.report.turnedAway(refusal, of: handOver)
         self.refuse(handOver.channel, .internalError)
     }

@@ -9,7 +9,13 @@ extension EdgeLoop {
     /// Serves a client of a keyless site.
     func serveKeyless(_ client: LeasedClient) {
         // A client that may resume needs no signature then; whether it does shows when the TLS engine asks for one.
-        if client.handOver.hello.offersPreSharedKey { return self.shakeHands(client, nil) }
+        if client.handOver.hello.offersPreSharedKey {
+            // Whatever stands in the hello: what it costs here is bounded.
+            guard self.gate.mayResume(client.handOver.network, now: .now()) else {
+                return self.turnAway(client.handOver, client.site, .clientRate)
+            }
+            return self.shakeHands(client, nil)
+        }
         self.whenItsTurn(client.handOver, client.site) { handOver, permit in
             // The lease may have ended while the client stood in line.
             self.serveLeased(handOver) { self.shakeHands($0, permit) }

@@ -8,7 +8,8 @@ extension EdgeLoop {
         let (handOver, name, site, domain) = (client.handOver, client.name, client.site, client.domain)
         return HandshakeWatch(
             .init(
-                timeout: self.configuration.limits.handshakeTimeout, limits: self.helloLimits,
+                timeout: self.configuration.limits.handshakeTimeout, deadlines: self.deadlines,
+                limits: self.helloLimits,
                 outcome: { self.record($0, of: handOver, site) },
                 established: { channel, applicationProtocol in
                     try domain.established(channel)

@@ -17,6 +17,8 @@ import TLSWire
 /// Bound to its event loop. Nothing here is shared, so nothing here is locked.
 final class EdgeLoop {
     private let eventLoop: any EventLoop
+    /// For hellos, handshakes and closes of clients.
+    let deadlines: LoopDeadlines
     let configuration: EdgeConfiguration
     let table: SiteTable
     let resources: EdgeResources
@@ -50,6 +52,7 @@ final class EdgeLoop {
     ) throws {
         let eventLoop = slot.eventLoop
         self.eventLoop = eventLoop
+        self.deadlines = LoopDeadlines(eventLoop: eventLoop)
         self.slot = slot
         self.configuration = configuration
         self.table = table
@@ -192,7 +195,7 @@ final class EdgeLoop {
         try channel.pipeline.syncOperations.addHandler(
             HelloHandler(
                 connection: place.id, client: client, start: start, table: self.table, limits: self.helloLimits,
-                reports: self.resources.reports,
+                reports: self.resources.reports, deadlines: self.deadlines,
                 identified: { self.clients.identified(place, as: $0, now: .now()).map { _ in HelloRefusal.crowded } },
                 handOver: { handOver in
                     var handOver = handOver

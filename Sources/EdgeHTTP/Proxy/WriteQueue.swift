@@ -1,4 +1,5 @@
 import CacheStorage
+import Channels
 import HTTPFields
 import HTTPForwarding
 import HTTPWire
@@ -134,7 +135,12 @@ extension QueueWriting {
         repeat {
             while let piece = self.queue.next() { self.context?.write(NIOAny(piece), promise: nil) }
             if let promise = self.takeLastWrite() {
-                if let context { context.write(NIOAny(ByteBuffer()), promise: promise) } else { promise.succeed() }
+                if let context {
+                    context.triggerUserOutboundEvent(ServerTLS.LastWrite(), promise: nil)
+                    context.write(NIOAny(ByteBuffer()), promise: promise)
+                } else {
+                    promise.succeed()
+                }
             }
             self.context?.flush()
         } while self.drain.endsRound()

@@ -73,6 +73,9 @@ package final class HandshakeGate: Sendable {
         package var perClient = 50
         /// The same at once.
         package var burst: Int { self.perClient * 4 }
+        /// Handshakes of one network that offer to resume a session, each second: they ask no key holder, and cost this edge as much as
+        /// others do. At once: four times as many.
+        package var resumptionsPerClient: Int { self.perClient * 4 }
         /// How many wait for one site, and how long.
         package var waiting = 1024
         package var patience = TimeAmount.seconds(3)
@@ -96,6 +99,7 @@ package final class HandshakeGate: Sendable {
     private struct State {
         var bounds: Bounds
         var rates: ClientRates
+        var resumptions: ClientRates
         /// By key holder.
         var windows: [String: Meter] = [:]
         /// By key holder.
@@ -125,8 +129,10 @@ package final class HandshakeGate: Sendable {
         self.state = Mutex(
             State(
                 bounds: bounds,
-                rates: ClientRates(
-                    perSecond: bounds.perClient, burst: bounds.burst, now: now.uptimeNanoseconds)))
+                rates: ClientRates(perSecond: bounds.perClient, burst: bounds.burst, now: now.uptimeNanoseconds),
+                resumptions: ClientRates(
+                    perSecond: bounds.resumptionsPerClient, burst: bounds.resumptionsPerClient * 4,
+                    now: now.uptimeNanoseconds)))
         self.refusals = Dictionary(
             uniqueKeysWithValues: Refusal.allCases.map { refusal in
                 let label = "latchstring_edge_handshakes_turned_away_total"
@@ -139,6 +145,9 @@ package final class HandshakeGate: Sendable {
         self.state.withLock { state in
             state.bounds = bounds
             state.rates.setRate(perSecond: bounds.perClient, burst: bounds.burst, now: now.uptimeNanoseconds)
+            state.resumptions.setRate(
+                perSecond: bounds.resumptionsPerClient, burst: bounds.resumptionsPerClient * 4,
+                now: now.uptimeNanoseconds)
         }
     }
 
@@ -153,10 +162,18 @@ package final class HandshakeGate: Sendable {
     }
 
     /// Whether a client may have one more; it counts.
-    ///
     package func mayBegin(_ network: ClientNetwork, now: NIODeadline) -> Bool {
         guard !network.isExempt else { return true }
         let may = self.state.withLock { $0.rates.take(network, now: now.uptimeNanoseconds) }
+        if !may { self.count(.clientRate) }
+        return may
+    }
+
+    /// Whether a client may have one more handshake begun here that offers to resume a session; it counts. If it resumes none, its
+    /// signature has to pass as others do.
+    package func mayResume(_ network: ClientNetwork, now: NIODeadline) -> Bool {
+        guard !network.isExempt else { return true }
+        let may = self.state.withLock { $0.resumptions.take(network, now: now.uptimeNanoseconds) }
         if !may { self.count(.clientRate) }
         return may
     }

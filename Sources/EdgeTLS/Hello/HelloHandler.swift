@@ -1,5 +1,5 @@
 package import Admission
-import Channels
+package import Channels
 package import EdgeModel
 package import Logging
 package import Metrics
@@ -51,7 +51,8 @@ package final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler
     private var phase: Phase
     private var reader: ClientHelloReader
     private var hasBytes = false
-    private var timer: Scheduled<Void>?
+    private let deadlines: LoopDeadlines?
+    private var deadline: LoopDeadlines.Deadline?
 
     /// Makes the handler for one connection.
     ///
@@ -77,11 +78,12 @@ package final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler
     ///
     /// - Parameters:
     ///   - start: How the connection begins; what is refused gets no answer.
+    ///   - deadlines: the event loop's; nil: some of its own.
     ///   - identified: Told who the client is once a PROXY header has been read; may refuse it.
     package init(
         connection: UInt64?, client: ClientAddress?, start: ListenerPolicy.Start, table: SiteTable,
         limits: HelloLimits, reports: ReportLog, metrics: any MetricsFactory = MetricsSystem.factory,
-        identified: @escaping (ClientAddress) -> HelloRefusal?,
+        deadlines: LoopDeadlines? = nil, identified: @escaping (ClientAddress) -> HelloRefusal?,
         handOver: @escaping (RoutedClient) -> Void, handOverNative: @escaping (RoutedNativeClient) -> Void
     ) {
         self.connection = connection
@@ -95,6 +97,7 @@ package final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler
             }
         self.table = table
         self.limits = limits
+        self.deadlines = deadlines
         self.reports = reports
         self.metrics = metrics
         self.handOver = handOver
@@ -114,8 +117,8 @@ package final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler
     }
 
     package func handlerRemoved(context: ChannelHandlerContext) {
-        self.timer?.cancel()
-        self.timer = nil
+        self.deadline?.cancel()
+        self.deadline = nil
     }
 
     package func channelActive(context: ChannelHandlerContext) {
@@ -125,8 +128,9 @@ package final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler
 
     private func start(context: ChannelHandlerContext) {
         if case .unwanted = self.phase { return self.refuse(.notFromProxy, serverName: nil, context: context) }
-        guard self.timer == nil, !self.isDone else { return }
-        self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.limits.timeout) {
+        guard self.deadline == nil, !self.isDone else { return }
+        let deadlines = self.deadlines ?? LoopDeadlines(eventLoop: context.eventLoop)
+        self.deadline = deadlines.set(in: self.limits.timeout) {
             // A native client is told; a TLS client that says nothing gets nothing.
             if case .readingNative = self.phase {
                 self.refuse(.unreadableNative(.timeout("the hello")), serverName: nil, context: context)
@@ -216,7 +220,7 @@ package final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler
 
     private func refuse(_ refusal: HelloRefusal, serverName: ServerName?, context: ChannelHandlerContext) {
         self.phase = .done
-        self.timer?.cancel()
+        self.deadline?.cancel()
         refusal.report(
             connection: self.connection, client: self.client?.source, serverName: serverName, reports: self.reports,
             metrics: self.metrics)

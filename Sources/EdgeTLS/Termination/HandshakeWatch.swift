@@ -1,4 +1,4 @@
-import Channels
+package import Channels
 package import KeyProtocol
 package import NIOCore
 package import RecordLayer
@@ -17,6 +17,8 @@ package final class HandshakeWatch {
 
     package struct Terms {
         package var timeout: TimeAmount
+        /// The event loop's; nil: some of its own.
+        package var deadlines: LoopDeadlines?
         /// How long, and for how many bytes, a refused client is heard out.
         package var limits: HelloLimits
         /// Told once.
@@ -27,11 +29,13 @@ package final class HandshakeWatch {
         package var onSessionFault: (TerminationFailure) -> Void
 
         package init(
-            timeout: TimeAmount, limits: HelloLimits, outcome: @escaping (Outcome) -> Void,
+            timeout: TimeAmount, deadlines: LoopDeadlines? = nil, limits: HelloLimits,
+            outcome: @escaping (Outcome) -> Void,
             established: @escaping (any Channel, _ applicationProtocol: String?) throws -> Void,
             onSessionFault: @escaping (TerminationFailure) -> Void
         ) {
             self.timeout = timeout
+            self.deadlines = deadlines
             self.limits = limits
             self.outcome = outcome
             self.established = established
@@ -40,13 +44,14 @@ package final class HandshakeWatch {
     }
 
     private let terms: Terms
-    private var timer: Scheduled<Void>?
+    private var deadline: LoopDeadlines.Deadline?
     private var isOver = false
 
     package init(_ terms: Terms) { self.terms = terms }
 
     package func begin(_ context: ChannelHandlerContext) {
-        self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.terms.timeout) {
+        let deadlines = self.terms.deadlines ?? LoopDeadlines(eventLoop: context.eventLoop)
+        self.deadline = deadlines.set(in: self.terms.timeout) {
             self.end(.failed(HandshakeTimedOut()))
             context.close(promise: nil)
         }
@@ -77,7 +82,8 @@ package final class HandshakeWatch {
         }
         self.end(.completed)
         let name = session.applicationProtocol.map { String(decoding: $0, as: UTF8.self) }
-        let records = RecordHandler(session, facts: facts, onFault: self.terms.onSessionFault)
+        let records = RecordHandler(
+            session, facts: facts, deadlines: self.terms.deadlines, onFault: self.terms.onSessionFault)
         do {
             try context.pipeline.syncOperations.addHandler(
                 records, name: ServerTLS.handlerName, position: .after(context.handler))
@@ -98,8 +104,8 @@ package final class HandshakeWatch {
     private func end(_ outcome: Outcome) {
         guard !self.isOver else { return }
         self.isOver = true
-        self.timer?.cancel()
-        self.timer = nil
+        self.deadline?.cancel()
+        self.deadline = nil
         self.terms.outcome(outcome)
     }
 }

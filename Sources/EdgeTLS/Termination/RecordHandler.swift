@@ -1,3 +1,4 @@
+package import Channels
 package import KeyProtocol
 package import NIOCore
 import NIOSSL
@@ -31,9 +32,9 @@ package final class RecordHandler: ChannelDuplexHandler {
         /// close_notify was sent.
         case outputClosed
         /// Closed from above; close_notify waits for the tickets.
-        case holding(Scheduled<Void>)
+        case holding(LoopDeadlines.Deadline)
         /// Both are over; the client has a moment to see it.
-        case closing(Scheduled<Void>)
+        case closing(LoopDeadlines.Deadline)
         case closed
     }
 
@@ -47,6 +48,8 @@ package final class RecordHandler: ChannelDuplexHandler {
     private static let unsentReplyLimit = 1024
 
     private var session: RecordSession
+    /// The event loop's; nil: some of its own.
+    private let deadlines: LoopDeadlines?
     private let onFault: (TerminationFailure) -> Void
     private var state = State.open
     private var context: ChannelHandlerContext?
@@ -62,13 +65,18 @@ package final class RecordHandler: ChannelDuplexHandler {
     private var lingered = 0
     /// ``sendTickets(_:)`` is still to be called.
     private var ticketsAreDue = false
+    /// What is flushed next is the last that is said: close_notify goes along with it.
+    private var endsWithFlush = false
+    /// close_notify has gone along with the last write, which may still be on its way.
+    private var hasEnded = false
 
     package init(
-        _ session: consuming RecordSession, facts: SessionFacts? = nil,
+        _ session: consuming RecordSession, facts: SessionFacts? = nil, deadlines: LoopDeadlines? = nil,
         onFault: @escaping (TerminationFailure) -> Void = { _ in }
     ) {
         self.session = session
         self.facts = facts
+        self.deadlines = deadlines
         self.onFault = onFault
     }
 
@@ -211,7 +219,7 @@ package final class RecordHandler: ChannelDuplexHandler {
         case .open:
             let allowsHalfClosure =
                 (try? context.channel.syncOptions?.getOption(.allowRemoteHalfClosure)) ?? false
-            if allowsHalfClosure, self.session.canSend {
+            if allowsHalfClosure, self.session.canSend || self.hasEnded {
                 self.state = .inputClosed
                 context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
             } else {
@@ -277,6 +285,7 @@ package final class RecordHandler: ChannelDuplexHandler {
             while let data = self.writes.next() {
                 var records = ByteBuffer()
                 try self.session.send(data, into: &records)
+                if self.writes.isEmpty, let end = self.takeEnd() { records.writeImmutableBuffer(end) }
                 context.write(self.wrapOutboundOut(records), promise: self.writes.isEmpty ? promise : nil)
             }
             context.flush()
@@ -294,12 +303,27 @@ package final class RecordHandler: ChannelDuplexHandler {
         return true
     }
 
+    /// With the last write close_notify leaves, too, in the same system call and segment; unless tickets are to come before it.
+    package func triggerUserOutboundEvent(context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?)
+    {
+        guard event is ServerTLS.LastWrite else { return context.triggerUserOutboundEvent(event, promise: promise) }
+        self.endsWithFlush = true
+        promise?.succeed()
+    }
+
+    private func takeEnd() -> ByteBuffer? {
+        guard self.endsWithFlush, !self.ticketsAreDue else { return nil }
+        self.hasEnded = true
+        return self.session.close()
+    }
+
     /// NewSessionTicket messages in the clear, whole; maybe none, and maybe too late.
     package func sendTickets(_ messages: ByteBuffer) {
         guard let context else { return }
         self.ticketsAreDue = false
-        if let records = self.protect(messages) { context.writeAndFlush(self.wrapOutboundOut(records), promise: nil) }
-        if case .holding = self.state { self.closeHeld(context) }
+        if let records = self.protect(messages) { context.write(self.wrapOutboundOut(records), promise: nil) }
+        // Either flushes.
+        if case .holding = self.state { self.closeHeld(context) } else { context.flush() }
     }
 
     private func protect(_ tickets: ByteBuffer) -> ByteBuffer? {
@@ -395,8 +419,7 @@ package final class RecordHandler: ChannelDuplexHandler {
 
     /// Waits for the tickets, and drops what the client sends meanwhile.
     private func hold(_ context: ChannelHandlerContext) {
-        self.state = .holding(
-            context.eventLoop.assumeIsolated().scheduleTask(in: Self.ticketTimeout) { self.closeHeld(context) })
+        self.state = .holding(self.deadline(in: Self.ticketTimeout, context) { self.closeHeld(context) })
         context.flush()
         self.unsentReplies = 0
         self.readHeld = false
@@ -415,8 +438,7 @@ package final class RecordHandler: ChannelDuplexHandler {
         self.stopTimer()
         let isOutputOpen: Bool
         if case .outputClosed = self.state { isOutputOpen = false } else { isOutputOpen = true }
-        self.state = .closing(
-            context.eventLoop.assumeIsolated().scheduleTask(in: Self.closeTimeout) { self.closeNow(context) })
+        self.state = .closing(self.deadline(in: Self.closeTimeout, context) { self.closeNow(context) })
         if isOutputOpen { context.close(mode: .output, promise: nil) }
         self.unsentReplies = 0
         self.readHeld = false
@@ -430,6 +452,12 @@ package final class RecordHandler: ChannelDuplexHandler {
         let promise = self.closePromise
         self.closePromise = nil
         context.close(promise: promise)
+    }
+
+    private func deadline(
+        in time: TimeAmount, _ context: ChannelHandlerContext, _ action: @escaping () -> Void
+    ) -> LoopDeadlines.Deadline {
+        (self.deadlines ?? LoopDeadlines(eventLoop: context.eventLoop)).set(in: time, action)
     }
 
     private func stopTimer() {

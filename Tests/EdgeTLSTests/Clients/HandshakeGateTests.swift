@@ -143,6 +143,17 @@ import Testing
         self.loop.run()
     }
 
+    /// Whether a hello resumes anything shows only when the flight is made.
+    @Test func hellosThatOfferToResumeHaveARate() {
+        let gate = self.gate(perClient: 1)
+        #expect((0..<100).filter { _ in gate.mayResume(self.network(1), now: self.start) }.count == 16)
+        #expect((0..<100).filter { _ in gate.mayResume(self.network(1), now: self.start + .seconds(1)) }.count == 4)
+        // Of another network, and what asks the key holder, are counted by themselves.
+        #expect(gate.mayResume(self.network(2), now: self.start))
+        #expect(gate.mayBegin(self.network(1), now: self.start))
+        #expect((0..<100).allSatisfy { _ in gate.mayResume(.exempt(IPAddress("192.0.2.9")), now: self.start) })
+    }
+
     @Test func exemptClientsHaveNoRateOfTheirOwn() {
         let gate = self.gate(perClient: 1)
         var crowd = Crowd()

@@ -100,6 +100,10 @@ import Testing
             return (bytes.recordTypes.count, self.client.receive(bytes))
         }
 
+        func endsWithFlush() {
+            self.above.context?.triggerUserOutboundEvent(ServerTLS.LastWrite(), promise: nil)
+        }
+
         func write(_ text: String) -> EventLoopFuture<Void> {
             let promise = self.channel.eventLoop.makePromise(of: Void.self)
             self.channel.write(ByteBuffer(string: text), promise: promise)
@@ -307,6 +311,54 @@ import Testing
         try bench.channel.writeInbound(try bench.closeNotify())
         #expect(!bench.channel.isActive)
         #expect(Self.outcome(closed) == "done")
+    }
+
+    /// One write, one segment.
+    @Test func theGoodbyeLeavesWithTheLastWrite() throws {
+        let bench = try Bench()
+        _ = bench.write("all")
+        let last = bench.write("")
+        bench.endsWithFlush()
+        bench.channel.flush()
+        let sent: ByteBuffer = try #require(try bench.channel.readOutbound())
+        #expect(try bench.channel.readOutbound(as: ByteBuffer.self) == nil)
+        #expect(sent.recordTypes == [23, 23])
+        #expect(Self.outcome(last) == "done")
+        let closed = bench.channel.close()
+        #expect(try bench.outbound().readableBytes == 0)
+        #expect(bench.below.outputClosed)
+        try bench.channel.writeInbound(try bench.closeNotify())
+        #expect(!bench.channel.isActive)
+        #expect(Self.outcome(closed) == "done")
+    }
+
+    /// What was said last may still be on its way.
+    @Test func aClientThatAnswersTheGoodbyeAtOnceDoesNotCutOffWhatWasSaidLast() throws {
+        let bench = try Bench()
+        try bench.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+        _ = bench.write("all")
+        bench.endsWithFlush()
+        bench.channel.flush()
+        try bench.channel.writeInbound(try bench.closeNotify())
+        #expect(bench.channel.isActive)
+        #expect(bench.above.seen.last == "input closed")
+        bench.channel.close(promise: nil)
+        #expect(!bench.channel.isActive)
+        #expect(try bench.outbound().recordTypes == [23, 23])
+    }
+
+    @Test func theGoodbyeComesBehindTicketsThatAreDue() throws {
+        let bench = try Bench()
+        bench.handler.expectTickets()
+        _ = bench.write("all")
+        bench.endsWithFlush()
+        bench.channel.flush()
+        #expect(try bench.outbound().recordTypes == [23])
+        bench.channel.close(promise: nil)
+        #expect(!bench.below.outputClosed)
+        bench.handler.sendTickets(ByteBuffer(bytes: [4, 0, 0, 2, 7, 7]))
+        #expect(try bench.outbound().recordTypes == [23, 23])
+        #expect(bench.below.outputClosed)
     }
 
     @Test func aClientThatLeavesDoesNotWaitForItsTickets() throws {
