@@ -7,6 +7,7 @@
 //           HTTP2Wire, HTTPForwarding, HTTPCaching, EdgeModel, FleetBus, HSMWire
 //                                                     bytes and decisions; no sockets, clocks, files or logging
 //   engine  TLSEngine                                 handshakes on BoringSSL, without IO
+//           Stapling                                  OCSP responses from files
 //   ground  SecretFiles, CAARecords, Telemetry        files that hold secrets; who may issue for a name, by DNS; logs, metrics
 //           ACMEClient, HSMWorker                     certificates from an authority; the process with a PKCS #11 module
 //   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
@@ -125,6 +126,8 @@ let package = Package(
         .target(
             name: "TLSEngine", dependencies: ["RecordLayer", "TLSCrypto", "TLSWire", nio[0], nioSSL],
             swiftSettings: strict),
+        // OCSP responses from files, for both parties that show certificates.
+        .target(name: "Stapling", dependencies: ["TLSEngine"], swiftSettings: strict),
         .target(
             name: "NativeHandshake", dependencies: ["TLSWire", nio[0], crypto, cryptoExtras], swiftSettings: strict),
         .target(name: "HTTPFields", dependencies: [nio[0]], swiftSettings: strict),
@@ -207,8 +210,8 @@ let package = Package(
             name: "KeyHolder",
             dependencies: [
                 "Admission", "CFileSpace", "CLibCrypto", "Channels", "HSMWire", "HTTPFields", "KeyProtocol",
-                "NativeChannel", "NativeHandshake", "PeerLink", "RecordLayer", "SecretFiles", "TLSEngine", "TLSWire",
-                "Telemetry", nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras, logging, metrics, lifecycle,
+                "NativeChannel", "NativeHandshake", "PeerLink", "RecordLayer", "SecretFiles", "Stapling", "TLSEngine",
+                "TLSWire", "Telemetry", nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
         // Its keys on tokens.
@@ -239,15 +242,15 @@ let package = Package(
             name: "EdgeTLS",
             dependencies: [
                 "Admission", "Channels", "EdgeModel", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer",
-                "Telemetry", "TLSEngine", "TLSWire", nio[0], nioSSL, logging, metrics,
-            ],
+                "Stapling", "Telemetry", "TLSEngine", "TLSWire", nioSSL, logging, metrics,
+            ] + nio,
             swiftSettings: strict),
         .target(
             name: "Edge",
             dependencies: [
                 "Admission", "CacheStorage", "Channels", "EdgeHTTP", "EdgeModel", "EdgeRelay", "EdgeTLS", "FleetBus",
-                "FleetLink", "HTTPCaching", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "Telemetry",
-                "TLSEngine", "TLSWire", nioSSL, nioHelpers, logging, metrics, lifecycle,
+                "FleetLink", "HTTPCaching", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "Stapling",
+                "Telemetry", "TLSEngine", "TLSWire", nioSSL, nioHelpers, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
         // Stands alone: for other packages, too.
@@ -281,7 +284,8 @@ let package = Package(
             name: "Diagnosis",
             dependencies: [
                 "CAARecords", "EdgeModel", "FleetBus", "FleetLink", "HSMKeys", "HSMWire", "KeyHolder", "KeyProtocol",
-                "NativeClient", "NativeHandshake", "PeerLink", "Settings", "TLSWire", "Telemetry", nioHTTP1, nioHelpers,
+                "NativeClient", "NativeHandshake", "PeerLink", "Settings", "Stapling", "TLSWire", "Telemetry", nioHTTP1,
+                nioHelpers,
                 nioSSL, nioTLS, x509, asn1, crypto,
                 cryptoExtras, logging,
             ] + nio,
@@ -387,6 +391,9 @@ let package = Package(
                 "PrivateAuthority", "RecordLayer", "TLSEngine", "TLSWire", "TestSockets", nioSSL,
                 nioEmbedded, crypto, cryptoExtras, x509,
             ] + nio,
+            swiftSettings: strict),
+        .testTarget(
+            name: "StaplingTests", dependencies: ["PrivateAuthority", "Stapling", "TLSEngine", "TestSockets"],
             swiftSettings: strict),
         .testTarget(name: "TLSWireTests", dependencies: ["TLSWire"] + [nio[0]], swiftSettings: strict),
         .testTarget(

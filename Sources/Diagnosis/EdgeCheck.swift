@@ -43,6 +43,9 @@ struct EdgeCheck {
     /// Says what a policy excludes.
     private func checkTLS(_ site: Site, _ place: EdgeSettings.SitePlace) {
         let isKeyless = if case .keyless = site.mode { true } else { false }
+        if let paths = site.mode.termination?.ocspResponses, isKeyless {
+            StapleCheck(paths, of: site.name).add(to: self.report, place.site)
+        }
         let exclusions = site.mode.termination?.exclusions(isKeyless: isKeyless) ?? []
         guard !exclusions.isEmpty else { return }
         self.report.ok(place.site, "tls of \(site.name) excludes \(exclusions.joined(separator: "; "))")

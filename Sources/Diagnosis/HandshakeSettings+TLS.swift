@@ -10,5 +10,6 @@ extension HandshakeSettings {
         self.groups = tls.groups?.map(\.number)
         self.ticketLifetime = UInt32(clamping: tls.ticketLifetime.components.seconds)
         self.ticketKeys = tls.ticketKeys
+        self.ocspResponses = tls.ocsp
     }
 }

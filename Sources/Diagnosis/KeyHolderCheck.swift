@@ -124,6 +124,7 @@ struct KeyHolderCheck {
                 return
             }
         }
+        StapleCheck(handshakes.ocspResponses, of: names).add(to: self.report, site.location)
         guard !handshakes.exclusions.isEmpty else { return }
         self.report.ok(
             site.location,

@@ -26,6 +26,9 @@ public struct TerminationConfiguration: Hashable, Sendable {
     /// Key exchange groups that clients of keyless sites may use in TLS 1.3, by IANA number; the client's order decides.
     public var groups: [UInt16] = Self.allGroups
 
+    /// Files with OCSP responses in DER for the site's certificates, in `keyless` mode; each says itself for which one it is. Paths.
+    public var ocspResponses: [String] = []
+
     public static let allGroups: [UInt16] = [
         TLSGroup.x25519MLKEM768, TLSGroup.x25519, TLSGroup.secp256r1, TLSGroup.secp384r1,
     ]

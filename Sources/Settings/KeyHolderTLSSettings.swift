@@ -15,6 +15,8 @@ extension KeyHolderSettings {
         public var ticketLifetime: Duration = .seconds(48 * 3600)
         /// Path of a file with ticket keys that the site's key holders share; nil: this key holder has its own.
         public var ticketKeys: String?
+        /// Files with OCSP responses.
+        public var ocsp: [String] = []
 
         public init() {}
     }

@@ -122,7 +122,8 @@ final class EdgeLoop {
             let orders = sites.flatMap { site in
                 site.site.domains.map {
                     LeaseKeeper.Order(
-                        pattern: $0, mode: site.site.mode.word, configuration: site.configuration)
+                        pattern: $0, mode: site.site.mode.word, configuration: site.configuration,
+                        staples: self.resources.staples[site.site.name])
                 }
             }
             let keeper = LeaseKeeper(

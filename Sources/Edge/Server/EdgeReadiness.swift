@@ -20,6 +20,8 @@ public final class EdgeReadiness: Sendable {
         var addresses: [String: [AddressHealth]] = [:]
         /// When certificates end, by domain, in seconds since 1970.
         var notAfter: [String: Int64] = [:]
+        /// Why no OCSP response is shown, by domain.
+        var stapleProblems: [String: [String]] = [:]
 
         func serves(_ domain: String) -> Bool { self.domains.contains(domain) && self.missing[domain] == nil }
     }
@@ -110,6 +112,7 @@ public final class EdgeReadiness: Sendable {
             case .served(let served):
                 state.generations[generation]?.missing[name] = nil
                 state.generations[generation]?.notAfter[name] = served.notAfter
+                state.generations[generation]?.stapleProblems[name] = served.stapleProblems
                 state.generations[generation]?.pending.remove(name)
             case .ended(let end):
                 state.generations[generation]?.missing[name] = end.description
@@ -147,6 +150,9 @@ public final class EdgeReadiness: Sendable {
             health.keyHolder = .init(
                 name: keyHolder, isConnected: isConnected, addresses: known.addresses[keyHolder] ?? [])
             health.notAfter = site.domains.compactMap { known.notAfter[$0] }.min()
+            health.stapleProblems = site.domains.flatMap { domain in
+                (known.stapleProblems[domain] ?? []).map { "\(domain): \($0)" }
+            }
             if !isConnected { health.problems.append("there is no link to the key holder \(keyHolder)") }
             for domain in site.domains {
                 if let reason = known.missing[domain] {

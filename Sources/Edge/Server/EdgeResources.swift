@@ -7,6 +7,7 @@ import EdgeTLS
 import Logging
 import NIOCore
 import PeerLink
+import Stapling
 import Telemetry
 
 /// What all event loops share until the next reload: what the HTTP part of each site needs, and what outlives reloads.
@@ -19,6 +20,8 @@ struct EdgeResources: Sendable {
     let plainLimits: ProxyLimits
     /// By the site's name, for the same sites as ``proxies``.
     let leases: [String: LeasedDomains]
+    /// The same for sites with OCSP responses.
+    let staples: [String: StapleFiles]
 
     var relay: RelayConnector { self.shared.relay }
     var clients: ClientConnections { self.shared.clients }
@@ -39,6 +42,7 @@ struct EdgeResources: Sendable {
         var proxies: [String: ProxySite] = [:]
         var plainProxies: [String: ProxySite] = [:]
         var leases: [String: LeasedDomains] = [:]
+        var staples: [String: StapleFiles] = [:]
         let ownership = NameOwnership(configuration.sites)
         for (index, site) in configuration.sites.enumerated() {
             guard let termination = site.mode.termination else { continue }
@@ -48,6 +52,12 @@ struct EdgeResources: Sendable {
             origin.rateWindow = configuration.limits.minimumRateWindow
             let leased = LeasedDomains(site.domains)
             leases[site.name] = leased
+            if !termination.ocspResponses.isEmpty {
+                // Not on an event loop: they are there when the first client comes.
+                let files = StapleFiles(termination.ocspResponses)
+                files.read()
+                staples[site.name] = files
+            }
             proxies[site.name] = try ProxySite(
                 name: site.name, domains: site.domains, namesOfOtherSites: ownership.namesOfOthers(underSite: index),
                 edgeName: configuration.edgeName, origin: origin, limits: limits,
@@ -68,6 +78,7 @@ struct EdgeResources: Sendable {
         self.plainProxies = plainProxies
         self.plainLimits = plainLimits
         self.leases = leases
+        self.staples = staples
     }
 
     func shutdown() {

@@ -17,6 +17,8 @@ public struct SiteHealth: Equatable, Sendable {
     public var notAfter: Int64?
     /// Why clients are not served, in words; empty: they are.
     public var problems: [String]
+    /// Why clients that ask for an OCSP response get none, though files are configured.
+    public var stapleProblems: [String] = []
     /// nil: it answered last, or was not asked, or its traffic is not seen here.
     public var origin: OriginTrouble?
 

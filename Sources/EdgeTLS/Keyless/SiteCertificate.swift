@@ -1,6 +1,7 @@
 import EdgeModel
 import KeyProtocol
 import NIOCore
+import Stapling
 import TLSEngine
 import TLSWire
 
@@ -14,14 +15,19 @@ package struct SiteCertificate: Sendable {
     let context: ServerContext
     /// Nil: clients do not resume.
     let tickets: TicketKeys?
+    /// What is shown beside each chain; none without files.
+    let staples: [StapleFinding]
 
     /// - Parameters:
     ///   - domain: whose tickets they are.
     ///   - configuration: the site's.
+    ///   - staples: of each chain.
+    ///   - kept: ticket keys that stay good, of the certificate before; nil: new ones are made.
     ///   - now: monotonic nanoseconds.
     /// - Throws: if a chain is no chain, or the key holder does not let this edge use it in keyless mode.
     init(
-        _ answer: CertificateAnswer, domain: ServerNamePattern, configuration: TerminationConfiguration, now: Int64
+        _ answer: CertificateAnswer, domain: ServerNamePattern, configuration: TerminationConfiguration,
+        staples: [StapleFinding] = [], keeping kept: TicketKeys? = nil, now: Int64
     ) throws {
         guard answer.modes.contains(.keyless) else { throw SiteCertificateError.modeNotGranted(.keyless) }
         var policy = ServerPolicy()
@@ -31,7 +37,8 @@ package struct SiteCertificate: Sendable {
         policy.applicationProtocols = configuration.applicationProtocols.map { Array($0.utf8) }
         let ticketLifetime = configuration.ticketLifetime
         if ticketLifetime > .zero {
-            let tickets = TicketKeys(site: domain.description, lifetime: ticketLifetime.nanoseconds, now: now)
+            let tickets =
+                kept ?? TicketKeys(site: domain.description, lifetime: ticketLifetime.nanoseconds, now: now)
             policy.tickets = TicketPolicy(keys: tickets.keys)
             policy.tickets?.lifetime = Self.seconds(ticketLifetime)
             self.tickets = tickets
@@ -39,8 +46,13 @@ package struct SiteCertificate: Sendable {
             self.tickets = nil
         }
         self.context = try ServerContext(
-            answer.chains.map { ServerCredential(chain: $0.certificates, key: .remote($0.schemes)) }, policy: policy)
+            answer.chains.enumerated().map { index, chain in
+                ServerCredential(
+                    chain: chain.certificates, key: .remote(chain.schemes),
+                    ocspResponse: staples.indices.contains(index) ? staples[index].response : nil)
+            }, policy: policy)
         self.chains = answer.chains
+        self.staples = staples
     }
 
     /// What a ticket says of its life: whole seconds, not less than it is good for.

@@ -3,8 +3,16 @@ package import KeyProtocol
 package import Logging
 import Metrics
 package import NIOCore
+import NIOPosix
 package import PeerLink
+package import Stapling
 package import TLSWire
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
 
 /// What all event loops are told of one domain.
 package enum SiteNews: Sendable {
@@ -28,6 +36,8 @@ package struct ServedDomain: Sendable {
     package var rate: Int
     /// When the first of its certificates ends, in seconds since 1970 UTC; nil: unknown.
     package var notAfter: Int64? = nil
+    /// Why clients that ask for an OCSP response get none; empty: they get it, or none is configured.
+    package var stapleProblems: [String] = []
 
     /// Whether a handshake would be signed in the same way.
     package func isSigned(like other: ServedDomain) -> Bool {
@@ -48,8 +58,14 @@ package final class LeaseKeeper {
         package var pattern: ServerNamePattern
         package var mode: TrustMode
         package var configuration: TerminationConfiguration
+        /// The site's OCSP responses; nil: none are configured.
+        package var staples: StapleFiles?
 
-        package init(pattern: ServerNamePattern, mode: TrustMode, configuration: TerminationConfiguration) {
+        package init(
+            pattern: ServerNamePattern, mode: TrustMode, configuration: TerminationConfiguration,
+            staples: StapleFiles? = nil
+        ) {
+            self.staples = staples
             self.pattern = pattern
             self.mode = mode
             self.configuration = configuration
@@ -93,6 +109,10 @@ package final class LeaseKeeper {
     private var toldStanding: LeaseEnd?
     private var toldLink = false
     private var tick: Scheduled<Void>?
+    private var ticks = 0
+    private var isReadingStaples = false
+    /// Seconds since 1970 UTC.
+    private let wallClock: () -> Int64
     private var stopped = false
 
     private static let retryInterval = TimeAmount.seconds(1)
@@ -100,16 +120,19 @@ package final class LeaseKeeper {
     private static let urgentInterval = TimeAmount.milliseconds(250)
     /// How often is looked whether a lease has run out.
     private static let tickInterval = TimeAmount.milliseconds(500)
+    /// After how many ticks is looked whether OCSP responses have changed, or had their time.
+    private static let ticksPerStaple = 10
 
     package init(
         pool: KeyHolderPool, orders: [Order], refreshInterval: TimeAmount, shown: [ServerNamePattern: Shown] = [:],
-        standing: LeaseReport.Standing, logger: Logger,
+        standing: LeaseReport.Standing, logger: Logger, wallClock: @escaping () -> Int64 = LeaseKeeper.wallTime,
         publish: @escaping (ServerNamePattern, SiteNews) -> Void, publishStanding: @escaping (LeaseEnd?) -> Void,
         publishLink: @escaping (Bool) -> Void = { _ in }
     ) {
         self.pool = pool
         self.refreshInterval = refreshInterval
         self.inherited = shown
+        self.wallClock = wallClock
         self.publish = publish
         self.publishStanding = publishStanding
         self.publishLink = publishLink
@@ -147,6 +170,8 @@ package final class LeaseKeeper {
         self.tick = self.pool.eventLoop.assumeIsolated().scheduleTask(in: Self.tickInterval) { [weak self] in
             guard let self, !self.stopped else { return }
             self.expire()
+            self.ticks += 1
+            if self.ticks.isMultiple(of: Self.ticksPerStaple) { self.readStaples() }
             self.scheduleTick()
         }
     }
@@ -258,7 +283,8 @@ package final class LeaseKeeper {
         }
         return ServedDomain(
             certificate: certificate, excluded: all.subtracting(answers.keys), holders: holders, rate: Int(answer.rate),
-            notAfter: answer.chains.map(\.notAfter).min())
+            notAfter: answer.chains.map(\.notAfter).min(),
+            stapleProblems: certificate?.staples.compactMap(\.reason) ?? [])
     }
 
     /// What clients are shown; nil in `handoff` mode. Made once for each answer.
@@ -275,13 +301,60 @@ package final class LeaseKeeper {
     private func newCertificate(_ answer: CertificateAnswer, _ index: Int) throws -> SiteCertificate? {
         let order = self.domains[index].order
         guard order.mode == .keyless else { return nil }
+        let staples: [StapleFinding] = self.staples(order, answer)
+        self.domains[index].report.stapled(staples)
+        var tickets: TicketKeys?
         if let inherited = self.inherited.removeValue(forKey: order.pattern), inherited.answer == answer,
             inherited.order.showsTheSame(as: order)
         {
-            return inherited.certificate
+            if inherited.certificate.staples == staples { return inherited.certificate }
+            tickets = inherited.certificate.tickets
         }
         return try SiteCertificate(
-            answer, domain: order.pattern, configuration: order.configuration, now: Self.time())
+            answer, domain: order.pattern, configuration: order.configuration, staples: staples, keeping: tickets,
+            now: Self.time())
+    }
+
+    // MARK: OCSP responses
+
+    package static func wallTime() -> Int64 { secondsSince1970() }
+
+    private func staples(_ order: Order, _ answer: CertificateAnswer) -> [StapleFinding] {
+        guard let files = order.staples else { return [] }
+        let now: Int64 = self.wallClock()
+        return answer.chains.map { files.find(for: $0.certificates.first ?? [], now: now) }
+    }
+
+    /// Files block.
+    private func readStaples() {
+        let files: [StapleFiles] = self.domains.compactMap(\.order.staples)
+        guard !files.isEmpty, !self.isReadingStaples else { return }
+        self.isReadingStaples = true
+        NIOThreadPool.singleton.runIfActive(eventLoop: self.pool.eventLoop) { for file in files { file.read() } }
+            .assumeIsolated().whenComplete { [weak self] _ in
+                guard let self, !self.stopped else { return }
+                self.isReadingStaples = false
+                self.restaple()
+            }
+    }
+
+    /// Shows what there is by now. Ticket keys stay.
+    func restaple() {
+        for index in self.domains.indices {
+            let order: Order = self.domains[index].order
+            guard let (answer, shown) = self.domains[index].shown, let shown else { continue }
+            let staples: [StapleFinding] = self.staples(order, answer)
+            guard staples != shown.staples,
+                let certificate = try? SiteCertificate(
+                    answer, domain: order.pattern, configuration: order.configuration, staples: staples,
+                    keeping: shown.tickets, now: Self.time())
+            else { continue }
+            self.domains[index].shown = (answer, certificate)
+            self.domains[index].report.stapled(staples)
+            guard case .served(let answer, _) = self.domains[index].told else { continue }
+            self.publish(
+                order.pattern, .served(self.served(certificate, answer, self.domains[index].toldAnswers)))
+        }
     }
 
     // MARK: Ticket keys
@@ -377,3 +450,6 @@ package final class LeaseKeeper {
         }
     }
 }
+
+/// Outside of the class, where the name means another function.
+private func secondsSince1970() -> Int64 { Int64(time(nil)) }

@@ -1,6 +1,7 @@
 package import KeyProtocol
 package import Logging
 import Metrics
+package import Stapling
 package import TLSWire
 
 /// Says what becomes of one domain's lease: one log line for each change, and metrics.
@@ -10,6 +11,8 @@ package final class LeaseReport {
     /// Whether there was a lease before, so that another certificate is news.
     private var isServed = false
     private var notAfter: Int64 = 0
+    private var staples: [StapleFinding] = []
+    private var areStaplesShown = false
     /// Whether the metrics have an expiry from here.
     private var isExpiryShown = false
     private let standing: Standing
@@ -36,6 +39,7 @@ package final class LeaseReport {
         if self.isServed {
             self.expiry.record(self.notAfter)
             self.isExpiryShown = true
+            self.tellStaples()
         } else {
             self.hideExpiry()
         }
@@ -52,6 +56,40 @@ package final class LeaseReport {
         guard self.isExpiryShown else { return }
         self.isExpiryShown = false
         self.expiry.destroy()
+        if self.areStaplesShown { self.stapleGauge.destroy() }
+        self.areStaplesShown = false
+    }
+
+    // MARK: OCSP responses
+
+    /// What is shown beside the certificates from now on.
+    package func stapled(_ findings: [StapleFinding]) {
+        guard findings != self.staples else { return }
+        let problems: [String] = findings.compactMap(\.reason)
+        if let problem = problems.first, problems != self.staples.compactMap(\.reason) {
+            self.logger.warning("no OCSP response is shown", metadata: ["reason": "\(problem)"])
+        } else if problems.isEmpty, let until = Self.end(of: findings) {
+            self.logger.notice("OCSP response shown", metadata: ["next_update": "\(until)"])
+        }
+        self.staples = findings
+        if self.standing.isCurrent, self.isServed { self.tellStaples() }
+    }
+
+    /// When the first of them ends; nil: none does.
+    private static func end(of findings: [StapleFinding]) -> Int64? {
+        findings.compactMap { finding in
+            if case .good(let staple) = finding { staple.nextUpdate ?? .max } else { nil }
+        }.min()
+    }
+
+    private func tellStaples() {
+        guard self.staples.contains(where: { $0 != .none }) else { return }
+        self.areStaplesShown = true
+        self.stapleGauge.record(self.staples.contains { $0.reason != nil } ? 0 : 1)
+    }
+
+    private var stapleGauge: Gauge {
+        Gauge(label: "latchstring_edge_ocsp_stapled", dimensions: [("domain", self.domain)])
     }
 
     /// Asked for when there is something to say: the generation before may have taken it away.

@@ -17,6 +17,8 @@ public struct HandshakeSettings: Hashable, Sendable {
     public var ticketLifetime: UInt32 = Self.longestTicketLifetime
     /// Path of a file with ticket keys that the site's key holders share (``TicketKeyFile``); nil: each has its own.
     public var ticketKeys: String?
+    /// Paths of files with OCSP responses for the site's certificates.
+    public var ocspResponses: [String] = []
 
     /// A secret of our own makes tickets for as long.
     public static let longestTicketLifetime: UInt32 = 2 * 86_400

@@ -1,4 +1,5 @@
 import RecordLayer
+import Stapling
 import Synchronization
 import TLSEngine
 import TLSWire
@@ -16,17 +17,35 @@ final class SiteHandoff: Sendable {
         var protocols: [String]
         var shown: CredentialSet
         var exchangesWithRSA: Bool
+        /// Of the OCSP responses.
+        var staples: Int
     }
 
     /// A few: an edge can name no protocols but those that are spoken (``KeyProtocol/HandshakeBegin``).
     private let contexts = Mutex<[Kind: HandoffContext]>([:])
+    /// What is shown beside the certificates.
+    let staples: SiteStaples
 
     /// - Parameter credentials: Preferred first.
     init(tickets: SiteTickets, credentials: [SiteCredential], settings: HandshakeSettings = HandshakeSettings()) {
         self.tickets = tickets
         self.credentials = credentials
         self.settings = settings
+        self.staples = SiteStaples(settings.ocspResponses)
+        // Where sites are loaded, files are read: they are there when the first client comes.
+        _ = self.staples.read(self.leaves, now: Clock.wallMilliseconds() / 1000)
     }
+
+    /// Reads the files with OCSP responses again, and shows what there is by now. Blocks, as files do.
+    ///
+    /// - Parameter now: seconds since 1970 UTC.
+    func restaple(now: Int64) -> SiteStaples.News {
+        // Contexts are made anew; handshakes under way end as they began.
+        if self.staples.read(self.leaves, now: now) { self.contexts.withLock { $0 = [:] } }
+        return self.staples.news()
+    }
+
+    private var leaves: [[UInt8]] { self.credentials.compactMap(\.chain.first) }
 
     /// Whether these are the same certificates and keys: then its tickets stay good.
     func serves(_ credentials: [SiteCredential]) -> Bool {
@@ -52,7 +71,7 @@ final class SiteHandoff: Sendable {
         let kind = Kind(
             protocols: protocols, shown: shown,
             exchangesWithRSA: allowsRSAKeyExchange && self.settings.allowsRSAKeyExchange
-                && !self.canHaveForwardSecrecy(hello, shown))
+                && !self.canHaveForwardSecrecy(hello, shown), staples: self.staples.version)
         if let context = self.contexts.withLock({ $0[kind] }) { return context }
         let context = try self.makeContext(kind)
         return self.contexts.withLock { contexts in
@@ -74,7 +93,7 @@ final class SiteHandoff: Sendable {
         guard let (credential, secret) = own else {
             return HandoffContext(
                 server: try ServerContext(
-                    shown.map { ServerCredential(chain: $0.chain, key: .remote($0.key.type.schemes)) }, policy: policy),
+                    shown.map { self.credential($0, key: .remote($0.key.type.schemes)) }, policy: policy),
                 credentials: shown)
         }
         // The key in it decrypts and nothing else: these suites sign nothing.
@@ -82,9 +101,12 @@ final class SiteHandoff: Sendable {
         policy.tls12Suites = Self.rsaSuites
         policy.tickets = self.settings.tickets(self.tickets.rsaKeyExchangeKeys)
         return HandoffContext(
-            server: try ServerContext(
-                [ServerCredential(chain: credential.chain, key: .local(pkcs8: secret))], policy: policy),
+            server: try ServerContext([self.credential(credential, key: .local(pkcs8: secret))], policy: policy),
             credentials: [credential], libraryUsesKey: true)
+    }
+
+    private func credential(_ site: SiteCredential, key: ServerCredential.Key) -> ServerCredential {
+        ServerCredential(chain: site.chain, key: key, ocspResponse: self.staples.response(for: site.chain))
     }
 
     private func shown(_ set: CredentialSet) -> [SiteCredential] {

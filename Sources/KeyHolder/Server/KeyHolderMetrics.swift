@@ -27,6 +27,8 @@ final class KeyHolderMetrics: Sendable {
     private let handshakesUnderWay: Gauge
     /// By the site's name.
     private let expiries = Mutex<[String: Gauge]>([:])
+    /// By the site's name; of those with OCSP responses.
+    private let staples = Mutex<[String: Gauge]>([:])
     private let exports: [Export: Counter]
     private let finishes: [HandshakeFinishOutcome: Counter]
 
@@ -100,6 +102,23 @@ final class KeyHolderMetrics: Sendable {
             }
             for gone in expiries.values { gone.destroy() }
             expiries = kept
+        }
+        let names = Set(sites.map(\.name))
+        self.staples.withLock { staples in
+            for (site, gauge) in staples where !names.contains(site) {
+                gauge.destroy()
+                staples[site] = nil
+            }
+        }
+    }
+
+    /// Whether an OCSP response is shown beside each of a site's certificates.
+    func stapled(_ site: String, _ isShown: Bool) {
+        self.staples.withLock { staples in
+            let gauge =
+                staples[site] ?? Gauge(label: "latchstring_keyholder_ocsp_stapled", dimensions: [("site", site)])
+            gauge.record(isShown ? 1 : 0)
+            staples[site] = gauge
         }
     }
 

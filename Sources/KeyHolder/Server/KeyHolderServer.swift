@@ -184,7 +184,9 @@ public final class KeyHolderServer: Service {
             for site in self.core.policy.sites { site.handoff.tickets.tick(now: now) }
             // Files block.
             NIOThreadPool.singleton.submit { state in
-                if case .active = state { self.rereadTicketKeys() }
+                guard case .active = state else { return }
+                self.rereadTicketKeys()
+                self.rereadStaples()
             }
         }
         self.ticketTicker.withLock { $0 = ticketTicker }
@@ -306,6 +308,23 @@ public final class KeyHolderServer: Service {
                 self.logger.error(
                     "ticket keys stay as they were: the file cannot be used",
                     metadata: ["site": "\(site.name)", "error": "\(error)"])
+            }
+        }
+    }
+
+    /// Takes up changed files with OCSP responses, and leaves out those whose time is over. Blocks, as files do.
+    func rereadStaples() {
+        for site in self.core.policy.sites {
+            guard case .changed(let problems) = site.handoff.restaple(now: Clock.wallMilliseconds() / 1000)
+            else {
+                continue
+            }
+            self.core.metrics.stapled(site.name, problems.isEmpty)
+            if let problem = problems.first {
+                self.logger.warning(
+                    "no OCSP response is shown", metadata: ["site": "\(site.name)", "reason": "\(problem)"])
+            } else {
+                self.logger.notice("OCSP response shown", metadata: ["site": "\(site.name)"])
             }
         }
     }

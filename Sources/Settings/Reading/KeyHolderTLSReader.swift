@@ -12,7 +12,7 @@ struct KeyHolderTLSReader {
                 keys: [
                     "minimum-version", "maximum-version", "cipher-suites", "groups", "rsa-key-exchange",
                     "ticket-lifetime",
-                    "ticket-keys",
+                    "ticket-keys", "ocsp",
                 ],
                 report: self.report)
         else { return nil }
@@ -34,6 +34,7 @@ struct KeyHolderTLSReader {
             tls.ticketLifetime = lifetime
         }
         tls.ticketKeys = reader.optional("ticket-keys") { self.files.secret($0, self.values) }
+        tls.ocsp = reader.optional("ocsp") { OCSPFileReader(values: self.values, files: self.files).read($0) } ?? []
         self.check(tls, reader)
         return tls
     }

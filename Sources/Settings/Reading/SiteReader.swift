@@ -76,6 +76,7 @@ struct SiteReader {
                 if let version = tls.minimumVersion { termination.minimumTLSVersion = version.number }
                 if let lifetime = tls.ticketLifetime { termination.ticketLifetime = lifetime }
                 if let groups = tls.groups { termination.groups = groups }
+                termination.ocspResponses = tls.ocsp
                 return (word == .keyless ? SiteMode.keyless(termination) : .handoff(termination), place)
             }
         case .relay: found = self.relay(reader).map { (SiteMode.relay($0), $1) }
@@ -135,6 +136,7 @@ struct SiteReader {
         var minimumVersion: MinimumTLSVersion?
         var ticketLifetime: TimeAmount?
         var groups: [UInt16]?
+        var ocsp: [String] = []
     }
 
     private func tls(_ reader: MappingReader, mode: ModeWord?) -> TLS {
@@ -162,7 +164,7 @@ struct SiteReader {
         ]
         guard
             let reader = MappingReader(
-                node, noun: "tls", keys: ["minimum-version", "groups", "session-tickets", "ticket-lifetime"],
+                node, noun: "tls", keys: ["minimum-version", "groups", "session-tickets", "ticket-lifetime", "ocsp"],
                 misplaced: misplaced,
                 report: self.report)
         else { return nil }
@@ -180,8 +182,17 @@ struct SiteReader {
                 remedy: "Remove \"ticket-lifetime\", or write session-tickets: true.")
         }
         return TLS(
-            minimumVersion: version, ticketLifetime: tickets ? lifetime : .zero, groups: self.groups(reader, mode: mode)
-        )
+            minimumVersion: version, ticketLifetime: tickets ? lifetime : .zero,
+            groups: self.groups(reader, mode: mode), ocsp: self.ocsp(reader, mode: mode))
+    }
+
+    private func ocsp(_ reader: MappingReader, mode: ModeWord?) -> [String] {
+        if mode == .handoff, reader.has("ocsp") {
+            self.report.error(
+                at: reader.position(of: "ocsp"), "a handoff site's certificate is shown by the key holder",
+                remedy: "Write \"ocsp\" in the key holder's file.")
+        }
+        return reader.optional("ocsp") { OCSPFileReader(values: self.values, files: self.files).read($0) } ?? []
     }
 
     private func groups(_ reader: MappingReader, mode: ModeWord?) -> [UInt16]? {

@@ -45,6 +45,7 @@ public enum MetricHelp {
         "latchstring_edge_lease":
             "1 while the key holder leases the domain to this edge, else 0: then it is not served.",
         "latchstring_edge_leases_ended_total": "Leases that ended, or were not given.",
+        "latchstring_edge_ocsp_stapled": "1 while an OCSP response is shown beside the domain's certificate, else 0.",
         "latchstring_edge_native_bytes_total": "Bytes forwarded for native clients.",
         "latchstring_edge_native_connections_total": "Native connections forwarded to key holders.",
         "latchstring_edge_native_failed_total": "Native clients whose key holder could not be reached.",
@@ -90,6 +91,8 @@ public enum MetricHelp {
         "latchstring_keyholder_client_handshakes": "Handshakes with clients (handoff) under way now.",
         "latchstring_keyholder_connections": "Edges connected now.",
         "latchstring_keyholder_connections_refused_total": "Connections that were not accepted.",
+        "latchstring_keyholder_ocsp_stapled":
+            "1 while an OCSP response is shown beside each of the site's certificates, else 0.",
         "latchstring_keyholder_handshake_finishes_total":
             "What became of TLS 1.3 handshakes after that; without completed there are no tickets.",
         "latchstring_keyholder_identity_not_after_seconds":

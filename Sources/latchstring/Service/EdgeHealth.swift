@@ -26,6 +26,7 @@ struct EdgeHealth: Sendable {
             HealthCheck(name: "stopping") { self.readiness.isStopping ? .failed("it takes no more clients") : .ok },
             HealthCheck(name: "sites") { self.sitesOutcome },
             HealthCheck(name: "origins") { self.originsOutcome },
+            HealthCheck(name: "ocsp") { self.staplesOutcome },
             HealthCheck(name: "store") { self.storeOutcome },
             HealthCheck(name: "descriptors") { Self.descriptorsOutcome },
         ]
@@ -71,6 +72,12 @@ struct EdgeHealth: Sendable {
         return self.needs(.origins) ? .failed(Self.joined(reasons)) : .degraded(Self.joined(reasons))
     }
 
+    /// Clients are served all the same.
+    private var staplesOutcome: HealthCheck.Outcome {
+        let reasons = self.sites.flatMap(\.stapleProblems)
+        return reasons.isEmpty ? .ok : .degraded(Self.joined(reasons))
+    }
+
     private var storeOutcome: HealthCheck.Outcome {
         guard let disk = (try? self.cache.statistics())?.disk, !disk.isWritable else { return .ok }
         let reason = "the disk store takes nothing: see the log for why"
@@ -98,16 +105,18 @@ private struct SitesReport: Encodable {
     struct Site: Encodable {
         var site: String
         var mode: String
-        /// `ok`, `degraded` (its origin fails) or `failed`.
+        /// `ok`, `degraded` (its origin fails, or no OCSP response is shown) or `failed`.
         var status: String
         var domains: [String]
         var problems: [String]
+        /// Why no OCSP response is shown.
+        var ocsp: [String]
         var keyHolder: KeyHolder?
         var certificateNotAfter: Int64?
         var origin: Origin?
 
         enum CodingKeys: String, CodingKey {
-            case site, mode, status, domains, problems, origin
+            case site, mode, status, domains, problems, ocsp, origin
             case keyHolder = "keyholder"
             case certificateNotAfter = "certificate-not-after"
         }
@@ -115,9 +124,12 @@ private struct SitesReport: Encodable {
         init(_ health: SiteHealth) {
             self.site = health.name
             self.mode = health.mode
-            self.status = !health.problems.isEmpty ? "failed" : health.origin != nil ? "degraded" : "ok"
+            self.status =
+                !health.problems.isEmpty
+                ? "failed" : health.origin != nil || !health.stapleProblems.isEmpty ? "degraded" : "ok"
             self.domains = health.domains
             self.problems = health.problems
+            self.ocsp = health.stapleProblems
             self.keyHolder = health.keyHolder.map { KeyHolder($0) }
             self.certificateNotAfter = health.notAfter
             self.origin = health.origin.map {

@@ -23,13 +23,20 @@ final class HandoffBench: Sendable {
     private static let certificates = Result {
         let authority = try TestSiteAuthority(name: "test sites")
         return (
-            roots: authority.certificatePEM,
+            roots: authority.certificatePEM, rootKey: authority.keyPEM,
             sites: [
                 try authority.issueSite(domains: ["p256.test"], keyType: .p256),
                 try authority.issueSite(domains: ["rsa.test"], keyType: .rsa2048),
                 try authority.issueSite(domains: ["ed.test"], keyType: .ed25519),
             ]
         )
+    }
+
+    /// An OCSP response for one of the sites.
+    static func ocspResponse(for site: String, _ status: TestOCSP.Status = .good) throws -> Data {
+        let (roots, key, sites) = try Self.certificates.get()
+        let index = Self.sites.firstIndex(of: site) ?? 0
+        return Data(try TestOCSP.response(for: sites[index].chainPEM, issuer: roots, issuerKey: key, status: status))
     }
 
     let fleet: FleetAuthority
@@ -65,7 +72,7 @@ final class HandoffBench: Sendable {
         _ operations: Set<KeyProtocol.Operation>, _ adjustKeyHolder: (inout KeyHolderConfiguration) -> Void,
         _ adjust: (inout EdgeConfiguration) -> Void
     ) async throws {
-        let (roots, sites) = try Self.certificates.get()
+        let (roots, _, sites) = try Self.certificates.get()
         self.directory = FileManager.default.temporaryDirectory.appending(path: "handoff-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: self.directory, withIntermediateDirectories: true)
         self.rootsFile = self.directory.appending(path: "roots.pem").path
