@@ -16,10 +16,11 @@ struct StapleCheck {
         for path in self.paths {
             let files = StapleFiles([path])
             files.read()
-            switch files.find(for: nil, now: Int64(Date().timeIntervalSince1970)) {
+            let finding = files.find(for: nil, now: Int64(Date().timeIntervalSince1970))
+            switch finding {
             case .none: break
-            case .good(let staple):
-                let end = staple.nextUpdate.map { " until \(Date(timeIntervalSince1970: Double($0)).ISO8601Format())" }
+            case .good:
+                let end = finding.end.map { " until \(Date(timeIntervalSince1970: Double($0)).ISO8601Format())" }
                 report.ok(place, "site \(self.site): the OCSP response in \(path) is good\(end ?? "")")
             case .problem(let reason):
                 report.warn(

@@ -113,6 +113,9 @@ public enum StapleFinding: Equatable, Sendable {
     /// For the certificate's credential.
     public var response: [UInt8]? { if case .good(let staple) = self { staple.response } else { nil } }
 
+    /// Until when it is shown, in seconds since 1970 UTC; nil: nothing is, or it has no end.
+    public var end: Int64? { if case .good(let staple) = self { staple.nextUpdate } else { nil } }
+
     /// Why nothing is shown.
     public var reason: String? { if case .problem(let reason) = self { reason } else { nil } }
 }

@@ -335,6 +335,12 @@ struct BadFileTests {
                 + "Remove \"session-tickets\": each resumption asks the key holder.",
             "c.yaml:16:35: error: a handoff site's key exchange is the key holder's. Remove \"groups\"."),
         BadFile(
+            "OCSP responses in handoff",
+            "  - domains: [b.test]\n    mode: handoff\n    keyholder: home\n    origin: {url: \"http://b.test\"}\n"
+                + "    tls: {ocsp: b.ocsp}\n",
+            "c.yaml:16:11: error: a handoff site's certificate is shown by the key holder. "
+                + "Write \"ocsp\" in the key holder's file."),
+        BadFile(
             "TLS policy",
             "  - domains: [b.test]\n    mode: keyless\n    keyholder: home\n    origin: {url: \"http://b.test\"}\n"
                 + "    tls:\n      groups: [P-256, P-255, P-256]\n      session-tickets: false\n      ticket-lifetime: 1h\n"

@@ -14,7 +14,7 @@ import Testing
     }
 
     private static func site(_ name: String) throws -> Site {
-        let issued = try self.authority.get().issueSite(domains: [name])
+        let issued = try self.authority.get().issueSite(domains: [name], keyType: .p256)
         let text = issued.chainPEM
         let body = text.components(separatedBy: "-----")[2].components(separatedBy: .whitespacesAndNewlines).joined()
         return Site(chain: text, leaf: Array(try #require(Data(base64Encoded: body))))

@@ -68,18 +68,12 @@ package final class LeaseReport {
         let problems: [String] = findings.compactMap(\.reason)
         if let problem = problems.first, problems != self.staples.compactMap(\.reason) {
             self.logger.warning("no OCSP response is shown", metadata: ["reason": "\(problem)"])
-        } else if problems.isEmpty, let until = Self.end(of: findings) {
-            self.logger.notice("OCSP response shown", metadata: ["next_update": "\(until)"])
+        } else if problems.isEmpty, findings.contains(where: { $0.response != nil }) {
+            let end = findings.compactMap(\.end).min().map { "\($0)" } ?? "none"
+            self.logger.notice("OCSP response shown", metadata: ["next_update": "\(end)"])
         }
         self.staples = findings
         if self.standing.isCurrent, self.isServed { self.tellStaples() }
-    }
-
-    /// When the first of them ends; nil: none does.
-    private static func end(of findings: [StapleFinding]) -> Int64? {
-        findings.compactMap { finding in
-            if case .good(let staple) = finding { staple.nextUpdate ?? .max } else { nil }
-        }.min()
     }
 
     private func tellStaples() {
