@@ -324,6 +324,10 @@ let package = Package(
             ] + nio,
             path: "Benchmarks/nativeload",
             swiftSettings: strict),
+        // What Benchmarks/run compares `relay` mode with: two channels and nothing else.
+        .executableTarget(
+            name: "relayfloor", dependencies: [argumentParser] + nio, path: "Benchmarks/relayfloor",
+            swiftSettings: strict),
 
         // How many blocks of memory a request takes: Benchmarks/allocations/run, and a test.
         .target(name: "CAllocationCount", path: "Benchmarks/allocationcount"),

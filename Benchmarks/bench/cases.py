@@ -36,14 +36,18 @@ HANDOFF_TOGETHER = "the same and key holder, handoff"
 MODES = {"keyless": (KEYLESS, KEYLESS_TOGETHER, certificates.SITES),
          "handoff": (HANDOFF, HANDOFF_TOGETHER, certificates.HANDOFF_SITES)}
 RELAY = "latchstring edge, relay"
+FLOOR = "swift-nio, two channels"
 
 
 class Bench:
     """The running servers and the tools: everything that cases are made from."""
 
-    def __init__(self, tools, load_core, server_core, found, nginx, varnish, haproxy, haproxy_big, latchstring, distant):
+    def __init__(self, tools, load_core, server_core, found, nginx, varnish, haproxy, haproxy_big, floor, latchstring,
+                 distant):
         self.tools, self.load_core, self.server_core, self.found = tools, load_core, server_core, found
         self.nginx, self.varnish, self.haproxy, self.haproxy_big = nginx, varnish, haproxy, haproxy_big
+        # None where no case about relaying was chosen.
+        self.floor = floor
         # `distant`: the port of an edge whose key holder is some milliseconds away.
         self.latchstring, self.distant = latchstring, distant
 
@@ -219,16 +223,19 @@ class Bench:
             lambda report: report["bytes"] / MEBIBYTE)
         best = tuple(label for label, _, _ in variants)
         return Case("relay-bulk", "Relayed MiB, 8 connections", "MiB", contenders, rows, "nginx stream",
-                    [Goal(RELAY, best, 0.7)])
+                    [Goal(RELAY, best, 1.0)])
 
     def relayed_connections(self):
         variants = [("nginx stream, by server name", self.nginx, "by name"),
                     ("HAProxy tcp, by server name", self.haproxy, "by name"),
                     ("nginx stream, fixed target", self.nginx, "plain"),
                     ("HAProxy tcp, fixed target", self.haproxy, "plain")]
+        # One of the two is enough: no program on swift-nio is below its floor.
+        goals = [Goal(RELAY, tuple(label for label, _, _ in variants), 1.8), Goal(RELAY, (FLOOR,), 1.1)]
+        variants.append((FLOOR, self.floor, "plain"))
         contenders, rows = self._relay_contenders(variants, ("--bytes", 1024), lambda report: report["done"])
         return Case("relay-connection", "Relayed new connection: ClientHello, 1 KiB back, closed by the origin",
-                    "connection", contenders, rows, "nginx stream, by server name")
+                    "connection", contenders, rows, "nginx stream, by server name", goals)
 
     # Key operations over the wire against the library alone
 

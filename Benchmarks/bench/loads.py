@@ -9,12 +9,13 @@ import time
 from .processes import Failed, output_of, pinned
 
 SOURCES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "load")
+BESIDE = ("nativeload", "relayfloor")
 TOOLS = ("https", "relay", "keyload", "origin", "delay")
 
 
 def build(directory, binary):
-    """Compiles all tools into the directory, but for `nativeload`, which stands beside our own binary. Returns name -> path."""
-    built = {"nativeload": os.path.join(os.path.dirname(binary), "nativeload")}
+    """Compiles all tools into the directory, but for those in Swift, which stand beside our own binary. Returns name -> path."""
+    built = {tool: os.path.join(os.path.dirname(binary), tool) for tool in BESIDE}
     for tool in TOOLS:
         built[tool] = os.path.join(directory, tool)
         output_of(["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-o", built[tool],

@@ -28,6 +28,19 @@ def start_delay(tool, core, directory, to, milliseconds):
 
 
 @dataclasses.dataclass
+class Floor:
+    """Two channels of swift-nio and nothing else: what `relay` mode stands on."""
+    server: Server
+    relays: dict  # variant -> port
+
+
+def start_floor(binary, core, directory, origin):
+    port = free_port()
+    server = Server("relayfloor", [binary, "--port", str(port), "--to", str(origin.raw)], core, directory, port)
+    return Floor(server, {"plain": port})
+
+
+@dataclasses.dataclass
 class Nginx:
     server: Server
     sites: dict  # key type -> port

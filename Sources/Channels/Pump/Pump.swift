@@ -57,7 +57,7 @@ public final class Pump {
     }
 
     /// Takes what the client sends from now on, and keeps it until there is an origin. What was asked for to be read comes all
-    /// the same; no more is asked for.
+    /// the same; no more is asked for but by ``readAhead()``.
     ///
     /// - Throws: if the channel is closed.
     public func take(client channel: any Channel) throws {
@@ -69,6 +69,10 @@ public final class Pump {
             throw error
         }
     }
+
+    /// Asks for one read of the client's, which is kept as well: a channel that goes on reading keeps its place in the selector, and asks
+    /// the system for nothing when bytes begin to flow. Call it in the client's `channelReadComplete`.
+    public func readAhead() { self.client?.readAhead() }
 
     /// Gives the client's channel back, for an answer; there will be no origin.
     public func abandonClient() {

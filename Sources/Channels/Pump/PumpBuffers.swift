@@ -5,19 +5,19 @@ public import NIOCore
 /// One direction holds at most ``highWaterMark`` plus one ``maximumRead`` bytes, apart from the system's socket buffers. A
 /// peer that has already closed its output is the exception: NIO then reads its socket's buffer dry.
 public enum PumpBuffers {
-    /// Bytes of one read: as few as a quiet connection needs, as many as a busy one can use.
+    /// Bytes of one read: as few as a quiet connection needs, as many as a busy one can use; twice as many after each full one.
     static let minimumRead = 2048
-    static let initialRead = 16_384
+    static let initialRead = 4096
     static let maximumRead = 262_144
     /// The other side is not read while this side has more unsent bytes.
     static let highWaterMark = 262_144
     static let lowWaterMark = 65_536
 
-    public static var allocator: any RecvByteBufferAllocator {
+    static var allocator: any RecvByteBufferAllocator {
         AdaptiveRecvByteBufferAllocator(minimum: minimumRead, initial: initialRead, maximum: maximumRead)
     }
 
-    public static var waterMark: ChannelOptions.Types.WriteBufferWaterMark {
+    static var waterMark: ChannelOptions.Types.WriteBufferWaterMark {
         ChannelOptions.Types.WriteBufferWaterMark(low: lowWaterMark, high: highWaterMark)
     }
 

@@ -23,6 +23,7 @@ final class PumpHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     private let side: PumpSide
     private let isReset: Bool
+    private let isPlain: Bool
     /// Broken when the connection ends.
     private var pump: Pump?
     private var context: ChannelHandlerContext?
@@ -42,6 +43,7 @@ final class PumpHandler: ChannelInboundHandler, RemovableChannelHandler {
     init(side: PumpSide, traits: PumpTraits, pump: Pump?) {
         self.side = side
         self.isReset = traits.isReset
+        self.isPlain = traits.isPlain
         self.pump = pump
     }
 
@@ -57,6 +59,8 @@ final class PumpHandler: ChannelInboundHandler, RemovableChannelHandler {
         self.peer = nil
         self.pump = nil
     }
+
+    func readAhead() { self.context?.read() }
 
     /// Connects this end to the other one, which takes what was held back, and starts reading.
     func start(to peer: PumpHandler, hasEnded: Bool = false) {
@@ -152,6 +156,8 @@ final class PumpHandler: ChannelInboundHandler, RemovableChannelHandler {
     /// Closes the output once everything before it is written: a socket whose input has ended already closes for good at the
     /// end of its output, and would drop what waits.
     func closeOutput() {
+        // The system's word for it comes as an event of the channel.
+        if let context = self.contextWithoutWrites { return context.close(mode: .output, promise: nil) }
         self.afterWrites { handler, context in
             let ended = context.eventLoop.makePromise(of: Void.self)
             ended.futureResult.assumeIsolated().whenSuccess { handler.outputEnded() }
@@ -162,6 +168,7 @@ final class PumpHandler: ChannelInboundHandler, RemovableChannelHandler {
     /// Closes the connection once everything written to it is sent: its output first, since a protocol above the socket that has a
     /// word for the end of its data says it only there.
     func finish() {
+        if let context = self.contextWithoutWrites { return context.close(promise: nil) }
         self.afterWrites { _, context in
             let ended = context.eventLoop.makePromise(of: Void.self)
             ended.futureResult.assumeIsolated().whenComplete { _ in context.close(promise: nil) }
@@ -175,6 +182,14 @@ final class PumpHandler: ChannelInboundHandler, RemovableChannelHandler {
         self.dropTimer = self.context?.eventLoop.assumeIsolated().scheduleTask(in: time) { self.breakOff() }
         self.peer = nil
         self.finish()
+    }
+
+    /// Of a plain connection to which nothing waits to be written.
+    private var contextWithoutWrites: ChannelHandlerContext? {
+        guard self.isPlain, let context, let options = context.channel.syncOptions,
+            (try? options.getOption(.bufferedWritableBytes)) == 0
+        else { return nil }
+        return context
     }
 
     private func afterWrites(_ action: @escaping (PumpHandler, ChannelHandlerContext) -> Void) {

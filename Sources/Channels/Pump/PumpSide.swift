@@ -18,6 +18,8 @@ public struct PumpTraits: Equatable, Sendable {
     /// Where the other side breaks off, this one is reset: over plain TCP a close would look like an end of data. Otherwise it is
     /// closed, since its protocol says in its own words when data is complete.
     public var isReset = true
+    /// Nothing stands between the pump and the socket: no handler holds bytes back, or has a word of its own for the end of data.
+    public var isPlain = false
     /// A close without an error is also an end of its input: TLS says its end and closes in one.
     public var closeEndsInput = false
     /// Once it has said everything it may be gone: the other side takes what is left in peace. Otherwise a close while the other

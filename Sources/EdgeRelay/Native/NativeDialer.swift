@@ -61,7 +61,6 @@ final class NativeDialer {
         ClientBootstrap(group: self.eventLoop)
             .connectTimeout(share)
             .channelOption(.autoRead, value: false)
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .connect(host: address.host, port: address.port)
             .assumeIsolated().whenComplete { result in
                 switch result {

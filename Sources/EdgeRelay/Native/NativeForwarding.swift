@@ -48,13 +48,15 @@ final class NativeForwarding: PumpOwner {
     ///
     /// - Returns: whether it is open.
     private func takeClient() -> Bool {
+        var client = PumpTraits()
+        client.isPlain = true
         var origin = PumpTraits()
         origin.mayLeave = true
         // What the key holder sent before, an alert perhaps, is to arrive.
         origin.closeEndsInput = true
         let idle = NativeForwarder.idleTimeout
         let pump = Pump(
-            client: PumpTraits(), origin: origin, idle: idle, lifetime: NativeForwarder.lifetime,
+            client: client, origin: origin, idle: idle, lifetime: NativeForwarder.lifetime,
             drop: DropTime(patience: idle, linger: idle), on: self.clientChannel.eventLoop, owner: self)
         do {
             try pump.take(client: self.clientChannel)

@@ -42,9 +42,6 @@ final class OriginDialer {
     /// Starts. The completion is called once, on the event loop, unless ``cancel()`` comes first.
     func dial(_ completion: @escaping (Result<any Channel, RelayFailure>) -> Void) {
         self.completion = completion
-        self.timer = self.eventLoop.assumeIsolated().scheduleTask(deadline: self.deadline) {
-            self.finish(.failure(.timeout))
-        }
         switch self.configuration.origin {
         case .fixed(let host, let port):
             if let address = IPAddress(host) {
@@ -78,11 +75,17 @@ final class OriginDialer {
     }
 
     private func resolve(_ host: String, port: UInt16, policy: AddressPolicy?) {
+        // Attempts have timers of their own.
+        self.timer = self.eventLoop.assumeIsolated().scheduleTask(deadline: self.deadline) {
+            self.finish(.failure(.timeout))
+        }
         let lookup = self.connector.resolve(
             host, clientChose: policy != nil, site: self.site, client: self.network, on: self.eventLoop)
         self.lookup = lookup
         lookup.request.addresses.assumeIsolated().whenComplete { result in
             self.lookup = nil
+            self.timer?.cancel()
+            self.timer = nil
             guard self.completion != nil else { return }
             switch result {
             case .success(let addresses):
@@ -122,11 +125,14 @@ final class OriginDialer {
         let share = TimeAmount.nanoseconds(max(1_000_000, left.nanoseconds / Int64(addresses.count)))
         let connected = ClientBootstrap(group: self.eventLoop)
             .connectTimeout(share)
-            .channelOption(.autoRead, value: false)
-            .channelOption(.allowRemoteHalfClosure, value: true)
-            .channelOption(.recvAllocator, value: PumpBuffers.allocator)
-            .channelOption(.maxMessagesPerRead, value: 1)
-            .channelOption(.writeBufferWaterMark, value: PumpBuffers.waterMark)
+            .channelInitializer { channel in
+                // Not as the bootstrap's options, each of which costs it a future.
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.syncOptions?.setOption(.autoRead, value: false)
+                    try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+                    try PumpBuffers.apply(to: channel)
+                }
+            }
             .connect(to: target)
         connected.assumeIsolated().whenComplete { result in
             switch result {
@@ -137,6 +143,7 @@ final class OriginDialer {
                 guard self.completion != nil else { return }
                 let rest = addresses.dropFirst()
                 if rest.isEmpty {
+                    if case .connectTimeout? = error as? ChannelError { return self.finish(.failure(.timeout)) }
                     self.finish(.failure(.connect("\(PeerText(target)): \(error)")))
                 } else {
                     self.attempt(rest, port: port)

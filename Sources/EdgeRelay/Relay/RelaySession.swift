@@ -35,11 +35,13 @@ final class RelaySession: PumpOwner {
     // MARK: Connecting
 
     func begin() {
-        var origin = PumpTraits()
+        var client = PumpTraits()
+        client.isPlain = true
+        var origin = client
         origin.mayLeave = true
         let idle = self.configuration.idleTimeout
         let pump = Pump(
-            client: PumpTraits(), origin: origin, idle: idle, lifetime: self.configuration.lifetime,
+            client: client, origin: origin, idle: idle, lifetime: self.configuration.lifetime,
             drop: DropTime(patience: idle, linger: idle), on: self.clientChannel.eventLoop, owner: self)
         do {
             // At once, so that nothing the client sends meanwhile gets lost.
@@ -49,6 +51,7 @@ final class RelaySession: PumpOwner {
             return self.clientChannel.close(promise: nil)
         }
         self.pump = pump
+        pump.readAhead()
         let dialer = OriginDialer(
             on: self.clientChannel.eventLoop, connector: self.connector, configuration: self.configuration,
             serverName: self.client.serverName, site: self.client.site, network: self.client.network)
@@ -70,8 +73,10 @@ final class RelaySession: PumpOwner {
             return self.failed(.connect("\(error)"))
         }
         self.phase = .relaying
-        self.address = channel.remoteAddress
-        self.connectedAt = .now()
+        if self.connector.accessLog != nil {
+            self.address = channel.remoteAddress
+            self.connectedAt = .now()
+        }
         self.connector.metrics.began()
         if let header = self.client.address.proxyHeader.encoded(self.configuration.proxyProtocol) {
             channel.write(header, promise: nil)

@@ -357,7 +357,6 @@ public final class KeyHolderServer: Service {
                     try channel.pipeline.syncOperations.addHandler(gate)
                 }
             }
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer { [self] channel in
                 let now: UInt64 = Clock.monotonic()
                 switch core.registry.accepted(channel, from: ClientNetwork(channel.remoteAddress)) {
