@@ -100,6 +100,18 @@ import Testing
         #expect(end.end == .closed && end.fromClient == 10 && end.fromOrigin == 6)
     }
 
+    @Test("One read ahead of an origin is asked for, and no more")
+    func readsAhead() throws {
+        let stage = try Stage()
+        stage.pump.readAhead()
+        #expect(stage.clientSocket.reads == 1)
+        try stage.client.writeInbound(ByteBuffer(string: "early"))
+        #expect(stage.clientSocket.reads == 1, "there is no other side yet")
+        try stage.start()
+        #expect(stage.clientSocket.reads == 2)
+        #expect(try Stage.text(stage.origin) == "early")
+    }
+
     @Test("A side is read only while the other takes what is written to it", arguments: [PumpSide.client, .origin])
     func backPressure(side: PumpSide) throws {
         let stage = try Stage()

@@ -24,6 +24,10 @@ final class PumpHandler: ChannelInboundHandler, RemovableChannelHandler {
     private let side: PumpSide
     private let isReset: Bool
     private let isPlain: Bool
+    /// Its buffers are to grow once it is busy.
+    private var mayGrow: Bool
+    /// Since the last ``channelReadComplete(context:)``.
+    private var bytesAtOnce = 0
     /// Broken when the connection ends.
     private var pump: Pump?
     private var context: ChannelHandlerContext?
@@ -44,6 +48,7 @@ final class PumpHandler: ChannelInboundHandler, RemovableChannelHandler {
         self.side = side
         self.isReset = traits.isReset
         self.isPlain = traits.isPlain
+        self.mayGrow = traits.grows
         self.pump = pump
     }
 
@@ -82,6 +87,7 @@ final class PumpHandler: ChannelInboundHandler, RemovableChannelHandler {
         let bytes = self.unwrapInboundIn(data)
         if self.dropping != nil { return }
         self.bytesReceived += bytes.readableBytes
+        self.bytesAtOnce += bytes.readableBytes
         guard let peer else {
             self.held.append(bytes)
             return
@@ -94,7 +100,17 @@ final class PumpHandler: ChannelInboundHandler, RemovableChannelHandler {
         guard let peer else { return }
         peer.context?.flush()
         self.pump?.moved()
+        if self.mayGrow, self.bytesAtOnce >= PumpBuffers.busyBytes { self.grow(with: peer) }
+        self.bytesAtOnce = 0
         self.readNext()
+    }
+
+    /// What one side reads the other has to hold.
+    private func grow(with peer: PumpHandler) {
+        for side in [self, peer] where side.mayGrow {
+            side.mayGrow = false
+            if let channel = side.channel { try? PumpBuffers.apply(to: channel) }
+        }
     }
 
     private func readNext() {

@@ -20,6 +20,8 @@ public struct PumpTraits: Equatable, Sendable {
     public var isReset = true
     /// Nothing stands between the pump and the socket: no handler holds bytes back, or has a word of its own for the end of data.
     public var isPlain = false
+    /// Its buffers, and the other side's, become those of ``PumpBuffers`` once it is busy.
+    public var grows = false
     /// A close without an error is also an end of its input: TLS says its end and closes in one.
     public var closeEndsInput = false
     /// Once it has said everything it may be gone: the other side takes what is left in peace. Otherwise a close while the other

@@ -4,6 +4,7 @@ import Logging
 import Metrics
 public import NIOCore
 public import NIOSSL
+import NativeHandshake
 public import PeerLink
 public import Telemetry
 
@@ -24,7 +25,7 @@ public final class NativeForwarder {
     /// Bounds for closing clients that could not be connected.
     let linger: LingerLimits
     let reports: ReportLog
-    let metrics = NativeMetrics()
+    let metrics = ForwardingMetrics(prefix: "latchstring_edge_native", factory: MetricsSystem.factory)
     /// Told of each connection that has ended.
     let accessLog: AccessLogWriter?
     let tls: NIOSSLContext?
@@ -72,21 +73,76 @@ public final class NativeForwarder {
             total: Self.dialsAtOnce, perSite: sites > 1 ? Self.dialsAtOnce / 2 : Self.dialsAtOnce, perNetwork: 8)
     }
 
-    /// A key holder gives this edge no lease, for this reason, or (nil) gives it one again.
+    /// A key holder gives this edge no lease, for this reason, or (nil) gives it one again. One that gives none is not dialled: it judges each
+    /// native handshake by itself, and would refuse all of them.
     public func leases(of keyHolder: String, ended: String?) { self.ended[keyHolder] = ended }
-
-    /// Why a key holder is not dialled: it judges each native handshake by itself, and would refuse all of them.
-    func refusal(_ keyHolder: String) -> String? { self.ended[keyHolder] }
 
     /// Takes a client over: connects it to its key holder, or refuses it with an alert. Call on the channel's event loop.
     public func forward(_ client: ForwardedClient, to keyHolder: String?) {
-        let holder: Holder? = keyHolder.flatMap { self.holders[$0] }
-        NativeForwarding(client: client, keyHolder: keyHolder, holder: holder.map(self.turned), forwarder: self).begin()
+        let connection = ForwardedConnection(client, self.terms(keyHolder))
+        guard connection.takeClient() else { return }
+        guard let keyHolder, let holder = self.holders[keyHolder], let tls = self.tls else {
+            return connection.failed(
+                .native("no key holder", "the key holder has no address for native connections"))
+        }
+        if let end = self.ended[keyHolder] { return connection.failed(.native("no lease", end)) }
+        guard self.mayBegin(client.network) else {
+            return connection.failed(
+                .native("client rate", "more handshakes than limits.handshakes-per-client allows", .busy))
+        }
+        let dial = self.makeDial(for: client)
+        connection.connecting { self.leave(dial) }
+        self.enter(dial) {
+            self.connect(connection, to: self.turned(holder), tls, dial)
+        } refused: {
+            connection.failed(.native("busy", "too many connections to key holders are under way", .busy))
+        }
     }
 
     /// Turns a client away for which there is no connection.
     public func refuse(_ client: ForwardedClient, to keyHolder: String?) {
-        NativeForwarding(client: client, keyHolder: keyHolder, holder: nil, forwarder: self).refuse()
+        let connection = ForwardedConnection(client, self.terms(keyHolder))
+        guard connection.takeClient() else { return }
+        connection.failed(.native("busy", "the site has too many connections", .busy))
+    }
+
+    private func connect(
+        _ connection: ForwardedConnection, to holder: Holder, _ tls: NIOSSLContext, _ dial: DialBound.Dial
+    ) {
+        let dialer = Dialer(on: self.eventLoop, deadline: .now() + Self.dialTimeout) { channel, deadline, completion in
+            PeerHandshake.begin(
+                on: channel, tls: tls, expected: holder.expected, deadline: deadline, completion: completion)
+        }
+        connection.connecting {
+            dialer.cancel()
+            self.dialEnded(dial)
+        }
+        dialer.dial(holder.addresses.map { .peer($0) }) { result in
+            self.dialEnded(dial)
+            switch result {
+            case .success(let channel):
+                guard !connection.connected(channel) else { return }
+                connection.failed(.native("key holder unavailable", "closed at once"))
+            case .failure(.timeout(let before)):
+                connection.failed(
+                    .native("key holder unavailable", before.map { "timeout; before that: \($0)" } ?? "timeout"))
+            case .failure(.refused(let reason)):
+                connection.failed(.native("key holder unavailable", reason))
+            }
+        }
+    }
+
+    private func terms(_ keyHolder: String?) -> ForwardingTerms {
+        var origin = PumpTraits()
+        origin.mayLeave = true
+        // What the key holder sent before, an alert perhaps, is to arrive.
+        origin.closeEndsInput = true
+        return ForwardingTerms(
+            mode: "native", failedMessage: "native connection not forwarded", failedLevel: .warning,
+            leftMessage: "native connection given up by its client", endedMessage: "native connection ended",
+            origin: origin, idle: Self.idleTimeout, lifetime: Self.lifetime, proxyProtocol: .v2, linger: self.linger,
+            metadata: { keyHolder.map { ["keyholder": "\($0)"] } ?? [:] }, metrics: self.metrics,
+            reports: self.reports, accessLog: self.accessLog)
     }
 
     /// A client's connection to its key holder, which is to wait for its turn.
@@ -142,20 +198,10 @@ public final class NativeForwarder {
     }
 }
 
-/// The counters of native connections.
-struct NativeMetrics: Sendable {
-    private let connections = Counter(label: "latchstring_edge_native_connections_total")
-    private let fromClient = Counter(label: "latchstring_edge_native_bytes_total", dimensions: [("from", "client")])
-    private let fromOrigin = Counter(label: "latchstring_edge_native_bytes_total", dimensions: [("from", "origin")])
-
-    func began() { self.connections.increment() }
-
-    func failed(_ reason: String) {
-        Counter(label: "latchstring_edge_native_failed_total", dimensions: [("reason", reason)]).increment()
-    }
-
-    func ended(fromClient: Int, fromOrigin: Int) {
-        self.fromClient.increment(by: fromClient)
-        self.fromOrigin.increment(by: fromOrigin)
+extension ForwardingFailure {
+    fileprivate static func native(
+        _ reason: String, _ detail: String, _ alert: NativeAlert = .unavailable
+    ) -> ForwardingFailure {
+        ForwardingFailure(reason: reason, detail: detail, alert: nil, answer: alert.record)
     }
 }

@@ -1,16 +1,12 @@
 import Admission
-import Channels
 import EdgeModel
 import NIOCore
-import NIOPosix
 import TLSWire
-import Telemetry
 
 /// Finds and reaches the origin of one relayed connection, within the connect limit.
 ///
 /// Names are resolved first, every address is checked, and the connection goes to exactly an address that passed: a second
-/// DNS answer, different from the checked one, cannot slip in between. Addresses are tried in turn, in the resolver's order
-/// of preference, each with its share of the time that is left.
+/// DNS answer, different from the checked one, cannot slip in between. Addresses are tried in the resolver's order of preference.
 final class OriginDialer {
     /// Enough to get past a few dead addresses; the client waits meanwhile.
     private static let maximumAttempts = 4
@@ -25,6 +21,7 @@ final class OriginDialer {
     private var completion: ((Result<any Channel, RelayFailure>) -> Void)?
     private var timer: Scheduled<Void>?
     private var lookup: (request: NameResolver.Request, resolver: NameResolver)?
+    private var dialer: Dialer?
 
     init(
         on eventLoop: any EventLoop, connector: RelayConnector, configuration: RelayConfiguration,
@@ -62,6 +59,8 @@ final class OriginDialer {
         self.timer?.cancel()
         self.timer = nil
         self.completion = nil
+        self.dialer?.cancel()
+        self.dialer = nil
         if let (request, resolver) = self.lookup {
             self.lookup = nil
             resolver.cancel(request)
@@ -110,44 +109,20 @@ final class OriginDialer {
             return true
         }
         guard !allowed.isEmpty else { return self.finish(.failure(refusal ?? .resolve(.noSuchName))) }
-        self.attempt(allowed.prefix(Self.maximumAttempts), port: port)
-    }
-
-    private func attempt(_ addresses: ArraySlice<IPAddress>, port: UInt16) {
-        let left = self.deadline - .now()
-        guard let first = addresses.first, left > .zero else { return self.finish(.failure(.timeout)) }
-        let target: SocketAddress
+        let targets: [Dialer.Target]
         do {
-            target = try first.socketAddress(port: port)
+            targets = try allowed.prefix(Self.maximumAttempts).map { .address(try $0.socketAddress(port: port)) }
         } catch {
             return self.finish(.failure(.connect("\(error)")))
         }
-        let share = TimeAmount.nanoseconds(max(1_000_000, left.nanoseconds / Int64(addresses.count)))
-        let connected = ClientBootstrap(group: self.eventLoop)
-            .connectTimeout(share)
-            .channelInitializer { channel in
-                // Not as the bootstrap's options, each of which costs it a future.
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.syncOptions?.setOption(.autoRead, value: false)
-                    try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
-                    try PumpBuffers.apply(to: channel)
-                }
-            }
-            .connect(to: target)
-        connected.assumeIsolated().whenComplete { result in
+        let dialer = Dialer(on: self.eventLoop, deadline: self.deadline)
+        self.dialer = dialer
+        dialer.dial(targets) { result in
+            self.dialer = nil
             switch result {
-            case .success(let channel):
-                guard self.completion != nil else { return channel.close(promise: nil) }
-                self.finish(.success(channel))
-            case .failure(let error):
-                guard self.completion != nil else { return }
-                let rest = addresses.dropFirst()
-                if rest.isEmpty {
-                    if case .connectTimeout? = error as? ChannelError { return self.finish(.failure(.timeout)) }
-                    self.finish(.failure(.connect("\(PeerText(target)): \(error)")))
-                } else {
-                    self.attempt(rest, port: port)
-                }
+            case .success(let channel): self.finish(.success(channel))
+            case .failure(.timeout): self.finish(.failure(.timeout))
+            case .failure(.refused(let reason)): self.finish(.failure(.connect(reason)))
             }
         }
     }

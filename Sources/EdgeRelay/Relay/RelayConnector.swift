@@ -16,7 +16,7 @@ public final class RelayConnector: Sendable {
     /// Bounds for closing clients that could not be connected.
     let linger: LingerLimits
     let reports: ReportLog
-    let metrics: RelayMetrics
+    let metrics: ForwardingMetrics
     /// Told of each connection that has ended.
     let accessLog: AccessLogWriter?
     /// For names in the configuration.
@@ -46,7 +46,7 @@ public final class RelayConnector: Sendable {
         self.linger = linger
         self.reports = reports
         self.accessLog = accessLog
-        self.metrics = RelayMetrics(factory: metrics)
+        self.metrics = ForwardingMetrics(prefix: "latchstring_edge_relay", factory: metrics)
         self.configuredNames = NameResolver(lookup: lookup)
         self.requestedNames = NameResolver(lookup: lookup)
     }
@@ -65,7 +65,39 @@ public final class RelayConnector: Sendable {
 
     /// Takes a client over: connects it to its origin, or refuses it with an alert. Call on the channel's event loop.
     public func relay(_ client: ForwardedClient, configuration: RelayConfiguration) {
-        RelaySession(client: client, configuration: configuration, connector: self).begin()
+        let connection = ForwardedConnection(client, self.terms(configuration))
+        guard connection.takeClient() else { return }
+        let clientChoseOrigin = if case .resolve = configuration.origin { true } else { false }
+        let dialer = OriginDialer(
+            on: client.channel.eventLoop, connector: self, configuration: configuration,
+            serverName: client.serverName, site: client.site, network: client.network)
+        connection.connecting { dialer.cancel() }
+        dialer.dial { result in
+            let failure: RelayFailure
+            switch result {
+            case .success(let channel):
+                guard !connection.connected(channel) else { return }
+                failure = .connect("closed at once")
+            case .failure(let error):
+                failure = error
+            }
+            connection.failed(ForwardingFailure(failure, clientChoseOrigin: clientChoseOrigin))
+        }
+    }
+
+    private func terms(_ configuration: RelayConfiguration) -> ForwardingTerms {
+        var origin = PumpTraits()
+        origin.isPlain = true
+        origin.mayLeave = true
+        return ForwardingTerms(
+            mode: "relay", failedMessage: "relay failed", failedLevel: .info,
+            leftMessage: "relay given up by its client", endedMessage: "relay ended", origin: origin,
+            idle: configuration.idleTimeout, lifetime: configuration.lifetime,
+            proxyProtocol: configuration.proxyProtocol, linger: self.linger,
+            metadata: {
+                guard case .fixed(let host, let port) = configuration.origin else { return [:] }
+                return ["address": "\(host):\(port)"]
+            }, metrics: self.metrics, reports: self.reports, accessLog: self.accessLog)
     }
 
     /// Whether a connection to this address would come back to this edge.
@@ -112,45 +144,5 @@ private final class InterfaceAddresses: Sendable {
             state.expiry = now + Self.lifetime
             return state.addresses
         }
-    }
-}
-
-/// The relay's counters.
-struct RelayMetrics: Sendable {
-    private let factory: any MetricsFactory
-    private let connections: Counter
-    private let fromClient: Counter
-    private let fromOrigin: Counter
-    /// Made once: looking a counter up costs, and every connection ends.
-    private let ended: [PumpEnd: Counter]
-
-    init(factory: any MetricsFactory) {
-        let bytes = "latchstring_edge_relay_bytes_total"
-        self.factory = factory
-        self.connections = Counter(label: "latchstring_edge_relay_connections_total", factory: factory)
-        self.fromClient = Counter(label: bytes, dimensions: [("from", "client")], factory: factory)
-        self.fromOrigin = Counter(label: bytes, dimensions: [("from", "origin")], factory: factory)
-        self.ended = Dictionary(
-            uniqueKeysWithValues: PumpEnd.allCases.map { end in
-                let label = "latchstring_edge_relay_ended_total"
-                return (end, Counter(label: label, dimensions: [("reason", end.rawValue)], factory: factory))
-            })
-    }
-
-    func failed(_ failure: RelayFailure) {
-        Counter(
-            label: "latchstring_edge_relay_failed_total", dimensions: [("reason", failure.reason)],
-            factory: self.factory
-        ).increment()
-    }
-
-    func began() {
-        self.connections.increment()
-    }
-
-    func ended(_ end: PumpEnd, fromClient: Int, fromOrigin: Int) {
-        self.ended[end]?.increment()
-        self.fromClient.increment(by: fromClient)
-        self.fromOrigin.increment(by: fromOrigin)
     }
 }

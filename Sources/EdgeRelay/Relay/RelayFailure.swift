@@ -50,3 +50,12 @@ enum RelayFailure: Error, Equatable, Sendable {
         }
     }
 }
+
+extension ForwardingFailure {
+    /// - Parameter clientChoseOrigin: as for ``RelayFailure/alert(clientChoseOrigin:)``.
+    init(_ failure: RelayFailure, clientChoseOrigin: Bool) {
+        let alert = failure.alert(clientChoseOrigin: clientChoseOrigin)
+        self.init(
+            reason: failure.reason, detail: failure.detail, alert: alert.name, answer: Alert(alert).record())
+    }
+}
