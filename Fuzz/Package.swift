@@ -55,7 +55,7 @@ let fuzzers: [(name: String, modules: [Target.Dependency])] = [
     (name: "FuzzKeyPacket", modules: ["KeyProtocol", "TLSWire"]),
     (name: "FuzzNativeClient", modules: ["NativeHandshake", "TLSWire", crypto[0]]),
     (name: "FuzzNativeOrigin", modules: ["NativeHandshake", "TLSWire", crypto[0]]),
-    (name: "FuzzProxyHeader", modules: ["Admission"]),
+    (name: "FuzzProxyProtocol", modules: ["Admission"]),
     (name: "FuzzRecordLayer", modules: ["RecordLayer", "TLSWire"]),
     (name: "FuzzServerHandshake", modules: ["RecordLayer", "TLSEngine", "TLSWire", crypto[0]]),
 ]

@@ -120,7 +120,7 @@ final class ForwardedConnection: PumpOwner {
             self.connectedAt = .now()
         }
         self.terms.metrics.began()
-        if let header = self.client.address.proxyHeader.encoded(self.terms.proxyProtocol) {
+        if let header = self.client.address.proxyProtocolHeader.encoded(self.terms.proxyProtocol) {
             channel.write(header, promise: nil)
         }
         channel.writeAndFlush(self.client.receivedBytes, promise: nil)

@@ -17,10 +17,12 @@ public struct ClientAddress: Hashable, Sendable {
     public var address: IPAddress? { self.source.flatMap(IPAddress.init)?.unmapped }
 
     /// The PROXY header that passes this on.
-    public var proxyHeader: ProxyHeader { ProxyHeader(source: self.source, destination: self.destination) }
+    public var proxyProtocolHeader: ProxyProtocolHeader {
+        ProxyProtocolHeader(source: self.source, destination: self.destination)
+    }
 
     /// What a PROXY header says of the client; what the header leaves open is as the connection itself has it.
-    public func replaced(by header: ProxyHeader) -> ClientAddress {
+    public func replaced(by header: ProxyProtocolHeader) -> ClientAddress {
         guard let source = header.source, let destination = header.destination else { return self }
         return ClientAddress(source: source, destination: destination)
     }

@@ -178,7 +178,7 @@ final class EdgeLoop {
             self.clients.refused(.draining)
             throw EdgeError.tooManyConnections
         }
-        let isBalancer = start == .proxyHeader
+        let isBalancer = start == .proxyProtocolHeader
         if let refusal = self.clients.accepted(place, from: client, isBalancer: isBalancer, now: .now()) {
             if refusal == .total { self.pauseListener(of: channel) }
             throw EdgeError.tooManyConnections

@@ -92,7 +92,7 @@ package final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler
         self.phase =
             switch start {
             case .hello: .reading
-            case .proxyHeader: .readingProxyHeader(ByteBuffer())
+            case .proxyProtocolHeader: .readingProxyHeader(ByteBuffer())
             case .refused, .plain: .unwanted
             }
         self.table = table
@@ -237,8 +237,8 @@ package final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler
     private func readProxyHeader(_ held: ByteBuffer, _ bytes: ByteBuffer, context: ChannelHandlerContext) {
         var held = held
         held.writeImmutableBuffer(bytes)
-        do throws(ProxyHeaderError) {
-            guard let outcome = try ProxyHeaderReader.read(&held) else {
+        do throws(ProxyProtocolError) {
+            guard let outcome = try ProxyProtocolReader.read(&held) else {
                 self.phase = .readingProxyHeader(held)
                 return
             }

@@ -19,7 +19,7 @@ package enum HelloRefusal: Equatable, Sendable {
     /// The listener is for balancers, and this is none of them.
     case notFromProxy
     /// A balancer's connection that does not begin with a PROXY header.
-    case badProxyHeader(ProxyHeaderError)
+    case badProxyHeader(ProxyProtocolError)
     /// The client that a balancer names has too many connections, or all have.
     case crowded
     /// The ClientHello did not arrive in time.

@@ -6,7 +6,7 @@ extension ListenerPolicy {
         case hello
         /// An HTTP request.
         case plain
-        case proxyHeader
+        case proxyProtocolHeader
         case refused
     }
 
@@ -16,7 +16,7 @@ extension ListenerPolicy {
         case .clients: .hello
         case .plain: .plain
         case .proxies(let networks, let servesOthers):
-            networks.contain(address) ? .proxyHeader : servesOthers ? .hello : .refused
+            networks.contain(address) ? .proxyProtocolHeader : servesOthers ? .hello : .refused
         }
     }
 }

@@ -53,7 +53,7 @@ final class NativeIntake: ChannelDuplexHandler {
     var edge: String?
     var input = ByteBuffer()
     /// What the edge says of the client's addresses.
-    var header: ProxyHeader?
+    var header: ProxyProtocolHeader?
     var reader = NativeFrameReader(from: .client)
     var machine = NativeOriginMachine()
     var served: Served?
@@ -267,8 +267,8 @@ final class NativeIntake: ChannelDuplexHandler {
 
     func advance() {
         if case .awaitsHeader = self.phase {
-            do throws(ProxyHeaderError) {
-                guard let outcome = try ProxyHeaderReader.read(&self.input, versions: [.v2]) else { return }
+            do throws(ProxyProtocolError) {
+                guard let outcome = try ProxyProtocolReader.read(&self.input, versions: [.v2]) else { return }
                 // An edge has no connections of its own here.
                 guard case .proxied(let header) = outcome else { throw .badValue }
                 self.header = header

@@ -21,7 +21,7 @@ import Testing
     private let metrics = TestMetrics()
 
     private func makeChannel(
-        _ taken: Taken, start: ListenerPolicy.Start = .proxyHeader, refusal: HelloRefusal? = nil
+        _ taken: Taken, start: ListenerPolicy.Start = .proxyProtocolHeader, refusal: HelloRefusal? = nil
     ) throws -> EmbeddedChannel {
         let handler = HelloHandler(
             connection: 1, client: ClientAddress(source: try SocketAddress(ipAddress: "10.0.0.1", port: 1)),
@@ -39,8 +39,8 @@ import Testing
         return channel
     }
 
-    private func header() throws -> ProxyHeader {
-        ProxyHeader(
+    private func header() throws -> ProxyProtocolHeader {
+        ProxyProtocolHeader(
             source: try SocketAddress(ipAddress: "192.0.2.77", port: 50_000),
             destination: try SocketAddress(ipAddress: "192.0.2.1", port: 443))
     }
@@ -61,7 +61,7 @@ import Testing
         let handOver = try #require(taken.handOver)
         #expect(Array(buffer: handOver.receivedBytes) == hello)
         #expect(handOver.client.source == (try SocketAddress(ipAddress: "192.0.2.77", port: 50_000)))
-        #expect(handOver.client.proxyHeader == (try self.header()))
+        #expect(handOver.client.proxyProtocolHeader == (try self.header()))
         #expect(taken.identified == [handOver.client])
         _ = try channel.finish()
     }
@@ -133,7 +133,7 @@ import Testing
         let networks = [try IPNetwork(parsing: "10.0.0.0/8")]
         let inside = IPAddress("10.1.2.3")
         let outside = IPAddress("192.0.2.1")
-        #expect(ListenerPolicy.proxies(networks, servesOthers: false).start(of: inside) == .proxyHeader)
+        #expect(ListenerPolicy.proxies(networks, servesOthers: false).start(of: inside) == .proxyProtocolHeader)
         #expect(ListenerPolicy.proxies(networks, servesOthers: false).start(of: outside) == .refused)
         #expect(ListenerPolicy.proxies(networks, servesOthers: false).start(of: nil) == .refused)
         #expect(ListenerPolicy.proxies(networks, servesOthers: true).start(of: outside) == .hello)

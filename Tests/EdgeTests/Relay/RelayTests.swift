@@ -251,7 +251,7 @@ import Testing
         try await withHarness(harness) { edge in
             let client = try TestSocket.connect(port: edge.port)
             try client.send(Self.hello)
-            let header = ProxyHeader(
+            let header = ProxyProtocolHeader(
                 source: try SocketAddress(ipAddress: "127.0.0.1", port: Int(client.port)),
                 destination: try SocketAddress(ipAddress: "127.0.0.1", port: Int(edge.port)))
             let expected = Array(buffer: try #require(header.encoded(version))) + Self.hello

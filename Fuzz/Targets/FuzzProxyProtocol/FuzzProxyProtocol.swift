@@ -9,7 +9,7 @@ import NIOCore
 #endif
 
 @main
-enum FuzzProxyHeader {
+enum FuzzProxyProtocol {
     static func main() {
         var count: CInt = CommandLine.argc
         var arguments = CommandLine.unsafeArgv.withMemoryRebound(
@@ -36,7 +36,7 @@ private func fuzz(_ input: UnsafeBufferPointer<UInt8>) -> CInt {
         }
     }
     guard case .header(let outcome, let used) = whole else { return 0 }
-    precondition(used <= ProxyHeaderReader.maximumBytes && used <= bytes.count)
+    precondition(used <= ProxyProtocolReader.maximumBytes && used <= bytes.count)
     guard case .proxied(let header) = outcome else { return 0 }
     for version in [ProxyProtocolVersion.v1, .v2] {
         guard let written: ByteBuffer = header.encoded(version) else { preconditionFailure("what was read is written") }
@@ -50,13 +50,13 @@ private func fuzz(_ input: UnsafeBufferPointer<UInt8>) -> CInt {
 private enum Verdict: Equatable {
     case unfinished
     case refused
-    case header(ProxyHeaderReader.Outcome, used: Int)
+    case header(ProxyProtocolReader.Outcome, used: Int)
 }
 
 private func read(_ bytes: [UInt8]) -> Verdict {
     var buffer = ByteBuffer(bytes: bytes)
     do {
-        guard let outcome: ProxyHeaderReader.Outcome = try ProxyHeaderReader.read(&buffer) else {
+        guard let outcome: ProxyProtocolReader.Outcome = try ProxyProtocolReader.read(&buffer) else {
             precondition(buffer.readableBytes == bytes.count, "nothing is taken of an unfinished header")
             return .unfinished
         }

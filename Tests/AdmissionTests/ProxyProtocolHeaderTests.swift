@@ -4,18 +4,18 @@ import Testing
 @testable import Admission
 
 /// Layouts from "The PROXY protocol", sections 2.1 and 2.2.
-@Suite struct ProxyHeaderTests {
-    private func header(_ source: (String, Int)?, _ destination: (String, Int)?) throws -> ProxyHeader {
-        ProxyHeader(
+@Suite struct ProxyProtocolHeaderTests {
+    private func header(_ source: (String, Int)?, _ destination: (String, Int)?) throws -> ProxyProtocolHeader {
+        ProxyProtocolHeader(
             source: try source.map { try SocketAddress(ipAddress: $0.0, port: $0.1) },
             destination: try destination.map { try SocketAddress(ipAddress: $0.0, port: $0.1) })
     }
 
-    private func v1(_ header: ProxyHeader) -> String? {
+    private func v1(_ header: ProxyProtocolHeader) -> String? {
         header.encoded(.v1).map { String(buffer: $0) }
     }
 
-    private func v2(_ header: ProxyHeader) -> [UInt8]? {
+    private func v2(_ header: ProxyProtocolHeader) -> [UInt8]? {
         header.encoded(.v2).map { Array(buffer: $0) }
     }
 

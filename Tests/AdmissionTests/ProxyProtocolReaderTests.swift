@@ -3,17 +3,17 @@ import Testing
 
 @testable import Admission
 
-@Suite struct ProxyHeaderReaderTests {
-    private static let signature = ProxyHeaderReader.signature
+@Suite struct ProxyProtocolReaderTests {
+    private static let signature = ProxyProtocolReader.signature
 
-    private func read(_ bytes: [UInt8]) throws -> (outcome: ProxyHeaderReader.Outcome?, rest: [UInt8]) {
+    private func read(_ bytes: [UInt8]) throws -> (outcome: ProxyProtocolReader.Outcome?, rest: [UInt8]) {
         var buffer = ByteBuffer(bytes: bytes)
-        let outcome = try ProxyHeaderReader.read(&buffer)
+        let outcome = try ProxyProtocolReader.read(&buffer)
         return (outcome, Array(buffer: buffer))
     }
 
-    private func header(_ source: String, _ destination: String) throws -> ProxyHeader {
-        ProxyHeader(
+    private func header(_ source: String, _ destination: String) throws -> ProxyProtocolHeader {
+        ProxyProtocolHeader(
             source: try SocketAddress(ipAddress: source, port: 50_123),
             destination: try SocketAddress(ipAddress: destination, port: 443))
     }
@@ -57,7 +57,7 @@ import Testing
         "GET / HTTP/1.1\r\n", "\r\n\r\nX", "PROXY UNKNOWN " + String(repeating: "a", count: 100),
     ])
     func otherTextsAreRefused(text: String) {
-        #expect(throws: ProxyHeaderError.self) { try self.read(Array(text.utf8)) }
+        #expect(throws: ProxyProtocolError.self) { try self.read(Array(text.utf8)) }
     }
 
     private static func binary(_ command: UInt8, _ family: UInt8, _ length: UInt16, _ content: [UInt8]) -> [UInt8] {
@@ -76,11 +76,11 @@ import Testing
     @Test func localAndUnknownLeaveTheConnectionItsAddresses() throws {
         #expect(try self.read(Self.binary(0x20, 0x00, 0, [])).outcome == .local)
         #expect(try self.read(Self.binary(0x20, 0x11, 12, Self.addresses)).outcome == .local)
-        let unknown = ProxyHeaderReader.Outcome.proxied(ProxyHeader(source: nil, destination: nil))
+        let unknown = ProxyProtocolReader.Outcome.proxied(ProxyProtocolHeader(source: nil, destination: nil))
         #expect(try self.read(Self.binary(0x21, 0x00, 0, [])).outcome == unknown)
         #expect(try self.read(Self.binary(0x21, 0x31, 216, [UInt8](repeating: 0, count: 216))).outcome == unknown)
         let own = ClientAddress(source: try SocketAddress(ipAddress: "10.0.0.1", port: 9), destination: nil)
-        #expect(own.replaced(by: ProxyHeader(source: nil, destination: nil)) == own)
+        #expect(own.replaced(by: ProxyProtocolHeader(source: nil, destination: nil)) == own)
     }
 
     @Test(
@@ -91,14 +91,14 @@ import Testing
         ] as [(UInt8, UInt8, UInt16)])
     func otherValuesAreRefused(command: UInt8, family: UInt8, length: UInt16) {
         // At once, without waiting for what is announced.
-        #expect(throws: ProxyHeaderError.self) { try self.read(Self.binary(command, family, length, [])) }
+        #expect(throws: ProxyProtocolError.self) { try self.read(Self.binary(command, family, length, [])) }
     }
 
     @Test func versionsMayBeLeftOut() throws {
         let header = try self.header("192.0.2.1", "192.0.2.2")
         for (version, other) in [(ProxyProtocolVersion.v1, ProxyProtocolVersion.v2), (.v2, .v1)] {
             var bytes = try #require(header.encoded(version))
-            #expect(throws: ProxyHeaderError.otherVersion) { try ProxyHeaderReader.read(&bytes, versions: [other]) }
+            #expect(throws: ProxyProtocolError.otherVersion) { try ProxyProtocolReader.read(&bytes, versions: [other]) }
         }
     }
 }

@@ -1,7 +1,7 @@
 public import NIOCore
 
 /// Why bytes are no PROXY header.
-public enum ProxyHeaderError: Error, Hashable, Sendable, CustomStringConvertible {
+public enum ProxyProtocolError: Error, Hashable, Sendable, CustomStringConvertible {
     /// They begin like none.
     case notAHeader
     /// Version 1: longer than 107 bytes, or not as the grammar has it.
@@ -30,7 +30,7 @@ public enum ProxyHeaderError: Error, Hashable, Sendable, CustomStringConvertible
 /// Exact: what two readers could take for different things is refused. Version 1 is at most 107 bytes, version 2 at most
 /// ``maximumBytes``. TLVs are skipped. The command LOCAL, and addresses that are unknown or of the Unix family, leave the
 /// connection with its own addresses.
-public enum ProxyHeaderReader {
+public enum ProxyProtocolReader {
     /// The longest header of version 2: 16 bytes, addresses, TLVs.
     public static let maximumBytes = 16 + 4096
     static let maximumTextBytes = 107
@@ -38,7 +38,7 @@ public enum ProxyHeaderReader {
     /// What a connection begins with.
     public enum Outcome: Hashable, Sendable {
         /// A connection that is passed on; without addresses where the sender does not know them.
-        case proxied(ProxyHeader)
+        case proxied(ProxyProtocolHeader)
         /// A connection of the balancer's own, such as a health check.
         case local
     }
@@ -52,7 +52,7 @@ public enum ProxyHeaderReader {
     /// - Returns: nil if the header is not all there yet; the buffer is as it was.
     public static func read(
         _ buffer: inout ByteBuffer, versions: Set<ProxyProtocolVersion> = [.v1, .v2]
-    ) throws(ProxyHeaderError) -> Outcome? {
+    ) throws(ProxyProtocolError) -> Outcome? {
         let view = buffer.readableBytesView
         guard !view.isEmpty else { return nil }
         if view.prefix(self.signature.count).elementsEqual(self.signature.prefix(view.count)) {
@@ -68,7 +68,7 @@ public enum ProxyHeaderReader {
 
     // MARK: Version 2
 
-    private static func readBinary(_ buffer: inout ByteBuffer) throws(ProxyHeaderError) -> Outcome? {
+    private static func readBinary(_ buffer: inout ByteBuffer) throws(ProxyProtocolError) -> Outcome? {
         let start = buffer.readerIndex
         guard let command: UInt8 = buffer.getInteger(at: start + 12) else { return nil }
         guard command == 0x20 || command == 0x21 else { throw .badValue }
@@ -82,12 +82,12 @@ public enum ProxyHeaderReader {
         switch family {
         case 0x11: return .proxied(Self.addresses(&header, bytes: 4))
         case 0x21: return .proxied(Self.addresses(&header, bytes: 16))
-        default: return .proxied(ProxyHeader(source: nil, destination: nil))
+        default: return .proxied(ProxyProtocolHeader(source: nil, destination: nil))
         }
     }
 
     /// A receiver of LOCAL does not look at the family.
-    private static func addressLength(family: UInt8, isLocal: Bool) throws(ProxyHeaderError) -> Int {
+    private static func addressLength(family: UInt8, isLocal: Bool) throws(ProxyProtocolError) -> Int {
         switch family {
         case _ where isLocal: 0
         case 0x00: 0
@@ -98,17 +98,17 @@ public enum ProxyHeaderReader {
         }
     }
 
-    private static func addresses(_ header: inout ByteBuffer, bytes count: Int) -> ProxyHeader {
+    private static func addresses(_ header: inout ByteBuffer, bytes count: Int) -> ProxyProtocolHeader {
         guard let source = header.readBytes(length: count).flatMap({ IPAddress(bytes: $0) }),
             let destination = header.readBytes(length: count).flatMap({ IPAddress(bytes: $0) }),
             let sourcePort: UInt16 = header.readInteger(), let destinationPort: UInt16 = header.readInteger()
-        else { return ProxyHeader(source: nil, destination: nil) }
-        return ProxyHeader(source: (source, sourcePort), destination: (destination, destinationPort))
+        else { return ProxyProtocolHeader(source: nil, destination: nil) }
+        return ProxyProtocolHeader(source: (source, sourcePort), destination: (destination, destinationPort))
     }
 
     // MARK: Version 1
 
-    private static func readText(_ buffer: inout ByteBuffer) throws(ProxyHeaderError) -> Outcome? {
+    private static func readText(_ buffer: inout ByteBuffer) throws(ProxyProtocolError) -> Outcome? {
         let line = buffer.readableBytesView.prefix(self.maximumTextBytes)
         guard let end = line.firstIndex(of: 0x0A) else {
             // A carriage return stands nowhere but before the line feed.
@@ -123,17 +123,17 @@ public enum ProxyHeaderReader {
         let text = String(decoding: whole.dropLast(), as: UTF8.self)
         let words = text.split(separator: " ", omittingEmptySubsequences: false)
         guard words.count >= 2 else { throw .badText }
-        let header: ProxyHeader
+        let header: ProxyProtocolHeader
         switch words[1] {
         // What follows UNKNOWN is to be ignored.
-        case "UNKNOWN": header = ProxyHeader(source: nil, destination: nil)
+        case "UNKNOWN": header = ProxyProtocolHeader(source: nil, destination: nil)
         case "TCP4", "TCP6":
             let isIPv4 = words[1] == "TCP4"
             guard words.count == 6, let source = Self.address(words[2], isIPv4: isIPv4),
                 let destination = Self.address(words[3], isIPv4: isIPv4),
                 let sourcePort = Self.port(words[4]), let destinationPort = Self.port(words[5])
             else { throw .badText }
-            header = ProxyHeader(source: (source, sourcePort), destination: (destination, destinationPort))
+            header = ProxyProtocolHeader(source: (source, sourcePort), destination: (destination, destinationPort))
         default: throw .badText
         }
         buffer.moveReaderIndex(forwardBy: whole.count + 1)

@@ -5,7 +5,7 @@ public import NIOCore
 /// Pure. Where the addresses are not a pair of one family, an IPv4 address is written in its IPv4-mapped IPv6 form; where
 /// one of them is unknown, version 1 says `UNKNOWN` and version 2 `AF_UNSPEC`, which the receiver takes as "proxied, but use
 /// the connection's own addresses".
-public struct ProxyHeader: Hashable, Sendable {
+public struct ProxyProtocolHeader: Hashable, Sendable {
     private var sourceEndpoint: Endpoint?
     private var destinationEndpoint: Endpoint?
 
@@ -84,7 +84,7 @@ public struct ProxyHeader: Hashable, Sendable {
     /// Version 2: 16 bytes of signature, version, family and length, then 12 or 36 bytes of addresses and ports.
     private var binary: ByteBuffer {
         var header = ByteBuffer()
-        header.writeBytes(ProxyHeaderReader.signature)
+        header.writeBytes(ProxyProtocolReader.signature)
         header.writeInteger(UInt8(0x21))  // version 2, command PROXY
         guard let source = self.sourceEndpoint, let destination = self.destinationEndpoint else {
             header.writeInteger(UInt8(0x00))  // AF_UNSPEC
