@@ -185,8 +185,8 @@ let package = Package(
         .target(
             name: "PeerLink",
             dependencies: [
-                "KeyProtocol", "SecretFiles", "TLSWire", "Telemetry", nioSSL, nioTLS, x509, asn1, logging, metrics,
-                collections,
+                "Admission", "KeyProtocol", "SecretFiles", "TLSWire", "Telemetry", nioSSL, nioTLS, x509, asn1, logging,
+                metrics, collections,
             ] + nio,
             swiftSettings: strict),
 
@@ -452,7 +452,8 @@ let package = Package(
         .testTarget(
             name: "PeerLinkTests",
             dependencies: [
-                "PrivateAuthority", "KeyProtocol", "PeerLink", "TLSWire", "TestLogs", nioSSL, nioHelpers, logging,
+                "Admission", "PrivateAuthority", "KeyProtocol", "PeerLink", "TLSWire", "Telemetry", "TestLogs", nioSSL,
+                nioHelpers, logging,
             ] + nio,
             swiftSettings: strict),
         .testTarget(

@@ -35,6 +35,7 @@ public struct ConfigurationCheck {
             domains = KeyHolderCheck(
                 settings: settings, report: self.report, offline: self.offline, now: Date()
             ).run()
+            if !self.offline { await DialCheck(settings: settings, report: self.report).run() }
         case .fleet(let settings):
             await FleetCheck(settings: settings.fleet, user: .command, report: self.report, now: Date()).run(
                 authority: settings.authority, offline: self.offline)

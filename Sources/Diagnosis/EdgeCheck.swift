@@ -67,6 +67,10 @@ struct EdgeCheck {
             return [:]
         }
         var probes: [(address: SocketEndpoint, probe: KeyHolderProbe)] = []
+        for name in entry.dialledBy {
+            self.report.ok(
+                entry.location, "key holder \(entry.name): \(name) connects to this edge, which its own check tries")
+        }
         for address in entry.addresses {
             var configuration = KeyHolderPool.Configuration(
                 expected: expected, addresses: [PeerAddress(host: address.host, port: address.port)])

@@ -24,4 +24,6 @@ public enum ListenerPolicy: Hashable, Sendable {
     case proxies([IPNetwork], servesOthers: Bool)
     /// Clients connect themselves, and speak HTTP without TLS.
     case plain
+    /// No clients: key holders connect, which this edge may ask then.
+    case keyHolders
 }

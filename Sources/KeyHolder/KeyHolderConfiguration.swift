@@ -4,8 +4,10 @@ public import PeerLink
 
 /// Everything a key holder needs to run. The command fills it from settings.
 public struct KeyHolderConfiguration: Sendable {
-    /// Where edges reach it. Port 0 lets the system choose.
+    /// Where edges reach it; may be empty if ``dial`` is not. Port 0 lets the system choose.
     public var listen: [PeerAddress]
+    /// Edges that it connects to by itself, so that it needs no port.
+    public var dial: [PeerAddress] = []
     /// Who this key holder is towards edges, and which authority vouches for them. The role must be key holder.
     public var credentials: PeerCredentials
     public var sites: [SiteConfiguration]
@@ -131,7 +133,7 @@ public enum KeyHolderError: Error, Equatable, Sendable, CustomStringConvertible 
         switch self {
         case .wrongRole(let identity):
             "the identity is \(identity), but a key holder needs one in the role keyholder; make one with `latchstring certs`"
-        case .noListenAddress: "no address to listen on; name one"
+        case .noListenAddress: "no address to listen on, and no edge to dial; name one"
         case .cannotListen(let reason): reason
         case .unusedSocket(let name, let address):
             "systemd passes a socket at \(address) (\(name)), where nothing in the configuration listens; write the same address there, or remove it from the .socket unit"

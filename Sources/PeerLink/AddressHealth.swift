@@ -36,14 +36,14 @@ final class AddressHealthReport {
     private var stopped = false
     var callback: (([AddressHealth]) -> Void)?
 
-    init(keyHolder: String, addresses: [PeerAddress]) {
-        self.addresses = addresses.map { "\($0)" }
+    init(keyHolder: String, ends: [KeyHolderEnd]) {
+        self.addresses = ends.map { "\($0)" }
         func dimensions(_ address: String) -> [(String, String)] { [("keyholder", keyHolder), ("address", address)] }
         self.ready = self.addresses.map { Meter(label: "latchstring_key_address_ready", dimensions: dimensions($0)) }
         self.latency = self.addresses.map {
             Gauge(label: "latchstring_key_address_latency_seconds", dimensions: dimensions($0))
         }
-        self.isReady = Array(repeating: false, count: addresses.count)
+        self.isReady = Array(repeating: false, count: ends.count)
     }
 
     func tell(_ holders: [HolderSelection.Holder]) {

@@ -2,13 +2,13 @@
 ///
 /// Pure: the random number is an argument. Jitter keeps a thousand edges from coming back in the same millisecond after
 /// their key holder restarts.
-struct BackOff: Sendable, Equatable {
+public struct BackOff: Sendable, Equatable {
     /// Milliseconds.
     let first: Int64
     let ceiling: Int64
-    private(set) var attempts: Int = 0
+    public private(set) var attempts: Int = 0
 
-    init(first: Int64 = 100, ceiling: Int64 = 5000) {
+    public init(first: Int64 = 100, ceiling: Int64 = 5000) {
         self.first = first
         self.ceiling = ceiling
     }
@@ -16,12 +16,12 @@ struct BackOff: Sendable, Equatable {
     /// The next delay in milliseconds.
     ///
     /// - Parameter random: 0 to 1; the delay lies between half of the doubled step and all of it.
-    mutating func next(random: Double) -> Int64 {
+    public mutating func next(random: Double) -> Int64 {
         let doubled = self.attempts < 30 ? self.first << Int64(self.attempts) : self.ceiling
         self.attempts += 1
         let step = min(doubled, self.ceiling)
         return step / 2 + Int64(Double(step - step / 2) * min(max(random, 0), 1))
     }
 
-    mutating func reset() { self.attempts = 0 }
+    public mutating func reset() { self.attempts = 0 }
 }

@@ -1,10 +1,12 @@
+import Admission
 import KeyProtocol
 import Logging
 import NIOCore
 import NIOPosix
 import NIOSSL
 
-/// Keeps one connection to one address of a key holder alive: connects, asks for a lease and renews it, backs off, probes.
+/// Keeps one connection to one address of a key holder alive: connects, or takes a connection that the key holder has opened,
+/// asks for a lease and renews it, backs off, probes.
 ///
 /// Bound to one event loop. Tells its pool when it becomes ready, which it is once the key holder has given a lease; when it
 /// goes down; what it hears of the lease; and what its probes find.
@@ -21,6 +23,8 @@ final class KeyHolderLink {
         case stopped
         /// TCP is under way.
         case connecting
+        /// The key holder is to connect.
+        case awaiting
         /// TLS is under way.
         case shakingHands(LinkHandler)
         /// The first lease was asked for.
@@ -29,7 +33,14 @@ final class KeyHolderLink {
         case waiting(Scheduled<Void>)
     }
 
-    let address: PeerAddress
+    private let end: KeyHolderEnd
+    private let expected: PeerIdentity
+    private let intake: LinkIntake?
+    /// Among those of the intake.
+    private var place: OfferBoard.Place?
+    /// Where the connection comes from that was taken.
+    private var source: ClientNetwork?
+    private var patience: Scheduled<Void>?
     private let configuration: KeyHolderPool.Configuration
     private let tls: NIOSSLContext
     private let loop: any EventLoop
@@ -50,17 +61,23 @@ final class KeyHolderLink {
     /// A lease is not asked for more often, however fast the answers come.
     private static let leaseInterval = TimeAmount.seconds(1)
 
+    /// - Parameter intake: where the key holder connects, if it is to.
     init(
-        address: PeerAddress, configuration: KeyHolderPool.Configuration, tls: NIOSSLContext, loop: any EventLoop,
-        logger: Logger, events: Events
+        end: KeyHolderEnd, configuration: KeyHolderPool.Configuration, tls: NIOSSLContext, intake: LinkIntake?,
+        loop: any EventLoop, logger: Logger, events: Events
     ) {
-        self.address = address
+        self.end = end
+        self.intake = intake
+        switch end {
+        case .address: self.expected = configuration.expected
+        case .dialling(let identity): self.expected = identity
+        }
         self.configuration = configuration
         self.tls = tls
         self.loop = loop
         var logger = logger
         logger[metadataKey: "keyholder"] = "\(configuration.expected.name)"
-        logger[metadataKey: "address"] = "\(address)"
+        logger[metadataKey: "address"] = "\(end)"
         self.logger = logger
         self.events = events
     }
@@ -75,11 +92,14 @@ final class KeyHolderLink {
         self.state = .stopped
         self.probe?.cancel()
         self.lease?.cancel()
+        self.patience?.cancel()
+        if let place = self.place { self.intake?.withdraw(place) }
+        self.place = nil
         switch old {
         case .up(let handler), .asking(let handler), .shakingHands(let handler):
             handler.close(because: .closed("the edge is stopping"))
         case .waiting(let timer): timer.cancel()
-        case .connecting, .stopped: break
+        case .connecting, .awaiting, .stopped: break
         }
     }
 
@@ -91,6 +111,13 @@ final class KeyHolderLink {
     // MARK: Connecting
 
     private func connect() {
+        switch self.end {
+        case .address(let address): self.connect(to: address)
+        case .dialling: self.awaitConnection()
+        }
+    }
+
+    private func connect(to address: PeerAddress) {
         self.state = .connecting
         // Handlers come when the connection is there: for a name with several addresses several are tried, and those
         // that fail or lose the race are none of ours.
@@ -99,7 +126,7 @@ final class KeyHolderLink {
             .channelOption(.autoRead, value: false)
             .channelOption(.socketOption(.so_keepalive), value: 1)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .connect(host: self.address.host, port: self.address.port)
+            .connect(host: address.host, port: address.port)
             .assumeIsolated()
             .whenComplete { result in
                 switch result {
@@ -109,10 +136,59 @@ final class KeyHolderLink {
             }
     }
 
+    /// Takes the next connection that the key holder opens, or has opened.
+    private func awaitConnection() {
+        guard let intake = self.intake else { return }
+        self.state = .awaiting
+        self.patience?.cancel()
+        self.patience = self.loop.assumeIsolated().scheduleTask(in: self.configuration.connectTimeout) {
+            guard case .awaiting = self.state, self.reported == nil else { return }
+            self.logger.warning("key holder is down", metadata: ["error": "it has not connected to this edge"])
+            self.reported = "not-connected"
+        }
+        let place: OfferBoard.Place
+        if let known = self.place {
+            place = known
+        } else {
+            let bound = NIOLoopBound(WeakLink(self), eventLoop: self.loop)
+            place = intake.register(for: self.expected.name) { [loop = self.loop] taken in
+                loop.execute { WeakLink.take(taken, by: bound.value.link) }
+            }
+            self.place = place
+        }
+        intake.lacks(place)
+    }
+
+    /// - Parameter taken: nil: the connection ended before it was this link's.
+    fileprivate func take(_ taken: LinkIntake.Taken?) {
+        guard case .awaiting = self.state else { return WeakLink.take(taken, by: nil) }
+        guard let taken else { return self.connect() }
+        self.state = .connecting
+        self.source = taken.network
+        ClientBootstrap(group: self.loop)
+            .channelOption(.autoRead, value: false)
+            .channelOption(.socketOption(.so_keepalive), value: 1)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .withConnectedSocket(taken.descriptor)
+            .assumeIsolated()
+            .whenComplete { result in
+                switch result {
+                case .success(let channel): self.shakeHands(on: channel)
+                case .failure(let error): self.connectFailed(error)
+                }
+            }
+    }
+
+    /// Whether the connection that was taken is the key holder's that it said.
+    private func found(_ isRight: Bool) {
+        guard let place = self.place, let source = self.source else { return }
+        self.intake?.found(isRight, from: source, for: place)
+    }
+
     private func shakeHands(on channel: any Channel) {
         guard case .connecting = self.state else { return channel.close(promise: nil) }
         let handler = LinkHandler(
-            expected: self.configuration.expected, limit: self.configuration.inFlightLimit,
+            expected: self.expected, limit: self.configuration.inFlightLimit,
             handshakeLimit: self.configuration.connectTimeout,
             onReady: { handler in self.verified(handler) },
             onEnd: { handler, failure in self.ended(handler, failure) })
@@ -133,6 +209,7 @@ final class KeyHolderLink {
         guard case .shakingHands(let current) = self.state, current === handler else {
             return handler.close(because: .closed("the connection is not wanted any more"))
         }
+        self.found(true)
         self.state = .asking(handler)
         self.askForLease(handler, knowing: 0, for: max(self.configuration.deadline, self.configuration.connectTimeout))
     }
@@ -159,33 +236,47 @@ final class KeyHolderLink {
 
     private func ended(_ handler: LinkHandler, _ failure: LinkFailure) {
         switch self.state {
-        case .shakingHands(let current) where current === handler: self.wait(after: failure)
+        case .shakingHands(let current) where current === handler:
+            self.found(false)
+            self.wait(after: failure)
         case .asking(let current) where current === handler:
             self.tell(of: failure)
-            self.wait(after: Self.duringLease(failure))
+            self.wait(after: self.duringLease(failure), isProved: true)
         case .up(let current) where current === handler:
             self.probe?.cancel()
             self.lease?.cancel()
             self.events.down()
             self.tell(of: failure)
-            self.wait(after: failure)
+            self.wait(after: failure, isProved: true)
         default: break
         }
     }
 
     /// It is the key holder, and hangs up when it is asked for a lease.
-    private static func duringLease(_ failure: LinkFailure) -> LinkFailure {
-        guard case .lost(let why) = failure else { return failure }
+    private func duringLease(_ failure: LinkFailure) -> LinkFailure {
+        guard case .lost(let why) = failure, case .address = self.end else { return failure }
         return .lost(
             "\(why) when it was asked for a lease; is that its port for edges, and not that for native connections? Its log says more"
         )
     }
 
-    private func wait(after failure: LinkFailure) {
-        let delay = self.backOff.next(after: failure, random: Double.random(in: 0...1))
+    /// - Parameter isProved: the other end was the key holder.
+    private func wait(after failure: LinkFailure, isProved: Bool = false) {
+        let delay: Int64
+        let isNews: Bool
+        switch self.end {
+        case .dialling where !isProved:
+            // What connects in the key holder's name must not make it wait, nor fill the log. What that costs is bounded: one
+            // handshake at a time.
+            delay = Int64.random(in: 20...60)
+            isNews = self.reported == nil
+        default:
+            delay = self.backOff.next(after: failure, random: Double.random(in: 0...1))
+            isNews = self.reported != failure.label
+        }
         let text = "\(failure)"
         self.logger.log(
-            level: self.reported == failure.label ? .debug : .warning, "key holder is down",
+            level: isNews ? .warning : .debug, "key holder is down",
             metadata: ["error": "\(text)", "retry_ms": "\(delay)"])
         self.reported = failure.label
         self.state = .waiting(
@@ -308,5 +399,18 @@ final class KeyHolderLink {
         guard case .up = self.state, self.probesMissed == 0 else { return }
         self.probe?.cancel()
         self.sendProbe()
+    }
+}
+
+/// The link, as long as there is one: its place may outlive it by a moment.
+private struct WeakLink {
+    weak var link: KeyHolderLink?
+
+    init(_ link: KeyHolderLink) { self.link = link }
+
+    /// A connection that no link takes is closed.
+    static func take(_ taken: LinkIntake.Taken?, by link: KeyHolderLink?) {
+        if let link { return link.take(taken) }
+        if let taken { LinkIntake.close(taken) }
     }
 }

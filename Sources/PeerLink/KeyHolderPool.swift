@@ -14,6 +14,8 @@ public final class KeyHolderPool {
         /// Who each address must prove to be.
         public var expected: PeerIdentity
         public var addresses: [PeerAddress]
+        /// Key holders that connect to this edge by themselves; each counts as an address, behind those above.
+        public var dialledBy: [PeerIdentity] = []
         /// From the call to the answer, fail-over included.
         public var deadline: TimeAmount
         /// For TCP and TLS together.
@@ -72,13 +74,17 @@ public final class KeyHolderPool {
     /// Connected links of all event loops together.
     private let up: Meter
 
-    public init(configuration: Configuration, tls: NIOSSLContext, eventLoop: any EventLoop, logger: Logger) {
+    /// - Parameter intake: where key holders connect; needed if any is to.
+    public init(
+        configuration: Configuration, tls: NIOSSLContext, intake: LinkIntake? = nil, eventLoop: any EventLoop,
+        logger: Logger
+    ) {
         self.configuration = configuration
         self.eventLoop = eventLoop
-        self.selection = HolderSelection(count: configuration.addresses.count)
-        self.plan = HedgePlan(share: configuration.addresses.count > 1 ? configuration.hedge : 0)
+        self.selection = HolderSelection(count: configuration.endCount)
+        self.plan = HedgePlan(share: configuration.endCount > 1 ? configuration.hedge : 0)
         let name = configuration.expected.name
-        self.health = AddressHealthReport(keyHolder: name, addresses: configuration.addresses)
+        self.health = AddressHealthReport(keyHolder: name, ends: configuration.ends)
         func hedges(_ outcome: String) -> Counter {
             Counter(label: "latchstring_key_hedges_total", dimensions: [("keyholder", name), ("outcome", outcome)])
         }
@@ -89,10 +95,10 @@ public final class KeyHolderPool {
             label: "latchstring_key_requests_total", dimensions: [("keyholder", name), ("outcome", "failed")])
         self.latency = Metrics.Timer(label: "latchstring_key_request_seconds", dimensions: [("keyholder", name)])
         self.up = Meter(label: "latchstring_key_links_ready", dimensions: [("keyholder", name)])
-        for (index, address) in configuration.addresses.enumerated() {
+        for (index, end) in configuration.ends.enumerated() {
             self.links.append(
                 KeyHolderLink(
-                    address: address, configuration: configuration, tls: tls, loop: eventLoop, logger: logger,
+                    end: end, configuration: configuration, tls: tls, intake: intake, loop: eventLoop, logger: logger,
                     events: .init(
                         ready: { [weak self] in self?.becameReady(index) },
                         down: { [weak self] in self?.wentDown(index) },

@@ -8,6 +8,8 @@ public struct EdgeSettings: Hashable, Sendable {
     public var listen: [ListenAddress]
     /// Where clients connect without TLS; nil: nowhere.
     public var plain: PlainSettings?
+    /// Where key holders connect that open no port; empty: nowhere.
+    public var keyHolderListen: [SocketEndpoint] = []
     /// Networks of HTTP proxies in front of this edge.
     public var trustedProxies: [IPNetwork]
     /// Who this edge is towards key holders; present whenever `keyHolders` is not empty.
@@ -46,8 +48,10 @@ public struct EdgeSettings: Hashable, Sendable {
         /// What sites call it.
         public var name: String
         public var location: SourceLocation
-        /// At least one.
+        /// Where it listens. At least one, here or in ``dialledBy``.
         public var addresses: [SocketEndpoint]
+        /// The names of key holders that connect to this edge by themselves. None stands in two entries.
+        public var dialledBy: [String] = []
         /// How long a handshake waits for one key operation, failover included. Default: 2 s.
         public var deadline: Duration
         /// The name that its identity must show. Default: `name`.

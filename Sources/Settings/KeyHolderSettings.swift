@@ -5,8 +5,10 @@ public import TLSWire
 
 /// What `Examples/keyholder.yaml` says, with defaults filled in and paths resolved.
 public struct KeyHolderSettings: Hashable, Sendable {
-    /// Where edges reach it. Port 0 lets the system choose.
-    public var listen: SocketEndpoint
+    /// Where edges reach it; nil: nowhere, and ``dial`` is not empty. Port 0 lets the system choose.
+    public var listen: SocketEndpoint?
+    /// Edges that it connects to by itself.
+    public var dial: [SocketEndpoint] = []
     /// Where edges forward native connections to; nil: nowhere.
     public var native: SocketEndpoint?
     /// Who this key holder is towards edges.

@@ -15,6 +15,9 @@ extension EdgeConfiguration {
                 listen: plain.listen.map { ListenAddress(host: $0.host, port: $0.port) },
                 rules: PlainRules(redirect: plain.redirect, port: plain.port))
         }
+        self.keyHolderListen = settings.keyHolderListen.map {
+            ListenAddress(host: $0.host, port: $0.port, policy: .keyHolders)
+        }
         self.trustedProxies = settings.trustedProxies
         self.defaultSite = settings.defaultSite
         self.naming = settings.naming
@@ -41,6 +44,7 @@ extension KeyHolderPool.Configuration {
         self.init(
             expected: try PeerIdentity(role: .keyholder, name: entry.identityName),
             addresses: entry.addresses.map { PeerAddress(host: $0.host, port: $0.port) })
+        self.dialledBy = try entry.dialledBy.map { try PeerIdentity(role: .keyholder, name: $0) }
         self.deadline = TimeAmount(entry.deadline)
         self.inFlightLimit = entry.inFlight
         self.hedge = Double(entry.hedge) / 100

@@ -111,7 +111,11 @@ struct KeyHolderCommand: AsyncParsableCommand {
         let hsm = HealthCheck(name: "hsm") {
             keys.isWell ? .ok : .failed("a token does not do what it is asked; the log says why")
         }
-        let checks = [audit] + (settings.hsm == nil ? [] : [hsm])
+        let edges = HealthCheck(name: "edges") {
+            let problems = server.dialProblems
+            return problems.isEmpty ? .ok : .degraded("no link to " + problems.joined(separator: "; "))
+        }
+        let checks = [audit, edges] + (settings.hsm == nil ? [] : [hsm])
         if let admin = settings.admin {
             admins.append(
                 try await Startup.admin(
@@ -277,7 +281,7 @@ extension KeyHolderSettings {
 extension KeyHolderConfiguration {
     init(_ settings: KeyHolderSettings, keys: HSMKeyStore) throws {
         self.init(
-            listen: [PeerAddress(host: settings.listen.host, port: settings.listen.port)],
+            listen: settings.listen.map { [PeerAddress(host: $0.host, port: $0.port)] } ?? [],
             credentials: try PeerCredentials(
                 chainFile: settings.identity.certificate, keyFile: settings.identity.key,
                 authorityFile: settings.identity.authority),
@@ -298,6 +302,7 @@ extension KeyHolderConfiguration {
                     rates: grant.rates, times: grant.times)
             },
             audit: Self.destination(settings.audit), keyStore: keys)
+        self.dial = settings.dial.map { PeerAddress(host: $0.host, port: $0.port) }
         self.lease = TimeAmount(settings.lease)
         self.grace = TimeAmount(settings.grace)
         self.limits.connections = settings.limits.connections

@@ -52,6 +52,27 @@ final class FakeKeyHolder: Sendable {
         self.address = PeerAddress(host: "127.0.0.1", port: listener.localAddress?.port ?? 0)
     }
 
+    /// Connects to an edge's port for key holders, and answers there when the edge wants a link.
+    ///
+    /// - Parameter name: whose it says that it is.
+    static func dial(
+        _ port: Int, as name: String, _ credentials: PeerCredentials, on group: any EventLoopGroup,
+        behaviour: @escaping Behaviour
+    ) async throws -> any Channel {
+        let tls = try credentials.serverContext()
+        let channel = try await ClientBootstrap(group: group).channelOption(.autoRead, value: false)
+            .connect(host: "127.0.0.1", port: port).get()
+        try await channel.eventLoop.submit {
+            // Before there is TLS.
+            channel.writeAndFlush(ByteBuffer(string: "latchstring-offer/1 \(name)\n"), promise: nil)
+            try channel.pipeline.syncOperations.addHandlers([
+                NIOSSLServerHandler(context: tls), Answering(leases: .granting, behaviour: behaviour),
+            ])
+            try channel.syncOptions?.setOption(.autoRead, value: true)
+        }.get()
+        return channel
+    }
+
     /// Stops listening; connections that are open stay open.
     func stop() async throws { try await self.listener.close().get() }
 

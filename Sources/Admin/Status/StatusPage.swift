@@ -174,6 +174,12 @@ struct StatusPage {
         }
         add("Clients connected", figures.sum("latchstring_edge_connections").map { StatusFigures.count($0) })
         add("Edges connected", figures.sum("latchstring_keyholder_connections").map { StatusFigures.count($0) })
+        add(
+            "Links to dialled edges", figures.sum("latchstring_keyholder_dialled_links").map { StatusFigures.count($0) }
+        )
+        if let down = figures.sum("latchstring_keyholder_dialled_down") {
+            add("Dialled edges without a link", StatusFigures.count(down), isBad: down > 0)
+        }
         for name in ["edge", "keyholder"] {
             guard let time = figures.sum("latchstring_\(name)_identity_not_after_seconds") else { continue }
             let left = StatusFigures.left(until: time, now: self.now)

@@ -96,9 +96,14 @@ extension EdgeConfiguration {
     /// Descriptors for all that is no client's connection, nor an origin's: the process's own, event loops and listeners,
     /// links to key holders, connections to them under way, the store's files, the admin port.
     var descriptorReserve: Int {
-        let links = self.keyHolders.values.reduce(0) { $0 + $1.addresses.count }
+        let links = self.keyHolders.values.reduce(0) { $0 + $1.endCount }
+        // What key holders have opened, and no link has taken yet.
+        let offers =
+            self.keyHolderListen.isEmpty
+            ? 0 : LinkIntake.mostConnections(names: self.keyHolders.values.reduce(0) { $0 + $1.dialledBy.count })
         let native = self.nativeAddresses.values.contains { !$0.isEmpty } ? 64 : 0
-        return 64 + self.threads * (8 + self.listeners.count + 2 * links + native) + (self.cache.disk == nil ? 0 : 128)
+        return 64 + offers + self.threads * (8 + self.listeners.count + 2 * links + native)
+            + (self.cache.disk == nil ? 0 : 128)
     }
 
     /// What the connections of clients are held to, of `total` in all.

@@ -12,6 +12,8 @@ public struct EdgeConfiguration: Sendable {
     public var listen: [ListenAddress]
     /// Where clients connect without TLS, and what they get there; nil: nowhere.
     public var plain: PlainConfiguration?
+    /// Where key holders connect that open no port; their policy is ``ListenerPolicy/keyHolders``.
+    public var keyHolderListen: [ListenAddress] = []
     /// This edge's own identity towards key holders; needed where a site is keyless.
     public var credentials: PeerCredentials?
     /// The key holders by the name that sites refer to.

@@ -4,6 +4,7 @@ import Logging
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
+import PeerLink
 import Telemetry
 
 #if canImport(Glibc)
@@ -24,6 +25,8 @@ struct EdgeListeners: Sendable {
     /// Of all their event loops.
     private let group: any EventLoopGroup
     private let inherited: InheritedListeners
+    /// Takes connections of key holders.
+    private let intake: LinkIntake
     private let logger: Logger
     private var listeners: [Listener] = []
 
@@ -31,8 +34,10 @@ struct EdgeListeners: Sendable {
     private static let lastAccepts = TimeAmount.seconds(1)
 
     init(
-        on slots: [NIOLoopBound<LoopSlot>], of group: any EventLoopGroup, inherited: InheritedListeners, logger: Logger
+        on slots: [NIOLoopBound<LoopSlot>], of group: any EventLoopGroup, inherited: InheritedListeners,
+        intake: LinkIntake, logger: Logger
     ) {
+        self.intake = intake
         self.slots = slots
         self.group = group
         self.inherited = inherited
@@ -76,6 +81,13 @@ struct EdgeListeners: Sendable {
 
         var addresses: [SocketAddress] { self.listeners.flatMap(\.channels).compactMap(\.localAddress) }
 
+        /// Before clients: without key holders there is nothing to serve them with.
+        func acceptKeyHolders() async {
+            for listener in self.listeners where listener.address.policy == .keyHolders {
+                for channel in listener.channels { try? await channel.setOption(.autoRead, value: true).get() }
+            }
+        }
+
         func close() async {
             await self.listeners.flatMap(\.channels).close()
         }
@@ -106,6 +118,14 @@ struct EdgeListeners: Sendable {
     func close() async { await self.listeners.flatMap(\.channels).closeWhenEmpty(within: Self.lastAccepts) }
 
     // MARK: A successor
+
+    /// Leaves connections of key holders to another process that has the same sockets, or goes on after all.
+    func restKeyHolders(_ isResting: Bool) async {
+        for listener in self.listeners where listener.address.policy == .keyHolders {
+            for channel in listener.channels { try? await channel.setOption(.autoRead, value: !isResting).get() }
+        }
+        self.intake.rest(isResting)
+    }
 
     /// A socket, for another process.
     struct Passed: Sendable {
@@ -193,6 +213,7 @@ struct EdgeListeners: Sendable {
         reusePort: Bool, spreads: Bool = false
     ) -> ServerBootstrap {
         let logger = self.logger
+        let intake = self.intake
         let slots = spreads ? self.slots : [slot]
         var bootstrap = ServerBootstrap(group: slot.eventLoop, childGroup: spreads ? self.group : slot.eventLoop)
             .serverChannelOption(.backlog, value: listenBacklog)
@@ -212,7 +233,9 @@ struct EdgeListeners: Sendable {
                     guard let slot = slots.first(where: { $0.eventLoop === channel.eventLoop }) else {
                         throw ChannelError.inappropriateOperationForState
                     }
-                    try slot.value.accept(channel, policy.withLockedValue { $0 })
+                    let present = policy.withLockedValue { $0 }
+                    guard present != .keyHolders else { return try intake.accepted(channel) }
+                    try slot.value.accept(channel, present)
                 }
             }
         if reusePort {

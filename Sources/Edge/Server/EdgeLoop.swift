@@ -63,7 +63,8 @@ final class EdgeLoop {
         if let tls {
             for (name, configuration) in configuration.keyHolders {
                 pools[name] = KeyHolderPool(
-                    configuration: configuration, tls: tls, eventLoop: eventLoop, logger: logger)
+                    configuration: configuration, tls: tls, intake: resources.shared.intake, eventLoop: eventLoop,
+                    logger: logger)
             }
         }
         self.pools = pools

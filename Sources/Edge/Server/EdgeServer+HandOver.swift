@@ -27,6 +27,8 @@ extension EdgeServer {
             return running
         }
         guard let running else { throw EdgeReloadError.notNow }
+        // The links that there are stay; those that key holders open from now on are for the other process.
+        await running.listeners.restKeyHolders(true)
         return EdgeHandOver(running: running, passed: await running.listeners.passed())
     }
 
@@ -54,6 +56,7 @@ extension EdgeServer {
             }
             self.cache.suspend(false)
         }
+        await handOver.running.listeners.restKeyHolders(false)
         self.state.withLockedValue { $0 = .running(handOver.running) }
     }
 

@@ -64,6 +64,7 @@ extension EdgeServer {
         }
         do {
             try await generation.start(after: former, readiness: self.readiness)
+            await opened.acceptKeyHolders()
             try await self.awaitLeases(of: generation)
         } catch {
             await opened.close()

@@ -133,7 +133,7 @@ public final class EdgeServer: Service {
         }
         let generation = try await EdgeGeneration(1, self.configuration, on: slots, shared: shared, group: group)
         var listeners = EdgeListeners(
-            on: slots, of: group, inherited: self.succession.inherited, logger: self.logger)
+            on: slots, of: group, inherited: self.succession.inherited, intake: shared.intake, logger: self.logger)
         let opened: EdgeListeners.Opened
         do {
             opened = try await listeners.bind(self.configuration.listeners)
@@ -142,6 +142,7 @@ public final class EdgeServer: Service {
             if let claimed { self.readiness.assume(claimed) } else { self.readiness.becomesCurrent(1) }
             shared.relay.setOwnListeners(opened.addresses)
             try await generation.start(after: nil, readiness: self.readiness)
+            await opened.acceptKeyHolders()
             if claimed != nil {
                 try await self.awaitLeases(of: generation)
                 self.readiness.becomesCurrent(1)

@@ -19,6 +19,8 @@ struct EdgeShared: Sendable {
     let clients: ClientConnections
     let gate: HandshakeGate
     let reports: ReportLog
+    /// Where key holders connect that open no port.
+    let intake: LinkIntake
     let turns: GroupTurns
     /// Told of each request and relayed connection.
     let accessLog: AccessLogWriter?
@@ -34,6 +36,7 @@ struct EdgeShared: Sendable {
             configuration.connectionBounds(total: connections ?? configuration.limits.connections))
         self.gate = HandshakeGate(configuration.handshakeBounds, clock: clock)
         self.reports = ReportLog(logger, clock: clock)
+        self.intake = LinkIntake(reports: self.reports)
         self.store = store
         self.turns = GroupTurns(group: group)
         self.relay = RelayConnector(

@@ -14,6 +14,6 @@ public struct PlainConfiguration: Sendable {
 }
 
 extension EdgeConfiguration {
-    /// Where clients connect, with TLS and without.
-    var listeners: [ListenAddress] { self.listen + (self.plain?.listen ?? []) }
+    /// Where clients connect, with TLS and without, and key holders.
+    var listeners: [ListenAddress] { self.listen + (self.plain?.listen ?? []) + self.keyHolderListen }
 }

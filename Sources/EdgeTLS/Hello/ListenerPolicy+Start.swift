@@ -15,6 +15,7 @@ extension ListenerPolicy {
         switch self {
         case .clients: .hello
         case .plain: .plain
+        case .keyHolders: .refused
         case .proxies(let networks, let servesOthers):
             networks.contain(address) ? .proxyProtocolHeader : servesOthers ? .hello : .refused
         }

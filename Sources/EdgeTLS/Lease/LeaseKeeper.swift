@@ -136,7 +136,7 @@ package final class LeaseKeeper {
         self.publish = publish
         self.publishStanding = publishStanding
         self.publishLink = publishLink
-        self.ledger = LeaseLedger(addresses: pool.configuration.addresses.count, domains: orders.count)
+        self.ledger = LeaseLedger(addresses: pool.configuration.endCount, domains: orders.count)
         self.domains = orders.map {
             Domain(
                 order: $0, name: Self.representative(of: $0.pattern),
@@ -276,7 +276,7 @@ package final class LeaseKeeper {
     private func served(
         _ certificate: SiteCertificate?, _ answer: CertificateAnswer, _ answers: [Int: CertificateAnswer]
     ) -> ServedDomain {
-        let all = Set(0..<self.pool.configuration.addresses.count)
+        let all = Set(0..<self.pool.configuration.endCount)
         var holders: [[UInt8]: Set<Int>] = [:]
         for chain in answer.chains {
             holders[chain.ski] = Set(answers.filter { $0.value.chains.contains { $0.ski == chain.ski } }.keys)

@@ -20,6 +20,8 @@ final class ConnectionRegistry: Sendable {
         var accepted: UInt64 = 0
         var serving: [ObjectIdentifier: (edge: String, channel: any Channel)] = [:]
         var perEdge: [String: Int] = [:]
+        /// Opened to an edge, which has yet to prove who it is.
+        var dialled: Set<ObjectIdentifier> = []
         /// Everything open, to close it at the end.
         var channels: [ObjectIdentifier: any Channel] = [:]
         var closed: Bool = false
@@ -84,14 +86,29 @@ final class ConnectionRegistry: Sendable {
         }
     }
 
+    /// A connection was opened to an edge. As this key holder decides how many there are, it counts only once it is known whose
+    /// it is.
+    ///
+    /// - Returns: false: the key holder is shutting down.
+    func dialled(_ channel: any Channel) -> Bool {
+        self.state.withLock { state in
+            guard !state.closed else { return false }
+            state.dialled.insert(ObjectIdentifier(channel))
+            state.channels[ObjectIdentifier(channel)] = channel
+            return true
+        }
+    }
+
     /// A connection proved to be an edge's.
     func identified(_ channel: any Channel, as edge: String) -> Refusal? {
         self.state.withLock { state in
             guard !state.closed else { return .shuttingDown }
-            guard state.shaking[ObjectIdentifier(channel)] != nil else { return .evicted }
+            let id = ObjectIdentifier(channel)
+            guard state.shaking[id] != nil || state.dialled.contains(id) else { return .evicted }
             guard state.serving.count < self.limits.connections else { return .tooManyConnections }
             guard state.perEdge[edge, default: 0] < self.limits.connectionsPerEdge else { return .tooManyOfEdge }
-            state.removePending(ObjectIdentifier(channel))
+            state.removePending(id)
+            state.dialled.remove(id)
             state.serving[ObjectIdentifier(channel)] = (edge, channel)
             state.perEdge[edge, default: 0] += 1
             return nil
@@ -101,6 +118,7 @@ final class ConnectionRegistry: Sendable {
     func closed(_ channel: any Channel) {
         self.state.withLock { state in
             state.removePending(ObjectIdentifier(channel))
+            state.dialled.remove(ObjectIdentifier(channel))
             state.channels[ObjectIdentifier(channel)] = nil
             guard let (edge, _) = state.serving.removeValue(forKey: ObjectIdentifier(channel)) else { return }
             let left: Int = state.perEdge[edge, default: 1] - 1

@@ -26,6 +26,8 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     typealias OutboundOut = ByteBuffer
 
     enum Phase {
+        /// Opened to an edge, which has not begun TLS.
+        case offered
         case shaking
         case serving(edge: String)
         /// Only what goes on with a handshake is answered; closes when nothing is under way. Other requests stay without an answer,
@@ -85,6 +87,8 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     private(set) var context: ChannelHandlerContext?
     private(set) var logger: Logger
     private var address: String?
+    /// nil: the edge has opened it.
+    private let dialled: DialledConnection?
     private var closeReason: String?
 
     /// Answers are handed on when this many bytes have gathered, or no request is left.
@@ -94,13 +98,19 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     /// So many bytes cost as much as a packet.
     private static let bytesPerPacket: Int = 8 * 1024
 
-    init(core: KeyHolderCore, trustGeneration: Int, now: UInt64) {
+    /// - Parameter dialled: whom it tells what becomes of it, if it was opened to an edge.
+    init(core: KeyHolderCore, trustGeneration: Int, now: UInt64, dialled: DialledConnection? = nil) {
         self.core = core
+        self.dialled = dialled
         self.trustGeneration = trustGeneration
         self.connectedAt = now
         self.logger = core.logger
         self.leaseRequests = TokenBucket(
             perSecond: Self.leaseRate.perSecond, burst: Self.leaseRate.burst, now: now)
+        if let dialled {
+            self.phase = .offered
+            self.logger[metadataKey: "dialled"] = "\(dialled.address)"
+        }
     }
 
     // MARK: Life
@@ -110,9 +120,20 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         self.work = self.core.loops.work(of: context.eventLoop)
         self.address = context.channel.remoteAddress.map { "\(PeerText($0))" }
         self.logger[metadataKey: "peer"] = "\(self.address ?? "unknown")"
+        if self.dialled == nil { self.awaitHandshake(context) }
+    }
+
+    private func awaitHandshake(_ context: ChannelHandlerContext) {
         self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.core.limits.handshakeTimeout) {
             self.refuse("no TLS handshake in time")
         }
+    }
+
+    /// The edge to which the connection was opened begins TLS.
+    func offerTaken() {
+        guard case .offered = self.phase, let context = self.context else { return }
+        self.phase = .shaking
+        self.awaitHandshake(context)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -134,6 +155,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         case let event as TLSUserEvent:
             if case .handshakeCompleted = event { self.handshakeCompleted(context) }
         case let event as IdleStateHandler.IdleStateEvent:
+            if case .offered = self.phase { break }
             if event == .read, self.isIdle { self.close("idle") }
         case let command as ConnectionCommand:
             switch command {
@@ -144,7 +166,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
                 switch self.phase {
                 case .shaking: self.refuse("gave way to a newer connection during the handshake")
                 case .turningAway: self.close("gave way to a newer connection")
-                case .serving, .draining, .closing: break
+                case .offered, .serving, .draining, .closing: break
                 }
             case .drain: self.drain()
             }
@@ -180,8 +202,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
             }
             // Without a grant it is still one of those whose handshake is under way, which give way to newer ones.
             guard self.core.policy.knows(edge: peer.name) else {
-                self.auditRefusal("the edge has no grant", edge: peer.name)
-                return self.turnAway()
+                return self.turnAway(peer.name)
             }
             if let refusal = self.core.registry.identified(context.channel, as: peer.name) {
                 return self.refuse("limit of connections: \(refusal)", edge: peer.name)
@@ -191,8 +212,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
                 return self.refuse("its authority is not trusted any more", edge: peer.name)
             }
             guard self.core.policy.knows(edge: peer.name) else {
-                self.auditRefusal("the edge has no grant", edge: peer.name)
-                return self.turnAway()
+                return self.turnAway(peer.name)
             }
             let now: UInt64 = Clock.monotonic()
             let account: EdgeAccount = self.core.accounts.account(of: peer.name, now: now)
@@ -204,6 +224,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
             self.logger.log(level: account.takeLine(now: now) ? .info : .debug, "edge connected")
             self.core.metrics.connections(self.core.registry.count)
             self.closeAtExpiry(peer.notAfter, context)
+            self.dialled?.linked()
             self.serve()
         } catch {
             self.refuse("\(error)")
@@ -238,6 +259,12 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         }
     }
 
+    private func turnAway(_ edge: String) {
+        self.auditRefusal("the edge has no grant", edge: edge)
+        self.turnAway()
+        self.dialled?.ungranted(edge)
+    }
+
     /// Waits for one packet of an edge without a grant, so that the edge hears why the connection ends. Bounded: by that
     /// packet, which the decoder bounds to 64 KiB, and in time.
     private func turnAway() {
@@ -260,6 +287,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         self.desk?.endAll(reason)
         self.held = HeldAnswers()
         self.leaseTimer?.cancel()
+        self.dialled?.ungranted(edge)
         guard let id = self.heldLease.release() else { return self.turnAway() }
         self.send(.failure(id: id, .noGrant))
         self.close(reason)
@@ -275,7 +303,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
 
     private func drain() {
         switch self.phase {
-        case .shaking: self.close("shutting down")
+        case .offered, .shaking: self.close("shutting down")
         case .serving(let edge):
             self.phase = .draining(edge: edge)
             self.context?.eventLoop.assumeIsolated().scheduleTask(in: self.core.limits.lastTurnsTimeout) {
@@ -316,7 +344,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     var edge: String? {
         switch self.phase {
         case .serving(let edge), .draining(let edge): edge
-        case .shaking, .turningAway, .closing: nil
+        case .offered, .shaking, .turningAway, .closing: nil
         }
     }
 
@@ -325,7 +353,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch self.phase {
         case .serving, .draining, .turningAway: break
-        case .shaking, .closing: return
+        case .offered, .shaking, .closing: return
         }
         let bytes: ByteBuffer = self.unwrapInboundIn(data)
         self.credit -= bytes.readableBytes / Self.bytesPerPacket
@@ -351,7 +379,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         return switch self.phase {
         case .serving, .draining: !self.isPaused && context.channel.isWritable
         case .turningAway: true
-        case .shaking, .closing: false
+        case .offered, .shaking, .closing: false
         }
     }
 

@@ -24,6 +24,7 @@ final class KeyHolderMetrics: Sendable {
     private let timers = Mutex<[String: Metrics.Timer]>([:])
     private let gauge: Gauge
     private let refusedConnections: Counter
+    private let failedDials: Counter
     private let handshakesUnderWay: Gauge
     /// By the site's name.
     private let expiries = Mutex<[String: Gauge]>([:])
@@ -40,6 +41,7 @@ final class KeyHolderMetrics: Sendable {
     init() {
         self.gauge = Gauge(label: "latchstring_keyholder_connections")
         self.refusedConnections = Counter(label: "latchstring_keyholder_connections_refused_total")
+        self.failedDials = Counter(label: "latchstring_keyholder_dials_failed_total")
         self.handshakesUnderWay = Gauge(label: "latchstring_keyholder_client_handshakes")
         var exports: [Export: Counter] = [:]
         for version in [TLSVersion.tls12, TLSVersion.tls13] {
@@ -126,6 +128,9 @@ final class KeyHolderMetrics: Sendable {
     func identity(notAfter: Int64) {
         Gauge(label: "latchstring_keyholder_identity_not_after_seconds").record(notAfter)
     }
+
+    /// An edge's address was not reached.
+    func dialFailed() { self.failedDials.increment() }
 
     func connections(_ count: Int) {
         self.gauge.record(count)

@@ -68,6 +68,7 @@ extension KeyHolderServer {
     /// file.
     public func letGo() async {
         for listener in self.allListeners { await listener.rest(true) }
+        self.dialler.rest(true)
         await self.core.registry.drain(within: self.core.limits.handOverTimeout)
         self.native?.endHandshakes()
         self.stopTickers()
@@ -91,6 +92,7 @@ extension KeyHolderServer {
             self.native?.reopen()
             self.startTickers()
             for listener in self.allListeners { await listener.rest(false) }
+            self.dialler.rest(false)
         }
         self.isHandingOver.withLock { $0 = false }
     }

@@ -29,7 +29,8 @@ public final class KeyHolderServer: Service {
     private let inherited: InheritedListeners
     private let predecessor: KeyHolderPredecessor?
     let core: KeyHolderCore
-    private let trust: Mutex<Trust>
+    private let trust: TrustBox
+    let dialler: Dialler
     let native: NativeService?
     /// Another process is about to take over: nothing is read again.
     let isHandingOver = Mutex<Bool>(false)
@@ -44,6 +45,13 @@ public final class KeyHolderServer: Service {
     private struct Trust {
         var credentials: PeerCredentials
         var generation: Int
+    }
+
+    /// For what opens or accepts connections.
+    private final class TrustBox: Sendable {
+        let value: Mutex<Trust>
+
+        init(_ trust: Trust) { self.value = Mutex(trust) }
     }
 
     /// - Parameters:
@@ -86,7 +94,7 @@ public final class KeyHolderServer: Service {
         group: any EventLoopGroup, logger: Logger,
         wallClock: @escaping @Sendable () -> Int64, onReady: @escaping @Sendable ([SocketAddress]) -> Void
     ) throws {
-        guard !configuration.listen.isEmpty else { throw KeyHolderError.noListenAddress }
+        guard !configuration.listen.isEmpty || !configuration.dial.isEmpty else { throw KeyHolderError.noListenAddress }
         self.configuration = configuration
         self.group = group
         self.inherited = inherited
@@ -94,7 +102,8 @@ public final class KeyHolderServer: Service {
         self.logger = logger
         self.onReady = onReady
         try Self.checkCredentials(of: configuration)
-        self.trust = Mutex(Trust(credentials: configuration.credentials, generation: 0))
+        let trust = TrustBox(Trust(credentials: configuration.credentials, generation: 0))
+        self.trust = trust
         let grants = ConfiguredGrants(all: configuration.grants, revoked: configuration.revoked)
         self.grants = Mutex(grants)
         let policy = try Self.policy(
@@ -106,6 +115,9 @@ public final class KeyHolderServer: Service {
             deviceThreads: configuration.keyStore.deviceThreads, logger: logger,
             wallClock: wallClock)
         self.core.metrics.identity(notAfter: configuration.credentials.notAfter)
+        self.dialler = Dialler(core: self.core, group: group) {
+            trust.value.withLock { ($0.credentials, $0.generation) }
+        }
         self.native = configuration.native.map { [core] in NativeService(configuration: $0, core: core) }
     }
 
@@ -140,7 +152,7 @@ public final class KeyHolderServer: Service {
             do {
                 let addresses: [SocketAddress] = try await native.start(on: self.group, inherited: self.inherited) {
                     [self] in
-                    self.trust.withLock { ($0.credentials, $0.generation) }
+                    self.trust.value.withLock { ($0.credentials, $0.generation) }
                 }
                 self.nativeListenAddresses.withLock { $0 = addresses }
             } catch {
@@ -152,6 +164,7 @@ public final class KeyHolderServer: Service {
             await self.stop()
             throw error
         }
+        self.dialler.update(self.configuration.dial)
         return self.listeners.withLock { $0.compactMap(\.channel.localAddress) }
     }
 
@@ -212,6 +225,7 @@ public final class KeyHolderServer: Service {
         }
         for listener in listeners { try? await listener.channel.close().get() }
         await self.native?.stop()
+        self.dialler.stop()
         await self.core.registry.drain(within: self.core.limits.drainTimeout)
         await self.core.slow.shutDown()
         // What the threads handed back to the event loops has yet to leave its audit lines.
@@ -253,7 +267,7 @@ public final class KeyHolderServer: Service {
                 configuration, sites, grants, at: self.core.wallClock(), previous: previous,
                 revokingReplaced: revokingReplaced, self.logger)
             self.grants.withLock { $0.all = configuration.grants }
-            keepsTrust = self.trust.withLock { trust in
+            keepsTrust = self.trust.value.withLock { trust in
                 let keeps: Bool = configuration.credentials.trustsAll(of: trust.credentials)
                 if !keeps { trust.generation += 1 }
                 trust.credentials = configuration.credentials
@@ -265,6 +279,7 @@ public final class KeyHolderServer: Service {
             self.cutOff(policy) { keepsTrust && policy.knows(edge: $0) }
         }
         self.core.metrics.identity(notAfter: configuration.credentials.notAfter)
+        self.dialler.update(configuration.dial)
         self.logger.notice(
             "reloaded",
             metadata: ["sites": "\(self.core.policy.sites.count)", "connections-cut-off": "\(dropped.count)"])
@@ -294,6 +309,7 @@ public final class KeyHolderServer: Service {
             }
             for channel in concerned { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.reconsider) }
             self.native?.reconsider()
+            self.dialler.reconsider()
             return dropped
         }
     }
@@ -339,6 +355,9 @@ public final class KeyHolderServer: Service {
     /// Whether there is room for audit lines. Without it, operations are refused.
     public var canAudit: Bool { self.core.audit.hasRoom }
 
+    /// Addresses of edges that are dialled and to which there is no link, each with the reason.
+    public var dialProblems: [String] { self.dialler.problems }
+
     /// Connections of edges at this moment.
     public var connectionCount: Int { self.core.registry.count }
 
@@ -372,7 +391,7 @@ public final class KeyHolderServer: Service {
                     core.registry.closed(channel)
                     core.metrics.connections(core.registry.count)
                 }
-                let trust: Trust = self.trust.withLock { $0 }
+                let trust: Trust = self.trust.value.withLock { $0 }
                 return channel.eventLoop.makeCompletedFuture {
                     // A context of its own for each connection: TLS sessions resume only within one context, and on
                     // resumption the peer's certificate is not looked at again.

@@ -5,9 +5,9 @@ internal import TLSWire
 /// Reads `role: edge`.
 struct EdgeReader {
     static let keys = [
-        "role", "listen", "listen-http", "trusted-proxies", "identity", "keyholders", "sites", "default-site", "admin",
-        "monitoring", "cache", "fleet", "log", "access-log", "request-id", "limits", "drain", "hand-over",
-        "ready-needs", "threads",
+        "role", "listen", "listen-http", "listen-keyholders", "trusted-proxies", "identity", "keyholders", "sites",
+        "default-site", "admin", "monitoring", "cache", "fleet", "log", "access-log", "request-id", "limits", "drain",
+        "hand-over", "ready-needs", "threads",
     ]
 
     private typealias LocatedSite = (site: Site, place: EdgeSettings.SitePlace)
@@ -40,6 +40,7 @@ struct EdgeReader {
             self.listenerReader.listeners($0)
         }
         let plain = reader.optional("listen-http") { self.listenerReader.plain($0) }
+        let keyHolderListen = reader.optional("listen-keyholders") { self.listenerReader.endpoints($0) } ?? []
         let trustedProxies = reader.optional("trusted-proxies") { self.listenerReader.networks($0) } ?? []
         let identity = reader.optional("identity") { self.common.identity($0) }
         let keyHolders = reader.optional("keyholders") { self.keyHolders($0) } ?? []
@@ -85,13 +86,18 @@ struct EdgeReader {
         let defaultSite = reader.optional("default-site") { self.defaultSite($0, sites: sites.map(\.site)) }
         let endpoints = listen?.map { SocketEndpoint($0) } ?? []
         self.checkListeners(endpoints, plain: plain?.listen ?? [], admin: admin?.endpoint, reader: reader)
+        self.checkKeyHolderListeners(
+            keyHolderListen, keyHolders,
+            others: endpoints + (plain?.listen ?? []) + (admin.map { [$0.endpoint] } ?? []),
+            reader: reader)
         let bounded = sites.map { self.bounded($0, cache: cache ?? EdgeCacheConfiguration()) }
         self.checkUse(of: keyHolders, sites: bounded)
-        self.checkLoops(sites, listen: endpoints + (plain?.listen ?? []))
+        self.checkLoops(sites, listen: endpoints + (plain?.listen ?? []) + keyHolderListen)
 
         guard let listen, !self.report.hasErrors else { return nil }
         return EdgeSettings(
-            listen: listen, plain: plain, trustedProxies: trustedProxies, identity: identity, keyHolders: keyHolders,
+            listen: listen, plain: plain, keyHolderListen: keyHolderListen, trustedProxies: trustedProxies,
+            identity: identity, keyHolders: keyHolders,
             sites: bounded,
             places: sites.map(\.place), defaultSite: defaultSite, admin: admin,
             monitoring: monitoring,
@@ -107,13 +113,14 @@ struct EdgeReader {
             self.values.wrongType(node, wanted: "a mapping from names to key holders (`home: …`)")
             return []
         }
+        var dialling: Set<String> = []
         return entries.compactMap { entry in
             let nameNode = ConfigurationNode(position: entry.keyPosition, kind: .scalar(entry.key, plain: false))
             let name = self.values.identityName(nameNode)
             guard
                 let reader = MappingReader(
                     entry.value, noun: "a key holder",
-                    keys: ["addresses", "deadline", "name", "in-flight", "native", "hedge"],
+                    keys: ["addresses", "dialled-by", "deadline", "name", "in-flight", "native", "hedge"],
                     misplaced: [
                         "address": .init(
                             message: "unknown key \"address\" in a key holder",
@@ -132,21 +139,55 @@ struct EdgeReader {
                     return endpoint
                 }
             }
-            let addresses = reader.required("addresses", remedy: "Write addresses: [HOST:PORT].", endpoints)
+            let dialledBy = reader.optional("dialled-by") { self.diallers($0, taken: &dialling) }
+            let addresses =
+                reader.has("dialled-by")
+                ? reader.optional("addresses", endpoints)
+                : reader.required(
+                    "addresses",
+                    remedy: "Write addresses: [HOST:PORT], or dialled-by: [NAME] if it connects to this edge.",
+                    endpoints)
+            if reader.has("native"), !reader.has("addresses") {
+                self.report.error(
+                    at: reader.position(of: "native"),
+                    "native connections need a port of the key holder's, and this one has none: it connects to the edge",
+                    remedy: "Remove \"native\", or have the key holder listen and write \"addresses\".")
+            }
+            if reader.has("name"), !reader.has("addresses") {
+                self.report.error(
+                    at: reader.position(of: "name"), "\"name\" is for key holders at \"addresses\", and there are none",
+                    remedy: "\"dialled-by\" has the names of those that connect to this edge.")
+            }
             let native = reader.optional("native", endpoints)
             let deadline = reader.optional("deadline") { self.values.duration($0, in: SettingsRanges.deadline) }
             let identityName = reader.optional("name") { self.values.identityName($0) }
             let inFlight = reader.optional("in-flight") { self.values.integer($0, in: SettingsRanges.inFlight) }
             let hedge = reader.optional("hedge") { self.values.percentage($0, in: SettingsRanges.hedge) }
-            if hedge ?? 0 > 0, let addresses, addresses.count == 1 {
+            if hedge ?? 0 > 0, (addresses?.count ?? 0) + (dialledBy?.count ?? 0) == 1 {
                 self.report.warning(
                     at: reader.position(of: "hedge"), "\"hedge\" is for several addresses, and there is one",
                     remedy: "Remove it, or name another address.")
             }
             return EdgeSettings.KeyHolderEntry(
                 name: name ?? entry.key, location: self.report.location(entry.keyPosition), addresses: addresses ?? [],
+                dialledBy: dialledBy ?? [],
                 deadline: deadline ?? .seconds(2), identityName: identityName ?? entry.key, inFlight: inFlight ?? 4096,
                 native: native ?? [], hedge: hedge ?? 5)
+        }
+    }
+
+    /// - Parameter taken: the names that stand in entries before.
+    private func diallers(_ node: ConfigurationNode, taken: inout Set<String>) -> [String] {
+        self.values.list(node, of: "name") { item -> String? in
+            guard let name = self.values.identityName(item) else { return nil }
+            guard taken.insert(name).inserted else {
+                self.report.error(
+                    at: item.position,
+                    "the key holder \"\(name)\" stands twice: its connections can belong to one entry",
+                    remedy: "Keep one of them, or give the key holders identities of their own.")
+                return nil
+            }
+            return name
         }
     }
 
@@ -235,6 +276,29 @@ struct EdgeReader {
         guard let admin, admin.port != 0, listen.contains(admin) else { return }
         self.report.error(
             at: reader.valuePosition(of: "admin"), "\(admin) is also a TLS listener", remedy: "Use another port.")
+    }
+
+    private func checkKeyHolderListeners(
+        _ listen: [SocketEndpoint], _ keyHolders: [EdgeSettings.KeyHolderEntry], others: [SocketEndpoint],
+        reader: MappingReader
+    ) {
+        for endpoint in listen where endpoint.port != 0 && others.contains(endpoint) {
+            self.report.error(
+                at: reader.valuePosition(of: "listen-keyholders"), "\(endpoint) is another listener of this edge",
+                remedy: "Use another port; key holders connect to one of their own.")
+        }
+        let expected = keyHolders.first { !$0.dialledBy.isEmpty }
+        if !listen.isEmpty, expected == nil, !self.report.hasErrors {
+            self.report.error(
+                at: reader.position(of: "listen-keyholders"), "no key holder is expected there",
+                remedy: "Write dialled-by: [NAME] in an entry of keyholders, or remove it.")
+        }
+        if !reader.has("listen-keyholders"), let expected {
+            self.report.error(
+                at: SourcePosition(line: expected.location.line, column: expected.location.column),
+                "the key holder \"\(expected.name)\" connects to this edge, which has no listener for that",
+                remedy: "Write listen-keyholders: [0.0.0.0:4435].")
+        }
     }
 
     /// The site, with the edge's bound on bodies where it has none of its own.

@@ -6,8 +6,8 @@ internal import TLSWire
 /// Reads `role: keyholder`.
 struct KeyHolderReader {
     static let keys = [
-        "role", "listen", "native", "identity", "sites", "hsm", "grants", "lease", "grace", "state", "audit", "admin",
-        "monitoring", "log", "limits", "hand-over", "threads",
+        "role", "listen", "dial", "native", "identity", "sites", "hsm", "grants", "lease", "grace", "state", "audit",
+        "admin", "monitoring", "log", "limits", "hand-over", "threads",
     ]
 
     let report: DiagnosticCollector
@@ -29,7 +29,13 @@ struct KeyHolderReader {
                 root, noun: "a key holder's file", keys: Self.keys, misplaced: misplaced, report: self.report)
         else { return nil }
 
-        let listen = reader.required("listen", remedy: "Write listen: 0.0.0.0:4433.") { self.values.listener($0) }
+        let dial = reader.optional("dial") { self.dial($0) } ?? []
+        let listen =
+            reader.has("dial")
+            ? reader.optional("listen") { self.values.listener($0) }
+            : reader.required(
+                "listen", remedy: "Write listen: 0.0.0.0:4433, or dial: [EDGE:4435] to connect to edges instead."
+            ) { self.values.listener($0) }
         let native = reader.optional("native") { self.values.listener($0) }
         let identity = reader.required("identity", remedy: "`latchstring certs` makes one.") {
             self.common.identity($0)
@@ -77,21 +83,40 @@ struct KeyHolderReader {
                 at: reader.valuePosition(of: "native"), "\(native) is another listener of this key holder",
                 remedy: "Native connections need a port of their own.")
         }
+        if reader.has("native"), !reader.has("listen") {
+            self.report.error(
+                at: reader.position(of: "native"),
+                "native connections need a port of this key holder's, and it has none for edges",
+                remedy: "Write listen: 0.0.0.0:4433 too, or remove \"native\" and the applications of sites.")
+        }
         if native == nil, !reader.has("native"), let site = sites.first(where: { $0.application != nil }) {
             self.report.error(
                 at: SourcePosition(line: site.location.line, column: site.location.column),
                 "a site has an application for native clients, and there is no listener for them",
                 remedy: "Write native: 0.0.0.0:4434.")
         }
-        guard let listen, let identity, !self.report.hasErrors else { return nil }
+        guard let identity, !self.report.hasErrors else { return nil }
         return KeyHolderSettings(
-            listen: listen, native: native, identity: identity, sites: sites, grants: grants,
+            listen: listen, dial: dial, native: native, identity: identity, sites: sites, grants: grants,
             lease: lease ?? SettingsRanges.defaultLease, grace: grace ?? SettingsRanges.defaultGrace, state: state,
             hsm: hsm,
             audit: audit ?? .standardOutput,
             admin: admin, monitoring: monitoring, log: log ?? LogSettings(),
             limits: limits ?? KeyHolderSettings.Limits(),
             handOver: handOver ?? HandOverSettings(), threads: threads)
+    }
+
+    private func dial(_ node: ConfigurationNode) -> [SocketEndpoint] {
+        var seen: Set<SocketEndpoint> = []
+        return self.values.list(node, of: "address") { item -> SocketEndpoint? in
+            guard let endpoint = self.values.endpoint(item, allowPortZero: false) else { return nil }
+            guard seen.insert(endpoint).inserted else {
+                self.report.error(
+                    at: item.position, "\(endpoint) stands twice in the list", remedy: "Keep one of them.")
+                return nil
+            }
+            return endpoint
+        }
     }
 
     private func sites(_ node: ConfigurationNode, state: String?) -> [KeyHolderSettings.Site] {

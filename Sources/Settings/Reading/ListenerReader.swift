@@ -41,8 +41,17 @@ struct ListenerReader {
         return settings
     }
 
-    private func endpoints(_ node: ConfigurationNode) -> [SocketEndpoint] {
-        self.values.list(node, of: "address") { self.values.listener($0) }
+    /// Listeners, each once.
+    func endpoints(_ node: ConfigurationNode) -> [SocketEndpoint] {
+        var seen: Set<SocketEndpoint> = []
+        return self.values.list(node, of: "address") { item -> SocketEndpoint? in
+            guard let endpoint = self.values.listener(item) else { return nil }
+            if endpoint.port != 0, !seen.insert(endpoint).inserted {
+                self.report.error(
+                    at: item.position, "\(endpoint) stands twice in the list", remedy: "Keep one of them.")
+            }
+            return endpoint
+        }
     }
 
     private func redirect(_ node: ConfigurationNode) -> Int? {

@@ -151,6 +151,8 @@ final class RecipeStage {
     }
 
     private var addresses: [String] = []
+    /// Key holders that connect to the edge, and where it takes them.
+    private var diallers: (names: [String], address: String) = ([], "")
 
     private func makePlacesReal() throws {
         if self.edge["admin"] != nil { self.edge["admin"] = "127.0.0.1:\(try Workspace.freePort())" }
@@ -161,7 +163,13 @@ final class RecipeStage {
         }
         var entries = self.edge["keyholders"] as? Mapping ?? [:]
         for (name, value) in entries {
-            guard var entry = value as? Mapping, let addresses = entry["addresses"] as? [String] else { continue }
+            guard var entry = value as? Mapping else { continue }
+            if let names = entry["dialled-by"] as? [String] {
+                self.diallers = (names, "127.0.0.1:\(try Workspace.freePort())")
+                self.edge["listen-keyholders"] = [self.diallers.address]
+                for name in names { try self.workspace.makeIdentity(.keyholder, name) }
+            }
+            guard let addresses = entry["addresses"] as? [String] else { continue }
             self.addresses = try addresses.map { _ in "127.0.0.1:\(try Workspace.freePort())" }
             entry["addresses"] = self.addresses
             entries[name] = entry
@@ -175,18 +183,30 @@ final class RecipeStage {
     // MARK: Running
 
     private func startAll() throws {
-        for (index, address) in self.addresses.enumerated() {
+        for address in self.addresses {
             var file = self.keyHolder
             file["listen"] = address
-            file["audit"] = "audit\(index).jsonl"
-            try self.workspace.write(try Yams.dump(object: file), to: "keyholder\(index).yaml")
-            let process = try TestProcess(
-                ["keyholder", "--config", "keyholder\(index).yaml"], name: "keyholder\(index)", in: self.workspace)
-            self.keyHolders.append(process)
-            _ = try process.listeningPort()
+            _ = try self.startKeyHolder(file).listeningPort()
+        }
+        for name in self.diallers.names {
+            var file = self.keyHolder
+            file["identity"] = Self.identity("keyholder-\(name)")
+            file["dial"] = [self.diallers.address]
+            _ = try self.startKeyHolder(file)
         }
         try self.workspace.write(try Yams.dump(object: self.edge), to: "edge.yaml")
         self.edgeProcess = try TestProcess(["edge", "--config", "edge.yaml"], name: "edge", in: self.workspace)
         _ = try self.edgeProcess?.listeningPort()
+    }
+
+    private func startKeyHolder(_ file: Mapping) throws -> TestProcess {
+        let index = self.keyHolders.count
+        var file = file
+        file["audit"] = "audit\(index).jsonl"
+        try self.workspace.write(try Yams.dump(object: file), to: "keyholder\(index).yaml")
+        let process = try TestProcess(
+            ["keyholder", "--config", "keyholder\(index).yaml"], name: "keyholder\(index)", in: self.workspace)
+        self.keyHolders.append(process)
+        return process
     }
 }
