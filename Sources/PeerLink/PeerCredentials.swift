@@ -45,7 +45,16 @@ public struct PeerCredentials: Sendable {
             chainPEM: Self.text(of: chainFile), keyPEM: key, authorityPEM: Self.text(of: authorityFile))
     }
 
-    /// TLS for the end that connects (an edge): TLS 1.3, or 1.2 where the peer is a stock key server.
+    /// When the first certificate of a file ends, seconds since 1970; nil: there is none.
+    public static func notAfter(chainFile: String) -> Int64? {
+        guard let text = try? Self.text(of: chainFile),
+            let leaf = try? Self.certificates(text, what: "certificate").first,
+            let certificate = try? Certificate(derEncoded: leaf.toDERBytes())
+        else { return nil }
+        return Int64(certificate.notValidAfter.timeIntervalSince1970)
+    }
+
+    /// TLS for the end that asks (an edge): TLS 1.3, or 1.2 where the peer is a stock key server.
     public func clientContext() throws -> NIOSSLContext {
         var configuration = TLSConfiguration.makeClientConfiguration()
         // The peer is known by the identity in its certificate, checked after the handshake, not by a host name.
@@ -53,7 +62,7 @@ public struct PeerCredentials: Sendable {
         return try NIOSSLContext(configuration: configuration)
     }
 
-    /// TLS for the end that listens (a key holder). A peer without a certificate of the authority fails the handshake.
+    /// TLS for the end that answers (a key holder). A peer without a certificate of the authority fails the handshake.
     ///
     /// Make a new one for each connection. A context hands out tickets for session resumption, which swift-nio-ssl cannot
     /// switch off, and a resumed handshake does not verify the peer's certificate again: it may have expired meanwhile, or

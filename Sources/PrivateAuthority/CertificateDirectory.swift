@@ -7,6 +7,7 @@ public import struct FoundationEssentials.Date
 ///
 ///     authority.pem  authority.key                      the fleet authority; its key belongs offline
 ///     edge-NAME.pem  keyholder-NAME.pem  and .key       identities
+///     edge-NAME.csr  keyholder-NAME.csr                 requests for identities, whose keys stay with their parties
 ///     test-site-authority.pem  and .key                 a root for test sites
 ///     test-site-authority-rsa.pem  and .key             one for those with RSA keys, below the other for clients that trust that
 ///     DOMAIN.pem  and .key                              test sites; the chain, leaf first
@@ -124,7 +125,7 @@ public struct CertificateDirectory: Sendable {
     }
 
     /// Both files of an authority, nil if there is neither, an error if there is only one of them.
-    private func existingAuthority(_ stem: String) throws -> (certificate: String, key: String)? {
+    func existingAuthority(_ stem: String) throws -> (certificate: String, key: String)? {
         let (certificate, key) = paths(stem)
         switch (PrivateFiles.exists(certificate), PrivateFiles.exists(key)) {
         case (false, false): return nil

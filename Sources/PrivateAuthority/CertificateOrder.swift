@@ -56,6 +56,11 @@ public struct CertificateOrder: Sendable {
         self.siteDays = siteDays
     }
 
+    /// Edges first.
+    var identities: [(role: IdentityRole, name: String)] {
+        self.edges.map { (IdentityRole.edge, $0) } + self.keyHolders.map { (IdentityRole.keyholder, $0) }
+    }
+
     /// A test site authority is needed only for sites, a fleet authority unless sites are all that is asked for.
     var needsFleetAuthority: Bool { !edges.isEmpty || !keyHolders.isEmpty || sites.isEmpty }
 

@@ -50,9 +50,26 @@ public struct FleetAuthority: Sendable {
     public func issueIdentity(
         role: IdentityRole, name: String, validity: Validity = .days(730)
     ) throws -> IssuedCertificate {
-        guard PartyName.isLegal(name) else { throw AuthorityError.invalidName(name) }
         let key = try SigningKey(generating: .p256)
-        var names: [GeneralName] = [.uniformResourceIdentifier("latchstring:\(role.rawValue):\(name)")]
+        let certificate = try self.certify(key.privateKey.publicKey, role: role, name: name, validity: validity)
+        return try IssuedCertificate(certificate: certificate, intermediates: [], key: key)
+    }
+
+    /// The same for a key that was made elsewhere, and stays there.
+    func certify(
+        _ request: IdentityRequest, role: IdentityRole, name: String, validity: Validity
+    ) throws -> Certificate {
+        try self.certify(request.publicKey, role: role, name: name, validity: validity)
+    }
+
+    /// Who an identity's certificate says that it is.
+    static func uri(_ role: IdentityRole, _ name: String) -> String { "latchstring:\(role.rawValue):\(name)" }
+
+    private func certify(
+        _ key: Certificate.PublicKey, role: IdentityRole, name: String, validity: Validity
+    ) throws -> Certificate {
+        guard PartyName.isLegal(name) else { throw AuthorityError.invalidName(name) }
+        var names: [GeneralName] = [.uniformResourceIdentifier(Self.uri(role, name))]
         let usage: ExtendedKeyUsage.Usage
         switch role {
         case .edge:
@@ -61,9 +78,8 @@ public struct FleetAuthority: Sendable {
             usage = .serverAuth
             names.append(.dnsName("\(name).keyholder.latchstring.internal"))
         }
-        let certificate = try signer.issueLeaf(
-            commonName: name, names: names, usages: [usage], publicKey: key.privateKey.publicKey, validity: validity)
-        return try IssuedCertificate(certificate: certificate, intermediates: [], key: key)
+        return try signer.issueLeaf(
+            commonName: name, names: names, usages: [usage], publicKey: key, validity: validity)
     }
 
     /// The same with explicit times; `notAfter` may lie in the past, for tests of expiry.

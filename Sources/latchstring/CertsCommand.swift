@@ -12,6 +12,9 @@ struct CertsCommand: ParsableCommand {
             key holders can be added later; that takes its key. Nothing is overwritten without --force, and authorities \
             not even then. Keys are readable by you alone.
 
+            So that no key travels: `certs --csr --edge paris` at the edge makes a key, and a request for its certificate; \
+            `certs --sign edge-paris.csr --edge paris` at the authority makes the certificate.
+
             Example: latchstring certs --edge paris --keyholder home --site www.example.test
             """)
 
@@ -52,6 +55,26 @@ struct CertsCommand: ParsableCommand {
     @Flag(help: "Replace identities and sites that exist. Authorities are never replaced.")
     var force = false
 
+    @Flag(
+        name: .customLong("csr"),
+        help: "Make a key where there is none, and a request for its certificate, for each --edge and --keyholder.")
+    var requests = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Make a certificate for a request, for the one --edge or --keyholder that is named.", valueName: "file"))
+    var sign: String?
+
+    func validate() throws {
+        guard self.requests || self.sign != nil else { return }
+        guard !self.requests || self.sign == nil else {
+            throw ValidationError("--csr is for the party, --sign for the authority: they are two commands.")
+        }
+        guard self.sites.isEmpty, !self.edges.isEmpty || !self.keyHolders.isEmpty else {
+            throw ValidationError("Name the identity: --edge NAME or --keyholder NAME, and nothing else.")
+        }
+    }
+
     func run() throws {
         MemoryProtection.forbidDumps()
         let order = CertificateOrder(
@@ -59,8 +82,42 @@ struct CertsCommand: ParsableCommand {
             authorityName: authorityName, authorityDays: authorityDays, identityDays: identityDays,
             siteDays: siteDays)
         let path = out.count > 1 && out.hasSuffix("/") ? String(out.dropLast()) : out
-        let made = try CertificateDirectory(path: path).fulfil(order, replacing: force)
+        let directory = CertificateDirectory(path: path)
+        if self.requests {
+            return print(try directory.request(order).map(RequestReport.text).joined(), terminator: "")
+        }
+        if let file = self.sign {
+            let signed = try directory.sign(file, for: order, replacing: force)
+            return print(RequestReport.text(signed), terminator: "")
+        }
+        let made = try directory.fulfil(order, replacing: force)
         print(CertsReport(made: made, directory: path).text, terminator: "")
+    }
+}
+
+/// What `latchstring certs --csr` and `--sign` print: what was made, where it goes, and what two persons can compare.
+enum RequestReport {
+    static func text(_ one: CertificateDirectory.Requested) -> String {
+        let option = "--\(one.role.rawValue) \(one.name)"
+        return """
+            \(one.keyIsNew ? "made a key, and a request for its certificate" : "made a request for the key that is there")
+                 \(one.requestPath)
+                 \(one.keyPath)
+                 key SHA-256 \(one.fingerprint)
+            Take the .csr to the authority, and nothing else: latchstring certs --sign \(one.requestPath) \(option). \
+            It prints the same SHA-256.
+
+            """
+    }
+
+    static func text(_ one: CertificateDirectory.Signed) -> String {
+        """
+        made a certificate, until \(one.notAfter.formatted(.iso8601.year().month().day()))
+             \(one.certificatePath)
+             key SHA-256 \(one.fingerprint)
+        Compare the SHA-256 with what --csr has printed, and take \(one.certificatePath) and \(one.authorityPath) back.
+
+        """
     }
 }
 

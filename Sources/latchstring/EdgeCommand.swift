@@ -77,11 +77,12 @@ struct EdgeCommand: AsyncParsableCommand {
             return sites == 1 ? "serving one site" : "serving \(sites) sites"
         }
         let reload = notifier.telling({ await reloader.reload() }, status, logger: logger)
+        let term = IdentityTerm()
         var services: [any Service] = []
         var admins: [AdminServer] = []
         if settings.admin != nil || settings.monitoring != nil {
             let health = EdgeHealth(readiness: readiness, cache: cache, settings: current)
-            var checks = health.checks
+            var checks = health.checks + [term.healthCheck]
             if settings.fleet != nil {
                 checks.append(
                     HealthCheck(name: "fleet") {
@@ -118,7 +119,7 @@ struct EdgeCommand: AsyncParsableCommand {
         services.append(
             IdentityWatch(
                 identity: { current.withLockedValue { $0.identity } }, renew: { try await reloader.renewIdentity() },
-                logger: logger))
+                term: term, logger: logger))
         let end = NIOLockedValueBox<(@Sendable () async -> Void)?>(nil)
         services.append(
             HandOverOnSignal(

@@ -103,6 +103,7 @@ struct KeyHolderCommand: AsyncParsableCommand {
             logger: logger)
         let status: @Sendable () -> String = { "connected edges: \(server.connectionCount)" }
         let reload = environment.notifier.telling({ await reloader.reload() }, status, logger: logger)
+        let term = IdentityTerm()
         var services: [any Service] = []
         var admins: [AdminServer] = []
         let audit = HealthCheck(name: "audit") {
@@ -115,7 +116,7 @@ struct KeyHolderCommand: AsyncParsableCommand {
             let problems = server.dialProblems
             return problems.isEmpty ? .ok : .degraded("no link to " + problems.joined(separator: "; "))
         }
-        let checks = [audit, edges] + (settings.hsm == nil ? [] : [hsm])
+        let checks = [audit, edges, term.healthCheck] + (settings.hsm == nil ? [] : [hsm])
         if let admin = settings.admin {
             admins.append(
                 try await Startup.admin(
@@ -143,7 +144,8 @@ struct KeyHolderCommand: AsyncParsableCommand {
         services.append(ReloadOnHangUp(reload: reload))
         services.append(
             IdentityWatch(
-                identity: { reloader.identity }, renew: { try await reloader.renewIdentity() }, logger: logger))
+                identity: { reloader.identity }, renew: { try await reloader.renewIdentity() }, term: term,
+                logger: logger))
         let end = NIOLockedValueBox<(@Sendable () async -> Void)?>(nil)
         services.append(
             HandOverOnSignal(

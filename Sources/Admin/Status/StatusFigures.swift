@@ -80,12 +80,12 @@ struct StatusFigures {
     }
 
     /// `90 days`; from a Unix time.
-    static func left(until time: Double, now: Double) -> (text: String, isBad: Bool) {
+    static func left(until time: Double, now: Double, warningDays: Int64 = 14) -> (text: String, isBad: Bool) {
         guard time > 0 else { return ("none yet", true) }
         let seconds = time - now
         if seconds <= 0 { return ("expired", true) }
         let days = Int64(seconds / 86_400)
-        return ("\(days) day\(days == 1 ? "" : "s")", days < 14)
+        return ("\(days) day\(days == 1 ? "" : "s")", days < warningDays)
     }
 
     /// `3 d 4 h`.

@@ -182,7 +182,7 @@ struct StatusPage {
         }
         for name in ["edge", "keyholder"] {
             guard let time = figures.sum("latchstring_\(name)_identity_not_after_seconds") else { continue }
-            let left = StatusFigures.left(until: time, now: self.now)
+            let left = StatusFigures.left(until: time, now: self.now, warningDays: 30)
             add("Own identity expires in", left.text, isBad: left.isBad)
         }
         for place in figures.values(of: "place", in: "latchstring_cache_store_bytes") {

@@ -21,18 +21,27 @@ struct IdentityWatch: Service {
     let renew: @Sendable () async throws -> Void
     /// The key in the configuration.
     var setting = "identity"
+    /// Told what is in force; nil: these files are not the party's own identity.
+    var term: IdentityTerm?
     var interval = Duration.seconds(5)
     let logger: Logger
 
     func run() async throws {
         await cancelWhenGracefulShutdown {
             var turns = IdentityTurns(self.state)
-            while (try? await Task.sleep(for: self.interval)) != nil {
+            var warnings = IdentityWarnings()
+            var known: [String]?
+            repeat {
                 let now = self.state
+                if turns.isInForce(now), now != known {
+                    self.term?.read(self.identity()?.certificate)
+                    known = now
+                }
+                self.warn(&warnings)
                 guard turns.isDue(now) else { continue }
                 do {
                     try await self.renew()
-                    turns.read(now)
+                    turns.read(now, isInForce: true)
                     self.logger.notice(
                         "the identity's files have changed: they are in force", metadata: ["setting": "\(self.setting)"]
                     )
@@ -49,7 +58,7 @@ struct IdentityWatch: Service {
                         "the identity's files have changed, and are not used; the identity stays as it was",
                         metadata: ["setting": "\(self.setting)", "reason": "\(error)"])
                 }
-            }
+            } while (try? await Task.sleep(for: self.interval)) != nil
         }
     }
 
@@ -60,6 +69,13 @@ struct IdentityWatch: Service {
         case .notNow, .notLeased: true
         case .needsStore: false
         }
+    }
+
+    private func warn(_ warnings: inout IdentityWarnings) {
+        guard let term else { return }
+        let time = Int64(Date().timeIntervalSince1970)
+        let outlook = term.outlook(at: time)
+        if warnings.isDue(outlook, at: time) { IdentityWarnings.write(outlook, to: self.logger) }
     }
 
     /// What tells one state of the files from another.
@@ -78,12 +94,14 @@ struct IdentityWatch: Service {
 /// Which state of an identity's files is to be read. Pure.
 struct IdentityTurns {
     private var read: [String]
+    private var inForce: [String]
     private var seen: [String]
     private var postponed: [String]?
 
     /// - Parameter state: in force already.
     init(_ state: [String]) {
         self.read = state
+        self.inForce = state
         self.seen = state
     }
 
@@ -93,8 +111,16 @@ struct IdentityTurns {
         return now != self.read && now == self.seen
     }
 
-    /// It was read, with whatever result: it is not due again.
-    mutating func read(_ now: [String]) { self.read = now }
+    /// It was read: it is not due again.
+    ///
+    /// - Parameter isInForce: whether it could be used.
+    mutating func read(_ now: [String], isInForce: Bool = false) {
+        self.read = now
+        if isInForce { self.inForce = now }
+    }
+
+    /// Whether this is what was read and used last.
+    func isInForce(_ now: [String]) -> Bool { now == self.inForce }
 
     /// It stays due.
     ///
