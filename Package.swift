@@ -3,7 +3,7 @@
 // Layers, lowest first. Imports point downwards only:
 //
 //   crypto  TLSCrypto                                 AEAD, hashes and HKDF of BoringSSL
-//   pure    ACME, Admission, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPFields, HTTPWire,
+//   pure    ACME, Admission, AuditChain, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPFields, HTTPWire,
 //           HTTP2Wire, HTTPForwarding, HTTPCaching, EdgeModel, FleetBus, HSMWire
 //                                                     bytes and decisions; no sockets, clocks, files or logging
 //   engine  TLSEngine                                 handshakes on BoringSSL, without IO
@@ -158,7 +158,10 @@ let package = Package(
             swiftSettings: strict),
 
         // Keys and tokens on disk.
-        .target(name: "SecretFiles", swiftSettings: strict),
+        .target(name: "SecretFiles", dependencies: [asn1, crypto], swiftSettings: strict),
+
+        // Lines that are chained and signed, and what is wrong with a chain.
+        .target(name: "AuditChain", dependencies: [crypto], swiftSettings: strict),
 
         // Names of keys on tokens, and what goes between a key holder and the process with the PKCS #11 module.
         .target(name: "HSMWire", swiftSettings: strict),
@@ -209,9 +212,10 @@ let package = Package(
         .target(
             name: "KeyHolder",
             dependencies: [
-                "Admission", "CFileSpace", "CLibCrypto", "Channels", "HSMWire", "HTTPFields", "KeyProtocol",
-                "NativeChannel", "NativeHandshake", "PeerLink", "RecordLayer", "SecretFiles", "Stapling", "TLSEngine",
-                "TLSWire", "Telemetry", nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras, logging, metrics, lifecycle,
+                "Admission", "AuditChain", "CFileSpace", "CLibCrypto", "Channels", "HSMWire", "HTTPFields",
+                "KeyProtocol",
+                "NativeChannel", "NativeHandshake", "PeerLink", "RecordLayer", "SecretFiles", "TLSEngine", "TLSWire",
+                "Telemetry", nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
         // Its keys on tokens.
@@ -303,7 +307,7 @@ let package = Package(
         .executableTarget(
             name: "latchstring",
             dependencies: [
-                "ACME", "ACMEClient", "Admin", "CAARecords", "CBuildFacts", "CacheStorage", "Channels",
+                "ACME", "ACMEClient", "Admin", "AuditChain", "CAARecords", "CBuildFacts", "CacheStorage", "Channels",
                 "CSystemShims", "DemoKit", "Diagnosis", "Edge", "EdgeHTTP", "EdgeModel", "FleetBus", "FleetLink",
                 "HSMKeys", "HSMWorker", "HTTPCaching",
                 "HTTPFields", "KeyHolder", "KeyProtocol", "NativeClient", "NativeHandshake", "PeerLink",
@@ -388,6 +392,7 @@ let package = Package(
         .testTarget(
             name: "ACMETests", dependencies: ["ACME", "TestDirectory", x509, asn1, crypto], swiftSettings: strict),
         .testTarget(name: "SecretFilesTests", dependencies: ["SecretFiles"], swiftSettings: strict),
+        .testTarget(name: "AuditChainTests", dependencies: ["AuditChain", crypto], swiftSettings: strict),
         .testTarget(name: "TLSCryptoTests", dependencies: ["TLSCrypto", nio[0], crypto], swiftSettings: strict),
         .testTarget(
             name: "TLSEngineTests",
@@ -460,9 +465,8 @@ let package = Package(
             name: "KeyHolderTests",
             dependencies: [
                 "TestSockets",
-                "Admission", "Channels", "PrivateAuthority", "HSMWire", "KeyHolder", "KeyProtocol", "NativeHandshake",
-                "PeerLink",
-                "RecordLayer", "SecretFiles", "TLSEngine", "TLSWire", nioSSL,
+                "Admission", "AuditChain", "PrivateAuthority", "HSMWire", "KeyHolder", "KeyProtocol", "NativeHandshake",
+                "PeerLink", "RecordLayer", "SecretFiles", "TLSEngine", "TLSWire", "Telemetry", nioSSL,
                 nioEmbedded, x509, asn1, crypto, cryptoExtras, logging,
             ] + nio,
             swiftSettings: strict),
@@ -518,7 +522,7 @@ let package = Package(
             dependencies: [
                 "Admission", "CacheStorage", "Channels", "Edge", "EdgeHTTP", "EdgeModel", "EdgeRelay", "EdgeTLS",
                 "FleetBus", "HTTPCaching", "HTTPFields", "HTTPForwarding", "HTTPWire", "KeyHolder", "KeyProtocol",
-                "PeerLink", "PrivateAuthority", "TestLogs", "TestSockets", "TestWire", "TLSWire", nioSSL,
+                "PeerLink", "PrivateAuthority", "Telemetry", "TestLogs", "TestSockets", "TestWire", "TLSWire", nioSSL,
                 nioEmbedded, crypto, logging,
                 .product(name: "MetricsTestKit", package: "swift-metrics", condition: program),
             ] + nio,

@@ -91,6 +91,7 @@ struct Attempt {
     private func present(_ task: ChallengeTask) async throws {
         switch task {
         case .tlsALPN(let name, let certificate): try self.host.show(certificate, for: name)
+        case .http(let name, let token, let value): try self.host.show(token: token, value: value, for: name)
         case .dns(let name, let record, let value): try await self.runHook(.present, name, record, value)
         }
     }
@@ -98,6 +99,7 @@ struct Attempt {
     private func withdraw(_ task: ChallengeTask) async {
         switch task {
         case .tlsALPN(let name, _): self.host.withdraw(challengeFor: name)
+        case .http(let name, let token, _): self.host.withdraw(token: token, for: name)
         case .dns(let name, let record, let value):
             do {
                 try await self.runHook(.cleanup, name, record, value)

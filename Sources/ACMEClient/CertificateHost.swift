@@ -10,6 +10,11 @@ public protocol CertificateHost: Sendable {
 
     func withdraw(challengeFor name: String)
 
+    /// Answers requests without TLS for this token under this name, until it is withdrawn.
+    func show(token: String, value: String, for name: String) throws
+
+    func withdraw(token: String, for name: String)
+
     /// Serves the site with the chain that is on disk from now on.
     ///
     /// - Throws: if it cannot; then it goes on with the old one.

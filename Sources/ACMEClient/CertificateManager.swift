@@ -139,7 +139,7 @@ public final class CertificateManager: Service {
             try self.state.write(orderURL: nil, of: site)
         }
         guard due <= Self.now() else { return plan.next(chain, names: site.domains, percent: site.renewAfter) }
-        if site.challenge == .tlsALPN01, let until = self.waitForEdge(site) { return until }
+        if site.challenge != .dns01, let until = self.waitForEdge(site) { return until }
         try await self.order(site, chain, &plan)
         return plan.next(try self.state.chain(site), names: site.domains, percent: site.renewAfter)
     }

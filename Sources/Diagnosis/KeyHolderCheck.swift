@@ -7,6 +7,7 @@ import Logging
 import PeerLink
 import Settings
 import TLSWire
+import Telemetry
 
 /// Checks a key holder's file: identity, chains, keys, grants, audit.
 struct KeyHolderCheck {
@@ -206,7 +207,7 @@ struct KeyHolderCheck {
     }
 
     private func checkAudit() {
-        guard case .file(let path) = self.settings.audit else { return }
+        guard case .file(let path) = self.settings.audit.target else { return }
         if let problem = CheckFiles.problemAppending(path) {
             self.report.fail(nil, "cannot write the audit log \(path): \(problem)", remedy: "Let this user write it.")
         } else {

@@ -5,6 +5,9 @@ public import NIOCore
 public struct RelayConfiguration: Hashable, Sendable {
     /// Where the site's own TLS server is.
     public var origin: RelayOrigin
+    /// Where the site's origin answers HTTP, for the challenges of authorities that come to the edge's port without TLS; nil: nowhere, and
+    /// they are not found.
+    public var http: PlainOrigin?
     /// The header that tells the origin the client's address, if it wants one.
     public var proxyProtocol: ProxyProtocolVersion
     /// The limit for finding and reaching the origin: DNS and every connection attempt together.
@@ -24,6 +27,17 @@ public struct RelayConfiguration: Hashable, Sendable {
         self.connectTimeout = connectTimeout
         self.idleTimeout = idleTimeout
         self.lifetime = lifetime
+    }
+}
+
+/// An origin without TLS: an IP address or a name, and a port.
+public struct PlainOrigin: Hashable, Sendable {
+    public var host: String
+    public var port: Int
+
+    public init(host: String, port: Int) {
+        self.host = host
+        self.port = port
     }
 }
 

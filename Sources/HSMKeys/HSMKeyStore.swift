@@ -17,6 +17,8 @@ public final class HSMKeyStore: KeyStore {
     private let files = SoftwareKeyStore()
     private let desk: LoginDesk
     private let logger: Logger
+    /// For the audit.
+    public let events = TokenEvents()
     /// A pool lives as long as a key of its token does.
     private let pools = Mutex<[WorkerPool.Configuration: WeakPool]>([:])
 
@@ -81,7 +83,7 @@ public final class HSMKeyStore: KeyStore {
         self.pools.withLock { pools in
             pools = pools.filter { $0.value.pool != nil }
             if let pool = pools[configuration]?.pool { return pool }
-            let pool = WorkerPool(configuration, desk: self.desk, logger: self.logger)
+            let pool = WorkerPool(configuration, desk: self.desk, events: self.events, logger: self.logger)
             pools[configuration] = WeakPool(pool: pool)
             return pool
         }

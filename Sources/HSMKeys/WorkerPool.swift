@@ -35,14 +35,16 @@ final class WorkerPool: Sendable {
     private let configuration: Configuration
     private let desk: LoginDesk
     private let logger: Logger
+    private let events: TokenEvents
     /// How many more may be at work.
     private let free: DispatchSemaphore
     private let state = Mutex(State())
 
-    init(_ configuration: Configuration, desk: LoginDesk, logger: Logger) {
+    init(_ configuration: Configuration, desk: LoginDesk, events: TokenEvents, logger: Logger) {
         self.configuration = configuration
         self.desk = desk
         self.logger = logger
+        self.events = events
         self.free = DispatchSemaphore(value: configuration.module.workers)
     }
 
@@ -159,8 +161,14 @@ final class WorkerPool: Sendable {
             let facts = try worker.open(
                 self.configuration.module.module, self.configuration.token,
                 deadline: Clock.monotonic() + Self.startTimeout)
-            try self.desk.login(
-                &worker, to: facts, self.configuration.pin, occasion, timeout: Self.startTimeout)
+            do throws(HSMError) {
+                try self.desk.login(
+                    &worker, to: facts, self.configuration.pin, occasion, timeout: Self.startTimeout)
+            } catch {
+                self.events.tell(.hsmLogin, isGood: false, "\(self.name): \(error)")
+                throw error
+            }
+            self.events.tell(.hsmLogin, isGood: true, "\(self.name), serial \(facts.serial)")
             self.state.withLock { $0.facts = facts }
             var metadata = self.metadata
             metadata["serial"] = "\(facts.serial)"
@@ -184,7 +192,9 @@ final class WorkerPool: Sendable {
             return (state.isSick, surplus)
         }
         surplus?.end()
-        if wasSick { self.logger.notice("the HSM works again", metadata: self.metadata) }
+        guard wasSick else { return }
+        self.logger.notice("the HSM works again", metadata: self.metadata)
+        self.events.tell(.hsmBack, isGood: true, self.name)
     }
 
     private func lose(_ worker: WorkerProcess, _ error: HSMError) {
@@ -200,7 +210,11 @@ final class WorkerPool: Sendable {
         var metadata = self.metadata
         metadata["reason"] = "\(error)"
         self.logger.error("the HSM cannot be used", metadata: metadata)
+        self.events.tell(.hsmLost, isGood: false, "\(self.name): \(error)")
     }
+
+    /// How the audit calls the token.
+    private var name: String { "token \(self.configuration.token.label ?? "at \(self.configuration.module.module)")" }
 
     private var metadata: Logger.Metadata {
         var metadata: Logger.Metadata = ["module": "\(self.configuration.module.module)"]

@@ -1,6 +1,7 @@
 public import Logging
 public import NIOCore
 public import PeerLink
+public import Telemetry
 
 /// Everything a key holder needs to run. The command fills it from settings.
 public struct KeyHolderConfiguration: Sendable {
@@ -19,7 +20,7 @@ public struct KeyHolderConfiguration: Sendable {
     public var lease: TimeAmount = .minutes(10)
     /// How long a key that a reload replaces stays good for clients that were shown its certificate; zero: not at all.
     public var grace: TimeAmount = .minutes(10)
-    public var audit: AuditDestination
+    public var audit: AuditConfiguration
     public var limits: KeyHolderLimits
     public var keyStore: any KeyStore
     /// nil: native handshakes are not served.
@@ -27,14 +28,14 @@ public struct KeyHolderConfiguration: Sendable {
 
     public init(
         listen: [PeerAddress], credentials: PeerCredentials, sites: [SiteConfiguration],
-        grants: [GrantConfiguration], audit: AuditDestination, limits: KeyHolderLimits = KeyHolderLimits(),
+        grants: [GrantConfiguration], audit: LogTarget, limits: KeyHolderLimits = KeyHolderLimits(),
         keyStore: any KeyStore = SoftwareKeyStore()
     ) {
         self.listen = listen
         self.credentials = credentials
         self.sites = sites
         self.grants = grants
-        self.audit = audit
+        self.audit = AuditConfiguration(audit)
         self.limits = limits
         self.keyStore = keyStore
     }

@@ -16,6 +16,8 @@ public enum KeyFunction: String, Sendable, CaseIterable {
     case handshakeContinue = "latchstring.handshake-continue/1"
     /// The payload is a ``HandshakeFinish``; the answer is the NewSessionTicket messages in the clear, which may be none.
     case handshakeFinish = "latchstring.handshake-finish/1"
+    /// The payload is a ``ChallengeRequest``; the answer is a ``ChallengeAnswer``.
+    case challenge = "latchstring.challenge/1"
 }
 
 /// How an edge may serve a site.

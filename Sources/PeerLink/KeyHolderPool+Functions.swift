@@ -34,11 +34,51 @@ extension KeyHolderPool {
         ).map(\.payload)
     }
 
+    /// What an authority that asks for this token under this name is to get; nil: none of the key holder's connected addresses has an
+    /// order open that has it.
+    ///
+    /// Each address orders for itself, so all are asked, and the first that knows is believed.
+    public func challenge(_ token: String, for name: ServerName) -> EventLoopFuture<String?> {
+        let promise = self.eventLoop.makePromise(of: String?.self)
+        let addresses = self.connectedAddresses
+        guard !addresses.isEmpty else {
+            promise.succeed(nil)
+            return promise.futureResult
+        }
+        let message = self.call(
+            .challenge, name: name, clientIP: nil, payload: ChallengeRequest(token: token).encoded())
+        let poll = ChallengePoll(promise, left: addresses.count)
+        for address in addresses {
+            self.request(message, at: address).assumeIsolated().whenComplete { result in
+                let answer = try? ChallengeAnswer(decoding: result.get().payload)
+                poll.answered(answer?.keyAuthorization)
+            }
+        }
+        return promise.futureResult
+    }
+
     func call(
         _ function: KeyFunction, name: ServerName, clientIP: [UInt8]?, ski: [UInt8]? = nil, payload: ByteBuffer
     ) -> KeyMessage {
         KeyMessage(
             opcode: .custom, payload: payload, function: function.rawValue, serverName: name.rawValue,
             clientIP: clientIP, ski: ski)
+    }
+}
+
+/// The first answer of several that has something, or that none has. On one event loop.
+private final class ChallengePoll {
+    private let promise: EventLoopPromise<String?>
+    private var left: Int
+
+    init(_ promise: EventLoopPromise<String?>, left: Int) {
+        self.promise = promise
+        self.left = left
+    }
+
+    func answered(_ value: String?) {
+        guard self.left > 0 else { return }
+        self.left = value == nil ? self.left - 1 : 0
+        if self.left == 0 { self.promise.succeed(value) }
     }
 }

@@ -180,6 +180,9 @@ public final class KeyHolderPool {
                 deadline: .now() + self.configuration.deadline, late: late, completion: completion))
     }
 
+    /// Addresses that are connected, counted from 0.
+    var connectedAddresses: [Int] { self.links.indices.filter { self.links[$0].connection != nil } }
+
     /// Asks one address of the key holder and no other.
     func request(_ message: KeyMessage, at index: Int) -> EventLoopFuture<KeyMessage> {
         guard let handler = self.links[index].connection else {

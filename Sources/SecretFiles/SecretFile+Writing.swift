@@ -45,6 +45,20 @@ extension SecretFile {
         try Self.syncFolder(of: path)
     }
 
+    /// Makes a file for its owner alone (0600), where none is: what is there is not replaced (`EEXIST`), and not followed if it is a link.
+    public static func create(_ text: String, at path: String) throws(WriteError) {
+        let descriptor = createFile(path)
+        guard descriptor >= 0 else { throw WriteError(path: path, number: errno) }
+        var failure = Self.writeAll(text, to: descriptor)
+        if failure == 0, fsync(descriptor) != 0 { failure = errno }
+        if close(descriptor) != 0, failure == 0 { failure = errno }
+        guard failure == 0 else {
+            _ = unlink(path)
+            throw WriteError(path: path, number: failure)
+        }
+        try Self.syncFolder(of: path)
+    }
+
     /// Takes a file away, if it is there.
     public static func remove(_ path: String) throws(WriteError) {
         guard unlink(path) == 0 else {

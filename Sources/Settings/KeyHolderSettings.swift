@@ -2,6 +2,7 @@ public import ACME
 public import HSMWire
 public import KeyProtocol
 public import TLSWire
+public import Telemetry
 
 /// What `Examples/keyholder.yaml` says, with defaults filled in and paths resolved.
 public struct KeyHolderSettings: Hashable, Sendable {
@@ -132,11 +133,15 @@ public struct KeyHolderSettings: Hashable, Sendable {
         public var times: GrantTimes
     }
 
-    /// Where the audit lines go.
-    public enum Audit: Hashable, Sendable {
-        case standardOutput
-        /// Appended to; made if it is not there.
-        case file(String)
+    /// Where the audit lines go, and what signs them.
+    public struct Audit: Hashable, Sendable {
+        public var target: LogTarget
+        /// Path of the key that signs checkpoints, made where it is missing; nil: there is no place for one, and no checkpoints.
+        public var key: String?
+        /// Path of the file that remembers where the chain stands; nil: as with ``key``.
+        public var head: String?
+        /// Between checkpoints. Default: a minute.
+        public var checkpoint: Duration
     }
 
     public struct Limits: Hashable, Sendable {

@@ -35,6 +35,9 @@ enum SettingsRanges {
     static let defaultRate = 1000
     static let lease: ClosedRange<Duration> = .seconds(2) ... .seconds(7 * 24 * 3600)
     static let defaultLease: Duration = .seconds(600)
+    /// Between checkpoints of the audit.
+    static let checkpoint: ClosedRange<Duration> = .seconds(1) ... .seconds(3600)
+    static let defaultCheckpoint: Duration = .seconds(60)
     static let grace: ClosedRange<Duration> = .zero ... .seconds(24 * 3600)
     static let defaultGrace: Duration = .seconds(600)
     static let certificates: ClosedRange<Int> = 1...8

@@ -65,6 +65,14 @@ final class KeyHolderCertificates: CertificateHost {
         if let name = try? ServerName(name) { self.current?.withdrawChallenge(for: name) }
     }
 
+    func show(token: String, value: String, for name: String) throws {
+        self.current?.showToken(token, value: value, for: try ServerName(name))
+    }
+
+    func withdraw(token: String, for name: String) {
+        if let name = try? ServerName(name) { self.current?.withdrawToken(token, for: name) }
+    }
+
     func install(_ site: ManagedSite) throws {
         guard let configuration = self.sites.withLock({ $0[site.name] }) else { return }
         try self.current?.replace(configuration)
@@ -77,7 +85,7 @@ final class KeyHolderCertificates: CertificateHost {
         case .registered: break
         }
         self.current?.auditCertificate(
-            event == .registered ? "certificate-account" : "certificate-order", site: site.name,
+            event == .registered ? .certificateAccount : .certificateOrder, site: site.name,
             isGood: event != .failed,
             detail: detail)
     }

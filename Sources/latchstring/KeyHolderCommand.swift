@@ -66,7 +66,17 @@ struct KeyHolderCommand: AsyncParsableCommand {
             var configuration = try KeyHolderConfiguration(settings, keys: keys)
             configuration.revoked = revoked?.names ?? []
             configuration.fit(descriptors: descriptors, logger: logger)
-            return configuration
+            let server = try KeyHolderServer(
+                configuration: configuration, inherited: environment.inherited, group: group, logger: logger
+            ) { addresses in
+                gate.open()
+                for address in addresses {
+                    logger.notice("listening", metadata: ["address": "\(Self.text(address))"])
+                }
+            }
+            certificates?.serve(server, configuration)
+            keys.events.listen { server.auditToken($0.event, isGood: $0.isGood, detail: $0.detail) }
+            return server
         }
         let serves: @Sendable ([SocketAddress]) -> Void = { addresses in
             gate.open()
@@ -303,8 +313,10 @@ extension KeyHolderConfiguration {
                     edge: grant.edge, sites: grant.sites, operations: grant.operations, rate: grant.rate,
                     rates: grant.rates, times: grant.times)
             },
-            audit: Self.destination(settings.audit), keyStore: keys)
-        self.dial = settings.dial.map { PeerAddress(host: $0.host, port: $0.port) }
+            audit: settings.audit.target, keyStore: keys)
+        self.audit.key = settings.audit.key
+        self.audit.head = settings.audit.head
+        self.audit.checkpoint = TimeAmount(settings.audit.checkpoint)
         self.lease = TimeAmount(settings.lease)
         self.grace = TimeAmount(settings.grace)
         self.limits.connections = settings.limits.connections
@@ -315,13 +327,6 @@ extension KeyHolderConfiguration {
         self.limits.signingThreads = settings.threads
         self.native = settings.native.map {
             NativeConfiguration(listen: [PeerAddress(host: $0.host, port: $0.port)])
-        }
-    }
-
-    private static func destination(_ audit: KeyHolderSettings.Audit) -> AuditDestination {
-        switch audit {
-        case .standardOutput: .standardOutput
-        case .file(let path): .file(path)
         }
     }
 }

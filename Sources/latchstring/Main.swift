@@ -15,7 +15,7 @@ struct Latchstring: AsyncParsableCommand {
             EdgeCommand.self,
             CheckCommand.self,
             ClientCommand.self, PurgeCommand.self, CacheCommand.self, FleetCommand.self, ReloadCommand.self,
-            RevokeCommand.self, GrantsCommand.self,
+            RevokeCommand.self, GrantsCommand.self, AuditCommand.self,
             DemoChildCommand.self,
             DemoOriginCommand.self, HSMWorkerCommand.self,
         ]

@@ -46,6 +46,14 @@ final class FakeHost: CertificateHost {
         self.seen.withLock { $0.shown.append(name) }
     }
 
+    func show(token: String, value: String, for name: String) throws {
+        self.seen.withLock { $0.shown.append("\(name) \(token)") }
+    }
+
+    func withdraw(token: String, for name: String) {
+        self.seen.withLock { $0.withdrawn.append("\(name) \(token)") }
+    }
+
     func withdraw(challengeFor name: String) { self.seen.withLock { $0.withdrawn.append(name) } }
 
     func install(_ site: ManagedSite) throws {

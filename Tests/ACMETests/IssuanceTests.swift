@@ -25,6 +25,19 @@ import X509
             ])
     }
 
+    @Test("http-01: the token's value is shown, and taken away")
+    func http01() throws {
+        let directory = try TestDirectory { kind, _, _ in kind == "http-01" }
+        var client = Client(directory)
+        _ = try client.run(Client.request(directory, challenge: .http01))
+        guard case .http("www.test", let token, let value)? = client.presented.first else {
+            Issue.record("no token")
+            return
+        }
+        #expect(value.hasPrefix("\(token).") && value.count == token.count + 44)
+        #expect(client.withdrawn == 1)
+    }
+
     @Test func theChallengeCertificateIsWhatTheRFCDescribes() throws {
         let seen = Box<String>()
         let directory = try TestDirectory { _, _, keyAuthorization in

@@ -15,7 +15,8 @@ import Testing
         let keyHolderPort: UInt16
         private let origin: TLSOrigin
 
-        init() async throws {
+        /// - Parameter plain: Where the edge takes clients without TLS.
+        init(plain: UInt16? = nil) async throws {
             let workspace = try Workspace()
             self.workspace = workspace
             try workspace.makeIdentity(.keyholder, "home")
@@ -34,6 +35,7 @@ import Testing
             self.edge = try await blocking {
                 try RunningEdge(
                     """
+                    \(plain.map { "listen-http: [127.0.0.1:\($0)]" } ?? "")
                     keyholders:
                       home: { addresses: ["127.0.0.1:\(port)"], deadline: 5s }
                     sites:
@@ -42,7 +44,7 @@ import Testing
             }
         }
 
-        func configure(directory: String, renewAfter: Int, binding: Bool) throws {
+        func configure(directory: String, renewAfter: Int, binding: Bool, challenge: String = "tls-alpn-01") throws {
             try self.workspace.write(Pebble.macKey + "\n", to: "eab.key")
             let entries = Self.sites.map { name, _ in
                 """
@@ -51,6 +53,7 @@ import Testing
                       directory: \(directory)
                       email: owner@\(name)
                       \(binding ? "eab: { kid: kid-1, key: eab.key }" : "")
+                      challenge: \(challenge)
                       roots: roots.pem
                       renew-after: \(renewAfter)%
                 """
@@ -204,6 +207,130 @@ import Testing
                     try stage.ask(name, root: "roots.pem").contains("from the origin") ? true : nil
                 }
             }
+        }
+    }
+
+    @Test("With Pebble over port 80: both modes get their certificates with http-01, which the key holder answers")
+    func pebbleWithoutTLS() async throws {
+        let plain = try Workspace.freePort()
+        let stage = try await Stage(plain: plain)
+        defer { stage.edge.stop() }
+        let pebblePort = try Workspace.freePort()
+        try await blocking {
+            let pebble = try Pebble(
+                port: pebblePort, tlsPort: 9, httpPort: plain, validity: 240, in: stage.workspace)
+            defer { pebble.stop() }
+            try stage.configure(directory: pebble.url, renewAfter: 66, binding: true, challenge: "http-01")
+            let keyHolder = try stage.startKeyHolder()
+            defer { keyHolder.stop() }
+            for (name, _) in Stage.sites {
+                try keyHolder.wait(for: "a new certificate is in use") { $0["site"] == name }
+                _ = try eventually(name) {
+                    try stage.ask(name, root: "pebble-root.pem").contains("from the origin") ? true : nil
+                }
+                #expect(stage.audit("challenge", name, "ok") >= 1, "\(pebble.log)")
+            }
+            // No order is open now: what an authority asks is the origin's to answer.
+            #expect(try Self.ask(plain, "www.test", "abc").contains("from the origin"))
+        }
+    }
+
+    @Test("A token is answered while its order is open, for its own name, and no other is")
+    func tokens() async throws {
+        let plain = try Workspace.freePort()
+        let stage = try await Stage(plain: plain)
+        defer { stage.edge.stop() }
+        let server = try TestDirectoryServer { kind, name, authorization in
+            guard kind == "http-01", let token = authorization.split(separator: ".").first else { return false }
+            let other = name == "www.test" ? "api.test" : "www.test"
+            guard let exact = try? Self.ask(plain, name, token), let head = try? Self.ask(plain, name, token, "HEAD"),
+                let wrong = try? Self.ask(plain, name, token.dropLast()),
+                let elsewhere = try? Self.ask(plain, other, token),
+                let nowhere = try? Self.ask(plain, "nowhere.test", token)
+            else { return false }
+            return exact.hasPrefix("HTTP/1.1 200") && exact.hasSuffix("\r\n\r\n\(authorization)")
+                && head.hasPrefix("HTTP/1.1 200") && head.hasSuffix("\r\n\r\n") && wrong.contains("from the origin")
+                && elsewhere.contains("from the origin") && nowhere.hasPrefix("HTTP/1.1 404")
+        }
+        defer { server.stop() }
+        try await blocking {
+            try stage.workspace.write(
+                try stage.workspace.read("roots.pem") + "\n" + server.directory.root + "\n", to: "roots.pem")
+            try stage.configure(directory: server.url, renewAfter: 90, binding: false, challenge: "http-01")
+            let keyHolder = try stage.startKeyHolder()
+            defer { keyHolder.stop() }
+            for (name, _) in Stage.sites {
+                try keyHolder.wait(for: "a new certificate is in use") { $0["site"] == name }
+            }
+            #expect(Stage.sites.allSatisfy { stage.audit("certificate-order", $0.0, "failed") == 0 })
+        }
+    }
+
+    /// One request without TLS for a token.
+    private static func ask(
+        _ port: UInt16, _ host: String, _ token: some StringProtocol, _ method: String = "GET"
+    ) throws -> String {
+        let socket = try TestSocket.connect(port: port)
+        let request =
+            "\(method) /.well-known/acme-challenge/\(token) HTTP/1.1\r\nHost: \(host)\r\nConnection: close\r\n\r\n"
+        try socket.send(Array(request.utf8))
+        return String(decoding: try socket.receiveToEnd(), as: UTF8.self)
+    }
+
+    @Test(
+        "certbot at the origin of a relay site gets its certificate through the edge's port 80",
+        .enabled(if: Tool.exists("certbot"), "certbot is missing: scripts/need test installs it"))
+    func certbot() async throws {
+        let workspace = try Workspace()
+        let (plain, originPort, certbotPort, pebblePort) = (
+            try Workspace.freePort(), try Workspace.freePort(), try Workspace.freePort(), try Workspace.freePort()
+        )
+        try await blocking {
+            let edge = try RunningEdge(
+                """
+                listen-http: [127.0.0.1:\(plain)]
+                sites:
+                  - domains: [bank.test]
+                    mode: relay
+                    origin: { address: "127.0.0.1:\(originPort)", http: "127.0.0.1:\(certbotPort)" }
+                """, in: workspace)
+            defer { edge.stop() }
+            let pebble = try Pebble(
+                port: pebblePort, tlsPort: edge.port, httpPort: plain, validity: 3600, refusedNonces: 0, in: workspace)
+            defer { pebble.stop() }
+            let folder = workspace.path("certbot")
+            let run = try Tool.run(
+                "env",
+                [
+                    "REQUESTS_CA_BUNDLE=\(workspace.path("roots.pem"))", "certbot", "certonly", "--standalone",
+                    "--non-interactive", "--agree-tos", "--register-unsafely-without-email", "--server", pebble.url,
+                    "--eab-kid", "kid-1", "--eab-hmac-key", Pebble.macKey, "--http-01-address", "127.0.0.1",
+                    "--http-01-port", "\(certbotPort)", "--config-dir", folder, "--work-dir", folder, "--logs-dir",
+                    folder, "-d", "bank.test",
+                ])
+            #expect(run.status == 0, "\(run.all) \(pebble.log)")
+            // The origin serves with it, and a client verifies that through the edge.
+            let live = "\(folder)/live/bank.test"
+            let origin = try ChildProcess(
+                "openssl",
+                [
+                    "s_server", "-accept", "127.0.0.1:\(originPort)", "-cert", "\(live)/fullchain.pem", "-key",
+                    "\(live)/privkey.pem", "-cert_chain", "\(live)/chain.pem", "-www",
+                ])
+            defer {
+                origin.send(SIGTERM)
+                _ = origin.waitForEnd()
+            }
+            let answer = try eventually("the origin") {
+                let answer = try Tool.run(
+                    "openssl",
+                    [
+                        "s_client", "-connect", "127.0.0.1:\(edge.port)", "-CAfile", workspace.path("pebble-root.pem"),
+                        "-verify_return_error", "-servername", "bank.test", "-verify_hostname", "bank.test", "-ign_eof",
+                    ], input: "GET / HTTP/1.0\r\n\r\n")
+                return answer.status == 0 ? answer.all : nil
+            }
+            #expect(answer.contains("Verify return code: 0 (ok)"), "\(answer)")
         }
     }
 

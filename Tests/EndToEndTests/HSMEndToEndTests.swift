@@ -89,6 +89,7 @@ struct HSMEndToEndTests {
                 let old = try Tool.curl("https://\(site.name)/", to: edge.port, workspace, "--tls-max", "1.2")
                 #expect(old.output == "from the origin", "\(site.name): \(old.errors)")
             }
+            #expect(try workspace.read("audit.jsonl").contains(#""operation":"hsm-login","outcome":"ok""#))
             let workers = keyHolder.lines("a worker of the HSM is ready").compactMap { $0["pid"].flatMap { pid_t($0) } }
             #expect(!workers.isEmpty)
             for worker in workers { kill(worker, SIGKILL) }

@@ -10,6 +10,7 @@ import NIOSSL
 import PeerLink
 import PrivateAuthority
 import TLSWire
+import Telemetry
 import TestSockets
 import Testing
 
@@ -287,13 +288,13 @@ struct AbuseTests {
         let path = AuditTests.temporaryFile()
         defer { try? FileManager.default.removeItem(atPath: path) }
         let logger = Logger(label: "test")
-        let audit = try AuditLog(.file(path), limit: 10_000, logger: logger)
+        let audit = try AuditLog(AuditConfiguration(.file(path)), limit: 10_000, logger: logger)
         let core = KeyHolderCore(
             limits: KeyHolderLimits(), policy: try Policy(sites: [], grants: [], previous: nil, now: 0), audit: audit,
             loops: LoopWorks(MultiThreadedEventLoopGroup.singleton), logger: logger, wallClock: Clock.wallMilliseconds)
         let count: Int = 5000
         let reported: Int = (0..<count).filter { _ in
-            core.auditConnection(edge: nil, address: nil, outcome: .refused, detail: "test", since: 0)
+            core.auditRepeated(edge: nil, address: nil, outcome: .refused, detail: "test", since: 0)
         }.count
         await audit.shutDown()
         #expect(reported >= 500 && reported < count)

@@ -1,6 +1,7 @@
 import Logging
 import PeerLink
 import PrivateAuthority
+import Telemetry
 import Testing
 
 @testable import KeyHolder

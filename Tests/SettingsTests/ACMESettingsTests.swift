@@ -76,7 +76,7 @@ import Testing
         #expect(Self.complaint("{directory: \"https://a.test\", challenge: dns-01}").contains("dns-01 needs a program"))
         #expect(Self.complaint("{directory: \"https://a.test\", hook: x}").contains("\"hook\" is for dns-01"))
         #expect(Self.complaint("{directory: \"https://a.test\", hook-timeout: 5s}").contains("is for a hook"))
-        #expect(Self.complaint("{directory: \"https://a.test\", challenge: http-01}").contains("is not known here"))
+        #expect(Self.complaint("{directory: \"https://a.test\", challenge: http-02}").contains("is not known here"))
         #expect(Self.complaint("{directory: \"https://a.test\", renew-after: 99%}").contains("10% to 95%"))
         #expect(Self.complaint("{directory: \"https://a.test\", eab: {kid: k}}").contains("eab needs the key \"key\""))
         let both = "{directory: \"https://a.test\"}\n    certificate: a.pem"

@@ -5,6 +5,7 @@ import KeyProtocol
 import NIOCore
 import Settings
 import TLSWire
+import Telemetry
 import Testing
 
 @Suite("Good configuration files")
@@ -223,7 +224,7 @@ struct GoodFileTests {
             """, file: "kh.yaml", checkingFiles: false)
         #expect(loaded.warnings.map(\.message) == ["there are no grants, so no edge gets a signature"])
         guard case .keyHolder(let settings) = loaded.party else { throw NotAnEdge() }
-        #expect(settings.audit == .standardOutput)
+        #expect(settings.audit.target == .standardOutput && settings.audit.key == nil)
     }
 
     @Test(

@@ -68,11 +68,13 @@ extension Issuance {
         guard let token = challenge.token, (16...256).contains(token.utf8.count), Base64URL.isAlphabetOnly(token) else {
             throw ACMEFailure(.badAnswer("a challenge with a bad token"))
         }
-        let digest = Array(SHA256.hash(data: Array(try self.exchange.key.keyAuthorization(token: token).utf8)))
+        let keyAuthorization = try self.exchange.key.keyAuthorization(token: token)
+        let digest = Array(SHA256.hash(data: Array(keyAuthorization.utf8)))
         let name = authorization.identifier.value.lowercased()
         let task: ChallengeTask =
             switch kind {
             case .tlsALPN01: .tlsALPN(name: name, try ChallengeCertificate(name: name, digest: digest, now: now))
+            case .http01: .http(name: name, token: token, value: keyAuthorization)
             case .dns01: .dns(name: name, record: "_acme-challenge.\(name)", value: Base64URL.encode(digest))
             }
         self.challenge = (challenge.url, (challenge.status ?? .pending) == .pending)

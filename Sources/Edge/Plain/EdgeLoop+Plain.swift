@@ -4,6 +4,7 @@ import EdgeHTTP
 import EdgeModel
 import EdgeTLS
 import NIOCore
+import PeerLink
 import TLSWire
 import Telemetry
 
@@ -21,17 +22,20 @@ extension EdgeLoop {
                         PlainSite(hasOrigin: self.resources.plainProxies[$0.name] != nil)
                     }
                 },
-                challenge: { channel, name in self.challenge(channel, name, place, from: client) },
-                answered: { answer in
-                    self.resources.shared.accessLog?.record { layout in
-                        answer.record(
-                            layout, site: { self.table.site(for: $0)?.name }, client: client.source,
-                            connection: place.id, duration: NIODeadline.now() - begun)
-                    }
-                }))
+                ask: { self.keyAuthorization(for: $0) },
+                challenge: { channel, challenge in self.challenge(channel, challenge.name, place, from: client) }))
     }
 
-    /// An authority's challenge: the site's origin answers it, whether or not the site is served yet.
+    /// What the key holder has for an authority, where an order of its own is open; nil: it is not asked. Clients send what they like,
+    /// so it is not asked more often than authorities come.
+    private func keyAuthorization(for challenge: PlainChallenge) -> EventLoopFuture<String?>? {
+        guard let site = self.table.site(for: challenge.name), let terminated = self.terminatedSites[site.name],
+            self.challengeBudget.take(now: NIODeadline.now().uptimeNanoseconds)
+        else { return nil }
+        return terminated.pool.challenge(challenge.token, for: challenge.name)
+    }
+
+    /// An authority's challenge that is not the key holder's: the site's origin answers it, whether or not the site is served yet.
     private func challenge(
         _ channel: any Channel, _ name: ServerName, _ place: ClientPlace, from client: ClientAddress
     ) {

@@ -45,6 +45,14 @@ struct EdgeResources: Sendable {
         var staples: [String: StapleFiles] = [:]
         let ownership = NameOwnership(configuration.sites)
         for (index, site) in configuration.sites.enumerated() {
+            if case .relay(let relay) = site.mode, let http = relay.http, configuration.plain != nil {
+                plainProxies[site.name] = try ProxySite(
+                    name: site.name, domains: site.domains,
+                    namesOfOtherSites: ownership.namesOfOthers(underSite: index), edgeName: configuration.edgeName,
+                    origin: OriginConfiguration(scheme: .http, host: http.host, port: http.port), limits: plainLimits,
+                    trustedProxies: configuration.trustedProxies, scheme: "http", logger: shared.logger, group: group,
+                    turns: shared.turns)
+            }
             guard let termination = site.mode.termination else { continue }
             guard configuration.credentials != nil else { throw EdgeError.noCredentials(site: site.name) }
             var origin = termination.origin

@@ -31,7 +31,7 @@ public struct PlainRules: Sendable {
             else {
                 return .answer(Self.notFound(head, name))
             }
-            return .challenge(name)
+            return .challenge(PlainChallenge(name: name, token: String(token), isHead: head.method == .head))
         }
         let status = head.method == .get || head.method == .head ? self.redirect : 308
         let authority = self.port == 443 ? name.rawValue : "\(name.rawValue):\(self.port)"
@@ -75,10 +75,15 @@ public struct PlainRules: Sendable {
         Self.answer(404, "", to: head, name, outcome: "not-found")
     }
 
-    static func failed(_ error: WireError) -> PlainAnswer {
-        let local = LocalResponse(error)
-        return Self.answer(error.status, "", to: nil, nil, outcome: local.reason)
+    /// The answer to an authority's request (RFC 8555 §8.3).
+    public static func keyAuthorization(_ text: String, for challenge: PlainChallenge) -> ByteBuffer {
+        ByteBuffer(
+            string:
+                "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: \(text.utf8.count)\r\n"
+                + "cache-control: no-store\r\nconnection: close\r\n\r\n" + (challenge.isHead ? "" : text))
     }
+
+    static func failed(_ error: WireError) -> ByteBuffer { Self.answer(error.status, "", isHead: false) }
 
     private static func answer(
         _ status: Int, _ fields: String, to head: RequestHead?, _ name: ServerName?, outcome: String
@@ -108,7 +113,7 @@ public struct PlainRules: Sendable {
 
 /// What a site is to requests without TLS.
 public struct PlainSite: Sendable {
-    /// Whether the edge knows an origin that answers HTTP: not of a relay site.
+    /// Whether the edge knows an origin that answers HTTP: of a relay site, where its operator has said so.
     public var hasOrigin: Bool
 
     public init(hasOrigin: Bool) {
@@ -116,12 +121,26 @@ public struct PlainSite: Sendable {
     }
 }
 
+/// An authority's request for a token.
+public struct PlainChallenge: Equatable, Sendable {
+    public var name: ServerName
+    /// Base64url; 1 to 256 characters.
+    public var token: String
+    public var isHead: Bool
+
+    public init(name: ServerName, token: String, isHead: Bool = false) {
+        self.name = name
+        self.token = token
+        self.isHead = isHead
+    }
+}
+
 /// What becomes of a request without TLS.
-public enum PlainVerdict: Sendable {
-    /// Its bytes, and then the end of the connection.
-    case answer(PlainAnswer)
-    /// It goes to the origin of the site with this name.
-    case challenge(ServerName)
+public enum PlainVerdict: Equatable, Sendable {
+    /// These bytes, and then the end of the connection.
+    case answer(ByteBuffer)
+    /// It is an authority's: the key holder knows the answer, or else it goes to the site's origin.
+    case challenge(PlainChallenge)
 }
 
 /// An answer without TLS, and what the access log says of it.

@@ -1,35 +1,24 @@
+import AuditChain
+import Dispatch
 import Logging
+import NIOCore
 import NIOPosix
+import SecretFiles
 import Synchronization
-
-/// Where audit lines go.
-public enum AuditDestination: Hashable, Sendable {
-    /// Appended to; made with mode 0600 if it is not there.
-    case file(String)
-    case standardOutput
-}
-
-/// Why the audit log could not be opened.
-public struct AuditLogError: Error, Equatable, Sendable, CustomStringConvertible {
-    public var path: String
-    public var reason: String
-
-    public var description: String {
-        "cannot open the audit log \(self.path): \(self.reason); check the directory and that this user may write there"
-    }
-}
+import Telemetry
 
 /// Writes audit lines without ever blocking the caller.
 ///
-/// Lines wait in memory, up to a bound, for a thread of their own. Every operation reserves its line beforehand, and its result
-/// waits for the line to be written (``flush(then:)``).
+/// Lines wait in memory, up to a bound, for a thread of their own, which chains them (``AuditJournal``). Every operation reserves its
+/// line beforehand, and its result waits for the line to be written (``flush(then:)``). Lines of the log's own (counts, checkpoints) have
+/// no reservation: there are few, and their number does not depend on what peers do.
 ///
-/// When a write fails, or there is no room left that can be set aside for lines, the log is *closed*: there are no more
+/// When a write fails or takes long, or there is no room left that can be set aside for lines, the log is *closed*: there are no more
 /// reservations, so that no operation begins, and results whose lines are not written do not leave. Lines that could not
-/// be written are kept. They are tried again, at most once a second; when all are written and there is room again, a line
-/// says how many requests were refused meanwhile, and the log is open.
+/// be written are kept. They are tried again, at most once a second; when all are written and there is room again, the log is open, and
+/// a line says how many requests were refused meanwhile.
 final class AuditLog: Sendable {
-    private struct State {
+    struct State {
         /// Lines not handed to the writer yet.
         var lines: [UInt8] = []
         /// Lines reserved or waiting or being written.
@@ -46,48 +35,120 @@ final class AuditLog: Sendable {
         /// When writing was tried last, monotonic nanoseconds.
         var tried: UInt64 = 0
         var digest = RefusalDigest()
-    }
-
-    /// The writer's own; only touched on its one thread.
-    private struct Output {
-        var file: any AuditOutput & Sendable
-        /// What a failed write left over.
-        var unwritten: ArraySlice<UInt8> = []
-        var unwrittenLines: Int = 0
-        /// Another process has the file, from ``letGo()`` to ``takeUp()``: it is closed here.
-        var isLent: Bool = false
+        /// When the last checkpoint was asked for, monotonic nanoseconds.
+        var signed: UInt64 = 0
+        var checkpointIsDue: Bool = false
     }
 
     /// Set aside on disk, so that there is room for the lines of operations that are under way when a disk is full. Renewed when half
     /// of it is used.
     static let reserve: Int = 4 * 1024 * 1024
     /// Nanoseconds between attempts at a log that is closed.
-    private static let retryInterval: UInt64 = 1_000_000_000
+    static let retryInterval: UInt64 = 1_000_000_000
+    /// Nanoseconds after which one write counts as failed, though it may come about.
+    static let patience: UInt64 = 5_000_000_000
+    /// Lines after which a checkpoint is due whatever the time.
+    static let linesPerCheckpoint: Int = 10_000
 
-    private let destination: AuditDestination
+    private let target: LogTarget
     private let limit: Int
-    private let state = Mutex(State())
-    private let output: Mutex<Output>
-    private let closed = Atomic<Bool>(false)
-    private let thread: NIOThreadPool
-    private let logger: Logger
+    private let checkpoint: UInt64
+    let state: Mutex<State>
+    let journal: Mutex<AuditJournal>
+    let closed = Atomic<Bool>(false)
+    private let hasEnded = Atomic<Bool>(false)
+    /// Of the last line that was written.
+    let written: Atomic<UInt64>
+    let thread: NIOThreadPool
+    let head: HeadFile?
+    let logger: Logger
 
-    /// - Parameter limit: How many lines may be reserved or waiting at once.
+    /// Opens the log, and goes on with the chain that is there. Blocks.
+    ///
+    /// - Parameters:
+    ///   - limit: How many lines may be reserved or waiting at once.
+    ///   - start: The detail of the first line; nil: there is none.
     /// - Throws: ``AuditLogError``.
-    convenience init(_ destination: AuditDestination, limit: Int, logger: Logger) throws(AuditLogError) {
-        self.init(destination, try AuditFile(destination), limit: limit, logger: logger)
+    convenience init(
+        _ configuration: AuditConfiguration, limit: Int, start: String? = nil, logger: Logger
+    ) throws(AuditLogError) {
+        let (output, origin) = try Self.open(configuration, logger)
+        if origin.key == nil {
+            logger.notice(
+                "the audit is chained, and nothing signs it",
+                metadata: ["remedy": "write state: FOLDER, or audit: {to: …, key: FILE}"])
+        }
+        if let problem = origin.problem {
+            logger.critical(
+                "the audit was changed while the key holder was not running", metadata: ["reason": "\(problem)"])
+        }
+        self.init(configuration.target, output, origin, limit: limit, start: start, logger: logger)
+    }
+
+    private static func open(
+        _ configuration: AuditConfiguration, _ logger: Logger
+    ) throws(AuditLogError) -> (any AuditOutput, AuditOrigin) {
+        switch configuration.target {
+        case .standardOutput:
+            return (AuditFile.standardOutput, try AuditOrigin(configuration, tail: nil))
+        case .syslog(let target):
+            let output = try AuditSyslog(target) { problem in
+                logger.error(
+                    "audit lines did not arrive at the log daemon; the chain shows what is missing",
+                    metadata: ["reason": "\(problem)"])
+            }
+            return (output, try AuditOrigin(configuration, tail: nil))
+        case .file(let path):
+            var file = try AuditFile(path: path)
+            do throws(AuditLogError) {
+                guard file.lock() else {
+                    throw AuditLogError(
+                        place: path, reason: "another process writes there",
+                        remedy: "give each key holder a file of its own")
+                }
+                let tail: AuditTail? = file.identity == nil ? nil : try AuditTail.of(path)
+                return (file, try AuditOrigin(configuration, tail: tail))
+            } catch {
+                file.close()
+                throw error
+            }
+        }
     }
 
     /// Writes to `output`, where tests stand.
-    init(_ destination: AuditDestination, _ output: any AuditOutput & Sendable, limit: Int, logger: Logger) {
-        self.destination = destination
+    init(
+        _ target: LogTarget, _ output: any AuditOutput, _ origin: AuditOrigin = AuditOrigin(), limit: Int,
+        start: String? = nil, logger: Logger
+    ) {
+        self.target = target
         self.limit = limit
         self.logger = logger
-        self.output = Mutex(Output(file: output))
+        self.checkpoint = UInt64(origin.checkpoint.nanoseconds)
+        self.head = origin.head.map { HeadFile(path: $0, logger: logger) }
+        self.written = Atomic(origin.position.sequence)
+        var journal = AuditJournal(output, origin)
+        Self.begin(&journal, origin, start)
+        var state = State(writing: true, signed: Clock.monotonic(), checkpointIsDue: start != nil)
+        state.pending = journal.unwrittenLines
+        self.state = Mutex(state)
+        self.journal = Mutex(journal)
         self.thread = NIOThreadPool(numberOfThreads: 1)
         self.thread.start()
-        self.state.withLock { $0.writing = true }
         self.startWriting()
+    }
+
+    private static func begin(_ journal: inout AuditJournal, _ origin: AuditOrigin, _ start: String?) {
+        let time: Int64 = Clock.wallMilliseconds()
+        if let rest = origin.rest {
+            var record = AuditRecord(time: time, event: .auditContinued)
+            record.members = .broken(rest)
+            journal.add(record)
+        }
+        guard let start else { return }
+        var record = AuditRecord(
+            time: time, event: .start, detail: ([start] + [origin.problem].compactMap { $0 }).joined(separator: "; "))
+        record.members = .after(journal.position.hex)
+        journal.add(record)
     }
 
     /// A line cannot be written now: no private key is to be used.
@@ -110,8 +171,17 @@ final class AuditLog: Sendable {
     /// Takes in a line that was reserved before. ``flush()`` has it written.
     func record(_ record: AuditRecord) {
         self.state.withLock { state in
-            record.appendLine(to: &state.lines)
+            record.appendBody(to: &state.lines)
             state.waiting += 1
+        }
+    }
+
+    /// Takes in a line that nothing is reserved for: of those that peers have no hand in.
+    func record(own record: AuditRecord) {
+        self.state.withLock { state in
+            record.appendBody(to: &state.lines)
+            state.waiting += 1
+            state.pending += 1
         }
     }
 
@@ -126,7 +196,7 @@ final class AuditLog: Sendable {
                 state.pending -= 1
                 return false
             }
-            record.appendLine(to: &state.lines)
+            record.appendBody(to: &state.lines)
             state.waiting += 1
             return true
         }
@@ -149,25 +219,36 @@ final class AuditLog: Sendable {
     }
 
     private static func start(_ state: inout State) -> Bool {
-        guard state.waiting > 0 || !state.waiters.isEmpty, !state.writing else { return false }
+        guard state.waiting > 0 || !state.waiters.isEmpty || state.checkpointIsDue, !state.writing else { return false }
         state.writing = true
         return true
     }
 
-    /// Once a second: lines for what was counted, and another attempt if the log is closed.
+    /// Once a second: lines for what was counted, checkpoints, and another attempt if the log is closed.
     func tick(now: UInt64, time: Int64) {
-        self.state.withLock { Self.collect(&$0, now: now, time: time) }
+        let isStalled: Bool = self.state.withLock { state in
+            Self.collect(&state, now: now, time: time)
+            if now >= state.signed + self.checkpoint { state.checkpointIsDue = true }
+            return state.writing && state.tried > 0 && now >= state.tried + Self.patience
+        }
+        if isStalled { self.close(.stalled) }
         if self.isClosed { self.retry() }
         self.flush()
     }
 
+    /// The number of the last line that was written.
+    var sequence: UInt64 { self.written.load(ordering: .relaxed) }
+
     private static func collect(_ state: inout State, now: UInt64, time: Int64, all: Bool = false) {
         for record in state.digest.collect(now: now, time: time, all: all) {
-            record.appendLine(to: &state.lines)
+            record.appendBody(to: &state.lines)
             state.waiting += 1
             state.pending += 1
         }
     }
+
+    /// Lines are being written at this moment.
+    var isBusy: Bool { self.state.withLock { $0.writing && $0.tried > 0 } }
 
     /// Lines reserved or not written yet.
     var pendingLines: Int {
@@ -185,18 +266,15 @@ final class AuditLog: Sendable {
 
     /// Opens the file again, after something else has renamed it. Keeps the old one if that fails.
     func reopen() throws(AuditLogError) {
-        guard case .file = self.destination, !self.output.withLock({ $0.isLent }) else { return }
-        let fresh = try AuditFile(self.destination)
-        self.thread.submit { _ in
-            self.output.withLock { output in
-                // Lent meanwhile: taken up again, it is opened anew.
-                guard !output.isLent else {
-                    var fresh = fresh
-                    return fresh.close()
-                }
-                output.file.close()
-                output.file = fresh
+        guard case .file(let path) = self.target else { return }
+        let fresh = try AuditFile(path: path)
+        self.thread.submit { state in
+            guard case .active = state else {
+                var fresh: AuditFile = fresh
+                return fresh.close()
             }
+            let added: Int = self.journal.withLock { self.turnOver(&$0, to: fresh) }
+            self.state.withLock { $0.pending += added }
         }
         // A file elsewhere may have room; and the new one has nothing set aside yet.
         let start: Bool = self.state.withLock { state in
@@ -206,171 +284,74 @@ final class AuditLog: Sendable {
         if start { self.startWriting() }
     }
 
-    /// Writes what is waiting, and leaves the file to another process: from then on the log is closed.
-    func letGo() async {
-        self.state.withLock { Self.collect(&$0, now: Clock.monotonic(), time: Clock.wallMilliseconds(), all: true) }
-        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-            self.thread.submit { _ in
-                self.writeAll()
-                self.output.withLock { output in
-                    output.file.close()
-                    output.isLent = true
-                }
-                self.closed.store(true, ordering: .releasing)
-                continuation.resume()
-            }
+    private func turnOver(_ journal: inout AuditJournal, to fresh: AuditFile) -> Int {
+        var fresh: AuditFile = fresh
+        // Nothing has renamed it.
+        if let identity = fresh.identity, journal.isWritten(to: identity) {
+            fresh.close()
+            return 0
         }
+        guard fresh.lock() else {
+            self.logger.error("the audit stays in the old file: another process writes to the new one")
+            fresh.close()
+            return 0
+        }
+        return journal.turnOver(to: fresh, time: Clock.wallMilliseconds())
     }
 
-    /// The file is this process's again, after ``letGo()``.
+    /// Writes what is waiting, then closes the file. Call it when nothing records any more; a second call does nothing. Takes no longer than ``patience`` where what
+    /// takes the lines does not.
     ///
-    /// - Throws: the log stays closed.
-    func takeUp() throws(AuditLogError) {
-        let fresh = try AuditFile(self.destination)
-        self.output.withLock { output in
-            output.file = fresh
-            output.isLent = false
+    /// - Parameter last: The last line, before a checkpoint.
+    func shutDown(_ last: AuditRecord? = nil) async {
+        guard !self.hasEnded.exchange(true, ordering: .relaxed) else { return }
+        self.state.withLock { state in
+            Self.collect(&state, now: Clock.monotonic(), time: Clock.wallMilliseconds(), all: true)
+            if let last {
+                last.appendBody(to: &state.lines)
+                state.waiting += 1
+                state.pending += 1
+            }
+            state.checkpointIsDue = true
         }
-        self.closed.store(false, ordering: .releasing)
-        self.flush()
-    }
-
-    /// Writes what is waiting, then closes the file. Call it when nothing records any more.
-    func shutDown() async {
-        self.state.withLock { Self.collect(&$0, now: Clock.monotonic(), time: Clock.wallMilliseconds(), all: true) }
-        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+        let isDone: Bool = await withCheckedContinuation { (continuation: CheckedContinuation<Bool, Never>) in
+            let gate = Gate(continuation)
             self.thread.submit { _ in
                 self.writeAll()
-                continuation.resume()
+                gate.open(true)
             }
+            DispatchQueue.global().asyncAfter(deadline: .now() + .nanoseconds(Int(Self.patience))) { gate.open(false) }
+        }
+        guard isDone else {
+            // Its thread ends when it can.
+            self.thread.shutdownGracefully { _ in }
+            return self.logger.error(
+                "audit lines lost: what takes the audit's lines takes none",
+                metadata: ["lines": "\(self.pendingLines)"])
         }
         try? await self.thread.shutdownGracefully()
-        self.output.withLock { output in
-            if !output.isLent { output.file.close() }
-            if output.unwrittenLines > 0 {
+        self.journal.withLock { journal in
+            journal.close()
+            if journal.unwrittenLines > 0 {
                 self.logger.error(
                     "audit lines lost: the audit log could not be written",
-                    metadata: ["lines": "\(output.unwrittenLines)"])
+                    metadata: ["lines": "\(journal.unwrittenLines)"])
             }
         }
+        self.head?.finish()
     }
+}
 
-    // MARK: Writing
+/// Answers once.
+private final class Gate: Sendable {
+    private let continuation: Mutex<CheckedContinuation<Bool, Never>?>
 
-    private func retry() {
-        let start: Bool = self.state.withLock { state in
-            guard !state.writing, Clock.monotonic() >= state.tried + Self.retryInterval else { return false }
-            state.writing = true
-            return true
-        }
-        if start { self.startWriting() }
-    }
+    init(_ continuation: CheckedContinuation<Bool, Never>) { self.continuation = Mutex(continuation) }
 
-    private func startWriting() {
-        self.thread.submit { state in
-            guard case .active = state else { return }
-            self.writeAll()
-        }
-    }
-
-    /// On the writer's thread. Goes on until nothing waits, or a write fails. `writing` is true.
-    private func writeAll() {
-        self.output.withLock { output in
-            var isFirst: Bool = true
-            while true {
-                let batch: (lines: [UInt8], count: Int, waiters: [@Sendable (Bool) -> Void])? = self.state.withLock {
-                    state in
-                    guard isFirst || state.waiting > 0 || !state.waiters.isEmpty else {
-                        state.writing = false
-                        return nil
-                    }
-                    state.tried = Clock.monotonic()
-                    defer {
-                        state.lines = []
-                        state.waiting = 0
-                        state.waiters = []
-                    }
-                    return (state.lines, state.waiting, state.waiters)
-                }
-                guard let batch else { return }
-                isFirst = false
-                let isWritten: Bool = self.write(batch.lines, batch.count, &output)
-                for waiter in batch.waiters { waiter(isWritten) }
-                guard isWritten else {
-                    // What has come meanwhile is not written either.
-                    let waiters = self.state.withLock { state in
-                        defer { state.waiters = [] }
-                        state.writing = false
-                        return state.waiters
-                    }
-                    for waiter in waiters { waiter(false) }
-                    return
-                }
-            }
-        }
-    }
-
-    /// Writes lines, behind those that are left over. False: not all of them.
-    private func write(_ lines: [UInt8], _ count: Int, _ output: inout Output) -> Bool {
-        output.unwritten += lines
-        output.unwrittenLines += count
-        guard !output.isLent else { return false }
-        let shortage: AuditOutputError? = Self.reserve(for: output.unwritten.count, &output)
-        // Before the write: from here on no key is used.
-        if let shortage { self.close(shortage) }
-        guard self.drain(&output) else { return false }
-        if shortage == nil, self.isClosed { self.open(&output) }
-        return true
-    }
-
-    private static func reserve(for count: Int, _ output: inout Output) -> AuditOutputError? {
-        do throws(AuditOutputError) {
-            try output.file.reserve(low: count + Self.reserve / 2, high: count + Self.reserve)
-            return nil
-        } catch {
-            return error
-        }
-    }
-
-    private func drain(_ output: inout Output) -> Bool {
-        while !output.unwritten.isEmpty {
-            switch output.file.write(output.unwritten) {
-            case .success(let count): output.unwritten = output.unwritten.dropFirst(count)
-            case .failure(let error):
-                self.close(error)
-                return false
-            }
-        }
-        output.unwritten = []
-        let written: Int = output.unwrittenLines
-        output.unwrittenLines = 0
-        self.state.withLock { $0.pending -= written }
-        return true
-    }
-
-    private func close(_ error: AuditOutputError) {
-        guard !self.closed.exchange(true, ordering: .acquiringAndReleasing) else { return }
-        self.state.withLock { $0.closedAt = Clock.wallMilliseconds() }
-        self.logger.critical(
-            "cannot write the audit log; operations are refused until it can be written again",
-            metadata: ["reason": "\(error)"])
-    }
-
-    /// All is written, and there is room.
-    private func open(_ output: inout Output) {
-        let record: AuditRecord = self.state.withLock { state in
-            defer { state.refused = 0 }
-            state.pending += 1
-            return AuditRecord(
-                time: Clock.wallMilliseconds(), operation: "audit", outcome: .overloaded, duration: 0,
-                detail: "the log could not be written", repeats: .init(count: state.refused, since: state.closedAt))
-        }
-        var line: [UInt8] = []
-        record.appendLine(to: &line)
-        output.unwritten = line[...]
-        output.unwrittenLines = 1
-        guard self.drain(&output) else { return }
-        self.closed.store(false, ordering: .releasing)
-        self.logger.notice("the audit log can be written again", metadata: ["refused": "\(record.repeats?.count ?? 0)"])
+    func open(_ value: Bool) {
+        self.continuation.withLock { continuation in
+            defer { continuation = nil }
+            return continuation
+        }?.resume(returning: value)
     }
 }

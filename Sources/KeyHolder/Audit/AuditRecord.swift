@@ -1,3 +1,4 @@
+import AuditChain
 import HTTPFields
 import TLSEngine
 import TLSWire
@@ -79,7 +80,7 @@ struct AuditRecord: Equatable, Sendable {
     var serverName: String?
     /// 4 or 16 bytes.
     var clientIP: [UInt8]?
-    /// An operation's name, `connection`, or `unknown`.
+    /// An operation's name, or an event's.
     var operation: String
     var outcome: AuditOutcome
     /// Microseconds from the packet's arrival to the answer.
@@ -92,6 +93,17 @@ struct AuditRecord: Equatable, Sendable {
     var certificate: String?
     /// Where the line stands for several.
     var repeats: Repeats?
+    /// Of a line of the chain's own.
+    var members: ChainMembers?
+
+    /// What only lines of the chain's own have.
+    enum ChainMembers: Equatable {
+        /// The hash of the line before, in hexadecimal digits.
+        case after(String)
+        /// Who signs, in hexadecimal digits.
+        case signer(String)
+        case broken(AuditTail.Rest)
+    }
 
     /// How many a line stands for.
     struct Repeats: Equatable, Sendable {
@@ -100,9 +112,12 @@ struct AuditRecord: Equatable, Sendable {
         var since: Int64
     }
 
-    /// The record as one line of JSON with a newline.
-    func appendLine(to bytes: inout [UInt8]) {
-        bytes.append(contentsOf: "{\"time\":\"".utf8)
+    /// Longer details are cut; bytes.
+    static let longestDetail = 2048
+
+    /// The record as members of a JSON object, without its braces, and with a line feed: what a sealed line is made of.
+    func appendBody(to bytes: inout [UInt8]) {
+        bytes.append(contentsOf: "\"time\":\"".utf8)
         Timestamp.append(self.time, to: &bytes)
         bytes.append(UInt8(ascii: "\""))
         Self.append("edge", self.edge, to: &bytes)
@@ -112,7 +127,7 @@ struct AuditRecord: Equatable, Sendable {
         Self.append("client", self.clientIP.flatMap(IPText.text), to: &bytes)
         Self.append("operation", self.operation, to: &bytes)
         Self.append("outcome", self.outcome.rawValue, to: &bytes)
-        if let detail = self.detail { Self.append("detail", detail, to: &bytes) }
+        if let detail = self.detail { Self.append("detail", Self.cut(detail), to: &bytes) }
         if let tls = self.tls {
             Self.append("tls_version", TLSNames.version(tls.version), to: &bytes)
             Self.append("cipher_suite", TLSNames.cipherSuite(tls.cipherSuite), to: &bytes)
@@ -128,7 +143,24 @@ struct AuditRecord: Equatable, Sendable {
         }
         bytes.append(contentsOf: ",\"us\":".utf8)
         bytes.append(contentsOf: String(self.duration).utf8)
-        bytes.append(contentsOf: "}\n".utf8)
+        switch self.members {
+        case .after(let hash): Self.append("after", hash, to: &bytes)
+        case .signer(let key): Self.append("key", key, to: &bytes)
+        case .broken(let rest):
+            bytes.append(contentsOf: ",\"broken_bytes\":\(rest.count)".utf8)
+            Self.append("broken_sha256", Hexadecimal.text(rest.digest), to: &bytes)
+        case nil: break
+        }
+        bytes.append(0x0A)
+    }
+
+    private static func cut(_ detail: String) -> String {
+        guard detail.utf8.count > Self.longestDetail else { return detail }
+        var cut = ""
+        for character in detail.unicodeScalars where cut.utf8.count < Self.longestDetail - 8 {
+            cut.unicodeScalars.append(character)
+        }
+        return cut + "…"
     }
 
     private static func append(_ key: String, _ value: String?, to bytes: inout [UInt8]) {

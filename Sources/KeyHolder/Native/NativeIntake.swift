@@ -200,7 +200,7 @@ final class NativeIntake: ChannelDuplexHandler {
 
     func refuseConnection(_ reason: String, edge: String? = nil) {
         guard case .shaking = self.phase else { return }
-        self.core.auditConnection(
+        self.core.auditRepeated(
             edge: edge, address: self.address, outcome: .refused, detail: reason, since: self.connectedAt)
         self.close()
     }
@@ -209,7 +209,7 @@ final class NativeIntake: ChannelDuplexHandler {
         if case .closing = self.phase { return }
         guard let edge = self.edge else { return }
         self.conclude(.cutOff)
-        let isWithinLimit: Bool = self.core.auditConnection(
+        let isWithinLimit: Bool = self.core.auditRepeated(
             edge: edge, address: self.address, outcome: .cutOff, detail: reason, since: self.connectedAt)
         self.logger.log(
             level: isWithinLimit ? .notice : .debug, "native connection cut off", metadata: ["reason": "\(reason)"])
@@ -305,7 +305,7 @@ final class NativeIntake: ChannelDuplexHandler {
         }
         if self.line == nil {
             // Before there was a hello: a line about the connection.
-            self.core.auditConnection(
+            self.core.auditRepeated(
                 edge: self.edge, address: self.address, outcome: .refused, detail: "native: \(error.reason)",
                 since: self.connectedAt)
         }

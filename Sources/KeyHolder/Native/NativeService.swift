@@ -61,7 +61,7 @@ final class NativeService: Sendable {
                 case .accepted(let evicted):
                     evicted?.pipeline.fireUserInboundEventTriggered(ConnectionCommand.evict)
                 case .refused(let refusal):
-                    core.auditConnection(
+                    core.auditRepeated(
                         edge: nil, address: channel.remoteAddress.map { "\(PeerText($0))" }, outcome: .refused,
                         detail: "limit of native connections: \(refusal)", since: now)
                     return channel.close()

@@ -88,6 +88,15 @@ extension KeyHolderConnection {
         case .answer(let payload):
             self.conclude(line, .ok)
             self.sendAudited(.success(id: packet.id, payload: payload))
+        case .challenge(let name, let request):
+            guard let value = self.core.challenges.value(of: request.token, for: name) else {
+                // Clients ask for whatever they like; nothing was given.
+                self.core.audit.cancel()
+                return self.send(.success(id: packet.id, payload: ChallengeAnswer(keyAuthorization: nil).encoded()))
+            }
+            self.conclude(line, .ok)
+            self.sendAudited(
+                .success(id: packet.id, payload: ChallengeAnswer(keyAuthorization: value).encoded()))
         case .lease(let request):
             self.lease(request, of: edge, packet.id, line)
         case .refuse(let code, let outcome):

@@ -87,8 +87,8 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     private(set) var context: ChannelHandlerContext?
     private(set) var logger: Logger
     private var address: String?
-    /// nil: the edge has opened it.
-    private let dialled: DialledConnection?
+    /// The edge, from when it was let in.
+    private var served: String?
     private var closeReason: String?
 
     /// Answers are handed on when this many bytes have gathered, or no request is left.
@@ -145,6 +145,11 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     func channelInactive(context: ChannelHandlerContext) {
         if case .shaking = self.phase { self.refuse("closed before the end of the TLS handshake") }
         self.phase = .closing
+        if let edge = self.served {
+            self.core.auditRepeated(
+                .edgeGone, edge: edge, address: self.address, detail: self.closeReason ?? "closed by the edge",
+                since: self.connectedAt)
+        }
         self.desk?.endAll("the edge is gone")
         self.logger.debug("edge disconnected", metadata: ["reason": "\(self.closeReason ?? "closed by the edge")"])
         context.fireChannelInactive()
@@ -219,10 +224,12 @@ final class KeyHolderConnection: ChannelDuplexHandler {
             self.account = account
             self.core.usage.connected(peer.name, time: self.core.wallClock())
             self.phase = .serving(edge: peer.name)
+            self.served = peer.name
             self.desk = HandshakeDesk(edge: peer.name, core: self.core, channel: context.channel, host: self)
             self.logger[metadataKey: "edge"] = "\(peer.name)"
             self.logger.log(level: account.takeLine(now: now) ? .info : .debug, "edge connected")
             self.core.metrics.connections(self.core.registry.count)
+            self.core.auditRepeated(.edgeConnected, edge: peer.name, address: self.address)
             self.closeAtExpiry(peer.notAfter, context)
             self.dialled?.linked()
             self.serve()
@@ -251,7 +258,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     }
 
     private func auditRefusal(_ reason: String, edge: String?) {
-        let isWithinLimit: Bool = self.core.auditConnection(
+        let isWithinLimit: Bool = self.core.auditRepeated(
             edge: edge, address: self.address, outcome: .refused, detail: reason, since: self.connectedAt)
         if isWithinLimit {
             self.logger.notice(
@@ -281,7 +288,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     private func withdraw() {
         guard let edge = self.edge else { return }
         let reason = "the edge has no grant any more"
-        let isWithinLimit: Bool = self.core.auditConnection(
+        let isWithinLimit: Bool = self.core.auditRepeated(
             edge: edge, address: self.address, outcome: .cutOff, detail: reason, since: self.connectedAt)
         self.logger.log(level: isWithinLimit ? .notice : .debug, "edge cut off", metadata: ["reason": "\(reason)"])
         self.desk?.endAll(reason)
@@ -295,7 +302,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
 
     func cutOff(_ reason: String) {
         guard let edge = self.edge else { return }
-        let isWithinLimit: Bool = self.core.auditConnection(
+        let isWithinLimit: Bool = self.core.auditRepeated(
             edge: edge, address: self.address, outcome: .cutOff, detail: reason, since: self.connectedAt)
         self.logger.log(level: isWithinLimit ? .notice : .debug, "edge cut off", metadata: ["reason": "\(reason)"])
         self.close(reason)

@@ -82,47 +82,45 @@ final class KeyHolderCore: Sendable {
         }
     }
 
-    /// An audit line about a site's certificate. Where there is no room for it, the log has it alone.
-    func auditCertificate(_ operation: String, site: String, isGood: Bool, detail: String) {
-        guard self.audit.reserve() else {
-            self.logger.error(
-                "no room in the audit log", metadata: ["operation": "\(operation)", "site": "\(site)"])
-            return
-        }
+    /// An audit line about what an operator, the time or an authority brought about: nothing that peers have a hand in. It is written,
+    /// or waits for the log to be open again.
+    func audit(
+        _ event: AuditEvent, outcome: AuditOutcome = .ok, edge: String? = nil, site: String? = nil,
+        detail: String? = nil
+    ) {
         self.audit.record(
-            AuditRecord(
-                time: Clock.wallMilliseconds(), site: site, operation: operation, outcome: isGood ? .ok : .failed,
-                duration: 0, detail: detail))
+            own: AuditRecord(
+                time: Clock.wallMilliseconds(), event: event, outcome: outcome, edge: edge, site: site,
+                detail: detail))
         self.audit.flush()
     }
 
-    /// An audit line about what an operator, or the time, did to an edge's grants. Where there is no room for it, the log has it alone.
-    func auditAdministration(_ operation: String, edge: String) {
-        guard self.audit.reserve() else {
-            self.logger.error("no room in the audit log", metadata: ["operation": "\(operation)", "edge": "\(edge)"])
-            return
+    /// Audit lines about a change of sites and grants.
+    func audit(_ changes: AuditedChanges) {
+        for change in changes.changes.prefix(AuditedChanges.most) {
+            self.audit(change.event, edge: change.edge, site: change.site, detail: change.detail)
         }
-        self.audit.record(
-            AuditRecord(
-                time: Clock.wallMilliseconds(), edge: edge, operation: operation, outcome: .ok, duration: 0))
-        self.audit.flush()
+        let rest: Int = changes.changes.count - AuditedChanges.most
+        if rest > 0 { self.audit(.reload, detail: "\(rest) more sites and grants have changed") }
     }
 
-    /// An audit line about a connection rather than an operation. Repeats are counted, as ``RefusalDigest`` says, so that
-    /// what reaches the port cannot fill the disk; the metric counts all refused ones.
+    /// An audit line about a connection, or about anything else that can happen as often as a peer likes. Repeats are counted, as
+    /// ``RefusalDigest`` says, so that what reaches the port cannot fill the disk; the metric counts all refused ones.
     ///
+    /// - Parameter start: From where its time counts; nil: it takes none.
     /// - Returns: Whether it has a line of its own, so that the caller may log it as well.
     @discardableResult
-    func auditConnection(
-        edge: String?, address: String?, outcome: AuditOutcome, detail: String, since start: UInt64
+    func auditRepeated(
+        _ event: AuditEvent = .connection, edge: String?, address: String? = nil, outcome: AuditOutcome = .ok,
+        detail: String? = nil, since start: UInt64? = nil
     ) -> Bool {
         if outcome == .refused { self.metrics.connectionRefused() }
         guard self.audit.reserve() else { return false }
         let now: UInt64 = Clock.monotonic()
         let isOwn: Bool = self.audit.refused(
             AuditRecord(
-                time: Clock.wallMilliseconds(), edge: edge, address: address, operation: "connection",
-                outcome: outcome, duration: Int64((now - start) / 1000), detail: detail), now: now)
+                time: Clock.wallMilliseconds(), edge: edge, address: address, operation: event.rawValue,
+                outcome: outcome, duration: start.map { Int64((now - $0) / 1000) } ?? 0, detail: detail), now: now)
         self.audit.flush()
         return isOwn
     }

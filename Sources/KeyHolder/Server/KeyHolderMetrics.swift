@@ -125,6 +125,11 @@ final class KeyHolderMetrics: Sendable {
     }
 
     /// When the key holder's own identity does. Unix time.
+    /// The number of the last audit line that was written.
+    func audited(_ sequence: UInt64) {
+        Gauge(label: "latchstring_keyholder_audit_sequence").record(Int64(clamping: sequence))
+    }
+
     func identity(notAfter: Int64) {
         Gauge(label: "latchstring_keyholder_identity_not_after_seconds").record(notAfter)
     }

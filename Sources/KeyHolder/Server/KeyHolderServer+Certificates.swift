@@ -17,6 +17,16 @@ extension KeyHolderServer {
         self.core.challenges.withdraw(name)
     }
 
+    /// Has edges that were granted the name's site answer authorities that ask for this token without TLS (RFC 8555 section 8.3), until
+    /// it is withdrawn.
+    public func showToken(_ token: String, value: String, for name: ServerName) {
+        self.core.challenges.show(token: token, value: value, for: name)
+    }
+
+    public func withdrawToken(_ token: String, for name: ServerName) {
+        self.core.challenges.withdraw(token: token, for: name)
+    }
+
     /// Puts a site with a new certificate in the place of the one with the same domains; all else stays as it is.
     ///
     /// Edges hear that their chain has changed. Where the key is the same one, handshakes under way end well.
@@ -46,9 +56,13 @@ extension KeyHolderServer {
     /// A line in the audit log about a site's certificate.
     ///
     /// - Parameters:
-    ///   - operation: `certificate-order` or `certificate-account`.
     ///   - isGood: Whether it came about.
-    public func auditCertificate(_ operation: String, site: String, isGood: Bool, detail: String) {
-        self.core.auditCertificate(operation, site: site, isGood: isGood, detail: detail)
+    public func auditCertificate(_ event: AuditEvent, site: String, isGood: Bool, detail: String) {
+        self.core.audit(event, outcome: isGood ? .ok : .failed, site: site, detail: detail)
+    }
+
+    /// A line in the audit log about a token with keys.
+    public func auditToken(_ event: AuditEvent, isGood: Bool, detail: String) {
+        self.core.auditRepeated(event, edge: nil, outcome: isGood ? .ok : .failed, detail: detail)
     }
 }

@@ -12,7 +12,7 @@ extension KeyHolderServer {
     public func revoke(_ edge: String) throws {
         self.grants.withLock { _ = $0.revoked.insert(edge) }
         let dropped: Int = try self.putGrantsInForce()
-        self.core.auditAdministration("revoke", edge: edge)
+        self.core.audit(.revoke, edge: edge)
         self.logger.warning(
             "an edge was revoked: its grants ended", metadata: ["edge": "\(edge)", "connections": "\(dropped)"])
     }
@@ -24,7 +24,7 @@ extension KeyHolderServer {
     public func restore(_ edge: String) throws -> Bool {
         guard self.grants.withLock({ $0.revoked.remove(edge) }) != nil else { return false }
         _ = try self.putGrantsInForce()
-        self.core.auditAdministration("restore", edge: edge)
+        self.core.audit(.restore, edge: edge)
         self.logger.warning("an edge's revocation was taken back", metadata: ["edge": "\(edge)"])
         return true
     }
@@ -51,8 +51,8 @@ extension KeyHolderServer {
             // All of them were in a policy before, so this does not come about; if it does, none of these grants ends.
             return self.logger.critical("grants could not be changed by their times", metadata: ["reason": "\(error)"])
         }
-        for grant in before where !wanted.contains(grant) { self.note("grant-ended", grant) }
-        for grant in wanted where !before.contains(grant) { self.note("grant-began", grant) }
+        for grant in before where !wanted.contains(grant) { self.note(.grantEnded, grant) }
+        for grant in wanted where !before.contains(grant) { self.note(.grantBegan, grant) }
     }
 
     /// A certificate of several has begun or ceased to be valid: edges are told.
@@ -66,12 +66,12 @@ extension KeyHolderServer {
         }
     }
 
-    private func note(_ operation: String, _ grant: GrantConfiguration) {
-        self.core.auditAdministration(operation, edge: grant.edge)
+    private func note(_ event: AuditEvent, _ grant: GrantConfiguration) {
+        self.core.audit(event, edge: grant.edge, detail: AuditedChanges.text(grant))
         self.logger.notice(
             "a grant began or ended by its times",
             metadata: [
-                "edge": "\(grant.edge)", "operation": "\(operation)",
+                "edge": "\(grant.edge)", "operation": "\(event.rawValue)",
                 "sites": "\(grant.sites.map(\.description).joined(separator: ", "))",
             ])
     }

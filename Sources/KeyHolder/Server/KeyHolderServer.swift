@@ -107,17 +107,20 @@ public final class KeyHolderServer: Service {
         let grants = ConfiguredGrants(all: configuration.grants, revoked: configuration.revoked)
         self.grants = Mutex(grants)
         let policy = try Self.policy(
-            configuration, try sites ?? Self.sites(of: configuration, previous: nil), grants, at: wallClock(),
-            previous: nil, logger)
-        let audit = try AuditLog(configuration.audit, limit: configuration.limits.auditQueue, logger: logger)
+            configuration, try Self.sites(of: configuration, previous: nil), grants, at: wallClock(), previous: nil,
+            logger)
+        let audit = try AuditLog(
+            configuration.audit, limit: configuration.limits.auditQueue,
+            start: "latchstring \(LatchstringVersion.text)", logger: logger)
         self.core = KeyHolderCore(
             limits: configuration.limits, policy: policy, audit: audit, loops: LoopWorks(group),
             deviceThreads: configuration.keyStore.deviceThreads, logger: logger,
             wallClock: wallClock)
         self.core.metrics.identity(notAfter: configuration.credentials.notAfter)
-        self.dialler = Dialler(core: self.core, group: group) {
-            trust.value.withLock { ($0.credentials, $0.generation) }
-        }
+        var changes = AuditedChanges()
+        changes.add(sites: policy.sites, before: [])
+        changes.add(grants: configuration.grants, before: [])
+        self.core.audit(changes)
         self.native = configuration.native.map { [core] in NativeService(configuration: $0, core: core) }
     }
 
@@ -186,6 +189,7 @@ public final class KeyHolderServer: Service {
         ) { [core = self.core, weak self] _ in
             audit.tick(now: Clock.monotonic(), time: Clock.wallMilliseconds())
             core.policy.pruneFormer(now: Clock.monotonic())
+            core.metrics.audited(audit.sequence)
             self?.reviewGrants()
         }
         self.ticker.withLock { $0 = ticker }
@@ -229,9 +233,10 @@ public final class KeyHolderServer: Service {
         await self.core.registry.drain(within: self.core.limits.drainTimeout)
         await self.core.slow.shutDown()
         // What the threads handed back to the event loops has yet to leave its audit lines.
-        await self.turn()
-        self.stopTickers()
-        await self.core.audit.shutDown()
+        for loop in self.group.makeIterator() { try? await loop.submit {}.get() }
+        self.ticker.withLock { $0 }?.cancel()
+        self.ticketTicker.withLock { $0 }?.cancel()
+        await self.core.audit.shutDown(AuditRecord(time: Clock.wallMilliseconds(), event: .stop))
     }
 
     /// Returns when each event loop has had its turn.
@@ -260,14 +265,18 @@ public final class KeyHolderServer: Service {
     private func reloadInTurn(_ configuration: KeyHolderConfiguration, _ revokingReplaced: Bool) throws {
         let sites: [Site] = try Self.sites(of: configuration, previous: self.core.policy)
         var keepsTrust = true
+        var changes = AuditedChanges()
         let dropped: [any Channel] = try self.change { previous in
             let grants = ConfiguredGrants(
                 all: configuration.grants, revoked: self.grants.withLock { $0.revoked })
             let policy = try Self.policy(
                 configuration, sites, grants, at: self.core.wallClock(), previous: previous,
                 revokingReplaced: revokingReplaced, self.logger)
-            self.grants.withLock { $0.all = configuration.grants }
-            keepsTrust = self.trust.value.withLock { trust in
+            self.grants.withLock { grants in
+                changes.add(grants: configuration.grants, before: grants.all)
+                grants.all = configuration.grants
+            }
+            keepsTrust = self.trust.withLock { trust in
                 let keeps: Bool = configuration.credentials.trustsAll(of: trust.credentials)
                 if !keeps { trust.generation += 1 }
                 trust.credentials = configuration.credentials
@@ -279,7 +288,12 @@ public final class KeyHolderServer: Service {
             self.cutOff(policy) { keepsTrust && policy.knows(edge: $0) }
         }
         self.core.metrics.identity(notAfter: configuration.credentials.notAfter)
-        self.dialler.update(configuration.dial)
+        self.core.audit(
+            .reload,
+            detail:
+                "sites \(self.core.policy.sites.count), grants \(configuration.grants.count), connections cut off \(dropped.count)"
+                + (revokingReplaced ? ", keys that were replaced are revoked" : ""))
+        self.core.audit(changes)
         self.logger.notice(
             "reloaded",
             metadata: ["sites": "\(self.core.policy.sites.count)", "connections-cut-off": "\(dropped.count)"])
@@ -302,6 +316,9 @@ public final class KeyHolderServer: Service {
             let previous: Policy = self.core.policy
             let policy: Policy = try make(previous)
             self.core.policy = policy
+            var changes = AuditedChanges()
+            changes.add(sites: policy.sites, before: previous.sites)
+            self.core.audit(changes)
             let dropped: [any Channel] = cuttingOff(policy)
             // Where grants have changed, or what they are for, an edge that waits for news of its lease gets them.
             let concerned: [any Channel] = self.core.registry.channels {
@@ -382,7 +399,7 @@ public final class KeyHolderServer: Service {
                 case .accepted(let evicted):
                     evicted?.pipeline.fireUserInboundEventTriggered(ConnectionCommand.evict)
                 case .refused(let refusal):
-                    core.auditConnection(
+                    core.auditRepeated(
                         edge: nil, address: channel.remoteAddress.map { "\(PeerText($0))" }, outcome: .refused,
                         detail: "limit of connections: \(refusal)", since: now)
                     return channel.close()

@@ -28,6 +28,8 @@ struct RequestJudge {
         case finish(HandshakeFinish)
         /// To be answered when the edge's grants are others than it knows, at half of the lease at the latest.
         case lease(LeaseRequest)
+        /// To be answered with what an open order has for the name and token.
+        case challenge(ServerName, ChallengeRequest)
     }
 
     var edge: String
@@ -59,6 +61,7 @@ struct RequestJudge {
     static let lease: String = "lease"
 
     private func judge(_ function: KeyFunction, _ message: KeyMessage) -> Verdict {
+        if function == .challenge { return self.judgeChallenge(message) }
         var verdict = Verdict(action: .pong, operation: function.operation?.rawValue ?? Self.lease)
         do throws(KeyPayloadError) {
             // These say which handshake they are about; its site is known.
@@ -73,7 +76,7 @@ struct RequestJudge {
                 // Asks for nothing of a site; that there is a grant at all is looked at where it is answered.
                 verdict.action = .lease(try LeaseRequest(decoding: message.payload))
                 return verdict
-            case .certificate, .signTLS13, .handshakeBegin: break
+            case .certificate, .signTLS13, .handshakeBegin, .challenge: break
             }
         } catch {
             verdict.action = .refuse(.formatError, .formatError)
@@ -125,6 +128,30 @@ struct RequestJudge {
         return verdict
     }
 
+    /// How metrics and audit lines call an authority's token that is asked for.
+    static let challenge: String = "challenge"
+
+    /// Any grant for the site does: what is given lets nothing be done but the answer to an authority that an order of this key holder's
+    /// brought about.
+    private func judgeChallenge(_ message: KeyMessage) -> Verdict {
+        var verdict = Verdict(action: .refuse(.formatError, .formatError), operation: Self.challenge)
+        guard let name = message.serverName.flatMap({ try? ServerName($0) }) else {
+            verdict.detail = "no server name"
+            return verdict
+        }
+        do throws(KeyPayloadError) {
+            let request = try ChallengeRequest(decoding: message.payload)
+            verdict.site = self.policy.index.site(byName: SiteQuery(message))
+            let grant: Grant? = verdict.site.flatMap { self.policy.grant(to: self.edge, for: $0) }
+            verdict.action =
+                grant == nil
+                ? .refuse(.keyNotFound, verdict.site == nil ? .unknownSite : .denied) : .challenge(name, request)
+        } catch {
+            verdict.detail = "\(error)"
+        }
+        return verdict
+    }
+
     private static let overRate: Action = .refuse(.rateLimited, .rateLimited)
     private static let replacedKey: String = "a key that was replaced"
     private static let onlyTLS12: String = "the client offers TLS 1.3, and the grant has no handoff"
@@ -152,7 +179,7 @@ struct RequestJudge {
             guard let needed = grant.operation(forHandshakeWith: hello) else { return .refuse(.keyNotFound, .denied) }
             guard grant.takeToken(of: needed, now: self.now) else { return Self.overRate }
             return .begin(begin, hello, grant, needs: needed)
-        case .lease, .handshakeContinue, .handshakeFinish:
+        case .lease, .handshakeContinue, .handshakeFinish, .challenge:
             return .refuse(.badOpcode, .badOpcode)
         }
     }
@@ -252,10 +279,10 @@ extension SiteQuery {
 }
 
 extension KeyFunction {
-    /// How audit lines call it; nil: a lease.
+    /// How audit lines call it; nil: a lease, or a challenge.
     var operation: KeyProtocol.Operation? {
         switch self {
-        case .lease: nil
+        case .lease, .challenge: nil
         case .certificate: .certificate
         case .signTLS13: .signTLS13
         case .handshakeBegin, .handshakeContinue, .handshakeFinish: .handoff
@@ -265,7 +292,7 @@ extension KeyFunction {
     /// What a grant must allow at the least; nil: nothing. For a handshake it depends on the hello what else.
     var needed: KeyProtocol.Operation? {
         switch self {
-        case .lease: nil
+        case .lease, .challenge: nil
         case .certificate: .certificate
         case .signTLS13: .signTLS13
         case .handshakeBegin, .handshakeContinue, .handshakeFinish: .handshakeTLS12

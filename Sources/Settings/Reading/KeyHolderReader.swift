@@ -58,7 +58,7 @@ struct KeyHolderReader {
         let grants = reader.optional("grants") { self.grants($0) } ?? []
         let lease = reader.optional("lease") { self.values.duration($0, in: SettingsRanges.lease) }
         let grace = reader.optional("grace") { self.values.duration($0, in: SettingsRanges.grace) }
-        let audit = reader.optional("audit") { self.audit($0) }
+        let audit = AuditReader(report: self.report, files: self.files).read(reader, state: state)
         let admin = reader.optional("admin") { self.common.admin($0) }
         let monitoring = reader.optional("monitoring") {
             self.common.monitoring($0, others: [listen, native, admin?.endpoint].compactMap { $0 })
@@ -100,23 +100,8 @@ struct KeyHolderReader {
             listen: listen, dial: dial, native: native, identity: identity, sites: sites, grants: grants,
             lease: lease ?? SettingsRanges.defaultLease, grace: grace ?? SettingsRanges.defaultGrace, state: state,
             hsm: hsm,
-            audit: audit ?? .standardOutput,
-            admin: admin, monitoring: monitoring, log: log ?? LogSettings(),
-            limits: limits ?? KeyHolderSettings.Limits(),
-            handOver: handOver ?? HandOverSettings(), threads: threads)
-    }
-
-    private func dial(_ node: ConfigurationNode) -> [SocketEndpoint] {
-        var seen: Set<SocketEndpoint> = []
-        return self.values.list(node, of: "address") { item -> SocketEndpoint? in
-            guard let endpoint = self.values.endpoint(item, allowPortZero: false) else { return nil }
-            guard seen.insert(endpoint).inserted else {
-                self.report.error(
-                    at: item.position, "\(endpoint) stands twice in the list", remedy: "Keep one of them.")
-                return nil
-            }
-            return endpoint
-        }
+            audit: audit,
+            admin: admin, log: log ?? LogSettings(), limits: limits ?? KeyHolderSettings.Limits(), threads: threads)
     }
 
     private func sites(_ node: ConfigurationNode, state: String?) -> [KeyHolderSettings.Site] {
@@ -279,11 +264,6 @@ struct KeyHolderReader {
             return nil
         }
         return [operation]
-    }
-
-    private func audit(_ node: ConfigurationNode) -> KeyHolderSettings.Audit? {
-        if case .scalar("-", _) = node.kind { return .standardOutput }
-        return self.files.writable(node, self.values).map { .file($0) }
     }
 
     private func limits(_ node: ConfigurationNode) -> KeyHolderSettings.Limits? {

@@ -16,7 +16,7 @@ struct SiteReader {
         "rewrite-location",
     ]
     private static let relayKeys = [
-        "address", "resolve", "ports", "allow-private", "proxy-protocol", "connect", "idle", "lifetime",
+        "address", "resolve", "ports", "allow-private", "http", "proxy-protocol", "connect", "idle", "lifetime",
     ]
 
     let report: DiagnosticCollector
@@ -334,12 +334,14 @@ struct SiteReader {
         else { return nil }
         let values = self.values
         let destination = self.destination(reader)
+        let http = reader.optional("http") { values.endpoint($0, allowPortZero: false) }
         let proxy = reader.optional("proxy-protocol") { values.word($0, as: ProxyProtocolVersion.self) }
         let connect = reader.optional("connect") { values.time($0, in: SettingsRanges.connect) }
         let idle = reader.optional("idle") { values.time($0, in: SettingsRanges.relayIdle) }
         let lifetime = reader.optional("lifetime") { values.time($0, in: SettingsRanges.lifetime) }
         guard let destination else { return nil }
         var relay = RelayConfiguration(origin: destination)
+        relay.http = http.map { PlainOrigin(host: $0.host, port: $0.port) }
         if let proxy { relay.proxyProtocol = proxy }
         if let connect { relay.connectTimeout = connect }
         if let idle { relay.idleTimeout = idle }

@@ -6,7 +6,7 @@ public final class OpenAccessLog: Sendable {
     private let sink: Mutex<AccessSink>
 
     /// Opens it. Blocks: for the start, and the thread of a reload.
-    public init(_ target: AccessTarget, layout: AccessLayout) throws(AccessLogError) {
+    public init(_ target: LogTarget, layout: AccessLayout) throws(AccessLogError) {
         let sink = try AccessSink(opening: target)
         self.layout = layout
         self.sink = Mutex(sink)

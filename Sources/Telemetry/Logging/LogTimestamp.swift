@@ -7,6 +7,17 @@ struct LogTimestamp: Sendable {
     /// 0...999.
     var milliseconds: Int
 
+    init(seconds: Int64, milliseconds: Int) {
+        self.seconds = seconds
+        self.milliseconds = milliseconds
+    }
+
+    /// - Parameter milliseconds: since 1970 UTC.
+    init(milliseconds: Int64) {
+        self.seconds = CivilDate.floorDivide(milliseconds, 1000)
+        self.milliseconds = Int(milliseconds - self.seconds * 1000)
+    }
+
     func append(to text: inout String) {
         let days: Int64 = CivilDate.floorDivide(self.seconds, 86_400)
         let second = Int(self.seconds - days * 86400)

@@ -85,6 +85,7 @@ public enum MetricHelp {
         "latchstring_key_links_ready": "Links that are up and leased, all event loops together.",
         "latchstring_key_request_seconds": "From request to answer.",
         "latchstring_key_requests_total": "Requests to key holders.",
+        "latchstring_keyholder_audit_sequence": "The number of the last audit line that was written.",
         "latchstring_keyholder_certificate_next_order_seconds": "When the next one is ordered, Unix time.",
         "latchstring_keyholder_certificate_not_after_seconds":
             "When the certificate expires, Unix time; 0: there is none yet.",

@@ -8,6 +8,7 @@ import NIOSSL
 import PeerLink
 import PrivateAuthority
 import TLSWire
+import Telemetry
 import TestLogs
 import TestSockets
 import TestWire

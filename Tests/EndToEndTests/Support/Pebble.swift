@@ -16,8 +16,13 @@ final class Pebble: Sendable {
     /// - Parameters:
     ///   - port: Where it listens.
     ///   - tlsPort: Where it checks names by TLS-ALPN.
+    ///   - httpPort: Where it checks names by HTTP.
     ///   - validity: Of certificates; seconds.
-    init(port: UInt16, tlsPort: UInt16, validity: Int, in workspace: Workspace) throws {
+    ///   - refusedNonces: Good ones that are refused all the same; percent.
+    init(
+        port: UInt16, tlsPort: UInt16, httpPort: UInt16 = 9, validity: Int, refusedNonces: Int = 20,
+        in workspace: Workspace
+    ) throws {
         let (management, dns, control) = (
             try Workspace.freePort(), try Workspace.freePort(), try Workspace.freePort()
         )
@@ -26,7 +31,7 @@ final class Pebble: Sendable {
             "pebble": [
                 "listenAddress": "127.0.0.1:\(port)", "managementListenAddress": "127.0.0.1:\(management)",
                 "certificate": workspace.path("localhost.pem"), "privateKey": workspace.path("localhost.key"),
-                "httpPort": 9, "tlsPort": Int(tlsPort), "ocspResponderURL": "",
+                "httpPort": Int(httpPort), "tlsPort": Int(tlsPort), "ocspResponderURL": "",
                 "externalAccountBindingRequired": true, "externalAccountMACKeys": ["kid-1": Self.macKey],
                 "certificateValidityPeriod": validity,
             ]
@@ -47,7 +52,8 @@ final class Pebble: Sendable {
         let authority = try ChildProcess(
             "env",
             [
-                "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=20", "pebble", "-config", workspace.path("pebble.json"),
+                "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=\(refusedNonces)", "pebble", "-config",
+                workspace.path("pebble.json"),
                 "-dnsserver", "127.0.0.1:\(dns)",
             ], output: log.fileDescriptor, errors: log.fileDescriptor)
         self.processes = [names, authority]

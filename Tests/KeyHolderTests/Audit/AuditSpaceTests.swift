@@ -2,6 +2,7 @@ import Foundation
 import KeyProtocol
 import Logging
 import Synchronization
+import Telemetry
 import TestSockets
 import Testing
 
@@ -144,7 +145,7 @@ struct AuditSpaceTests {
     func file() async throws {
         let path: String = AuditTests.temporaryFile()
         defer { try? FileManager.default.removeItem(atPath: path) }
-        let log = try AuditLog(.file(path), limit: 100, logger: Logger(label: "test"))
+        let log = try AuditLog(AuditConfiguration(.file(path)), limit: 100, logger: Logger(label: "test"))
         #expect(await Self.operation(log) == true)
         let before: (size: Int, allocated: Int) = try await Self.space(of: path)
         #expect(before.size < 1000)

@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import Telemetry
 import Testing
 
 @testable import KeyHolder
@@ -8,8 +9,8 @@ import Testing
 struct AuditTests {
     static func line(_ record: AuditRecord) -> String {
         var bytes: [UInt8] = []
-        record.appendLine(to: &bytes)
-        return String(decoding: bytes, as: UTF8.self)
+        record.appendBody(to: &bytes)
+        return "{" + String(decoding: bytes.dropLast(), as: UTF8.self) + "}\n"
     }
 
     static let record = AuditRecord(
@@ -79,7 +80,7 @@ struct AuditTests {
             try? FileManager.default.removeItem(atPath: path)
             try? FileManager.default.removeItem(atPath: rotated)
         }
-        let log = try AuditLog(.file(path), limit: 10_000, logger: Logger(label: "test"))
+        let log = try AuditLog(AuditConfiguration(.file(path)), limit: 10_000, logger: Logger(label: "test"))
         func write(_ count: Int) {
             for _ in 0..<count {
                 #expect(log.reserve())
@@ -94,7 +95,9 @@ struct AuditTests {
         try log.reopen()
         write(500)
         await log.shutDown()
-        #expect(try Self.lines(rotated).count + Self.lines(path).count == 1000)
+        // The second file begins with a line that says what it follows from.
+        #expect(try Self.lines(rotated).count + Self.lines(path).count == 1001)
+        #expect(try Self.lines(path).first?.contains(#""operation":"audit-file""#) == true)
         #expect(try Self.lines(rotated).count >= 500)
         let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
         #expect(mode == 0o600)
@@ -103,7 +106,7 @@ struct AuditTests {
     @Test("A log that cannot be opened says so")
     func unwritable() {
         #expect(throws: AuditLogError.self) {
-            try AuditLog(.file("/nonexistent/audit.jsonl"), limit: 1, logger: Logger(label: "test"))
+            try AuditLog(AuditConfiguration(.file("/nonexistent/audit.jsonl")), limit: 1, logger: Logger(label: "test"))
         }
     }
 
@@ -111,7 +114,7 @@ struct AuditTests {
     func limit() async throws {
         let path = Self.temporaryFile()
         defer { try? FileManager.default.removeItem(atPath: path) }
-        let log = try AuditLog(.file(path), limit: 20, logger: Logger(label: "test"))
+        let log = try AuditLog(AuditConfiguration(.file(path)), limit: 20, logger: Logger(label: "test"))
         let granted: Int = (0..<100).filter { _ in log.reserve() }.count
         #expect(granted == 20)
         await log.shutDown()
@@ -121,7 +124,7 @@ struct AuditTests {
     func cancel() async throws {
         let path = Self.temporaryFile()
         defer { try? FileManager.default.removeItem(atPath: path) }
-        let log = try AuditLog(.file(path), limit: 1, logger: Logger(label: "test"))
+        let log = try AuditLog(AuditConfiguration(.file(path)), limit: 1, logger: Logger(label: "test"))
         #expect(log.reserve())
         #expect(!log.reserve())
         log.cancel()

@@ -6,9 +6,10 @@ struct SyslogHeader: Sendable {
     /// - Parameters:
     ///   - facility: 0...23. The severity is informational.
     ///   - host: of this machine.
-    init(facility: Int, host: String, process: Int32) {
+    ///   - messageID: what kind of message it is.
+    init(facility: Int, host: String, process: Int32, messageID: String) {
         self.before = "<\(facility * 8 + 6)>1 "
-        self.after = " \(Self.name(host)) latchstring \(process) access - "
+        self.after = " \(Self.name(host)) latchstring \(process) \(messageID) - "
     }
 
     func write(_ time: LogTimestamp, to message: inout [UInt8]) {

@@ -1,0 +1,75 @@
+import AuditChain
+import Crypto
+import Logging
+import NIOCore
+import SecretFiles
+import Telemetry
+
+/// What an audit log is opened with: its key, and where its chain goes on. Made once at a start; blocks.
+struct AuditOrigin: Sendable {
+    var key: Curve25519.Signing.PrivateKey?
+    var head: String?
+    var checkpoint: TimeAmount = .minutes(1)
+    var position = ChainPosition.beginning
+    /// The first thing that is written is a line feed.
+    var needsLineFeed = false
+    /// What is left of a line that was broken off.
+    var rest: AuditTail.Rest?
+    /// What is wrong with what was found, for the log and the first line.
+    var problem: String?
+
+    /// Begins a chain that nothing signs.
+    init() {}
+
+    /// - Parameter tail: The end of the file that is written to; nil: it is none that can be read again.
+    init(_ configuration: AuditConfiguration, tail: AuditTail?) throws(AuditLogError) {
+        self.checkpoint = configuration.checkpoint
+        if let path = configuration.key { self.key = try Self.key(path) }
+        self.head = configuration.key == nil ? nil : configuration.head
+        let remembered = try self.head.flatMap { (path) throws(AuditLogError) in try Self.remembered(path) }
+        self.needsLineFeed = tail?.lacksLineFeed ?? false
+        self.rest = tail?.rest
+        guard let remembered else {
+            self.position = tail?.position ?? .beginning
+            return
+        }
+        guard let found = tail?.position else {
+            // A pipe or a daemon, or a file that another one was before; what a run that did not end in order wrote after that is not
+            // known here.
+            self.position = remembered
+            return
+        }
+        self.position = found
+        if found.sequence < remembered.sequence || (found.sequence == remembered.sequence && found != remembered) {
+            self.position = remembered
+            self.problem =
+                "the file ends with line \(found.sequence), and line \(remembered.sequence) was there: its end was cut off or replaced"
+        }
+    }
+
+    private static func key(_ path: String) throws(AuditLogError) -> Curve25519.Signing.PrivateKey {
+        do {
+            guard SecretFile.problem(path)?.isMissing == true else { return try SigningKeyFile.read(path) }
+            if let slash = path.lastIndex(of: "/"), slash != path.startIndex {
+                try SecretFile.makeFolder(String(path[..<slash]))
+            }
+            return try SigningKeyFile.make(path)
+        } catch {
+            throw AuditLogError(place: path, reason: "\(error)", remedy: "it is the key that signs checkpoints")
+        }
+    }
+
+    private static func remembered(_ path: String) throws(AuditLogError) -> ChainPosition? {
+        let text: String
+        do throws(SecretFileError) { text = try SecretFile.read(path) } catch {
+            if error.isMissing { return nil }
+            throw AuditLogError(place: path, reason: error.message, remedy: error.remedy)
+        }
+        guard let position = AuditHead.position(text) else {
+            throw AuditLogError(
+                place: path, reason: "it is not what remembers where a chain of audit lines stands",
+                remedy: "remove it, and the chain goes on behind the last line that is found")
+        }
+        return position
+    }
+}

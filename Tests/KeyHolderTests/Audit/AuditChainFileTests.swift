@@ -1,0 +1,319 @@
+import AuditChain
+import Crypto
+import Foundation
+import Logging
+import NIOCore
+import Telemetry
+import Testing
+
+@testable import KeyHolder
+
+@Suite("The audit's chain over files, restarts and crashes", .timeLimit(.minutes(1)))
+struct AuditChainFileTests {
+    /// A folder of a test's own, which is gone afterwards.
+    final class Folder {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("audit-\(UUID().uuidString)").path
+
+        init() throws { try FileManager.default.createDirectory(atPath: self.path, withIntermediateDirectories: true) }
+
+        deinit { try? FileManager.default.removeItem(atPath: self.path) }
+
+        var audit: String { "\(self.path)/audit.jsonl" }
+
+        var configuration: AuditConfiguration {
+            AuditConfiguration(
+                .file(self.audit), key: "\(self.path)/state/audit.key", head: "\(self.path)/state/audit.head")
+        }
+
+        func log() throws -> AuditLog {
+            try AuditLog(
+                self.configuration, limit: 10_000, start: "test",
+                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        }
+
+        func bytes(_ name: String = "audit.jsonl") throws -> [UInt8] {
+            Array(try Data(contentsOf: URL(fileURLWithPath: "\(self.path)/\(name)")))
+        }
+
+        func write(_ bytes: [UInt8], _ name: String = "audit.jsonl") throws {
+            try Data(bytes).write(to: URL(fileURLWithPath: "\(self.path)/\(name)"))
+        }
+
+        /// In the order in which they were written.
+        func verify(_ names: [String] = ["audit.jsonl"]) throws -> (findings: [ChainFinding], summary: ChainSummary) {
+            let key = try #require(CheckpointSigner(hex: Self.signer(of: self.configuration.key ?? "")))
+            var verifier = ChainVerifier(signers: [key])
+            for name in names {
+                verifier.begin(file: name)
+                let bytes = try self.bytes(name)
+                var lines = bytes.split(separator: 0x0A, omittingEmptySubsequences: false)
+                if lines.last?.isEmpty == true { lines.removeLast() }
+                for (index, line) in lines.enumerated() {
+                    verifier.line(line, isEnded: index < lines.count - 1 || bytes.last == 0x0A)
+                }
+            }
+            let summary = verifier.finish()
+            return (verifier.takeFindings(), summary)
+        }
+
+        private static func signer(of path: String) throws -> String {
+            let origin = try AuditOrigin(AuditConfiguration(.standardOutput, key: path), tail: nil)
+            return "\(CheckpointSigner(try #require(origin.key).publicKey))"
+        }
+    }
+
+    static func use(_ log: AuditLog, _ count: Int) async {
+        for _ in 0..<count {
+            #expect(log.reserve())
+            log.record(AuditTests.record)
+            let isWritten = await withCheckedContinuation { done in log.flush { done.resume(returning: $0) } }
+            #expect(isWritten)
+        }
+    }
+
+    static func stop(_ log: AuditLog) async {
+        await log.shutDown(AuditRecord(time: Clock.wallMilliseconds(), event: .stop))
+    }
+
+    @Test("A chain goes on over a restart, and ends signed")
+    func restart() async throws {
+        let folder = try Folder()
+        for _ in 0..<3 {
+            let log = try folder.log()
+            await Self.use(log, 5)
+            await Self.stop(log)
+        }
+        let (findings, summary) = try folder.verify()
+        #expect(findings == [])
+        // Each run: start, five lines, stop, and the checkpoints.
+        #expect(summary.lines >= 24)
+        #expect(summary.last == UInt64(summary.lines))
+        #expect(summary.signed == summary.last)
+        #expect(summary.hasEnded)
+        let mode =
+            try FileManager.default.attributesOfItem(atPath: "\(folder.path)/state/audit.key")[.posixPermissions]
+            as? Int
+        #expect(mode == 0o600)
+    }
+
+    @Test("A chain goes on over files, each of which can be verified by itself")
+    func rotation() async throws {
+        let folder = try Folder()
+        let log = try folder.log()
+        await Self.use(log, 5)
+        for number in 1...3 {
+            try FileManager.default.moveItem(atPath: folder.audit, toPath: "\(folder.audit).\(number)")
+            try log.reopen()
+            await Self.use(log, 5)
+        }
+        // Nothing was renamed: nothing is opened again.
+        try log.reopen()
+        await Self.stop(log)
+        let all = try folder.verify(["audit.jsonl.1", "audit.jsonl.2", "audit.jsonl.3", "audit.jsonl"])
+        #expect(all.findings == [])
+        for name in ["audit.jsonl.1", "audit.jsonl.2", "audit.jsonl.3", "audit.jsonl"] {
+            let one = try folder.verify([name])
+            #expect(one.summary.faults == 0, "\(one.findings)")
+            #expect(one.summary.signed == one.summary.last)
+        }
+        let missing = try folder.verify(["audit.jsonl.1", "audit.jsonl.3", "audit.jsonl"])
+        #expect(missing.findings.map(\.kind) == [.missing])
+    }
+
+    @Test("A file that was moved away while the key holder was not running is gone on from")
+    func movedWhileStopped() async throws {
+        let folder = try Folder()
+        let first = try folder.log()
+        await Self.use(first, 5)
+        await Self.stop(first)
+        try FileManager.default.moveItem(atPath: folder.audit, toPath: "\(folder.audit).1")
+        let second = try folder.log()
+        await Self.use(second, 5)
+        await Self.stop(second)
+        #expect(try folder.verify(["audit.jsonl.1", "audit.jsonl"]).findings == [])
+    }
+
+    @Test("A crash within a line leaves its rest, which the next run names", arguments: [1, 40, 200])
+    func crash(left: Int) async throws {
+        let folder = try Folder()
+        let first = try folder.log()
+        await Self.use(first, 5)
+        await Self.stop(first)
+        // What the next write would have begun with.
+        var bytes = try folder.bytes()
+        let rest = Array(bytes.split(separator: 0x0A)[2].prefix(left))
+        bytes += rest
+        try folder.write(bytes)
+        let second = try folder.log()
+        await Self.use(second, 5)
+        await Self.stop(second)
+        let (findings, summary) = try folder.verify()
+        #expect(summary.faults == 0, "\(findings)")
+        #expect(findings.map(\.kind) == [.note])
+        #expect(try folder.bytes().split(separator: 0x0A).contains { Array($0) == rest })
+    }
+
+    @Test("A crash right before a line's end loses nothing")
+    func crashBeforeLineFeed() async throws {
+        let folder = try Folder()
+        let first = try folder.log()
+        await Self.use(first, 5)
+        await Self.stop(first)
+        try folder.write(Array(try folder.bytes().dropLast()))
+        let second = try folder.log()
+        await Self.stop(second)
+        #expect(try folder.verify().findings == [])
+    }
+
+    @Test("An end that was cut off while the key holder was not running is told at the start, and stays visible")
+    func cutWhileStopped() async throws {
+        let folder = try Folder()
+        let first = try folder.log()
+        await Self.use(first, 5)
+        await Self.stop(first)
+        let lines = try folder.bytes().split(separator: 0x0A)
+        try folder.write(Array(lines.dropLast(4).joined(separator: [0x0A])) + [0x0A])
+        let second = try folder.log()
+        await Self.stop(second)
+        let (findings, _) = try folder.verify()
+        #expect(findings.map(\.kind) == [.missing])
+        #expect(try String(decoding: folder.bytes(), as: UTF8.self).contains("its end was cut off or replaced"))
+    }
+
+    @Test("Lines from before there was a chain stay, and are told apart")
+    func older() async throws {
+        let folder = try Folder()
+        try folder.write(Array(AuditTests.line(AuditTests.record).utf8))
+        let log = try folder.log()
+        await Self.use(log, 2)
+        await Self.stop(log)
+        let (findings, summary) = try folder.verify()
+        #expect(findings.map(\.kind) == [.note])
+        #expect(summary.faults == 0)
+    }
+
+    @Test("Two key holders do not write into one file")
+    func locked() async throws {
+        let folder = try Folder()
+        let log = try folder.log()
+        #expect(throws: AuditLogError.self) { try folder.log() }
+        await Self.stop(log)
+        await Self.stop(try folder.log())
+    }
+
+    @Test("A head or a key that is none is an error, with what to do")
+    func damaged() async throws {
+        let folder = try Folder()
+        await Self.stop(try folder.log())
+        try folder.write(Array("junk".utf8), "state/audit.head")
+        #expect { try folder.log() } throws: { "\($0)".contains("remove it") }
+        try FileManager.default.removeItem(atPath: "\(folder.path)/state/audit.head")
+        try folder.write(Array("junk".utf8), "state/audit.key")
+        #expect { try folder.log() } throws: { "\($0)".contains("Ed25519") }
+    }
+
+    @Test("A checkpoint is written when it is time, and not while there is nothing to sign")
+    func interval() async throws {
+        let folder = try Folder()
+        let log = try folder.log()
+        await Self.use(log, 1)
+        func checkpoints() throws -> Int {
+            try String(decoding: folder.bytes(), as: UTF8.self).split(separator: "\n").count {
+                $0.contains(#""operation":"checkpoint""#)
+            }
+        }
+        let before = try checkpoints()
+        log.tick(now: Clock.monotonic() + 61_000_000_000, time: 0)
+        #expect(try await AuditSpaceTests.eventually { try checkpoints() == before + 1 })
+        log.tick(now: Clock.monotonic() + 122_000_000_000, time: 0)
+        #expect(try await AuditSpaceTests.eventually { !log.isBusy })
+        await Self.use(log, 1)
+        #expect(try checkpoints() == before + 1)
+        await Self.stop(log)
+        #expect(try folder.verify().findings == [])
+    }
+
+    @Test("A line that a full disk took half of is whole in the file that is opened then")
+    func halfALine() async throws {
+        let folder = try Folder()
+        let disk = AuditSpaceTests.Disk(room: 1000, canReserve: false)
+        var journal = AuditJournal(AuditSpaceTests.Disk.File(disk: disk), AuditOrigin())
+        for _ in 0..<10 { journal.add(AuditTests.record) }
+        #expect(journal.drain() != nil)
+        let fresh = try AuditFile(path: folder.audit)
+        _ = journal.turnOver(to: fresh, time: 0)
+        #expect(journal.drain() == nil)
+        journal.close()
+        let broken = disk.lines.joined(separator: "\n")
+        try folder.write(Array(broken.utf8), "audit.jsonl.1")
+        var verifier = ChainVerifier()
+        for name in ["audit.jsonl.1", "audit.jsonl"] {
+            verifier.begin(file: name)
+            let lines = try folder.bytes(name).split(separator: 0x0A)
+            for (index, line) in lines.enumerated() {
+                verifier.line(line, isEnded: name == "audit.jsonl" || index < lines.count - 1)
+            }
+        }
+        let summary = verifier.finish()
+        #expect(summary.faults == 0)
+        #expect(summary.lines == 11)
+        #expect(verifier.takeFindings().map(\.kind) == [.note])
+    }
+
+    @Test("A reader that takes nothing ends operations, and does not hold up the end of the key holder")
+    func stalledPipe() async throws {
+        let folder = try Folder()
+        let path = "\(folder.path)/pipe"
+        #expect(mkfifo(path, 0o600) == 0)
+        let reader = open(path, O_RDONLY | O_NONBLOCK)
+        defer { close(reader) }
+        let log = try AuditLog(
+            AuditConfiguration(.file(path)), limit: 100_000,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        var written = 0
+        let begun = ContinuousClock.now
+        while ContinuousClock.now - begun < .seconds(20), let isWritten = await AuditSpaceTests.operation(log),
+            isWritten
+        {
+            written += 1
+        }
+        #expect(written > 100)
+        #expect(log.isClosed)
+        #expect(!log.hasRoom)
+        // Read again, and it goes on.
+        var buffer = [UInt8](repeating: 0, count: 1 << 20)
+        #expect(
+            try await AuditSpaceTests.eventually {
+                _ = read(reader, &buffer, buffer.count)
+                return await AuditSpaceTests.operation(log) == true
+            })
+        let end = ContinuousClock.now
+        await log.shutDown()
+        #expect(ContinuousClock.now - end < .seconds(10))
+    }
+
+    @Test("An output that hangs closes the log from outside, and the end does not wait for it")
+    func hangingOutput() async throws {
+        final class Hanging: AuditOutput {
+            func write(_ bytes: ArraySlice<UInt8>) -> Result<Int, AuditOutputError> {
+                Thread.sleep(forTimeInterval: 20)
+                return .success(bytes.count)
+            }
+            func reserve(low: Int, high: Int) {}
+            func close() {}
+        }
+        let log = AuditLog(
+            .standardOutput, Hanging(), limit: 100, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        #expect(log.reserve())
+        log.record(AuditTests.record)
+        log.flush()
+        #expect(try await AuditSpaceTests.eventually { log.isBusy })
+        #expect(!log.isClosed)
+        log.tick(now: Clock.monotonic() + AuditLog.patience, time: 0)
+        #expect(log.isClosed)
+        #expect(!log.reserve())
+        let begun = ContinuousClock.now
+        await log.shutDown()
+        #expect(ContinuousClock.now - begun < .seconds(10))
+    }
+}
