@@ -213,9 +213,9 @@ let package = Package(
             name: "KeyHolder",
             dependencies: [
                 "Admission", "AuditChain", "CFileSpace", "CLibCrypto", "Channels", "HSMWire", "HTTPFields",
-                "KeyProtocol",
-                "NativeChannel", "NativeHandshake", "PeerLink", "RecordLayer", "SecretFiles", "TLSEngine", "TLSWire",
-                "Telemetry", nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras, logging, metrics, lifecycle,
+                "KeyProtocol", "NativeChannel", "NativeHandshake", "PeerLink", "RecordLayer", "SecretFiles", "Stapling",
+                "TLSEngine", "TLSWire", "Telemetry", nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras, logging, metrics,
+                lifecycle,
             ] + nio,
             swiftSettings: strict),
         // Its keys on tokens.
@@ -465,8 +465,9 @@ let package = Package(
             name: "KeyHolderTests",
             dependencies: [
                 "TestSockets",
-                "Admission", "AuditChain", "PrivateAuthority", "HSMWire", "KeyHolder", "KeyProtocol", "NativeHandshake",
-                "PeerLink", "RecordLayer", "SecretFiles", "TLSEngine", "TLSWire", "Telemetry", nioSSL,
+                "Admission", "AuditChain", "Channels", "PrivateAuthority", "HSMWire", "KeyHolder", "KeyProtocol",
+                "NativeHandshake", "PeerLink", "RecordLayer", "SecretFiles", "TLSEngine", "TLSWire", "Telemetry",
+                nioSSL,
                 nioEmbedded, x509, asn1, crypto, cryptoExtras, logging,
             ] + nio,
             swiftSettings: strict),
@@ -544,8 +545,8 @@ let package = Package(
             name: "EndToEndTests",
             dependencies: [
                 "DemoKit", "latchstring", "NativeClient", "NativeHandshake",
-                "PrivateAuthority", "Telemetry", "TestBus", "TestDirectory", "TestSockets", "TestToken", "TLSWire",
-                nioSSL,
+                "PrivateAuthority", "Settings", "Telemetry", "TestBus", "TestDirectory", "TestSockets", "TestToken",
+                "TLSWire", logging, nioSSL,
                 nioHTTP1, nioHelpers, crypto,
                 yams,
             ] + nio,

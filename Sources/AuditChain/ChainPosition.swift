@@ -10,9 +10,12 @@ public struct ChainPosition: Hashable, Sendable {
     /// Before the first line.
     public static let beginning = ChainPosition(sequence: 0, hash: [UInt8](repeating: 0, count: 32))
 
-    /// nil unless the hash has 32 bytes.
+    /// No chain gets as far as this number: a line that says so is none.
+    static let end: UInt64 = 1 << 62
+
+    /// nil unless the hash has 32 bytes, and the number is one that a chain reaches.
     public init?(sequence: UInt64, hex: String) {
-        guard let hash = Hexadecimal.bytes(Array(hex.utf8)), hash.count == 32 else { return nil }
+        guard sequence < Self.end, let hash = Hexadecimal.bytes(Array(hex.utf8)), hash.count == 32 else { return nil }
         self.init(sequence: sequence, hash: hash)
     }
 

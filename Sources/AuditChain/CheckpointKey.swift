@@ -9,6 +9,9 @@ public struct CheckpointSigner: Hashable, Sendable, CustomStringConvertible {
         self.bytes = Array(key.rawRepresentation)
     }
 
+    /// What this key signs can be verified with.
+    public init(_ key: Curve25519.Signing.PrivateKey) { self.init(key.publicKey) }
+
     /// nil unless the text is 64 hexadecimal digits.
     public init?(hex: String) {
         guard let bytes = Hexadecimal.bytes(Array(hex.lowercased().utf8)), bytes.count == 32 else { return nil }

@@ -26,13 +26,14 @@ public struct SealedLine: Sendable {
         }
         let number = content.dropFirst(Self.opening.count).prefix { $0 != UInt8(ascii: ",") }
         guard let text = String(validating: number, as: UTF8.self), let sequence = UInt64(text), sequence > 0,
-            String(sequence) == text
+            sequence < ChainPosition.end, String(sequence) == text
         else { return nil }
         self.position = ChainPosition(sequence: sequence, hash: hash)
         self.content = content
     }
 
-    func follows(_ position: ChainPosition) -> Bool {
+    /// Whether it is the line after this one, unchanged.
+    public func follows(_ position: ChainPosition) -> Bool {
         self.position.sequence == position.sequence + 1
             && position.hash(before: self.content) == self.position.hash
     }

@@ -9,6 +9,9 @@ struct ReceiveWindow {
     /// As large as a window is before anything is said of it (RFC 9113 §6.9.2).
     static let initial = 65_535
 
+    /// Bytes that a frame is worth, where few are left to grant.
+    private static let worthAFrame = 1024
+
     init(open: Int = ReceiveWindow.initial) {
         self.open = open
     }
@@ -26,10 +29,14 @@ struct ReceiveWindow {
     /// A setting has changed, and the client has acknowledged it.
     mutating func resize(by change: Int) { self.open += change }
 
-    /// What to grant now, if it is worth a frame: half of the window or more. Counts as granted.
+    /// What to grant now, if it is worth a frame: half or more of what can be open beside what waits. Counts as granted.
+    ///
+    /// What waits, such as for an origin that does not read, must not keep the rest of the window from those that do.
     mutating func grant(of target: Int) -> Int? {
         let missing = target - self.open - self.waiting
-        guard missing > 0, missing >= target / 2 else { return nil }
+        guard missing > 0, missing >= max(min(Self.worthAFrame, target / 2), (target - self.waiting) / 2) else {
+            return nil
+        }
         self.open += missing
         return missing
     }

@@ -148,6 +148,8 @@ extension ServerConnection {
             return .trailers(section, on: id)
         }
         if self.isDropped(id) { return nil }
+        // It was open when the frame began, and its response has ended since: streams are only ever opened upwards.
+        guard id > self.lastStream else { throw .streamClosed }
         self.lastStream = id
         // A client that has not read our settings may not know better.
         guard self.streams.count < self.limits.concurrentStreams || !self.settingsAreKnown else {
@@ -198,8 +200,8 @@ extension ServerConnection {
             return .some(try self.fail(.flowControl, at: index))
         }
         let overhead = header.length - left
-        self.receive.taken(overhead)
         self.streams[index].receive.taken(overhead)
+        if overhead > 0 { self.taken(overhead) }
         self.reading = .data(header.stream, left: left, padding: padding, endsStream: endsStream)
         return .some(nil)
     }

@@ -43,7 +43,9 @@ public struct KeyHolderConfiguration: Sendable {
     /// Lowers the bounds on connections to what so many file descriptors are enough for, and says so once. A native
     /// connection takes two: the edge's, and the application's.
     public mutating func fit(descriptors: Int, logger: Logger) {
-        let reserve = 128 + self.limits.handshakes
+        // What it opens itself: offers, and connections on which an edge has yet to prove who it is.
+        let dialled = self.dial.count * DialTarget.Limits().unproved
+        let reserve = 128 + self.limits.handshakes + dialled
         let native = self.native?.limits.connections ?? 0
         let wanted = reserve + self.limits.connections + 2 * native
         guard wanted > descriptors else { return }

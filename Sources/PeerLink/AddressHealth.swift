@@ -37,7 +37,7 @@ final class AddressHealthReport {
     var callback: (([AddressHealth]) -> Void)?
 
     init(keyHolder: String, ends: [KeyHolderEnd]) {
-        self.addresses = ends.map { "\($0)" }
+        self.addresses = ends.map(\.description)
         func dimensions(_ address: String) -> [(String, String)] { [("keyholder", keyHolder), ("address", address)] }
         self.ready = self.addresses.map { Meter(label: "latchstring_key_address_ready", dimensions: dimensions($0)) }
         self.latency = self.addresses.map {

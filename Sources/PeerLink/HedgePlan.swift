@@ -10,7 +10,9 @@ struct HedgePlan: Sendable {
     let share: Double
     private var budget: Double
     private var overloadedUntil: Int64 = .min
+    /// Of signatures, and of all else: begins of handshakes for the most part, which take longer.
     private var latencies = LatencyQuantiles()
+    private var otherLatencies = LatencyQuantiles()
 
     /// Hedges in a row, after a quiet time.
     static let burst = 10.0
@@ -30,7 +32,9 @@ struct HedgePlan: Sendable {
     /// An operation was begun.
     mutating func began() { self.budget = min(Self.burst, self.budget + self.share) }
 
-    mutating func answered(after nanoseconds: Int64) { self.latencies.add(nanoseconds) }
+    mutating func answered(after nanoseconds: Int64, isSignature: Bool) {
+        if isSignature { self.latencies.add(nanoseconds) } else { self.otherLatencies.add(nanoseconds) }
+    }
 
     /// A key holder has too much to do.
     mutating func refused(now: Int64) { self.overloadedUntil = now + Self.restAfterOverload }
@@ -40,9 +44,13 @@ struct HedgePlan: Sendable {
         min(max(self.latencies.quantile(0.95) ?? Self.longestWait, Self.shortestWait), Self.longestWait)
     }
 
-    /// How long a key holder may be silent with work before it is left. At most a quarter of what a handshake may take.
-    func patience(within deadline: Int64) -> Int64 {
-        let usual = self.latencies.quantile(0.95) ?? 0
+    /// How long a key holder may be silent with work before it is left. At most a quarter of what a handshake may take. When half of it is
+    /// over, a ping asks whether it is there at all: what answers that has work that takes long, and is not left.
+    ///
+    /// - Parameter withOthers: It may have other work than signatures.
+    func patience(within deadline: Int64, withOthers: Bool) -> Int64 {
+        let others = withOthers ? self.otherLatencies.quantile(0.95) ?? 0 : 0
+        let usual = max(self.latencies.quantile(0.95) ?? 0, others)
         return min(max(Self.patience.times * usual, Self.patience.least), deadline / 4)
     }
 

@@ -27,6 +27,11 @@ struct HolderSelection: Sendable {
         var waitingSince: Int64?
         /// An operation was answered since the last probe: what a probe takes says less.
         var wasMeasured = false
+        /// Another one is asked before this one until then: it failed. Nanoseconds.
+        var avoidedUntil = Int64.min
+
+        /// When a ping asked whether it is there, since it is silent.
+        var askedAt: Int64?
 
         func silence(at now: Int64) -> Int64 { self.waitingSince.map { max(0, now - $0) } ?? 0 }
 
@@ -38,6 +43,9 @@ struct HolderSelection: Sendable {
 
     private(set) var holders: [Holder]
 
+    /// For how long one that has failed at a request is asked only where no other one is ready. Nanoseconds.
+    static let restAfterFailure: Int64 = 1_000_000_000
+
     init(count: Int) { self.holders = Array(repeating: Holder(), count: count) }
 
     /// The holder to ask, or nil if none is ready that has not been tried.
@@ -45,10 +53,10 @@ struct HolderSelection: Sendable {
     /// One without a measured latency is asked first: that is how it gets one.
     func choose(excluding tried: Set<Int> = [], now: Int64) -> Int? {
         var best: Int?
-        var bestCost = Double.infinity
+        var bestCost = (isAvoided: true, time: Double.infinity)
         for (index, holder) in self.holders.enumerated() where holder.health == .ready && !tried.contains(index) {
-            let cost = holder.cost(at: now)
-            if cost < bestCost {
+            let cost = (isAvoided: holder.avoidedUntil > now, time: holder.cost(at: now))
+            if cost.isAvoided == bestCost.isAvoided ? cost.time < bestCost.time : !cost.isAvoided {
                 best = index
                 bestCost = cost
             }
@@ -63,6 +71,18 @@ struct HolderSelection: Sendable {
         }
         let others = self.holders.indices.contains { self.holders[$0].health == .ready && !silent.contains($0) }
         return others ? silent : []
+    }
+
+    /// What its silence has come to for each: after half of the patience a ping asks whether it is there, and where neither that nor anything else
+    /// is answered until the patience is over, it is to be left. The ping gets half of the patience, or twice what answers take.
+    mutating func silenceNews(patience: Int64, now: Int64) -> (asked: [Int], left: [Int]) {
+        let asked = self.silent(for: patience / 2, now: now).filter { self.holders[$0].askedAt == nil }
+        for index in asked { self.holders[index].askedAt = now }
+        let left = self.silent(for: patience, now: now).filter { index in
+            let time = max(Double(patience / 2), 2 * (self.holders[index].latency ?? 0))
+            return self.holders[index].askedAt.map { Double(now - $0) >= time } ?? false
+        }
+        return (asked, left)
     }
 
     var hasReady: Bool { self.holders.contains { $0.health == .ready } }
@@ -97,11 +117,18 @@ struct HolderSelection: Sendable {
         self.holders[index].wasMeasured = false
     }
 
-    /// A request was refused for want of room: an answer, but no measure.
+    /// A request was refused: an answer, but no measure, since no work was done for it.
     mutating func declined(_ index: Int, now: Int64) {
         guard self.holders[index].health != .down else { return }
         self.finish(index)
         self.heard(index, now: now)
+    }
+
+    /// A request was refused since the holder could not do what it should be able to. It says so at once, so that by its times it would be
+    /// asked first each time.
+    mutating func failed(_ index: Int, now: Int64) {
+        self.declined(index, now: now)
+        self.holders[index].avoidedUntil = now + Self.restAfterFailure
     }
 
     /// No answer in time. The holder gets no more requests until it answers something.
@@ -128,6 +155,7 @@ struct HolderSelection: Sendable {
 
     private mutating func heard(_ index: Int, now: Int64) {
         self.holders[index].health = .ready
+        self.holders[index].askedAt = nil
         if self.holders[index].waitingSince != nil { self.holders[index].waitingSince = now }
     }
 
@@ -138,6 +166,9 @@ struct HolderSelection: Sendable {
 
     private mutating func finish(_ index: Int) {
         self.holders[index].inFlight = max(0, self.holders[index].inFlight - 1)
-        if self.holders[index].inFlight == 0 { self.holders[index].waitingSince = nil }
+        if self.holders[index].inFlight == 0 {
+            self.holders[index].waitingSince = nil
+            self.holders[index].askedAt = nil
+        }
     }
 }

@@ -45,8 +45,11 @@ extension KeyHolderPool {
         }
         self.overdue.removeAll { $0.isDone || $0.attempts.isEmpty }
         guard !self.overdue.isEmpty else { return }
-        let patience = self.plan.patience(within: self.configuration.deadline.nanoseconds)
-        for index in self.selection.silent(for: patience, now: now) { self.leave(index) }
+        let patience = self.plan.patience(
+            within: self.configuration.deadline.nanoseconds, withOthers: self.overdue.contains { !$0.isSignature })
+        let silent = self.selection.silenceNews(patience: patience, now: now)
+        for index in silent.asked { self.links[index].probeNow() }
+        for index in silent.left { self.leave(index) }
     }
 
     /// Asks a second key holder for a signature that the first one has not made yet.

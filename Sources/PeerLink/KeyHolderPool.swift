@@ -264,7 +264,7 @@ public final class KeyHolderPool {
         switch result {
         case .success(let answer):
             guard let handler else { return self.fail(request, .notConnected) }
-            if request.isSignature { self.plan.answered(after: nanoseconds) }
+            self.plan.answered(after: nanoseconds, isSignature: request.isSignature)
             if request.wasHedged { (wasHedge ? self.hedges.won : self.hedges.lost).increment() }
             self.end(request)
             request.completion(.success((answer, PinnedConnection(index: index, handler: handler))))
@@ -291,10 +291,10 @@ public final class KeyHolderPool {
         case .failure(.refused(let code)):
             switch code {
             case .overloaded, .rateLimited, .pastDeadline:
-                // Fast, and no work.
                 self.selection.declined(index, now: Self.now)
                 self.plan.refused(now: Self.now)
-            default: self.selection.answered(index, after: nanoseconds, now: Self.now)
+            case .internalError: self.selection.failed(index, now: Self.now)
+            default: self.selection.declined(index, now: Self.now)
             }
         case .failure(.timedOut):
             self.selection.timedOut(index)

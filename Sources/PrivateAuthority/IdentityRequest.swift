@@ -21,7 +21,10 @@ public struct IdentityRequest: Sendable {
         guard pem.utf8.count <= Self.maximumBytes else { throw .unreadable("it is too long") }
         let request: CertificateSigningRequest
         do { request = try CertificateSigningRequest(pemEncoded: pem) } catch {
-            throw .unreadable("it is no PEM certificate request (BEGIN CERTIFICATE REQUEST)")
+            guard let document = try? PEMDocument(pemString: pem),
+                document.discriminator == CertificateSigningRequest.defaultPEMDiscriminator
+            else { throw .unreadable("it is no PEM certificate request (BEGIN CERTIFICATE REQUEST)") }
+            throw .unreadable("it is broken, or its key is of a kind that links cannot use (\(Self.suitableKeys))")
         }
         guard request.publicKey.isValidSignature(request.signature, for: request) else { throw .badSignature }
         guard Self.isSuitable(request.publicKey) else { throw .unsuitableKey }
@@ -53,6 +56,8 @@ public struct IdentityRequest: Sendable {
         guard let der = try? key.serializeAsPEM().derBytes else { return "unknown" }
         return SHA256.hash(data: der).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
     }
+
+    static let suitableKeys = "P-256, P-384, or RSA of 2048 to 4096 bits"
 
     /// What links can use: P-256, P-384, RSA of 2,048 to 4,096 bits.
     private static func isSuitable(_ key: Certificate.PublicKey) -> Bool {
@@ -101,7 +106,7 @@ public enum IdentityRequestError: Error, Equatable, CustomStringConvertible {
         case .badSignature:
             "the request's signature does not fit its key: it was changed on the way, or its sender has another key"
         case .unsuitableKey:
-            "the request's key is of a kind that links cannot use: make a P-256, P-384 or RSA key (2048 to 4096 bits)"
+            "the request's key is of a kind that links cannot use: make one of \(IdentityRequest.suitableKeys)"
         case .severalIdentities:
             "the request asks for several identities: make one for each"
         case .otherIdentity(let asksFor, let wanted):

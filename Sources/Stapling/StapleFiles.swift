@@ -56,7 +56,7 @@ public final class StapleFiles: Sendable {
                 do throws(OCSPStaple.Problem) {
                     let staple = try OCSPStaple(bytes, for: leaf)
                     guard let reason = staple.problem(at: now) else { return .good(staple) }
-                    return .problem("\(path): \(reason)")
+                    problem = "\(path): \(reason)"
                 } catch .otherCertificate {
                     if problem == nil { problem = "\(path): \(OCSPStaple.Problem.otherCertificate)" }
                 } catch {

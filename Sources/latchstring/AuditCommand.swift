@@ -50,7 +50,7 @@ struct AuditKeyCommand: ParsableCommand {
                 _ = try SigningKeyFile.make(path)
                 StandardError.write("Made \(path).\n")
             }
-            StandardOutput.write("\(CheckpointSigner(try SigningKeyFile.read(path).publicKey))\n")
+            StandardOutput.write("\(CheckpointSigner(try SigningKeyFile.read(path)))\n")
         }
     }
 

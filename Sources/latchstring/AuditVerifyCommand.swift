@@ -14,7 +14,7 @@ struct AuditVerifyCommand: ParsableCommand {
         commandName: "verify",
         abstract: "Find what was changed, removed, inserted or reordered in a key holder's audit.",
         discussion: """
-            Reads files in the order in which they were written: by the time in their first lines, whatever the order on the command line. "-" is \
+            Reads files in the order in which they were written: each behind the one that it follows from, else by the time in their first lines, whatever the order on the command line. "-" is \
             standard input, for what is packed. Each finding has its file, line and kind: changed, missing, inserted, misplaced, broken-off, \
             new-chain, forged, cut; and notes, which are no faults.
 
@@ -116,19 +116,22 @@ struct AuditVerifyCommand: ParsableCommand {
         return signers
     }
 
-    /// By the time of the first line that has one.
     private func inOrder() throws -> [String] {
         guard self.files.count > 1 else { return self.files }
-        var times: [(time: String, file: String)] = []
-        for file in self.files {
-            var time = ""
-            try LineReader.read(file, while: { time.isEmpty }) { line, _ in
-                let line = self.afterHeader ? Self.afterHeader(line) : line
-                time = SealedLine(line)?.text("time") ?? ""
-            }
-            times.append((time, file))
-        }
-        return times.sorted { $0.time < $1.time }.map { $0.file }
+        return ChainOrder.names(
+            of: try self.files.map { file in
+                // What comes through a pipe comes once.
+                guard file != "-" else { return ChainOrder.File(name: file, first: nil, last: nil) }
+                var first: SealedLine?
+                try LineReader.read(file, while: { first == nil }) { line, _ in first = self.sealed(line) }
+                var last: SealedLine?
+                try LineReader.readEnd(file) { line, _ in last = self.sealed(line) ?? last }
+                return ChainOrder.File(name: file, first: first, last: last?.position)
+            })
+    }
+
+    private func sealed(_ line: ArraySlice<UInt8>) -> SealedLine? {
+        SealedLine(self.afterHeader ? Self.afterHeader(line) : line)
     }
 
     private static func afterHeader(_ line: ArraySlice<UInt8>) -> ArraySlice<UInt8> {

@@ -66,17 +66,7 @@ struct KeyHolderCommand: AsyncParsableCommand {
             var configuration = try KeyHolderConfiguration(settings, keys: keys)
             configuration.revoked = revoked?.names ?? []
             configuration.fit(descriptors: descriptors, logger: logger)
-            let server = try KeyHolderServer(
-                configuration: configuration, inherited: environment.inherited, group: group, logger: logger
-            ) { addresses in
-                gate.open()
-                for address in addresses {
-                    logger.notice("listening", metadata: ["address": "\(Self.text(address))"])
-                }
-            }
-            certificates?.serve(server, configuration)
-            keys.events.listen { server.auditToken($0.event, isGood: $0.isGood, detail: $0.detail) }
-            return server
+            return configuration
         }
         let serves: @Sendable ([SocketAddress]) -> Void = { addresses in
             gate.open()
@@ -103,6 +93,7 @@ struct KeyHolderCommand: AsyncParsableCommand {
                 logger: logger, onReady: serves)
         }
         certificates?.serve(server, configuration)
+        keys.events.listen { server.auditToken($0.event, isGood: $0.isGood, detail: $0.detail) }
         let manager = certificates.map {
             CertificateManager(
                 sites: ManagedSite.all(of: settings), state: $0.state, host: $0, group: group,
@@ -227,6 +218,7 @@ private final class KeyHolderReloader: Sendable {
             self.thread.async {
                 done.resume(
                     with: Result {
+                        try self.server.checkNotHandingOver()
                         let configuration = try KeyHolderConfiguration(self.current.withLock { $0 }, keys: self.keys)
                         try self.server.reload(configuration)
                     })
@@ -253,6 +245,8 @@ private final class KeyHolderReloader: Sendable {
             return ReloadReport(refused: error)
         }
         do {
+            // The state folder is the other process's by then.
+            try self.server.checkNotHandingOver()
             let managed = ManagedSite.all(of: fresh)
             if let certificates {
                 try certificates.prepare(fresh)
@@ -317,6 +311,7 @@ extension KeyHolderConfiguration {
         self.audit.key = settings.audit.key
         self.audit.head = settings.audit.head
         self.audit.checkpoint = TimeAmount(settings.audit.checkpoint)
+        self.dial = settings.dial.map { PeerAddress(host: $0.host, port: $0.port) }
         self.lease = TimeAmount(settings.lease)
         self.grace = TimeAmount(settings.grace)
         self.limits.connections = settings.limits.connections

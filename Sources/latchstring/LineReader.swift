@@ -25,9 +25,24 @@ enum LineReader {
     static func read(
         _ path: String, while goesOn: () -> Bool = { true }, _ body: (ArraySlice<UInt8>, Bool) throws -> Void
     ) throws {
+        try self.read(path, from: 0, while: goesOn, body)
+    }
+
+    /// The lines at a file's end, some hundred kilobytes; the first may be a part of one.
+    static func readEnd(_ path: String, _ body: (ArraySlice<UInt8>, Bool) throws -> Void) throws {
+        try self.read(path, from: Self.block, while: { true }, body)
+    }
+
+    /// - Parameter distance: bytes before the end, where it begins if the file is longer; 0: at the beginning.
+    private static func read(
+        _ path: String, from distance: Int, while goesOn: () -> Bool,
+        _ body: (ArraySlice<UInt8>, Bool) throws -> Void
+    ) throws {
         let descriptor = path == "-" ? STDIN_FILENO : openForReading(path)
         guard descriptor >= 0 else { throw Failure("cannot read \"\(path)\": \(SystemError.words(errno))") }
         defer { if descriptor != STDIN_FILENO { closeDescriptor(descriptor) } }
+        // Fails where the file is shorter, and stays at its beginning.
+        if distance > 0 { _ = lseek(descriptor, off_t(-distance), SEEK_END) }
         var buffer = [UInt8](repeating: 0, count: Self.block)
         var rest: [UInt8] = []
         while goesOn() {

@@ -289,4 +289,39 @@ struct ChainTests {
             #expect(Self.verify([changed]).summary.faults > 0)
         }
     }
+
+    @Test("Files stand in the order of their chain, whatever the clock said, and by time where nothing follows")
+    func order() throws {
+        func file(_ name: String, _ lines: [[UInt8]]) -> ChainOrder.File {
+            let sealed = lines.compactMap { SealedLine($0[...]) }
+            return ChainOrder.File(name: name, first: sealed.first, last: sealed.last?.position)
+        }
+        let one = Self.chain(30)
+        // Their first lines are of the same minute: the clock was set back.
+        let (first, second, third) = (one.lines[4..<14], one.lines[14..<21], one.lines[21...])
+        let files = [file("c", Array(third)), file("none", []), file("a", Array(first)), file("b", Array(second))]
+        #expect(ChainOrder.names(of: files) == ["none", "a", "b", "c"])
+        var back = ChainSealer(try #require(SealedLine(one.lines[20][...])).position)
+        var bytes: [UInt8] = []
+        back.seal(Array(Self.body("x").utf8), into: &bytes)
+        #expect(
+            ChainOrder.names(of: [file("late", Self.split(bytes)), file("a", Array(first)), file("b", Array(second))])
+                == ["a", "b", "late"])
+        // Of another chain.
+        #expect(ChainOrder.names(of: [file("b", Array(second)), file("x", Self.chain(3).lines)]) == ["b", "x"])
+    }
+
+    @Test(
+        "A number that no chain reaches is told, and ends nothing",
+        arguments: [UInt64.max, UInt64.max - 1, UInt64(1) << 62])
+    func beyond(number: UInt64) {
+        let line = Array(
+            "{\"seq\":\(number),\"operation\":\"x\",\"chain\":\"\(String(repeating: "0", count: 64))\"}".utf8)
+        let lines = Self.chain(20).lines
+        let (findings, summary) = Self.verify([lines + [line], [line], lines])
+        #expect(summary.faults > 0, "\(findings)")
+        // Before the chain it is what nothing protects.
+        #expect(Self.verify([[line], lines]).findings.map(\.kind) == [.note])
+        #expect(SealedLine(line[...]) == nil)
+    }
 }

@@ -68,4 +68,21 @@ import Testing
         self.loop.advanceTime(by: .seconds(1))
         #expect(come == [1, 3])
     }
+
+    @Test func whatIsSetWhileOneComesDelaysNoneThatIsDueBefore() {
+        let deadlines = LoopDeadlines(eventLoop: self.loop)
+        var come: [Int] = []
+        _ = deadlines.set(in: .seconds(4)) {
+            come.append(1)
+            _ = deadlines.set(in: .seconds(4)) { come.append(3) }
+        }
+        self.loop.advanceTime(by: .seconds(2))
+        _ = deadlines.set(in: .seconds(4)) { come.append(2) }
+        self.loop.advanceTime(by: .seconds(2))
+        #expect(come == [1])
+        self.loop.advanceTime(by: .seconds(2))
+        #expect(come == [1, 2])
+        self.loop.advanceTime(by: .seconds(2))
+        #expect(come == [1, 2, 3])
+    }
 }

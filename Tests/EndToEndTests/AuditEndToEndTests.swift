@@ -1,4 +1,5 @@
 import Foundation
+import PrivateAuthority
 import TestSockets
 import Testing
 
@@ -54,7 +55,7 @@ import Testing
             try workspace.write(Self.configuration("audit.jsonl", more: "state: state"), to: "home.yaml")
             let key = try Self.audit(["key", "--config", "home.yaml"], in: workspace)
             #expect(key.status == 0)
-            let signer = try #require(key.text.split(separator: "\n").last.map(String.init))
+            let signer = String(try #require(key.text.split(separator: "\n").last))
             #expect(signer.wholeMatch(of: #/[0-9a-f]{64}/#) != nil, "\(key.text)")
             try Self.run(workspace, "home.yaml")
             try Self.run(workspace, "home.yaml")
@@ -89,7 +90,7 @@ import Testing
             #expect(cut.status == 1 && cut.text.contains(": cut: "), "\(cut.text)")
             // By another key, and by none.
             let other = try Self.audit(["key", "other.key"], in: workspace)
-            let stranger = try #require(other.text.split(separator: "\n").last.map(String.init))
+            let stranger = String(try #require(other.text.split(separator: "\n").last))
             let forged = try Self.audit(["verify", "--key", stranger, "audit.jsonl"], in: workspace)
             #expect(forged.status == 1 && forged.text.contains(": forged: "), "\(forged.text)")
             #expect(try Self.audit(["verify", "nowhere.jsonl"], in: workspace).status == 3)

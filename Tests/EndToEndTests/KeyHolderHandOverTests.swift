@@ -61,6 +61,21 @@ struct KeyHolderHandOverTests {
             }["reason"]
         }
 
+        /// What `audit verify` says of the whole audit, which all processes wrote after one another.
+        func verified() throws -> String {
+            let program = TestProcess.executable.path
+            let key = try Tool.run(program, ["audit", "key", "--config", self.workspace.path("home.yaml")])
+            #expect(key.status == 0, "\(key.all)")
+            let result = try Tool.run(
+                program,
+                [
+                    "audit", "verify", "--key", key.output.trimmingCharacters(in: .whitespacesAndNewlines),
+                    self.workspace.path("audit.jsonl"),
+                ])
+            #expect(result.status == 0, "\(result.all)")
+            return result.all
+        }
+
         func revoke(_ words: String...) throws -> Tool.Result {
             try Tool.run(TestProcess.executable.path, ["revoke", "--config", workspace.path("home.yaml")] + words)
         }
@@ -126,6 +141,7 @@ struct KeyHolderHandOverTests {
         #expect(stage.keyHolder.audit.filter { $0["outcome"] == "ok" }.count >= connections)
         #expect(stage.keyHolder.audit.filter { $0["operation"] == "audit" }.isEmpty)
         try await stage.stop()
+        #expect(try stage.verified().contains("Nothing is wrong with the chain."))
     }
 
     @Test("The successor has the state folder and the admin port: a revocation there counts, and one from before, too")
@@ -170,5 +186,6 @@ struct KeyHolderHandOverTests {
         try stage.handOver()
         try isWell()
         try await stage.stop()
+        #expect(try stage.verified().contains("Nothing is wrong with the chain."))
     }
 }

@@ -11,8 +11,8 @@ struct OwnerDocumentationTests {
         (try? String(contentsOf: Recipe.root.appending(path: "docs/owner.md"), encoding: .utf8)) ?? ""
 
     private static let sections = [
-        "Key ceremony", "First grant", "Renewal", "HSM", "Incident: an edge was stolen", "Audit",
-        "When something is wrong",
+        "Key ceremony", "First grant", "Renewal", "HSM", "Incident: an edge was stolen", "Audit", "Identities",
+        "No open port", "When something is wrong",
     ]
 
     private static let programs: Set<String> = [
@@ -29,7 +29,8 @@ struct OwnerDocumentationTests {
     private static func blocks(_ heading: String) throws -> [[String]] {
         var blocks: [[String]] = []
         var block: [String] = []
-        for line in try Self.section(heading).split(separator: "\n", omittingEmptySubsequences: false) + [""] {
+        let lines: [Substring] = try Self.section(heading).split(separator: "\n", omittingEmptySubsequences: false)
+        for line in lines + [""] {
             if line.hasPrefix("    ") {
                 block.append(String(line.dropFirst(4)))
             } else if !block.isEmpty {
@@ -118,7 +119,7 @@ struct OwnerDocumentationTests {
         for heading in Self.sections {
             for block in try Self.blocks(heading) {
                 let first = block[0].trimmingCharacters(in: .whitespaces)
-                let isYAML = first.hasSuffix(":") || first == "[Service]"
+                let isYAML = first.prefix { $0 != " " }.hasSuffix(":") || first == "[Service]"
                 if isYAML { continue }
                 unknown += block.map { $0.trimmingCharacters(in: .whitespaces) }.filter { !Self.isCommand($0) }
             }

@@ -150,7 +150,8 @@ import Testing
         #expect(try stage.admin("/health/ready").contains(#""sites":{"status":"ok"}"#))
         let sites = try stage.admin("/health/sites")
         #expect(
-            sites.contains(#""keyholder":{"connected":true,"name":"home"}"#) && sites.contains(#""status":"ok""#)
+            sites.contains(#""connected":true,"name":"home"}"#)
+                && sites.contains(#""state":"ready""#) && sites.contains(#""status":"ok""#)
                 && sites.contains(#""certificate-not-after":"#), "\(sites)")
         isBroken.value = true
         #expect(try stage.get("/").contains("502"))

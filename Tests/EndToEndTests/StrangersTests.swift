@@ -209,12 +209,12 @@ import Testing
                 client.close()
             }
             // The edge leaves out what is not read. The key holder waits for its audit lines, and not for ever.
-            for (process, expected) in [(edge.process, 0), (keyHolder.process, 1)] as [(TestProcess, Int32)] {
+            for process in [edge.process, keyHolder.process] {
                 let start = ContinuousClock.now
                 process.send(SIGTERM)
                 let status = try process.waitForExit()
                 let time = ContinuousClock.now - start
-                #expect(status == expected && time < .seconds(18), "\(status) after \(time)")
+                #expect(status == 0 && time < .seconds(18), "\(status) after \(time)")
             }
         }
     }

@@ -1,7 +1,9 @@
 import Foundation
+import Logging
 import NIOConcurrencyHelpers
 import Testing
 
+@testable import Settings
 @testable import latchstring
 
 #if canImport(Glibc)
@@ -149,5 +151,34 @@ import Testing
         #expect(turns.isDue(["b"]) == true)
         turns.read(["b"])
         #expect(turns.isDue(["b"]) == false)
+    }
+
+    /// As a folder of secrets is renewed that a container is given: a link to another folder takes the place of the one before.
+    @Test func anIdentityBehindLinksIsReadWhenTheyLeadElsewhere() async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "links-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let names = ["cert.pem", "key.pem", "ca.pem"]
+        for generation in ["one", "two"] {
+            try FileManager.default.createDirectory(
+                atPath: "\(folder)/\(generation)", withIntermediateDirectories: true)
+            for name in names { try Data(generation.utf8).write(to: URL(filePath: "\(folder)/\(generation)/\(name)")) }
+        }
+        #expect(symlink("one", "\(folder)/..data") == 0)
+        for name in names { #expect(symlink("..data/\(name)", "\(folder)/\(name)") == 0) }
+        let identity = IdentitySettings(
+            location: SourceLocation(file: "edge.yaml", line: 1, column: 1), certificate: "\(folder)/cert.pem",
+            key: "\(folder)/key.pem", authority: "\(folder)/ca.pem")
+        let renewals = NIOLockedValueBox(0)
+        let watch = IdentityWatch(
+            identity: { identity }, renew: { renewals.withLockedValue { $0 += 1 } }, interval: .milliseconds(20),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let run = Task { try await watch.run() }
+        defer { run.cancel() }
+        try await Task.sleep(for: .milliseconds(200))
+        #expect(renewals.withLockedValue { $0 } == 0)
+        #expect(symlink("two", "\(folder)/..data_tmp") == 0)
+        #expect(rename("\(folder)/..data_tmp", "\(folder)/..data") == 0)
+        for _ in 0..<250 where renewals.withLockedValue({ $0 }) == 0 { try await Task.sleep(for: .milliseconds(20)) }
+        #expect(renewals.withLockedValue { $0 } == 1)
     }
 }

@@ -14,9 +14,9 @@ import Testing
         server.hear(F.headers(1, 4, F.post))
         for _ in 0..<6 { server.hear(F.data(1, 15_000)) }
         #expect(server.written() == [])
-        server.machine.taken(40_000, on: 1)
+        server.machine.taken(9_000, on: 1)
         #expect(server.machine.openWindow(of: 1) == false)
-        server.machine.taken(20_000, on: 1)
+        server.machine.taken(51_000, on: 1)
         #expect(server.machine.openWindow(of: 1) == true)
         #expect(server.machine.openWindow(of: 1) == false)
         #expect(server.written() == ["window 1 60000"])
@@ -86,6 +86,37 @@ import Testing
         #expect(window.grant(of: 100) == nil)
         #expect(window.received(101) == false)
         #expect(window.open == 100)
+    }
+
+    /// What waits for origins that do not read leaves the rest of the connection's window to the others.
+    @Test func uploadsThatWaitDoNotStopOthers() {
+        var window = ReceiveWindow(open: 1 << 20)
+        #expect(window.received(3 << 18) == true)
+        for _ in 0..<100 {
+            #expect(window.received(1 << 18) == true)
+            window.taken(1 << 18)
+            #expect(window.grant(of: 1 << 20) == 1 << 18)
+        }
+        // Where hardly anything is left, a frame for each byte would be worth none of them.
+        var full = ReceiveWindow(open: 100_000)
+        #expect(full.received(99_990) == true)
+        full.taken(1_000)
+        #expect(full.grant(of: 100_000) == nil)
+        full.taken(24)
+        #expect(full.grant(of: 100_000) == 1_024)
+    }
+
+    /// A client that sends nothing but padding does not use up the connection's window.
+    @Test func paddingOpensTheWindowAgain() {
+        var server = TestServer()
+        for number in stride(from: 1 as UInt32, to: 2_401, by: 2) {
+            let id = HTTP2StreamID(rawValue: number)
+            server.hear(F.headers(id, 4, F.post))
+            server.hear(F.frame(0, F.padded | F.endStream, id, [255] + Array(repeating: 0, count: 255)))
+            _ = server.machine.writeHeaders(on: id, endsStream: true) { $0.writeInteger(0x88 as UInt8) }
+        }
+        #expect(server.fault == nil)
+        #expect(server.written().contains { $0.hasPrefix("window 0 ") })
     }
 
     // MARK: To the client

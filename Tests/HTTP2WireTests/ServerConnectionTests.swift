@@ -21,6 +21,8 @@ import Testing
 
     @Test(arguments: [1, 2, 3, 7, 9, 10, 64, 1000]) func theCutsMakeNoDifference(parts: Int) {
         var server = TestServer(begun: false)
+        server.machine.begin()
+        _ = server.written()
         server.hear(Self.conversation, parts: parts)
         let base = ":scheme: https, :path: /"
         #expect(
@@ -303,5 +305,17 @@ import Testing
         var open = TestServer()
         open.hear(F.headers(1, 4, F.post), F.data(1, 16_000), F.headers(3, 0, F.get))
         #expect(open.machine.block.map { $0.bytes.storageCapacity < 300 } == true)
+    }
+
+    /// A block that was begun on an open stream, and ends when its response has ended, opens nothing.
+    @Test(arguments: [true, false]) func aStreamThatHasEndedMeanwhileIsNotOpenedAgain(whole: Bool) {
+        var server = TestServer()
+        let block = F.headers(1, whole ? F.endStream : F.endStream | F.endHeaders)
+        server.hear(F.headers(1), F.headers(3), whole ? block : Array(block.prefix(9)))
+        _ = server.machine.writeHeaders(on: 1, endsStream: true) { $0.writeInteger(0x88 as UInt8) }
+        server.hear(whole ? F.frame(9, F.endHeaders, 1) : Array(block.dropFirst(9)))
+        #expect(server.fault == .streamClosed)
+        #expect(server.machine.streams.map(\.id) == [3])
+        #expect(server.machine.lastStream == 3)
     }
 }

@@ -44,6 +44,32 @@ struct ChallengeTokenTests {
         #expect(lines.count { $0["outcome"] == "format-error" } == 4)
     }
 
+    @Test("Tokens are given out within a rate, and what is given to none does not count")
+    func rate() async throws {
+        let holder = try await TestHolder(edges: ["paris"])
+        let edge = try await holder.edge("paris")
+        for _ in 0..<200 {
+            let answer = try #require(try await edge.ask(Self.request("p256.test")))
+            #expect(answer.opcode == .success && answer.payload.readableBytes == 0)
+        }
+        let name = try ServerName("p256.test")
+        holder.server.showToken(Self.token, value: "\(Self.token).thumbprint", for: name)
+        let begin = ContinuousClock.now
+        var given = 0
+        for _ in 0..<500 {
+            let answer = try #require(try await edge.ask(Self.request("p256.test")))
+            if answer.opcode == .success {
+                given += 1
+            } else {
+                #expect(answer.payload.readableBytesView.first == KeyErrorCode.rateLimited.rawValue)
+            }
+        }
+        let tenths = (ContinuousClock.now - begin) / .milliseconds(100)
+        #expect(given >= Grant.challengeRate.burst && Double(given) <= Double(Grant.challengeRate.burst) + tenths + 1)
+        let lines = try await holder.stop().filter { $0["operation"] == "challenge" }
+        #expect(lines.count { $0["outcome"] == "ok" } == given)
+    }
+
     @Test("An answer that no authority could be given is none")
     func answers() throws {
         #expect(try ChallengeAnswer(decoding: ByteBuffer()).keyAuthorization == nil)
@@ -51,5 +77,17 @@ struct ChallengeTokenTests {
         for text in ["a.b\r\nX: 1", String(repeating: "a", count: 513), "<a>"] {
             #expect(throws: KeyPayloadError.self) { try ChallengeAnswer(decoding: ByteBuffer(string: text)) }
         }
+    }
+
+    @Test("Questions that clients of an edge bring about do not slow it down, whatever they ask for")
+    func foreignNames() async throws {
+        var limits = KeyHolderLimits()
+        limits.refusals = 5
+        let holder = try await TestHolder(edges: ["paris"], limits: limits)
+        let edge = try await holder.edge("paris")
+        let begin = ContinuousClock.now
+        for _ in 0..<40 { #expect(try await edge.ask(Self.request("nowhere.test"))?.opcode == .error) }
+        #expect(ContinuousClock.now - begin < .seconds(4))
+        _ = try await holder.stop()
     }
 }

@@ -26,6 +26,18 @@ import Testing
         #expect(configuration.native?.limits.connections == NativeLimits().connections)
     }
 
+    @Test func addressesThatAreDialledCount() throws {
+        var configuration = try Self.configuration()
+        let bare = 128 + KeyHolderLimits().handshakes + KeyHolderLimits().connections + 2 * NativeLimits().connections
+        configuration.fit(descriptors: bare, logger: self.logger)
+        #expect(configuration.limits == KeyHolderLimits())
+        configuration.dial = (1...100).map { PeerAddress(host: "192.0.2.\($0)", port: 1) }
+        configuration.fit(descriptors: bare + 399, logger: self.logger)
+        let native = try #require(configuration.native?.limits.connections)
+        let limits = configuration.limits
+        #expect(128 + limits.handshakes + limits.connections + 2 * native + 400 <= bare + 399)
+    }
+
     @Test(arguments: [64, 1024, 4096, 20_000])
     func boundsFitTheDescriptors(descriptors: Int) throws {
         var configuration = try Self.configuration()

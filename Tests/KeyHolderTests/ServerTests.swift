@@ -11,6 +11,7 @@ import NIOSSL
 import PeerLink
 import PrivateAuthority
 import TLSWire
+import Telemetry
 import Testing
 import X509
 
@@ -459,6 +460,15 @@ struct ServerTests {
         }
         configuration = holder.configuration
         configuration.listen = [PeerAddress(host: "127.0.0.1", port: try #require(holder.address.port))]
+        // Two key holders do not write into one file.
+        #expect(throws: AuditLogError.self) {
+            try KeyHolderServer(
+                configuration: configuration, group: MultiThreadedEventLoopGroup.singleton, logger: .init(label: "test")
+            )
+        }
+        let own = AuditTests.temporaryFile()
+        defer { try? FileManager.default.removeItem(atPath: own) }
+        configuration.audit = AuditConfiguration(.file(own))
         let second = try KeyHolderServer(
             configuration: configuration, group: MultiThreadedEventLoopGroup.singleton, logger: .init(label: "test"))
         await #expect(throws: KeyHolderError.self) { try await second.start() }

@@ -66,6 +66,44 @@ struct SeveralCertificatesTests {
         #expect(try loader.load(SiteConfiguration(certificates: [rsa, other])).handoff !== first.handoff)
     }
 
+    @Test("A key that has moved is used from its new place, and the tickets stay good")
+    func moved() throws {
+        let (rsa, p256) = (try Self.certificate(.rsa2048, name: "rsa"), try Self.certificate(.p256, name: "p256"))
+        let first = try Self.load([rsa, p256])
+        var index = SiteIndex()
+        try index.insert(first)
+        var elsewhere = p256
+        guard case .text(let pem, _) = p256.key else { throw SiteLoadError.noCertificate }
+        elsewhere.key = .text(pem, name: "token")
+        let site = try SiteLoader(store: SoftwareKeyStore(), previous: index).load(
+            SiteConfiguration(certificates: [rsa, elsewhere]))
+        #expect(site.handoff !== first.handoff && site.handoff.tickets === first.handoff.tickets)
+        let context = try site.handoff.context(
+            for: [], Self.hello(.ecdsaP256SHA256), showing: CredentialSet(0..<2), allowsRSAKeyExchange: false)
+        #expect(context.credentials.elementsEqual(site.credentials) { $0 === $1 })
+    }
+
+    private static func hello(_ schemes: SignatureScheme...) throws -> ClientHello {
+        let codes = schemes.flatMap { [UInt8($0.rawValue >> 8), UInt8($0.rawValue & 0xFF)] }
+        let list: [UInt8] = [0, 13, 0, UInt8(codes.count + 2), 0, UInt8(codes.count)] + codes
+        let body: [UInt8] =
+            [3, 3] + [UInt8](repeating: 7, count: 32) + [0, 0, 2, 0xC0, 0x2B, 1, 0, 0, UInt8(list.count)] + list
+        return try ClientRecords.hello(
+            in: ByteBuffer(bytes: [22, 3, 1, 0, UInt8(body.count + 4), 1, 0, 0, UInt8(body.count)] + body))
+    }
+
+    @Test("The credential that a client is likely to be shown is one of those that are shown")
+    func likely() throws {
+        let site = try Self.site(PolicyFixtures.credential(1), PolicyFixtures.credential(2, key: Self.rsa))
+        func likely(_ places: Int..., for scheme: SignatureScheme) throws -> UInt8? {
+            try site.handoff.likelyCredential(for: Self.hello(scheme), showing: CredentialSet(places))?.ski[0]
+        }
+        #expect(try likely(0, 1, for: .ecdsaP256SHA256) == 1)
+        #expect(try likely(0, 1, for: .rsaPSSSHA256) == 2)
+        #expect(try likely(1, for: .ecdsaP256SHA256) == 2)
+        #expect(try likely(0, 1, for: .ed25519) == 1)
+    }
+
     // MARK: Decisions
 
     private static let rsa: any StoredKey = {

@@ -84,6 +84,24 @@ import Testing
         #expect(selection.choose(now: 1050) == 1)
     }
 
+    @Test func oneIsLeftWhenAPingIsNotAnsweredEither() {
+        for isAnswered in [true, false] {
+            var selection = Self.selection(1000, 1000)
+            selection.sent(0, now: 0)
+            // It was not looked at before: then it is asked first, too.
+            #expect(selection.silenceNews(patience: 10_000, now: 20_000) == ([0], []))
+            #expect(selection.silenceNews(patience: 10_000, now: 24_999) == ([], []))
+            if isAnswered { selection.probed(0, after: 100, now: 24_999) }
+            #expect(selection.silenceNews(patience: 10_000, now: 25_000) == ([], isAnswered ? [] : [0]))
+        }
+        // A far one has the time that its answer takes.
+        var far = Self.selection(9000, 1000)
+        far.sent(0, now: 0)
+        #expect(far.silenceNews(patience: 10_000, now: 5001) == ([0], []))
+        #expect(far.silenceNews(patience: 10_000, now: 23_000) == ([], []))
+        #expect(far.silenceNews(patience: 10_000, now: 23_001) == ([], [0]))
+    }
+
     @Test func pongsDoNotHideSlowWork() {
         var selection = Self.selection(1000, 2000)
         for time in 1...40 {
@@ -95,6 +113,29 @@ import Testing
         // Without work, pongs bring it back by and by.
         for time in 41...100 { selection.probed(0, after: 100, now: Int64(time)) }
         #expect(selection.choose(now: 101) == 0)
+    }
+
+    @Test func refusalsAreNoMeasure() {
+        var selection = Self.selection(1000, 500)
+        for _ in 0..<8 {
+            selection.sent(0, now: 0)
+            selection.declined(0, now: 0)
+        }
+        #expect(selection.holders[0].inFlight == 0 && selection.choose(now: 0) == 1)
+    }
+
+    @Test func oneThatFailedIsAskedLastForAMoment() {
+        var selection = Self.selection(10, 5000)
+        selection.sent(0, now: 100)
+        selection.failed(0, now: 100)
+        #expect(selection.choose(now: 100) == 1)
+        #expect(selection.choose(excluding: [1], now: 100) == 0)
+        #expect(selection.choose(now: 99 + HolderSelection.restAfterFailure) == 1)
+        #expect(selection.choose(now: 100 + HolderSelection.restAfterFailure) == 0)
+        // Where all have failed, the fastest of them.
+        selection.failed(1, now: 100)
+        selection.failed(0, now: 100)
+        #expect(selection.choose(now: 100) == 0)
     }
 
     @Test func oneThatWasOutrunIsAtLeastAsSlow() {
@@ -144,12 +185,24 @@ import Testing
     @Test func waitsForWhatMostAnswersTake() {
         var plan = HedgePlan(share: 0.05)
         #expect(plan.wait == HedgePlan.longestWait)
-        for _ in 0..<100 { plan.answered(after: 10 * Self.millisecond) }
+        for _ in 0..<100 { plan.answered(after: 10 * Self.millisecond, isSignature: true) }
         #expect(plan.wait >= 10 * Self.millisecond && plan.wait <= 13 * Self.millisecond)
-        for _ in 0..<5000 { plan.answered(after: 1000) }
+        for _ in 0..<5000 { plan.answered(after: 1000, isSignature: true) }
         #expect(plan.wait == HedgePlan.shortestWait)
-        for _ in 0..<5000 { plan.answered(after: 5_000 * Self.millisecond) }
+        for _ in 0..<5000 { plan.answered(after: 5_000 * Self.millisecond, isSignature: true) }
         #expect(plan.wait == HedgePlan.longestWait)
+    }
+
+    @Test func otherWorkThanSignaturesHasAMeasureOfItsOwn() {
+        var plan = HedgePlan(share: 0.05)
+        for _ in 0..<100 {
+            plan.answered(after: 2 * Self.millisecond, isSignature: true)
+            plan.answered(after: 300 * Self.millisecond, isSignature: false)
+        }
+        let deadline = 10_000 * Self.millisecond
+        #expect(plan.wait < 3 * Self.millisecond)
+        #expect(plan.patience(within: deadline, withOthers: false) == HedgePlan.patience.least)
+        #expect(plan.patience(within: deadline, withOthers: true) >= 1200 * Self.millisecond)
     }
 
     @Test func makesNoMoreThanItsShare() {
@@ -182,10 +235,10 @@ import Testing
 
     @Test func isMorePatientWithSlowOnesButNotBeyondAQuarterOfTheTime() {
         var plan = HedgePlan(share: 0.05)
-        #expect(plan.patience(within: 2000 * Self.millisecond) == 100 * Self.millisecond)
-        for _ in 0..<100 { plan.answered(after: 50 * Self.millisecond) }
-        let patience = plan.patience(within: 2000 * Self.millisecond)
+        #expect(plan.patience(within: 2000 * Self.millisecond, withOthers: false) == 100 * Self.millisecond)
+        for _ in 0..<100 { plan.answered(after: 50 * Self.millisecond, isSignature: true) }
+        let patience = plan.patience(within: 2000 * Self.millisecond, withOthers: false)
         #expect(patience >= 200 * Self.millisecond && patience <= 260 * Self.millisecond)
-        #expect(plan.patience(within: 400 * Self.millisecond) == 100 * Self.millisecond)
+        #expect(plan.patience(within: 400 * Self.millisecond, withOthers: false) == 100 * Self.millisecond)
     }
 }

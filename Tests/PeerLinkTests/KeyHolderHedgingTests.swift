@@ -128,6 +128,16 @@ import Testing
         try await stage.stop()
     }
 
+    @Test func oneThatAnswersPingsIsNotLeftForItsSlowWork() async throws {
+        let stage = try await self.stage(hedge: 0)
+        stage.holders[0].state.withLockedValue { $0.answersWork = false }
+        let before = ContinuousClock.now
+        #expect(try await stage.answers(8, isSignature: false) == ["b"])
+        // It had half of the deadline.
+        #expect(ContinuousClock.now - before > .milliseconds(1500))
+        try await stage.stop()
+    }
+
     @Test func oneThatGoesSilentIsLeftBeforeTheDeadlineAndComesBack() async throws {
         let stage = try await self.stage(hedge: 0)
         stage.holders[0].state.withLockedValue {

@@ -98,6 +98,37 @@ import Testing
         try await home.stop()
     }
 
+    /// One that refuses at once is the fastest of all.
+    @Test func aKeyHolderThatCannotDoItsWorkDrawsNone() async throws {
+        let asked = NIOLockedValueBox(0)
+        let broken = try await FakeKeyHolder.start(self.fleet.credentials(.keyholder, "home"), on: self.group) {
+            if $0.opcode == .ping { return FakeKeyHolder.pong }
+            asked.withLockedValue { $0 += 1 }
+            return KeyMessage(opcode: .error, payload: ByteBuffer(bytes: [KeyErrorCode.internalError.rawValue]))
+        }
+        let good = try await FakeKeyHolder.start(self.fleet.credentials(.keyholder, "home"), on: self.group) {
+            if $0.opcode == .ping { return FakeKeyHolder.pong }
+            // Work takes time.
+            let end = ContinuousClock.now + .milliseconds(2)
+            while ContinuousClock.now < end {}
+            return FakeKeyHolder.success("good")
+        }
+        let driver = try await self.driver([broken.address, good.address])
+        var answer: String?
+        while answer != "good" {
+            answer = try? await driver.ask()
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        asked.withLockedValue { $0 = 0 }
+        let begin = ContinuousClock.now
+        for _ in 0..<100 { #expect(try await driver.ask() == "good") }
+        let seconds = (ContinuousClock.now - begin) / .seconds(1)
+        #expect(Double(asked.withLockedValue { $0 }) <= 2 + seconds)
+        try await driver.stop()
+        try await broken.stop()
+        try await good.stop()
+    }
+
     @Test func aSilentKeyHolderIsLeftForAnother() async throws {
         let silent = try await FakeKeyHolder.start(self.fleet.credentials(.keyholder, "home"), on: self.group) { _ in
             nil

@@ -16,7 +16,7 @@ import Testing
     private static func site(_ name: String) throws -> Site {
         let issued = try self.authority.get().issueSite(domains: [name], keyType: .p256)
         let text = issued.chainPEM
-        let body = text.components(separatedBy: "-----")[2].components(separatedBy: .whitespacesAndNewlines).joined()
+        let body = text.components(separatedBy: "-----")[2].split(whereSeparator: \.isWhitespace).joined()
         return Site(chain: text, leaf: Array(try #require(Data(base64Encoded: body))))
     }
 
@@ -94,6 +94,20 @@ import Testing
         #expect(files.find(for: one.leaf, now: Self.now).response == answer)
         #expect(files.find(for: two.leaf, now: Self.now).response != nil)
         #expect(files.find(for: one.leaf, now: Self.now + 2 * 86_400).reason?.contains("was good until") == true)
+        // A good one counts wherever it stands.
+        let bad = directory.appending(path: "bad").path
+        try Data(try Self.response(for: one, .revoked)).write(to: URL(filePath: bad))
+        let late = directory.appending(path: "late").path
+        // Its times, years ago.
+        var old = answer
+        for index in old.indices.dropLast(5) where old[index...].starts(with: [0x18, 0x0F]) {
+            old.replaceSubrange((index + 2)..<(index + 6), with: Array("2020".utf8))
+        }
+        try Data(old).write(to: URL(filePath: late))
+        let several = StapleFiles([bad, late, paths[1]])
+        several.read()
+        #expect(StapleFiles([late]).find(for: one.leaf, now: Self.now).response == nil)
+        #expect(several.find(for: one.leaf, now: Self.now).response == answer)
         try Data("nothing".utf8).write(to: URL(filePath: paths[1]))
         files.read()
         #expect(files.find(for: one.leaf, now: Self.now).reason == "\(paths[1]): \(OCSPStaple.Problem.malformed)")

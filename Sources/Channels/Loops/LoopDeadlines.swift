@@ -76,14 +76,14 @@ public final class LoopDeadlines {
         }
 
         private func come() {
-            self.isScheduled = false
             let now: NIODeadline = self.eventLoop.now
-            // What is called may set and cancel others.
+            // What is called may set and cancel others. It schedules nothing: there may be earlier ones before it in the line.
             while let entry = self.entries.first, entry.deadline <= now {
                 self.dropFirst()
                 entry.action?()
             }
-            if !self.isScheduled, let next = self.entries.first { self.schedule(next.deadline) }
+            self.isScheduled = false
+            if let next = self.entries.first { self.schedule(next.deadline) }
         }
     }
 }

@@ -22,15 +22,25 @@ extension EdgeLoop {
                         PlainSite(hasOrigin: self.resources.plainProxies[$0.name] != nil)
                     }
                 },
-                ask: { self.keyAuthorization(for: $0) },
-                challenge: { channel, challenge in self.challenge(channel, challenge.name, place, from: client) }))
+                ask: { self.keyAuthorization(for: $0, from: client) },
+                challenge: { channel, challenge in self.challenge(channel, challenge.name, place, from: client) },
+                answered: { answer in
+                    self.resources.shared.accessLog?.record { layout in
+                        answer.record(
+                            layout, site: { self.table.site(for: $0)?.name }, client: client.source,
+                            connection: place.id, duration: NIODeadline.now() - begun)
+                    }
+                }))
     }
 
     /// What the key holder has for an authority, where an order of its own is open; nil: it is not asked. Clients send what they like,
     /// so it is not asked more often than authorities come.
-    private func keyAuthorization(for challenge: PlainChallenge) -> EventLoopFuture<String?>? {
+    private func keyAuthorization(
+        for challenge: PlainChallenge, from client: ClientAddress
+    ) -> EventLoopFuture<String?>? {
         guard let site = self.table.site(for: challenge.name), let terminated = self.terminatedSites[site.name],
-            self.challengeBudget.take(now: NIODeadline.now().uptimeNanoseconds)
+            self.domains.value(for: challenge.name)?.isWithoutGrant != true,
+            self.resources.shared.takeChallenge(of: self.clients.network(of: client))
         else { return nil }
         return terminated.pool.challenge(challenge.token, for: challenge.name)
     }

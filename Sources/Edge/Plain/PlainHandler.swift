@@ -14,6 +14,7 @@ final class PlainHandler: ChannelInboundHandler, RemovableChannelHandler {
     private let site: (ServerName) -> PlainSite?
     private let ask: (PlainChallenge) -> EventLoopFuture<String?>?
     private let challenge: (any Channel, PlainChallenge) -> Void
+    private let answered: (PlainAnswer) -> Void
     /// Bytes that may come while the key holder is asked.
     private static let mostWaiting = 65_536
     /// For what takes over.
@@ -30,7 +31,7 @@ final class PlainHandler: ChannelInboundHandler, RemovableChannelHandler {
     init(
         _ request: PlainRequest, limits: HelloLimits, site: @escaping (ServerName) -> PlainSite?,
         ask: @escaping (PlainChallenge) -> EventLoopFuture<String?>?,
-        challenge: @escaping (any Channel, PlainChallenge) -> Void
+        challenge: @escaping (any Channel, PlainChallenge) -> Void, answered: @escaping (PlainAnswer) -> Void
     ) {
         self.request = request
         self.limits = limits
@@ -63,7 +64,6 @@ final class PlainHandler: ChannelInboundHandler, RemovableChannelHandler {
         }
         guard let verdict = self.request.receive(bytes, site: self.site) else { return }
         self.isDone = true
-        if case .answer(let answer) = verdict { self.answered(answer) }
         let channel = context.channel
         guard case .challenge(let asked) = verdict, let answer = self.ask(asked) else {
             return self.giveWay(on: channel, to: verdict)
@@ -83,9 +83,11 @@ final class PlainHandler: ChannelInboundHandler, RemovableChannelHandler {
         let (challenge, limits, seen) = (self.challenge, self.limits, self.seen)
         self.seen = ByteBuffer()
         let removed = channel.pipeline.syncOperations.removeHandler(self)
+        if case .answer(let answer) = verdict { self.answered(answer) }
         removed.assumeIsolated().whenSuccess {
             switch verdict {
-            case .answer(let answer): LingeringCloseHandler.begin(on: channel, sending: answer, limits: limits.linger)
+            case .answer(let answer):
+                LingeringCloseHandler.begin(on: channel, sending: answer.bytes, limits: limits.linger)
             case .challenge(let asked):
                 challenge(channel, asked)
                 channel.pipeline.fireChannelRead(seen)

@@ -227,7 +227,6 @@ struct EdgeListeners: Sendable {
                     try channel.pipeline.syncOperations.addHandler(gate)
                 }
             }
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let slot = slots.first(where: { $0.eventLoop === channel.eventLoop }) else {

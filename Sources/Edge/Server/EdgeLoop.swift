@@ -46,9 +46,6 @@ final class EdgeLoop {
     /// Tells the loop that keeps the certificates that one is outdated.
     private(set) var onOutdated: (ServerNamePattern) -> Void = { _ in }
 
-    /// Of questions to key holders that clients without TLS bring about: for each event loop.
-    var challengeBudget = TokenBucket(perSecond: 20, burst: 40, now: NIODeadline.now().uptimeNanoseconds)
-
     init(
         slot: LoopSlot, configuration: EdgeConfiguration, table: SiteTable, tls: NIOSSLContext?,
         resources: EdgeResources, logger: Logger

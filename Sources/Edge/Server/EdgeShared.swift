@@ -6,6 +6,7 @@ import EdgeRelay
 import EdgeTLS
 import Logging
 import Metrics
+import NIOConcurrencyHelpers
 import NIOCore
 import PeerLink
 import Telemetry
@@ -24,6 +25,8 @@ struct EdgeShared: Sendable {
     let turns: GroupTurns
     /// Told of each request and relayed connection.
     let accessLog: AccessLogWriter?
+    /// Of questions to key holders that clients without TLS bring about. They are seldom enough for a lock.
+    private let challenges = NIOLockedValueBox(ChallengeBudget(now: NIODeadline.now().uptimeNanoseconds))
     let logger: Logger
 
     /// - Parameter connections: how many clients may be connected at once; by default what the configuration says.
@@ -44,6 +47,11 @@ struct EdgeShared: Sendable {
         self.accessLog = accessLog
         self.logger = logger
         Self.tellIdentity(configuration)
+    }
+
+    /// Whether a key holder may be asked now for what an authority wants to see.
+    func takeChallenge(of network: ClientNetwork) -> Bool {
+        self.challenges.withLockedValue { $0.take(network, now: NIODeadline.now().uptimeNanoseconds) }
     }
 
     /// What a reload changes of it.

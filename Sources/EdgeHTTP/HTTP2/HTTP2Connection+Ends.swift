@@ -18,9 +18,9 @@ extension HTTP2Connection {
             self.setNeedsFlush()
         case .goAwayAndClose(let last, let code):
             self.machine.goAway(last, code)
-            self.close()
+            self.close(sendingAll: true)
         case .close:
-            self.close()
+            self.close(sendingAll: true)
         }
     }
 
@@ -37,14 +37,27 @@ extension HTTP2Connection {
     }
 
     /// Ends our side, hears the client out for a moment so that it gets to see why, then closes.
-    func close() {
+    ///
+    /// - Parameter sendingAll: Whether a client that reads slowly has its time first to take what is written.
+    private func close(sendingAll: Bool = false) {
         guard let context, !self.isClosing else { return }
         self.isClosing = true
         self.lifecycle.closed()
         if self.toDrop == nil { self.toDrop = self.limits.lingerBytes }
         self.endStreams("connection-closed")
         self.flush()
-        context.close(mode: .output, promise: nil)
+        guard sendingAll else {
+            context.close(mode: .output, promise: nil)
+            return self.linger()
+        }
+        self.nextWakeUp = .now() + self.limits.writeTimeout
+        self.timer?.move(to: self.nextWakeUp)
+        let written = context.eventLoop.makePromise(of: Void.self)
+        written.futureResult.assumeIsolated().whenComplete { [weak self] _ in self?.linger() }
+        context.close(mode: .output, promise: written)
+    }
+
+    private func linger() {
         self.nextWakeUp = .now() + self.limits.lingerTime
         self.timer?.move(to: self.nextWakeUp)
     }

@@ -45,12 +45,16 @@ extension HTTP2Stream {
 
     func hold(_ part: Held) {
         if self.held == nil { self.held = CircularBuffer(initialCapacity: 4) }
-        guard case .body(let bytes) = part, bytes.readableBytes <= Self.smallPart else {
+        // A part of a body is not to hold the memory of the read that brought it, nor a byte a place of its own: windows bound bytes.
+        guard case .body(let bytes) = part,
+            bytes.readableBytes <= Self.smallPart || bytes.storageCapacity > 2 * bytes.readableBytes
+        else {
             self.held?.append(part)
             return
         }
-        // A byte of a body is not to hold a place of its own, nor the memory of the read that brought it: windows bound bytes.
-        if case .body(var last)? = self.held?.last, last.readableBytes <= Self.smallPart {
+        if bytes.readableBytes <= Self.smallPart, case .body(var last)? = self.held?.last,
+            last.readableBytes <= Self.smallPart
+        {
             self.held?.removeLast()
             last.writeImmutableBuffer(bytes)
             self.held?.append(.body(last))

@@ -31,7 +31,7 @@ public struct PlainRules: Sendable {
             else {
                 return .answer(Self.notFound(head, name))
             }
-            return .challenge(PlainChallenge(name: name, token: String(token), isHead: head.method == .head))
+            return .challenge(PlainChallenge(name: name, token: String(token), head: head))
         }
         let status = head.method == .get || head.method == .head ? self.redirect : 308
         let authority = self.port == 443 ? name.rawValue : "\(name.rawValue):\(self.port)"
@@ -76,14 +76,20 @@ public struct PlainRules: Sendable {
     }
 
     /// The answer to an authority's request (RFC 8555 §8.3).
-    public static func keyAuthorization(_ text: String, for challenge: PlainChallenge) -> ByteBuffer {
-        ByteBuffer(
+    public static func keyAuthorization(_ text: String, for challenge: PlainChallenge) -> PlainAnswer {
+        let bytes = ByteBuffer(
             string:
                 "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: \(text.utf8.count)\r\n"
                 + "cache-control: no-store\r\nconnection: close\r\n\r\n" + (challenge.isHead ? "" : text))
+        return PlainAnswer(
+            bytes: bytes, status: 200, contentLength: challenge.isHead ? 0 : text.utf8.count, name: challenge.name,
+            head: challenge.head, outcome: "challenge")
     }
 
-    static func failed(_ error: WireError) -> ByteBuffer { Self.answer(error.status, "", isHead: false) }
+    static func failed(_ error: WireError) -> PlainAnswer {
+        let local = LocalResponse(error)
+        return Self.answer(error.status, "", to: nil, nil, outcome: local.reason)
+    }
 
     private static func answer(
         _ status: Int, _ fields: String, to head: RequestHead?, _ name: ServerName?, outcome: String
@@ -122,23 +128,25 @@ public struct PlainSite: Sendable {
 }
 
 /// An authority's request for a token.
-public struct PlainChallenge: Equatable, Sendable {
-    public var name: ServerName
+public struct PlainChallenge: Sendable {
+    public let name: ServerName
     /// Base64url; 1 to 256 characters.
-    public var token: String
-    public var isHead: Bool
+    public let token: String
+    let head: RequestHead?
 
-    public init(name: ServerName, token: String, isHead: Bool = false) {
+    init(name: ServerName, token: String, head: RequestHead? = nil) {
         self.name = name
         self.token = token
-        self.isHead = isHead
+        self.head = head
     }
+
+    var isHead: Bool { self.head?.method == .head }
 }
 
 /// What becomes of a request without TLS.
-public enum PlainVerdict: Equatable, Sendable {
-    /// These bytes, and then the end of the connection.
-    case answer(ByteBuffer)
+public enum PlainVerdict: Sendable {
+    /// Its bytes, and then the end of the connection.
+    case answer(PlainAnswer)
     /// It is an authority's: the key holder knows the answer, or else it goes to the site's origin.
     case challenge(PlainChallenge)
 }

@@ -34,6 +34,13 @@ package final class TerminatedDomain {
         self.leases = leases
     }
 
+    /// The key holder has said that this edge has no grant: it answers nothing else either. False for what may be granted and is not
+    /// served, such as a certificate whose time is over.
+    package var isWithoutGrant: Bool {
+        guard case .ended(let end) = self.state else { return false }
+        return end.reason == .noGrant
+    }
+
     /// What it takes to serve the domain: the usual case, without a future. Nil: it is not leased, or not yet.
     package var current: ServedDomain? {
         if case .served(let served) = self.state { served } else { nil }

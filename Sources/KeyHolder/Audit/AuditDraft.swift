@@ -15,6 +15,9 @@ struct AuditDraft: Sendable {
     /// The certificate whose key it is about, where the site has several: its SHA-256 in hexadecimal.
     var certificate: String?
 
+    /// An edge's clients bring such requests about whatever the edge is granted: what they ask for without TLS.
+    var isOfClients: Bool { self.operation == RequestJudge.challenge }
+
     /// The line, once the outcome is known.
     ///
     /// - Parameter time: milliseconds since 1970 UTC.

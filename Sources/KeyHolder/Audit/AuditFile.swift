@@ -28,7 +28,8 @@ struct AuditFile: AuditOutput {
         var file: UInt64
     }
 
-    private let descriptor: CInt
+    /// -1: it is closed.
+    private var descriptor: CInt
     /// Standard output is not ours to close.
     private let isOwn: Bool
     /// nil: not a regular file.
@@ -98,12 +99,14 @@ struct AuditFile: AuditOutput {
     }
 
     mutating func close() {
-        guard self.isOwn else { return }
+        guard self.isOwn, self.descriptor >= 0 else { return }
         // To its own length: what was set aside behind it goes back.
         if self.reservedEnd > 0, let size = sizeOfFile(self.descriptor), size < self.reservedEnd {
             truncateFile(self.descriptor, size)
         }
         closeDescriptor(self.descriptor)
+        // The number may be another file's from now on.
+        self.descriptor = -1
     }
 }
 

@@ -98,11 +98,13 @@ struct AuditJournal {
 
     /// Goes on in another file. A line of which the former has a part is written whole to this one.
     ///
+    /// - Parameter isSigned: Told where the chain stands, once the former file ends with a checkpoint. The other file begins afterwards.
     /// - Returns: Lines that came to those that are not written.
-    mutating func turnOver(to fresh: any AuditOutput, time: Int64) -> Int {
+    mutating func turnOver(
+        to fresh: any AuditOutput, time: Int64, isSigned: (ChainPosition) -> Void = { _ in }
+    ) -> Int {
         let before = self.unwrittenLines
-        _ = self.addCheckpoint(time: time)
-        _ = self.drain()
+        if self.addCheckpoint(time: time), self.drain() == nil { isSigned(self.position) }
         self.output.close()
         self.output = fresh
         self.unwritten = (self.begun + self.unwritten)[...]

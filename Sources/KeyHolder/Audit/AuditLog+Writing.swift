@@ -7,7 +7,9 @@ import Synchronization
 extension AuditLog {
     func retry() {
         let start: Bool = self.state.withLock { state in
-            guard !state.writing, Clock.monotonic() >= state.tried + Self.retryInterval else { return false }
+            guard !state.writing, !state.isLent, Clock.monotonic() >= state.tried + Self.retryInterval else {
+                return false
+            }
             state.writing = true
             return true
         }
@@ -71,6 +73,15 @@ extension AuditLog {
 
     /// Writes lines, behind those that are left over. False: not all of them.
     private func write(_ batch: Batch, _ journal: inout AuditJournal) -> Bool {
+        guard !self.isLent else {
+            // Of what was not done in time: its results do not leave either.
+            self.state.withLock { $0.pending -= batch.count }
+            if batch.count > 0 {
+                self.logger.error(
+                    "audit lines lost: another process has taken over", metadata: ["lines": "\(batch.count)"])
+            }
+            return false
+        }
         journal.add(batch.bodies, count: batch.count)
         let isSigned: Bool = self.sign(&journal, isDue: batch.checkpointIsDue)
         let shortage: AuditOutputError? = journal.reserve(low: Self.reserve / 2, high: Self.reserve)
@@ -84,7 +95,7 @@ extension AuditLog {
         self.state.withLock { $0.pending -= lines }
         self.written.store(journal.position.sequence, ordering: .relaxed)
         if isSigned { self.head?.note(journal.position) }
-        if shortage == nil, self.isClosed { self.open() }
+        if shortage == nil, self.isClosed { self.open(after: "the log could not be written") }
         return true
     }
 
@@ -106,11 +117,11 @@ extension AuditLog {
     }
 
     /// All is written, and there is room. A line that says so is the next one.
-    private func open() {
+    func open(after reason: String) {
         let refused: Int = self.state.withLock { state in
             var record = AuditRecord(
                 time: Clock.wallMilliseconds(), event: .audit, outcome: .overloaded,
-                detail: "the log could not be written")
+                detail: reason)
             record.repeats = .init(count: state.refused, since: state.closedAt)
             record.appendBody(to: &state.lines)
             state.waiting += 1

@@ -38,6 +38,10 @@ final class AuditLog: Sendable {
         /// When the last checkpoint was asked for, monotonic nanoseconds.
         var signed: UInt64 = 0
         var checkpointIsDue: Bool = false
+        /// Another process has the file, from ``letGo()`` to ``takeUp()``: it is closed here.
+        var isLent: Bool = false
+        /// It is to be taken up, and could not be yet.
+        var isWanted: Bool = false
     }
 
     /// Set aside on disk, so that there is room for the lines of operations that are under way when a disk is full. Renewed when half
@@ -50,7 +54,7 @@ final class AuditLog: Sendable {
     /// Lines after which a checkpoint is due whatever the time.
     static let linesPerCheckpoint: Int = 10_000
 
-    private let target: LogTarget
+    private let configuration: AuditConfiguration
     private let limit: Int
     private let checkpoint: UInt64
     let state: Mutex<State>
@@ -78,26 +82,33 @@ final class AuditLog: Sendable {
                 "the audit is chained, and nothing signs it",
                 metadata: ["remedy": "write state: FOLDER, or audit: {to: …, key: FILE}"])
         }
+        self.init(configuration, output, origin, limit: limit, start: start, logger: logger)
+    }
+
+    private static func open(
+        _ configuration: AuditConfiguration, known: ChainPosition? = nil, _ logger: Logger
+    ) throws(AuditLogError) -> (any AuditOutput, AuditOrigin) {
+        let (output, origin) = try self.output(configuration, known, logger)
         if let problem = origin.problem {
             logger.critical(
                 "the audit was changed while the key holder was not running", metadata: ["reason": "\(problem)"])
         }
-        self.init(configuration.target, output, origin, limit: limit, start: start, logger: logger)
+        return (output, origin)
     }
 
-    private static func open(
-        _ configuration: AuditConfiguration, _ logger: Logger
+    private static func output(
+        _ configuration: AuditConfiguration, _ known: ChainPosition?, _ logger: Logger
     ) throws(AuditLogError) -> (any AuditOutput, AuditOrigin) {
         switch configuration.target {
         case .standardOutput:
-            return (AuditFile.standardOutput, try AuditOrigin(configuration, tail: nil))
+            return (AuditFile.standardOutput, try AuditOrigin(configuration, file: nil, known: known))
         case .syslog(let target):
             let output = try AuditSyslog(target) { problem in
                 logger.error(
                     "audit lines did not arrive at the log daemon; the chain shows what is missing",
                     metadata: ["reason": "\(problem)"])
             }
-            return (output, try AuditOrigin(configuration, tail: nil))
+            return (output, try AuditOrigin(configuration, file: nil, known: known))
         case .file(let path):
             var file = try AuditFile(path: path)
             do throws(AuditLogError) {
@@ -106,8 +117,8 @@ final class AuditLog: Sendable {
                         place: path, reason: "another process writes there",
                         remedy: "give each key holder a file of its own")
                 }
-                let tail: AuditTail? = file.identity == nil ? nil : try AuditTail.of(path)
-                return (file, try AuditOrigin(configuration, tail: tail))
+                let isRead: Bool = file.identity != nil
+                return (file, try AuditOrigin(configuration, file: isRead ? path : nil, known: known))
             } catch {
                 file.close()
                 throw error
@@ -116,11 +127,18 @@ final class AuditLog: Sendable {
     }
 
     /// Writes to `output`, where tests stand.
-    init(
+    convenience init(
         _ target: LogTarget, _ output: any AuditOutput, _ origin: AuditOrigin = AuditOrigin(), limit: Int,
         start: String? = nil, logger: Logger
     ) {
-        self.target = target
+        self.init(AuditConfiguration(target), output, origin, limit: limit, start: start, logger: logger)
+    }
+
+    private init(
+        _ configuration: AuditConfiguration, _ output: any AuditOutput, _ origin: AuditOrigin, limit: Int,
+        start: String?, logger: Logger
+    ) {
+        self.configuration = configuration
         self.limit = limit
         self.logger = logger
         self.checkpoint = UInt64(origin.checkpoint.nanoseconds)
@@ -232,6 +250,7 @@ final class AuditLog: Sendable {
             return state.writing && state.tried > 0 && now >= state.tried + Self.patience
         }
         if isStalled { self.close(.stalled) }
+        self.takeUpLate()
         if self.isClosed { self.retry() }
         self.flush()
     }
@@ -266,15 +285,23 @@ final class AuditLog: Sendable {
 
     /// Opens the file again, after something else has renamed it. Keeps the old one if that fails.
     func reopen() throws(AuditLogError) {
-        guard case .file(let path) = self.target else { return }
+        guard case .file(let path) = self.configuration.target, !self.isLent else { return }
         let fresh = try AuditFile(path: path)
         self.thread.submit { state in
-            guard case .active = state else {
+            // Lent meanwhile: taken up again, it is opened anew.
+            guard case .active = state, !self.isLent else {
                 var fresh: AuditFile = fresh
                 return fresh.close()
             }
-            let added: Int = self.journal.withLock { self.turnOver(&$0, to: fresh) }
-            self.state.withLock { $0.pending += added }
+            let (added, isWhole): (Int, Bool) = self.journal.withLock { journal in
+                let isWhole: Bool = journal.unwrittenBytes == 0
+                return (self.turnOver(&journal, to: fresh), isWhole)
+            }
+            self.state.withLock { state in
+                state.pending += added
+                // What is remembered is not where the new file begins.
+                if !isWhole { state.checkpointIsDue = true }
+            }
         }
         // A file elsewhere may have room; and the new one has nothing set aside yet.
         let start: Bool = self.state.withLock { state in
@@ -283,6 +310,87 @@ final class AuditLog: Sendable {
         }
         if start { self.startWriting() }
     }
+
+    /// Writes what is waiting, a last line and a checkpoint, and leaves the file to another process: from then on the log is closed.
+    ///
+    /// - Returns: false: it is this process's as before, since not all could be written, or the log has ended.
+    func letGo() async -> Bool {
+        guard !self.hasEnded.load(ordering: .relaxed) else { return false }
+        self.state.withLock { state in
+            Self.collect(&state, now: Clock.monotonic(), time: Clock.wallMilliseconds(), all: true)
+            AuditRecord(
+                time: Clock.wallMilliseconds(), event: .stop, detail: "another process takes over"
+            ).appendBody(to: &state.lines)
+            state.waiting += 1
+            state.pending += 1
+            state.checkpointIsDue = true
+        }
+        return await withCheckedContinuation { (continuation: CheckedContinuation<Bool, Never>) in
+            self.thread.submit { state in
+                guard case .active = state else { return continuation.resume(returning: false) }
+                self.writeAll()
+                continuation.resume(returning: self.lend())
+            }
+        }
+    }
+
+    /// On the writer's thread.
+    private func lend() -> Bool {
+        let isLent: Bool = self.journal.withLock { journal in
+            guard journal.unwrittenBytes == 0 else { return false }
+            self.state.withLock { state in
+                state.isLent = true
+                state.closedAt = Clock.wallMilliseconds()
+            }
+            self.closed.store(true, ordering: .releasing)
+            journal.close()
+            return true
+        }
+        // The other one goes on from there.
+        if isLent { self.head?.finish() }
+        return isLent
+    }
+
+    /// The file is this process's again, after ``letGo()``. The other process may have written lines: the chain goes on behind them.
+    ///
+    /// - Throws: the log stays closed; it is tried again at each ``tick(now:time:)``.
+    func takeUp() throws(AuditLogError) {
+        try self.journal.withLock { (journal) throws(AuditLogError) in
+            guard self.isLent, !self.hasEnded.load(ordering: .relaxed) else { return }
+            self.state.withLock { $0.isWanted = true }
+            let (output, origin) = try Self.open(self.configuration, known: journal.position, self.logger)
+            journal = AuditJournal(output, origin)
+            Self.begin(&journal, origin, "the other process did not take over")
+            let added: Int = journal.unwrittenLines
+            self.state.withLock { state in
+                state.pending += added
+                state.isLent = false
+                state.isWanted = false
+                state.checkpointIsDue = true
+            }
+            // Nothing to tell where no request came meanwhile.
+            if self.state.withLock({ $0.refused > 0 }) {
+                self.open(after: "another process had the log")
+            } else {
+                self.closed.store(false, ordering: .releasing)
+            }
+        }
+        self.flush()
+    }
+
+    /// Another attempt, where one has failed.
+    private func takeUpLate() {
+        guard self.state.withLock({ $0.isWanted }) else { return }
+        self.thread.submit { state in
+            guard case .active = state else { return }
+            // Why it cannot be, the first attempt has told.
+            do throws(AuditLogError) { try self.takeUp() } catch { return }
+            self.logger.notice("the audit log is this process's again")
+        }
+    }
+
+    /// Another process has the file.
+    var isLent: Bool { self.state.withLock { $0.isLent } }
 
     private func turnOver(_ journal: inout AuditJournal, to fresh: AuditFile) -> Int {
         var fresh: AuditFile = fresh
@@ -296,15 +404,22 @@ final class AuditLog: Sendable {
             fresh.close()
             return 0
         }
-        return journal.turnOver(to: fresh, time: Clock.wallMilliseconds())
+        return journal.turnOver(to: fresh, time: Clock.wallMilliseconds()) { position in
+            guard let head = self.head else { return }
+            // The new file's first line follows from it, and would be taken for a stranger's after a crash.
+            head.note(position)
+            head.finish()
+        }
     }
 
-    /// Writes what is waiting, then closes the file. Call it when nothing records any more; a second call does nothing. Takes no longer than ``patience`` where what
-    /// takes the lines does not.
+    /// Writes what is waiting, then closes the file. Call it when nothing records any more; a second call does nothing. Takes no longer
+    /// than ``patience`` where what takes the lines does not.
     ///
     /// - Parameter last: The last line, before a checkpoint.
     func shutDown(_ last: AuditRecord? = nil) async {
         guard !self.hasEnded.exchange(true, ordering: .relaxed) else { return }
+        // The other process writes by now.
+        guard !self.isLent else { return await self.end() }
         self.state.withLock { state in
             Self.collect(&state, now: Clock.monotonic(), time: Clock.wallMilliseconds(), all: true)
             if let last {
@@ -329,7 +444,7 @@ final class AuditLog: Sendable {
                 "audit lines lost: what takes the audit's lines takes none",
                 metadata: ["lines": "\(self.pendingLines)"])
         }
-        try? await self.thread.shutdownGracefully()
+        await self.end()
         self.journal.withLock { journal in
             journal.close()
             if journal.unwrittenLines > 0 {
@@ -340,6 +455,9 @@ final class AuditLog: Sendable {
         }
         self.head?.finish()
     }
+
+    /// Fails only where it has ended already.
+    private func end() async { try? await self.thread.shutdownGracefully() }
 }
 
 /// Answers once.

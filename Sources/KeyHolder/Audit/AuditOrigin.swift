@@ -21,12 +21,18 @@ struct AuditOrigin: Sendable {
     /// Begins a chain that nothing signs.
     init() {}
 
-    /// - Parameter tail: The end of the file that is written to; nil: it is none that can be read again.
-    init(_ configuration: AuditConfiguration, tail: AuditTail?) throws(AuditLogError) {
+    /// - Parameters:
+    ///   - file: The file that is written to; nil: it is none that can be read again.
+    ///   - known: Where the chain stood when this process let go of it.
+    init(
+        _ configuration: AuditConfiguration, file: String?, known: ChainPosition? = nil
+    ) throws(AuditLogError) {
         self.checkpoint = configuration.checkpoint
         if let path = configuration.key { self.key = try Self.key(path) }
         self.head = configuration.key == nil ? nil : configuration.head
-        let remembered = try self.head.flatMap { (path) throws(AuditLogError) in try Self.remembered(path) }
+        var remembered = try self.head.flatMap { (path) throws(AuditLogError) in try Self.remembered(path) }
+        if let known, known.sequence > remembered?.sequence ?? 0 { remembered = known }
+        let tail = try file.map { (path) throws(AuditLogError) in try AuditTail.of(path, from: remembered) }
         self.needsLineFeed = tail?.lacksLineFeed ?? false
         self.rest = tail?.rest
         guard let remembered else {
@@ -40,11 +46,12 @@ struct AuditOrigin: Sendable {
             return
         }
         self.position = found
-        if found.sequence < remembered.sequence || (found.sequence == remembered.sequence && found != remembered) {
-            self.position = remembered
-            self.problem =
-                "the file ends with line \(found.sequence), and line \(remembered.sequence) was there: its end was cut off or replaced"
-        }
+        guard found.sequence < remembered.sequence || !(tail?.isLed ?? true) else { return }
+        self.position = remembered
+        self.problem =
+            found.sequence <= remembered.sequence
+            ? "the file ends with line \(found.sequence), and line \(remembered.sequence) was there: its end was cut off or replaced"
+            : "the file ends with line \(found.sequence), and does not lead there from line \(remembered.sequence), which was there: its end was replaced"
     }
 
     private static func key(_ path: String) throws(AuditLogError) -> Curve25519.Signing.PrivateKey {

@@ -14,6 +14,7 @@ protocol AuditOutput: Sendable {
     ///   so), it does not.
     mutating func reserve(low: Int, high: Int) throws(AuditOutputError)
 
+    /// A second call does nothing.
     mutating func close()
 }
 

@@ -24,6 +24,8 @@ struct AuditTail: Equatable {
     var rest: Rest?
     /// The file's last byte is no line feed.
     var lacksLineFeed = false
+    /// The file leads to this position from what is remembered (``AuditPath``), or nothing is.
+    var isLed = true
 
     /// How far from its end a file is looked at; bytes.
     static let window = 1 << 20
@@ -57,14 +59,65 @@ struct AuditTail: Equatable {
     }
 
     /// Looks at a file's end. Blocks.
-    static func of(_ path: String) throws(AuditLogError) -> AuditTail {
+    ///
+    /// - Parameter head: What is remembered of the chain.
+    static func of(_ path: String, from head: ChainPosition?) throws(AuditLogError) -> AuditTail {
         let descriptor = openForReading(path)
         guard descriptor >= 0 else { throw AuditLogError(place: path, reason: SystemError.words(errno)) }
         defer { closeDescriptor(descriptor) }
         let size = Int(lseek(descriptor, 0, SEEK_END))
         guard size >= 0 else { throw AuditLogError(place: path, reason: SystemError.words(errno)) }
         let begin = max(0, size - Self.window)
-        var bytes = [UInt8](repeating: 0, count: size - begin)
+        let bytes = try Self.read(descriptor, begin, size - begin, path)
+        guard var tail = AuditTail(bytes, isWhole: begin == 0) else {
+            throw AuditLogError(
+                place: path, reason: "what it ends with are no lines", remedy: "move it away, or name another file")
+        }
+        if let head, let position = tail.position, position != head {
+            tail.isLed = try Self.leads(descriptor, size, from: head, path)
+        }
+        return tail
+    }
+
+    /// Goes back to a line that is not behind the head, and reads on from there.
+    private static func leads(
+        _ descriptor: CInt, _ size: Int, from head: ChainPosition, _ path: String
+    ) throws(AuditLogError) -> Bool {
+        var begin = size
+        var back = Self.window
+        while begin > 0 {
+            begin = max(0, size - back)
+            back *= 2
+            let bytes = try Self.read(descriptor, begin, min(2 * ChainSealer.longestLine, size - begin), path)
+            // What stands before the first line feed is a part of a line.
+            let lines = bytes.split(separator: 0x0A, omittingEmptySubsequences: false).dropFirst().dropLast()
+            if let first = lines.lazy.compactMap({ SealedLine($0) }).first, first.position.sequence <= head.sequence {
+                break
+            }
+        }
+        var way = AuditPath(from: head)
+        var rest: [UInt8] = []
+        while begin < size, !way.isBroken {
+            let bytes = try Self.read(descriptor, begin, min(Self.window, size - begin), path)
+            if bytes.isEmpty { break }
+            begin += bytes.count
+            var start = 0
+            while let end = bytes[start...].firstIndex(of: 0x0A) {
+                way.take(rest.isEmpty ? bytes[start..<end] : (rest + bytes[start..<end])[...])
+                rest = []
+                start = end + 1
+            }
+            // A longer one is no line, whatever comes.
+            rest = Array((rest + bytes[start...]).prefix(ChainSealer.longestLine))
+        }
+        way.take(rest[...])
+        return way.leads
+    }
+
+    private static func read(
+        _ descriptor: CInt, _ begin: Int, _ most: Int, _ path: String
+    ) throws(AuditLogError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: most)
         var length = 0
         while length < bytes.count {
             let count = bytes.withUnsafeMutableBytes { buffer in
@@ -77,11 +130,8 @@ struct AuditTail: Equatable {
             if count == 0 { break }
             length += count
         }
-        guard let tail = AuditTail(Array(bytes.prefix(length)), isWhole: begin == 0) else {
-            throw AuditLogError(
-                place: path, reason: "what it ends with are no lines", remedy: "move it away, or name another file")
-        }
-        return tail
+        bytes.removeLast(bytes.count - length)
+        return bytes
     }
 }
 

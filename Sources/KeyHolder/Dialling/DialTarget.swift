@@ -24,6 +24,8 @@ struct DialTarget {
         var wanted: Int64 = 1_000_000_000
         /// An offer is replaced after so long, since a firewall may have forgotten it: nanoseconds.
         var age: ClosedRange<Int64> = 45_000_000_000...75_000_000_000
+        /// Where an edge was that has no grant, one connection finds out after so long whether it still is: nanoseconds.
+        var probe: Int64 = 60_000_000_000
     }
 
     struct Step: Equatable {
@@ -49,6 +51,8 @@ struct DialTarget {
     /// For what does not want this key holder, or is not an edge: 1 s to a minute.
     private var refusals = BackOff(first: 1000, ceiling: 60_000)
     private var notBefore: Int64 = .min
+    /// An edge has taken connections at that address: offers that end at once are not all its doing.
+    private var wasLinked = false
     /// The edge at that address, which has no grant.
     private(set) var ungranted: String?
     private var isStopped = false
@@ -61,7 +65,7 @@ struct DialTarget {
     /// What is due now.
     mutating func step(now: Int64) -> Step {
         var step = Step()
-        guard !self.isStopped, self.ungranted == nil else { return step }
+        guard !self.isStopped else { return step }
         for (connection, state) in self.connections {
             guard case .offered(_, let until) = state else { continue }
             if until <= now {
@@ -96,6 +100,7 @@ struct DialTarget {
             case .link: break
             }
         }
+        if self.ungranted != nil { return offers + shaking == 0 }
         // Where the last one failed, one is enough to find out more.
         let wanted = self.failures.attempts + self.refusals.attempts > 0 ? 1 : self.limits.offers
         return offers < wanted && offers + shaking < self.limits.unproved
@@ -123,16 +128,20 @@ struct DialTarget {
     mutating func linked(_ connection: Connection) {
         guard self.connections[connection] == .shaking else { return }
         self.connections[connection] = .link
+        self.wasLinked = true
+        self.ungranted = nil
         self.failures.reset()
         self.refusals.reset()
         self.notBefore = .min
     }
 
-    /// It is an edge, and has no grant, or none any more: it is not dialled until it has one.
+    /// It is an edge, and has no grant, or none any more: until it has one, one connection a minute is opened, since the address may be
+    /// another edge's again.
     ///
     /// - Returns: offers that are to be closed.
-    mutating func ungranted(_ edge: String) -> [Connection] {
+    mutating func ungranted(_ edge: String, now: Int64) -> [Connection] {
         self.ungranted = edge
+        self.notBefore = now + self.limits.probe
         return self.takeOffers()
     }
 
@@ -150,7 +159,7 @@ struct DialTarget {
     /// - Returns: what it was; nil: it was none any more.
     mutating func ended(_ connection: Connection, now: Int64, random: Double) -> State? {
         guard let state = self.connections.removeValue(forKey: connection) else { return nil }
-        let pause: Int64
+        var pause: Int64
         switch state {
         case .link: return state
         case .dialling: pause = self.failures.next(random: random)
@@ -160,8 +169,11 @@ struct DialTarget {
             self.refusals.reset()
             pause = self.failures.next(random: random)
             self.failures.reset()
+        // Others may crowd its offers out at the edge: that must not keep it from coming again.
+        case .offered where self.wasLinked: pause = self.failures.next(random: random)
         case .offered, .shaking: pause = self.refusals.next(random: random)
         }
+        if self.ungranted != nil { pause = max(pause, self.limits.probe / 1_000_000) }
         self.notBefore = max(self.notBefore, now + pause * 1_000_000)
         return state
     }
@@ -187,9 +199,6 @@ struct DialTarget {
         self.isStopped = true
         return self.takeOffers()
     }
-
-    /// It is dialled again.
-    mutating func resume() { self.isStopped = false }
 
     var links: Int { self.connections.values.count { $0 == .link } }
     var offers: Int {

@@ -82,7 +82,7 @@ final class DialledAddress: Sendable {
         self.changed()
     }
 
-    /// Grants are others now. An edge that has one again is dialled; offers of one that has none are closed.
+    /// Grants are others now. An edge that has one again is dialled.
     func reconsider() {
         let policy = self.core.policy
         let isGranted = self.state.withLock { state in
@@ -106,12 +106,6 @@ final class DialledAddress: Sendable {
     func stop() {
         self.close { $0.stop() }
         self.state.withLock { $0.timer?.cancel() }
-    }
-
-    /// Dials again, after ``stop()``.
-    func resume() {
-        self.state.withLock { $0.target.resume() }
-        self.advance()
     }
 
     /// The address is no more in the configuration: its links finish what is under way, and end.
@@ -152,13 +146,20 @@ final class DialledAddress: Sendable {
 
     /// Says who this is, and has the edge begin TLS when it wants a link. Nothing is read or written before that.
     private func offer(_ channel: any Channel, _ connection: DialTarget.Connection) {
+        guard self.core.registry.dialled(channel) else {
+            channel.close(promise: nil)
+            return self.ended(connection, "this key holder takes no further connection now")
+        }
         let isWanted = self.state.withLock { state in
             guard state.target.connections[connection] == .dialling else { return false }
             state.channels[connection] = channel
             state.target.offered(connection, now: Self.now, random: Double.random(in: 0...1))
             return true
         }
-        guard isWanted, self.core.registry.dialled(channel) else { return channel.close(promise: nil) }
+        guard isWanted else {
+            self.core.registry.closed(channel)
+            return channel.close(promise: nil)
+        }
         channel.closeFuture.whenComplete { _ in
             self.core.registry.closed(channel)
             self.core.metrics.connections(self.core.registry.count)
@@ -204,10 +205,10 @@ final class DialledAddress: Sendable {
 
     private func ungranted(_ edge: String) {
         self.state.withLock { $0.problem = "edge \(edge) has no grant" }
-        self.close { $0.ungranted(edge) }
+        self.close { $0.ungranted(edge, now: Self.now) }
         // A grant may have come just before.
         self.reconsider()
-        self.changed()
+        self.advance()
     }
 
     private func ended(_ connection: DialTarget.Connection, _ reason: String) {

@@ -8,6 +8,9 @@ final class Dialler: Sendable {
     private struct State {
         var targets: [DialledAddress] = []
         var isStopped = false
+        var hasDialled = false
+        /// What is dialled again when it resumes; nil: it does not rest.
+        var rested: [PeerAddress]?
     }
 
     private let core: KeyHolderCore
@@ -28,10 +31,14 @@ final class Dialler: Sendable {
         self.trust = trust
     }
 
-    /// Dials these addresses and no other from now on. Links to the others end when they have finished what is under way.
+    /// Dials these addresses and no other from now on, or from when it resumes. Links to the others end when they have finished what is under way.
     func update(_ addresses: [PeerAddress]) {
         let (gone, all) = self.state.withLock { state -> ([DialledAddress], [DialledAddress]) in
             guard !state.isStopped else { return ([], []) }
+            guard state.rested == nil else {
+                state.rested = addresses
+                return ([], [])
+            }
             let gone = state.targets.filter { !addresses.contains($0.address) }
             state.targets.removeAll { !addresses.contains($0.address) }
             for address in addresses where !state.targets.contains(where: { $0.address == address }) {
@@ -52,11 +59,24 @@ final class Dialler: Sendable {
         for target in self.state.withLock({ $0.targets }) { target.reconsider() }
     }
 
-    /// Leaves the edges to another process, or dials them again.
-    func rest(_ isResting: Bool) {
-        for target in self.state.withLock({ $0.targets }) {
-            if isResting { target.stop() } else { target.resume() }
+    /// Dials nothing until ``resume()``. Links end when they have finished what is under way.
+    func rest() {
+        let resting = self.state.withLock { state -> [DialledAddress] in
+            guard state.rested == nil else { return [] }
+            state.rested = state.targets.map(\.address)
+            defer { state.targets = [] }
+            return state.targets
         }
+        for target in resting { target.dismiss() }
+        self.tell()
+    }
+
+    func resume() {
+        let rested = self.state.withLock { state in
+            defer { state.rested = nil }
+            return state.rested
+        }
+        if let rested { self.update(rested) }
     }
 
     func stop() {
@@ -75,8 +95,12 @@ final class Dialler: Sendable {
     }
 
     private func tell() {
-        let targets = self.state.withLock { $0.targets }
-        guard !targets.isEmpty else { return }
+        let targets: [DialledAddress]? = self.state.withLock { state in
+            // A key holder that never dialled has no such figures.
+            state.hasDialled = state.hasDialled || !state.targets.isEmpty
+            return state.hasDialled ? state.targets : nil
+        }
+        guard let targets else { return }
         let figures = targets.map(\.figures)
         self.links.record(figures.reduce(0) { $0 + $1.links })
         self.offers.record(figures.reduce(0) { $0 + $1.offers })

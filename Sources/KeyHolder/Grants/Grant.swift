@@ -46,6 +46,10 @@ final class Grant: Sendable {
     private let chainBucket: Mutex<TokenBucket>
     /// Answers to ``KeyFunction/certificate`` per second, and at once.
     static let chainRate: (perSecond: Int, burst: Int) = (100, 1000)
+    /// Tokens of authorities have their own, since their orders come when they come.
+    private let challengeBucket: Mutex<TokenBucket>
+    /// Tokens of authorities that are given out per second, and at once: a few addresses of an authority ask, once for each order.
+    static let challengeRate: (perSecond: Int, burst: Int) = (10, 50)
     /// The answer to ``KeyFunction/certificate``, encoded once.
     let certificateAnswer: ByteBuffer
 
@@ -70,6 +74,9 @@ final class Grant: Sendable {
         self.chainBucket = Mutex(
             previous?.chainBucket.withLock { $0 }
                 ?? TokenBucket(perSecond: Self.chainRate.perSecond, burst: Self.chainRate.burst, now: now))
+        self.challengeBucket = Mutex(
+            previous?.challengeBucket.withLock { $0 }
+                ?? TokenBucket(perSecond: Self.challengeRate.perSecond, burst: Self.challengeRate.burst, now: now))
         let modes: Set<TrustMode> = site.modes.filter { mode in
             switch mode {
             case .relay: true
@@ -127,6 +134,11 @@ final class Grant: Sendable {
     /// The same for a chain.
     func takeChainToken(now: UInt64) -> Bool {
         self.chainBucket.withLock { $0.take(now: now) }
+    }
+
+    /// The same for a token of an authority.
+    func takeChallengeToken(now: UInt64) -> Bool {
+        self.challengeBucket.withLock { $0.take(now: now) }
     }
 
     /// The same for a native handshake.

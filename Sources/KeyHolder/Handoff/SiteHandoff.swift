@@ -7,7 +7,7 @@ import TLSWire
 /// What a site needs to shake hands with clients itself: a TLS context for each list of protocols that edges ask for.
 ///
 /// All edges and event loops share a context, and all contexts the site's ticket keys, so that a ticket made through one edge is good
-/// at another. A reload that leaves certificates and keys as they were keeps them.
+/// at another. A reload that leaves certificates, keys and where those are kept as they were keeps them.
 final class SiteHandoff: Sendable {
     let settings: HandshakeSettings
     let tickets: SiteTickets
@@ -47,16 +47,23 @@ final class SiteHandoff: Sendable {
 
     private var leaves: [[UInt8]] { self.credentials.compactMap(\.chain.first) }
 
-    /// Whether these are the same certificates and keys: then its tickets stay good.
+    /// Whether these are the same certificates and keys, wherever those are kept: then its tickets stay good.
     func serves(_ credentials: [SiteCredential]) -> Bool {
         self.credentials.elementsEqual(credentials) { $0.chain == $1.chain && $0.key.publicKey == $1.key.publicKey }
     }
 
+    /// Whether its keys are from where these are from. A key that has moved, say from a file to a token, is to be used from there,
+    /// and the one in memory is to be gone.
+    func hasKeys(of credentials: [SiteCredential]) -> Bool {
+        self.credentials.map(\.keySource) == credentials.map(\.keySource)
+    }
+
     /// The credential that a client with this hello is likely to be shown.
-    func likelyCredential(for hello: ClientHello) -> SiteCredential? {
-        guard self.credentials.count > 1 else { return self.credentials.first }
-        return self.credentials.first { $0.key.type.schemes.contains(where: hello.signatureSchemes.contains) }
-            ?? self.credentials.first
+    ///
+    /// - Parameter set: Which certificates clients are shown now.
+    func likelyCredential(for hello: ClientHello, showing set: CredentialSet) -> SiteCredential? {
+        let shown = self.shown(set)
+        return shown.first { $0.key.type.schemes.contains(where: hello.signatureSchemes.contains) } ?? shown.first
     }
 
     /// The context for this client and these protocols, preferred first; made when it is first asked for.

@@ -88,11 +88,15 @@ extension KeyHolderConnection {
         case .answer(let payload):
             self.conclude(line, .ok)
             self.sendAudited(.success(id: packet.id, payload: payload))
-        case .challenge(let name, let request):
+        case .challenge(let name, let request, let grant):
             guard let value = self.core.challenges.value(of: request.token, for: name) else {
                 // Clients ask for whatever they like; nothing was given.
                 self.core.audit.cancel()
                 return self.send(.success(id: packet.id, payload: ChallengeAnswer(keyAuthorization: nil).encoded()))
+            }
+            // What is given leaves a line, so it has a rate.
+            guard grant.takeChallengeToken(now: arrival) else {
+                return self.refuse(packet.id, .rateLimited, .rateLimited, line)
             }
             self.conclude(line, .ok)
             self.sendAudited(
@@ -161,7 +165,7 @@ extension KeyHolderConnection {
     func refuse(_ id: UInt32, _ code: KeyErrorCode, _ outcome: AuditOutcome, _ line: AuditDraft) {
         self.send(.failure(id: id, code))
         self.conclude(line, outcome)
-        if !outcome.isOfClients { self.countRefusal() }
+        if !line.isOfClients, !outcome.isOfClients { self.countRefusal() }
     }
 
     /// Refusals cost the key holder audit lines, so a peer that collects them is slowed down. Not for what its clients do, or a

@@ -49,8 +49,9 @@ extension KeyHolderConnection {
         _ request: HandshakeBegin, _ hello: ClientHello, _ site: Site, _ needed: KeyProtocol.Operation, _ id: UInt32,
         _ line: AuditDraft, _ owner: WorkOwner
     ) {
+        let shown: CredentialSet = site.shown(at: self.core.wallClock() / 1000)
         // What the key could not do in time is not begun either.
-        if let refusal = self.refusalOfKey(site.handoff.likelyCredential(for: hello), owner) {
+        if let refusal = self.refusalOfKey(site.handoff.likelyCredential(for: hello, showing: shown), owner) {
             return self.refuse(id, refusal, line)
         }
         let refusal: WorkRefusal? = self.enqueue(owner) { outcome in

@@ -87,6 +87,8 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     private(set) var context: ChannelHandlerContext?
     private(set) var logger: Logger
     private var address: String?
+    /// nil: the edge has opened it.
+    private let dialled: DialledConnection?
     /// The edge, from when it was let in.
     private var served: String?
     private var closeReason: String?

@@ -62,13 +62,21 @@ extension KeyHolderServer {
         return passed
     }
 
+    /// - Throws: ``KeyHolderError/handingOver``: what only one process may write, this one must leave alone.
+    public func checkNotHandingOver() throws(KeyHolderError) {
+        guard !self.isHandingOver.withLock({ $0 }) else { throw .handingOver }
+    }
+
     private var allListeners: [HolderListener] { self.listeners.withLock { $0 } + (self.native?.listening ?? []) }
 
     /// Leaves new connections in their queues, answers what is under way, ends all connections but native streams, and lets go of the audit
     /// file.
-    public func letGo() async {
+    ///
+    /// - Throws: ``KeyHolderError/auditClosed``: lines could not be written. The other process must not have the file; ``keep(hasLetGo:)``
+    ///   goes on.
+    public func letGo() async throws(KeyHolderError) {
         for listener in self.allListeners { await listener.rest(true) }
-        self.dialler.rest(true)
+        self.dialler.rest()
         await self.core.registry.drain(within: self.core.limits.handOverTimeout)
         self.native?.endHandshakes()
         self.stopTickers()
@@ -77,7 +85,7 @@ extension KeyHolderServer {
         while self.core.audit.pendingLines > 0, NIODeadline.now() < end {
             try? await Task.sleep(for: .milliseconds(2))
         }
-        await self.core.audit.letGo()
+        guard await self.core.audit.letGo() else { throw .auditClosed }
     }
 
     /// Nothing came of it.
@@ -86,13 +94,15 @@ extension KeyHolderServer {
     public func keep(hasLetGo: Bool) async {
         if hasLetGo {
             do throws(AuditLogError) { try self.core.audit.takeUp() } catch {
-                self.logger.critical("operations are refused: restart the key holder", metadata: ["reason": "\(error)"])
+                self.logger.critical(
+                    "operations are refused until the audit can be written; it is tried again",
+                    metadata: ["reason": "\(error)"])
             }
             self.core.registry.reopen()
             self.native?.reopen()
             self.startTickers()
             for listener in self.allListeners { await listener.rest(false) }
-            self.dialler.rest(false)
+            self.dialler.resume()
         }
         self.isHandingOver.withLock { $0 = false }
     }

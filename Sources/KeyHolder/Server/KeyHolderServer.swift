@@ -34,6 +34,8 @@ public final class KeyHolderServer: Service {
     let native: NativeService?
     /// Another process is about to take over: nothing is read again.
     let isHandingOver = Mutex<Bool>(false)
+    /// Files with ticket keys and OCSP responses are being read again.
+    private let isRereading = Atomic<Bool>(false)
     private let ticker = Mutex<RepeatedTask?>(nil)
     private let ticketTicker = Mutex<RepeatedTask?>(nil)
     private let nativeListenAddresses = Mutex<[SocketAddress]>([])
@@ -107,8 +109,8 @@ public final class KeyHolderServer: Service {
         let grants = ConfiguredGrants(all: configuration.grants, revoked: configuration.revoked)
         self.grants = Mutex(grants)
         let policy = try Self.policy(
-            configuration, try Self.sites(of: configuration, previous: nil), grants, at: wallClock(), previous: nil,
-            logger)
+            configuration, try sites ?? Self.sites(of: configuration, previous: nil), grants, at: wallClock(),
+            previous: nil, logger)
         let audit = try AuditLog(
             configuration.audit, limit: configuration.limits.auditQueue,
             start: "latchstring \(LatchstringVersion.text)", logger: logger)
@@ -117,6 +119,9 @@ public final class KeyHolderServer: Service {
             deviceThreads: configuration.keyStore.deviceThreads, logger: logger,
             wallClock: wallClock)
         self.core.metrics.identity(notAfter: configuration.credentials.notAfter)
+        self.dialler = Dialler(core: self.core, group: group) {
+            trust.value.withLock { ($0.credentials, $0.generation) }
+        }
         var changes = AuditedChanges()
         changes.add(sites: policy.sites, before: [])
         changes.add(grants: configuration.grants, before: [])
@@ -199,8 +204,10 @@ public final class KeyHolderServer: Service {
             guard let self else { return }
             let now: UInt64 = Clock.monotonic()
             for site in self.core.policy.sites { site.handoff.tickets.tick(now: now) }
-            // Files block.
+            // Files block. Where they hang, one thread hangs with them.
+            guard !self.isRereading.exchange(true, ordering: .acquiringAndReleasing) else { return }
             NIOThreadPool.singleton.submit { state in
+                defer { self.isRereading.store(false, ordering: .releasing) }
                 guard case .active = state else { return }
                 self.rereadTicketKeys()
                 self.rereadStaples()
@@ -233,9 +240,8 @@ public final class KeyHolderServer: Service {
         await self.core.registry.drain(within: self.core.limits.drainTimeout)
         await self.core.slow.shutDown()
         // What the threads handed back to the event loops has yet to leave its audit lines.
-        for loop in self.group.makeIterator() { try? await loop.submit {}.get() }
-        self.ticker.withLock { $0 }?.cancel()
-        self.ticketTicker.withLock { $0 }?.cancel()
+        await self.turn()
+        self.stopTickers()
         await self.core.audit.shutDown(AuditRecord(time: Clock.wallMilliseconds(), event: .stop))
     }
 
@@ -259,7 +265,11 @@ public final class KeyHolderServer: Service {
     public func reload(_ configuration: KeyHolderConfiguration, revokingReplaced: Bool = false) throws {
         guard !self.isHandingOver.withLock({ $0 }) else { throw KeyHolderError.handingOver }
         try Self.checkCredentials(of: configuration)
-        try self.loads.withLock { _ in try self.reloadInTurn(configuration, revokingReplaced) }
+        try self.loads.withLock { _ in
+            // It may have begun while another reload was under way.
+            guard !self.isHandingOver.withLock({ $0 }) else { throw KeyHolderError.handingOver }
+            try self.reloadInTurn(configuration, revokingReplaced)
+        }
     }
 
     private func reloadInTurn(_ configuration: KeyHolderConfiguration, _ revokingReplaced: Bool) throws {
@@ -276,7 +286,7 @@ public final class KeyHolderServer: Service {
                 changes.add(grants: configuration.grants, before: grants.all)
                 grants.all = configuration.grants
             }
-            keepsTrust = self.trust.withLock { trust in
+            keepsTrust = self.trust.value.withLock { trust in
                 let keeps: Bool = configuration.credentials.trustsAll(of: trust.credentials)
                 if !keeps { trust.generation += 1 }
                 trust.credentials = configuration.credentials
@@ -288,6 +298,7 @@ public final class KeyHolderServer: Service {
             self.cutOff(policy) { keepsTrust && policy.knows(edge: $0) }
         }
         self.core.metrics.identity(notAfter: configuration.credentials.notAfter)
+        self.dialler.update(configuration.dial)
         self.core.audit(
             .reload,
             detail:

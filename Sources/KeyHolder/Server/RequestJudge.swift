@@ -28,8 +28,8 @@ struct RequestJudge {
         case finish(HandshakeFinish)
         /// To be answered when the edge's grants are others than it knows, at half of the lease at the latest.
         case lease(LeaseRequest)
-        /// To be answered with what an open order has for the name and token.
-        case challenge(ServerName, ChallengeRequest)
+        /// To be answered with what an open order has for the name and token, within the grant's rate.
+        case challenge(ServerName, ChallengeRequest, Grant)
     }
 
     var edge: String
@@ -144,8 +144,8 @@ struct RequestJudge {
             verdict.site = self.policy.index.site(byName: SiteQuery(message))
             let grant: Grant? = verdict.site.flatMap { self.policy.grant(to: self.edge, for: $0) }
             verdict.action =
-                grant == nil
-                ? .refuse(.keyNotFound, verdict.site == nil ? .unknownSite : .denied) : .challenge(name, request)
+                grant.map { .challenge(name, request, $0) }
+                ?? .refuse(.keyNotFound, verdict.site == nil ? .unknownSite : .denied)
         } catch {
             verdict.detail = "\(error)"
         }

@@ -9,6 +9,8 @@ final class SiteCredential: Sendable {
     /// SHA-256 of the leaf; 32 bytes.
     let certificateDigest: [UInt8]
     let key: any StoredKey
+    /// Where `key` was loaded from; nil: from nowhere.
+    let keySource: KeySource?
     /// The DNS names of the certificate, whether the site is served for them or not.
     let certified: [ServerNamePattern]
     /// Seconds since 1970.
@@ -22,13 +24,15 @@ final class SiteCredential: Sendable {
     let fingerprint: String
 
     init(
-        chain: [[UInt8]], ski: [UInt8], certificateDigest: [UInt8], key: any StoredKey, certified: [ServerNamePattern],
+        chain: [[UInt8]], ski: [UInt8], certificateDigest: [UInt8], key: any StoredKey,
+        keySource: KeySource? = nil, certified: [ServerNamePattern],
         notBefore: Int64 = 0, notAfter: Int64, lacksIntermediate: Bool = false, chainName: String
     ) {
         self.chain = chain
         self.ski = ski
         self.certificateDigest = certificateDigest
         self.key = key
+        self.keySource = keySource
         self.certified = certified
         self.notBefore = notBefore
         self.notAfter = notAfter

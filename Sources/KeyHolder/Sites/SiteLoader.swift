@@ -51,7 +51,7 @@ struct SiteLoader {
         do { der = try chain.map(Self.der) } catch { throw .unreadableCertificate(chainName, position: 1) }
         return SiteCredential(
             chain: der, ski: Array(Insecure.SHA1.hash(data: leaf.publicKey.subjectPublicKeyInfoBytes)),
-            certificateDigest: Array(SHA256.hash(data: der[0])), key: key,
+            certificateDigest: Array(SHA256.hash(data: der[0])), key: key, keySource: certificate.key,
             certified: try Self.names(of: leaf, chainName),
             notBefore: Int64(leaf.notValidBefore.timeIntervalSince1970),
             notAfter: Int64(leaf.notValidAfter.timeIntervalSince1970),
@@ -80,7 +80,7 @@ struct SiteLoader {
         }
     }
 
-    /// That of the site which had one of these domains before, if it is still good.
+    /// That of the site which had one of these domains before, if it is still good. Its tickets stay good where a key has only moved.
     private func handoff(
         named domains: [ServerNamePattern], _ credentials: [SiteCredential], settings: HandshakeSettings
     ) throws(SiteLoadError) -> SiteHandoff {
@@ -97,7 +97,9 @@ struct SiteLoader {
         } else {
             tickets = SiteTickets(site: name)
         }
-        if let before, before.tickets === tickets, before.settings == settings { return before }
+        if let before, before.tickets === tickets, before.settings == settings, before.hasKeys(of: credentials) {
+            return before
+        }
         return SiteHandoff(tickets: tickets, credentials: credentials, settings: settings)
     }
 

@@ -85,7 +85,7 @@ public final class LinkIntake: Sendable {
         let (number, evicted, isResting) = self.state.withLock { state -> (UInt64, (any Channel)?, Bool) in
             let number = state.number()
             guard !state.isResting else { return (number, nil, true) }
-            let evicted = state.board.arrived(number, from: network)
+            let evicted = state.board.arrived(number, from: network, now: Self.now)
             state.channels[number] = channel
             return (number, evicted.flatMap { state.channels.removeValue(forKey: $0) }, false)
         }
@@ -110,7 +110,7 @@ public final class LinkIntake: Sendable {
         let (naming, evicted) = self.state.withLock { state -> (OfferBoard.Naming?, (any Channel)?) in
             // It may have given way just now.
             guard state.channels[number] != nil else { return (nil, nil) }
-            let naming = state.board.named(number, as: name)
+            let naming = state.board.named(number, as: name, now: Self.now)
             guard case .parked(let evicting?) = naming else { return (naming, nil) }
             return (naming, state.channels.removeValue(forKey: evicting))
         }
@@ -170,10 +170,11 @@ public final class LinkIntake: Sendable {
 
     /// The place is no more. Connections of names that no place is for are closed.
     func withdraw(_ place: OfferBoard.Place) {
-        self.state.withLock { state in
+        let orphans = self.state.withLock { state in
             state.takers[place] = nil
-            state.board.withdraw(place)
+            return state.board.withdraw(place).compactMap { state.channels.removeValue(forKey: $0) }
         }
+        for channel in orphans { self.close(channel, because: .unexpected) }
     }
 
     func lacks(_ place: OfferBoard.Place) {

@@ -4,7 +4,9 @@ import Admission
 ///
 /// Pure: times are arguments, in nanoseconds of a monotonic clock. A connection is *unnamed* until it has said whose it is,
 /// *parked* while no place wants it, and gone from here when a place has it. Nothing of it is proved before that, so that
-/// connections never keep others out: where there are too many, the oldest one of the network with most of them gives way.
+/// connections never keep others out: where there are too many, the oldest one of the crowd gives way. That is of networks from which
+/// connections came to nothing before, or else of all, the ``ClientNetwork/block`` with most of them. Those from where the key holder
+/// was last give way to each other alone.
 ///
 /// Inputs that are our bug: a place that is not registered (ignored). The peer's violations: a name that no place is for.
 /// Dropped silently: whatever is said of a connection that is gone.
@@ -18,7 +20,7 @@ struct OfferBoard {
         var unnamedPerNetwork = 16
         /// Connections that wait for a place, for each name.
         var parked = 32
-        var parkedPerNetwork = 4
+        var parkedPerNetwork = 8
         /// Networks whose connections came to nothing, which are remembered.
         var failures = 1024
         /// For so long. Nanoseconds.
@@ -56,15 +58,15 @@ struct OfferBoard {
     /// A connection was accepted.
     ///
     /// - Returns: one that is to be closed for it.
-    mutating func arrived(_ offer: Offer, from network: ClientNetwork) -> Offer? {
+    mutating func arrived(_ offer: Offer, from network: ClientNetwork, now: Int64) -> Offer? {
         let evicted = self.makeRoom(
-            for: network, among: nil, total: self.limits.unnamed, perNetwork: self.limits.unnamedPerNetwork)
+            for: network, among: nil, total: self.limits.unnamed, perNetwork: self.limits.unnamedPerNetwork, now: now)
         self.offers[offer] = Entry(network: network)
         return evicted
     }
 
     /// It says whose it is.
-    mutating func named(_ offer: Offer, as name: String) -> Naming {
+    mutating func named(_ offer: Offer, as name: String, now: Int64) -> Naming {
         guard let network = self.offers[offer]?.network, self.names.values.contains(name) else {
             self.offers[offer] = nil
             return .refused
@@ -74,7 +76,7 @@ struct OfferBoard {
             return .give(self.lacking.remove(at: position))
         }
         let evicted = self.makeRoom(
-            for: network, among: name, total: self.limits.parked, perNetwork: self.limits.parkedPerNetwork)
+            for: network, among: name, total: self.limits.parked, perNetwork: self.limits.parkedPerNetwork, now: now)
         self.offers[offer]?.name = name
         return .parked(evicting: evicted)
     }
@@ -89,32 +91,52 @@ struct OfferBoard {
     }
 
     private mutating func makeRoom(
-        for network: ClientNetwork, among name: String?, total: Int, perNetwork: Int
+        for network: ClientNetwork, among name: String?, total: Int, perNetwork: Int, now: Int64
     ) -> Offer? {
         let peers = self.offers.filter { $0.value.name == name }
-        var counts: [ClientNetwork: Int] = [:]
-        for peer in peers.values { counts[peer.network, default: 0] += 1 }
-        let crowd: ClientNetwork
-        if counts[network, default: 0] >= perNetwork {
-            crowd = network
-        } else if peers.count >= total, let most = counts.max(by: { $0.value < $1.value }) {
-            crowd = most.key
+        let own = peers.filter { $0.value.network == network }
+        let oldest: Offer?
+        if own.count >= perNetwork {
+            oldest = own.keys.min()
+        } else if peers.count >= total {
+            oldest = self.oldest(ofCrowdIn: peers, with: network, among: name, now) ?? peers.keys.min()
         } else {
-            return nil
+            oldest = nil
         }
-        let oldest = peers.filter { $0.value.network == crowd }.keys.min()
         if let oldest { self.offers[oldest] = nil }
         return oldest
+    }
+
+    /// - Parameter network: where another one comes from, which counts.
+    private func oldest(
+        ofCrowdIn peers: [Offer: Entry], with network: ClientNetwork, among name: String?, _ now: Int64
+    ) -> Offer? {
+        let known: [ClientNetwork] = name.map { [self.proven[$0]].compactMap(\.self) } ?? Array(self.proven.values)
+        let others = peers.filter { !known.contains($0.value.network) }
+        let strangers = others.filter { self.hasFailed($0.value.network, now) }
+        let blocks = Dictionary(grouping: strangers.isEmpty ? others : strangers) { $0.value.network.block }
+        let crowds = blocks.compactMap { block, offers in
+            offers.map(\.key).min().map { (count: offers.count + (block == network.block ? 1 : 0), oldest: $0) }
+        }
+        return crowds.max { ($0.count, $1.oldest) < ($1.count, $0.oldest) }?.oldest
+    }
+
+    private func hasFailed(_ network: ClientNetwork, _ now: Int64) -> Bool {
+        (self.failures[network] ?? .min) > now
     }
 
     // MARK: Places
 
     mutating func register(_ place: Place, for name: String) { self.names[place] = name }
 
-    mutating func withdraw(_ place: Place) {
-        let name = self.names.removeValue(forKey: place)
+    /// - Returns: connections of a name that no place is for any more, which are to be closed.
+    mutating func withdraw(_ place: Place) -> [Offer] {
         self.lacking.removeAll { $0 == place }
-        if let name, !self.names.values.contains(name) { self.proven[name] = nil }
+        guard let name = self.names.removeValue(forKey: place), !self.names.values.contains(name) else { return [] }
+        self.proven[name] = nil
+        let orphans = self.offers.filter { $0.value.name == name }.keys
+        for offer in orphans { self.offers[offer] = nil }
+        return Array(orphans)
     }
 
     /// The place has no link.
@@ -138,7 +160,7 @@ struct OfferBoard {
     /// newest, since what is old may have lost its way through a firewall.
     private func rank(_ entry: Entry, of name: String, _ offer: Offer, _ now: Int64) -> (Int, Offer) {
         if self.proven[name] == entry.network { return (2, offer) }
-        return ((self.failures[entry.network] ?? .min) > now ? 0 : 1, offer)
+        return (self.hasFailed(entry.network, now) ? 0 : 1, offer)
     }
 
     /// A connection from there was not the key holder's that it said.

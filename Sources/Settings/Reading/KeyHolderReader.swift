@@ -101,7 +101,22 @@ struct KeyHolderReader {
             lease: lease ?? SettingsRanges.defaultLease, grace: grace ?? SettingsRanges.defaultGrace, state: state,
             hsm: hsm,
             audit: audit,
-            admin: admin, log: log ?? LogSettings(), limits: limits ?? KeyHolderSettings.Limits(), threads: threads)
+            admin: admin, monitoring: monitoring, log: log ?? LogSettings(),
+            limits: limits ?? KeyHolderSettings.Limits(),
+            handOver: handOver ?? HandOverSettings(), threads: threads)
+    }
+
+    private func dial(_ node: ConfigurationNode) -> [SocketEndpoint] {
+        var seen: Set<SocketEndpoint> = []
+        return self.values.list(node, of: "address") { item -> SocketEndpoint? in
+            guard let endpoint = self.values.endpoint(item, allowPortZero: false) else { return nil }
+            guard seen.insert(endpoint).inserted else {
+                self.report.error(
+                    at: item.position, "\(endpoint) stands twice in the list", remedy: "Keep one of them.")
+                return nil
+            }
+            return endpoint
+        }
     }
 
     private func sites(_ node: ConfigurationNode, state: String?) -> [KeyHolderSettings.Site] {

@@ -47,6 +47,7 @@ public enum MetricHelp {
         "latchstring_edge_leases_ended_total": "Leases that ended, or were not given.",
         "latchstring_edge_link_offers_refused_total":
             "Connections at listen-keyholders that were closed before a link came of them.",
+        "latchstring_edge_ocsp_stapled": "1 while an OCSP response is shown beside the domain's certificate, else 0.",
         "latchstring_edge_native_bytes_total": "Bytes forwarded for native clients.",
         "latchstring_edge_native_connections_total": "Native connections forwarded to key holders.",
         "latchstring_edge_native_failed_total": "Native clients whose key holder could not be reached.",
@@ -97,6 +98,8 @@ public enum MetricHelp {
         "latchstring_keyholder_dialled_links": "Links to edges that this key holder dials.",
         "latchstring_keyholder_dialled_offers": "Connections to them that they have not taken yet.",
         "latchstring_keyholder_dials_failed_total": "Connections to them that did not come about.",
+        "latchstring_keyholder_ocsp_stapled":
+            "1 while an OCSP response is shown beside each of the site's certificates, else 0.",
         "latchstring_keyholder_handshake_finishes_total":
             "What became of TLS 1.3 handshakes after that; without completed there are no tickets.",
         "latchstring_keyholder_identity_not_after_seconds":

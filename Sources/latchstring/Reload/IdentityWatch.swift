@@ -3,14 +3,9 @@ import Edge
 import Foundation
 import KeyHolder
 import Logging
+import SecretFiles
 import ServiceLifecycle
 import Settings
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
 
 /// Reads the files of a party's identity again when they change. Certificate and key are two files: what does not fit together yet is
 /// tried again when it changes once more. What the party cannot take now is tried again until it can.
@@ -78,15 +73,11 @@ struct IdentityWatch: Service {
         if warnings.isDue(outlook, at: time) { IdentityWarnings.write(outlook, to: self.logger) }
     }
 
-    /// What tells one state of the files from another.
+    /// What tells one state of the files from another: of the files themselves, wherever links lead.
     private var state: [String] {
         guard let identity = self.identity() else { return [] }
         return [identity.certificate, identity.key, identity.authority].map { path in
-            guard let facts = try? FileManager.default.attributesOfItem(atPath: path) else { return "\(path): none" }
-            let number = (facts[.systemFileNumber] as? NSNumber)?.uint64Value ?? 0
-            let size = (facts[.size] as? NSNumber)?.uint64Value ?? 0
-            let time = (facts[.modificationDate] as? Date)?.timeIntervalSince1970 ?? 0
-            return "\(path): \(number) \(size) \(time)"
+            "\(path): \(FileState(path: path)?.description ?? "none")"
         }
     }
 }

@@ -20,7 +20,8 @@ protocol HandedOver: Sendable {
     /// Lets go of what only one process can have.
     ///
     /// - Returns: what the other process must not lose.
-    func letGo(_ state: State) async -> Set<String>
+    /// - Throws: the other process cannot have it.
+    func letGo(_ state: State) async throws -> Set<String>
     /// All stays as it was.
     func keep(_ state: State, hasLetGo: Bool) async
     /// Leaves connections in the queues of these listeners, for the other process, or goes on after all.
@@ -118,7 +119,12 @@ final class HandOverOnSignal<Party: HandedOver>: Service {
             switch words.first {
             case "let-go" where !hasLetGo.withLockedValue({ $0 }):
                 hasLetGo.withLockedValue { $0 = true }
-                let served = await self.party.letGo(state)
+                let served: Set<String>
+                do { served = try await self.party.letGo(state) } catch {
+                    self.logger.error("the other process is given up", metadata: ["reason": "\(error)"])
+                    link.close()
+                    continue
+                }
                 try? await link.send((["let-go"] + served.sorted()).joined(separator: " "))
             case "purge" where hasLetGo.withLockedValue({ $0 }):
                 self.party.forgetStored(state)

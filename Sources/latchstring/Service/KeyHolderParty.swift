@@ -26,14 +26,17 @@ struct KeyHolderParty: HandedOver {
         return (State(), listeners + (await self.admins.passed()))
     }
 
-    func letGo(_ state: State) async -> Set<String> {
+    func letGo(_ state: State) async throws -> Set<String> {
         await self.admins.pause(true)
         self.revoked?.isLent = true
-        await self.server.letGo()
+        try await self.server.letGo()
         return []
     }
 
     func keep(_ state: State, hasLetGo: Bool) async {
+        // Orders have audit lines.
+        self.revoked?.isLent = false
+        await self.server.keep(hasLetGo: hasLetGo)
         do {
             try self.certificates?.lock.take()
             self.manager?.resume()
@@ -41,8 +44,6 @@ struct KeyHolderParty: HandedOver {
             self.server.logger.error(
                 "no certificates are ordered; restart the key holder", metadata: ["reason": "\(error)"])
         }
-        self.revoked?.isLent = false
-        await self.server.keep(hasLetGo: hasLetGo)
         if hasLetGo { await self.admins.pause(false) }
     }
 

@@ -156,7 +156,9 @@ import Testing
             _ = try await bench.curl("p256.test")
             let lines = try await blocking {
                 try eventually("audit line") { () -> [String]? in
-                    let lines = bench.audit.split(separator: "\n").map(String.init).filter { $0.contains("handoff") }
+                    let lines = bench.audit.split(separator: "\n").map(String.init).filter {
+                        $0.contains("\"operation\":\"handoff")
+                    }
                     return lines.isEmpty ? nil : lines
                 }
             }

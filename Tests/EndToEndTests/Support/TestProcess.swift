@@ -47,6 +47,8 @@ final class TestProcess: Sendable {
         try Data().write(to: self.output)
         let file = try FileHandle(forWritingTo: self.output)
         self.pipe = try ChildPipe()
+        // F_SETPIPE_SZ, which Swift does not see: the least that the system takes is full with a few lines.
+        if !logIsRead { _ = fcntl(self.pipe.writing.fileDescriptor, 1031, 4096) }
         let log = logIsRead ? file.fileDescriptor : self.pipe.writing.fileDescriptor
         let limited = descriptors.map { ["-c", "ulimit -n \($0); exec \"$0\" \"$@\"", Self.executable.path] }
         self.process = try ChildProcess(

@@ -1,5 +1,6 @@
 import Foundation
 import KeyProtocol
+import PrivateAuthority
 import Testing
 
 @testable import KeyHolder

@@ -57,7 +57,7 @@ struct AuditChainFileTests {
         }
 
         private static func signer(of path: String) throws -> String {
-            let origin = try AuditOrigin(AuditConfiguration(.standardOutput, key: path), tail: nil)
+            let origin = try AuditOrigin(AuditConfiguration(.standardOutput, key: path), file: nil)
             return "\(CheckpointSigner(try #require(origin.key).publicKey))"
         }
     }
@@ -180,6 +180,151 @@ struct AuditChainFileTests {
         #expect(try String(decoding: folder.bytes(), as: UTF8.self).contains("its end was cut off or replaced"))
     }
 
+    @Test("An end that was cut off and prolonged while the key holder was not running is not signed on to")
+    func cutAndProlongedWhileStopped() async throws {
+        let folder = try Folder()
+        let first = try folder.log()
+        await Self.use(first, 5)
+        await Self.stop(first)
+        let lines = try folder.bytes().split(separator: 0x0A)
+        let kept = Array(lines.dropLast(4).joined(separator: [0x0A])) + [0x0A]
+        let end = try #require(lines.dropLast(4).last.flatMap { SealedLine($0) })
+        let disk = AuditSpaceTests.Disk(room: 1 << 20, canReserve: false)
+        var origin = AuditOrigin()
+        origin.position = end.position
+        var forged = AuditJournal(AuditSpaceTests.Disk.File(disk: disk), origin)
+        for _ in 0..<20 { forged.add(AuditTests.record) }
+        #expect(forged.drain() == nil)
+        try folder.write(kept + Array((disk.lines.joined(separator: "\n") + "\n").utf8))
+        let second = try folder.log()
+        await Self.stop(second)
+        let (findings, summary) = try folder.verify()
+        #expect(summary.faults > 0, "\(findings)")
+        #expect(try String(decoding: folder.bytes(), as: UTF8.self).contains("was replaced"))
+        // It goes on from what it remembers, and the next start finds nothing new.
+        let third = try folder.log()
+        await Self.stop(third)
+        #expect(try folder.verify().summary.faults == summary.faults)
+    }
+
+    @Test("A start finds the remembered line far before the end, and behind a rest of a line")
+    func manyUnsigned() async throws {
+        let folder = try Folder()
+        await Self.stop(try folder.log())
+        let end = try #require(folder.bytes().split(separator: 0x0A).last.flatMap { SealedLine($0) })
+        let disk = AuditSpaceTests.Disk(room: 1 << 30, canReserve: false)
+        var origin = AuditOrigin()
+        origin.position = end.position
+        var unsigned = AuditJournal(AuditSpaceTests.Disk.File(disk: disk), origin)
+        for _ in 0..<12_000 { unsigned.add(AuditTests.record) }
+        #expect(unsigned.drain() == nil)
+        let added = Array((disk.lines.joined(separator: "\n") + "\n").utf8)
+        #expect(added.count > 2 << 20)
+        try folder.write(try folder.bytes() + added)
+        await Self.stop(try folder.log())
+        #expect(try folder.verify().findings == [])
+        #expect(try !String(decoding: folder.bytes(), as: UTF8.self).contains("was replaced"))
+    }
+
+    @Test("A crash soon after a file was opened anew is no change of the audit")
+    func crashAfterRotation() async throws {
+        let folder = try Folder()
+        let log = try folder.log()
+        await Self.use(log, 5)
+        try FileManager.default.moveItem(atPath: folder.audit, toPath: "\(folder.audit).1")
+        try log.reopen()
+        await Self.use(log, 5)
+        // As a crash leaves it.
+        let crashed = try Folder()
+        for name in ["audit.jsonl.1", "audit.jsonl"] { try crashed.write(try folder.bytes(name), name) }
+        try FileManager.default.copyItem(atPath: "\(folder.path)/state", toPath: "\(crashed.path)/state")
+        await Self.stop(log)
+        await Self.stop(try crashed.log())
+        #expect(try crashed.verify(["audit.jsonl.1", "audit.jsonl"]).findings == [])
+        #expect(try !String(decoding: crashed.bytes(), as: UTF8.self).contains("was replaced"))
+    }
+
+    @Test("A line whose number is beyond all reason ends no start")
+    func beyond() async throws {
+        let folder = try Folder()
+        await Self.stop(try folder.log())
+        let hash = String(repeating: "0", count: 64)
+        try folder.write(
+            try folder.bytes()
+                + Array("{\"seq\":18446744073709551615,\"operation\":\"x\",\"chain\":\"\(hash)\"}\n".utf8))
+        await Self.stop(try folder.log())
+        let (findings, _) = try folder.verify()
+        #expect(!findings.isEmpty)
+        #expect(AuditHead.position("latchstring audit head 1\n18446744073709551615 \(hash)\n") == nil)
+    }
+
+    @Test("Lines that cannot be written keep a log from being let go, and are written later")
+    func notLetGo() async throws {
+        let disk = AuditSpaceTests.Disk(room: 300, canReserve: false)
+        let log = AuditSpaceTests.log(disk)
+        for _ in 0..<4 where log.reserve() { log.record(AuditTests.record) }
+        #expect(await !log.letGo())
+        #expect(!log.isLent)
+        #expect(log.pendingLines > 0)
+        disk.room = 1 << 20
+        log.tick(now: Clock.monotonic() + 2_000_000_000, time: 0)
+        #expect(
+            try await AuditSpaceTests.eventually {
+                log.tick(now: Clock.monotonic(), time: 0); return !log.isClosed
+            })
+        await Self.stop(log)
+        #expect(log.pendingLines == 0)
+        #expect(disk.lines.count >= 6)
+    }
+
+    @Test("A log that was let go and taken up again goes on, and counts what was refused meanwhile")
+    func takenUp() async throws {
+        let folder = try Folder()
+        let log = try folder.log()
+        await Self.use(log, 2)
+        #expect(await log.letGo())
+        #expect(log.isLent)
+        for _ in 0..<3 { #expect(!log.reserve()) }
+        try log.takeUp()
+        await Self.use(log, 2)
+        await Self.stop(log)
+        #expect(log.pendingLines == 0)
+        #expect(try folder.verify().findings == [])
+        let text = try String(decoding: folder.bytes(), as: UTF8.self)
+        #expect(
+            text.split(separator: "\n").contains { $0.contains(#""operation":"audit""#) && $0.contains(#""count":3"#) })
+        // It has ended: nothing is opened again.
+        #expect(await !log.letGo())
+        try log.takeUp()
+        #expect(try folder.bytes().count == text.utf8.count)
+        await Self.stop(try folder.log())
+    }
+
+    @Test("What cannot be taken up is tried again, and an end that the other process lost is told")
+    func takenUpLate() async throws {
+        let folder = try Folder()
+        let log = try folder.log()
+        await Self.use(log, 2)
+        #expect(await log.letGo())
+        let lines = try folder.bytes().split(separator: 0x0A)
+        try folder.write(Array(lines.dropLast(2).joined(separator: [0x0A])) + [0x0A])
+        try FileManager.default.removeItem(atPath: "\(folder.path)/state/audit.head")
+        do {
+            let other = try AuditFile(path: folder.audit)
+            #expect(other.lock())
+            #expect(throws: AuditLogError.self) { try log.takeUp() }
+            var file = other
+            file.close()
+            file.close()
+        }
+        log.tick(now: Clock.monotonic(), time: 0)
+        #expect(try await AuditSpaceTests.eventually { !log.isLent && !log.isClosed })
+        await Self.use(log, 2)
+        await Self.stop(log)
+        #expect(try folder.verify().findings.map(\.kind) == [.missing])
+        #expect(try String(decoding: folder.bytes(), as: UTF8.self).contains("its end was cut off or replaced"))
+    }
+
     @Test("Lines from before there was a chain stay, and are told apart")
     func older() async throws {
         let folder = try Folder()
@@ -216,12 +361,14 @@ struct AuditChainFileTests {
     func interval() async throws {
         let folder = try Folder()
         let log = try folder.log()
-        await Self.use(log, 1)
+        // The first may be in one batch with the start, and signed with it.
+        await Self.use(log, 2)
         func checkpoints() throws -> Int {
             try String(decoding: folder.bytes(), as: UTF8.self).split(separator: "\n").count {
                 $0.contains(#""operation":"checkpoint""#)
             }
         }
+        #expect(try await AuditSpaceTests.eventually { !log.isBusy })
         let before = try checkpoints()
         log.tick(now: Clock.monotonic() + 61_000_000_000, time: 0)
         #expect(try await AuditSpaceTests.eventually { try checkpoints() == before + 1 })

@@ -88,20 +88,69 @@ import Testing
         #expect((target.step(now: again + 1).at ?? 0) >= again + Self.second)
     }
 
-    @Test("An edge without a grant is not dialled until it has one, and its offers are closed")
+    @Test("An edge whose links came about is dialled at least every 5 seconds, however soon its offers end")
+    func crowdedOut() {
+        var target = DialTarget(now: 0)
+        var dialled = target.step(now: 0).dial
+        for connection in dialled { target.offered(connection, now: 0, random: 0) }
+        target.taken(1)
+        target.linked(1)
+        dialled = [2] + target.step(now: 0).dial
+        target.offered(3, now: 0, random: 0)
+        _ = target.ended(1, now: 0, random: 1)
+        var now: Int64 = 0
+        for _ in 0..<20 {
+            for connection in dialled { _ = target.ended(connection, now: now, random: 1) }
+            let at = target.step(now: now).at ?? .max
+            #expect(at - now <= 5 * Self.second)
+            now = at
+            dialled = target.step(now: now).dial
+            #expect(dialled.count == 1)
+            for connection in dialled { target.offered(connection, now: now, random: 0) }
+        }
+    }
+
+    @Test("Where an edge without a grant was, one connection a minute finds out whether it still is")
     func ungranted() {
         var target = DialTarget(now: 0)
         for connection in target.step(now: 0).dial { target.offered(connection, now: 0, random: 0) }
         target.taken(1)
-        #expect(target.ungranted("paris") == [2])
+        #expect(target.ungranted("paris", now: 0) == [2])
         _ = target.ended(1, now: 0, random: 1)
-        for hour: Int64 in 1...24 {
-            let step = target.step(now: hour * 3600 * Self.second)
-            #expect(step == DialTarget.Step())
+        var now: Int64 = 0
+        for _ in 0..<20 {
+            let step = target.step(now: now)
+            #expect(step.dial.isEmpty && step.close.isEmpty && step.at == now + 60 * Self.second)
+            now = step.at ?? now
+            let dialled = target.step(now: now).dial
+            #expect(dialled.count == 1)
+            for connection in dialled {
+                target.offered(connection, now: now, random: 0)
+                target.taken(connection)
+                #expect(target.step(now: now).dial.isEmpty)
+                #expect(target.ungranted("paris", now: now).isEmpty)
+                _ = target.ended(connection, now: now, random: 1)
+            }
         }
         #expect(target.ungranted == "paris")
         target.granted()
-        #expect(target.step(now: 25 * 3600 * Self.second).dial.count == 2)
+        #expect(target.step(now: now).dial.count == 2)
+    }
+
+    @Test("An edge with a grant is served as ever once it is at the address again")
+    func grantedAgain() {
+        var target = DialTarget(now: 0)
+        for connection in target.step(now: 0).dial { target.offered(connection, now: 0, random: 0) }
+        target.taken(1)
+        _ = target.ungranted("stranger", now: 0)
+        _ = target.ended(1, now: 0, random: 1)
+        let now = 60 * Self.second
+        #expect(target.step(now: now).dial == [3])
+        target.offered(3, now: now, random: 0)
+        target.taken(3)
+        target.linked(3)
+        #expect(target.ungranted == nil && target.step(now: now).dial.count == 2)
+        #expect(target.links == 1)
     }
 
     @Test("Offers are made anew before a firewall forgets them, and by order; links stay")
