@@ -15,7 +15,7 @@ public import Telemetry
 /// Takes connections that key holders open to this edge, and gives each to a link that wants one, on the link's event loop.
 ///
 /// Shared by all event loops and all generations of an edge. Until a link has one, all that is read of it is the line in
-/// which it says whose it is, and nothing is sent: whoever connects costs a descriptor, for a bounded time.
+/// which it says whose it is, and nothing is sent: a connection costs a descriptor, for a bounded time.
 public final class LinkIntake: Sendable {
     /// For a connection to say whose it is.
     static let namingTime = TimeAmount.seconds(5)
