@@ -7,8 +7,8 @@
 //           HTTP2Wire, HTTPForwarding, HTTPCaching, EdgeModel, FleetBus, HSMWire
 //                                                     bytes and decisions; no sockets, clocks, files or logging
 //   engine  TLSEngine                                 handshakes on BoringSSL, without IO
-//           Stapling                                  OCSP responses from files
 //   ground  SecretFiles, CAARecords, Telemetry        files that hold secrets; who may issue for a name, by DNS; logs, metrics
+//           Stapling                                  OCSP responses from files
 //           ACMEClient, HSMWorker                     certificates from an authority; the process with a PKCS #11 module
 //   links   Channels, PeerLink, NativeChannel         accepting; mutual TLS links to key holders, failover; native streams
 //           FleetLink                                 the bus of a fleet: an edge that follows, a desk that orders
@@ -127,7 +127,7 @@ let package = Package(
             name: "TLSEngine", dependencies: ["RecordLayer", "TLSCrypto", "TLSWire", nio[0], nioSSL],
             swiftSettings: strict),
         // OCSP responses from files, for both parties that show certificates.
-        .target(name: "Stapling", dependencies: ["TLSEngine"], swiftSettings: strict),
+        .target(name: "Stapling", dependencies: ["SecretFiles", "TLSEngine"], swiftSettings: strict),
         .target(
             name: "NativeHandshake", dependencies: ["TLSWire", nio[0], crypto, cryptoExtras], swiftSettings: strict),
         .target(name: "HTTPFields", dependencies: [nio[0]], swiftSettings: strict),

@@ -1,3 +1,4 @@
+import SecretFiles
 import Synchronization
 public import TLSEngine
 
@@ -13,8 +14,8 @@ public final class StapleFiles: Sendable {
     public let paths: [String]
 
     private struct File {
-        /// What tells one state from another; nil: never read.
-        var state: [Int]?
+        /// nil: never read, or not there.
+        var state: FileState?
         var content: Result<[UInt8], Unreadable>
     }
 
@@ -34,7 +35,7 @@ public final class StapleFiles: Sendable {
     /// Reads what has changed. Blocks, as files do.
     public func read() {
         for (index, path) in self.paths.enumerated() {
-            let state: [Int]? = Self.state(of: path)
+            let state = FileState(path: path)
             guard state == nil || state != self.files.withLock({ $0[index].state }) else { continue }
             let content: Result<[UInt8], Unreadable> = Self.content(of: path)
             self.files.withLock { $0[index] = File(state: state, content: content) }
@@ -68,15 +69,6 @@ public final class StapleFiles: Sendable {
     }
 
     // MARK: Files
-
-    private static func state(of path: String) -> [Int]? {
-        var facts = stat()
-        guard stat(path, &facts) == 0 else { return nil }
-        return [
-            Int(truncatingIfNeeded: facts.st_ino), Int(facts.st_size), Int(facts.st_mtim.tv_sec),
-            Int(facts.st_mtim.tv_nsec),
-        ]
-    }
 
     private static func content(of path: String) -> Result<[UInt8], Unreadable> {
         // A pipe would be waited for.

@@ -50,6 +50,7 @@ public enum MetricHelp {
         "latchstring_edge_ocsp_stapled": "1 while an OCSP response is shown beside the domain's certificate, else 0.",
         "latchstring_edge_native_bytes_total": "Bytes forwarded for native clients.",
         "latchstring_edge_native_connections_total": "Native connections forwarded to key holders.",
+        "latchstring_edge_native_ended_total": "How native connections ended.",
         "latchstring_edge_native_failed_total": "Native clients whose key holder could not be reached.",
         "latchstring_edge_origin_connect_seconds": "Setting up a connection to the origin, TLS included.",
         "latchstring_edge_origin_connections":
