@@ -54,13 +54,13 @@ final class AuditLog: Sendable {
     /// Lines after which a checkpoint is due whatever the time.
     static let linesPerCheckpoint: Int = 10_000
 
-    private let configuration: AuditConfiguration
+    let configuration: AuditConfiguration
     private let limit: Int
     private let checkpoint: UInt64
     let state: Mutex<State>
     let journal: Mutex<AuditJournal>
     let closed = Atomic<Bool>(false)
-    private let hasEnded = Atomic<Bool>(false)
+    let hasEnded = Atomic<Bool>(false)
     /// Of the last line that was written.
     let written: Atomic<UInt64>
     let thread: NIOThreadPool
@@ -85,7 +85,7 @@ final class AuditLog: Sendable {
         self.init(configuration, output, origin, limit: limit, start: start, logger: logger)
     }
 
-    private static func open(
+    static func open(
         _ configuration: AuditConfiguration, known: ChainPosition? = nil, _ logger: Logger
     ) throws(AuditLogError) -> (any AuditOutput, AuditOrigin) {
         let (output, origin) = try self.output(configuration, known, logger)
@@ -155,7 +155,7 @@ final class AuditLog: Sendable {
         self.startWriting()
     }
 
-    private static func begin(_ journal: inout AuditJournal, _ origin: AuditOrigin, _ start: String?) {
+    static func begin(_ journal: inout AuditJournal, _ origin: AuditOrigin, _ start: String?) {
         let time: Int64 = Clock.wallMilliseconds()
         if let rest = origin.rest {
             var record = AuditRecord(time: time, event: .auditContinued)
@@ -258,7 +258,7 @@ final class AuditLog: Sendable {
     /// The number of the last line that was written.
     var sequence: UInt64 { self.written.load(ordering: .relaxed) }
 
-    private static func collect(_ state: inout State, now: UInt64, time: Int64, all: Bool = false) {
+    static func collect(_ state: inout State, now: UInt64, time: Int64, all: Bool = false) {
         for record in state.digest.collect(now: now, time: time, all: all) {
             record.appendBody(to: &state.lines)
             state.waiting += 1
@@ -311,87 +311,6 @@ final class AuditLog: Sendable {
         if start { self.startWriting() }
     }
 
-    /// Writes what is waiting, a last line and a checkpoint, and leaves the file to another process: from then on the log is closed.
-    ///
-    /// - Returns: false: it is this process's as before, since not all could be written, or the log has ended.
-    func letGo() async -> Bool {
-        guard !self.hasEnded.load(ordering: .relaxed) else { return false }
-        self.state.withLock { state in
-            Self.collect(&state, now: Clock.monotonic(), time: Clock.wallMilliseconds(), all: true)
-            AuditRecord(
-                time: Clock.wallMilliseconds(), event: .stop, detail: "another process takes over"
-            ).appendBody(to: &state.lines)
-            state.waiting += 1
-            state.pending += 1
-            state.checkpointIsDue = true
-        }
-        return await withCheckedContinuation { (continuation: CheckedContinuation<Bool, Never>) in
-            self.thread.submit { state in
-                guard case .active = state else { return continuation.resume(returning: false) }
-                self.writeAll()
-                continuation.resume(returning: self.lend())
-            }
-        }
-    }
-
-    /// On the writer's thread.
-    private func lend() -> Bool {
-        let isLent: Bool = self.journal.withLock { journal in
-            guard journal.unwrittenBytes == 0 else { return false }
-            self.state.withLock { state in
-                state.isLent = true
-                state.closedAt = Clock.wallMilliseconds()
-            }
-            self.closed.store(true, ordering: .releasing)
-            journal.close()
-            return true
-        }
-        // The other one goes on from there.
-        if isLent { self.head?.finish() }
-        return isLent
-    }
-
-    /// The file is this process's again, after ``letGo()``. The other process may have written lines: the chain goes on behind them.
-    ///
-    /// - Throws: the log stays closed; it is tried again at each ``tick(now:time:)``.
-    func takeUp() throws(AuditLogError) {
-        try self.journal.withLock { (journal) throws(AuditLogError) in
-            guard self.isLent, !self.hasEnded.load(ordering: .relaxed) else { return }
-            self.state.withLock { $0.isWanted = true }
-            let (output, origin) = try Self.open(self.configuration, known: journal.position, self.logger)
-            journal = AuditJournal(output, origin)
-            Self.begin(&journal, origin, "the other process did not take over")
-            let added: Int = journal.unwrittenLines
-            self.state.withLock { state in
-                state.pending += added
-                state.isLent = false
-                state.isWanted = false
-                state.checkpointIsDue = true
-            }
-            // Nothing to tell where no request came meanwhile.
-            if self.state.withLock({ $0.refused > 0 }) {
-                self.open(after: "another process had the log")
-            } else {
-                self.closed.store(false, ordering: .releasing)
-            }
-        }
-        self.flush()
-    }
-
-    /// Another attempt, where one has failed.
-    private func takeUpLate() {
-        guard self.state.withLock({ $0.isWanted }) else { return }
-        self.thread.submit { state in
-            guard case .active = state else { return }
-            // Why it cannot be, the first attempt has told.
-            do throws(AuditLogError) { try self.takeUp() } catch { return }
-            self.logger.notice("the audit log is this process's again")
-        }
-    }
-
-    /// Another process has the file.
-    var isLent: Bool { self.state.withLock { $0.isLent } }
-
     private func turnOver(_ journal: inout AuditJournal, to fresh: AuditFile) -> Int {
         var fresh: AuditFile = fresh
         // Nothing has renamed it.
@@ -430,12 +349,14 @@ final class AuditLog: Sendable {
             state.checkpointIsDue = true
         }
         let isDone: Bool = await withCheckedContinuation { (continuation: CheckedContinuation<Bool, Never>) in
-            let gate = Gate(continuation)
+            let answer = OneAnswer(continuation)
             self.thread.submit { _ in
                 self.writeAll()
-                gate.open(true)
+                answer.give(true)
             }
-            DispatchQueue.global().asyncAfter(deadline: .now() + .nanoseconds(Int(Self.patience))) { gate.open(false) }
+            DispatchQueue.global().asyncAfter(deadline: .now() + .nanoseconds(Int(Self.patience))) {
+                answer.give(false)
+            }
         }
         guard isDone else {
             // Its thread ends when it can.
@@ -458,18 +379,4 @@ final class AuditLog: Sendable {
 
     /// Fails only where it has ended already.
     private func end() async { try? await self.thread.shutdownGracefully() }
-}
-
-/// Answers once.
-private final class Gate: Sendable {
-    private let continuation: Mutex<CheckedContinuation<Bool, Never>?>
-
-    init(_ continuation: CheckedContinuation<Bool, Never>) { self.continuation = Mutex(continuation) }
-
-    func open(_ value: Bool) {
-        self.continuation.withLock { continuation in
-            defer { continuation = nil }
-            return continuation
-        }?.resume(returning: value)
-    }
 }

@@ -40,17 +40,17 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     }
 
     let core: KeyHolderCore
-    private let connectedAt: UInt64
+    let connectedAt: UInt64
     /// Under which the peer's certificate is verified.
     private let trustGeneration: Int
-    private(set) var phase: Phase = .shaking {
+    var phase: Phase = .shaking {
         didSet { if case .closing = self.phase { self.hasEnded.value.store(true, ordering: .relaxed) } }
     }
     /// For threads: nobody waits for this connection's operations any more.
     let hasEnded = Flag()
     /// When the edge's identity expires, seconds since 1970.
     private(set) var expiry: Int64 = .max
-    private var decoder = KeyPacketDecoder()
+    var decoder = KeyPacketDecoder()
     /// Answers not handed to the channel yet.
     var outbound = ByteBuffer()
     /// Answers that are to leave when their audit lines are written.
@@ -78,20 +78,20 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     /// Of the event loop, for what takes longer than a packet.
     private(set) var work: LoopWork?
     /// Handshakes that wait for their clients have no more time.
-    private var isLastTurn: Bool = false
+    var isLastTurn: Bool = false
     var heldLease = HeldLease()
     var leaseTimer: Scheduled<Void>?
     var leaseRequests: TokenBucket
     var hasWarnedOfRevision: Bool = false
-    private var timer: Scheduled<Void>?
+    var timer: Scheduled<Void>?
     private(set) var context: ChannelHandlerContext?
     private(set) var logger: Logger
-    private var address: String?
+    var address: String?
     /// nil: the edge has opened it.
-    private let dialled: DialledConnection?
+    let dialled: DialledConnection?
     /// The edge, from when it was let in.
     private var served: String?
-    private var closeReason: String?
+    var closeReason: String?
 
     /// Answers are handed on when this many bytes have gathered, or no request is left.
     private static let flushSize: Int = 64 * 1024
@@ -249,111 +249,6 @@ final class KeyHolderConnection: ChannelDuplexHandler {
         let left: Int64 = min(max(0, expiry - self.core.wallClock() / 1000), 100 * 366 * 86_400)
         self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(left)) {
             self.cutOff("the edge's identity has expired")
-        }
-    }
-
-    // MARK: Ends
-
-    private func refuse(_ reason: String, edge: String? = nil) {
-        self.auditRefusal(reason, edge: edge)
-        self.close(reason)
-    }
-
-    private func auditRefusal(_ reason: String, edge: String?) {
-        let isWithinLimit: Bool = self.core.auditRepeated(
-            edge: edge, address: self.address, outcome: .refused, detail: reason, since: self.connectedAt)
-        if isWithinLimit {
-            self.logger.notice(
-                "connection refused", metadata: ["reason": "\(reason)", "edge": "\(edge ?? "unknown")"])
-        }
-    }
-
-    private func turnAway(_ edge: String) {
-        self.auditRefusal("the edge has no grant", edge: edge)
-        self.turnAway()
-        self.dialled?.ungranted(edge)
-    }
-
-    /// Waits for one packet of an edge without a grant, so that the edge hears why the connection ends. Bounded: by that
-    /// packet, which the decoder bounds to 64 KiB, and in time.
-    private func turnAway() {
-        self.phase = .turningAway
-        self.timer?.cancel()
-        self.timer = self.context?.eventLoop.assumeIsolated().scheduleTask(in: self.core.limits.turnAwayTimeout) {
-            self.close("the edge has no grant")
-        }
-        self.serve()
-    }
-
-    /// The edge's last grant is gone. It hears so before the connection ends: at once if it has asked for a lease, else with
-    /// its next request.
-    private func withdraw() {
-        guard let edge = self.edge else { return }
-        let reason = "the edge has no grant any more"
-        let isWithinLimit: Bool = self.core.auditRepeated(
-            edge: edge, address: self.address, outcome: .cutOff, detail: reason, since: self.connectedAt)
-        self.logger.log(level: isWithinLimit ? .notice : .debug, "edge cut off", metadata: ["reason": "\(reason)"])
-        self.desk?.endAll(reason)
-        self.held = HeldAnswers()
-        self.leaseTimer?.cancel()
-        self.dialled?.ungranted(edge)
-        guard let id = self.heldLease.release() else { return self.turnAway() }
-        self.send(.failure(id: id, .noGrant))
-        self.close(reason)
-    }
-
-    func cutOff(_ reason: String) {
-        guard let edge = self.edge else { return }
-        let isWithinLimit: Bool = self.core.auditRepeated(
-            edge: edge, address: self.address, outcome: .cutOff, detail: reason, since: self.connectedAt)
-        self.logger.log(level: isWithinLimit ? .notice : .debug, "edge cut off", metadata: ["reason": "\(reason)"])
-        self.close(reason)
-    }
-
-    private func drain() {
-        switch self.phase {
-        case .offered, .shaking: self.close("shutting down")
-        case .serving(let edge):
-            self.phase = .draining(edge: edge)
-            self.context?.eventLoop.assumeIsolated().scheduleTask(in: self.core.limits.lastTurnsTimeout) {
-                self.isLastTurn = true
-                self.closeIfDrained()
-            }
-            self.closeIfDrained()
-        case .turningAway: self.close("shutting down")
-        case .draining, .closing: break
-        }
-    }
-
-    /// No request is to be answered.
-    private var isIdle: Bool {
-        self.inFlight == 0 && self.queued == 0 && self.heldBatches == 0 && self.held.isEmpty
-            && self.desk?.turnsUnderWay ?? 0 == 0
-    }
-
-    func closeIfDrained() {
-        guard case .draining = self.phase, self.isIdle else { return }
-        guard self.isLastTurn || self.desk?.awaitsClients != true else { return }
-        self.close("shutting down")
-    }
-
-    /// Answers given so far still go out, but for those whose audit lines are not written yet.
-    func close(_ reason: String) {
-        if case .closing = self.phase { return }
-        self.phase = .closing
-        self.closeReason = reason
-        self.desk?.endAll(reason)
-        self.decoder = KeyPacketDecoder()
-        self.held = HeldAnswers()
-        self.flushOutbound()
-        self.context?.close(promise: nil)
-    }
-
-    /// The edge, while it is being served.
-    var edge: String? {
-        switch self.phase {
-        case .serving(let edge), .draining(let edge): edge
-        case .offered, .shaking, .turningAway, .closing: nil
         }
     }
 

@@ -1,6 +1,5 @@
 import Admission
 public import Channels
-import KeyProtocol
 public import Logging
 public import NIOCore
 import NIOPosix
@@ -8,7 +7,6 @@ import NIOSSL
 import PeerLink
 public import ServiceLifecycle
 import Synchronization
-import TLSWire
 import Telemetry
 
 /// A key holder: owns the private keys of sites, and uses them for the edges that were granted it.
@@ -16,10 +14,10 @@ import Telemetry
 /// Create it (which loads every chain and key and opens the audit log), then either `run()` it in a service group, or
 /// ``start()`` and ``stop()`` it.
 public final class KeyHolderServer: Service {
-    private let configuration: KeyHolderConfiguration
+    let configuration: KeyHolderConfiguration
     var keyStore: any KeyStore { self.configuration.keyStore }
     /// One change of the policy at a time.
-    private let changes = Mutex<Void>(())
+    let changes = Mutex<Void>(())
     /// Held while sites are read for a change: files, and an HSM that signs, take their time, and ``changes`` is for no wait.
     let loads = Mutex<Void>(())
     let grants: Mutex<ConfiguredGrants>
@@ -29,7 +27,7 @@ public final class KeyHolderServer: Service {
     private let inherited: InheritedListeners
     private let predecessor: KeyHolderPredecessor?
     let core: KeyHolderCore
-    private let trust: TrustBox
+    let trust: TrustBox
     let dialler: Dialler
     let native: NativeService?
     /// Another process is about to take over: nothing is read again.
@@ -44,13 +42,13 @@ public final class KeyHolderServer: Service {
     private let onReady: @Sendable ([SocketAddress]) -> Void
 
     /// What new connections are verified with.
-    private struct Trust {
+    struct Trust {
         var credentials: PeerCredentials
         var generation: Int
     }
 
     /// For what opens or accepts connections.
-    private final class TrustBox: Sendable {
+    final class TrustBox: Sendable {
         let value: Mutex<Trust>
 
         init(_ trust: Trust) { self.value = Mutex(trust) }
@@ -250,129 +248,6 @@ public final class KeyHolderServer: Service {
         for loop in self.group.makeIterator() { try? await loop.submit {}.get() }
     }
 
-    /// Puts the configuration's sites, grants and credentials in the place of the present ones, all at once.
-    ///
-    /// Edges that have no grant any more are told so and cut off at once, connections included; edges whose grants have changed
-    /// are told that as well. Requests under way are judged again by
-    /// the new grants before their results leave. Addresses, limits and the audit log's place stay as they were until a
-    /// restart. A new identity of the key holder applies to new connections. If an authority is not trusted any more, all
-    /// connections are cut off: edges whose identities still hold come back at once.
-    ///
-    /// A key that is replaced stays good for `grace` for clients that were shown its certificate.
-    ///
-    /// - Parameter revokingReplaced: No key that is replaced now, or was before, is used again.
-    /// - Throws: ``SiteLoadError`` or ``KeyHolderError``; everything stays as it was then.
-    public func reload(_ configuration: KeyHolderConfiguration, revokingReplaced: Bool = false) throws {
-        guard !self.isHandingOver.withLock({ $0 }) else { throw KeyHolderError.handingOver }
-        try Self.checkCredentials(of: configuration)
-        try self.loads.withLock { _ in
-            // It may have begun while another reload was under way.
-            guard !self.isHandingOver.withLock({ $0 }) else { throw KeyHolderError.handingOver }
-            try self.reloadInTurn(configuration, revokingReplaced)
-        }
-    }
-
-    private func reloadInTurn(_ configuration: KeyHolderConfiguration, _ revokingReplaced: Bool) throws {
-        let sites: [Site] = try Self.sites(of: configuration, previous: self.core.policy)
-        var keepsTrust = true
-        var changes = AuditedChanges()
-        let dropped: [any Channel] = try self.change { previous in
-            let grants = ConfiguredGrants(
-                all: configuration.grants, revoked: self.grants.withLock { $0.revoked })
-            let policy = try Self.policy(
-                configuration, sites, grants, at: self.core.wallClock(), previous: previous,
-                revokingReplaced: revokingReplaced, self.logger)
-            self.grants.withLock { grants in
-                changes.add(grants: configuration.grants, before: grants.all)
-                grants.all = configuration.grants
-            }
-            keepsTrust = self.trust.value.withLock { trust in
-                let keeps: Bool = configuration.credentials.trustsAll(of: trust.credentials)
-                if !keeps { trust.generation += 1 }
-                trust.credentials = configuration.credentials
-                self.core.trustGeneration.store(trust.generation, ordering: .sequentiallyConsistent)
-                return keeps
-            }
-            return policy
-        } cuttingOff: { policy in
-            self.cutOff(policy) { keepsTrust && policy.knows(edge: $0) }
-        }
-        self.core.metrics.identity(notAfter: configuration.credentials.notAfter)
-        self.dialler.update(configuration.dial)
-        self.core.audit(
-            .reload,
-            detail:
-                "sites \(self.core.policy.sites.count), grants \(configuration.grants.count), connections cut off \(dropped.count)"
-                + (revokingReplaced ? ", keys that were replaced are revoked" : ""))
-        self.core.audit(changes)
-        self.logger.notice(
-            "reloaded",
-            metadata: ["sites": "\(self.core.policy.sites.count)", "connections-cut-off": "\(dropped.count)"])
-    }
-
-    /// Cuts off the connections of all edges but these.
-    func cutOff(_ policy: Policy, keeping keeps: (String) -> Bool) -> [any Channel] {
-        self.core.accounts.keep(where: policy.knows)
-        let dropped: [any Channel] = self.core.registry.channels(ofEdgesNot: keeps)
-        for channel in dropped { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.cutOff) }
-        return dropped
-    }
-
-    /// Puts a policy in the place of the present one, and tells the edges that it concerns.
-    @discardableResult
-    func change(
-        _ make: (Policy) throws -> Policy, cuttingOff: (Policy) -> [any Channel] = { _ in [] }
-    ) throws -> [any Channel] {
-        try self.changes.withLock { _ in
-            let previous: Policy = self.core.policy
-            let policy: Policy = try make(previous)
-            self.core.policy = policy
-            var changes = AuditedChanges()
-            changes.add(sites: policy.sites, before: previous.sites)
-            self.core.audit(changes)
-            let dropped: [any Channel] = cuttingOff(policy)
-            // Where grants have changed, or what they are for, an edge that waits for news of its lease gets them.
-            let concerned: [any Channel] = self.core.registry.channels {
-                policy.generation(of: $0) == previous.generation(of: $0)
-            }
-            for channel in concerned { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.reconsider) }
-            self.native?.reconsider()
-            self.dialler.reconsider()
-            return dropped
-        }
-    }
-
-    /// Takes up changed files with ticket keys. Blocks, as files do.
-    func rereadTicketKeys() {
-        for site in self.core.policy.sites {
-            switch site.handoff.tickets.news() {
-            case .none: continue
-            case .replaced: self.logger.notice("ticket keys have changed", metadata: ["site": "\(site.name)"])
-            case .problem(let error):
-                self.logger.error(
-                    "ticket keys stay as they were: the file cannot be used",
-                    metadata: ["site": "\(site.name)", "error": "\(error)"])
-            }
-        }
-    }
-
-    /// Takes up changed files with OCSP responses, and leaves out those whose time is over. Blocks, as files do.
-    func rereadStaples() {
-        for site in self.core.policy.sites {
-            guard case .changed(let problems) = site.handoff.restaple(now: Clock.wallMilliseconds() / 1000)
-            else {
-                continue
-            }
-            self.core.metrics.stapled(site.name, problems.isEmpty)
-            if let problem = problems.first {
-                self.logger.warning(
-                    "no OCSP response is shown", metadata: ["site": "\(site.name)", "reason": "\(problem)"])
-            } else {
-                self.logger.notice("OCSP response shown", metadata: ["site": "\(site.name)"])
-            }
-        }
-    }
-
     /// Opens the audit file again, after something else has renamed it.
     ///
     /// - Throws: ``AuditLogError``; lines then still go to the old file.
@@ -430,94 +305,5 @@ public final class KeyHolderServer: Service {
                         KeyHolderConnection(core: core, trustGeneration: trust.generation, now: now))
                 }
             }
-    }
-
-    private static func checkCredentials(of configuration: KeyHolderConfiguration) throws {
-        guard configuration.credentials.identity.role == .keyholder else {
-            throw KeyHolderError.wrongRole(configuration.credentials.identity)
-        }
-        do {
-            _ = try configuration.credentials.serverContext()
-        } catch {
-            throw KeyHolderError.tls("\(error)")
-        }
-    }
-
-    /// Reads the sites' files, and has keys on tokens sign. Blocks.
-    private static func sites(
-        of configuration: KeyHolderConfiguration, previous: Policy?
-    ) throws(SiteLoadError) -> [Site] {
-        let loader = SiteLoader(store: configuration.keyStore, previous: previous?.index)
-        var sites: [Site] = []
-        for site in configuration.sites { sites.append(try loader.load(site)) }
-        return sites
-    }
-
-    private static func policy(
-        _ configuration: KeyHolderConfiguration, _ sites: [Site], _ all: ConfiguredGrants, at time: Int64,
-        previous: Policy?, revokingReplaced: Bool = false, _ logger: Logger
-    ) throws(SiteLoadError) -> Policy {
-        // Grants that do not count now are to be good all the same when they do, and what to beware of in them is said now.
-        let whole = try Policy(sites: sites, grants: configuration.grants, previous: nil, now: 0)
-        let grants: [GrantConfiguration] = all.inForce(at: time)
-        for edge in Set(configuration.grants.map(\.edge)).intersection(all.revoked).sorted() {
-            logger.warning("an edge is revoked: its grants do not count", metadata: ["edge": "\(edge)"])
-        }
-        let policy = try Policy(
-            sites: sites, grants: grants, lease: configuration.lease, grace: configuration.grace,
-            revokingReplaced: revokingReplaced, previous: previous,
-            now: Clock.monotonic(), wallSeconds: time / 1000)
-        let now: Int64 = Clock.wallMilliseconds() / 1000
-        for site in sites {
-            let keys: String = site.credentials.map { "\($0.key.type)" }.joined(separator: ", ")
-            logger.info("site loaded", metadata: ["site": "\(site.name)", "key": "\(keys)"])
-            for credential in site.credentials { Self.warn(of: credential, now: now, logger) }
-        }
-        for grant in configuration.grants {
-            let stock: [String] = grant.operations.intersection(KeyProtocol.Operation.stock).map(\.rawValue).sorted()
-            guard !stock.isEmpty else { continue }
-            logger.warning(
-                "a grant has stock operations: with them an edge has whatever it likes signed or decrypted",
-                metadata: [
-                    "edge": "\(grant.edge)", "operations": "\(stock.joined(separator: ", "))",
-                    "sites": "\(grant.sites.map(\.description).joined(separator: ", "))",
-                ])
-        }
-        for (one, other) in whole.sitesSharingKeys {
-            logger.warning(
-                "two sites share a private key: a grant for one is as good as a grant for the other",
-                metadata: ["site": "\(one.name)", "other": "\(other.name)"])
-        }
-        Self.warn(of: whole.impersonations, logger)
-        return policy
-    }
-
-    private static func warn(of credential: SiteCredential, now: Int64, _ logger: Logger) {
-        if credential.notAfter < now {
-            logger.warning("a site's certificate has expired; renew it", metadata: ["file": "\(credential.chainName)"])
-        }
-        if credential.lacksIntermediate {
-            logger.warning(
-                "a site's chain ends with its own certificate: clients will not find who issued it",
-                metadata: ["file": "\(credential.chainName)", "remedy": "\(ChainOrder.remedy)"])
-        }
-    }
-
-    /// One line for each name, up to a bound, since a wildcard may cover thousands.
-    private static func warn(of impersonations: [Impersonation], _ logger: Logger) {
-        let most = 20
-        for one in impersonations.prefix(most) {
-            logger.warning(
-                "an edge could pose as a site that it was not granted: a certificate that it was granted covers the name",
-                metadata: [
-                    "edge": "\(one.edge)", "granted": "\(one.granted)", "covered-by": "\(one.pattern)",
-                    "name": "\(one.name)", "site": "\(one.owner)",
-                ])
-        }
-        if impersonations.count > most {
-            logger.warning(
-                "more names as which edges could pose; `latchstring check` names them all",
-                metadata: ["names": "\(impersonations.count - most)"])
-        }
     }
 }
