@@ -152,9 +152,9 @@ public enum DigestAlgorithm: Equatable, Sendable, CaseIterable {
 
 /// Where an operation belongs.
 public enum KeyOperationCost: Sendable {
-    /// Tens of microseconds: cheaper than a change of thread.
+    /// Less than half a millisecond of work: cheaper where it is than with a change of thread.
     case inPlace
-    /// Hundreds of microseconds of work, and more: for one of the threads for that, of which there are as many as cores.
+    /// More work than that: for one of the threads for that, of which there are as many as cores.
     case offload
     /// A wait for a device, which may not answer: for a thread that others than those who want the device do not need.
     case device
