@@ -6,7 +6,7 @@ import X509
 
 @testable import KeyHolder
 
-/// A store whose RSA keys are slow on the signing threads, as real ones are, and wait there until ``open()``.
+/// A store whose RSA keys are slow on the signing threads, as large ones are, and wait there until ``open()``.
 final class BlockedKeyStore: KeyStore {
     private let semaphore = DispatchSemaphore(value: 0)
     private let begunMarks = Mutex<[UInt8]>([])
@@ -51,7 +51,9 @@ final class BlockedKeyStore: KeyStore {
 
         func privateKeyInfo() -> Secret? { self.key.privateKeyInfo() }
 
-        func cost(of operation: KeyOperation) -> KeyOperationCost { self.key.cost(of: operation) }
+        func cost(of operation: KeyOperation) -> KeyOperationCost {
+            self.type.isRSA ? .offload : self.key.cost(of: operation)
+        }
 
         func perform(_ operation: KeyOperation) throws(KeyOperationError) -> [UInt8] {
             if self.type.isRSA, case .sign(_, let content) = operation { self.store.pass(content.bytes.last ?? 0) }
