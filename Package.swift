@@ -333,6 +333,11 @@ let package = Package(
             name: "relayfloor", dependencies: [argumentParser] + nio, path: "Benchmarks/relayfloor",
             swiftSettings: strict),
 
+        // What a record costs: Benchmarks/recordcost/run.
+        .executableTarget(
+            name: "recordcost", dependencies: ["RecordLayer", nio[0]], path: "Benchmarks/recordcost", exclude: ["run"],
+            swiftSettings: strict),
+
         // How many blocks of memory a request takes: Benchmarks/allocations/run, and a test.
         .target(name: "CAllocationCount", path: "Benchmarks/allocationcount"),
         .executableTarget(

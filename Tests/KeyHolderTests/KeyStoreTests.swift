@@ -370,6 +370,8 @@ struct KeyStoreTests {
     func cost() throws {
         let operation = KeyOperation.signMessage([])
         #expect(try Self.load(P256.Signing.PrivateKey().pemRepresentation).cost(of: operation) == .inPlace)
-        #expect(try Self.load(Self.rsaKeys[0].pemRepresentation).cost(of: operation) == .offload)
+        #expect(try Self.load(Self.rsaKeys[0].pemRepresentation).cost(of: operation) == .inPlace)
+        let large = try _RSA.Signing.PrivateKey(keySize: .bits3072)
+        #expect(try Self.load(large.pemRepresentation).cost(of: operation) == .offload)
     }
 }
