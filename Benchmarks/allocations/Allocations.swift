@@ -23,12 +23,22 @@ import TLSWire
 
     static func main() async throws {
         var figures: [String: Int] = [:]
-        figures["hit-http1"] = try await Self.measure(isCached: true) { try HTTP1Client(port: $0, host: Self.host) }
-        figures["hit-http2"] = try await Self.measure(isCached: true, isHTTP2: true) {
-            try HTTP2Client(port: $0, host: Self.host)
+        figures["hit-http1"] = try await Self.measure(isCached: true) { port in
+            let client = try HTTP1Client(port: port, host: Self.host)
+            return { _ in try client.exchange() }
         }
-        figures["origin-http1"] = try await Self.measure(isCached: false) {
-            try HTTP1Client(port: $0, host: Self.host)
+        figures["hit-http2"] = try await Self.measure(isCached: true, isHTTP2: true) { port in
+            let client = try HTTP2Client(port: port, host: Self.host)
+            return { _ in try client.exchange() }
+        }
+        figures["origin-http1"] = try await Self.measure(isCached: false) { port in
+            let client = try HTTP1Client(port: port, host: Self.host)
+            return { _ in try client.exchange() }
+        }
+        // Each page is another one, and is stored.
+        figures["miss-http1"] = try await Self.measure(isCached: true) { port in
+            let client = try HTTP1Client(port: port, host: Self.host)
+            return { try client.exchange(query: $0) }
         }
         (figures["bytes-cached-kib"], figures["bytes-cached-kib-counted"]) = try await Self.measureMemory()
         let encoder = JSONEncoder()
@@ -51,13 +61,14 @@ import TLSWire
     #endif
 
     private static func measure(
-        isCached: Bool, isHTTP2: Bool = false, _ connect: @Sendable (Int) throws -> any Client
+        isCached: Bool, isHTTP2: Bool = false,
+        _ connect: @Sendable (_ port: Int) throws -> (_ number: Int) throws -> Void
     ) async throws -> Int {
         try await Self.withEdge(isCached: isCached, isHTTP2: isHTTP2, store: ResponseStore()) { port, loop in
-            let client = try connect(port)
-            for _ in 0..<Self.warmUp { try client.exchange() }
+            let exchange = try connect(port)
+            for number in 0..<Self.warmUp { try exchange(-number) }
             let before = try await loop.submit { allocations_of_this_thread() }.get()
-            for _ in 0..<Self.count { try client.exchange() }
+            for number in 0..<Self.count { try exchange(number + 1) }
             let after = try await loop.submit { allocations_of_this_thread() }.get()
             return Int(after - before + UInt(Self.count) / 2) / Self.count
         }

@@ -1,11 +1,5 @@
 import Foundation
 
-/// Clients that do nothing but ask for one page again and again, and read what comes.
-protocol Client {
-    /// One request, and its answer to the end.
-    func exchange() throws
-}
-
 struct ClientFailure: Error {
     let text: String
 }
@@ -70,7 +64,8 @@ private let browserFields = [
     (name: "Accept-Language", value: "en-US,en;q=0.5"), (name: "Accept-Encoding", value: "gzip, deflate, br"),
 ]
 
-struct HTTP1Client: Client {
+/// Does nothing but ask for pages, and read what comes.
+struct HTTP1Client {
     private let connection: Connection
     private let host: String
     private let request: [UInt8]
@@ -86,6 +81,7 @@ struct HTTP1Client: Client {
         return Array("GET \(target) HTTP/1.1\r\nHost: \(host)\r\n\(fields)\r\n".utf8)
     }
 
+    /// One request, and its answer to the end.
     func exchange() throws { try self.exchange(self.request) }
 
     /// The same page by another address.
@@ -99,8 +95,8 @@ struct HTTP1Client: Client {
     }
 }
 
-/// Each request on the next stream, its fields as literals that no table keeps (RFC 7541 §6.2.2).
-final class HTTP2Client: Client {
+/// The same over HTTP/2: each request on the next stream, its fields as literals that no table keeps (RFC 7541 §6.2.2).
+final class HTTP2Client {
     private let connection: Connection
     private let block: [UInt8]
     private var stream: UInt32 = 1

@@ -88,6 +88,11 @@ public final class ResponseStore: Sendable {
         self.memory.find(key)
     }
 
+    /// The same for a request, whose key need not be put together for it.
+    public func lookup(_ key: RequestKey) -> StoredVariants {
+        self.memory.find(key)
+    }
+
     /// Whether the disk store may hold variants for this key besides those that `lookup` found. Never waits, and is
     /// wrong only in saying yes.
     public func mayBeOnDisk(_ key: CacheKey, besides variants: StoredVariants) -> Bool {

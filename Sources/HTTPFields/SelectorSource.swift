@@ -1,8 +1,8 @@
 /// The fields of a request as its origin gets them, asked for by name: what `Vary` may select by (RFC 9111 §4.1).
 ///
 /// Where an intermediary takes fields away, changes them or adds some of its own, those that the origin sees count, and they are
-/// found without the origin's head being built. A class, or a structure of up to three words, costs no allocation.
-public protocol SelectorSource: Sendable {
+/// found without the origin's head being built. A class: each request holds its source, and a reference is all that it keeps of it.
+public protocol SelectorSource: AnyObject, Sendable {
     /// Calls `body` with the value of each line of this name, in order. Not at all: the origin gets no such field.
     ///
     /// - Parameter body: the bytes are valid only until it returns.

@@ -44,17 +44,21 @@ struct RecordSealer: ~Copyable, Sendable {
     /// Appends one record.
     ///
     /// - Parameters:
-    ///   - content: at most 2^14 bytes, and not in the output's storage.
+    ///   - content: at most 2^14 bytes, and not in the output's storage. What follows it in the same record stands in `second` and `third`.
     ///   - padding: zeros to add, TLS 1.3 only (RFC 8446 §5.4); content and padding together at most 2^14 bytes.
     /// - Throws: if the sequence numbers are used up, or the cipher fails; nothing is appended then.
     mutating func seal(
-        _ type: ContentType, _ content: UnsafeRawBufferPointer, padding: Int = 0, into output: inout ByteBuffer
+        _ type: ContentType, _ content: UnsafeRawBufferPointer,
+        _ second: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
+        _ third: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0), padding: Int = 0,
+        into output: inout ByteBuffer
     ) throws(RecordMisuse) {
         guard sequence < .max else { throw .writeKeyExhausted }
-        let total: Int = content.count + padding + overhead
+        let length: Int = content.count + second.count + third.count
+        let total: Int = length + padding + overhead
         let written: Int = output.writeWithUnsafeMutableBytes(minimumWritableBytes: total) { writable in
             let record = UnsafeMutableRawBufferPointer(rebasing: writable[..<total])
-            return write(type, content, padding: padding, to: record) ? total : 0
+            return write(type, content, second, third, padding: padding, to: record) ? total : 0
         }
         guard written == total else { throw .cipherFailure }
         sequence += 1
@@ -62,8 +66,10 @@ struct RecordSealer: ~Copyable, Sendable {
 
     /// - Parameter record: as long as the record.
     private mutating func write(
-        _ type: ContentType, _ content: UnsafeRawBufferPointer, padding: Int, to record: UnsafeMutableRawBufferPointer
+        _ type: ContentType, _ content: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer,
+        _ third: UnsafeRawBufferPointer, padding: Int, to record: UnsafeMutableRawBufferPointer
     ) -> Bool {
+        let length: Int = content.count + second.count + third.count
         let isTLS13: Bool = suite.version == .tls13
         let outerType: ContentType = isTLS13 ? .applicationData : type
         let payloadLength = UInt16(truncatingIfNeeded: record.count - RecordHeader.length)
@@ -82,23 +88,31 @@ struct RecordSealer: ~Copyable, Sendable {
             var data = UnsafeRawBufferPointer(rebasing: record[..<RecordHeader.length])
             var source: UnsafeRawBufferPointer = content
             var trailer = UnsafeRawBufferPointer(start: nil, count: 0)
+            var (second, third): (UnsafeRawBufferPointer, UnsafeRawBufferPointer) = (second, third)
             if isTLS13, padding == 0 {
                 // The inner content type.
                 scratch[31] = type.rawValue
                 trailer = UnsafeRawBufferPointer(rebasing: scratch[31...])
             } else if isTLS13 {
-                body.copyMemory(from: content)
-                body[content.count] = type.rawValue
-                for index in 0..<padding { body[content.count + 1 + index] = 0 }
-                source = UnsafeRawBufferPointer(rebasing: body[..<(content.count + 1 + padding)])
+                var end = 0
+                for part in [content, second, third] {
+                    UnsafeMutableRawBufferPointer(rebasing: body[end...]).copyMemory(from: part)
+                    end += part.count
+                }
+                body[end] = type.rawValue
+                for index in 0..<padding { body[end + 1 + index] = 0 }
+                source = UnsafeRawBufferPointer(rebasing: body[..<(end + 1 + padding)])
+                second = UnsafeRawBufferPointer(start: nil, count: 0)
+                third = second
             } else {
                 let tls12Data = UnsafeMutableRawBufferPointer(rebasing: scratch[16..<29])
                 RecordNonce.writeTLS12Data(
-                    sequence: sequence, type: type.rawValue, length: content.count, to: tls12Data)
+                    sequence: sequence, type: type.rawValue, length: length, to: tls12Data)
                 data = UnsafeRawBufferPointer(tls12Data)
             }
             return key.seal(
-                source, trailer: trailer, into: body, nonce: UnsafeRawBufferPointer(nonceBytes), authenticating: data)
+                source, second, third, trailer: trailer, into: body, nonce: UnsafeRawBufferPointer(nonceBytes),
+                authenticating: data)
         }
     }
 }

@@ -7,12 +7,14 @@ extension RecordSession {
     /// Everything that can be opened is, even if a later record turns out wrong: ``Reception/applicationData`` is what
     /// came before it, and ``Reception/end`` says that nothing follows. A caller who can't write should not read
     /// either: replies are bounded by what is received only.
-    public mutating func receive(_ bytes: ByteBuffer) -> Reception {
+    ///
+    /// - Parameter memory: empty: takes what is opened.
+    public mutating func receive(_ bytes: ByteBuffer, to memory: ByteBuffer = ByteBuffer()) -> Reception {
         var reception = Reception()
         guard isReading else { return reception }
         var bytes: ByteBuffer = bytes
         // What is opened goes here, and so does, behind the writer index, what turns out to be for us.
-        var plaintext = ByteBuffer()
+        var plaintext: ByteBuffer = memory
         do throws(RecordError) {
             // First the rest of the record that was begun before, then records where they stand.
             while isReading, input.readableBytes > 0, bytes.readableBytes > 0 {

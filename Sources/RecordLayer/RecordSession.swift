@@ -94,6 +94,11 @@ public struct RecordSession: ~Copyable, Sendable {
 
     // MARK: What to send
 
+    /// How many bytes the records of so much application data take at most, with a KeyUpdate and a close_notify among them.
+    public static func mostBytes(for count: Int) -> Int {
+        count + (count / RecordHeader.maximumPlaintextLength + 3) * 32
+    }
+
     /// Protects application data, in records of at most 2^14 bytes each.
     ///
     /// - Parameters:
@@ -108,6 +113,32 @@ public struct RecordSession: ~Copyable, Sendable {
         var output = ByteBuffer()
         try send(data, into: &output)
         return output
+    }
+
+    /// Protects application data that stands in three buffers as one record, without putting it together before.
+    ///
+    /// - Parameters:
+    ///   - second, third: may be empty.
+    ///   - output: gets the record appended; several, should there be more than 2^14 bytes.
+    public mutating func send(
+        _ first: ByteBuffer, _ second: ByteBuffer, _ third: ByteBuffer, into output: inout ByteBuffer
+    ) throws(RecordMisuse) {
+        let length: Int = first.readableBytes + second.readableBytes + third.readableBytes
+        guard length <= RecordHeader.maximumPlaintextLength else {
+            for part in [first, second, third] { try sealFragments(.applicationData, part, into: &output) }
+            return
+        }
+        guard length > 0 else { return }
+        try checkSending(records: 1)
+        output.reserveCapacity(minimumWritableBytes: length + sealer.overhead)
+        try replaceKeyIfDue(into: &output)
+        try first.withUnsafeReadableBytes { first throws(RecordMisuse) in
+            try second.withUnsafeReadableBytes { second throws(RecordMisuse) in
+                try third.withUnsafeReadableBytes { third throws(RecordMisuse) in
+                    try sealer.seal(.applicationData, first, second, third, into: &output)
+                }
+            }
+        }
     }
 
     /// Protects the key holder's NewSessionTicket messages (RFC 8446 §4.6.1), in their order and in that of the
@@ -158,16 +189,9 @@ public struct RecordSession: ~Copyable, Sendable {
     private mutating func sealFragments(
         _ type: ContentType, _ content: ByteBuffer, into output: inout ByteBuffer
     ) throws(RecordMisuse) {
-        guard !writeClosed else { throw .closed }
-        guard isVerified else { throw .handshakeIncomplete }
         let maximum: Int = RecordHeader.maximumPlaintextLength
         let fragments: Int = (content.readableBytes + maximum - 1) / maximum
-        if suite.version == .tls12 {
-            let end: UInt64 = min(limits.recordsPerKey, .max - RecordSealer.reserve)
-            guard sealer.sequence <= end, UInt64(fragments) <= end - sealer.sequence else { throw .writeKeyExhausted }
-        } else if sealer.sequence == .max {
-            throw .writeKeyExhausted
-        }
+        try checkSending(records: fragments)
         output.reserveCapacity(
             minimumWritableBytes: content.readableBytes + fragments * sealer.overhead)
         try content.withUnsafeReadableBytes { content throws(RecordMisuse) in
@@ -178,6 +202,17 @@ public struct RecordSession: ~Copyable, Sendable {
                 try sealer.seal(type, UnsafeRawBufferPointer(rebasing: content[start..<end]), into: &output)
                 start = end
             }
+        }
+    }
+
+    private func checkSending(records: Int) throws(RecordMisuse) {
+        guard !writeClosed else { throw .closed }
+        guard isVerified else { throw .handshakeIncomplete }
+        if suite.version == .tls12 {
+            let end: UInt64 = min(limits.recordsPerKey, .max - RecordSealer.reserve)
+            guard sealer.sequence <= end, UInt64(records) <= end - sealer.sequence else { throw .writeKeyExhausted }
+        } else if sealer.sequence == .max {
+            throw .writeKeyExhausted
         }
     }
 

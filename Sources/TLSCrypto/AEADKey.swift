@@ -32,36 +32,56 @@ public struct AEADKey: ~Copyable, @unchecked Sendable {
         EVP_AEAD_CTX_free(self.context?.assumingMemoryBound(to: EVP_AEAD_CTX.self))
     }
 
-    /// Protects one message, without a copy in between: `content` and `trailer` are one plaintext.
+    /// Protects one message, without a copy in between: `content`, what follows it in `second` and `third`, and `trailer` are one plaintext.
     ///
     /// - Parameters:
-    ///   - content: where the output begins, or anywhere outside of the output. Empty is allowed.
+    ///   - content: where the output begins, or anywhere outside of the output. Empty is allowed, for all parts.
+    ///   - second, third: outside of the output.
     ///   - trailer: the last bytes of the plaintext, outside of the output: the inner content type of a TLS 1.3 record, which has
     ///     no room behind the content.
-    ///   - output: gets ciphertext and tag; exactly as long as content, trailer and tag together.
+    ///   - output: gets ciphertext and tag; exactly as long as all parts and the tag together.
     ///   - nonce: ``AEADAlgorithm/nonceLength`` bytes.
     ///   - data: authenticated beside it.
     /// - Returns: false for lengths that do not fit, or if BoringSSL refuses: the output is zeros then.
     public borrowing func seal(
         _ content: UnsafeRawBufferPointer,
+        _ second: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
+        _ third: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
         trailer: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
         into output: UnsafeMutableRawBufferPointer, nonce: UnsafeRawBufferPointer,
         authenticating data: UnsafeRawBufferPointer
     ) -> Bool {
         guard let base = output.baseAddress else { return false }
-        let tail: Int = trailer.count + AEADAlgorithm.tagLength
+        let length: Int = content.count + second.count + third.count + trailer.count
         var written = 0
         guard let context = self.context, nonce.count == self.algorithm.nonceLength,
-            output.count == content.count + tail,
-            EVP_AEAD_CTX_seal_scatter(
-                context.assumingMemoryBound(to: EVP_AEAD_CTX.self),
-                base.assumingMemoryBound(to: UInt8.self),
-                (base + content.count).assumingMemoryBound(to: UInt8.self), &written, tail,
-                nonce.baseAddress?.assumingMemoryBound(to: UInt8.self), nonce.count,
-                content.baseAddress?.assumingMemoryBound(to: UInt8.self), content.count,
-                trailer.baseAddress?.assumingMemoryBound(to: UInt8.self), trailer.count,
-                data.baseAddress?.assumingMemoryBound(to: UInt8.self), data.count) == 1
+            output.count == length + AEADAlgorithm.tagLength
         else {
+            SecretMemory.erase(output)
+            return false
+        }
+        let isSealed: Bool = withUnsafeTemporaryAllocation(of: CRYPTO_IOVEC.self, capacity: 4) { parts in
+            var (count, place) = (0, base)
+            func add(_ part: UnsafeRawBufferPointer) {
+                guard let start = part.baseAddress, part.count > 0 else { return }
+                (parts.baseAddress.map { $0 + count })?.initialize(
+                    to: CRYPTO_IOVEC(
+                        out: place.assumingMemoryBound(to: UInt8.self), in: start.assumingMemoryBound(to: UInt8.self),
+                        len: part.count))
+                count += 1
+                place += part.count
+            }
+            add(content)
+            add(second)
+            add(third)
+            add(trailer)
+            var beside = CRYPTO_IVEC(in: data.baseAddress?.assumingMemoryBound(to: UInt8.self), len: data.count)
+            return EVP_AEAD_CTX_sealv(
+                context.assumingMemoryBound(to: EVP_AEAD_CTX.self), parts.baseAddress, count,
+                place.assumingMemoryBound(to: UInt8.self), &written, AEADAlgorithm.tagLength,
+                nonce.baseAddress?.assumingMemoryBound(to: UInt8.self), nonce.count, &beside, 1) == 1
+        }
+        guard isSealed else {
             ERR_clear_error()
             SecretMemory.erase(output)
             return false

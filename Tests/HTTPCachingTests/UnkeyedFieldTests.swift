@@ -47,8 +47,9 @@ struct UnkeyedFieldTests {
     }
 
     /// What a trusted proxy passed on, as forwarding finds it.
-    private struct Claims: SelectorSource {
+    private final class Claims: SelectorSource {
         let fields: FieldSection
+        init(fields: FieldSection) { self.fields = fields }
         func forEachSelectorLine(_ name: FieldName, _ body: (UnsafeRawBufferPointer) -> Void) {}
         func forEachDifferingClaim(_ body: (FieldRecord) -> Void) { self.fields.forEach(body) }
     }

@@ -69,8 +69,9 @@ struct VariantKeyTests {
 
     @Test("What the edge says about the client selects, without being among the client's fields")
     func sourceOfSelectors() throws {
-        struct Edge: SelectorSource {
+        final class Edge: SelectorSource {
             let address: String
+            init(address: String) { self.address = address }
             func forEachSelectorLine(_ name: FieldName, _ body: (UnsafeRawBufferPointer) -> Void) {
                 guard name == FieldName(.xForwardedFor) else { return }
                 Array(self.address.utf8).withUnsafeBytes { body($0) }

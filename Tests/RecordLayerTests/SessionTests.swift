@@ -32,6 +32,33 @@ import Testing
         #expect(empty.readableBytes == 0)
     }
 
+    /// The same bytes, whatever buffers they stand in.
+    @Test(arguments: RecordSuite.allCases)
+    func oneRecordOfSeveralBuffers(suite: RecordSuite) throws {
+        var pair = try Pair(suite, clientSequence: 1, serverSequence: 1)
+        var random = SplitMix(state: 2)
+        for sizes in [
+            (9, 16_375, 0), (1, 1, 1), (300, 16_000, 84), (15, 17, 16), (0, 5, 0), (0, 0, 7), (16_384, 0, 0),
+            (31, 0, 33),
+        ] {
+            let parts = [sizes.0, sizes.1, sizes.2].map { random.bytes($0) }
+            var sent = ByteBuffer()
+            try pair.session.send(parts[0], parts[1], parts[2], into: &sent)
+            let messages = try pair.read(sent)
+            #expect(messages.map(\.type) == [23])
+            #expect(ByteBuffer(bytes: messages.flatMap(\.content)) == .concatenating(parts))
+        }
+        var sent = ByteBuffer()
+        try pair.session.send(ByteBuffer(), ByteBuffer(), ByteBuffer(), into: &sent)
+        #expect(sent.readableBytes == 0)
+        // More than a record holds.
+        let parts = [16_384, 1, 20_000].map { random.bytes($0) }
+        try pair.session.send(parts[0], parts[1], parts[2], into: &sent)
+        let messages = try pair.read(sent)
+        #expect(messages.map(\.content.count) == [16_384, 1, 16_384, 3616])
+        #expect(ByteBuffer(bytes: messages.flatMap(\.content)) == .concatenating(parts))
+    }
+
     @Test(arguments: RecordSuite.tls13)
     func finishedIsCheckedThenDataFlows(suite: RecordSuite) throws {
         var pair = try Pair(suite, finishedToCome: true)

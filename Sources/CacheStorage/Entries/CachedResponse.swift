@@ -27,6 +27,8 @@ public struct CachedResponse: Sendable {
 
     func isKey(_ key: CacheKey) -> Bool { self.block.isKey(key) }
 
+    func isKey(_ key: RequestKey) -> Bool { self.block.isKey(key) }
+
     /// Its head is not copied, and holds the entry.
     public var response: StoredResponse { self.block.response }
 
@@ -89,6 +91,11 @@ public struct StoredVariants: RandomAccessCollection, Sendable {
     init(_ one: CachedResponse) { self.place = .one(one) }
 
     public init(_ several: [CachedResponse]) { self.place = .several(several) }
+
+    /// The one that there is; nil for none, and for several.
+    public var only: CachedResponse? {
+        if case .one(let one) = self.place { one } else { nil }
+    }
 
     public var startIndex: Int { 0 }
 

@@ -27,9 +27,9 @@ final class EntryBlock: ManagedBuffer<EntryBlock.NoHeader, UInt64> {
         let extras: EntryExtras? =
             numbers == nil || !isSmall || !response.variant.selectors.isEmpty || !response.tags.isEmpty
             ? EntryExtras(response, isWide: numbers == nil, body: isSmall ? nil : body) : nil
-        let omitsOrigin: Bool = Self.beginsWithSite(key)
+        let omitsOrigin: Bool = key.beginsWithSite
         let uri: Substring.UTF8View = key.uri.utf8.dropFirst(
-            omitsOrigin ? Self.scheme.utf8.count + key.site.utf8.count : 0)
+            omitsOrigin ? RequestKey.schemeOfSites.utf8.count + key.site.utf8.count : 0)
         let uriBytes: Int = uri.count
         let headBytes: Int = numbers == nil ? 0 : response.head.count
         let bodyBytes: Int = isSmall ? body.length : 0
@@ -115,27 +115,16 @@ final class EntryBlock: ManagedBuffer<EntryBlock.NoHeader, UInt64> {
 
     // MARK: the key
 
-    private static let scheme = "https://"
-
-    /// The site is named after its host as a rule: the beginning of the URI is known then.
-    private static func beginsWithSite(_ key: CacheKey) -> Bool {
-        let uri = key.uri.utf8.span
-        let scheme = Self.scheme.utf8.span
-        let site = key.site.utf8.span
-        let end: Int = scheme.count + site.count
-        return uri.count >= end && uri.equals(0..<scheme.count, scheme, 0..<scheme.count)
-            && uri.equals(scheme.count..<end, site, 0..<site.count)
-    }
-
     private var omitted: Int {
-        self.facts.pointee.omitsOrigin ? Self.scheme.utf8.count + self.facts.pointee.site.utf8.count : 0
+        self.facts.pointee.omitsOrigin
+            ? RequestKey.schemeOfSites.utf8.count + self.facts.pointee.site.utf8.count : 0
     }
 
     /// Put together anew with each use.
     var key: CacheKey {
         let site: String = self.facts.pointee.site
         let rest: String = self.uri.withBytes { String(decoding: $0, as: UTF8.self) }
-        return CacheKey(site: site, uri: self.facts.pointee.omitsOrigin ? Self.scheme + site + rest : rest)
+        return CacheKey(site: site, uri: self.facts.pointee.omitsOrigin ? RequestKey.schemeOfSites + site + rest : rest)
     }
 
     /// Whether this is the key, byte by byte. Makes nothing.
@@ -148,7 +137,14 @@ final class EntryBlock: ManagedBuffer<EntryBlock.NoHeader, UInt64> {
         let isRestSame: Bool = kept.withBytes { mine in
             uri.equals(omitted..<uri.count, mine.assumingMemoryBound(to: UInt8.self).span, 0..<mine.count)
         }
-        return isRestSame && (omitted == 0 || Self.beginsWithSite(key))
+        return isRestSame && (omitted == 0 || key.beginsWithSite)
+    }
+
+    /// The same for the key of a request, which is not put together.
+    func isKey(_ key: RequestKey) -> Bool {
+        self.uri.withBytes {
+            key.isKey(site: self.facts.pointee.site, uri: $0, isBehindSite: self.facts.pointee.omitsOrigin)
+        }
     }
 }
 

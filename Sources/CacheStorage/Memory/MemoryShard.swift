@@ -62,6 +62,16 @@ final class MemoryShard: Sendable {
     let state = NIOLockedValueBox(State())
 
     func find(_ hash: UInt64, _ key: CacheKey, counts: Bool) -> StoredVariants {
+        self.find(hash, counts: counts) { $0.isKey(key) }
+    }
+
+    /// What a request is answered from.
+    func find(_ hash: UInt64, _ key: RequestKey) -> StoredVariants {
+        self.find(hash, counts: true) { $0.isKey(key) }
+    }
+
+    @inline(__always)
+    private func find(_ hash: UInt64, counts: Bool, _ isWanted: (CachedResponse) -> Bool) -> StoredVariants {
         let found: StoredVariants? = self.state.withLockedValue { state in
             let found: StoredVariants? = state.variants(hash)
             if counts {
@@ -70,7 +80,8 @@ final class MemoryShard: Sendable {
             return found
         }
         guard let found else { return StoredVariants() }
-        return found.allSatisfy { $0.isKey(key) } ? found : StoredVariants(found.filter { $0.isKey(key) })
+        if let only = found.only { return isWanted(only) ? found : StoredVariants() }
+        return found.allSatisfy(isWanted) ? found : StoredVariants(found.filter(isWanted))
     }
 
     /// Newest first.

@@ -47,6 +47,14 @@ final class MemoryStore: Sendable {
         return self.shard(hash).find(hash, key, counts: counts)
     }
 
+    /// The same for a request.
+    func find(_ key: RequestKey) -> StoredVariants {
+        var hasher = Hasher()
+        key.hash(into: &hasher)
+        let hash = UInt64(bitPattern: Int64(hasher.finalize()))
+        return self.shard(hash).find(hash, key)
+    }
+
     // MARK: changes
 
     /// Stores an entry that was asked for when `generation` purges had taken place. It takes the place of what it

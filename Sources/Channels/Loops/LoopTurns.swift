@@ -9,6 +9,8 @@ public final class LoopTurns {
     /// Flushing is a task, and may lead to another.
     private static let settling = 2
 
+    /// Memory for what a connection writes in its turn.
+    public let written = SpareBuffer()
     private let eventLoop: any EventLoop
     private var waiting = CircularBuffer<() -> Void>()
     private var isScheduled = false

@@ -9,7 +9,7 @@ extension EdgeLoop {
         return HandshakeWatch(
             .init(
                 timeout: self.configuration.limits.handshakeTimeout, deadlines: self.deadlines,
-                limits: self.helloLimits,
+                memory: self.recordMemory, limits: self.helloLimits,
                 outcome: { self.record($0, of: handOver, site) },
                 established: { channel, applicationProtocol in
                     try domain.established(channel)

@@ -19,6 +19,7 @@ final class EdgeLoop {
     private let eventLoop: any EventLoop
     /// For hellos, handshakes and closes of clients.
     let deadlines: LoopDeadlines
+    let recordMemory = RecordMemory()
     let configuration: EdgeConfiguration
     let table: SiteTable
     let resources: EdgeResources

@@ -19,8 +19,8 @@ struct CacheLook {
     let now: Int64
 }
 
-/// What a site's store says to a request, before anything is made for the origin.
-enum StoreReply {
+/// What a site's store says to a request, before anything is made for the origin. Passed on, never copied, as what it carries.
+enum StoreReply: ~Copyable {
     /// The answer, whole. There will be no exchange.
     case answer(StoredAnswer)
     /// An exchange goes on with what was found; nil where the site has no store.
@@ -34,7 +34,8 @@ extension ProxySite {
     ///   - room: how many bytes of a body the client takes in one go.
     ///   - origins: of whom a response that is served stale is confirmed, behind the client's back.
     func ask(for request: CheckedRequest, room: Int, by origins: OriginClient) -> StoreReply {
-        self.cache?.ask(for: request, room: room, by: origins) ?? .look(nil)
+        guard let cache = self.cache else { return .look(nil) }
+        return cache.ask(for: request, room: room, by: origins)
     }
 }
 
@@ -50,34 +51,37 @@ extension SiteCache {
             turn.bypasses()
             return .look(
                 CacheLook(
-                    request: asked, key: key, turn: turn, found: nil, variants: StoredVariants(),
+                    request: asked, key: key.key, turn: turn, found: nil, variants: StoredVariants(),
                     generation: generation, now: now))
         }
         let variants = self.store.lookup(key)
-        // Put together once: there is one variant as a rule.
-        let newest = variants.first?.response
-        let lookup = request.lookup(
-            count: variants.count,
-            variant: { index in
-                if index == 0, let newest { return newest }
-                return variants[index].response
-            }, now: now)
-        switch lookup {
-        case .serve(let hit), .serveAndRevalidate(let hit):
-            let entry = variants[hit.index]
-            let response = hit.index == 0 ? newest ?? entry.response : entry.response
-            guard
+        let lookup: Lookup
+        if let entry = variants.only {
+            let response = entry.response
+            lookup = request.lookup(only: response, now: now)
+            if let hit = lookup.hit,
                 let answer = StoredAnswer(entry, response, hit, of: self, to: asked, request, room: room, now: now)
-            else { break }
-            if case .serveAndRevalidate = lookup {
-                CacheFetch.renew(entry, for: request, asked, key: key, since: generation, in: self, by: origins)
+            {
+                if case .serveAndRevalidate = lookup { renew(entry) }
+                return .answer(answer)
             }
-            return .answer(answer)
-        case .validate, .fetch, .unavailable:
-            break
+        } else {
+            lookup = request.lookup(count: variants.count, variant: { variants[$0].response }, now: now)
+            if let hit = lookup.hit {
+                let entry = variants[hit.index]
+                if let answer = StoredAnswer(
+                    entry, entry.response, hit, of: self, to: asked, request, room: room, now: now)
+                {
+                    if case .serveAndRevalidate = lookup { renew(entry) }
+                    return .answer(answer)
+                }
+            }
+        }
+        func renew(_ entry: CachedResponse) {
+            CacheFetch.renew(entry, for: request, asked, key: key.key, since: generation, in: self, by: origins)
         }
         return .look(
-            self.look(request, asked, key: key, lookup, variants, generation: generation, now: now))
+            self.look(request, asked, key: key.key, lookup, variants, generation: generation, now: now))
     }
 
     /// What an exchange begins with where the store has no answer at hand.
@@ -93,7 +97,7 @@ extension SiteCache {
 }
 
 /// A stored response that goes out as it stands: nothing was made for the origin.
-struct StoredAnswer {
+struct StoredAnswer: ~Copyable {
     let cache: SiteCache
     let request: CheckedRequest
     let entry: CachedResponse
@@ -161,13 +165,13 @@ struct StoredAnswer {
                 StoredHead(
                     lines: self.answer.head, age: self.answer.age, status: self.cacheStatus,
                     connection: persists ? self.request.version == .http10 ? .keepAlive : .none : .close,
-                    contentLength: self.answer.contentLength))
+                    contentLength: self.answer.contentLength), self.body)
         } else {
             let response = self.response(closing: closing)
             persists = response.clientPersists
             queue.append(response.head)
+            queue.append(self.body)
         }
-        queue.append(self.body)
         return persists
     }
 }

@@ -49,13 +49,14 @@ final class SiteCache: Sendable {
         self.clock = clock
     }
 
-    func key(_ request: CheckedRequest) -> CacheKey {
-        CacheKey(
-            site: self.site, scheme: self.scheme, normalisedHost: request.host,
-            target: request.target.readableBytesView, query: self.query)
+    func key(_ request: CheckedRequest) -> RequestKey {
+        RequestKey(
+            site: self.site, scheme: self.scheme, normalisedHost: request.host, target: request.target,
+            query: self.query)
     }
 
-    func rule(for key: CacheKey) -> SharedRule { self.commonRule ?? self.policy.rule(for: key) }
+    /// Most sites have one for all paths.
+    func rule(for key: RequestKey) -> SharedRule { self.commonRule ?? self.policy.rule(for: key.key) }
 
     /// Whether one more request without a client may go on. If so, `leaveUnattended` is due at its end.
     func enterUnattended() -> Bool {

@@ -15,7 +15,7 @@ enum HTTP2ResponseFields {
     }
 
     /// The head of a stored response. Where it is the one that is stored, its block is kept with it, and what a hit adds follows.
-    static func write(_ answer: StoredAnswer, to block: inout ByteBuffer) {
+    static func write(_ answer: borrowing StoredAnswer, to block: inout ByteBuffer) {
         guard answer.answer.isStoredHead, !answer.request.showsName else {
             return self.write(answer.response(closing: false).head, to: &block)
         }

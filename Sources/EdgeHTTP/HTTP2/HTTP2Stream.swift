@@ -131,7 +131,7 @@ final class HTTP2Stream: ClientStream, NumberedStream {
     }
 
     /// Nothing was made for the origin.
-    private func send(_ answer: StoredAnswer, begun: NIODeadline) {
+    private func send(_ answer: borrowing StoredAnswer, begun: NIODeadline) {
         let count = answer.bytes
         self.end()
         self.connection.writeHeaders(on: self, endsStream: count == 0) { HTTP2ResponseFields.write(answer, to: &$0) }

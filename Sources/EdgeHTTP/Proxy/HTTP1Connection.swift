@@ -37,7 +37,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
     var context: ChannelHandlerContext?
     var turn = Turn.waiting
     private var reader: RequestReader
-    var queue = WriteQueue()
+    var queue: WriteQueue
     var drain = WriteDrain()
     private var lastWrite: EventLoopPromise<Void>?
     /// As the channel last said: asked for with each request, and the channel is two references away.
@@ -72,6 +72,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
         self.site = connection.site
         self.client = client
         self.turns = turns
+        self.queue = WriteQueue(spare: turns.written)
         self.reader = RequestReader(limits: connection.site.limits.wireLimits)
         self.reading = ReadingProgress(connection.site.limits.reading)
         self.rules = connection.site.rules(for: connection)
@@ -189,7 +190,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
         }
     }
 
-    private func send(_ answer: StoredAnswer, begun: NIODeadline) {
+    private func send(_ answer: borrowing StoredAnswer, begun: NIODeadline) {
         let persists = answer.write(to: &self.queue, closing: self.isLastRequest)
         let now = NIODeadline.now()
         self.log.record(

@@ -18,6 +18,12 @@ struct WriteQueue {
 
     private var pieces = CircularBuffer<ByteBuffer>(initialCapacity: 0)
     private var last = ByteBuffer()
+    /// `last` came from `spare`, or was made in its place.
+    private var lastIsOwn = false
+    private let spare: SpareBuffer?
+
+    /// - Parameter spare: the event loop's; nil: memory is asked for anew each time.
+    init(spare: SpareBuffer? = nil) { self.spare = spare }
 
     var isEmpty: Bool { self.pieces.isEmpty && self.last.readableBytes == 0 }
 
@@ -26,9 +32,17 @@ struct WriteQueue {
         head.write(to: &self.last)
     }
 
-    mutating func append(_ head: StoredHead) {
-        self.makeRoom(head.lines.count + 256)
-        head.write(to: &self.last)
+    /// A stored head and body. A small body is put right behind its head.
+    mutating func append(_ head: StoredHead, _ body: StoredBody.Whole) {
+        switch body {
+        case .packed(let bytes):
+            self.makeRoom(head.most + bytes.count)
+            head.write(to: &self.last, with: bytes)
+        case .chunks:
+            self.makeRoom(head.most)
+            head.write(to: &self.last)
+            self.append(body)
+        }
     }
 
     /// Bytes as they are.
@@ -80,13 +94,18 @@ struct WriteQueue {
         if self.last.readableBytes > 0, self.last.readableBytes + count > Self.recordSize {
             self.pieces.append(self.takeLast())
         }
-        if self.last.capacity == 0 { self.last = ByteBufferAllocator().buffer(capacity: max(count, Self.usualSize)) }
+        guard self.last.capacity == 0 else { return }
+        let size = max(count, Self.usualSize)
+        self.last = self.spare?.take(size) ?? ByteBufferAllocator().buffer(capacity: size)
+        self.lastIsOwn = true
     }
 
     /// Idle connections are to be small: no memory is kept.
     private mutating func takeLast() -> ByteBuffer {
         let last = self.last
         self.last = ByteBuffer()
+        if self.lastIsOwn { self.spare?.keep(last) }
+        self.lastIsOwn = false
         return last
     }
 }
@@ -133,8 +152,17 @@ extension QueueWriting {
     func writeQueued() {
         guard self.drain.begin() else { return }
         repeat {
-            while let piece = self.queue.next() { self.context?.write(NIOAny(piece), promise: nil) }
-            if let promise = self.takeLastWrite() {
+            let promise = self.takeLastWrite()
+            var isFlushed = false
+            while let piece = self.queue.next() {
+                isFlushed = promise == nil && self.queue.isEmpty
+                if isFlushed {
+                    self.context?.writeAndFlush(NIOAny(piece), promise: nil)
+                } else {
+                    self.context?.write(NIOAny(piece), promise: nil)
+                }
+            }
+            if let promise {
                 if let context {
                     context.triggerUserOutboundEvent(ServerTLS.LastWrite(), promise: nil)
                     context.write(NIOAny(ByteBuffer()), promise: promise)
@@ -142,7 +170,7 @@ extension QueueWriting {
                     promise.succeed()
                 }
             }
-            self.context?.flush()
+            if !isFlushed { self.context?.flush() }
         } while self.drain.endsRound()
     }
 }

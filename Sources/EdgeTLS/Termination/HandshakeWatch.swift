@@ -19,6 +19,8 @@ package final class HandshakeWatch {
         package var timeout: TimeAmount
         /// The event loop's; nil: some of its own.
         package var deadlines: LoopDeadlines?
+        /// The event loop's.
+        package var memory: RecordMemory
         /// How long, and for how many bytes, a refused client is heard out.
         package var limits: HelloLimits
         /// Told once.
@@ -29,13 +31,15 @@ package final class HandshakeWatch {
         package var onSessionFault: (TerminationFailure) -> Void
 
         package init(
-            timeout: TimeAmount, deadlines: LoopDeadlines? = nil, limits: HelloLimits,
+            timeout: TimeAmount, deadlines: LoopDeadlines? = nil, memory: RecordMemory = RecordMemory(),
+            limits: HelloLimits,
             outcome: @escaping (Outcome) -> Void,
             established: @escaping (any Channel, _ applicationProtocol: String?) throws -> Void,
             onSessionFault: @escaping (TerminationFailure) -> Void
         ) {
             self.timeout = timeout
             self.deadlines = deadlines
+            self.memory = memory
             self.limits = limits
             self.outcome = outcome
             self.established = established
@@ -83,7 +87,8 @@ package final class HandshakeWatch {
         self.end(.completed)
         let name = session.applicationProtocol.map { String(decoding: $0, as: UTF8.self) }
         let records = RecordHandler(
-            session, facts: facts, deadlines: self.terms.deadlines, onFault: self.terms.onSessionFault)
+            session, facts: facts, deadlines: self.terms.deadlines, memory: self.terms.memory,
+            onFault: self.terms.onSessionFault)
         do {
             try context.pipeline.syncOperations.addHandler(
                 records, name: ServerTLS.handlerName, position: .after(context.handler))

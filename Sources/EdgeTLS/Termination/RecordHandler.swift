@@ -50,6 +50,7 @@ package final class RecordHandler: ChannelDuplexHandler {
     private var session: RecordSession
     /// The event loop's; nil: some of its own.
     private let deadlines: LoopDeadlines?
+    private let memory: RecordMemory
     private let onFault: (TerminationFailure) -> Void
     private var state = State.open
     private var context: ChannelHandlerContext?
@@ -72,11 +73,12 @@ package final class RecordHandler: ChannelDuplexHandler {
 
     package init(
         _ session: consuming RecordSession, facts: SessionFacts? = nil, deadlines: LoopDeadlines? = nil,
-        onFault: @escaping (TerminationFailure) -> Void = { _ in }
+        memory: RecordMemory = RecordMemory(), onFault: @escaping (TerminationFailure) -> Void = { _ in }
     ) {
         self.session = session
         self.facts = facts
         self.deadlines = deadlines
+        self.memory = memory
         self.onFault = onFault
     }
 
@@ -115,10 +117,11 @@ package final class RecordHandler: ChannelDuplexHandler {
     private func receive(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
         switch self.state {
         case .open, .outputClosed:
-            let reception = self.session.receive(bytes)
+            let reception = self.session.receive(bytes, to: self.memory.opened.take(bytes.readableBytes))
             // Before the data: it may be answered at once, and what is protected first must be sent first.
             if let reply = reception.reply { self.reply(reply, context) }
             if let data = reception.applicationData {
+                self.memory.opened.keep(data)
                 self.deliversData = true
                 context.fireChannelRead(self.wrapInboundOut(data))
             }
@@ -282,13 +285,21 @@ package final class RecordHandler: ChannelDuplexHandler {
         let promise = self.writes.takePromise(on: context.eventLoop)
         do throws(RecordMisuse) {
             self.hasUnflushedReply = false
-            while let data = self.writes.next() {
-                var records = ByteBuffer()
-                try self.session.send(data, into: &records)
+            while let part = self.writes.next() {
+                var records = self.memory.sealed.take(RecordSession.mostBytes(for: part.count))
+                switch part {
+                case .whole(let data): try self.session.send(data, into: &records)
+                case .record(let first, let second, let third):
+                    try self.session.send(first, second, third, into: &records)
+                }
                 if self.writes.isEmpty, let end = self.takeEnd() { records.writeImmutableBuffer(end) }
-                context.write(self.wrapOutboundOut(records), promise: self.writes.isEmpty ? promise : nil)
+                self.memory.sealed.keep(records)
+                if self.writes.isEmpty {
+                    context.writeAndFlush(self.wrapOutboundOut(records), promise: promise)
+                    return true
+                }
+                context.write(self.wrapOutboundOut(records), promise: nil)
             }
-            context.flush()
         } catch .closed {
             // An alert was protected before this.
             promise?.fail(ChannelError.ioOnClosedChannel)

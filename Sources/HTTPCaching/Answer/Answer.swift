@@ -79,9 +79,9 @@ public struct Answer: Sendable {
 
     private init(all stored: StoredResponse, to request: CacheRequest) {
         let length = stored.bodyLength
+        let isEmpty = stored.status == 204
         // 204 has no such field (RFC 9110 §8.6).
-        self.init(
-            head: stored.head, body: .whole, length: length, contentLength: stored.status == 204 ? nil : length)
+        self.init(head: stored.head, body: .whole, length: length, contentLength: isEmpty ? nil : length)
         if case .partial(let first, let last, let total) = stored.extent {
             // The lookup lets nobody else see it, but this may be the answer to the very request that brought it.
             self.head = stored.head.filtered { field, _ in field.known != .contentRange }
@@ -89,7 +89,7 @@ public struct Answer: Sendable {
         } else {
             self.isStoredHead = true
         }
-        if stored.status == 204 || request.method == .head {
+        if isEmpty || request.method == .head {
             self.body = .none
             self.length = 0
         }

@@ -1,5 +1,4 @@
 import HTTPFields
-public import NIOCore
 
 /// What a stored response answers: a URI of a site (RFC 9111 §2). The method GET is implied. `Vary` decides among the
 /// responses of one key.
@@ -30,55 +29,6 @@ public struct CacheKey: Hashable, Sendable {
         self.init(site: site, uri: prefix + Self.normalised(target, query))
     }
 
-    /// The key of a request whose host has been brought into its normal form: what most requests need is put together in one go.
-    ///
-    /// - Parameters:
-    ///   - scheme: `http` or `https`, in lower case.
-    ///   - normalisedHost: in lower case, without a trailing dot and without the scheme's own port.
-    ///   - target: path and query as in the request line: visible ASCII.
-    ///   - query: the site's rules.
-    public init(
-        site: String, scheme: String, normalisedHost host: String, target: ByteBufferView, query: QueryRules
-    ) {
-        if Self.needsNoWork(target, query) {
-            let count = scheme.utf8.count + 3 + host.utf8.count + target.count
-            self.init(
-                site: site,
-                uri: String(unsafeUninitializedCapacity: count) { buffer in
-                    let memory = UnsafeMutableRawBufferPointer(buffer)
-                    var end = Self.put(scheme, at: 0, of: memory)
-                    end = Self.put("://", at: end, of: memory)
-                    end = Self.put(host, at: end, of: memory)
-                    target.withUnsafeBytes {
-                        UnsafeMutableRawBufferPointer(rebasing: memory[end...]).copyMemory(from: $0)
-                    }
-                    return end + target.count
-                })
-        } else {
-            let normalised = Self.normalised(String(decoding: target, as: UTF8.self), query)
-            self.init(site: site, uri: "\(scheme)://\(host)\(normalised)")
-        }
-    }
-
-    /// - Returns: the place behind it.
-    private static func put(_ text: String, at place: Int, of memory: UnsafeMutableRawBufferPointer) -> Int {
-        let bytes = text.utf8.span
-        bytes.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: memory[place...]).copyMemory(from: $0) }
-        return place + bytes.count
-    }
-
-    private static func needsNoWork(_ target: ByteBufferView, _ rules: QueryRules) -> Bool {
-        let takesApart = rules.takesApart
-        return target.withUnsafeBytes { bytes in
-            guard bytes.first == UInt8(ascii: "/") else { return false }
-            for byte in bytes {
-                if byte == UInt8(ascii: "%") || byte == UInt8(ascii: "#") { return false }
-                if byte == UInt8(ascii: "?"), takesApart { return false }
-            }
-            return true
-        }
-    }
-
     /// Path and query without scheme and authority, as they stand in the key.
     public var target: Substring { self.uri[self.targetStart...] }
 
@@ -92,11 +42,18 @@ public struct CacheKey: Hashable, Sendable {
         Self.same(one.uri, other.uri) && Self.same(one.site, other.site)
     }
 
-    /// Each text with an end mark, so that texts hashed one after the other keep their bounds.
     public func hash(into hasher: inout Hasher) {
-        self.site.utf8.span.withUnsafeBytes { hasher.combine(bytes: $0) }
+        Self.hash(self.site, into: &hasher) { hasher in
+            self.uri.utf8.span.withUnsafeBytes { hasher.combine(bytes: $0) }
+        }
+    }
+
+    /// Each text with an end mark, so that texts hashed one after the other keep their bounds. In how many pieces the bytes of one text
+    /// come makes no difference.
+    static func hash(_ site: String, into hasher: inout Hasher, uri: (inout Hasher) -> Void) {
+        site.utf8.span.withUnsafeBytes { hasher.combine(bytes: $0) }
         hasher.combine(0xFF as UInt8)
-        self.uri.utf8.span.withUnsafeBytes { hasher.combine(bytes: $0) }
+        uri(&hasher)
         hasher.combine(0xFF as UInt8)
     }
 

@@ -13,6 +13,14 @@ public enum Lookup: Hashable, Sendable {
     case fetch(ForwardReason, superseded: Int?)
     /// 504: the request may not be forwarded (`only-if-cached`).
     case unavailable
+
+    /// What answers the request now; nil: nothing that is stored.
+    public var hit: Hit? {
+        switch self {
+        case .serve(let hit), .serveAndRevalidate(let hit): hit
+        case .validate, .fetch, .unavailable: nil
+        }
+    }
 }
 
 /// A stored response that answers a request.
@@ -58,17 +66,35 @@ extension CacheRequest {
     ///   - variant: the one of an index; asked for once each.
     ///   - now: milliseconds since 1970 UTC.
     public func lookup(count: Int, variant: (Int) -> StoredResponse, now: Int64) -> Lookup {
-        if let bypass { return self.directives.onlyIfCached ? .unavailable : .fetch(.bypass(bypass), superseded: nil) }
-        guard self.isLookedUp else { return .fetch(.method, superseded: nil) }
+        if count == 1 { return self.lookup(only: variant(0), now: now) }
+        if let answer = self.withoutStore { return answer }
         switch self.select(count, variant) {
-        case .none(let reason):
-            return self.directives.onlyIfCached ? .unavailable : .fetch(reason, superseded: nil)
-        case .selected(let index, let stored):
-            return self.judge(stored, at: index, now: now)
+        case .none(let reason): return self.fetch(reason)
+        case .selected(let index, let stored): return self.judge(stored, at: index, now: now)
         }
     }
 
-    enum Selection {
+    /// The same where one variant is all that there is, as with most keys: it is copied nowhere.
+    ///
+    /// - Parameter now: milliseconds since 1970 UTC.
+    public func lookup(only stored: StoredResponse, now: Int64) -> Lookup {
+        if let answer = self.withoutStore { return answer }
+        if !stored.variant.selectors.isEmpty, !stored.variant.matches(self) { return self.fetch(.varyMiss) }
+        if case .partial = stored.extent, !self.isCovered(by: stored) { return self.fetch(.partial) }
+        return self.judge(stored, at: 0, now: now)
+    }
+
+    /// What becomes of a request that the store has no part in.
+    private var withoutStore: Lookup? {
+        if let bypass { return self.fetch(.bypass(bypass)) }
+        return self.isLookedUp ? nil : .fetch(.method, superseded: nil)
+    }
+
+    private func fetch(_ reason: ForwardReason) -> Lookup {
+        self.directives.onlyIfCached ? .unavailable : .fetch(reason, superseded: nil)
+    }
+
+    private enum Selection {
         case selected(Int, StoredResponse)
         case none(ForwardReason)
     }

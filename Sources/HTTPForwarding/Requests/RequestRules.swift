@@ -132,7 +132,7 @@ public final class RequestRules: Sendable {
         var connection: ConnectionOptions
     }
 
-    func judged(_ parts: Parts) throws(RequestRefusal) -> RequestVerdict {
+    func judged(_ parts: consuming Parts) throws(RequestRefusal) -> RequestVerdict {
         let fields = parts.fields
         if fields.contains(.via), ViaField.mentions(self.policy.pseudonym, in: fields) { throw .loop }
 

@@ -25,13 +25,71 @@ public struct StoredHead {
         self.contentLength = contentLength
     }
 
-    /// Writes the head with its empty line, at the end of a buffer.
-    public func write(to buffer: inout ByteBuffer) {
-        var writer = HeadWriter(encoded: self.lines, to: &buffer)
-        if let age { writer.add(.age, .number(age), to: &buffer) }
-        if let status { writer.add(.cacheStatus, status, to: &buffer) }
-        writer.add(self.connection, to: &buffer)
-        writer.finish(self.contentLength.map { .length($0) } ?? .none, to: &buffer)
+    /// How many bytes it takes at most.
+    public var most: Int { self.lines.count + (self.status.map { $0.most } ?? 0) + Self.mostAdded }
+
+    /// Names and their marks, two numbers, the value of `Connection`, the empty line.
+    private static let mostAdded = 160
+
+    /// Writes the head with its empty line, and the content where it is at hand, at the end of a buffer: all in one piece.
+    public func write(to buffer: inout ByteBuffer, with content: KeptBytes? = nil) {
+        _ = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: self.most + (content?.count ?? 0)) { memory in
+            var lines = HeadLines(memory)
+            self.lines.withBytes { lines.put($0) }
+            if let age { lines.add(.age) { AddedFields.Value.number(age).put(in: $0) } }
+            if let status { lines.add(.cacheStatus) { status.put(in: $0) } }
+            switch self.connection {
+            case .none: break
+            case .close: lines.add(.connection, "close")
+            case .keepAlive: lines.add(.connection, "keep-alive")
+            case .upgrade(close: false): lines.add(.connection, "Upgrade")
+            case .upgrade(close: true): lines.add(.connection, "Upgrade, close")
+            }
+            if let contentLength {
+                lines.add(.contentLength) { AddedFields.Value.number(contentLength).put(in: $0) }
+            }
+            lines.end()
+            content?.withBytes { lines.put($0) }
+            return lines.count
+        }
+    }
+}
+
+/// Lines of a head, written to memory that has room for all of them. Values have been judged, or are the code's own.
+private struct HeadLines: ~Copyable {
+    private let memory: UnsafeMutableRawBufferPointer
+    private(set) var count = 0
+
+    init(_ memory: UnsafeMutableRawBufferPointer) { self.memory = memory }
+
+    mutating func put(_ bytes: UnsafeRawBufferPointer) {
+        UnsafeMutableRawBufferPointer(rebasing: self.memory[self.count...]).copyMemory(from: bytes)
+        self.count += bytes.count
+    }
+
+    mutating func put(_ byte: UInt8) {
+        self.memory[self.count] = byte
+        self.count += 1
+    }
+
+    mutating func add(_ name: KnownField, _ value: (UnsafeMutableRawBufferPointer) -> Int) {
+        self.put(UnsafeRawBufferPointer(name.name))
+        self.put(UInt8(ascii: ":"))
+        self.put(ByteClass.space)
+        self.count += value(UnsafeMutableRawBufferPointer(rebasing: self.memory[self.count...]))
+        self.end()
+    }
+
+    mutating func add(_ name: KnownField, _ value: StaticString) {
+        self.add(name) { memory in
+            value.withUTF8Buffer { memory.copyMemory(from: UnsafeRawBufferPointer($0)) }
+            return value.utf8CodeUnitCount
+        }
+    }
+
+    mutating func end() {
+        self.put(ByteClass.carriageReturn)
+        self.put(ByteClass.lineFeed)
     }
 }
 
