@@ -136,10 +136,11 @@ extension RecordSession {
         return true
     }
 
-    /// Checks what can be told before a record is whole, so that nothing is kept for one that will be refused.
+    /// Checks what can be told before a record is whole, so that nothing is kept for one that will be refused. Changes nothing; a method
+    /// that says so would be given a copy of the session.
     ///
     /// - Returns: whether the record is protected.
-    private func checkHeader(_ header: RecordHeader) throws(RecordError) -> Bool {
+    private mutating func checkHeader(_ header: RecordHeader) throws(RecordError) -> Bool {
         let type = ContentType(rawValue: header.contentType)
         switch suite.version {
         case .tls12:
