@@ -343,7 +343,8 @@ let package = Package(
         .executableTarget(
             name: "allocations",
             dependencies: [
-                "CAllocationCount", "CacheStorage", "EdgeHTTP", "EdgeModel", "HTTPFields", "TLSWire", logging,
+                "CAllocationCount", "CacheStorage", "Channels", "EdgeHTTP", "EdgeModel", "EdgeTLS", "HTTPFields",
+                "RecordLayer", "TLSWire", logging,
             ] + nio,
             path: "Benchmarks/allocations", exclude: ["run", "thresholds.json"], swiftSettings: strict),
 

@@ -1,15 +1,18 @@
 import CAllocationCount
 import CacheStorage
+import Channels
 import EdgeHTTP
 import EdgeModel
+import EdgeTLS
 import Foundation
 import HTTPFields
 import Logging
 import NIOCore
 import NIOPosix
+import RecordLayer
 import TLSWire
 
-/// How many blocks of memory an edge's event loop asks for in one request on a kept connection, without TLS.
+/// How many blocks of memory an edge's event loop asks for in one request on a kept connection, without TLS unless its records are named.
 ///
 ///     allocations                prints the means of 1,000 requests each, as JSON, and how the program was built
 ///
@@ -27,7 +30,12 @@ import TLSWire
             let client = try HTTP1Client(port: port, host: Self.host)
             return { _ in try client.exchange() }
         }
-        figures["hit-http2"] = try await Self.measure(isCached: true, isHTTP2: true) { port in
+        figures["hit-http1-records"] = try await Self.measure(isCached: true, .http1Records) { port in
+            let records = RecordSession(try Self.session(isClient: true))
+            let client = try HTTP1Client(port: port, host: Self.host, records: records)
+            return { _ in try client.exchange() }
+        }
+        figures["hit-http2"] = try await Self.measure(isCached: true, .http2) { port in
             let client = try HTTP2Client(port: port, host: Self.host)
             return { _ in try client.exchange() }
         }
@@ -60,11 +68,23 @@ import TLSWire
         private static let objects = 100_000
     #endif
 
+    private enum Kind {
+        case http1, http1Records, http2
+    }
+
+    /// TLS 1.3 after its handshake. A client has the server's secret as its own.
+    private static func session(isClient: Bool) throws -> ExportedSession {
+        let (client, server) = (Secret(Array(1...32)), Secret(Array(101...132)))
+        return try ExportedSession(
+            suite: .aes128GCMSHA256, applicationProtocol: nil,
+            secrets: .tls13(client: isClient ? server : client, server: isClient ? client : server, finished: nil))
+    }
+
     private static func measure(
-        isCached: Bool, isHTTP2: Bool = false,
+        isCached: Bool, _ kind: Kind = .http1,
         _ connect: @Sendable (_ port: Int) throws -> (_ number: Int) throws -> Void
     ) async throws -> Int {
-        try await Self.withEdge(isCached: isCached, isHTTP2: isHTTP2, store: ResponseStore()) { port, loop in
+        try await Self.withEdge(isCached: isCached, kind, store: ResponseStore()) { port, loop in
             let exchange = try connect(port)
             for number in 0..<Self.warmUp { try exchange(-number) }
             let before = try await loop.submit { allocations_of_this_thread() }.get()
@@ -77,7 +97,7 @@ import TLSWire
     /// Bytes of one page among many.
     private static func measureMemory() async throws -> (inUse: Int, counted: Int) {
         let store = ResponseStore()
-        return try await Self.withEdge(isCached: true, isHTTP2: false, store: store) { port, _ in
+        return try await Self.withEdge(isCached: true, .http1, store: store) { port, _ in
             // The edge ends a connection after 10,000 requests.
             var client = try HTTP1Client(port: port, host: Self.host)
             for number in 0..<Self.warmUp { try client.exchange(query: -number) }
@@ -92,7 +112,7 @@ import TLSWire
     }
 
     private static func withEdge<Figures>(
-        isCached: Bool, isHTTP2: Bool, store: ResponseStore,
+        isCached: Bool, _ kind: Kind, store: ResponseStore,
         _ body: (_ port: Int, any EventLoop) async throws -> Figures
     ) async throws -> Figures {
         let edge = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -102,7 +122,7 @@ import TLSWire
             name: Self.host, domains: [try ServerNamePattern(Self.host)], edgeName: "paris",
             origin: OriginConfiguration(scheme: .http, host: "127.0.0.1", port: origin.localAddress?.port ?? 0),
             cache: SiteCacheConfiguration(), store: store, logger: Self.logger, group: edge)
-        let server = try await Self.server(site, edge, isHTTP2: isHTTP2)
+        let server = try await Self.server(site, edge, kind)
         let figures = try await body(server.localAddress?.port ?? 0, edge.next())
         site.shutdown()
         try await server.close()
@@ -138,7 +158,7 @@ import TLSWire
     }
 
     private static func server(
-        _ site: ProxySite, _ group: MultiThreadedEventLoopGroup, isHTTP2: Bool
+        _ site: ProxySite, _ group: MultiThreadedEventLoopGroup, _ kind: Kind
     ) async throws -> any Channel {
         let name = try ServerName(Self.host)
         return try await ServerBootstrap(group: group)
@@ -146,10 +166,14 @@ import TLSWire
                 channel.eventLoop.makeCompletedFuture {
                     let context = ProxyContext(
                         site: site, serverName: name, clientAddress: channel.remoteAddress, logger: Self.logger)
-                    if isHTTP2 {
-                        try HTTP2Proxy.install(on: channel, context: context)
-                    } else {
+                    switch kind {
+                    case .http1: try HTTP1Proxy.install(on: channel, context: context)
+                    case .http1Records:
+                        let records = RecordHandler(RecordSession(try Self.session(isClient: false)))
+                        try channel.pipeline.syncOperations.addHandler(records, name: ServerTLS.handlerName)
                         try HTTP1Proxy.install(on: channel, context: context)
+                        records.begin(with: ByteBuffer())
+                    case .http2: try HTTP2Proxy.install(on: channel, context: context)
                     }
                 }
             }

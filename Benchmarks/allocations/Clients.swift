@@ -1,15 +1,19 @@
 import Foundation
+import NIOCore
+import RecordLayer
 
 struct ClientFailure: Error {
     let text: String
 }
 
-/// A blocking socket.
+/// A blocking socket, with TLS records or without.
 final class Connection {
     private let socket: CInt
     private var input: [UInt8] = []
+    private var records: RecordSession?
 
-    init(port: Int) throws {
+    init(port: Int, records: consuming RecordSession? = nil) throws {
+        self.records = records
         self.socket = Glibc.socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -26,6 +30,7 @@ final class Connection {
     deinit { Glibc.close(self.socket) }
 
     func write(_ bytes: [UInt8]) throws {
+        let bytes = try self.records?.send(ByteBuffer(bytes: bytes)).readableBytesView.map { $0 } ?? bytes
         guard Glibc.write(self.socket, bytes, bytes.count) == bytes.count else {
             throw ClientFailure(text: "not written: \(errno)")
         }
@@ -53,7 +58,11 @@ final class Connection {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         let count = Glibc.read(self.socket, &buffer, buffer.count)
         guard count > 0 else { throw ClientFailure(text: "no answer: \(errno)") }
-        self.input += buffer[..<count]
+        if let reception = self.records?.receive(ByteBuffer(bytes: buffer[..<count])) {
+            self.input += (reception.applicationData ?? ByteBuffer()).readableBytesView
+        } else {
+            self.input += buffer[..<count]
+        }
     }
 }
 
@@ -70,8 +79,8 @@ struct HTTP1Client {
     private let host: String
     private let request: [UInt8]
 
-    init(port: Int, host: String) throws {
-        self.connection = try Connection(port: port)
+    init(port: Int, host: String, records: consuming RecordSession? = nil) throws {
+        self.connection = try Connection(port: port, records: records)
         self.host = host
         self.request = Self.request(host, "/index.html")
     }

@@ -9,12 +9,12 @@ extension RecordSession {
     /// either: replies are bounded by what is received only.
     ///
     /// - Parameter memory: empty: takes what is opened.
-    public mutating func receive(_ bytes: ByteBuffer, to memory: ByteBuffer = ByteBuffer()) -> Reception {
+    public mutating func receive(_ bytes: ByteBuffer, to memory: consuming ByteBuffer = ByteBuffer()) -> Reception {
         var reception = Reception()
         guard isReading else { return reception }
         var bytes: ByteBuffer = bytes
         // What is opened goes here, and so does, behind the writer index, what turns out to be for us.
-        var plaintext: ByteBuffer = memory
+        var plaintext: ByteBuffer = consume memory
         do throws(RecordError) {
             // First the rest of the record that was begun before, then records where they stand.
             while isReading, input.readableBytes > 0, bytes.readableBytes > 0 {

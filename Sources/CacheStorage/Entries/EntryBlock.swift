@@ -86,7 +86,7 @@ final class EntryBlock: ManagedBuffer<EntryBlock.NoHeader, UInt64> {
     }
 
     var body: StoredBody {
-        if let body = self.facts.pointee.extras?.body { return body }
+        if let extras = self.facts.pointee.extras, let body = extras.body { return body }
         return StoredBody(
             packed: self.bytes(
                 from: Int(self.facts.pointee.uriBytes) + Int(self.facts.pointee.headBytes),
@@ -94,11 +94,16 @@ final class EntryBlock: ManagedBuffer<EntryBlock.NoHeader, UInt64> {
     }
 
     var response: StoredResponse {
-        if let wide = self.facts.pointee.extras?.wide { return wide }
-        return self.facts.pointee.numbers.response(
-            head: EncodedHead(kept: self.head), variant: self.facts.pointee.extras?.variant ?? .invariant,
-            tags: self.facts.pointee.extras?.tags ?? [], entityTag: self.facts.pointee.entityTag.tag,
-            bodyLength: self.bodyLength)
+        guard let extras = self.facts.pointee.extras else {
+            return self.response(.invariant, tags: [], bodyLength: Int(self.facts.pointee.bodyBytes))
+        }
+        return extras.wide ?? self.response(extras.variant, tags: extras.tags, bodyLength: self.bodyLength)
+    }
+
+    private func response(_ variant: VariantKey, tags: [String], bodyLength: Int) -> StoredResponse {
+        self.facts.pointee.numbers.response(
+            head: EncodedHead(kept: self.head), variant: variant, tags: tags,
+            entityTag: self.facts.pointee.entityTag.tag, bodyLength: bodyLength)
     }
 
     private var bodyLength: Int { self.facts.pointee.extras?.body?.length ?? Int(self.facts.pointee.bodyBytes) }

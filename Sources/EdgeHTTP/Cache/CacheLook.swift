@@ -62,7 +62,10 @@ extension SiteCache {
             if let hit = lookup.hit,
                 let answer = StoredAnswer(entry, response, hit, of: self, to: asked, request, room: room, now: now)
             {
-                if case .serveAndRevalidate = lookup { renew(entry) }
+                if case .serveAndRevalidate = lookup {
+                    CacheFetch.renew(
+                        entry, for: request, asked, key: key.key, since: generation, in: self, by: origins)
+                }
                 return .answer(answer)
             }
         } else {
@@ -72,13 +75,13 @@ extension SiteCache {
                 if let answer = StoredAnswer(
                     entry, entry.response, hit, of: self, to: asked, request, room: room, now: now)
                 {
-                    if case .serveAndRevalidate = lookup { renew(entry) }
+                    if case .serveAndRevalidate = lookup {
+                        CacheFetch.renew(
+                            entry, for: request, asked, key: key.key, since: generation, in: self, by: origins)
+                    }
                     return .answer(answer)
                 }
             }
-        }
-        func renew(_ entry: CachedResponse) {
-            CacheFetch.renew(entry, for: request, asked, key: key.key, since: generation, in: self, by: origins)
         }
         return .look(
             self.look(request, asked, key: key.key, lookup, variants, generation: generation, now: now))

@@ -118,44 +118,54 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
 
     /// Returns whether there may be more to take.
     private func takeNext() -> Bool {
-        switch self.turn {
-        case .waiting:
-            // Answers that come at once would pile up for a client that asks and does not read.
-            self.isStalled =
-                self.reader.bufferedBytes > 0 && (!self.isWritable || self.begunInTurn >= Self.requestsPerTurn)
-            if self.isStalled {
-                self.goOnLater()
-                return false
-            }
-            if self.reader.bufferedBytes == 0 {
-                if self.inputEnded { self.ranOut() }
-                return false
-            }
-        case .exchanging(let exchange):
-            guard !exchange.isRequestComplete, exchange.takesBody else { return false }
-        case .closing, .closed:
-            return false
-        }
         do throws(WireError) {
-            guard let event = try self.reader.next() else {
-                if self.inputEnded { self.ranOut() }
+            switch self.turn {
+            case .waiting:
+                return try self.takeHead()
+            case .exchanging(let exchange):
+                guard !exchange.isRequestComplete, exchange.takesBody else { return false }
+                return try self.takeContent(of: exchange)
+            case .closing, .closed:
                 return false
             }
-            switch consume event {
-            case .head(let head):
-                self.begin(head)
-            case .body(let bytes):
-                if case .exchanging(let exchange) = self.turn { exchange.clientBody(bytes) }
-            case .end(let trailers):
-                guard case .exchanging(let exchange) = self.turn else { break }
-                exchange.clientEnd(trailers)
-                self.rearm()
-            }
-            return true
         } catch {
             self.inputFailed(LocalResponse(error))
             return false
         }
+    }
+
+    private func takeHead() throws(WireError) -> Bool {
+        // Answers that come at once would pile up for a client that asks and does not read.
+        self.isStalled =
+            self.reader.bufferedBytes > 0 && (!self.isWritable || self.begunInTurn >= Self.requestsPerTurn)
+        if self.isStalled {
+            self.goOnLater()
+            return false
+        }
+        guard self.reader.bufferedBytes > 0, let head = try self.reader.nextHead() else {
+            if self.inputEnded { self.ranOut() }
+            return false
+        }
+        self.begin(head)
+        return true
+    }
+
+    private func takeContent(of exchange: ProxyExchange) throws(WireError) -> Bool {
+        guard let event = try self.reader.next() else {
+            if self.inputEnded { self.ranOut() }
+            return false
+        }
+        switch event {
+        case .head:
+            // None is due within a request.
+            return false
+        case .body(let bytes):
+            exchange.clientBody(bytes)
+        case .end(let trailers):
+            exchange.clientEnd(trailers)
+            self.rearm()
+        }
+        return true
     }
 
     private func begin(_ head: RequestHead) {

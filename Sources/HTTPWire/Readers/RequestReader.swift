@@ -44,24 +44,32 @@ public struct RequestReader: Sendable {
 
     /// The next event; `nil` if that needs more bytes. A fault is final: it is thrown by later calls, too.
     public mutating func next() throws(WireError) -> Event? {
+        guard self.content != nil else { return try self.nextHead().map { .head($0) } }
         if let fault { throw fault }
         do throws(WireError) {
             let event = try self.advance()
             self.input.releaseIfEmpty()
             return event
         } catch {
-            self.fault = error
-            self.input = Input()
-            throw error
+            throw self.failed(error)
+        }
+    }
+
+    /// The same where a head is due, since the request before was read to its end: `nil` if it was not.
+    public mutating func nextHead() throws(WireError) -> RequestHead? {
+        if let fault { throw fault }
+        guard self.content == nil else { return nil }
+        do throws(WireError) {
+            guard let head = try self.heads.parse(&self.input.buffer) else { return nil }
+            self.content = BodyReader(head.framing, from: .client, limits: self.limits)
+            self.input.releaseIfEmpty()
+            return head
+        } catch {
+            throw self.failed(error)
         }
     }
 
     private mutating func advance() throws(WireError) -> Event? {
-        guard self.content != nil else {
-            guard let head = try self.heads.parse(&self.input.buffer) else { return nil }
-            self.content = BodyReader(head.framing, from: .client, limits: self.limits)
-            return .head(head)
-        }
         switch try self.content?.next(&self.input) {
         case .data(let data): return .body(data)
         case .end(let trailers):
@@ -69,6 +77,12 @@ public struct RequestReader: Sendable {
             return .end(trailers: trailers)
         case nil: return nil
         }
+    }
+
+    private mutating func failed(_ error: WireError) -> WireError {
+        self.fault = error
+        self.input = Input()
+        return error
     }
 
     /// Takes the end of a request whose head says that there is no content, in the place of its event. Changes nothing for another.
