@@ -169,7 +169,7 @@ let package = Package(
         .target(name: "HSMWorker", dependencies: ["CPKCS11", "HSMWire", "SecretFiles"], swiftSettings: strict),
 
         // Certificates from an authority: the protocol without its network.
-        .target(name: "ACME", dependencies: ["HTTPFields", x509, asn1, crypto], swiftSettings: strict),
+        .target(name: "ACME", dependencies: ["HTTPFields", x509, asn1, crypto, cryptoExtras], swiftSettings: strict),
 
         // The same with network, state on disk, and time.
         .target(
@@ -275,7 +275,8 @@ let package = Package(
         .target(
             name: "Admin",
             dependencies: [
-                "Admission", "Channels", "SecretFiles", "Telemetry", nioHTTP1, nioHelpers, nioSSL, logging, atomics,
+                "Admission", "Channels", "SecretFiles", "Telemetry", nioHTTP1, nioHelpers, nioSSL, nioTLS, logging,
+                atomics,
                 lifecycle,
             ] + nio,
             swiftSettings: strict),
@@ -370,7 +371,9 @@ let package = Package(
             name: "DiagnosisTests",
             dependencies: [
                 "Diagnosis", "FleetBus", "FleetLink", "KeyHolder", "KeyProtocol", "PeerLink", "PrivateAuthority",
-                "Settings", "TestBus", "TestSockets", "TLSWire", x509, asn1, crypto, nio[0],
+                "SecretFiles", "Settings", "Telemetry", "TestBus", "TestSockets", "TLSWire", x509, asn1, crypto,
+                logging,
+                nio[0],
             ], swiftSettings: strict),
         .testTarget(
             name: "DemoKitTests", dependencies: ["DemoKit", "PrivateAuthority", crypto], swiftSettings: strict),
@@ -396,7 +399,8 @@ let package = Package(
             dependencies: ["ACME", "ACMEClient", "SecretFiles", "TestDirectory", nio[0], nio[1], logging],
             swiftSettings: strict),
         .testTarget(
-            name: "ACMETests", dependencies: ["ACME", "TestDirectory", x509, asn1, crypto], swiftSettings: strict),
+            name: "ACMETests", dependencies: ["ACME", "TestDirectory", x509, asn1, crypto, cryptoExtras],
+            swiftSettings: strict),
         .testTarget(name: "SecretFilesTests", dependencies: ["SecretFiles"], swiftSettings: strict),
         .testTarget(name: "AuditChainTests", dependencies: ["AuditChain", crypto], swiftSettings: strict),
         .testTarget(name: "TLSCryptoTests", dependencies: ["TLSCrypto", nio[0], crypto], swiftSettings: strict),
@@ -489,8 +493,8 @@ let package = Package(
         .testTarget(
             name: "HSMKeysTests",
             dependencies: [
-                "HSMKeys", "HSMTestWorker", "HSMWire", "KeyHolder", "PrivateAuthority", "TestLogs", "TestSockets",
-                "TestToken", "TLSWire", x509, asn1, crypto, logging,
+                "Admission", "HSMKeys", "HSMTestWorker", "HSMWire", "KeyHolder", "PrivateAuthority", "SecretFiles",
+                "TestLogs", "TestSockets", "TestToken", "TLSWire", x509, asn1, crypto, logging,
             ], swiftSettings: strict),
         .target(
             name: "TestSockets", dependencies: ["CSystemShims"], path: "Tests/Support/TestSockets",

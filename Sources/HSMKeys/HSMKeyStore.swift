@@ -40,9 +40,6 @@ public final class HSMKeyStore: KeyStore {
         self.program = program
     }
 
-    /// Operations on tokens under way at once: one for each worker, or more where there are several tokens.
-    public var deviceThreads: Int { self.module.map { max(4, $0.workers) } ?? 0 }
-
     /// Whether every token that is in use did what it was last asked.
     public var isWell: Bool {
         self.pools.withLock { $0.values.compactMap(\.pool) }.allSatisfy(\.isWell)

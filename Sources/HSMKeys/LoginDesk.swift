@@ -10,14 +10,24 @@ import Synchronization
     import Foundation
 #endif
 
-/// Logs workers in, one after another, so that a PIN that turns out to be wrong was tried once. It is for all tokens of a key holder.
+/// Logs workers in, those of one token one after another, so that a PIN that turns out to be wrong was tried once. It is for all tokens
+/// of a key holder: each has a turn of its own, so that one that does not answer holds up no other one.
 final class LoginDesk: Sendable {
     private let gate = Mutex(PINGate())
     /// nil: a restart forgets.
     private let refused: RefusedPINs?
     /// Held while a token judges a PIN.
-    private let turn = Mutex(())
-    /// Of the hashes by which PINs are known.
+    private final class Turn: Sendable {
+        let mutex = Mutex(())
+    }
+
+    private struct WeakTurn {
+        weak var turn: Turn?
+    }
+
+    /// A turn lives as long as a login holds it or waits for it.
+    private let turns = Mutex<[PINGate.Token: WeakTurn]>([:])
+    /// Of the hashes by which PINs are known. Random, and in this process's memory alone: who finds a hash cannot try PINs by it.
     private let key = SymmetricKey(size: .bits256)
 
     init(refused: RefusedPINs?) {
@@ -33,7 +43,7 @@ final class LoginDesk: Sendable {
         return self.gate.withLock { $0.isAccepted(hash, token) }
     }
 
-    private func hash(_ pin: [UInt8]) -> [UInt8] {
+    func hash(_ pin: [UInt8]) -> [UInt8] {
         Array(HMAC<SHA256>.authenticationCode(for: pin, using: self.key))
     }
 
@@ -46,21 +56,33 @@ final class LoginDesk: Sendable {
             guard facts.needsLogin else { return }
             throw .noPIN
         }
-        let result: Result<WorkerProcess, HSMError> = self.turn.withLock { _ in
+        let token = PINGate.Token(label: facts.label, serial: facts.serial)
+        let turn: Turn = self.turn(of: token)
+        let result: Result<WorkerProcess, HSMError> = turn.mutex.withLock { _ in
             var copy = worker
             return Result { () throws(HSMError) in
-                try self.loginInTurn(&copy, to: facts, source, occasion, Clock.monotonic() + timeout)
+                try self.loginInTurn(&copy, to: token, facts, source, occasion, Clock.monotonic() + timeout)
                 return copy
             }
         }
         worker = try result.get()
     }
 
+    private func turn(of token: PINGate.Token) -> Turn {
+        self.turns.withLock { turns in
+            turns = turns.filter { $0.value.turn != nil }
+            if let turn = turns[token]?.turn { return turn }
+            let turn = Turn()
+            turns[token] = WeakTurn(turn: turn)
+            return turn
+        }
+    }
+
     private func loginInTurn(
-        _ worker: inout WorkerProcess, to facts: TokenFacts, _ source: PINSource, _ occasion: PINGate.Occasion,
+        _ worker: inout WorkerProcess, to token: PINGate.Token, _ facts: TokenFacts, _ source: PINSource,
+        _ occasion: PINGate.Occasion,
         _ deadline: UInt64
     ) throws(HSMError) {
-        let token = PINGate.Token(label: facts.label, serial: facts.serial)
         let pin = try PINReader.read(source)
         defer { SecretFile.wipe(pin) }
         let hash = self.hash(pin)

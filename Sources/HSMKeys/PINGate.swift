@@ -1,6 +1,7 @@
 /// Whether a PIN may be tried at a token. A wrong one is never tried twice: most tokens lock themselves after a few.
 ///
-/// A refused token stays closed for all workers until a reload finds another PIN. Pure; a PIN is known by a keyed hash alone.
+/// A refused token stays closed for all workers until a reload finds another PIN. Pure; a PIN is known by a hash alone whose key is random
+/// and in memory only (``LoginDesk``).
 struct PINGate {
     /// A token as it calls itself.
     struct Token: Hashable {

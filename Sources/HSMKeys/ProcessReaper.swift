@@ -6,12 +6,18 @@ import Synchronization
     import Musl
 #endif
 
-/// Waits for processes that were killed. One that is stuck in a driver does not end for a while: it is looked for again later, and
-/// holds nothing up.
+/// Waits for processes of one token that were killed. One that is stuck in a driver does not end for a while: it is looked for again
+/// later, and holds nothing up.
 final class ProcessReaper: Sendable {
-    static let shared = ProcessReaper()
+    /// Of tokens that are not used any more.
+    private static let orphans = Mutex<[pid_t]>([])
 
     private let left = Mutex<[pid_t]>([])
+
+    deinit {
+        let left = self.left.withLock { $0 }
+        Self.orphans.withLock { $0 += left }
+    }
 
     /// Those that were killed and have not ended.
     var stuck: Int {
@@ -22,6 +28,7 @@ final class ProcessReaper: Sendable {
     }
 
     func reap(_ process: pid_t) {
+        Self.orphans.withLock { $0.removeAll { Self.hasEnded($0) } }
         for _ in 0..<20 {
             if Self.hasEnded(process) { return }
             usleep(2000)

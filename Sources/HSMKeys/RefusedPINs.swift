@@ -1,4 +1,5 @@
 import Crypto
+import CryptoExtras
 import SecretFiles
 import Synchronization
 
@@ -16,8 +17,11 @@ import Synchronization
 
 /// PINs that tokens refused, over restarts: a service that is started again and again by its supervisor must not lock its token.
 ///
-/// A file under the rule for secrets, one line for each token: label, serial number, a salt and a keyed hash of the PIN, all in
+/// A file under the rule for secrets, one line for each token: label, serial number, a salt and a hash of the PIN, all in
 /// hexadecimal. It is read at each look: it is seldom needed, and small.
+///
+/// PINs are short, and this file may be in a backup: so the hash is scrypt (RFC 7914), by which each try costs 32 MiB and some tenths
+/// of a second, where a million tries of a plain hash are done in one. It is computed only where a token has a line.
 final class RefusedPINs: Sendable {
     private let path: String
     private let turn = Mutex(())
@@ -31,30 +35,46 @@ final class RefusedPINs: Sendable {
         var salt: [UInt8]
         var hash: [UInt8]
 
-        var text: String { "\(self.token) \(Self.hexadecimal(self.salt)) \(Self.hexadecimal(self.hash))\n" }
+        /// With the hash's cost, so that another cost can be told apart one day.
+        private static let scheme = "scrypt-32768-8-3"
 
-        init(_ pin: [UInt8], _ token: PINGate.Token) {
+        var text: String {
+            "\(self.token) \(Self.scheme) \(Self.hexadecimal(self.salt)) \(Self.hexadecimal(self.hash))\n"
+        }
+
+        init(_ pin: [UInt8], _ token: PINGate.Token) throws(HSMError) {
             self.token = Self.name(token)
-            self.salt = SymmetricKey(size: .bits256).withUnsafeBytes { Array($0) }
-            self.hash = Self.hash(pin, self.salt)
+            self.salt = SymmetricKey(size: .bits128).withUnsafeBytes { Array($0) }
+            self.hash = try Self.hash(pin, self.salt).withUnsafeBytes { Array($0) }
         }
 
         init?(_ text: Substring) {
             let words = text.split(separator: " ", omittingEmptySubsequences: false)
-            guard words.count == 4, let salt = Self.bytes(words[2]), let hash = Self.bytes(words[3]) else { return nil }
+            guard words.count == 5, words[2] == Self.scheme, let salt = Self.bytes(words[3]), !salt.isEmpty,
+                let hash = Self.bytes(words[4]), !hash.isEmpty
+            else { return nil }
             self.token = "\(words[0]) \(words[1])"
             self.salt = salt
             self.hash = hash
         }
 
-        func isOf(_ pin: [UInt8]) -> Bool { Self.hash(pin, self.salt) == self.hash }
+        func isOf(_ pin: [UInt8]) throws(HSMError) -> Bool {
+            // Compares in constant time.
+            try Self.hash(pin, self.salt) == SymmetricKey(data: self.hash)
+        }
 
         static func name(_ token: PINGate.Token) -> String {
             "\(Self.hexadecimal(Array(token.label.utf8))) \(Self.hexadecimal(Array(token.serial.utf8)))"
         }
 
-        private static func hash(_ pin: [UInt8], _ salt: [UInt8]) -> [UInt8] {
-            Array(HMAC<SHA256>.authenticationCode(for: pin, using: SymmetricKey(data: salt)))
+        /// Takes some tenths of a second.
+        private static func hash(_ pin: [UInt8], _ salt: [UInt8]) throws(HSMError) -> SymmetricKey {
+            do {
+                return try KDF.Scrypt.deriveKey(
+                    from: pin, salt: salt, outputByteCount: 32, rounds: 32_768, blockSize: 8, parallelism: 3)
+            } catch {
+                throw .memory("a PIN cannot be hashed: \(error)")
+            }
         }
 
         private static func hexadecimal(_ bytes: [UInt8]) -> String {
@@ -70,7 +90,10 @@ final class RefusedPINs: Sendable {
 
     func contains(_ pin: [UInt8], _ token: PINGate.Token) throws(HSMError) -> Bool {
         let name = Line.name(token)
-        return try self.read().contains { $0.token == name && $0.isOf(pin) }
+        for line in try self.read() where line.token == name {
+            if try line.isOf(pin) { return true }
+        }
+        return false
     }
 
     /// - Parameter pin: nil: the token takes its PIN again.
@@ -86,7 +109,7 @@ final class RefusedPINs: Sendable {
         let before = try self.read()
         var lines = before.filter { $0.token != name }
         guard pin != nil || lines.count != before.count else { return }
-        if let pin { lines.append(Line(pin, token)) }
+        if let pin { lines.append(try Line(pin, token)) }
         do throws(SecretFile.WriteError) {
             try SecretFile.write(lines.map(\.text).joined(), to: self.path)
         } catch {

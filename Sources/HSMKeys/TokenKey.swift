@@ -51,7 +51,7 @@ struct TokenKey: StoredKey {
 
     var signsHandshakesOnly: Bool { true }
 
-    func cost(of operation: KeyOperation) -> KeyOperationCost { .device }
+    func cost(of operation: KeyOperation) -> KeyOperationCost { .device(self.pool.device) }
 
     func perform(_ operation: KeyOperation) throws(KeyOperationError) -> [UInt8] {
         guard case .sign(let scheme, let content) = operation, self.type.schemes.contains(scheme) else {

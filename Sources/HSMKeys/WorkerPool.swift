@@ -32,16 +32,20 @@ final class WorkerPool: Sendable {
     /// Workers that were killed and do not end: with more of them, none is started.
     private static let mostStuck = 16
 
+    /// For the threads that wait for this token.
+    let device: KeyDevice
     private let configuration: Configuration
     private let desk: LoginDesk
     private let logger: Logger
     private let events: TokenEvents
+    private let reaper = ProcessReaper()
     /// How many more may be at work.
     private let free: DispatchSemaphore
     private let state = Mutex(State())
 
     init(_ configuration: Configuration, desk: LoginDesk, events: TokenEvents, logger: Logger) {
         self.configuration = configuration
+        self.device = KeyDevice(concurrency: configuration.module.workers)
         self.desk = desk
         self.logger = logger
         self.events = events
@@ -146,7 +150,7 @@ final class WorkerPool: Sendable {
         guard occasion == .load || self.state.withLock({ $0.plan.mayStart(now: Clock.monotonic()) }) else {
             throw .paused
         }
-        guard ProcessReaper.shared.stuck < Self.mostStuck else { throw .start("too many that were killed do not end") }
+        guard self.reaper.stuck < Self.mostStuck else { throw .start("too many that were killed do not end") }
         do throws(HSMError) {
             return try self.start(occasion)
         } catch {
@@ -156,7 +160,7 @@ final class WorkerPool: Sendable {
     }
 
     private func start(_ occasion: PINGate.Occasion) throws(HSMError) -> WorkerProcess {
-        var worker = try WorkerProcess(program: self.configuration.program)
+        var worker = try WorkerProcess(program: self.configuration.program, reaper: self.reaper)
         do throws(HSMError) {
             let facts = try worker.open(
                 self.configuration.module.module, self.configuration.token,

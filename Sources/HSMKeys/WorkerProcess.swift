@@ -16,12 +16,16 @@ import SecretFiles
 struct WorkerProcess: Sendable {
     private let process: pid_t
     private let socket: CInt
+    private let reaper: ProcessReaper
     private var number: UInt32 = 0
     /// What ``key(_:deadline:)`` found.
     private var keys: [KeySelection: UInt32] = [:]
 
-    /// - Parameter program: Its path and arguments.
-    init(program: [String]) throws(HSMError) {
+    /// - Parameters:
+    ///   - program: Its path and arguments.
+    ///   - reaper: Waits for its end.
+    init(program: [String], reaper: ProcessReaper) throws(HSMError) {
+        self.reaper = reaper
         var ends: [CInt] = [-1, -1]
         guard socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
             throw .start(Self.text(errno))
@@ -174,7 +178,7 @@ struct WorkerProcess: Sendable {
         kill(-self.process, SIGKILL)
         // One that has left its group; it is not reaped yet, so the number is still its own.
         kill(self.process, SIGKILL)
-        ProcessReaper.shared.reap(self.process)
+        self.reaper.reap(self.process)
     }
 
     private static func text(_ number: Int32) -> String { String(cString: strerror(number)) }

@@ -12,29 +12,33 @@ public enum WorkerAnswer: Equatable, Sendable {
 
     /// A whole frame.
     public func encode(number: UInt32) -> [UInt8] {
-        var body = FieldWriter()
-        let kind: UInt8
+        var body = FieldWriter(kind: self.kind, number: number, capacity: 0)
         switch self {
         case .opened(let facts):
-            kind = 1
             body.write(field: Array(facts.label.utf8.prefix(TokenFacts.longest)))
             body.write(field: Array(facts.serial.utf8.prefix(TokenFacts.longest)))
             body.write(UInt8(facts.needsLogin ? 1 : 0))
             body.write(UInt8(facts.isLastTry ? 1 : 0))
-        case .loggedIn: kind = 2
-        case .found(let key):
-            kind = 3
-            body.write(key)
+        case .loggedIn: break
+        case .found(let key): body.write(key)
         case .signed(let signature):
-            kind = 4
             body.write(field: Array(signature.prefix(Self.longestSignature)))
         case .failed(let failure):
-            kind = 5
             body.write(failure.reason.rawValue)
             body.write(failure.code)
             body.write(field: Array(failure.detail.utf8.prefix(TokenFailure.longestDetail)))
         }
-        return WorkerFrame.encode(kind: kind, number: number, body.bytes)
+        return body.frame()
+    }
+
+    private var kind: UInt8 {
+        switch self {
+        case .opened: 1
+        case .loggedIn: 2
+        case .found: 3
+        case .signed: 4
+        case .failed: 5
+        }
     }
 
     /// - Parameter frame: Without its length.

@@ -18,16 +18,6 @@ public enum WorkerFrame {
         return (Self.headLength...Self.longest).contains(length) ? length : nil
     }
 
-    /// A whole frame. The body is taken to be short enough: ``WorkerRequest`` and ``WorkerAnswer`` see to that.
-    static func encode(kind: UInt8, number: UInt32, _ body: [UInt8]) -> [UInt8] {
-        var writer = FieldWriter()
-        writer.reserve(Self.prefixLength + Self.headLength + body.count)
-        writer.write(UInt32(Self.headLength + body.count))
-        writer.write(kind)
-        writer.write(number)
-        writer.append(body)
-        return writer.bytes
-    }
 }
 
 /// The other end does not keep to the protocol.
@@ -35,13 +25,26 @@ public struct WorkerFrameError: Error, Equatable, Sendable {
     public init() {}
 }
 
-/// Writes numbers, and bytes with their length before them.
+/// Writes a frame: its head, then numbers, and bytes with their length before them.
 struct FieldWriter {
-    private(set) var bytes: [UInt8] = []
+    private var bytes: [UInt8] = []
 
-    mutating func reserve(_ count: Int) { self.bytes.reserveCapacity(count) }
+    /// - Parameter capacity: Bytes of the body for which there is room from the beginning.
+    init(kind: UInt8, number: UInt32, capacity: Int) {
+        self.bytes.reserveCapacity(WorkerFrame.prefixLength + WorkerFrame.headLength + capacity)
+        self.write(UInt32(0))
+        self.write(kind)
+        self.write(number)
+    }
 
-    mutating func append(_ bytes: [UInt8]) { self.bytes.append(contentsOf: bytes) }
+    /// The whole frame. It is taken to be short enough: ``WorkerRequest`` and ``WorkerAnswer`` see to that.
+    mutating func frame() -> [UInt8] {
+        let length = UInt32(self.bytes.count - WorkerFrame.prefixLength)
+        withUnsafeBytes(of: length.bigEndian) { length in
+            for (index, byte) in length.enumerated() { self.bytes[index] = byte }
+        }
+        return self.bytes
+    }
 
     mutating func write(_ value: some FixedWidthInteger) {
         withUnsafeBytes(of: value.bigEndian) { self.bytes.append(contentsOf: $0) }

@@ -14,12 +14,13 @@ public enum WorkerRequest: Equatable, Sendable {
     public static let longestData = 128
 
     /// A whole frame. Nil if a part is too long for it.
+    ///
+    /// That of a login has the PIN, once: the caller wipes it.
     public func encode(number: UInt32) -> [UInt8]? {
-        var body = FieldWriter()
-        let kind: UInt8
+        var body: FieldWriter
         switch self {
         case .open(let module, let token):
-            kind = 1
+            body = FieldWriter(kind: 1, number: number, capacity: 0)
             guard module.utf8.count <= Self.longestModule else { return nil }
             body.write(field: Array(module.utf8))
             for text in [token.label, token.manufacturer, token.model, token.serial] {
@@ -29,24 +30,24 @@ public enum WorkerRequest: Equatable, Sendable {
             body.write(UInt8(token.slot == nil ? 0 : 1))
             body.write(token.slot ?? 0)
         case .login(let pin):
-            kind = 2
             guard pin.count <= Self.longestPIN else { return nil }
-            body.reserve(pin.count + 2)
+            // With room for all of it: a frame that grew would leave a copy of the PIN behind, which nothing wipes.
+            body = FieldWriter(kind: 2, number: number, capacity: pin.count + 2)
             body.write(field: pin)
         case .find(let key):
-            kind = 3
+            body = FieldWriter(kind: 3, number: number, capacity: 0)
             guard (key.label?.utf8.count ?? 0) <= KeySelection.longest, (key.id?.count ?? 0) <= KeySelection.longest
             else { return nil }
             body.write(optional: key.label.map { Array($0.utf8) })
             body.write(optional: key.id)
         case .sign(let key, let mechanism, let data):
-            kind = 4
+            body = FieldWriter(kind: 4, number: number, capacity: data.count + 7)
             guard data.count <= Self.longestData else { return nil }
             body.write(key)
             body.write(mechanism.rawValue)
             body.write(field: data)
         }
-        return WorkerFrame.encode(kind: kind, number: number, body.bytes)
+        return body.frame()
     }
 
     /// - Parameter frame: Without its length.

@@ -80,6 +80,49 @@ import Testing
         try await stage.origin.stop()
     }
 
+    @Test("Handed over to its successor, under new connections all the time at two edges: none fails")
+    func handedOver() async throws {
+        let stage = try await DialStage()
+        try await blocking {
+            let ports = [try Workspace.freePort(), try Workspace.freePort()]
+            try stage.configure(ports, "state: state")
+            let keyHolder = try stage.keyHolder()
+            let edges = [
+                try stage.edge("paris", acceptingAt: ports[0], "limits: { exempt: [127.0.0.0/8] }"),
+                try stage.edge("rome", acceptingAt: ports[1], "limits: { exempt: [127.0.0.0/8] }"),
+            ]
+            for edge in edges { try stage.awaitService(edge) }
+            let loads = try edges.flatMap { edge in
+                try ["one.test", "two.test"].map { try SteadyClients($0, port: edge.port, in: stage.workspace) }
+            }
+            var serving = keyHolder.pid
+            for count in 1...3 {
+                Thread.sleep(forTimeInterval: 1)
+                kill(serving, SIGUSR2)
+                let line = try eventually("hand-over \(count)") {
+                    let lines = keyHolder.lines("handed over")
+                    return lines.count == count ? lines.last : nil
+                }
+                serving = try #require(line["process"].flatMap { Int32($0) })
+            }
+            Thread.sleep(forTimeInterval: 1)
+            for load in loads {
+                let result = try load.end()
+                #expect(result.contains("failed 0 ") && !result.contains("new 0,"), "\(result)")
+            }
+            #expect(try keyHolder.waitForExit() == 0)
+            for edge in edges { #expect(try stage.isServed(edge)) }
+            // Each line of each process follows from the one before.
+            let program = TestProcess.executable.path
+            let verified = try Tool.run(program, ["audit", "verify", stage.workspace.path("home.jsonl")])
+            #expect(verified.status == 0, "\(verified.all)")
+            for edge in edges { edge.stop() }
+            kill(serving, SIGTERM)
+            _ = try eventually("the successor's end") { kill(serving, 0) != 0 ? true : nil }
+        }
+        try await stage.origin.stop()
+    }
+
     @Test("An edge that is revoked loses its links, and is not dialled until that is taken back")
     func revoked() async throws {
         let stage = try await DialStage()

@@ -1,4 +1,5 @@
 import Foundation
+import PrivateAuthority
 import Telemetry
 import TestSockets
 import Testing
@@ -256,6 +257,57 @@ import Testing
             $0["setting"] == "monitoring"
         }
         #expect(try stage.look(stage.monitoring[0], "/metrics", as: "monitor").status == 0)
+        try await stage.stop()
+    }
+
+    @Test(
+        "From elsewhere: sessions resume until the files change, or the client's certificate ends",
+        arguments: ["-tls1_3", "-tls1_2"])
+    func resumption(_ version: String) async throws {
+        let stage = try await Stage()
+        let workspace = stage.workspace
+        let authority = try FleetAuthority(name: "Monitoring")
+        try workspace.write(
+            try workspace.read("prometheus.pem") + "\n" + authority.certificatePEM, to: "prometheus.pem")
+        func wasRead(_ times: Int) throws {
+            _ = try eventually("the files") {
+                let lines = stage.edge.process.lines("the identity's files have changed: they are in force")
+                return lines.count { $0["setting"] == "monitoring" } == times ? true : nil
+            }
+        }
+        try wasRead(1)
+        // A client that is let in for seconds.
+        let ends = Date().addingTimeInterval(6)
+        let brief = try authority.issueIdentity(role: .edge, name: "brief", notBefore: ends - 600, notAfter: ends)
+        try workspace.write(brief.chainPEM, to: "brief.pem")
+        try workspace.write(brief.keyPEM, to: "brief.key")
+        func look(_ client: String, _ session: String...) throws -> String {
+            try Tool.run(
+                "openssl",
+                [
+                    "s_client", "-connect", "127.0.0.1:\(stage.monitoring[0])", "-CAfile",
+                    workspace.path("monitor.pem"),
+                    "-servername", "monitor.test", "-cert", workspace.path("\(client).pem"), "-key",
+                    workspace.path("\(client).key"), "-ign_eof", version,
+                ] + session,
+                input: "GET /health/live HTTP/1.1\r\nHost: monitor.test\r\nConnection: close\r\n\r\n"
+            ).all
+        }
+        let file = workspace.path("session")
+        let first = try look("brief", "-sess_out", file)
+        #expect(first.contains("HTTP/1.1 200") && first.contains("New, "), "\(first)")
+        let again = try look("brief", "-sess_in", file)
+        #expect(again.contains("HTTP/1.1 200") && again.contains("Reused, "), "\(again)")
+        try await Task.sleep(for: .seconds(max(0, ends.timeIntervalSinceNow) + 1.5))
+        let late = try look("brief", "-sess_in", file)
+        #expect(!late.contains("HTTP/1.1 200"), "\(late)")
+        // Another authority, another context: no session of the former is good.
+        let good = try look("prometheus", "-sess_out", file)
+        #expect(good.contains("HTTP/1.1 200"), "\(good)")
+        try Self.replace("prometheus.pem", with: "monitor.pem", in: workspace)
+        try wasRead(2)
+        let former = try look("prometheus", "-sess_in", file)
+        #expect(!former.contains("HTTP/1.1 200"), "\(former)")
         try await stage.stop()
     }
 

@@ -141,6 +141,8 @@ struct OwnerDocumentationTests {
             try stage.run(Array(ceremony[(request + 1)...]))
 
             try stage.configure(try Self.yaml("Key ceremony"), try Self.yaml("First grant"))
+            let early = try stage.shell("latchstring grants --config keyholder.yaml")
+            #expect(early.status == 1 && early.all.contains("Is the key holder running"), "\(early.all)")
             let keyHolder = try TestProcess(
                 ["keyholder", "--inspectable", "--config", "keyholder.yaml"], name: "home", in: stage.workspace)
             defer { keyHolder.stop() }

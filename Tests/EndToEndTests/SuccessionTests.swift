@@ -153,6 +153,46 @@ import Testing
         #expect(turns.isDue(["b"]) == false)
     }
 
+    @Test func filesThatChangeWhileTheyAreReadAreReadAgain() {
+        var turns = IdentityTurns(["a"])
+        #expect(!turns.isDue(["b"]) && turns.isDue(["b"]))
+        // The state is that from before the reading; they were written once more meanwhile.
+        turns.read(["b"], isInForce: true)
+        #expect(turns.isInForce(["b"]) && !turns.isInForce(["c"]))
+        #expect(!turns.isDue(["c"]))
+        #expect(turns.isDue(["c"]))
+        // What cannot be used is not read again until it changes once more, be it back to what is in force.
+        turns.read(["c"])
+        #expect(!turns.isDue(["c"]) && !turns.isInForce(["c"]))
+        #expect(!turns.isDue(["b"]))
+        #expect(turns.isDue(["b"]))
+    }
+
+    @Test func filesOfAnIdentityThatGoOnChangingAreLeftAlone() async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "busy-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let path = "\(folder)/cert.pem"
+        func write(_ text: String) throws { try Data(text.utf8).write(to: URL(filePath: path)) }
+        try write("one")
+        let identity = IdentitySettings(
+            location: SourceLocation(file: "edge.yaml", line: 1, column: 1), certificate: path, key: path,
+            authority: path)
+        let renewals = NIOLockedValueBox(0)
+        let watch = IdentityWatch(
+            identity: { identity }, renew: { renewals.withLockedValue { $0 += 1 } }, interval: .milliseconds(200),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let run = Task { try await watch.run() }
+        defer { run.cancel() }
+        for number in 0..<40 {
+            try write(String(repeating: "x", count: number + 1))
+            try await Task.sleep(for: .milliseconds(25))
+        }
+        #expect(renewals.withLockedValue { $0 } == 0)
+        for _ in 0..<250 where renewals.withLockedValue({ $0 }) == 0 { try await Task.sleep(for: .milliseconds(20)) }
+        #expect(renewals.withLockedValue { $0 } == 1)
+    }
+
     /// As a folder of secrets is renewed that a container is given: a link to another folder takes the place of the one before.
     @Test func anIdentityBehindLinksIsReadWhenTheyLeadElsewhere() async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "links-\(UUID().uuidString)").path

@@ -80,9 +80,9 @@ struct WorkerFrameTests {
 
     @Test("A signature that is longer than any is refused")
     func longSignature() {
-        var body = FieldWriter()
+        var body = FieldWriter(kind: 4, number: 1, capacity: 0)
         body.write(field: [UInt8](repeating: 1, count: 513))
-        let frame = WorkerFrame.encode(kind: 4, number: 1, body.bytes)
+        let frame = body.frame()
         #expect(throws: WorkerFrameError.self) { try WorkerAnswer.decode(Array(frame.dropFirst(4))) }
     }
 

@@ -16,12 +16,13 @@ struct DeviceKeyTests {
     /// A store whose RSA keys are on a device that signs handshakes only.
     private struct DeviceStore: KeyStore {
         struct Key: StoredKey {
+            static let device = KeyDevice(concurrency: 2)
             var key: any StoredKey
             var type: KeyType { self.key.type }
             var publicKey: Certificate.PublicKey { self.key.publicKey }
             var signsHandshakesOnly: Bool { true }
 
-            func cost(of operation: KeyOperation) -> KeyOperationCost { .device }
+            func cost(of operation: KeyOperation) -> KeyOperationCost { .device(Self.device) }
 
             func perform(_ operation: KeyOperation) throws(KeyOperationError) -> [UInt8] {
                 try self.key.perform(operation)
@@ -77,29 +78,56 @@ struct DeviceKeyTests {
         #expect(error?.description.contains("hsm.module") == true)
     }
 
-    @Test("A device that does not answer holds no threads that other keys need")
-    func lanes() async throws {
-        let slow = SlowOperations(perEdge: 100, limit: 100, threads: 1, deviceThreads: 2)
-        slow.start()
-        let opening = DispatchSemaphore(value: 0)
-        let owner = WorkOwner(
+    private static var owner: WorkOwner {
+        WorkOwner(
             edge: "paris", site: "a.test", network: ClientNetwork(nil as IPAddress?), urgency: .beginning,
             deadline: Clock.monotonic() + 60_000_000_000)
-        for _ in 0..<2 {
+    }
+
+    /// Returns when the job was done.
+    private static func perform(_ slow: SlowOperations, _ cost: KeyOperationCost) async {
+        let (done, end) = AsyncStream.makeStream(of: Void.self)
+        #expect(slow.submit(Self.owner, cost, now: Clock.monotonic()) { _ in end.finish() } == nil)
+        for await _ in done {}
+    }
+
+    @Test("A device that does not answer holds no threads that other keys need, those on other devices among them")
+    func lanes() async throws {
+        let slow = SlowOperations(perEdge: 100, limit: 100, threads: 1)
+        slow.start()
+        let (hung, other) = (KeyDevice(concurrency: 2), KeyDevice(concurrency: 1))
+        let opening = DispatchSemaphore(value: 0)
+        for _ in 0..<20 {
             #expect(
-                slow.submit(owner, .device, now: Clock.monotonic()) { _ in
+                slow.submit(Self.owner, .device(hung), now: Clock.monotonic()) { _ in
                     opening.wait()
                     opening.signal()
                 } == nil)
         }
-        // Waits behind them.
-        let (late, lateEnd) = AsyncStream.makeStream(of: Void.self)
-        #expect(slow.submit(owner, .device, now: Clock.monotonic()) { _ in lateEnd.finish() } == nil)
-        let (other, otherEnd) = AsyncStream.makeStream(of: Void.self)
-        #expect(slow.submit(owner, .offload, now: Clock.monotonic()) { _ in otherEnd.finish() } == nil)
-        for await _ in other {}
+        await Self.perform(slow, .offload)
+        await Self.perform(slow, .device(other))
         opening.signal()
-        for await _ in late {}
+        await Self.perform(slow, .device(hung))
         await slow.shutDown()
+    }
+
+    @Test("A device's threads end with its keys, and devices beyond the bound share some")
+    func bound() async throws {
+        let lanes = DeviceLanes()
+        func use(_ device: KeyDevice) async {
+            let (done, end) = AsyncStream.makeStream(of: Void.self)
+            #expect(lanes.lane(of: device).submit(Self.owner, now: Clock.monotonic()) { _ in end.finish() } == nil)
+            for await _ in done {}
+        }
+        for _ in 0..<100 { await use(KeyDevice(concurrency: 1)) }
+        #expect(lanes.count == 1)
+        let devices = (0..<DeviceLanes.most + 5).map { _ in KeyDevice(concurrency: 1) }
+        for device in devices { await use(device) }
+        #expect(lanes.count == DeviceLanes.most)
+        #expect(lanes.lane(of: devices[DeviceLanes.most]) === lanes.lane(of: devices[DeviceLanes.most + 1]))
+        #expect(lanes.lane(of: devices[0]) !== lanes.lane(of: devices[1]))
+        await lanes.shutDown()
+        // What comes late is told that it ends.
+        await use(KeyDevice(concurrency: 1))
     }
 }

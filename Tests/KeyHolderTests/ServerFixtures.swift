@@ -228,13 +228,13 @@ final class TestEdge: Sendable {
 final class HeldKeyStore: KeyStore {
     let gate: Gate = Gate()
 
-    /// More than tests hold at once.
-    var deviceThreads: Int { 8 }
+    /// With more threads than tests hold at once.
+    private let device = KeyDevice(concurrency: 8)
 
     func key(
         from source: KeySource, for certified: Certificate.PublicKey
     ) throws(SiteLoadError) -> any StoredKey {
-        HeldKey(key: try SoftwareKeyStore().key(from: source), gate: self.gate)
+        HeldKey(key: try SoftwareKeyStore().key(from: source), gate: self.gate, device: self.device)
     }
 
     /// Keeps operations until it is opened.
@@ -280,12 +280,13 @@ final class HeldKeyStore: KeyStore {
     struct HeldKey: StoredKey {
         var key: any StoredKey
         var gate: Gate
+        var device: KeyDevice
         var type: KeyType { self.key.type }
         var publicKey: Certificate.PublicKey { self.key.publicKey }
 
         /// Only RSA is held, so that other sites show whether they are disturbed.
         func cost(of operation: KeyOperation) -> KeyOperationCost {
-            self.type.isRSA ? .device : self.key.cost(of: operation)
+            self.type.isRSA ? .device(self.device) : self.key.cost(of: operation)
         }
 
         func perform(_ operation: KeyOperation) throws(KeyOperationError) -> [UInt8] {

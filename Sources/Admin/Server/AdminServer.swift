@@ -99,7 +99,7 @@ public struct AdminServer: Service {
                     decoding.maxHeaderListSize = 16_384
                     decoding.maxHeaderFieldCount = 64
                     let pipeline = child.pipeline.syncOperations
-                    if let tls { try pipeline.addHandler(try tls.handler()) }
+                    if let tls { try pipeline.addHandlers(tls.handlers()) }
                     try pipeline.addHandler(ByteLimitHandler(maximumBytes: limits.bytesPerConnection))
                     try pipeline.addHandler(HTTPResponseEncoder())
                     try pipeline.addHandler(

@@ -14,7 +14,7 @@ public final class AdminTLS: Sendable {
     private let certificate: String
     private let key: String
     private let clients: String
-    private let configuration: NIOLockedValueBox<TLSConfiguration>
+    private let context: NIOLockedValueBox<NIOSSLContext>
 
     public struct Unusable: Error, Equatable, Sendable, CustomStringConvertible {
         public var description: String
@@ -28,7 +28,7 @@ public final class AdminTLS: Sendable {
         self.certificate = certificate
         self.key = key
         self.clients = clients
-        self.configuration = NIOLockedValueBox(try Self.read(certificate, key, clients))
+        self.context = NIOLockedValueBox(try Self.read(certificate, key, clients))
     }
 
     /// Takes up changed files. Blocks, as files do.
@@ -36,18 +36,18 @@ public final class AdminTLS: Sendable {
     /// - Throws: everything stays as it was.
     public func reread() throws(Unusable) {
         let fresh = try Self.read(self.certificate, self.key, self.clients)
-        self.configuration.withLockedValue { $0 = fresh }
+        self.context.withLockedValue { $0 = fresh }
     }
 
-    /// One for each connection: a resumed handshake would not look at the client's certificate again, and only the context that made a
-    /// ticket can read it.
-    func handler() throws -> NIOSSLServerHandler {
-        NIOSSLServerHandler(context: try NIOSSLContext(configuration: self.configuration.withLockedValue { $0 }))
+    /// For a connection. What clients are trusted by is one context until the files change, and sessions resume within it alone; when the
+    /// client's certificate ends, ``ClientTerm`` sees.
+    func handlers() -> [any ChannelHandler] {
+        [NIOSSLServerHandler(context: self.context.withLockedValue { $0 }), ClientTerm()]
     }
 
     private static func read(
         _ certificate: String, _ key: String, _ clients: String
-    ) throws(Unusable) -> TLSConfiguration {
+    ) throws(Unusable) -> NIOSSLContext {
         let text: String
         do throws(SecretFileError) { text = try SecretFile.read(key) } catch {
             throw Unusable(description: "\(error)")
@@ -64,10 +64,9 @@ public final class AdminTLS: Sendable {
         configuration.minimumTLSVersion = .tlsv12
         configuration.applicationProtocols = ["http/1.1"]
         configuration.shutdownTimeout = .seconds(1)
-        do { _ = try NIOSSLContext(configuration: configuration) } catch {
+        do { return try NIOSSLContext(configuration: configuration) } catch {
             throw Unusable(description: "\(certificate) and its key cannot be used for TLS: \(error)")
         }
-        return configuration
     }
 
     private static func certificates(_ path: String) throws(Unusable) -> [NIOSSLCertificate] {

@@ -37,7 +37,7 @@ struct AuditFile: AuditOutput {
     private var canReserve: Bool
     /// Offset of the first byte that is not set aside.
     private var reservedEnd: Int = 0
-    /// At the last look; smaller now: something has truncated the file, and with it what was set aside.
+    /// At the last look, and what was written since; smaller now: something has truncated the file, and with it what was set aside.
     private var size: Int = 0
 
     static let standardOutput = AuditFile(descriptor: STDOUT_FILENO, isOwn: false)
@@ -73,11 +73,22 @@ struct AuditFile: AuditOutput {
             guard let base = buffer.baseAddress else { return .success(0) }
             while true {
                 let count: Int = writeBytes(self.descriptor, base, buffer.count)
-                if count > 0 { return .success(count) }
+                if count > 0 {
+                    self.size += count
+                    return .success(count)
+                }
                 let number: CInt = count < 0 ? errno : ENOSPC
                 if number != EINTR { return .failure(AuditOutputError(number: number)) }
             }
         }
+    }
+
+    mutating func wasTruncated() -> Bool {
+        guard self.identity != nil, let size = sizeOfFile(self.descriptor) else { return false }
+        defer { self.size = size }
+        guard size < self.size else { return false }
+        self.reservedEnd = size
+        return true
     }
 
     mutating func reserve(low: Int, high: Int) throws(AuditOutputError) {
@@ -86,8 +97,6 @@ struct AuditFile: AuditOutput {
             self.canReserve = false
             return
         }
-        if size < self.size { self.reservedEnd = size }
-        self.size = size
         guard size + low > self.reservedEnd else { return }
         let number: CInt = latchstring_set_aside(self.descriptor, Int64(size), Int64(high))
         switch number {

@@ -63,6 +63,8 @@ struct AuditJournal {
         return true
     }
 
+    mutating func wasTruncated() -> Bool { self.output.wasTruncated() }
+
     mutating func reserve(low: Int, high: Int) -> AuditOutputError? {
         do throws(AuditOutputError) {
             try self.output.reserve(low: self.unwritten.count + low, high: self.unwritten.count + high)

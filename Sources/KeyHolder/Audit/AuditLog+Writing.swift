@@ -82,8 +82,11 @@ extension AuditLog {
             }
             return false
         }
+        let isTruncated: Bool = journal.wasTruncated()
+        if isTruncated { self.noteTruncation(&journal) }
         journal.add(batch.bodies, count: batch.count)
-        let isSigned: Bool = self.sign(&journal, isDue: batch.checkpointIsDue)
+        // At once after a truncation: what is remembered is not in the file any more.
+        let isSigned: Bool = self.sign(&journal, isDue: batch.checkpointIsDue || isTruncated)
         let shortage: AuditOutputError? = journal.reserve(low: Self.reserve / 2, high: Self.reserve)
         // Before the write: from here on no key is used.
         if let shortage { self.close(shortage) }
@@ -97,6 +100,18 @@ extension AuditLog {
         if isSigned { self.head?.note(journal.position) }
         if shortage == nil, self.isClosed { self.open(after: "the log could not be written") }
         return true
+    }
+
+    /// The file begins with this line from now on.
+    private func noteTruncation(_ journal: inout AuditJournal) {
+        journal.add(
+            AuditRecord(
+                time: Clock.wallMilliseconds(), event: .audit, outcome: .failed,
+                detail: "the file was truncated in place: lines that were not copied before are lost"))
+        self.state.withLock { $0.pending += 1 }
+        self.logger.warning(
+            "the audit file was truncated in place: lines that were not copied before are lost",
+            metadata: ["remedy": "rename it, and run latchstring reload (of logrotate: create, not copytruncate)"])
     }
 
     /// Adds a checkpoint if it is time for one.

@@ -46,12 +46,20 @@ struct AuditOrigin: Sendable {
             return
         }
         self.position = found
-        guard found.sequence < remembered.sequence || !(tail?.isLed ?? true) else { return }
+        let way: AuditTail.Way = tail?.way ?? .leads
+        guard found.sequence < remembered.sequence || way != .leads else { return }
         self.position = remembered
-        self.problem =
-            found.sequence <= remembered.sequence
-            ? "the file ends with line \(found.sequence), and line \(remembered.sequence) was there: its end was cut off or replaced"
-            : "the file ends with line \(found.sequence), and does not lead there from line \(remembered.sequence), which was there: its end was replaced"
+        self.problem = Self.problem(found.sequence, remembered.sequence, way)
+    }
+
+    private static func problem(_ found: UInt64, _ remembered: UInt64, _ way: AuditTail.Way) -> String {
+        if case .beginsWith(let first) = way {
+            return
+                "the file begins with line \(first), and line \(remembered) was there: it was truncated in place, or replaced; lines \(remembered + 1) to \(first - 1) are in the copy, if one was made before"
+        }
+        return found <= remembered
+            ? "the file ends with line \(found), and line \(remembered) was there: its end was cut off or replaced"
+            : "the file ends with line \(found), and does not lead there from line \(remembered), which was there: its end was replaced"
     }
 
     private static func key(_ path: String) throws(AuditLogError) -> Curve25519.Signing.PrivateKey {

@@ -14,8 +14,15 @@ protocol AuditOutput: Sendable {
     ///   so), it does not.
     mutating func reserve(low: Int, high: Int) throws(AuditOutputError)
 
+    /// Whether something has cut the file since the last call, as `copytruncate` does. Call it before each batch.
+    mutating func wasTruncated() -> Bool
+
     /// A second call does nothing.
     mutating func close()
+}
+
+extension AuditOutput {
+    mutating func wasTruncated() -> Bool { false }
 }
 
 /// Why lines cannot be written.

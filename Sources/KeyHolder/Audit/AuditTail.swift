@@ -24,8 +24,17 @@ struct AuditTail: Equatable {
     var rest: Rest?
     /// The file's last byte is no line feed.
     var lacksLineFeed = false
-    /// The file leads to this position from what is remembered (``AuditPath``), or nothing is.
-    var isLed = true
+    /// How the file leads to this position from what is remembered (``AuditPath``).
+    var way = Way.leads
+
+    enum Way: Equatable {
+        /// Without a break, or nothing is remembered.
+        case leads
+        /// It does not.
+        case broken
+        /// The file's first line has this number, and there must have been others before.
+        case beginsWith(UInt64)
+    }
 
     /// How far from its end a file is looked at; bytes.
     static let window = 1 << 20
@@ -74,15 +83,15 @@ struct AuditTail: Equatable {
                 place: path, reason: "what it ends with are no lines", remedy: "move it away, or name another file")
         }
         if let head, let position = tail.position, position != head {
-            tail.isLed = try Self.leads(descriptor, size, from: head, path)
+            tail.way = try Self.way(descriptor, size, from: head, path)
         }
         return tail
     }
 
     /// Goes back to a line that is not behind the head, and reads on from there.
-    private static func leads(
+    private static func way(
         _ descriptor: CInt, _ size: Int, from head: ChainPosition, _ path: String
-    ) throws(AuditLogError) -> Bool {
+    ) throws(AuditLogError) -> Way {
         var begin = size
         var back = Self.window
         while begin > 0 {
@@ -111,7 +120,30 @@ struct AuditTail: Equatable {
             rest = Array((rest + bytes[start...]).prefix(ChainSealer.longestLine))
         }
         way.take(rest[...])
-        return way.leads
+        return way.leads ? .leads : way.firstBehind.map { .beginsWith($0) } ?? .broken
+    }
+
+    /// Whose checkpoint is the last one of a file. Blocks.
+    ///
+    /// - Returns: nil: there is no such file, or none among its last bytes, of which there is one by all that a key holder writes.
+    static func lastSigner(of path: String) throws(AuditLogError) -> CheckpointSigner? {
+        let descriptor = openForReading(path)
+        guard descriptor >= 0 else {
+            if errno == ENOENT { return nil }
+            throw AuditLogError(place: path, reason: SystemError.words(errno))
+        }
+        defer { closeDescriptor(descriptor) }
+        let size = Int(lseek(descriptor, 0, SEEK_END))
+        for window in [Self.window, 16 * Self.window] {
+            let begin = max(0, size - window)
+            let bytes = try Self.read(descriptor, begin, size - begin, path)
+            for line in bytes.split(separator: 0x0A).reversed() {
+                guard let line = SealedLine(line), line.text("operation") == ChainOperation.checkpoint else { continue }
+                return line.text("key").flatMap { CheckpointSigner(hex: $0) }
+            }
+            if begin == 0 { break }
+        }
+        return nil
     }
 
     private static func read(

@@ -13,14 +13,6 @@ public protocol KeyStore: Sendable {
     func key(
         from source: KeySource, for certified: Certificate.PublicKey
     ) throws(SiteLoadError) -> any StoredKey
-
-    /// Threads that may wait for the store's devices at once (``KeyOperationCost/device``). Default: none, so that those for slow
-    /// operations wait.
-    var deviceThreads: Int { get }
-}
-
-extension KeyStore {
-    public var deviceThreads: Int { 0 }
 }
 
 /// A private key that can be used but not read.
@@ -151,13 +143,24 @@ public enum DigestAlgorithm: Equatable, Sendable, CaseIterable {
 }
 
 /// Where an operation belongs.
-public enum KeyOperationCost: Sendable {
+public enum KeyOperationCost: Equatable, Sendable {
     /// Less than half a millisecond of work: cheaper where it is than with a change of thread.
     case inPlace
     /// More work than that: for one of the threads for that, of which there are as many as cores.
     case offload
-    /// A wait for a device, which may not answer: for a thread that others than those who want the device do not need.
-    case device
+    /// A wait for a device, which may not answer: for threads that nothing else than this device's keys needs.
+    case device(KeyDevice)
+}
+
+/// What keys are on that are not in this process. Each has threads of its own, so that one that does not answer holds up its own keys
+/// alone. It is known by its identity: one for all keys of a device, and as long as there are such.
+public final class KeyDevice: Equatable, Sendable {
+    /// Operations that it does at once.
+    public let concurrency: Int
+
+    public init(concurrency: Int) { self.concurrency = max(1, concurrency) }
+
+    public static func == (left: KeyDevice, right: KeyDevice) -> Bool { left === right }
 }
 
 public enum KeyOperationError: Error, Equatable, Sendable {

@@ -37,15 +37,14 @@ final class KeyHolderCore: Sendable {
     private let current: Mutex<Policy>
 
     init(
-        limits: KeyHolderLimits, policy: Policy, audit: AuditLog, loops: LoopWorks, deviceThreads: Int = 0,
-        logger: Logger,
+        limits: KeyHolderLimits, policy: Policy, audit: AuditLog, loops: LoopWorks, logger: Logger,
         wallClock: @escaping @Sendable () -> Int64
     ) {
         self.limits = limits
         self.audit = audit
         self.slow = SlowOperations(
             perEdge: limits.inFlightPerEdge, limit: limits.auditQueue / 2,
-            threads: limits.signingThreads ?? System.coreCount, deviceThreads: deviceThreads)
+            threads: limits.signingThreads ?? System.coreCount)
         self.loops = loops
         self.accounts = EdgeAccounts(limits)
         self.wallClock = wallClock

@@ -114,8 +114,7 @@ public final class KeyHolderServer: Service {
             start: "latchstring \(LatchstringVersion.text)", logger: logger)
         self.core = KeyHolderCore(
             limits: configuration.limits, policy: policy, audit: audit, loops: LoopWorks(group),
-            deviceThreads: configuration.keyStore.deviceThreads, logger: logger,
-            wallClock: wallClock)
+            logger: logger, wallClock: wallClock)
         self.core.metrics.identity(notAfter: configuration.credentials.notAfter)
         self.dialler = Dialler(core: self.core, group: group) {
             trust.value.withLock { ($0.credentials, $0.generation) }

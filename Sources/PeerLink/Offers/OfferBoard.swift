@@ -23,8 +23,9 @@ struct OfferBoard {
         var parkedPerNetwork = 8
         /// Networks whose connections came to nothing, which are remembered.
         var failures = 1024
-        /// For so long. Nanoseconds.
-        var memory: Int64 = 60_000_000_000
+        /// For so long: longer than it takes to try a connection of each of them, or those that were tried first would be forgotten, and
+        /// tried again, before the key holder's own turn comes. Nanoseconds.
+        var memory: Int64 = 1_800_000_000_000
     }
 
     enum Naming: Equatable {

@@ -10,10 +10,10 @@ import Telemetry
 
 /// Where an edge's (or a key holder's) admin port is, and what it wants to see.
 struct AdminOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The edge's configuration file: says where its admin port is.", valueName: "file"))
+    @Option(help: ArgumentHelp("The configuration file: says where the admin port is.", valueName: "file"))
     var config: String?
 
-    @Option(help: ArgumentHelp("The edge's admin port, instead of --config.", valueName: "host:port"))
+    @Option(help: ArgumentHelp("The admin port, instead of --config.", valueName: "host:port"))
     var admin: String?
 
     @Option(
@@ -26,7 +26,7 @@ struct AdminOptions: ParsableArguments {
 
     func requireOne() throws {
         if (self.config == nil) == (self.admin == nil) {
-            throw ValidationError("Name the edge: either --config FILE or --admin HOST:PORT.")
+            throw ValidationError("Name the admin port: either --config FILE or --admin HOST:PORT.")
         }
     }
 
@@ -37,21 +37,25 @@ struct AdminOptions: ParsableArguments {
     /// - Parameter role: of the configuration file; nil: any that has an admin port.
     func client(role: SettingsRole? = .edge) throws -> AdminClient {
         var endpoint: SocketEndpoint
+        var party = role.map { $0 == .keyHolder ? "key holder" : "edge" } ?? "edge or key holder"
         var tokenFile = self.token
         if let path = self.config {
             // Of the files that it names, only the token is used here; the others are the edge's own.
-            let party = try Startup.settings { () throws(SettingsError) in
+            let settings = try Startup.settings { () throws(SettingsError) in
                 let loaded = try Settings.load(path: path, role: role, checkingFiles: false)
                 return (loaded.party, loaded.warnings)
             }
             let admin: (endpoint: SocketEndpoint, token: String?)? =
-                switch party {
+                switch settings {
                 case .edge(let settings): settings.admin.map { ($0.endpoint, $0.token) }
                 case .keyHolder(let settings): settings.admin.map { ($0.endpoint, $0.token) }
                 case .fleet: nil
                 }
+            if case .keyHolder = settings { party = "key holder" }
+            if case .edge = settings { party = "edge" }
             guard let admin else {
-                Startup.complain("error: \(path) has no admin port. Add admin: 127.0.0.1:9435 and restart.")
+                let port = party == "key holder" ? 9434 : 9435
+                Startup.complain("error: \(path) has no admin port. Add admin: 127.0.0.1:\(port) and restart.")
                 throw ExitCode.failure
             }
             endpoint = admin.endpoint
@@ -62,7 +66,8 @@ struct AdminOptions: ParsableArguments {
         } else {
             endpoint = try Self.endpoint(self.admin ?? "")
         }
-        return try AdminClient(endpoint: endpoint, token: tokenFile.map { try Startup.adminToken($0) })
+        return try AdminClient(
+            endpoint: endpoint, token: tokenFile.map { try Startup.adminToken($0) }, party: party)
     }
 
     private static func endpoint(_ text: String) throws -> SocketEndpoint {
@@ -78,6 +83,8 @@ struct AdminOptions: ParsableArguments {
 struct AdminClient: Sendable {
     let endpoint: SocketEndpoint
     let token: AdminToken?
+    /// What is expected there, for messages.
+    let party: String
 
     /// An answer larger than this is none of ours.
     private static let maximumBytes = 16 << 20
@@ -89,25 +96,27 @@ struct AdminClient: Sendable {
             answer = try await self.exchange(method, path, body: body)
         } catch {
             Startup.complain(
-                "error: the admin port \(self.endpoint) does not answer: \(SystemError.text(error)). Is the edge running, and is this its port?"
+                "error: the admin port \(self.endpoint) does not answer: \(SystemError.text(error)). Is the \(self.party) running, and is this its port?"
             )
             throw ExitCode.failure
         }
         let data = Data(answer.body.readableBytesView)
         guard answer.status == 200 else {
-            Startup.complain("error: " + Self.explanation(of: answer.status, data))
+            Startup.complain("error: " + self.explanation(of: answer.status, data))
             throw ExitCode.failure
         }
         return data
     }
 
-    private static func explanation(of status: UInt, _ data: Data) -> String {
+    private func explanation(of status: UInt, _ data: Data) -> String {
         if status == 401 { return "the admin port wants another token. Name its file with --token." }
         if let failure = try? JSONDecoder().decode(AdminFailure.self, from: data) {
             return failure.error + "." + (failure.remedy.map { " \($0)" } ?? "")
         }
-        if status == 404 { return "this admin port does not know the order. Is it an edge's, and of this version?" }
-        return "what listens there answered with status \(status). Is it an edge's admin port?"
+        if status == 404 {
+            return "this admin port does not know the order. Is it that of the \(self.party), and of this version?"
+        }
+        return "what listens there answered with status \(status). Is it the admin port of the \(self.party)?"
     }
 
     private func exchange(_ method: HTTPMethod, _ path: String, body: Data?) async throws -> (UInt, ByteBuffer) {

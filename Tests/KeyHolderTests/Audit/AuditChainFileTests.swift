@@ -244,6 +244,51 @@ struct AuditChainFileTests {
         #expect(try !String(decoding: crashed.bytes(), as: UTF8.self).contains("was replaced"))
     }
 
+    @Test(
+        "A file that is copied and truncated in place while it is written says so, and is not taken for a replaced one")
+    func truncatedInPlace() async throws {
+        let folder = try Folder()
+        let log = try folder.log()
+        await Self.use(log, 5)
+        for number in 1...2 {
+            try folder.write(try folder.bytes(), "audit.jsonl.\(number)")
+            #expect(truncate(folder.audit, 0) == 0)
+            await Self.use(log, 2)
+        }
+        // As a crash leaves it.
+        let crashed = try Folder()
+        for name in ["audit.jsonl.1", "audit.jsonl.2", "audit.jsonl"] {
+            try crashed.write(try folder.bytes(name), name)
+        }
+        try FileManager.default.copyItem(atPath: "\(folder.path)/state", toPath: "\(crashed.path)/state")
+        await Self.stop(log)
+        #expect(log.pendingLines == 0)
+        #expect(try folder.verify(["audit.jsonl.1", "audit.jsonl.2", "audit.jsonl"]).findings == [])
+        let first = try #require(folder.bytes().split(separator: 0x0A).first)
+        #expect(String(decoding: first, as: UTF8.self).contains("truncated in place"))
+        await Self.stop(try crashed.log())
+        #expect(try crashed.verify(["audit.jsonl.1", "audit.jsonl.2", "audit.jsonl"]).findings == [])
+        #expect(try !String(decoding: crashed.bytes(), as: UTF8.self).contains("replaced"))
+    }
+
+    @Test("A file that begins behind what is remembered is told from one whose end was replaced")
+    func beginsBehind() async throws {
+        let folder = try Folder()
+        let log = try folder.log()
+        await Self.use(log, 9)
+        let crashed = try Folder()
+        // Lines behind the first checkpoint alone, which is all that is remembered.
+        let lines = try folder.bytes().split(separator: 0x0A)
+        #expect(lines.count >= 10)
+        try crashed.write(Array(lines.suffix(3).joined(separator: [0x0A])) + [0x0A])
+        try FileManager.default.copyItem(atPath: "\(folder.path)/state", toPath: "\(crashed.path)/state")
+        await Self.stop(log)
+        await Self.stop(try crashed.log())
+        let text = try String(decoding: crashed.bytes(), as: UTF8.self)
+        #expect(text.contains("the file begins with line \(lines.count - 2)"), "\(text)")
+        #expect(!text.contains("its end was replaced"))
+    }
+
     @Test("A line whose number is beyond all reason ends no start")
     func beyond() async throws {
         let folder = try Folder()

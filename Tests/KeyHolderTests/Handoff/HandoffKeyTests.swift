@@ -164,13 +164,14 @@ final class OddKeyStore: KeyStore {
     }
 
     private struct OddKey: StoredKey {
+        static let device = KeyDevice(concurrency: 2)
         var key: any StoredKey
         var oddity: Oddity
         var type: KeyType { self.key.type }
         var publicKey: Certificate.PublicKey { self.key.publicKey }
 
         func cost(of operation: KeyOperation) -> KeyOperationCost {
-            self.type.isRSA ? .device : self.key.cost(of: operation)
+            self.type.isRSA ? .device(Self.device) : self.key.cost(of: operation)
         }
 
         func perform(_ operation: KeyOperation) throws(KeyOperationError) -> [UInt8] {

@@ -171,4 +171,44 @@ import Testing
         #expect(board.lacks(101, now: 0) == nil)
         #expect(board.takeAll().isEmpty)
     }
+
+    /// Strangers from `count` addresses that say the key holder's name all the time, and keep each attempt for as long as it may take.
+    ///
+    /// - Returns: after how many seconds the key holder's connection is tried; nil: not within an hour.
+    private static func siege(_ count: Int) throws -> Int64? {
+        let attempt: Int64 = 2_050_000_000
+        var board = OfferBoard()
+        board.register(101, for: "home")
+        let home = try Self.wide(1, 1)
+        let strangers = (0..<count).map { number in
+            ClientNetwork(try? SocketAddress(ipAddress: "198.51.\(number / 250).\(number % 250 + 1)", port: 1))
+        }
+        var offers: [UInt64: ClientNetwork] = [:]
+        var last: UInt64 = 0
+        func offer(from network: ClientNetwork, now: Int64) {
+            last += 1
+            offers[last] = network
+            if let evicted = board.arrived(last, from: network, now: now) { offers[evicted] = nil }
+            if case .parked(let evicted?) = board.named(last, as: "home", now: now) { offers[evicted] = nil }
+        }
+        for now in stride(from: 0, to: 3_600_000_000_000, by: Int(attempt)) {
+            // The key holder comes back when its connection was closed, and before the strangers do.
+            if !offers.values.contains(home) { offer(from: home, now: Int64(now)) }
+            for network in strangers where !offers.values.contains(network) { offer(from: network, now: Int64(now)) }
+            guard let taken = board.lacks(101, now: Int64(now)), let network = offers.removeValue(forKey: taken) else {
+                continue
+            }
+            if network == home { return Int64(now) / 1_000_000_000 }
+            board.failed(network, now: Int64(now) + attempt)
+        }
+        return nil
+    }
+
+    @Test(
+        "Strangers from many addresses hold a key holder up that has not been here yet for one attempt each, and no longer",
+        arguments: [20, 32, 60, 300])
+    func siege(count: Int) throws {
+        let time = try #require(try Self.siege(count))
+        #expect(time <= Int64(count + 1) * 2_050 / 1000)
+    }
 }

@@ -9,12 +9,14 @@ import Synchronization
     import Musl
 #endif
 
-/// A worker whose module has faults: those that a file names, which the environment names in `TEST_FAULTS`. Beside that file, one with
-/// `.log` behind its name gets a line for each call that tests count.
+/// A worker whose module has faults: those that a file names, which the environment names in `TEST_FAULTS`; with `@LABEL` behind it, of
+/// that token alone. Beside that file, one with `.log` behind its name gets a line for each call that tests count.
 @main
 enum HSMTestWorker {
     /// Where the module's own functions are.
     static let original = Mutex<UInt>(0)
+    /// Of the token.
+    static let slot = Mutex<CK_SLOT_ID>(0)
 
     static func main() {
         WorkerLoop.run { path throws(TokenFailure) in
@@ -22,6 +24,11 @@ enum HSMTestWorker {
             let copy = UnsafeMutablePointer<CK_FUNCTION_LIST>.allocate(capacity: 1)
             copy.initialize(to: functions.list)
             Self.original.withLock { $0 = UInt(bitPattern: copy) }
+            functions.list.C_OpenSession = { slot, flags, application, notify, session in
+                HSMTestWorker.slot.withLock { $0 = slot }
+                return HSMTestWorker.functions.C_OpenSession?(slot, flags, application, notify, session)
+                    ?? CK_RV(CKR_GENERAL_ERROR)
+            }
             functions.list.C_Login = { session, user, pin, length in
                 HSMTestWorker.note("login")
                 switch HSMTestWorker.fault {
@@ -75,7 +82,17 @@ enum HSMTestWorker {
         defer { fclose(file) }
         var bytes = [UInt8](repeating: 0, count: 64)
         let count = fread(&bytes, 1, bytes.count, file)
-        return String(decoding: bytes.prefix(count), as: UTF8.self)
+        let words = String(decoding: bytes.prefix(count), as: UTF8.self).split(separator: "@")
+        guard words.count == 2 else { return words.first.map(String.init) ?? "" }
+        return words[1] == Self.label ? String(words[0]) : ""
+    }
+
+    /// Of the token, without the blanks that fill it up.
+    private static var label: String {
+        var information = CK_TOKEN_INFO()
+        guard Self.functions.C_GetTokenInfo?(Self.slot.withLock { $0 }, &information) == CKR_OK else { return "" }
+        let text = withUnsafeBytes(of: information.label) { String(decoding: $0, as: UTF8.self) }
+        return String(text.prefix { $0 != " " && $0 != "\0" })
     }
 
     private static func mend() { unlink(Self.path) }

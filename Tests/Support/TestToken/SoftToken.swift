@@ -44,12 +44,13 @@ public final class SoftToken: Sendable {
     /// - Parameters:
     ///   - pem: PKCS#8, SEC1 or PKCS#1.
     ///   - id: Hexadecimal.
-    public func take(_ pem: String, as label: String, id: String) throws {
+    ///   - token: Its label.
+    public func take(_ pem: String, as label: String, id: String, token: String = SoftToken.label) throws {
         try self.write(pem, to: "import.pem")
         let converted = try Tool.run("openssl", ["pkcs8", "-topk8", "-nocrypt", "-in", self.path("import.pem")])
         try self.write(converted.output, to: "import.pem")
         try self.utility(
-            "--import", self.path("import.pem"), "--token", Self.label, "--label", label, "--id", id, "--pin", "1234")
+            "--import", self.path("import.pem"), "--token", token, "--label", label, "--id", id, "--pin", "1234")
         try SecretFile.remove(self.path("import.pem"))
     }
 
