@@ -137,7 +137,7 @@ struct Attempt {
         try self.state.write(orderURL: nil, of: self.site)
         self.host.audit(
             .issued, of: self.site,
-            detail: "sha256 \(chain.fingerprint), \(chain.names.joined(separator: ", "))")
+            detail: "\(self.site.key), sha256 \(chain.fingerprint), \(chain.names.joined(separator: ", "))")
         return chain
     }
 }

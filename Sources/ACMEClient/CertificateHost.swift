@@ -23,8 +23,8 @@ public protocol CertificateHost: Sendable {
     /// Something for the audit log. `detail` says what; there is no secret in it.
     func audit(_ event: CertificateEvent, of site: ManagedSite, detail: String)
 
-    /// For metrics. Milliseconds since 1970; nil: there is no certificate yet.
-    func measured(_ site: ManagedSite, notAfter: Int64?, nextOrder: Int64)
+    /// For metrics. Milliseconds since 1970.
+    func measured(_ site: ManagedSite, nextOrder: Int64)
 }
 
 public enum CertificateEvent: String, Sendable {

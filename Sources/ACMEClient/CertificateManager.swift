@@ -24,9 +24,9 @@ public final class CertificateManager: Service {
     /// When the first edge came, in milliseconds since 1970; nil: there is none.
     private let edgeSince = Mutex<Int64?>(nil)
     private let hasSaidThatItWaits = Mutex(false)
-    /// Until when sites are left alone whose state could not be read or written, by name: what failed was not kept on disk, so
+    /// Until when those are left alone whose state could not be read or written: what failed was not kept on disk, so
     /// without this the directory would be asked again and again.
-    private let resting = Mutex<[String: Int64]>([:])
+    private let resting = Mutex<[ManagedSite: Int64]>([:])
     private let work = Mutex(Work())
 
     private struct Work {
@@ -104,15 +104,17 @@ public final class CertificateManager: Service {
         self.noteEdges()
         var next = Self.now() + Self.longestSleep
         for site in self.sites.withLock({ $0 }) where !Task.isCancelled {
-            guard self.resting.withLock({ ($0[site.name] ?? 0) <= Self.now() }) else { continue }
+            guard self.resting.withLock({ ($0[site] ?? 0) <= Self.now() }) else { continue }
             do {
                 next = min(next, try await self.tend(site))
             } catch {
                 // The state on disk; not the directory.
-                self.resting.withLock { $0[site.name] = Self.now() + Self.rest }
+                self.resting.withLock { $0[site] = Self.now() + Self.rest }
                 self.logger.error(
                     "the ACME state cannot be used",
-                    metadata: ["site": "\(site.name)", "reason": "\(error)", "next-look-in": "10 min"])
+                    metadata: [
+                        "site": "\(site.name)", "key": "\(site.key)", "reason": "\(error)", "next-look-in": "10 min",
+                    ])
             }
         }
         return min(max(next - Self.now(), 200), Self.longestSleep)
@@ -132,8 +134,7 @@ public final class CertificateManager: Service {
             try self.state.write(plan, of: site)
         }
         let due = plan.due(chain, names: site.domains, percent: site.renewAfter)
-        self.host.measured(
-            site, notAfter: chain.flatMap { $0.isPlaceholder ? nil : $0.notAfter }, nextOrder: max(due, Self.now()))
+        self.host.measured(site, nextOrder: max(due, Self.now()))
         // An order that came to this certificate, in a process that ended before it could say so.
         if due > Self.now(), plan.failures == 0, try self.state.orderURL(site) != nil {
             try self.state.write(orderURL: nil, of: site)
@@ -193,17 +194,21 @@ public final class CertificateManager: Service {
 
     private func order(_ site: ManagedSite, _ old: IssuedChain?, _ plan: inout RenewalPlan) async throws {
         self.logger.notice(
-            "ordering a certificate", metadata: ["site": "\(site.name)", "directory": "\(site.directory)"])
+            "ordering a certificate",
+            metadata: ["site": "\(site.name)", "key": "\(site.key)", "directory": "\(site.directory)"])
         let attempt = Attempt(site: site, state: self.state, host: self.host, logger: self.logger)
         do {
             let chain = try await attempt.run(replacing: old, client: try self.client(site))
             plan.succeeded()
             try self.state.write(plan, of: site)
             let due = plan.due(chain, names: site.domains, percent: site.renewAfter)
-            self.host.measured(site, notAfter: chain.notAfter, nextOrder: due)
+            self.host.measured(site, nextOrder: due)
             self.logger.notice(
                 "a new certificate is in use",
-                metadata: ["site": "\(site.name)", "days": "\((chain.notAfter - Self.now()) / 86_400_000)"])
+                metadata: [
+                    "site": "\(site.name)", "key": "\(site.key)",
+                    "days": "\((chain.notAfter - Self.now()) / 86_400_000)",
+                ])
         } catch {
             guard !Task.isCancelled else { return }
             let failure = error as? ACMEFailure ?? ACMEFailure(.local("\(error)"))
@@ -214,7 +219,8 @@ public final class CertificateManager: Service {
             self.logger.error(
                 "no certificate: \(failure.message)",
                 metadata: [
-                    "site": "\(site.name)", "remedy": "\(failure.remedy)", "failures": "\(plan.failures)",
+                    "site": "\(site.name)", "key": "\(site.key)", "remedy": "\(failure.remedy)",
+                    "failures": "\(plan.failures)",
                     "next-attempt-in": "\((next - Self.now()) / 1000) s",
                     "present-certificate": "\(left.map { "\($0) days left" } ?? "none")",
                 ])

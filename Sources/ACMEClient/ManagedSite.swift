@@ -1,9 +1,12 @@
 public import ACME
 
-/// A site whose certificate comes from an ACME directory, as the configuration has it.
+/// A certificate of a site that comes from an ACME directory, as the configuration has it. A site with several has one of these for each:
+/// each has a key, an order and a time of its own.
 public struct ManagedSite: Hashable, Sendable {
     /// How messages and the state folder call it: its first domain.
     public var name: String
+    /// What the certificate is for; a site has one of each kind at most.
+    public var key: SiteKeyKind
     /// Lower case; wildcards as `*.example.com`.
     public var domains: [String]
     /// URL of the directory.
@@ -31,10 +34,12 @@ public struct ManagedSite: Hashable, Sendable {
     }
 
     public init(
-        name: String, domains: [String], directory: String, email: String?, externalAccount: Binding? = nil,
+        name: String, key: SiteKeyKind = .ecdsa, domains: [String], directory: String, email: String?,
+        externalAccount: Binding? = nil,
         challenge: ChallengeKind = .tlsALPN01, hook: HookProgram? = nil, roots: String? = nil, renewAfter: Int = 66
     ) {
         self.name = name
+        self.key = key
         self.domains = domains
         self.directory = directory
         self.email = email

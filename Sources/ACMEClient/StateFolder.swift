@@ -22,6 +22,7 @@ import SecretFiles
 ///     sites/NAME/chain.pem                the chain; until the first one comes, a placeholder
 ///     sites/NAME/order.json               the order in progress
 ///     sites/NAME/plan.json                when to renew, and failures
+///     sites/NAME/rsa/…                    the same four of an RSA certificate
 ///
 /// All files are written as ``SecretFiles/SecretFile/write(_:to:)`` says, and read by the rule for secrets. A file that is there,
 /// meets the rule and cannot be understood is set aside as `NAME.bad`, with a warning, and made anew: so a damaged one costs an
@@ -38,7 +39,7 @@ public struct StateFolder: Sendable {
     // MARK: Places
 
     private func file(_ name: String, of site: ManagedSite) -> String {
-        "\(StateLayout.folder(of: site.name, in: self.path))/\(name)"
+        "\(StateLayout.folder(of: site.name, site.key, in: self.path))/\(name)"
     }
 
     /// One account for each directory: a directory finds an account by its key.
@@ -73,7 +74,7 @@ public struct StateFolder: Sendable {
     /// - Parameter now: milliseconds since 1970.
     /// - Throws: ``StateError``, or an error about the file.
     public func prepare(_ site: ManagedSite, now: Int64) throws {
-        try SecretFile.makeFolder(StateLayout.folder(of: site.name, in: self.path))
+        try SecretFile.makeFolder(StateLayout.folder(of: site.name, site.key, in: self.path))
         let key = try self.siteKey(site)
         let path = self.file("chain.pem", of: site)
         if let text = try self.text(path) {
@@ -98,10 +99,10 @@ public struct StateFolder: Sendable {
     func siteKey(_ site: ManagedSite) throws -> SiteKey {
         let path = self.file("site.key", of: site)
         if let text = try self.text(path) {
-            if let key = try? SiteKey(pem: text) { return key }
+            if let key = try? SiteKey(pem: text), key.kind == site.key { return key }
             try self.setAside(path)
         }
-        let key = SiteKey()
+        let key = try SiteKey(site.key)
         try SecretFile.write(key.pem, to: path)
         return key
     }

@@ -52,24 +52,31 @@ struct KeyHolderCheck {
         self.checkGrants(owners, allKnown: sites.count == self.settings.sites.count)
         self.checkImpersonations(owners, sites)
         self.checkAudit()
+        AuditKeyCheck(settings: self.settings.audit, report: self.report).run()
         return all
     }
 
     /// The site's names; nil, and at least one failure, if it cannot be served.
     private func check(_ site: KeyHolderSettings.Site) -> CertifiedSite? {
         let place = site.location
-        if site.acme != nil, let domains = site.domains, !CheckFiles.exists(site.certificates[0].chain) {
-            self.report.ok(
-                place,
-                "site \(domains.map(\.description).joined(separator: ", ")): the certificate is ordered at the start")
-            // Its key is not made yet, and no other site's.
-            return CertifiedSite(
-                name: domains.first?.description ?? "", domains: domains,
-                certificates: [.init(names: domains, ski: Array("line \(place.line)".utf8))])
+        var certificates = site.certificates
+        if let acme = site.acme, let domains = site.domains {
+            let names = domains.map(\.description).joined(separator: ", ")
+            for (kind, certificate) in zip(acme.keys, site.certificates) where !CheckFiles.exists(certificate.chain) {
+                let which = acme.keys.count > 1 ? "\(kind) certificate" : "certificate"
+                self.report.ok(place, "site \(names): the \(which) is ordered at the start")
+            }
+            certificates = certificates.filter { CheckFiles.exists($0.chain) }
+            if certificates.isEmpty {
+                // Its key is not made yet, and no other site's.
+                return CertifiedSite(
+                    name: domains.first?.description ?? "", domains: domains,
+                    certificates: [.init(names: domains, ski: Array("line \(place.line)".utf8))])
+            }
         }
         let check = KeyHolderCertificateCheck(
             report: self.report, keys: self.keys, offline: self.offline, now: self.now)
-        let found = site.certificates.map(check.load)
+        let found = certificates.map(check.load)
         let loaded = found.compactMap(\.self)
         guard loaded.count == found.count, let first = loaded.first else { return nil }
         let domains = site.domains ?? first.names

@@ -48,7 +48,7 @@ public struct KeyHolderSettings: Hashable, Sendable {
     /// One or several certificates for the same domains.
     public struct Site: Hashable, Sendable {
         public var location: SourceLocation
-        /// Preferred first; 1 to 8. With ``acme`` there is one, in the state folder, and it may not be there yet; so may its key.
+        /// Preferred first; 1 to 8. With ``acme`` there is one for each kind of key, in the state folder, and they may not be there yet; nor may their keys.
         public var certificates: [Certificate]
         /// nil: the DNS names of the first certificate. Never nil with ``acme``.
         public var domains: [ServerNamePattern]?
@@ -78,6 +78,8 @@ public struct KeyHolderSettings: Hashable, Sendable {
 
         /// URL of the directory.
         public var directory: String
+        /// A certificate is ordered for each; preferred first. Default: ecdsa.
+        public var keys: [SiteKeyKind]
         public var email: String?
         public var externalAccount: ExternalAccount?
         /// Default: tls-alpn-01.

@@ -18,6 +18,8 @@ final class KeyHolderCertificates: CertificateHost {
     /// Sites whose certificates come by ACME, as the server is to be given them again.
     private let sites = Mutex<[String: SiteConfiguration]>([:])
     private let server = Mutex<KeyHolderServer?>(nil)
+    /// When the next certificate of each site is ordered, by its keys; milliseconds since 1970.
+    private let next = Mutex<[String: [SiteKeyKind: Int64]]>([:])
     private let issued = Counter(
         label: "latchstring_keyholder_certificate_orders_total", dimensions: [("outcome", "issued")])
     private let failed = Counter(
@@ -46,6 +48,7 @@ final class KeyHolderCertificates: CertificateHost {
 
     /// What the server serves now.
     func serve(_ server: KeyHolderServer, _ configuration: KeyHolderConfiguration) {
+        self.next.withLock { $0 = [:] }
         self.server.withLock { $0 = server }
         let sites = configuration.sites.compactMap { site in site.domains?.first.map { ($0.description, site) } }
         self.sites.withLock { $0 = Dictionary(sites) { first, _ in first } }
@@ -90,24 +93,29 @@ final class KeyHolderCertificates: CertificateHost {
             detail: detail)
     }
 
-    func measured(_ site: ManagedSite, notAfter: Int64?, nextOrder: Int64) {
-        func gauge(_ name: String) -> Gauge { Gauge(label: name, dimensions: [("site", site.name)]) }
-        gauge("latchstring_keyholder_certificate_not_after_seconds").record((notAfter ?? 0) / 1000)
-        gauge("latchstring_keyholder_certificate_next_order_seconds").record(nextOrder / 1000)
+    func measured(_ site: ManagedSite, nextOrder: Int64) {
+        let first: Int64? = self.next.withLock { next in
+            next[site.name, default: [:]][site.key] = nextOrder
+            return next[site.name]?.values.min()
+        }
+        Gauge(label: "latchstring_keyholder_certificate_next_order_seconds", dimensions: [("site", site.name)])
+            .record((first ?? nextOrder) / 1000)
     }
 }
 
 extension ManagedSite {
     static func all(of settings: KeyHolderSettings) -> [ManagedSite] {
-        settings.sites.compactMap { site in
-            guard let acme = site.acme, let domains = site.domains, let first = domains.first else { return nil }
-            return ManagedSite(
-                name: first.description, domains: domains.map(\.description), directory: acme.directory,
-                email: acme.email,
-                externalAccount: acme.externalAccount.map { Binding(kid: $0.kid, keyFile: $0.key) },
-                challenge: acme.challenge,
-                hook: acme.hook.isEmpty ? nil : HookProgram(command: acme.hook, timeout: acme.hookTimeout),
-                roots: acme.roots, renewAfter: acme.renewAfter)
+        settings.sites.flatMap { site -> [ManagedSite] in
+            guard let acme = site.acme, let domains = site.domains, let first = domains.first else { return [] }
+            return acme.keys.map { key in
+                ManagedSite(
+                    name: first.description, key: key, domains: domains.map(\.description), directory: acme.directory,
+                    email: acme.email,
+                    externalAccount: acme.externalAccount.map { Binding(kid: $0.kid, keyFile: $0.key) },
+                    challenge: acme.challenge,
+                    hook: acme.hook.isEmpty ? nil : HookProgram(command: acme.hook, timeout: acme.hookTimeout),
+                    roots: acme.roots, renewAfter: acme.renewAfter)
+            }
         }
     }
 }

@@ -59,6 +59,30 @@ import Testing
         #expect(bench.file("site.key") == key)
     }
 
+    @Test func eachKindOfKeyHasACertificateAnOrderAndATimeOfItsOwn() async throws {
+        let (bench, server) = try Self.bench()
+        defer { server.stop() }
+        try await bench.run(until: "a certificate") { bench.host.installed == 1 }
+        let rsa = try Bench(server.url, root: server.directory.root, folder: bench.folder) { $0.key = .rsa }
+        let (key, chain, plan) = (bench.file("site.key"), bench.file("chain.pem"), bench.file("plan.json"))
+        try await rsa.run(until: "an RSA certificate") { rsa.host.installed == 1 }
+        #expect(rsa.host.audited.contains { $0.hasPrefix("issued: rsa, ") })
+        let other = try SiteKey(pem: try #require(bench.file("rsa/site.key")))
+        #expect(other.kind == .rsa)
+        #expect(try IssuedChain(stored: try #require(bench.file("rsa/chain.pem"))).belongs(to: other))
+        #expect(bench.file("site.key") == key && bench.file("chain.pem") == chain && bench.file("plan.json") == plan)
+        // A failure of one is no other's.
+        bench.folder.write("{}", "state/sites/www.test/rsa/plan.json")
+        try FileManager.default.removeItem(atPath: "\(bench.folder.path)/state/sites/www.test/rsa/chain.pem")
+        try await rsa.run(until: "an RSA certificate again") { rsa.host.installed == 2 }
+        #expect(bench.file("chain.pem") == chain)
+        // A key of the other kind is none.
+        bench.folder.write(key ?? "", "state/sites/www.test/rsa/site.key")
+        try rsa.state.prepare(rsa.site, now: Int64(Date().timeIntervalSince1970 * 1000))
+        #expect(try SiteKey(pem: try #require(bench.file("rsa/site.key"))).kind == .rsa)
+        #expect(bench.file("rsa/site.key.bad") == key)
+    }
+
     @Test func otherDomainsMeanAnotherCertificate() async throws {
         let (bench, server) = try Self.bench()
         defer { server.stop() }

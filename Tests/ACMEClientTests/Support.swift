@@ -31,7 +31,6 @@ final class FakeHost: CertificateHost {
         var installed = 0
         var audited: [String] = []
         var nextOrder: Int64 = 0
-        var notAfter: Int64?
         var hasEdge = true
         var refuses = false
     }
@@ -67,12 +66,7 @@ final class FakeHost: CertificateHost {
         self.seen.withLock { $0.audited.append("\(event.rawValue): \(detail)") }
     }
 
-    func measured(_ site: ManagedSite, notAfter: Int64?, nextOrder: Int64) {
-        self.seen.withLock { seen in
-            seen.notAfter = notAfter
-            seen.nextOrder = nextOrder
-        }
-    }
+    func measured(_ site: ManagedSite, nextOrder: Int64) { self.seen.withLock { $0.nextOrder = nextOrder } }
 
     var audited: [String] { self.seen.withLock { $0.audited } }
     var installed: Int { self.seen.withLock { $0.installed } }

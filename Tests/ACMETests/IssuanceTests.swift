@@ -1,4 +1,5 @@
 import Crypto
+import CryptoExtras
 import Foundation
 import SwiftASN1
 import TestDirectory
@@ -80,6 +81,22 @@ import X509
         }
         #expect(tasks == asked.value)
         #expect(client.withdrawn == 3)
+    }
+
+    @Test func anRSAKeyGetsAnRSACertificate() throws {
+        let directory = try TestDirectory()
+        var client = Client(directory)
+        let key = try SiteKey(.rsa)
+        let chain = try client.run(Client.request(directory, siteKey: key))
+        let leaf = try Certificate(pemDocument: try #require(PEMDocument.parseMultiple(pemString: chain.pem).first))
+        #expect(_RSA.Signing.PublicKey(leaf.publicKey)?.keySizeInBits == 2048)
+        // As it is read from disk.
+        let stored = try SiteKey(pem: key.pem)
+        #expect(try stored.kind == .rsa && chain.belongs(to: stored))
+        #expect(try !chain.belongs(to: SiteKey(.ecdsa)))
+        #expect(throws: ACMEFailure.self) {
+            try IssuedChain(checking: chain.pem, key: SiteKey(.rsa), names: Client.names, now: client.now)
+        }
     }
 
     @Test func theAccountIsMadeOnce() throws {

@@ -44,7 +44,9 @@ import Testing
             }
         }
 
-        func configure(directory: String, renewAfter: Int, binding: Bool, challenge: String = "tls-alpn-01") throws {
+        func configure(
+            directory: String, renewAfter: Int, binding: Bool, challenge: String = "tls-alpn-01", keys: String? = nil
+        ) throws {
             try self.workspace.write(Pebble.macKey + "\n", to: "eab.key")
             let entries = Self.sites.map { name, _ in
                 """
@@ -54,6 +56,7 @@ import Testing
                       email: owner@\(name)
                       \(binding ? "eab: { kid: kid-1, key: eab.key }" : "")
                       challenge: \(challenge)
+                      \(keys.map { "keys: \($0)" } ?? "")
                       roots: roots.pem
                       renew-after: \(renewAfter)%
                 """
@@ -163,6 +166,67 @@ import Testing
                 try stage.ask("www.test", root: "pebble-root.pem").contains("from the origin") ? true : nil
             }
             #expect(stage.audit("certificate-account", "www.test", "ok") == 1)
+        }
+    }
+
+    @Test(
+        "With Pebble: RSA and ECDSA certificates for a site, each shown to the clients that know it, and each renewed by its own time"
+    )
+    func bothKinds() async throws {
+        let stage = try await Stage()
+        defer { stage.edge.stop() }
+        let pebblePort = try Workspace.freePort()
+        try await blocking {
+            let pebble = try Pebble(port: pebblePort, tlsPort: stage.edge.port, validity: 240, in: stage.workspace)
+            defer { pebble.stop() }
+            try stage.configure(directory: pebble.url, renewAfter: 10, binding: true, keys: "[ecdsa, rsa]")
+            let check = try TestProcess(
+                ["check", "--offline", "--config", "home.yaml"], name: "check", in: stage.workspace)
+            #expect(try check.waitForExit() == 0, "\(check.text)")
+            for kind in ["ecdsa", "rsa"] {
+                #expect(check.text.contains("www.test: the \(kind) certificate is ordered at the start"))
+            }
+            let keyHolder = try stage.startKeyHolder()
+            defer { keyHolder.stop() }
+            func orders(_ name: String, _ kind: String) -> Int {
+                keyHolder.lines("a new certificate is in use").count { $0["site"] == name && $0["key"] == kind }
+            }
+            let schemes = [
+                ("ECDSA+SHA256:RSA-PSS+SHA256:RSA+SHA256", "id-ecPublicKey"),
+                ("RSA-PSS+SHA256:RSA+SHA256", "rsaEncryption"),
+            ]
+            for (name, _) in Stage.sites {
+                for kind in ["ecdsa", "rsa"] {
+                    try keyHolder.wait(for: "a new certificate is in use") { $0["site"] == name && $0["key"] == kind }
+                }
+                for version in ["-tls1_3", "-tls1_2"] {
+                    for (offered, algorithm) in schemes {
+                        let answer = try eventually("\(name) with \(version) and \(offered)") {
+                            let answer = try stage.ask(name, root: "pebble-root.pem", version, "-sigalgs", offered)
+                            return answer.contains("from the origin") ? answer : nil
+                        }
+                        let text = try Tool.run("openssl", ["x509", "-noout", "-text"], input: answer).output
+                        #expect(text.contains("Public Key Algorithm: \(algorithm)"), "\(offered): \(text)")
+                        #expect(answer.contains("Verify return code: 0 (ok)"))
+                    }
+                }
+            }
+            // One account, and two keys in two places.
+            #expect(stage.audit("certificate-account", "www.test", "ok") == 1)
+            let keys = try ["site.key", "rsa/site.key"].map { try stage.workspace.read("state/sites/www.test/\($0)") }
+            #expect(keys[0] != keys[1])
+            // Each is renewed, and no handshake fails for it, whatever the client knows.
+            var failed: [String] = []
+            _ = try eventually("a renewal of each") {
+                for (name, _) in Stage.sites {
+                    for (offered, _) in schemes {
+                        let answer = try stage.ask(name, root: "pebble-root.pem", "-sigalgs", offered)
+                        if !answer.contains("from the origin") { failed.append(answer) }
+                    }
+                }
+                return Stage.sites.allSatisfy { orders($0.0, "ecdsa") >= 2 && orders($0.0, "rsa") >= 2 } ? true : nil
+            }
+            #expect(failed.isEmpty, "\(failed.count): \(failed.first ?? "")")
         }
     }
 

@@ -104,6 +104,23 @@ struct SeveralCertificatesTests {
         #expect(try likely(0, 1, for: .ed25519) == 1)
     }
 
+    @Test("A placeholder is shown where nothing else is, and not beside an authority's certificate")
+    func placeholders() throws {
+        func credential(_ number: UInt8, isPlaceholder: Bool, notAfter: Int64 = 2000) -> SiteCredential {
+            SiteCredential(
+                chain: [[number]], ski: [UInt8](repeating: number, count: 20), certificateDigest: [number],
+                key: SoftwareKey(.p256(PolicyFixtures.p256)), certified: [], notBefore: 1000, notAfter: notAfter,
+                isPlaceholder: isPlaceholder, chainName: "\(number)")
+        }
+        let both = try Self.site(credential(1, isPlaceholder: true), credential(2, isPlaceholder: true))
+        #expect(both.shown(at: 1500) == CredentialSet([0, 1]))
+        let one = try Self.site(credential(1, isPlaceholder: true, notAfter: 9000), credential(2, isPlaceholder: false))
+        #expect(one.shown(at: 1500) == CredentialSet([1]))
+        // One that has expired is not trusted either, and was.
+        #expect(one.shown(at: 2500) == CredentialSet([1]))
+        #expect(try Self.answer(Self.policy(one, wall: 1500)) == [2])
+    }
+
     // MARK: Decisions
 
     private static let rsa: any StoredKey = {

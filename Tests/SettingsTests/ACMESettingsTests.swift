@@ -64,6 +64,23 @@ import Testing
         #expect(acme.hookTimeout == .seconds(5) && acme.roots == "roots.pem" && acme.renewAfter == 50)
     }
 
+    @Test func twoKindsOfKeys() throws {
+        let site = try Self.load("{directory: \"https://acme.test/dir\", keys: [rsa, ecdsa]}").sites[0]
+        #expect(site.acme?.keys == [.rsa, .ecdsa])
+        #expect(
+            site.certificates.map(\.chain)
+                == ["/var/lib/ls/sites/www.test/rsa/chain.pem", "/var/lib/ls/sites/www.test/chain.pem"])
+        #expect(
+            site.certificates.last?.key == .file("/var/lib/ls/sites/www.test/site.key", passphraseFile: nil))
+        #expect(try Self.load("{directory: \"https://acme.test/dir\"}").sites[0].acme?.keys == [.ecdsa])
+        let twice = Self.complaint("{directory: \"https://a.test\", keys: [rsa, rsa]}")
+        #expect(twice.contains("rsa stands twice in the list"), "\(twice)")
+        let unknown = Self.complaint("{directory: \"https://a.test\", keys: [ed25519]}")
+        #expect(unknown.contains("\"ed25519\" is not known here"), "\(unknown)")
+        let none = Self.complaint("{directory: \"https://a.test\", keys: []}")
+        #expect(none.contains("error"), "\(none)")
+    }
+
     @Test func complaints() {
         let good = "{directory: \"https://acme.test/dir\"}"
         #expect(Self.complaint(good, state: "").contains("6:5: error: a site gets its certificate by ACME"))

@@ -44,7 +44,7 @@ public struct IssuedChain: Equatable, Sendable {
     ) throws(ACMEFailure) {
         let certificates = try Self.parse(pem)
         let leaf = certificates[0]
-        guard leaf.publicKey == Certificate.PublicKey(key.key.publicKey) else {
+        guard leaf.publicKey == key.publicKey else {
             throw ACMEFailure(.badCertificate("its key is not the one that it was asked for"))
         }
         let found = Self.names(of: leaf)
@@ -77,7 +77,7 @@ public struct IssuedChain: Equatable, Sendable {
 
     /// Whether the leaf is for this key.
     public func belongs(to key: SiteKey) throws(ACMEFailure) -> Bool {
-        try Self.parse(self.pem)[0].publicKey == Certificate.PublicKey(key.key.publicKey)
+        try Self.parse(self.pem)[0].publicKey == key.publicKey
     }
 
     /// Reads what was stored.

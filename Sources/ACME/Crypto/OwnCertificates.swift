@@ -31,7 +31,8 @@ public struct ChallengeCertificate: Sendable {
                     oid: Self.acmeIdentifier, critical: true, value: value.serializedBytes[...])
             }
             let certificate = try OwnCertificates.selfSigned(
-                key, commonName: "ACME challenge", extensions: extensions, now: now, days: 7)
+                Certificate.PrivateKey(key), .ecdsaWithSHA256, commonName: "ACME challenge", extensions: extensions,
+                now: now, days: 7)
             var serializer = DER.Serializer()
             try serializer.serialize(certificate)
             self.certificate = serializer.serializedBytes
@@ -53,8 +54,9 @@ public enum Placeholder {
     public static func pem(for names: [String], key: SiteKey, now: Int64) throws(ACMEFailure) -> String {
         do {
             let extensions = try Certificate.Extensions { SubjectAlternativeNames(names.map { .dnsName($0) }) }
+            let (key, algorithm) = key.signing
             return try OwnCertificates.selfSigned(
-                key.key, commonName: Self.commonName, extensions: extensions, now: now, days: 3650
+                key, algorithm, commonName: Self.commonName, extensions: extensions, now: now, days: 3650
             ).serializeAsPEM().pemString
         } catch {
             throw ACMEFailure(.local("the placeholder certificate cannot be made: \(error)"))
@@ -64,15 +66,15 @@ public enum Placeholder {
 
 enum OwnCertificates {
     static func selfSigned(
-        _ key: P256.Signing.PrivateKey, commonName: String, extensions: Certificate.Extensions, now: Int64, days: Int64
+        _ key: Certificate.PrivateKey, _ algorithm: Certificate.SignatureAlgorithm, commonName: String,
+        extensions: Certificate.Extensions, now: Int64, days: Int64
     ) throws -> Certificate {
         let name = try DistinguishedName { CommonName(commonName) }
-        let key = Certificate.PrivateKey(key)
         let now = Date(timeIntervalSince1970: Double(now / 1000))
         return try Certificate(
             version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: key.publicKey,
             notValidBefore: now.addingTimeInterval(-3600), notValidAfter: now.addingTimeInterval(Double(days * 86_400)),
-            issuer: name, subject: name, signatureAlgorithm: .ecdsaWithSHA256, extensions: extensions,
+            issuer: name, subject: name, signatureAlgorithm: algorithm, extensions: extensions,
             issuerPrivateKey: key)
     }
 }

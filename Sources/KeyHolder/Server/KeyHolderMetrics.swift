@@ -86,7 +86,8 @@ final class KeyHolderMetrics: Sendable {
         timer.recordNanoseconds(nanoseconds)
     }
 
-    /// When the first certificate of each of these sites expires that is shown at this time, and nothing of others.
+    /// When the first certificate of each of these sites expires that is shown at this time, 0 where none was issued yet, and nothing of
+    /// others.
     ///
     /// - Parameter time: Seconds since 1970.
     func certificates(of sites: [Site], at time: Int64) {
@@ -98,7 +99,10 @@ final class KeyHolderMetrics: Sendable {
                     ?? Gauge(
                         label: "latchstring_keyholder_certificate_not_after_seconds", dimensions: [("site", site.name)])
                 let shown: CredentialSet = site.shown(at: time)
-                let ends = site.credentials.enumerated().filter { shown.contains($0.offset) }.map(\.element.notAfter)
+                let ends = site.credentials.enumerated().filter {
+                    shown.contains($0.offset) && !$0.element.isPlaceholder
+                }
+                .map(\.element.notAfter)
                 gauge.record(ends.min() ?? 0)
                 kept[site.name] = gauge
             }

@@ -62,7 +62,9 @@ final class Site: Sendable {
     let handoff: SiteHandoff
     /// nil: the site does not serve the native handshake.
     let native: NativeSite?
-    /// From when to when all of its certificates are valid; seconds since 1970.
+    /// Places of the certificates that clients may be shown: placeholders only where there is nothing else.
+    private let candidates: [Int]
+    /// From when to when all of these are valid; seconds since 1970.
     private let allValid: (from: Int64, to: Int64)
 
     /// - Parameters:
@@ -80,9 +82,10 @@ final class Site: Sendable {
             handoff
             ?? SiteHandoff(tickets: SiteTickets(site: Self.sharedName(domains)), credentials: credentials)
         self.native = native
-        self.allValid = (
-            from: credentials.map(\.notBefore).max() ?? 0, to: credentials.map(\.notAfter).min() ?? 0
-        )
+        let issued = credentials.indices.filter { !credentials[$0].isPlaceholder }
+        self.candidates = issued.isEmpty ? Array(credentials.indices) : issued
+        let shown = self.candidates.map { credentials[$0] }
+        self.allValid = (from: shown.map(\.notBefore).max() ?? 0, to: shown.map(\.notAfter).min() ?? 0)
     }
 
     /// What key holders that serve the same domains call the site, in whatever order they name them.
@@ -107,13 +110,13 @@ final class Site: Sendable {
     /// - Parameter time: Seconds since 1970.
     func shown(at time: Int64) -> CredentialSet {
         guard time < self.allValid.from || time > self.allValid.to else {
-            return CredentialSet(self.credentials.indices)
+            return CredentialSet(self.candidates)
         }
-        let places = self.credentials.indices
+        let places = self.candidates
         let valid = places.filter { self.credentials[$0].notBefore <= time && time <= self.credentials[$0].notAfter }
         guard valid.isEmpty else { return CredentialSet(valid) }
         let coming = places.filter { time <= self.credentials[$0].notAfter }
-        return CredentialSet(coming.isEmpty ? Array(places) : coming)
+        return CredentialSet(coming.isEmpty ? places : coming)
     }
 
     /// How audit lines call a certificate; nil: the site has no other.

@@ -18,6 +18,8 @@ final class SiteCredential: Sendable {
     let notAfter: Int64
     /// Clients will miss the issuer's certificate.
     let lacksIntermediate: Bool
+    /// Made by the key holder itself, until an authority's comes: no client trusts it.
+    let isPlaceholder: Bool
     /// For messages.
     let chainName: String
     /// ``certificateDigest`` in hexadecimal, for audit lines.
@@ -26,7 +28,8 @@ final class SiteCredential: Sendable {
     init(
         chain: [[UInt8]], ski: [UInt8], certificateDigest: [UInt8], key: any StoredKey,
         keySource: KeySource? = nil, certified: [ServerNamePattern],
-        notBefore: Int64 = 0, notAfter: Int64, lacksIntermediate: Bool = false, chainName: String
+        notBefore: Int64 = 0, notAfter: Int64, lacksIntermediate: Bool = false, isPlaceholder: Bool = false,
+        chainName: String
     ) {
         self.chain = chain
         self.ski = ski
@@ -37,6 +40,7 @@ final class SiteCredential: Sendable {
         self.notBefore = notBefore
         self.notAfter = notAfter
         self.lacksIntermediate = lacksIntermediate
+        self.isPlaceholder = isPlaceholder
         self.chainName = chainName
         self.fingerprint = String(
             decoding: certificateDigest.flatMap { byte in

@@ -22,7 +22,7 @@ struct SiteLoader {
     func load(_ configuration: SiteConfiguration) throws(SiteLoadError) -> Site {
         var credentials: [SiteCredential] = []
         for certificate in configuration.certificates {
-            let credential = try self.credential(certificate)
+            let credential = try self.credential(certificate, mayBePlaceholder: configuration.coversLater)
             if let other = credentials.first(where: { $0.ski == credential.ski }) {
                 throw .sameKey(other.chainName, credential.chainName)
             }
@@ -39,7 +39,10 @@ struct SiteLoader {
             handoff: try self.handoff(named: domains, credentials, settings: configuration.handshakes), native: native)
     }
 
-    private func credential(_ certificate: CertificateConfiguration) throws(SiteLoadError) -> SiteCredential {
+    /// - Parameter mayBePlaceholder: One that issued itself waits for the authority's.
+    private func credential(
+        _ certificate: CertificateConfiguration, mayBePlaceholder: Bool
+    ) throws(SiteLoadError) -> SiteCredential {
         let chainName: String = certificate.chain.name
         let chain: [Certificate] = try Self.chain(from: certificate.chain)
         guard let leaf = chain.first else { throw .notPEM(chainName, "certificate chain") }
@@ -55,7 +58,8 @@ struct SiteLoader {
             certified: try Self.names(of: leaf, chainName),
             notBefore: Int64(leaf.notValidBefore.timeIntervalSince1970),
             notAfter: Int64(leaf.notValidAfter.timeIntervalSince1970),
-            lacksIntermediate: ChainOrder.lacksIntermediate(chain), chainName: chainName)
+            lacksIntermediate: ChainOrder.lacksIntermediate(chain),
+            isPlaceholder: mayBePlaceholder && leaf.issuer == leaf.subject, chainName: chainName)
     }
 
     /// What the handshakes and native clients ask of the keys.

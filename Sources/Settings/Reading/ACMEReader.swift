@@ -2,7 +2,9 @@ internal import ACME
 
 /// Reads a site's `acme`.
 struct ACMEReader {
-    static let keys = ["directory", "email", "eab", "challenge", "hook", "hook-timeout", "roots", "renew-after"]
+    static let keys = [
+        "directory", "keys", "email", "eab", "challenge", "hook", "hook-timeout", "roots", "renew-after",
+    ]
 
     let report: DiagnosticCollector
     let files: FileChecks
@@ -15,6 +17,7 @@ struct ACMEReader {
         let directory = reader.required(
             "directory", remedy: "Write directory: https://acme-v02.api.letsencrypt.org/directory."
         ) { self.directory($0) }
+        let keys = reader.optional("keys") { self.kinds($0) }
         let email = reader.optional("email") { self.email($0) }
         let binding = reader.optional("eab") { self.binding($0) }
         let challenge = reader.optional("challenge") { values.word($0, as: ChallengeKind.self) } ?? .tlsALPN01
@@ -38,7 +41,8 @@ struct ACMEReader {
         }
         guard let directory else { return nil }
         return KeyHolderSettings.ACME(
-            directory: directory, email: email, externalAccount: binding, challenge: challenge, hook: hook ?? [],
+            directory: directory, keys: keys ?? [.ecdsa], email: email, externalAccount: binding, challenge: challenge,
+            hook: hook ?? [],
             hookTimeout: timeout ?? SettingsRanges.defaultHookTimeout, roots: roots,
             renewAfter: renewAfter ?? SettingsRanges.defaultRenewAfter)
     }
@@ -52,6 +56,21 @@ struct ACMEReader {
             return nil
         }
         return text
+    }
+
+    /// At least one, each once.
+    private func kinds(_ node: ConfigurationNode) -> [SiteKeyKind]? {
+        var seen: Set<SiteKeyKind> = []
+        let kinds = self.values.list(node, of: "kind of key") { item -> SiteKeyKind? in
+            guard let kind = self.values.word(item, as: SiteKeyKind.self) else { return nil }
+            guard seen.insert(kind).inserted else {
+                self.report.error(
+                    at: item.position, "\(kind.rawValue) stands twice in the list", remedy: "Keep one of them.")
+                return nil
+            }
+            return kind
+        }
+        return kinds.isEmpty ? nil : kinds
     }
 
     private func email(_ node: ConfigurationNode) -> String? {

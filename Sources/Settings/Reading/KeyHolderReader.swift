@@ -155,13 +155,13 @@ struct KeyHolderReader {
             }
             if let certificates { self.checkTokens(certificates, reader, tls?.allowsRSAKeyExchange ?? false) }
             if let acme { self.checkNames(domains, acme, at: reader) }
-            if acme != nil, let name = domains?.first?.description {
-                certificates = [
+            if let acme, let name = domains?.first?.description {
+                certificates = acme.keys.map { key in
                     .init(
                         location: self.report.location(item.position),
-                        chain: StateLayout.chain(of: name, in: state ?? ""),
-                        key: .file(StateLayout.key(of: name, in: state ?? ""), passphraseFile: nil))
-                ]
+                        chain: StateLayout.chain(of: name, key, in: state ?? ""),
+                        key: .file(StateLayout.key(of: name, key, in: state ?? ""), passphraseFile: nil))
+                }
             }
             guard let certificates else { return nil }
             return KeyHolderSettings.Site(
