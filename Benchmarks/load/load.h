@@ -1,6 +1,6 @@
 // What the load tools share: time, option values, connections from several loopback addresses, and the report.
 //
-// Every tool runs for a given time, then starts nothing new and waits for what is under way. So whoever reads a server's
+// Every tool runs for a given time, then starts nothing new and waits for what is under way. So a reader of a server's
 // CPU time before the tool starts and after it ends can divide it by the work reported: nothing is counted half.
 #ifndef LATCHSTRING_LOAD_H
 #define LATCHSTRING_LOAD_H

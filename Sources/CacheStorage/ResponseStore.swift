@@ -7,7 +7,7 @@ internal import Synchronization
 
 /// What a request that found nothing stored does.
 public enum Flight: Sendable {
-    /// It goes to the origin and fills the store: whoever asks for the same meanwhile joins.
+    /// It goes to the origin and fills the store: requests for the same meanwhile join.
     case lead(FillWriter)
     /// Another request is at the origin for it.
     case join(Fill)
@@ -18,7 +18,7 @@ public enum Flight: Sendable {
 /// Where responses are stored: in memory, and on disk if there is one. Shared by all event loops.
 ///
 /// A request looks up its key and lets HTTPCaching choose among the variants; if none will do, it asks whether the disk
-/// may hold others, and loads them; else it takes off for the origin, or joins whoever is on the way.
+/// may hold others, and loads them; else it takes off for the origin, or joins the fetch that is on the way.
 public final class ResponseStore: Sendable {
     let memory: MemoryStore
     let disk: DiskStore?
@@ -83,7 +83,7 @@ public final class ResponseStore: Sendable {
     // MARK: reading
 
     /// The stored variants that are in memory, newest first; empty if there are none. Never waits: one short lock.
-    /// Whoever serves one of them calls `recordUse()` on it.
+    /// The caller that serves one of them calls `recordUse()` on it.
     public func lookup(_ key: CacheKey) -> StoredVariants {
         self.memory.find(key)
     }
@@ -159,7 +159,7 @@ public final class ResponseStore: Sendable {
         self.memory.markUnshared(key, until: until)
     }
 
-    /// The number of purges so far: whoever asks the origin without a fill notes it before, for `update`.
+    /// The number of purges so far: a caller that asks the origin without a fill notes it before, for `update`.
     public var generation: UInt64 { self.memory.generation.load(ordering: .acquiring) }
 
     /// Puts metadata that were brought up to date (304, or a HEAD response) in the place of the stored ones, without a

@@ -107,7 +107,7 @@ final class ChildProcess: Sendable {
 
     private func signal(_ number: Int32) {
         state.withLock { state in
-            // Until it is reaped, the process id can't belong to anyone else.
+            // Until it is reaped, the process id can't belong to another process.
             if !state.isReaped { _ = kill(pid, number) }
         }
     }

@@ -45,7 +45,7 @@ final class DemoSite: ChannelInboundHandler {
         guard let request else { return }
         self.request = nil
         var page = context.channel.allocator.buffer(capacity: 512)
-        let host = request.headers.first(name: "host") ?? "nobody"
+        let host = request.headers.first(name: "host") ?? "no host"
         page.writeString(Self.greeting(String(host.prefix { $0 != ":" })))
         page.writeString(Self.account(way))
         page.writeString("\n\(request.method) \(request.uri)\n")

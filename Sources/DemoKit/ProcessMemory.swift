@@ -26,7 +26,7 @@ struct ProcessMemory {
             self.name = fields.count == 6 ? fields[5].drop { $0 == " " } : ""
         }
 
-        /// Pages that the kernel lends every process and nobody can write to; some can't be read either.
+        /// Pages that the kernel lends every process and none can write to; some can't be read either.
         var belongsToKernel: Bool { ["[vvar]", "[vvar_vclock]", "[vsyscall]", "[vdso]"].contains(name) }
     }
 

@@ -1,7 +1,7 @@
 import Crypto
 import SwiftASN1
 
-/// The secret numbers inside a site's private key, or of a session: what nobody but the key holder may have.
+/// The secret numbers inside a site's private key, or of a session: what the key holder alone may have.
 struct SiteSecrets: Sendable {
     struct Part: Sendable, Equatable {
         /// As the standards call it: `d`, `p`, `qInv`, `seed`.

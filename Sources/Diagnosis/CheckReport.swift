@@ -4,7 +4,7 @@ import Settings
 struct CheckLine: Equatable, Sendable {
     enum Outcome: String, Sendable {
         case ok
-        /// It works, and someone should look at it.
+        /// It works, and the operator should look at it.
         case warn
         case fail = "FAIL"
     }

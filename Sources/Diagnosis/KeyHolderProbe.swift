@@ -27,7 +27,7 @@ final class KeyHolderProbe: Sendable {
     ) async throws -> KeyHolderProbe {
         try await loop.flatSubmit { () -> EventLoopFuture<KeyHolderProbe> in
             let opened = loop.makePromise(of: KeyHolderProbe.self)
-            // The pool tells nobody but the log why it is not connected.
+            // The pool tells the log alone why it is not connected.
             let failure = FirstFailure { cause in opened.fail(Unreachable(reason: cause)) }
             let pool = KeyHolderPool(
                 configuration: configuration, tls: tls, eventLoop: loop,

@@ -124,7 +124,7 @@ extension HandshakeProgress {
         }
     }
 
-    /// Overwrites the exported session where it was received. Whoever else holds on to that memory (the TLS library keeps
+    /// Overwrites the exported session where it was received. What else holds that memory (the TLS library keeps
     /// its buffer for the next read) has no more use for these bytes, and a copy would leave them where they are; so this
     /// goes around the buffer's copy-on-write. For the one whom the answer is for, when the session was decoded.
     public func eraseSession() {

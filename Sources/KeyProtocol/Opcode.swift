@@ -1,6 +1,6 @@
 /// What a packet asks for, or what kind of answer it is (item `11`, one byte).
 ///
-/// Any value can be received: an opcode that nobody knows is still a well-formed packet, and whoever serves it answers
+/// Any value can be received: an opcode that is not known is still a well-formed packet, and its receiver answers
 /// with ``KeyErrorCode/badOpcode``.
 public struct Opcode: RawRepresentable, Hashable, Sendable {
     public var rawValue: UInt8

@@ -49,7 +49,7 @@ public final class NativeStreamHandler: ChannelDuplexHandler {
     }
 
     private func inputEnded(_ context: ChannelHandlerContext) {
-        // Whoever gathers data until the end of a burst has it all before the end.
+        // A reader that gathers data until the end of a burst has it all before the end.
         context.fireChannelReadComplete()
         context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
         if self.session.hasEnded { self.finish(context) }
@@ -88,7 +88,7 @@ public final class NativeStreamHandler: ChannelDuplexHandler {
             written = promise.futureResult
             context.writeAndFlush(self.wrapOutboundOut(record), promise: promise)
         }
-        // Before the close: whoever reads would take the end of the connection for the end of the data.
+        // Before the close: the reader would take the end of the connection for the end of the data.
         context.fireErrorCaught(error)
         guard let written else { return context.close(promise: nil) }
         let channel: any Channel = context.channel

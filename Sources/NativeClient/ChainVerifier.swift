@@ -86,7 +86,7 @@ package struct ChainVerifier: Sendable {
     /// What TLS 1.2 asked of a chain (RFC 5246 §7.4.2): each certificate is issued by the next. And none comes twice.
     ///
     /// A path builder tries every order of what it is given: a few certificates with one name and key would keep it busy
-    /// for as long as whoever sent them likes. In a chain like this there is one order.
+    /// for as long as the peer that sent them likes. In a chain like this there is one order.
     static func disorder(_ chain: [Certificate]) -> String? {
         guard chain.count - 1 <= Self.maximumIntermediates else {
             return "the server sent \(chain.count - 1) intermediates; at most \(Self.maximumIntermediates) are accepted"

@@ -28,7 +28,7 @@ final class NativeAttempt: Sendable {
 
     var isOver: Bool { self.state.withLock { $0.isOver } }
 
-    /// Nobody waits for it any more.
+    /// No caller waits for it any more.
     func end(_ error: any Error) {
         let channels: [any Channel] = self.state.withLock { state in
             state.isOver = true
@@ -52,7 +52,7 @@ final class NativeFault: Sendable {
     }
 }
 
-/// Stands between the stream and who reads it: notes errors, and at the end takes what nobody reads any more.
+/// Stands between the stream and who reads it: notes errors, and at the end takes what is not read any more.
 final class NativeStreamEnd: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 

@@ -45,7 +45,7 @@ final class NativeClientHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        // It may have been closed in the meantime, and says that to nobody who comes later.
+        // It may have been closed in the meantime, and says that to no handler that comes later.
         if context.channel.isActive { self.start(context) } else { self.fail(.truncated) }
     }
 

@@ -16,7 +16,7 @@ public enum NativeError: Error, Equatable, Sendable, CustomStringConvertible {
     case notOffered(String)
     /// An X25519 share that gives nothing secret.
     case weakShare
-    /// A signature by the certificate's key does not verify: somebody changed a message on the way, or is not the origin.
+    /// A signature by the certificate's key does not verify: a message was changed on the way, or the peer is not the origin.
     case badSignature
     /// The Finished is wrong. On the origin's side this is also what a secret that did not decrypt comes to.
     case badFinished
@@ -41,7 +41,7 @@ public enum NativeError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The other side sent this alert. In the clear it proves nothing but that the connection is over.
     case alert(NativeAlert)
 
-    /// What to tell the other side; nil where it already knows, or nobody is there.
+    /// What to tell the other side; nil where it already knows, or is gone.
     public var alert: NativeAlert? {
         switch self {
         case .notNative, .malformed, .unknownVariant, .weakShare: .decodeError

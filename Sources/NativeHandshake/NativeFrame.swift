@@ -17,7 +17,7 @@ public struct NativeFrame: Equatable, Sendable {
 /// Cuts a stream of bytes into records.
 ///
 /// Bounds are checked on the header alone, before the body arrives. Holds what it was given and not more than one record
-/// beyond: whoever reads from the network only when ``next()`` has said nil keeps it small.
+/// beyond: a caller that reads from the network only when ``next()`` has said nil keeps it small.
 public struct NativeFrameReader: Sendable {
     private var buffer = ByteBuffer()
     /// The longest body of a handshake record that is accepted.

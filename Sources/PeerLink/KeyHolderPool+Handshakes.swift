@@ -42,7 +42,7 @@ extension KeyHolderPool {
         return promise.futureResult
     }
 
-    /// A handshake was begun, and nobody waits for it any more: the key holder is to forget it, and what it lent goes.
+    /// A handshake was begun, and no caller waits for it any more: the key holder is to forget it, and what it lent goes.
     private func giveUp(_ answer: KeyMessage, name: ServerName, clientIP: [UInt8]?, over handler: LinkHandler) {
         guard answer.opcode == .success, let progress = try? HandshakeProgress(decoding: answer.payload) else { return }
         progress.eraseSession()
@@ -115,7 +115,7 @@ public struct HandshakeLink: Sendable {
         return self.send(.handshakeFinish, finish.encoded()).map(\.payload)
     }
 
-    /// Tells the key holder that the client is gone. Nobody waits for the answer, and if the connection is gone, so is the
+    /// Tells the key holder that the client is gone. No caller waits for the answer, and if the connection is gone, so is the
     /// handshake.
     public func abandon() {
         guard self.isUp else { return }

@@ -73,7 +73,7 @@ struct Signer: Sendable {
             issuer: self.certificate.subject, issuerKey: self.key)
     }
 
-    /// A leaf for TLS: digital signatures only, so that nobody can use its key for key transport.
+    /// A leaf for TLS: digital signatures only, so that its key cannot be used for key transport.
     func issueLeaf(
         commonName: String?, names: [GeneralName], usages: [ExtendedKeyUsage.Usage],
         publicKey: Certificate.PublicKey, validity: Validity

@@ -63,7 +63,7 @@ public struct RecordSession: ~Copyable, Sendable {
     }
 
     /// - Parameter earlyDataOffered: whether the ClientHello offered early data. It was refused, so the client's first
-    ///   records may be ones that nobody here can open (RFC 8446 §4.2.10).
+    ///   records may be ones that cannot be opened here (RFC 8446 §4.2.10).
     public init(_ session: ExportedSession, earlyDataOffered: Bool = false, limits: RecordLimits = RecordLimits()) {
         suite = session.suite
         applicationProtocol = session.applicationProtocol

@@ -51,7 +51,7 @@ public final class SiteTicketKeys: Sendable {
     /// The first one seals. Read and replaced as a whole; nothing is computed under the lock.
     private let keys: Mutex<[TicketKey]>
 
-    /// - Parameter site: what the owner calls it; everyone who is to open its tickets must call it so.
+    /// - Parameter site: what the owner calls it; every process that is to open its tickets must call it so.
     /// - Throws: ``EngineError`` for secrets of another length or number.
     public init(site: String, _ secrets: Secrets) throws(EngineError) {
         self.site = Array(site.utf8)

@@ -52,7 +52,7 @@ public struct ClientHelloReader: Sendable {
         return action
     }
 
-    /// All bytes received so far, in order, to be replayed to whoever speaks TLS with this client. Empty after a
+    /// All bytes received so far, in order, to be replayed to the party that speaks TLS with this client. Empty after a
     /// rejection, and when called again.
     ///
     /// Before a verdict this retires the reader: it answers `needMore` from then on and keeps nothing.

@@ -1,6 +1,6 @@
 /// Why the first bytes of a connection are not an acceptable ClientHello.
 public enum HelloRejection: Error, Equatable, Sendable, CustomStringConvertible {
-    /// The bytes begin like an HTTP request (or HTTP/2's preface): somebody took the TLS port for a plain one.
+    /// The bytes begin like an HTTP request (or HTTP/2's preface): a client took the TLS port for a plain one.
     case plainHTTP
     /// The bytes are no TLS record of a handshake. SSL 2.0's hello is none.
     case notTLS

@@ -56,7 +56,7 @@ public struct TLS12ServerKeyExchange: Equatable, Sendable {
         }
         guard Int(parameters[3]) == expected, parameters.count == 4 + expected else { throw .pointLength }
         if group == TLSGroup.x25519 {
-            // RFC 8422 section 5.11: whoever gets such a key must end the handshake.
+            // RFC 8422 section 5.11: a party that gets such a key must end the handshake.
             if parameters.dropFirst(4).allSatisfy({ $0 == 0 }) { throw .zeroKey }
         } else if parameters[4] != 4 {
             throw .pointFormat

@@ -47,7 +47,7 @@ struct TurnstilesTests {
         check(line.advance(now: 1).passing.isEmpty && line.wake == 6)
     }
 
-    @Test("A rate that is not known any more holds nobody up, and one site's rate no other site")
+    @Test("A rate that is not known any more holds no client up, and one site's rate no other site")
     func forgottenRate() {
         var line = Self.turnstiles(capacity: 1)
         line.setRate(1, of: "a", now: 0)

@@ -33,7 +33,7 @@ final class Collector {
         _ fill: Fill, on loop: any EventLoop, step: Int = 65_536, yields: Bool = false
     ) -> EventLoopFuture<Collected> {
         let promise: EventLoopPromise<Collected> = loop.makePromise()
-        // Joined here, not on the loop: whoever calls decides the moment.
+        // Joined here, not on the loop: the caller decides the moment.
         let box = NIOLoopBoundBox<Collector?>.makeEmptyBox(valueType: Collector.self, eventLoop: loop)
         let follower = UncheckedFollower(fill.follow(on: loop) { box.value?.proceed() })
         loop.execute {

@@ -128,7 +128,7 @@ import Testing
                     _ = writer.append(ByteBuffer(bytes: piece.readableBytesView))
                 }
                 readers.append(follower.body())
-                // A hit, too, by someone who doesn't read on.
+                // A hit, too, by a reader that doesn't read on.
                 if case .stored(let entry) = writer.finish() {
                     stored += 1
                     readers.append(entry.body.reader(on: loop, wake: {}))
@@ -170,7 +170,9 @@ import Testing
                 Issue.record("a body without its beginning")
                 return
             }
-            #expect(writer.append(Sample.body(40_000, seed: 1)) == .proceed, "who is too late holds nobody up")
+            #expect(
+                writer.append(Sample.body(40_000, seed: 1)) == .proceed,
+                "a reader that is too late holds no other one up")
         }.get()
     }
 

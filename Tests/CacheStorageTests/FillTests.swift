@@ -216,7 +216,7 @@ import Testing
             #expect(writer.append(Sample.body(40_000, seed: 1)) == .proceed)
             #expect(writer.append(Sample.body(40_000, seed: 2)) == .pause)
             writer.cutOffSlowest()
-            #expect(writer.flow() == .pause, "nobody waits yet")
+            #expect(writer.flow() == .pause, "no reader waits yet")
             while case .bytes = quickBody.read() {}
             writer.cutOffSlowest()
             #expect(writer.flow() == .proceed)

@@ -110,7 +110,7 @@ import Testing
             #expect(
                 noGrant.lines.contains { $0.hasPrefix("FAIL  5:3: key holder home at 127.0.0.1:") }, "\(noGrant.lines)")
 
-            // The right name, signed by somebody else.
+            // The right name, signed by another authority.
             try workspace.makeIdentity(.edge, "paris", by: try FleetAuthority(name: "another fleet"))
             let foreign = try Self.check(workspace, keyHolder: port, origin: origin.port)
             #expect(foreign.status == 1)

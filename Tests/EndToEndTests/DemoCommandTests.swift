@@ -71,7 +71,7 @@ import Testing
         #expect(Glibc.kill(pid, 0) != 0 || Self.isZombie(pid))
     }
 
-    /// Ended, but not yet waited for by whoever inherited it.
+    /// Ended, but not yet waited for by the process that inherited it.
     private static func isZombie(_ pid: Int32) -> Bool {
         guard let data = FileManager.default.contents(atPath: "/proc/\(pid)/stat") else { return true }
         return String(decoding: data, as: UTF8.self).split(separator: ")").last?.hasPrefix(" Z") ?? true

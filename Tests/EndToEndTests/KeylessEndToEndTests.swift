@@ -200,7 +200,7 @@ import Testing
         let edge = try RunningEdge(
             Self.sites(["www.test"], keyHolder: keyHolder.port, origin: origin.port), in: workspace)
         try Self.waitUntilServed("www.test", by: edge, in: workspace)
-        // Another key, even of another type: the edge shows the old chain until it is told that nobody signs for it.
+        // Another key, even of another type: the edge shows the old chain until it is told that no key holder signs for it.
         try workspace.makeSite("www.test", keyType: .rsa2048)
         try keyHolder.reload(grantedTo: "paris")
         _ = try eventually("the new certificate") {

@@ -161,7 +161,7 @@ import Testing
         try await origin.stop()
     }
 
-    /// Lines that anyone can cause, by the hundred, while nothing reads the log.
+    /// Lines that strangers can cause, by the hundred, while nothing reads the log.
     @Test func aLogThatIsNotReadStopsNobody() async throws {
         let workspace = try Workspace()
         let origin = try TestListener()

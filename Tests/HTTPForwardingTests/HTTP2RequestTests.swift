@@ -150,7 +150,7 @@ import Testing
         #expect(try self.refusal(Self.replacing(":path", "*")) == .asteriskNotOptions)
         #expect(try self.refusal(Self.replacing(":path", "https://www.example.test/")) == .badTarget)
         #expect(try self.refusal(Self.replacing(":path", "/a b")) == .badTarget)
-        // Equivalent to "/Key.js" and "/a;b" for whoever compares texts by Unicode's rules.
+        // Equivalent to "/Key.js" and "/a;b" to a comparison of texts by Unicode's rules.
         for path in ["/\u{212A}ey.js", "/a\u{37E}b", "/a?\u{301}", "/\u{80}"] {
             #expect(try self.refusal(Self.replacing(":path", path)) == .badTarget, "\(path)")
         }

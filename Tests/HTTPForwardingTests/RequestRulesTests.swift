@@ -240,7 +240,7 @@ import Testing
         }
     }
 
-    /// Bytes above 0x7F are nobody's business but the origin's.
+    /// Bytes above 0x7F are the origin's business alone.
     @Test func bytesPassUnchanged() throws {
         var bytes = ByteBuffer(string: "GET / HTTP/1.1\r\nHost: www.example.test\r\nX-Caf")
         bytes.writeBytes("e: caf".utf8)

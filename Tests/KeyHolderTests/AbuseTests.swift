@@ -98,7 +98,7 @@ struct AbuseTests {
 
     // MARK: Authorities
 
-    @Test("Replacing the authority cuts off who came in under the old one; adding one disturbs nobody")
+    @Test("Replacing the authority cuts off edges that came in under the old one; adding one disturbs none")
     func replacedAuthority() async throws {
         let holder = try await TestHolder()
         let paris = try await holder.edge("paris")

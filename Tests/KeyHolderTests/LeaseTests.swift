@@ -251,6 +251,6 @@ struct LeaseTests {
         #expect(lines.map { $0["outcome"] } == ["bad-opcode", "bad-opcode"])
         #expect(lines[0]["detail"]?.hasSuffix("upgrade the edge") == true)
         #expect(lines[1]["detail"]?.hasSuffix("upgrade the key holder") == true)
-        #expect(OtherRevision.remedy("somebody.else/1") == nil)
+        #expect(OtherRevision.remedy("another.vendor/1") == nil)
     }
 }

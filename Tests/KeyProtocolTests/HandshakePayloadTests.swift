@@ -133,7 +133,7 @@ struct HandshakePayloadTests {
         }
     }
 
-    @Test("Progress with values that nobody sends is refused")
+    @Test("Progress with values that no key holder sends is refused")
     func badProgress() {
         let id = [UInt8](repeating: 0, count: 8)
         for state: UInt8 in [0, 5, 255] {

@@ -170,7 +170,7 @@ struct DiagnosingClientTests {
         #expect(closing.failure?.reason.contains("closed the connection in the middle") == true)
     }
 
-    @Test("nobody listening")
+    @Test("nothing listening")
     func noConnection() async throws {
         let server = try await TestServer(.bytes([]))
         let target = try ClientTarget(url: "https://www.example.test/", connect: server.address)

@@ -83,7 +83,7 @@ import X509
 
     @Test func anUnknownAuthorityIsRefused() async throws {
         let server = try await NativeOriginServer(
-            try TestSiteAuthority(name: "somebody").issueSite(domains: ["www.test"], keyType: .p256))
+            try TestSiteAuthority(name: "stranger").issueSite(domains: ["www.test"], keyType: .p256))
         guard case .certificateRefused(let why)? = await self.refusal(try self.options(server)) else {
             return #expect(Bool(false))
         }

@@ -79,7 +79,7 @@ struct Sent: Equatable, Sendable {
     var bytes: [UInt8]
 }
 
-/// Runs both machines against each other, record by record, with somebody on the way who may change what passes.
+/// Runs both machines against each other, record by record, with a party on the way that may change what passes.
 struct Wire {
     var variant = NativeVariant.originDerived
     var key = TestKey.p256

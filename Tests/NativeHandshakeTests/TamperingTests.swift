@@ -4,9 +4,9 @@ import Testing
 
 @testable import NativeHandshake
 
-/// Somebody on the way, the edge included, who may do whatever to what passes.
+/// A party on the way, the edge included, that may do anything to what passes.
 @Suite struct TamperingTests {
-    /// Not one byte of application data is accepted: whoever is established finds that the other cannot read it.
+    /// Not one byte of application data is accepted: a party that is established finds that the other cannot read it.
     private func expectNoData(_ outcome: Wire.Outcome, _ what: String) throws {
         // A length made longer has the receiver wait for the rest, until its time is over.
         #expect(outcome.clientSession == nil || outcome.originSession == nil, "\(what) went unnoticed")

@@ -190,7 +190,7 @@ import Testing
         try await holder.stop()
     }
 
-    /// A handshake that was begun too late is nobody's: the key holder must not keep it, nor its signature be for nothing
+    /// A handshake that was begun too late is no caller's: the key holder must not keep it, nor its signature be for nothing
     /// more than once.
     @Test func aBeginThatIsAnsweredTooLateIsGivenUp() async throws {
         let asked = Asked()

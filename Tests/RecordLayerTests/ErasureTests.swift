@@ -27,7 +27,7 @@ import Testing
             }
         }
 
-        /// This process's memory as the kernel sees it, so that nobody follows a pointer to what was freed.
+        /// This process's memory as the kernel sees it, so that no pointer is followed to what was freed.
         private static func memory(at address: Int, count: Int) throws -> [UInt8] {
             let descriptor: CInt = open("/proc/self/mem", O_RDONLY)
             try #require(descriptor >= 0)

@@ -46,7 +46,7 @@ import Testing
         #expect(try FileManager.default.attributesOfItem(atPath: file)[.posixPermissions] as? Int == 0o600)
     }
 
-    /// What a crash in the middle left is in nobody's way, whoever may read it.
+    /// What a crash in the middle left is in no writer's way, whatever its mode.
     @Test func aHalfWrittenFileIsLeftBehind() throws {
         defer { try? FileManager.default.removeItem(atPath: self.folder) }
         try SecretFile.makeFolder(self.folder)

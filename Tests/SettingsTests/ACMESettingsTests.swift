@@ -89,7 +89,7 @@ import Testing
             Self.complaint(good, domains: "[\"*.www.test\"]").contains("no authority checks *.www.test by tls-alpn-01"))
         #expect(Self.complaint("{email: a@b.test}").contains("acme needs the key \"directory\""))
         #expect(Self.complaint("{directory: \"http://acme.test/dir\"}").contains("is not the URL of an ACME directory"))
-        #expect(Self.complaint("{directory: \"https://a.test\", email: nobody}").contains("is not an e-mail address"))
+        #expect(Self.complaint("{directory: \"https://a.test\", email: owner}").contains("is not an e-mail address"))
         #expect(Self.complaint("{directory: \"https://a.test\", challenge: dns-01}").contains("dns-01 needs a program"))
         #expect(Self.complaint("{directory: \"https://a.test\", hook: x}").contains("\"hook\" is for dns-01"))
         #expect(Self.complaint("{directory: \"https://a.test\", hook-timeout: 5s}").contains("is for a hook"))

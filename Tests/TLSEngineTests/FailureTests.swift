@@ -29,7 +29,7 @@ import Testing
         #expect(client.failure?.contains("INTERNAL_ERROR") == true)
     }
 
-    /// Nobody at the server checks it; the client does.
+    /// The server does not check it; the client does.
     @Test(arguments: versions)
     func aWrongSignatureIsTheClientsToFind(version: UInt16) throws {
         let context = try self.site.context()

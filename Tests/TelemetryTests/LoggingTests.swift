@@ -100,7 +100,7 @@ struct LoggingTests {
         }
     }
 
-    @Test("A reader that does not read stops nobody, and learns how much it missed", .timeLimit(.minutes(1)))
+    @Test("A reader that does not read stops no writer, and learns how much it missed", .timeLimit(.minutes(1)))
     func blockedReader() throws {
         let pipe = Pipe()
         let output = LogOutput(descriptor: pipe.fileHandleForWriting.fileDescriptor)

@@ -6,7 +6,7 @@ public struct HealthCheck: Sendable {
         case ok
         /// Something is wrong that does not keep this process from being ready: what, in a few words without secrets.
         case degraded(String)
-        /// Why not, in a few words without secrets: anyone on this machine can read it.
+        /// Why not, in a few words without secrets: any user of this machine can read it.
         case failed(String)
     }
 

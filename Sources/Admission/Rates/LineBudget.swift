@@ -1,4 +1,4 @@
-/// How many log lines of one kind are written, where anyone can cause them. Pure; times are monotonic nanoseconds.
+/// How many log lines of one kind are written, where strangers can cause them. Pure; times are monotonic nanoseconds.
 public struct LineBudget: Sendable {
     private var bucket: TokenBucket
     private var left = 0

@@ -132,7 +132,7 @@ final class DiskFolder: Sendable {
         } catch {
             throw DiskStoreError(path: path, reason: "the folder can't be made: \(error.localizedDescription)")
         }
-        // A folder that somebody else uses would be taken away from them.
+        // A folder that another process uses would be taken away from it.
         let present: Set<String> = Set((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [])
         guard present.contains("lock") || present.isSubset(of: ["lost+found"]) else {
             throw DiskStoreError(path: path, reason: "the folder holds other files; give the cache one of its own")
@@ -206,7 +206,7 @@ final class DiskFolder: Sendable {
         return Int64(isPartial ? String(name.dropLast(5)) : name, radix: 16).map { ($0, isPartial) }
     }
 
-    /// Makes the index file for this user only, before SQLite makes it for everybody.
+    /// Makes the index file for this user only, before SQLite makes it for all.
     func prepareIndex() throws {
         let descriptor: CInt = systemOpen(self.index, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else { throw DiskStoreError(path: self.index, reason: "\(DiskFileError.last("open"))") }

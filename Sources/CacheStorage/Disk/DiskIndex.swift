@@ -18,7 +18,7 @@ enum DiskIndex {
         var configuration = Configuration()
         configuration.label = "latchstring.cache"
         configuration.maximumReaderCount = readers
-        // Another process can't have it, so there is nobody to wait for but our own checkpoints.
+        // Another process can't have it, so there is nothing to wait for but our own checkpoints.
         configuration.busyMode = .timeout(5)
         configuration.prepareDatabase { database in
             try database.execute(sql: "PRAGMA cache_size = -2000; PRAGMA journal_size_limit = 16777216")

@@ -186,7 +186,7 @@ extension DiskStore {
             state.figures.evictions += UInt64(changes.evictions)
             state.figures.writes += UInt64(changes.insertions)
         }
-        // Before the barriers: whoever waits for one finds the end of a pause in the log.
+        // Before the barriers: a caller that waits for one finds the end of a pause in the log.
         self.resumed()
         var purges: ArraySlice<Int> = purged[...]
         for operation in batch {

@@ -129,7 +129,7 @@ final class DiskStore: Sendable {
         }
     }
 
-    /// Puts an operation at the end of the queue, and sees that somebody works on it.
+    /// Puts an operation at the end of the queue, and sees that a thread works on it.
     ///
     /// - Parameters:
     ///   - judge: asked under the queue's lock whether it is no longer wanted, so that a purge is either known to it or

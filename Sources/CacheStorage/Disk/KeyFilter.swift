@@ -9,7 +9,7 @@ final class KeyFilter: Sendable {
     /// In stripes, so that none is held for long while it grows.
     private let stripes: [NIOLockedValueBox<[UInt64: UInt8]>] = (0..<64).map { _ in NIOLockedValueBox([:]) }
 
-    /// The same on every run: it stands in the index. Eight bytes of SHA-256, so that nobody can make keys that meet.
+    /// The same on every run: it stands in the index. Eight bytes of SHA-256, so that no client can make keys that meet.
     static func hash(_ key: CacheKey) -> UInt64 {
         var hash = SHA256()
         var site: String = key.site

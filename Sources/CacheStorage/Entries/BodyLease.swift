@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// The memory of one large body, for as long as anybody holds on to it: entries, fills and readers.
+/// The memory of one large body, for as long as anything holds on to it: entries, fills and readers.
 ///
 /// The ledger counts a body that is stored. When it is evicted, its memory is not free before its last reader has let go
 /// of it: meanwhile it counts in the budget for fills, so that readers who don't read can't make memory grow.

@@ -8,7 +8,7 @@ public enum BodyRead: Sendable {
     case pending
     /// All bytes asked for have been read.
     case end
-    /// The rest will not come. What was read is right, but the message must not look complete to whoever receives it.
+    /// The rest will not come. What was read is right, but the message must not look complete to its receiver.
     case truncated(FillFailure)
 }
 

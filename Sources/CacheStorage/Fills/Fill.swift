@@ -233,7 +233,7 @@ struct FillCursor {
     func cancel() { self.fill.leave(self.id) }
 }
 
-/// Someone who waits for a fill's head and then reads its body, or leaves. Belongs to one event loop.
+/// A reader that waits for a fill's head and then reads its body, or leaves. Belongs to one event loop.
 public final class FillFollower {
     private var cursor: FillCursor?
 

@@ -32,7 +32,7 @@ public enum FillHead: Sendable {
     /// A response that may answer this request too, if HTTPCaching finds that it does (`Vary`, `no-cache`…). Its body is
     /// on its way.
     case shared(StoredResponse)
-    /// A response for the leader alone: whoever joined goes on its own. The leader may read on.
+    /// A response for the leader alone: those that joined go on their own. The leader may read on.
     case unshared
     /// The origin confirmed a stored response, which is brought up to date here.
     case validated(CachedResponse)
@@ -46,7 +46,7 @@ public enum FillPlan: Equatable, Sendable {
     /// Too large for the memory store, or the length of all fills together is at its limit: it passes through a bounded
     /// window, and onto the disk where there is one that takes it.
     case passThrough
-    /// Not for the store and for nobody but the leader.
+    /// Not for the store, and for the leader alone.
     case alone
 }
 
@@ -55,7 +55,7 @@ public enum FillFlow: Equatable, Sendable {
     case proceed
     /// The slowest reader is a whole window behind. The writer's `resume` is run when that changes.
     case pause
-    /// Nobody reads and nothing is stored: the fetch may as well be cancelled.
+    /// No reader is left and nothing is stored: the fetch may as well be cancelled.
     case unwanted
 }
 

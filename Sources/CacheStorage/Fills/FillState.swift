@@ -4,7 +4,7 @@ internal import NIOCore
 /// What a fill knows, and what each event changes. Held under the fill's lock; wake-ups are returned and run outside it.
 ///
 /// Our bug: events of the writer after the end, or two heads; they are ignored. The peer's violation: a length other
-/// than announced; it makes the fill fail. Silently dropped: bytes that nobody reads and nothing stores.
+/// than announced; it makes the fill fail. Silently dropped: bytes that no reader wants and nothing stores.
 struct FillState {
     enum Phase {
         case waiting
@@ -149,7 +149,7 @@ struct FillState {
         return self.chunks.end - slowest.position >= self.reach ? .pause : .proceed
     }
 
-    /// Cuts off those who hold up the others: a whole window behind, while someone else has read all there is.
+    /// Cuts off those who hold up the others: a whole window behind, while another reader has read all there is.
     mutating func cutOffSlowest() -> [FillWaker] {
         guard case .open = self.phase, self.plan != .store else { return [] }
         let end: Int = self.chunks.end
@@ -221,7 +221,7 @@ struct FillState {
         guard let follower = self.followers[id] else { return self.head }
         switch self.head {
         case .pending: self.followers[id]?.wakes = waker
-        // Nothing of it has been sent: whoever can't have it any more can still go on its own.
+        // Nothing of it has been sent: a reader that can't have it any more can still go on its own.
         case .shared where follower.isCutOff: return .unshared
         case .shared, .unshared, .validated, .failed: break
         }

@@ -24,7 +24,7 @@ public final class FillWriter: Sendable {
         self.fill.begin(response, maximumBytes: maximumBytes)
     }
 
-    /// The origin's final response is here, and is for the leader's request alone. Whoever joined is told.
+    /// The origin's final response is here, and is for the leader's request alone. Those that joined are told.
     public func beginUnshared() {
         self.fill.beginUnshared()
     }
@@ -43,7 +43,7 @@ public final class FillWriter: Sendable {
     }
 
     /// For a writer that has been paused for as long as it has patience: readers that are a whole window behind are cut
-    /// off, if somebody else has read everything and waits. A sole reader is never cut off.
+    /// off, if another reader has read everything and waits. A sole reader is never cut off.
     public func cutOffSlowest() { self.fill.cutOffSlowest() }
 
     /// The body is complete. Its length is compared with the announced one; what does not match is never stored.

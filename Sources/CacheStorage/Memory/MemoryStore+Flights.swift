@@ -25,7 +25,7 @@ extension MemoryStore {
         }
     }
 
-    /// A fill that nobody can join.
+    /// A fill that no reader can join.
     ///
     /// - Parameter generation: the purges that had taken place when its response was asked for.
     func soloFill(for key: CacheKey, since generation: UInt64) -> FillWriter {

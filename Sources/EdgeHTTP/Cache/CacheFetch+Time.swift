@@ -3,7 +3,7 @@ import EdgeModel
 import HTTPCaching
 import NIOCore
 
-/// How long a fetch waits: for the origin, for readers that hold others up, for anyone to want it.
+/// How long a fetch waits: for the origin, for readers that hold others up, for a reader to want it.
 extension CacheFetch {
     /// - Parameter count: bytes of the body that came; 0 for another sign of life.
     func rearm(moved count: Int = 0, now: NIODeadline) {

@@ -51,7 +51,7 @@ final class CacheFetch: OriginReceiver, TimerOwner {
     private var whenOver: (() -> Void)?
     /// What was given up; a connection may still be being set up for it.
     private var remainder: OriginExchange?
-    /// It lives as long as the origin's response takes, whoever else remembers it.
+    /// It lives as long as the origin's response takes, whatever else remembers it.
     private var itself: CacheFetch?
     private(set) var trailers: FieldSection?
     private(set) var failure: OriginFailure?
@@ -68,7 +68,7 @@ final class CacheFetch: OriginReceiver, TimerOwner {
         self.pace = TransferPace(client.configuration.pace)
     }
 
-    /// Has a stored response confirmed behind the back of the client that gets it now; if nobody does it yet, and there
+    /// Has a stored response confirmed behind the back of the client that gets it now; if no request does it yet, and there
     /// are not too many such requests.
     ///
     /// - Parameter since: the purges that had taken place when `entry` was looked up.
@@ -235,7 +235,7 @@ final class CacheFetch: OriginReceiver, TimerOwner {
             isWorthwhile: { self.clientCount > 0 || self.isWorthwhile }, now: time)
         switch errand {
         case .keepsStale:
-            // The error is nobody's any more. Others that wait have the same stale response.
+            // The error is no client's any more. Others that wait have the same stale response.
             self.leader = nil
             self.writer?.fail(.originFailed("status \(status)"))
             self.cache.metrics.fill(.failed)

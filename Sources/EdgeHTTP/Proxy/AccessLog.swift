@@ -13,7 +13,7 @@ final class AccessLog {
     private let site: ProxySite
     private let logger: Logger
     private let writer: AccessLogWriter?
-    /// The connection's number in the log; 0 where nobody counts.
+    /// The connection's number in the log; 0 where connections are not counted.
     private let connection: UInt64
     private let client: SocketAddress?
     private let mode: String?

@@ -205,7 +205,7 @@ final class OriginClient {
         }
         guard self.share.isDue, !self.advanceIsDue else { return }
         self.advanceIsDue = true
-        // Whoever closed the connection is in the middle of something.
+        // What closed the connection is in the middle of something.
         self.eventLoop.assumeIsolated().execute {
             self.advanceIsDue = false
             self.advance()

@@ -3,7 +3,7 @@ import Admission
 /// How many connections to key holders may be under way at once, in all, for the clients of one site, and for those of one
 /// network; those for which there is no room wait, and the sites take turns, and in a site the networks. Pure.
 ///
-/// Each costs the key holder a TLS handshake, before anything is known of the client but its hello: without a bound, whoever
+/// Each costs the key holder a TLS handshake, before anything is known of the client but its hello: without a bound, a client that
 /// sends hellos spends the key holder's time. And a key holder that does not answer holds no more than its sites' shares.
 ///
 /// Our bug: an end without a beginning; ignored.

@@ -24,9 +24,9 @@ public enum AddressRefusal: String, Error, Sendable, CaseIterable {
     }
 }
 
-/// Which addresses an edge may connect to when somebody else, through DNS, chose them.
+/// Which addresses an edge may connect to when others, through DNS, chose them.
 ///
-/// Whoever controls the DNS of a name that the edge resolves can point it anywhere. Without this check the edge would be a
+/// The owner of the DNS of a name that the edge resolves can point it anywhere. Without this check the edge would be a
 /// way into the networks around it. The tables follow the IANA special-purpose address registries (RFC 6890) and, in IPv6,
 /// accept only global unicast (2000::/3); an IPv6 address that carries an IPv4 address is judged by that one.
 public struct AddressPolicy: Sendable {

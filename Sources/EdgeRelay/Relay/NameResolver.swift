@@ -140,7 +140,7 @@ public final class NameResolver: Sendable {
         return Request(addresses: promise.futureResult, id: id, host: host)
     }
 
-    /// Nobody waits for this any more: it no longer counts, and a look-up that has not begun never will.
+    /// No caller waits for this any more: it no longer counts, and a look-up that has not begun never will.
     public func cancel(_ request: Request) {
         let promise = self.state.withLock { $0.queue.leave(id: request.id, host: request.host) }
         promise?.fail(CancellationError())

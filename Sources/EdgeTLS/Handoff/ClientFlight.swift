@@ -87,7 +87,7 @@ struct ClientFlight {
         case .changeCipherSpec:
             self.changedCipher = self.changedCipher || self.kind == .tls12
             return false
-        // Somebody has to judge it, and a fatal one is all that will come.
+        // The key holder has to judge it, and a fatal one is all that will come.
         default: return true
         }
     }

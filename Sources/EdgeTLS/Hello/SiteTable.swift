@@ -54,7 +54,7 @@ package struct SiteTable: Sendable {
     /// - Parameters:
     ///   - sites: All sites; their domains must be distinct.
     ///   - defaultSite: A name served by the site that also serves clients without a server name. Such clients are
-    ///     refused if it is `nil`. A client that sends a name nobody serves is refused either way.
+    ///     refused if it is `nil`. A client that sends a name that no site has is refused either way.
     package init(sites: [Site], defaultSite: ServerName? = nil) throws(SiteTableError) {
         for site in sites {
             guard !site.domains.isEmpty else { throw .siteWithoutDomains }

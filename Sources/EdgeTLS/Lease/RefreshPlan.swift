@@ -9,7 +9,7 @@ struct RefreshPlan: Equatable {
     /// Asked for while a fetch was under way, whose answer may be from before the change.
     private var wish: Int64 = .max
 
-    /// Somebody wants it fetched by then.
+    /// It is wanted by then.
     ///
     /// - Returns: whether the timer is to be set anew, to ``due``.
     mutating func want(by time: Int64) -> Bool {

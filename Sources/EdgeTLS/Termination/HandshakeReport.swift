@@ -8,7 +8,7 @@ import PeerLink
 import TLSWire
 package import Telemetry
 
-/// Says how the handshakes of one site end: one metric each, and a log line where somebody should act.
+/// Says how the handshakes of one site end: one metric each, and a log line where the operator should act.
 package final class HandshakeReport {
     private let completed: Counter
     private let abandoned: Counter

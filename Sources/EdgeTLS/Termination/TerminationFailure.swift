@@ -50,7 +50,7 @@ package enum TerminationFailure: Error, Equatable, CustomStringConvertible {
     /// More was sent with one TLS 1.2 key than it may protect.
     case writeKeyExhausted
 
-    /// What the client is told where nothing else tells it already; nil where nobody would listen.
+    /// What the client is told where nothing else tells it already; nil where the client would not listen.
     package var alert: Alert.Description? {
         switch self {
         case .flightTooLarge: .decodeError

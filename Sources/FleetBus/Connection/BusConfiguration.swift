@@ -35,7 +35,7 @@ public struct BusConfiguration: Equatable, Sendable {
     public struct Sentinel: Equatable, Sendable {
         /// What the sentinels call the primary.
         public var primary: String
-        /// nil: they let everyone in.
+        /// nil: they let every client in.
         public var login: Login?
 
         public init(primary: String, login: Login? = nil) {

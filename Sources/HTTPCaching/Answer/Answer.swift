@@ -83,7 +83,7 @@ public struct Answer: Sendable {
         // 204 has no such field (RFC 9110 §8.6).
         self.init(head: stored.head, body: .whole, length: length, contentLength: isEmpty ? nil : length)
         if case .partial(let first, let last, let total) = stored.extent {
-            // The lookup lets nobody else see it, but this may be the answer to the very request that brought it.
+            // The lookup lets no other request see it, but this may be the answer to the very request that brought it.
             self.head = stored.head.filtered { field, _ in field.known != .contentRange }
             self.head.addContentRange(first...last, total: total)
         } else {

@@ -8,7 +8,7 @@ enum RangeSpec: Equatable {
 }
 
 enum RangeField {
-    /// More members than this make us ignore the field: whoever asks so wants to burden us (RFC 9110 §14.2).
+    /// More members than this make us ignore the field: a client that asks so wants to burden us (RFC 9110 §14.2).
     static let maximumRanges = 32
 
     /// `nil` if the field is no valid list of byte ranges: it is ignored then, and the whole is sent.

@@ -18,7 +18,7 @@ enum URIReference {
             rest = rest.dropFirst(2)
             let end = rest.utf8.firstIndex { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") } ?? rest.endIndex
             let authority = String(rest[..<end])
-            // Someone else's user information points to the same server, but not to what we store.
+            // Another's user information points to the same server, but not to what we store.
             guard !authority.utf8.contains(UInt8(ascii: "@")) else { return nil }
             let origin = CacheKey.origin(scheme: scheme ?? String(baseScheme), authority: authority)
             guard origin == base.origin else { return nil }

@@ -10,7 +10,7 @@ extension StoredResponse {
         self.freshness.lifetime.saturatingSubtract(self.currentAge(at: now))
     }
 
-    /// Whether it may be used without asking anybody, as far as the response itself is concerned.
+    /// Whether it may be used without asking the origin, as far as the response itself is concerned.
     public func isFresh(at now: Int64) -> Bool {
         self.freshness.flags.isDisjoint(with: [.noCache, .invalidated]) && self.timeToLive(at: now) > 0
     }

@@ -179,7 +179,7 @@ extension CacheRequest {
     }
 
     /// Whether a response to this request could take the stored one's place. One that can't (`no-store`, credentials)
-    /// is forwarded for its own client alone, so that nobody can push responses out of the store that way.
+    /// is forwarded for its own client alone, so that no client can push responses out of the store that way.
     func mayRenew(_ stored: StoredResponse) -> Bool {
         do throws(StoreRefusal) {
             try self.check(stored.status, ResponseFacts(stored.fields, rule: self.rule))

@@ -9,7 +9,7 @@ extension CacheRequest {
         return resolved.allSatisfy { $0.lowerBound >= first && $0.upperBound <= last }
     }
 
-    /// The bytes asked for; nil if that depends on a total that nobody knows.
+    /// The bytes asked for; nil if that depends on a total that is not known.
     static func resolve(_ ranges: [RangeSpec], total: Int64?) -> [ClosedRange<Int64>]? {
         if let total { return RangeField.resolve(ranges, length: total) }
         let isBounded = ranges.allSatisfy { spec in

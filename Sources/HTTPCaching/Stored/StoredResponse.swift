@@ -7,7 +7,7 @@ public import HTTPFields
 public struct StoredResponse: Sendable, Equatable {
     /// What part of the representation the stored body is.
     public enum Extent: Hashable, Sendable {
-        /// All of it. `length` in bytes; nil while the body is still being received and nobody announced its length.
+        /// All of it. `length` in bytes; nil while the body is still being received and its length was not announced.
         case complete(length: Int64?)
         /// The bytes `first...last` of a 206. `total` is nil if the origin didn't say.
         case partial(first: Int64, last: Int64, total: Int64?)

@@ -16,7 +16,7 @@ enum FreshnessDecision {
         if directives.mustRevalidate || directives.sharedMaxAge != nil { flags.insert(.mustRevalidate) }
         if directives.immutable { flags.insert(.immutable) }
 
-        // A window of the response's own holds against what s-maxage implies, since whoever writes both wants both; not
+        // A window of the response's own holds against what s-maxage implies, since an origin that writes both wants both; not
         // against must-revalidate. The site's windows give way to either, and are only for what was ever fresh.
         let mayBeStale = !directives.noCache && !directives.mustRevalidate
         let siteMay = mayBeStale && directives.sharedMaxAge == nil && lifetime > 0

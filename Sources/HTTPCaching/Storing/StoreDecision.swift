@@ -29,12 +29,12 @@ public enum StoreRefusal: String, Error, Sendable, CaseIterable {
     case ownCodings = "accept-encoding-not-reduced"
     /// The status says nothing about caching, and neither does the origin.
     case notExplicit = "no-explicit-freshness"
-    /// It would be stale at once, and nobody could be asked whether it still holds.
+    /// It would be stale at once, and no origin could be asked whether it still holds.
     case useless = "no-freshness-no-validator"
     case tooLarge = "too-large"
     /// More fields, or larger ones, than the store keeps.
     case tooManyFields = "too-many-fields"
-    /// A 206 that is none of the kind that is kept (docs/caching.md) or that nobody asked for, and whatever else than 200
+    /// A 206 that is none of the kind that is kept (docs/caching.md) or that was not asked for, and whatever else than 200
     /// answers a request for a range.
     case partial = "partial"
     /// A small range of a large response, which was asked for as a whole: the rest is not worth its way.

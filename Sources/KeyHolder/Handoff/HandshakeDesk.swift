@@ -14,7 +14,7 @@ import TLSWire
 ///   they leave it alone;
 /// - the client's, answered as progress that failed, with an alert: whatever the TLS library says, records that don't belong
 ///   there, more turns or bytes than a handshake needs;
-/// - nobody's, refused and not counted: a continue or finish for a handshake that has ended here. Whoever sent it could not
+/// - no party's, refused and not counted: a continue or finish for a handshake that has ended here. The edge that sent it could not
 ///   know.
 ///
 /// A client's violation is never the edge's: else a few clients could have the edge read more slowly for all of its sites.

@@ -105,7 +105,7 @@ public enum KeyOperation: Equatable, Sendable {
     /// Ed25519: sign a stock peer's message.
     case signMessage([UInt8])
     /// Undo RSA encryption with PKCS #1 v1.5 padding of a TLS premaster secret. The result is always 48 bytes: where the
-    /// padding is wrong, 48 bytes that nobody can predict and that stay the same for the same ciphertext.
+    /// padding is wrong, 48 bytes that cannot be predicted and that stay the same for the same ciphertext.
     case decryptPremasterSecret([UInt8])
     /// Undo RSAES-OAEP (RFC 8017) with SHA-256 for hash and MGF1 and an empty label.
     case decryptOAEP([UInt8])

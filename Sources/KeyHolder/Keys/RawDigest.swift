@@ -8,7 +8,7 @@ import Crypto
 
 /// A digest that came over the wire, for ECDSA.
 ///
-/// swift-crypto's ECDSA reads any digest's bytes. Its RSA accepts only its own digest types, which nobody else can make;
+/// swift-crypto's ECDSA reads any digest's bytes. Its RSA accepts only its own digest types, which no other code can make;
 /// see ``RSABlock`` for that.
 struct RawDigest: Digest {
     /// The largest of all; what an instance holds is asked of the instance.

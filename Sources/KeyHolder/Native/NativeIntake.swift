@@ -250,7 +250,7 @@ final class NativeIntake: ChannelDuplexHandler {
         }
     }
 
-    /// During the handshake no more is read than the machine takes, so that nobody can make this process hold bytes.
+    /// During the handshake no more is read than the machine takes, so that no peer can make this process hold bytes.
     var takesInput: Bool {
         switch self.phase {
         case .shaking, .awaitsHeader, .streaming, .closing: true

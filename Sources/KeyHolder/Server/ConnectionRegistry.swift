@@ -5,7 +5,7 @@ import Synchronization
 /// All connections, by state, so that they can be counted, limited and cut off.
 ///
 /// A connection whose handshake is under way costs its sender nothing, so such connections never keep others out: where
-/// there are too many, the oldest one of whoever has most of them gives way to the newest.
+/// there are too many, the oldest one of the peer that has most of them gives way to the newest.
 final class ConnectionRegistry: Sendable {
     private struct Pending {
         var channel: any Channel

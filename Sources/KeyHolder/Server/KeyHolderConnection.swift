@@ -46,7 +46,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
     var phase: Phase = .shaking {
         didSet { if case .closing = self.phase { self.hasEnded.value.store(true, ordering: .relaxed) } }
     }
-    /// For threads: nobody waits for this connection's operations any more.
+    /// For threads: the edge does not wait for this connection's operations any more.
     let hasEnded = Flag()
     /// When the edge's identity expires, seconds since 1970.
     private(set) var expiry: Int64 = .max

@@ -10,7 +10,7 @@ struct SiteQuery: Equatable, Sendable {
 
 /// Finds sites by the ways in which requests name them: server name, subject key identifier, certificate digest.
 ///
-/// A name means the same site whoever asks: an exact domain beats a wildcard of another site even for an edge that was
+/// A name means the same site whichever edge asks: an exact domain beats a wildcard of another site even for an edge that was
 /// granted the latter only. Such an edge learns that the name has a site of its own; the wildcard's certificate would be the
 /// wrong one to show for it.
 struct SiteIndex: Sendable {

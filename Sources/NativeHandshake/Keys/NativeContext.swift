@@ -28,7 +28,7 @@ enum NativeContext: String {
     }
 
     /// Ties an encrypted secret to one handshake: SHA-256 over label, a zero, the transcript hash up to the first proof,
-    /// and the client's share. Whoever takes the ciphertext to another handshake finds that it does not decrypt there.
+    /// and the client's share. Taken to another handshake, the ciphertext does not decrypt there.
     static func binding(_ variant: NativeVariant, transcriptHash: [UInt8], share: [UInt8]?) -> [UInt8] {
         var hash = SHA256()
         hash.update(data: Self.secretLabel(variant))

@@ -49,7 +49,7 @@ public struct NativeHello: Equatable, Sendable, NativeMessage {
         } catch {
             throw .malformed("server name: \(error)")
         }
-        // One name has one spelling on the wire, so that nobody can disagree on which bytes were meant.
+        // One name has one spelling on the wire, so that no two parties disagree on which bytes were meant.
         guard name.readableBytesView.elementsEqual(self.serverName.rawValue.utf8) else {
             throw .malformed("server name: upper case")
         }

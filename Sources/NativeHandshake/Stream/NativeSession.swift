@@ -81,7 +81,7 @@ public struct NativeSession: Sendable {
     }
 
     private mutating func open(_ frame: NativeFrame) throws(NativeError) -> Incoming {
-        // In the clear: from an origin that refused our Finished, or from anybody on the way. Over it is in both cases.
+        // In the clear: from an origin that refused our Finished, or from any party on the way. Over it is in both cases.
         if frame.type == .alert { throw try .alert(frame.alert) }
         guard frame.type == .protected else { throw .unexpectedMessage }
         guard !self.peerHasEnded else { throw .afterEnd }

@@ -1,4 +1,4 @@
-/// Finds what somebody probably meant to type.
+/// Finds what the writer of a file probably meant to type.
 enum NearestName {
     /// The candidate closest to `word`, if any is close enough to be a likely slip.
     static func find(_ word: String, among candidates: some Sequence<String>) -> String? {

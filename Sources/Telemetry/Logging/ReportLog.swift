@@ -32,7 +32,7 @@ public final class ReportLog: Sendable {
         self.clock = clock
     }
 
-    /// Writes a line, or counts it. Lines below `info` are written only where someone wants to see all of them.
+    /// Writes a line, or counts it. Lines below `info` are written only where the operator wants to see all of them.
     ///
     /// - Parameter logger: with metadata of its own; by default the one that this was made with.
     public func write(

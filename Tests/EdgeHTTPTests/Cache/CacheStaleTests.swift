@@ -61,7 +61,7 @@ import Testing
         } test: { (proxy: ProxyBench) async throws -> Void in
             #expect(try await proxy.get("/a", "X-Visitor: 1").text == "1")
             bench.advance(seconds: 12)
-            // The origin doesn't answer yet, and nobody waits for it. It is asked once.
+            // The origin doesn't answer yet, and no client waits for it. It is asked once.
             for _ in 1...3 {
                 let stale = try await proxy.get("/a", "X-Visitor: 2", "Range: bytes=0-0")
                 #expect(stale.text == "1")

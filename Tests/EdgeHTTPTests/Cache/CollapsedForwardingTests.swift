@@ -83,7 +83,7 @@ import Testing
             for client in clients { seen.insert(try await client.readResponse().text) }
             #expect(seen.count == clients.count)
             #expect(bench.count("/a") == clients.count)
-            // And nobody waits for the next one.
+            // And no client waits for the next one.
             _ = try await proxy.get("/a")
             #expect(bench.store.statistics.joined == UInt64(clients.count - 1))
         }
@@ -155,7 +155,7 @@ import Testing
             first.open()
             try await eventually("some going to the origin") { bench.count("/a") == 17 }
             for client in clients[1..<39] { try await client.channel.close() }
-            // Nobody is in the way of the last one, although the origin has answered none of them.
+            // Nothing is in the way of the last one, although the origin has answered none of them.
             let last = clients[39]
             second.open()
             #expect(try await last.readResponse().text == "hello")

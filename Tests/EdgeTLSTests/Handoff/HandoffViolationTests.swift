@@ -333,7 +333,7 @@ import Testing
 
     @Test func leaving() throws {
         var machine = Self.machine()
-        // Nobody knows of it yet, as far as the edge can tell.
+        // No other party knows of it yet, as far as the edge can tell.
         var informs = machine.abandon()
         #expect(!informs)
         #expect(machine.answered(try MadeUpSession().progress()) == .init(next: .wait))

@@ -8,7 +8,7 @@ import Testing
 
 @testable import EdgeTLS
 
-/// What is protected first is sent first, and what nobody needs is not sent at all.
+/// What is protected first is sent first, and what is not needed is not sent at all.
 @Suite struct RecordOrderTests {
     /// Answers within the read, as a cache does.
     private final class Answering: ChannelInboundHandler {

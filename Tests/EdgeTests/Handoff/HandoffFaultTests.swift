@@ -15,7 +15,7 @@ import Testing
 @testable import Edge
 @testable import EdgeTLS
 
-/// What happens when somebody leaves, dies or refuses in the middle.
+/// What happens when a party leaves, dies or refuses in the middle.
 @Suite(.serialized, .timeLimit(.minutes(5))) struct HandoffFaultTests {
     private static func worksStill(_ bench: HandoffBench) async throws {
         let result = try await bench.curl("p256.test")

@@ -126,7 +126,7 @@ import Testing
     @Test func resolvedNameIsReachedAtTheListedPort() async throws {
         let origin = try TestListener()
         let harness = try await Self.resolving(ports: [origin.port], allowPrivate: true) { host throws(ResolveError) in
-            // One address that is refused, one where nobody listens, and the right one.
+            // One address that is refused, one where nothing listens, and the right one.
             host == "www.example.test" ? [.v4(0xa9fe_a9fe), .v6(0, 1), .v4(0x7f00_0001)] : []
         }
         try await withHarness(harness) { edge in

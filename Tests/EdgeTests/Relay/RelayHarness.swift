@@ -78,7 +78,7 @@ final class RelayHarness: Sendable {
         try await self.group.shutdownGracefully()
     }
 
-    /// The value of a counter, or 0 if nobody has made it.
+    /// The value of a counter, or 0 if it was not made.
     func counter(_ label: String, _ dimensions: [(String, String)] = []) -> Int64 {
         (try? self.metrics.expectCounter(label, dimensions).totalValue) ?? 0
     }

@@ -209,7 +209,7 @@ import Testing
             server.shutdownOutput()
             server.reset()
             #expect(try client.receive(exactly: 1) == [last[0]])
-            // The client still talks; nobody listens, and nobody minds.
+            // The client still talks; nothing listens, and nothing is amiss.
             try client.send([1, 2, 3])
             #expect(try client.receiveToEnd() == Array(last.dropFirst()))
             client.close()

@@ -186,7 +186,7 @@ struct OpenSSLHandoffTests {
         _ = try await holder.stop()
     }
 
-    @Test("A site may refuse TLS 1.2, whoever asks")
+    @Test("A site may refuse TLS 1.2, whichever edge asks")
     func minimumVersion() async throws {
         let holder = try await TestHolder()
         var configuration = holder.configuration

@@ -4,7 +4,7 @@ import TLSEngine
 import TLSWire
 import Testing
 
-/// Carries bytes to and fro until nobody has any.
+/// Carries bytes to and fro until neither end has any.
 func shake(_ client: BoringClient, _ server: ServerSide) throws {
     var toServer: ByteBuffer = client.advance()
     for _ in 0..<20 where toServer.readableBytes > 0 {
