@@ -155,17 +155,19 @@ import Testing
 
     @Test func filesThatChangeWhileTheyAreReadAreReadAgain() {
         var turns = IdentityTurns(["a"])
-        #expect(!turns.isDue(["b"]) && turns.isDue(["b"]))
+        #expect(turns.isDue(["b"]) == false)
+        #expect(turns.isDue(["b"]) == true)
         // The state is that from before the reading; they were written once more meanwhile.
         turns.read(["b"], isInForce: true)
         #expect(turns.isInForce(["b"]) && !turns.isInForce(["c"]))
-        #expect(!turns.isDue(["c"]))
-        #expect(turns.isDue(["c"]))
+        #expect(turns.isDue(["c"]) == false)
+        #expect(turns.isDue(["c"]) == true)
         // What cannot be used is not read again until it changes once more, be it back to what is in force.
         turns.read(["c"])
-        #expect(!turns.isDue(["c"]) && !turns.isInForce(["c"]))
-        #expect(!turns.isDue(["b"]))
-        #expect(turns.isDue(["b"]))
+        #expect(turns.isDue(["c"]) == false)
+        #expect(!turns.isInForce(["c"]))
+        #expect(turns.isDue(["b"]) == false)
+        #expect(turns.isDue(["b"]) == true)
     }
 
     @Test func filesOfAnIdentityThatGoOnChangingAreLeftAlone() async throws {

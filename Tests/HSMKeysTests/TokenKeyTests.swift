@@ -155,6 +155,8 @@ struct TokenKeyTests {
             #expect(token.calls("login") == 1)
             let text = try String(contentsOfFile: token.path("refused-pins"), encoding: .utf8)
             #expect(!text.contains("9999") && !text.contains("1234"))
+            // By a hash that is slow to try PINs against.
+            #expect(text.split(separator: " ").dropFirst(2).first == "scrypt-32768-8-3", "\(text)")
             try token.setFault(nil)
             if fault == nil {
                 try token.write("1234\n", to: "pin")
