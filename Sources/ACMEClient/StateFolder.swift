@@ -59,7 +59,9 @@ public struct StateFolder: Sendable {
         try SecretFile.makeFolder(self.path)
         let descriptor = openLock("\(self.path)/lock")
         guard descriptor >= 0 else {
-            throw StateError("cannot use \(self.path): \(String(cString: strerror(errno)))")
+            throw StateError(
+                "cannot use \(self.path): \(String(cString: strerror(errno))). It must belong to the user who runs the key holder, with all that is in it"
+            )
         }
         let lock = StateLock(descriptor, path: self.path)
         do { try lock.take() } catch {

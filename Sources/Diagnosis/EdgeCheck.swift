@@ -8,6 +8,7 @@ import NIOSSL
 import PeerLink
 import Settings
 import TLSWire
+import Telemetry
 import X509
 
 /// Checks an edge's file: identity, key holders, what they show for each site, origins.
@@ -28,6 +29,7 @@ struct EdgeCheck {
                 self.settings, offline: self.offline)
         }
         for (site, place) in zip(self.settings.sites, self.settings.places) { self.checkTLS(site, place) }
+        self.checkPlaces()
         guard !self.offline else { return }
         if let credentials {
             var shown: [SourceLocation: Set<ServerNamePattern>] = [:]
@@ -38,6 +40,16 @@ struct EdgeCheck {
             self.checkRelays(shown, edge: credentials.identity.name)
         }
         for (site, place) in zip(self.settings.sites, self.settings.places) { await self.checkOrigin(site, place) }
+    }
+
+    /// What this edge writes.
+    private func checkPlaces() {
+        if let disk = self.settings.cache.disk {
+            self.report.folder(disk.path, called: "disk store")
+        }
+        if case .file(let path)? = self.settings.accessLog?.target {
+            self.report.file(path, called: "access log")
+        }
     }
 
     /// Says what a policy excludes.
@@ -84,8 +96,7 @@ struct EdgeCheck {
                 let reason = (error as? KeyHolderProbe.Unreachable)?.reason ?? "\(error)"
                 self.report.fail(
                     entry.location, "key holder \(entry.name) at \(address): \(reason)",
-                    remedy: "Is it up, are both identities of one authority, and does its file grant edge "
-                        + "\(credentials.identity.name) something? Its log says why it refuses a connection.")
+                    remedy: Self.remedy(reason, edge: credentials.identity.name))
             }
         }
         var shown: [SourceLocation: Set<ServerNamePattern>] = [:]
@@ -105,6 +116,22 @@ struct EdgeCheck {
         }
         for (_, probe) in probes { await probe.close() }
         return shown
+    }
+
+    /// What to do where there is no link.
+    ///
+    /// - Parameter reason: the log's text, which may say so itself.
+    static func remedy(_ reason: String, edge: String) -> String? {
+        if reason.hasPrefix("\(LinkFailure.unreachable(""))") {
+            return "Is it up, is that the address of its `listen`, and does a firewall let this edge in?"
+        }
+        let isSaid =
+            reason.hasSuffix("?") || reason == "\(LinkFailure.refused(.noGrant))"
+            || reason.hasPrefix("not the key holder")
+        return isSaid
+            ? nil
+            : "Are both identities of one authority, and does its file grant edge \(edge) something? "
+                + "Its log says why it refuses a connection."
     }
 
     /// What an edge promises not to see of a relay site, it could see by a certificate of another site that covers the name.

@@ -51,7 +51,7 @@ struct KeyHolderCheck {
         }
         self.checkGrants(owners, allKnown: sites.count == self.settings.sites.count)
         self.checkImpersonations(owners, sites)
-        self.checkAudit()
+        self.checkPlaces()
         AuditKeyCheck(settings: self.settings.audit, report: self.report).run()
         return all
     }
@@ -213,12 +213,9 @@ struct KeyHolderCheck {
         return names.count > 8 ? "\(shown), …" : shown
     }
 
-    private func checkAudit() {
-        guard case .file(let path) = self.settings.audit.target else { return }
-        if let problem = CheckFiles.problemAppending(path) {
-            self.report.fail(nil, "cannot write the audit log \(path): \(problem)", remedy: "Let this user write it.")
-        } else {
-            self.report.ok(nil, "audit log \(path) can be written")
-        }
+    /// What this key holder writes.
+    private func checkPlaces() {
+        if case .file(let path) = self.settings.audit.target { self.report.file(path, called: "audit log") }
+        if let path = self.settings.state { self.report.folder(path, called: "state folder") }
     }
 }

@@ -231,7 +231,7 @@ final class KeyHolderLink {
 
     private func connectFailed(_ error: any Error) {
         guard case .connecting = self.state else { return }
-        self.wait(after: .lost(LinkProblem.text(error)))
+        self.wait(after: .unreachable(LinkProblem.text(error)))
     }
 
     private func ended(_ handler: LinkHandler, _ failure: LinkFailure) {
@@ -254,7 +254,10 @@ final class KeyHolderLink {
 
     /// It is the key holder, and hangs up when it is asked for a lease.
     private func duringLease(_ failure: LinkFailure) -> LinkFailure {
-        guard case .lost(let why) = failure, case .address = self.end else { return failure }
+        // An edge's certificate is refused no sooner, in TLS 1.3. Then that is said, and no guess beside it.
+        guard case .lost(let why) = failure, why != LinkProblem.identityRefused, case .address = self.end else {
+            return failure
+        }
         return .lost(
             "\(why) when it was asked for a lease; is that its port for edges, and not that for native connections? Its log says more"
         )

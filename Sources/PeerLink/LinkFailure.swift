@@ -5,6 +5,8 @@ public enum LinkFailure: Error, Sendable, CustomStringConvertible {
     case notConnected
     case overloaded
     case timedOut
+    /// No connection was made.
+    case unreachable(String)
     /// The key holder, or the network, ended the connection.
     case lost(String)
     /// This edge ended it.
@@ -21,6 +23,7 @@ public enum LinkFailure: Error, Sendable, CustomStringConvertible {
         case .notConnected: "no key holder is connected"
         case .overloaded: "too many requests are under way"
         case .timedOut: "the key holder did not answer in time"
+        case .unreachable(let why): "cannot connect to the key holder: \(why)"
         case .lost(let why): "the link to the key holder broke: \(why)"
         case .closed(let why): "this edge closed the link: \(why)"
         case .wrongPeer(let error): "not the key holder that was expected: \(error)"
@@ -40,6 +43,7 @@ public enum LinkFailure: Error, Sendable, CustomStringConvertible {
         case .notConnected: "not-connected"
         case .overloaded: "overloaded"
         case .timedOut: "timed-out"
+        case .unreachable: "unreachable"
         case .lost: "lost"
         case .closed: "closed"
         case .wrongPeer: "wrong-peer"

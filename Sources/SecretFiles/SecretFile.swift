@@ -82,10 +82,11 @@ public enum SecretFile {
     static func judge(_ facts: Facts, user: UInt32) -> SecretFileError.Reason? {
         guard facts.mode & UInt32(S_IFMT) == UInt32(S_IFREG) else { return .notRegular }
         let permissions = facts.mode & 0o777
-        if facts.owner == user {
-            guard permissions & 0o077 == 0 else { return .open(mode: permissions) }
-        } else if facts.owner == 0 {
+        if facts.owner == 0 {
+            // For root itself, too: `check` is run by root on the files of a service.
             guard permissions & 0o037 == 0 else { return .open(mode: permissions) }
+        } else if facts.owner == user {
+            guard permissions & 0o077 == 0 else { return .open(mode: permissions) }
         } else {
             return .owner(facts.owner, wanted: user)
         }

@@ -50,7 +50,9 @@ public struct SecretFileError: Error, Equatable, Sendable, CustomStringConvertib
         switch self.reason {
         case .system(ENOENT), .system(ENOTDIR):
             "Paths are relative to the configuration file; `latchstring certs` makes identities."
-        case .system(EACCES), .system(EPERM): "Let the user who runs latchstring own it."
+        case .system(EACCES), .system(EPERM):
+            "Let the user who runs latchstring own it, with mode 600, or root, and a group of that user read it: "
+                + "chown root:GROUP \(self.path) && chmod 640 \(self.path)"
         case .system: "Check the path."
         case .notRegular: "Name a file."
         case .owner(let owner, let wanted):

@@ -150,7 +150,8 @@ public enum Settings {
                     message: "the file is not UTF-8 text", remedy: "Save it as UTF-8.", sourceLine: nil)
             ])
         }
-        return text
+        // Some editors begin a file with a byte order mark, which the YAML parser takes for the end of a document.
+        return text.unicodeScalars.first == "\u{FEFF}" ? String(text.unicodeScalars.dropFirst()) : text
     }
 
     private static func failure(_ path: String, _ message: String, _ remedy: String?) -> SettingsError {

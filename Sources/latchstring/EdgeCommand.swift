@@ -114,7 +114,8 @@ struct EdgeCommand: AsyncParsableCommand {
         let opening = predecessor == nil ? nil : StartGate()
         for admin in admins { services.append(OpenedLater(service: admin, gate: opening)) }
         services.append(server)
-        services.append(ReopenOnUserSignal(log: accessLog, logger: logger))
+        services.append(
+            ReopenOnUserSignal(log: "access log", reopen: { try await accessLog.reopen() }, logger: logger))
         services.append(ReloadOnHangUp(reload: reload))
         services.append(
             IdentityWatch(

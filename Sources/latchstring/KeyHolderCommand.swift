@@ -27,9 +27,9 @@ struct KeyHolderCommand: AsyncParsableCommand {
         discussion: """
             Reads a YAML file such as Examples/keyholder.yaml; `latchstring check --config FILE` says what is wrong with it.
             Logs to standard error: JSON lines, or readable text on a terminal. SIGHUP, or `latchstring reload`, reads sites, grants, \
-            lease and identity again, cuts off edges that lost their last grant, and opens the audit file again. SIGUSR2 has it start the \
-            program at its path, give that its sockets, and end once that serves. Ends on SIGTERM or SIGINT, \
-            after requests under way had up to 5 seconds to finish. Takes sockets from systemd (LISTEN_FDS), and tells it how it is \
+            lease and identity again, cuts off edges that lost their last grant, and opens the audit file again. SIGUSR1 has it open \
+            the audit file again, and nothing else. SIGUSR2 has it start the program at its path, give that its sockets, and end \
+            once that serves. Ends on SIGTERM or SIGINT, after requests under way had up to 5 seconds to finish. Takes sockets from systemd (LISTEN_FDS), and tells it how it is \
             (NOTIFY_SOCKET).
             """)
 
@@ -142,6 +142,8 @@ struct KeyHolderCommand: AsyncParsableCommand {
         for admin in admins { services.append(OpenedLater(service: admin, gate: opening)) }
         services.append(server)
         if let manager { services.append(manager) }
+        services.append(
+            ReopenOnUserSignal(log: "audit log", reopen: { try await reloader.reopenAudit() }, logger: logger))
         services.append(ReloadOnHangUp(reload: reload))
         services.append(
             IdentityWatch(
@@ -226,6 +228,13 @@ private final class KeyHolderReloader: Sendable {
         }
     }
 
+    /// Lines go on in a new file of that name.
+    func reopenAudit() async throws {
+        try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
+            self.thread.async { done.resume(with: Result { try self.server.reopenAudit() }) }
+        }
+    }
+
     private func reloadInTurn(_ revokingReplaced: Bool) -> ReloadReport {
         var report = self.read(revokingReplaced)
         do { try self.server.reopenAudit() } catch {
@@ -256,6 +265,7 @@ private final class KeyHolderReloader: Sendable {
             let configuration = try KeyHolderConfiguration(fresh, keys: self.keys)
             try self.server.reload(configuration, revokingReplaced: revokingReplaced)
             self.current.withLock { $0 = fresh }
+            Startup.change(fresh.log)
             self.certificates?.serve(self.server, configuration)
             self.manager?.update(managed)
         } catch {
@@ -275,7 +285,6 @@ extension KeyHolderSettings {
         if fresh.hsm != self.hsm { keys.append("hsm") }
         if fresh.limits != self.limits { keys.append("limits") }
         if fresh.listen != self.listen { keys.append("listen") }
-        if fresh.log != self.log { keys.append("log") }
         if fresh.monitoring != self.monitoring { keys.append("monitoring") }
         if fresh.native != self.native { keys.append("native") }
         if fresh.threads != self.threads { keys.append("threads") }

@@ -59,10 +59,13 @@ enum Startup {
 
     /// Sets up logging for the whole process.
     static func logger(_ settings: LogSettings, label: String) -> Logger {
-        LatchstringLogHandler.bootstrap(
-            level: Logger.Level(rawValue: settings.level.rawValue) ?? .info,
-            format: LogFormat(rawValue: settings.format.rawValue) ?? .auto)
+        LatchstringLogHandler.bootstrap(level: settings.lowest, format: settings.shape)
         return Logger(label: label)
+    }
+
+    /// What a reload makes of the log.
+    static func change(_ settings: LogSettings) {
+        LatchstringLogHandler.change(level: settings.lowest, format: settings.shape)
     }
 
     /// Opens the access log; without settings there is none, until a reload brings one.
@@ -190,4 +193,9 @@ enum Startup {
     static func complain(_ text: String) {
         StandardError.write(text + "\n")
     }
+}
+
+extension LogSettings {
+    fileprivate var lowest: Logger.Level { Logger.Level(rawValue: self.level.rawValue) ?? .info }
+    fileprivate var shape: LogFormat { LogFormat(rawValue: self.format.rawValue) ?? .auto }
 }

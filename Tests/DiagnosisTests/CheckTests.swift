@@ -319,6 +319,35 @@ import X509
             check("keyholder-home.pem", "edge-paris.key", "authority.pem").first?.contains("does not belong") == true)
     }
 
+    @Test("A folder that the service could not have for itself is found before the start")
+    func folders() throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("check-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try Data("x".utf8).write(to: folder.appendingPathComponent("file"))
+        let path = folder.path
+        #expect(CheckFiles.problemOwning(path) == nil)
+        #expect(CheckFiles.problemOwning(path + "/new") == nil)
+        #expect(CheckFiles.problemOwning(path, user: geteuid() + 1) == "it belongs to user \(geteuid())")
+        #expect(CheckFiles.problemOwning(path + "/file") == "Not a directory")
+        #expect(CheckFiles.problemOwning(path + "/file/new") == "Not a directory")
+        let report = CheckReport(colours: false) { _ in }
+        report.folder(path, called: "disk store")
+        report.folder(path + "/file", called: "state folder")
+        report.file(path + "/access.log", called: "access log")
+        report.file(path + "/none/access.log", called: "access log")
+        #expect(report.lines.map(\.outcome) == [.ok, .fail, .ok, .fail])
+    }
+
+    @Test("What to do is said once, and fits the reason")
+    func linkRemedies() {
+        func remedy(_ failure: LinkFailure) -> String? { EdgeCheck.remedy("\(failure)", edge: "paris") }
+        #expect(remedy(.unreachable("connection refused"))?.hasPrefix("Is it up, ") == true)
+        #expect(remedy(.refused(.noGrant)) == nil)
+        #expect(remedy(.lost("what listens there does not speak TLS; is that the key holder's port?")) == nil)
+        #expect(remedy(.lost("the connection broke off"))?.contains("grant edge paris something?") == true)
+    }
+
     @Test("A report's lines cannot be broken by what stands in them")
     func printing() {
         var printed = ""

@@ -71,10 +71,10 @@ import Testing
             if rotation.isMultiple(of: 2) {
                 try stage.reload()
             } else {
-                let before = stage.edge.process.lines("access log opened again").count
+                let before = stage.edge.process.lines("opened again").count
                 kill(stage.edge.process.pid, SIGUSR1)
                 _ = try eventually("the file") {
-                    stage.edge.process.lines("access log opened again").count > before ? true : nil
+                    stage.edge.process.lines("opened again").count > before ? true : nil
                 }
             }
             #expect(FileManager.default.fileExists(atPath: stage.workspace.path("access.log")))

@@ -114,6 +114,38 @@ import Testing
         }
     }
 
+    @Test("SIGUSR1 opens the file again, and what stands half written in the configuration then counts for nothing")
+    func rotation() async throws {
+        try await blocking {
+            let workspace = try Self.workspace()
+            try workspace.write(Self.configuration("audit.jsonl"), to: "home.yaml")
+            let keyHolder = try TestProcess(
+                ["keyholder", "--inspectable", "--config", "home.yaml"], name: "home", in: workspace)
+            defer { keyHolder.stop() }
+            try keyHolder.wait(for: "listening")
+            // The edge's grant is gone, which a reload would take for a word.
+            let half = Self.configuration("audit.jsonl").replacing(
+                "  - { edge: paris, sites: [www.test], operations: [keyless] }\n", with: "  []\n")
+            try workspace.write(half, to: "home.yaml")
+            for number in 1...3 {
+                try FileManager.default.moveItem(
+                    atPath: workspace.path("audit.jsonl"), toPath: workspace.path("audit.jsonl.\(number)"))
+                kill(keyHolder.pid, SIGUSR1)
+                _ = try eventually("a new file") {
+                    try? workspace.read("audit.jsonl").contains("audit-file") ? true : nil
+                }
+            }
+            #expect(keyHolder.lines("opened again").count == 3)
+            #expect(keyHolder.lines("reloaded").isEmpty)
+            keyHolder.stop()
+            let files = ["audit.jsonl.1", "audit.jsonl.2", "audit.jsonl.3", "audit.jsonl"]
+            let key = try Self.audit(["key", "--config", "home.yaml"], in: workspace)
+            let signer = String(try #require(key.text.split(separator: "\n").last))
+            let verified = try Self.audit(["verify", "--key", signer] + files, in: workspace)
+            #expect(verified.status == 0, "\(verified.text)")
+        }
+    }
+
     @Test("Lines go to a log daemon, each a message, and are verified behind its header")
     func syslog() async throws {
         try await blocking {

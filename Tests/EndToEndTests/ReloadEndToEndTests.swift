@@ -105,6 +105,27 @@ import Testing
         try await stage.stop()
     }
 
+    @Test("The log's level follows the file")
+    func logLevel() async throws {
+        let stage = try await Stage()
+        // Each reading of the file has links of its own, made while the level before is in force.
+        func links() -> Int { stage.edge.process.lines("key holder connected").count }
+        func read(_ level: String) throws {
+            try stage.write(["one.test"]) { $0.replacing(/level: \w+/, with: "level: \(level)") }
+            let result = try stage.reload()
+            #expect(result.status == 0 && !result.all.contains("restart"), "\(result.all)")
+        }
+        try read("notice")
+        let before = links()
+        try read("notice")
+        #expect(stage.edge.process.lines("reloaded").count == 2)
+        #expect(links() == before && before > 0)
+        try read("debug")
+        try read("debug")
+        #expect(links() > before)
+        try await stage.stop()
+    }
+
     @Test("A file with an error changes nothing; the diagnostics are told")
     func errors() async throws {
         let stage = try await Stage()

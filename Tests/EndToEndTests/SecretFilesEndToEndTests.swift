@@ -71,7 +71,7 @@ import Testing
         try await blocking {
             let keyHolder = try RunningKeyHolder(sites: ["www.test"], grantedTo: "paris", in: workspace)
             defer { keyHolder.stop() }
-            try Self.chmod(0o640, "www.test.key", workspace)
+            try Self.chmod(0o644, "www.test.key", workspace)
             kill(keyHolder.process.pid, SIGHUP)
             let line = try keyHolder.process.wait(for: "not reloaded; everything stays as it was")
             #expect(line["reason"]?.contains("Run chmod 600 www.test.key") == true, "\(line.fields)")

@@ -50,13 +50,15 @@ import Testing
         let origin: RawOrigin
 
         init(
-            _ more: String = "", site: String = "", answer: @escaping @Sendable (String) -> String?
+            _ more: String = "", mode: String = "keyless", site: String = "",
+            answer: @escaping @Sendable (String) -> String?
         ) async throws {
             let workspace = try Workspace()
             self.workspace = workspace
             try workspace.makeSite("one.test")
             self.origin = try await RawOrigin(answer)
-            self.keyHolder = try RunningKeyHolder(sites: ["one.test"], grantedTo: "paris", rate: 10_000, in: workspace)
+            self.keyHolder = try RunningKeyHolder(
+                sites: ["one.test"], grantedTo: "paris", operations: mode, rate: 10_000, in: workspace)
             self.edge = try RunningEdge(
                 """
                 keyholders:
@@ -64,7 +66,7 @@ import Testing
                 \(more)
                 sites:
                   - domains: [one.test]
-                    mode: keyless
+                    mode: \(mode)
                     keyholder: home
                     origin: { url: "http://127.0.0.1:\(self.origin.port)" }
                     \(site)
@@ -101,18 +103,23 @@ import Testing
     // MARK: Stopping
 
     @Test(
-        "SIGTERM with an open event stream ends the edge in the time that is set, and says how many connections are left"
-    )
-    func eventStream() async throws {
-        let stage = try await Stage("drain: 2s") { _ in
-            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\r\ndata: first\n\n"
+        "SIGTERM with an open event stream ends the edge in the time that is set, and says how many connections are left",
+        arguments: ["keyless", "handoff"], ["--http1.1", "--http2"])
+    func eventStream(mode: String, version: String) async throws {
+        let stage = try await Stage("drain: 2s", mode: mode) { _ in
+            // Neither has an end of its own. Over HTTP/1.1 the edge frames it anew where the origin closes.
+            version == "--http2"
+                ? "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\r\ndata: first\n\n"
+                : "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
+                    + "Transfer-Encoding: chunked\r\n\r\nd\r\ndata: first\n\n\r\n"
         }
         let client = try InteractiveTool(
             "curl",
             [
-                "-sS", "-N", "--cacert", stage.workspace.path("roots.pem"), "--connect-to",
+                "-sS", "-N", "-D-", version, "--cacert", stage.workspace.path("roots.pem"), "--connect-to",
                 "::127.0.0.1:\(stage.edge.port)", "https://one.test/",
             ], in: stage.workspace)
+        try client.wait(for: version == "--http2" ? "HTTP/2 200" : "HTTP/1.1 200 OK")
         try client.wait(for: "data: first")
         let begun = ContinuousClock.now
         kill(stage.edge.process.pid, SIGTERM)
@@ -179,6 +186,46 @@ import Testing
         #expect(try stage.get("/").contains("502"))
         let answer = try stage.admin("/health/ready")
         #expect(answer.hasPrefix("HTTP/1.1 503") && answer.contains("one.test: closed"), "\(answer)")
+        try await stage.stop()
+    }
+
+    @Test("Ready is who can open files, and whose disk store takes responses where that is asked for")
+    func descriptorsAndStore() async throws {
+        let stage = try await Stage("cache: { disk: { path: store, size: 100MiB } }\nready-needs: store") { _ in
+            "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nCache-Control: max-age=60\r\n\r\n"
+                + String(repeating: "kept", count: 25_000)
+        }
+        let process = stage.edge.process.pid
+        _ = try eventually("readiness") { try stage.admin("/health/ready").hasPrefix("HTTP/1.1 200") ? true : nil }
+        func limit(_ descriptors: String) throws {
+            #expect(try Tool.run("prlimit", ["--pid", "\(process)", "--nofile=\(descriptors):"]).status == 0)
+        }
+        let former = try Tool.run(
+            "prlimit", ["--pid", "\(process)", "--nofile", "--noheadings", "--output", "SOFT"]
+        ).output.trimmingCharacters(in: .whitespacesAndNewlines)
+        // One for the question, and not enough besides.
+        let open = Set(
+            try FileManager.default.contentsOfDirectory(atPath: "/proc/\(process)/fd").compactMap { Int($0) })
+        let least = try #require((1...10_000).first { bound in (0..<bound).count { !open.contains($0) } == 5 })
+        try limit("\(least)")
+        let unready = try stage.admin("/health/ready")
+        #expect(unready.hasPrefix("HTTP/1.1 503"), "\(unready)")
+        #expect(
+            unready.contains(
+                #""descriptors":{"status":"failed","reason":"file descriptors are at their end: raise LimitNOFILE="#),
+            "\(unready)")
+        try limit(former)
+        #expect(try stage.admin("/health/ready").hasPrefix("HTTP/1.1 200"))
+        // What is in the way of the store's files is no folder.
+        try FileManager.default.removeItem(atPath: stage.workspace.path("store"))
+        try stage.workspace.write("x", to: "store")
+        #expect(try stage.get("/kept").contains("kept"))
+        let unwritable = try eventually("a store that takes nothing") {
+            let answer = try stage.admin("/health/ready")
+            return answer.hasPrefix("HTTP/1.1 503") ? answer : nil
+        }
+        #expect(unwritable.contains(#""store":{"status":"failed","reason":"the disk store takes nothing"#))
+        #expect(try stage.get("/kept").contains("kept"))
         try await stage.stop()
     }
 

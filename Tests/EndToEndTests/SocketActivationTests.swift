@@ -77,7 +77,7 @@ import Testing
             #expect(try Tool.curl("https://three.test/", to: listen, workspace).output == "from the origin")
         }
         #expect(try TestSocket.connect(port: admin).endsQuietly == false)
-        try manager.wait(for: "WATCHDOG=1", times: 5)
+        try manager.wait(for: "WATCHDOG=1|STATUS=serving one site", times: 5)
         kill(edge.pid, SIGHUP)
         try manager.wait(for: "RELOADING=1|MONOTONIC_USEC=")
         try manager.wait(for: "READY=1", times: 2)

@@ -180,7 +180,7 @@ struct SiteLoaderTests {
         }
         write(issued.keyPEM)
         #expect(try SoftwareKeyStore().key(from: .file(path)).type == .p256)
-        for mode in [0o640, 0o604, 0o644, 0o620] {
+        for mode in [0o604, 0o644, 0o620, 0o660] {
             try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: path)
             let error = SiteLoadError.secretFile(SecretFileError(path: path, reason: .open(mode: UInt32(mode))))
             #expect(throws: error) { try SoftwareKeyStore().key(from: .file(path)) }

@@ -79,6 +79,25 @@ import Testing
         #expect(problem.time < .seconds(3))
     }
 
+    /// The library's own words have its reason among numbers and lines of its source.
+    @Test(
+        "What a key holder says of those that connect",
+        arguments: [
+            ("CERTIFICATE_VERIFY_FAILED", "the peer's identity is not of this fleet's authority"),
+            ("SSLV3_ALERT_CERTIFICATE_EXPIRED", "the peer does not accept this key holder's identity"),
+            ("TLSV1_ALERT_UNKNOWN_CA", "the peer does not accept this key holder's identity"),
+            ("PEER_DID_NOT_RETURN_A_CERTIFICATE", "the peer showed no identity"),
+            ("HTTP_REQUEST", "the peer does not speak TLS"),
+            ("NO_SHARED_CIPHER", "the TLS handshake failed: NO_SHARED_CIPHER"),
+        ])
+    func taken(name: String, words: String) {
+        let reason =
+            "sslError([Error: 268435581 error:1000007d:SSL routines:OPENSSL_internal:\(name) at /src/ssl/handshake.cc:320])"
+        let text = LinkProblem.takenHandshake(reason)
+        #expect(text.hasPrefix(words) && !text.contains("/src"), "\(text)")
+        #expect(!LinkProblem.handshake(reason).contains("/src"))
+    }
+
     @Test("A web server with TLS")
     func foreign() async throws {
         let site = try TestSiteAuthority(name: "sites").issueSite(domains: ["a.test"], keyType: .p256)

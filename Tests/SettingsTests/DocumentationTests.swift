@@ -18,6 +18,41 @@ struct DocumentationTests {
         return Array(lines[(start + 1)...].prefix { !$0.hasPrefix("#") })
     }
 
+    /// A blank line in a table makes text of the rows below it.
+    @Test("Each table in the docs is a whole one: a head, a line below it, rows of as many cells")
+    func tables() throws {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let pages = try FileManager.default.contentsOfDirectory(
+            at: root.appendingPathComponent("docs"), includingPropertiesForKeys: nil
+        ).filter { $0.pathExtension == "md" }
+        #expect(pages.count > 10)
+        for page in pages + [root.appendingPathComponent("README.md")] {
+            let lines = try String(contentsOf: page, encoding: .utf8).split(
+                separator: "\n", omittingEmptySubsequences: false)
+            var columns: Int?
+            for (number, line) in lines.enumerated() {
+                guard line.hasPrefix("|") else {
+                    columns = nil
+                    continue
+                }
+                let place = "\(page.lastPathComponent):\(number + 1)"
+                if let columns {
+                    #expect(Self.cells(line) == columns, "\(place)")
+                } else {
+                    columns = Self.cells(line)
+                    let below = number + 1 < lines.count ? lines[number + 1] : ""
+                    #expect(below.wholeMatch(of: /\|([ :-]+\|)+/) != nil, "\(place): rows without a head")
+                }
+            }
+        }
+    }
+
+    /// Of a row; what is code or escaped divides none.
+    private static func cells(_ row: Substring) -> Int {
+        row.replacing(/`[^`]*`|\\\|/, with: "").count { $0 == "|" }
+    }
+
     @Test("Both files' keys are listed")
     func keys() {
         let edge = Self.section("## An edge's file")

@@ -80,6 +80,19 @@ final class FileTests {
         #expect(self.headlines(binary) == ["DIR/binary.yaml:2:9: error: the file is not UTF-8 text. Save it as UTF-8."])
     }
 
+    @Test("Windows' line ends and a byte order mark, as some editors write them", arguments: ["", "\u{FEFF}"])
+    func marks(mark: String) throws {
+        let lines = [
+            "role: edge", "listen: 127.0.0.1:8443", "sites:", "  - domains: [one.test]", "    mode: relay",
+            "    origin: {address: 127.0.0.1:1}", "",
+        ]
+        let text = lines.joined(separator: "\r\n")
+        let good = try self.write("good.yaml", Data((mark + text).utf8))
+        #expect(self.headlines(good).isEmpty)
+        let bad = try self.write("bad.yaml", Data((mark + "rule: edge\r\n" + text).utf8))
+        #expect(self.headlines(bad).contains { $0.hasPrefix("DIR/bad.yaml:1:1: error: ") }, "\(self.headlines(bad))")
+    }
+
     @Test(
         "Hostile YAML ends quickly with a complaint",
         arguments: [

@@ -177,6 +177,32 @@ struct AccessLogWriterTests {
         #expect(logs.all.first?.metadata["reason"] == "no space left on device")
     }
 
+    @Test("A line that broke off on a full disk has an end before the next one, however long the disk was full")
+    func brokenLine() throws {
+        let room = Mutex(Int.max)
+        let sink = try AccessSink(opening: .file(self.path("access.log"))) { descriptor, bytes in
+            let count = room.withLock { room in
+                defer { room -= min(room, bytes.count) }
+                return min(room, bytes.count)
+            }
+            guard count > 0 else {
+                errno = ENOSPC
+                return -1
+            }
+            return Glibc.write(descriptor, bytes.baseAddress, count)
+        }
+        let layout = try AccessLayout(template: Self.template)
+        // Lines of four bytes.
+        for (number, left) in [(1, Int.max), (2, 2), (3, 0), (4, 0), (5, 1), (6, Int.max), (7, 0), (8, Int.max)] {
+            room.withLock { $0 = left }
+            sink.write(Self.record(number), by: layout)
+            sink.flush()
+        }
+        #expect(try String(contentsOfFile: self.path("access.log"), encoding: .utf8) == "1 1\n2 \n6 1\n8 1\n")
+        let (lost, problem) = sink.takeLost()
+        #expect(lost == 5 && problem == "no space left on device")
+    }
+
     @Test("syslog: RFC 5424, one datagram a line, and a daemon that comes back is found again", .timeLimit(.minutes(1)))
     func syslog() async throws {
         let path = self.path("log")

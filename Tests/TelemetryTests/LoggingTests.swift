@@ -75,13 +75,13 @@ struct LoggingTests {
     func handler() async throws {
         let pipe = Pipe()
         let output = LogOutput(descriptor: pipe.fileHandleForWriting.fileDescriptor)
-        let formatter = LatchstringLogHandler.Formatter(.auto, for: output)
-        let writer = LatchstringLogHandler.writer(output, formatter)
+        let style = LogStyle(.info, .auto, for: output)
+        let writer = LatchstringLogHandler.writer(output, style)
         await withTaskGroup(of: Void.self) { group in
             for number in 0..<4 {
                 group.addTask {
                     var logger = Logger(label: "l\(number)") { label in
-                        LatchstringLogHandler(label: label, level: .info, formatter: formatter, writer: writer)
+                        LatchstringLogHandler(label: label, style: style, writer: writer)
                     }
                     logger[metadataKey: "connection"] = "\(number)"
                     logger.debug("not written")
@@ -100,15 +100,37 @@ struct LoggingTests {
         }
     }
 
+    @Test("A reload changes the level and the format for loggers that there are")
+    func change() throws {
+        let pipe = Pipe()
+        let output = LogOutput(descriptor: pipe.fileHandleForWriting.fileDescriptor)
+        let style = LogStyle(.info, .json, for: output)
+        let writer = LatchstringLogHandler.writer(output, style)
+        let logger = Logger(label: "l") { label in LatchstringLogHandler(label: label, style: style, writer: writer) }
+        var own = logger
+        own.logLevel = .error
+        logger.debug("one")
+        style.change(.debug, .text, for: output)
+        logger.debug("two")
+        own.info("three")
+        style.change(.warning, .json, for: output)
+        logger.info("four")
+        logger.warning("five")
+        writer.shutdown()
+        try pipe.fileHandleForWriting.close()
+        let text = String(decoding: try #require(try pipe.fileHandleForReading.readToEnd()), as: UTF8.self)
+        let lines = text.split(separator: "\n")
+        #expect(lines.count == 2 && lines[0].contains("debug    l: two"), "\(lines)")
+        #expect(lines.last?.contains(#""level":"warning","label":"l","message":"five""#) == true, "\(lines)")
+    }
+
     @Test("A reader that does not read stops no writer, and learns how much it missed", .timeLimit(.minutes(1)))
     func blockedReader() throws {
         let pipe = Pipe()
         let output = LogOutput(descriptor: pipe.fileHandleForWriting.fileDescriptor)
-        let formatter = LatchstringLogHandler.Formatter(.json, for: output)
-        let writer = LatchstringLogHandler.writer(output, formatter)
-        let logger = Logger(label: "l") { label in
-            LatchstringLogHandler(label: label, level: .info, formatter: formatter, writer: writer)
-        }
+        let style = LogStyle(.info, .json, for: output)
+        let writer = LatchstringLogHandler.writer(output, style)
+        let logger = Logger(label: "l") { label in LatchstringLogHandler(label: label, style: style, writer: writer) }
         // The pipe takes 64 KiB: with a write to it in the way, this would never come to its end.
         let text = String(repeating: "x", count: 1000)
         let count = 3 * LogWriter.capacity / 1000

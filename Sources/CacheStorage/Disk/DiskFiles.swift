@@ -138,7 +138,9 @@ final class DiskFolder: Sendable {
             throw DiskStoreError(path: path, reason: "the folder holds other files; give the cache one of its own")
         }
         guard chmod(path, 0o700) == 0 else {
-            throw DiskStoreError(path: path, reason: "\(DiskFileError.last("chmod")); it must belong to this user")
+            let failure = DiskFileError.last("chmod")
+            throw DiskStoreError(
+                path: path, reason: "it must belong to the user who runs the edge, with all that is in it (\(failure))")
         }
         let descriptor: CInt = try Self.lock(path)
         self.lock = NIOLockedValueBox(descriptor)

@@ -106,8 +106,9 @@ public final class EdgeReadiness: Sendable {
         let name = pattern.description
         self.state.withLockedValue { state in
             switch news {
-            case .pending:
-                state.generations[generation]?.missing[name] = Self.noLeaseYet
+            case .pending(let problem):
+                state.generations[generation]?.missing[name] =
+                    Self.noLeaseYet + (problem.map { ": \($0)" } ?? "")
                 state.generations[generation]?.pending.insert(name)
             case .served(let served):
                 state.generations[generation]?.missing[name] = nil
@@ -155,10 +156,12 @@ public final class EdgeReadiness: Sendable {
             }
             if !isConnected { health.problems.append("there is no link to the key holder \(keyHolder)") }
             for domain in site.domains {
+                // A site is called by its first domain.
+                let subject = domain == site.name ? "" : "\(domain): "
                 if let reason = known.missing[domain] {
-                    health.problems.append("\(domain): \(reason)")
+                    health.problems.append(subject + reason)
                 } else if let notAfter = known.notAfter[domain], notAfter <= now {
-                    health.problems.append("\(domain): its certificate has expired")
+                    health.problems.append("\(subject)its certificate has expired")
                 }
             }
             return health

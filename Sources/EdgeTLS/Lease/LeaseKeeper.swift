@@ -16,7 +16,8 @@ package import TLSWire
 
 /// What all event loops are told of one domain.
 package enum SiteNews: Sendable {
-    case pending
+    /// Nothing is known of its lease yet. The problem: why the last fetch of the certificate brought none; nil: none has failed.
+    case pending(problem: String?)
     /// It may be served, and this is what it takes.
     case served(ServedDomain)
     case ended(LeaseEnd)
@@ -253,7 +254,7 @@ package final class LeaseKeeper {
         self.domains[index].toldAnswers = answers
         let pattern = self.domains[index].order.pattern
         switch verdict {
-        case .pending: self.publish(pattern, .pending)
+        case .pending: self.publish(pattern, .pending(problem: self.domains[index].lastProblem))
         case .ended(let end):
             self.dropShown(index)
             self.domains[index].report.ended(end)
@@ -444,8 +445,12 @@ package final class LeaseKeeper {
                 return interval
             }
             let problem = "\(error)"
-            self.domains[index].report.notFetched(problem, isNews: self.domains[index].lastProblem != problem)
+            let isNews = self.domains[index].lastProblem != problem
+            self.domains[index].report.notFetched(problem, isNews: isNews)
             self.domains[index].lastProblem = problem
+            if isNews, self.domains[index].told == .pending {
+                self.publish(self.domains[index].order.pattern, .pending(problem: problem))
+            }
             return Self.retryInterval
         }
     }

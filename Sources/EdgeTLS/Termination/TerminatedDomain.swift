@@ -8,8 +8,8 @@ package import TLSWire
 /// so, and the connections that end with the lease.
 package final class TerminatedDomain {
     package enum State {
-        /// Not heard of yet: handshakes wait.
-        case pending
+        /// Not heard of yet: handshakes wait. The problem: why that may be.
+        case pending(problem: String?)
         case served(ServedDomain)
         /// Handshakes end at once.
         case ended(LeaseEnd)
@@ -19,7 +19,7 @@ package final class TerminatedDomain {
     package let pool: KeyHolderPool
     private let leases: LeasedDomains?
     private let waiterLimit = 4096
-    private var state = State.pending
+    private var state = State.pending(problem: nil)
     private var waiters: [(promise: EventLoopPromise<ServedDomain>, timer: Scheduled<Void>)] = []
     /// Clients whose handshake is done.
     private var connections: [ObjectIdentifier: any Channel] = [:]
@@ -74,17 +74,22 @@ package final class TerminatedDomain {
         let promise = loop.makePromise(of: ServedDomain.self)
         let timer = loop.assumeIsolated().scheduleTask(in: time) {
             self.waiters.removeAll { $0.promise.futureResult === promise.futureResult }
-            promise.fail(SiteNotServed(reason: "no key holder has answered yet"))
+            promise.fail(SiteNotServed(reason: self.whyPending))
         }
         self.waiters.append((promise, timer))
         return promise.futureResult
     }
 
+    private var whyPending: String {
+        guard case .pending(let problem?) = self.state else { return "no key holder has answered yet" }
+        return "there is no lease yet: \(problem)"
+    }
+
     package func update(_ news: SiteNews) {
         switch news {
         // Some key holder that leased it does not any more, and another one is being asked.
-        case .pending:
-            self.state = .pending
+        case .pending(let problem):
+            self.state = .pending(problem: problem)
             self.leases?.update(self.pattern, isLeased: false)
         case .served(let served):
             self.state = .served(served)

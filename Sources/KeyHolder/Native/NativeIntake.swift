@@ -111,7 +111,7 @@ final class NativeIntake: ChannelDuplexHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         switch self.phase {
-        case .shaking: self.refuseConnection("TLS handshake failed: \(String("\(error)".prefix(300)))")
+        case .shaking: self.refuseConnection(LinkProblem.textOfTaken(error))
         case .streaming: context.fireErrorCaught(error)
         case .connecting: self.clientLeft()
         case .awaitsHeader, .handshake, .closing: self.close()

@@ -184,9 +184,9 @@ final class KeyHolderConnection: ChannelDuplexHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         if case .shaking = self.phase {
-            self.refuse("TLS handshake failed: \(String("\(error)".prefix(300)))")
+            self.refuse(LinkProblem.textOfTaken(error))
         } else {
-            self.close("\(error)")
+            self.close(LinkProblem.textOfTaken(error))
         }
     }
 

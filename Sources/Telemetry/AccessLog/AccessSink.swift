@@ -18,13 +18,18 @@ final class AccessSink {
     private var pending: [UInt8] = []
     /// A write broke off within a line.
     private var isMidLine = false
+    private let put: Put
+
+    /// write(2).
+    typealias Put = (_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int
 
     /// Lines that were lost, and why; the first reason.
     private(set) var lost = 0
     private(set) var problem: String?
 
-    init(opening target: LogTarget) throws(AccessLogError) {
+    init(opening target: LogTarget, put: @escaping Put = system.write) throws(AccessLogError) {
         self.target = target
+        self.put = put
         if case .syslog(let syslog) = target {
             do throws(SyslogError) { self.syslog = try SyslogSocket(syslog, messageID: "access") } catch {
                 throw AccessLogError(description: error.description)
@@ -54,16 +59,20 @@ final class AccessSink {
     /// Writes what is there. Blocks as long as the reader takes nothing.
     func flush() {
         guard !self.pending.isEmpty, self.syslog == nil else { return }
-        if self.isMidLine { self.pending.insert(0x0A, at: 0) }
+        let wasMidLine = self.isMidLine
+        // What follows is not to look like the rest of the broken line.
+        if wasMidLine { self.pending.insert(0x0A, at: 0) }
         self.isMidLine = false
         var start = 0
         while start < self.pending.count {
-            let count = self.pending[start...].withUnsafeBytes { system.write(self.descriptor, $0) }
+            let count = self.pending[start...].withUnsafeBytes { self.put(self.descriptor, $0) }
             if count < 0, errno == EINTR { continue }
             guard count > 0 else {
-                let rest = self.pending[start...]
-                self.lose(rest.count { $0 == 0x0A }, SystemError.words(errno))
-                self.isMidLine = start > 0 && self.pending[start - 1] != 0x0A
+                let problem = SystemError.words(errno)
+                let ends = self.pending[start...].count { $0 == 0x0A }
+                // The broken line was counted when it broke off.
+                self.lose(wasMidLine && start == 0 ? ends - 1 : ends, problem)
+                self.isMidLine = start > 0 ? self.pending[start - 1] != 0x0A : wasMidLine
                 break
             }
             start += count

@@ -9,34 +9,16 @@ import NIOConcurrencyHelpers
     internal import Darwin
 #endif
 
-/// swift-log's backend: text or JSON lines on standard error, written by a thread of its own. See `docs/logging.md`.
+/// swift-log's backend: text or JSON lines on standard error, written by a thread of its own. See `docs/logging.md`. What is written and how
+/// it looks may change while the process runs, for all loggers at once.
 public struct LatchstringLogHandler: LogHandler {
-    enum Formatter: Sendable {
-        case text(colours: Bool)
-        case json
-
-        init(_ format: LogFormat, for output: LogOutput) {
-            switch format {
-            case .json: self = .json
-            case .text: self = .text(colours: output.wantsColours)
-            case .auto: self = output.isTerminal ? .text(colours: output.wantsColours) : .json
-            }
-        }
-
-        func line(_ record: LogRecord) -> String {
-            switch self {
-            case .json: JSONLogFormatter.format(record)
-            case .text(let colours): TextLogFormatter(colours: colours).format(record)
-            }
-        }
-    }
-
     public var metadata: Logger.Metadata = [:]
     public var metadataProvider: Logger.MetadataProvider?
-    public var logLevel: Logger.Level
+    /// Of this logger alone, once it is set.
+    private var ownLevel: Logger.Level?
 
     private let label: String
-    private let formatter: Formatter
+    private let style: LogStyle
     private let writer: LogWriter
 
     /// The process's last warnings and errors.
@@ -44,32 +26,41 @@ public struct LatchstringLogHandler: LogHandler {
 
     /// The process's own, whose last lines are written before it ends.
     private static let processWriter = NIOLockedValueBox<LogWriter?>(nil)
+    private static let processStyle = NIOLockedValueBox<LogStyle?>(nil)
 
-    init(label: String, level: Logger.Level, formatter: Formatter, writer: LogWriter) {
+    init(label: String, style: LogStyle, writer: LogWriter) {
         self.label = label
-        self.logLevel = level
-        self.formatter = formatter
+        self.style = style
         self.writer = writer
+    }
+
+    public var logLevel: Logger.Level {
+        get { self.ownLevel ?? self.style.level }
+        set { self.ownLevel = newValue }
     }
 
     /// Makes this the backend of every `Logger` in the process. Call it once, before the first logger is made.
     public static func bootstrap(level: Logger.Level, format: LogFormat) {
         let output = LogOutput.standardError
-        let formatter = Formatter(format, for: output)
-        let writer = Self.writer(output, formatter)
+        let style = LogStyle(level, format, for: output)
+        let writer = Self.writer(output, style)
         Self.processWriter.withLockedValue { $0 = writer }
+        Self.processStyle.withLockedValue { $0 = style }
         atexit { LatchstringLogHandler.flush() }
-        LoggingSystem.bootstrap { label in
-            LatchstringLogHandler(label: label, level: level, formatter: formatter, writer: writer)
-        }
+        LoggingSystem.bootstrap { label in LatchstringLogHandler(label: label, style: style, writer: writer) }
+    }
+
+    /// Has all loggers of the process write by these settings from now on.
+    public static func change(level: Logger.Level, format: LogFormat) {
+        Self.processStyle.withLockedValue { $0 }?.change(level, format, for: .standardError)
     }
 
     /// Waits for a moment for what is not written yet.
     static func flush() { Self.processWriter.withLockedValue { $0 }?.flush(milliseconds: 1000) }
 
-    static func writer(_ output: LogOutput, _ formatter: Formatter) -> LogWriter {
+    static func writer(_ output: LogOutput, _ style: LogStyle) -> LogWriter {
         LogWriter(output) { leftOut in
-            formatter.line(
+            style.line(
                 LogRecord(
                     time: .now(), level: .warning, label: "log",
                     message: "log lines left out: nothing took them in time",
@@ -94,6 +85,6 @@ public struct LatchstringLogHandler: LogHandler {
             time: .now(), level: event.level, label: self.label, message: event.message.description,
             error: event.error.map { "\($0)" }, metadata: metadata)
         if event.level >= .warning { Self.recentProblems.add(record) }
-        self.writer.write(line: self.formatter.line(record))
+        self.writer.write(line: self.style.line(record))
     }
 }

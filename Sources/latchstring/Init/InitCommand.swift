@@ -129,8 +129,8 @@ struct InitCommand: ParsableCommand {
             self.system
             ? "  systemctl enable --now latchstring-keyholder latchstring-edge"
             : """
-                  latchstring keyholder --config \(keyHolder)      # where your keys are
-                  latchstring edge --config \(edge)      # in front of it
+              latchstring keyholder --config \(keyHolder)      # where your keys are
+              latchstring edge --config \(edge)      # in front of it
             """
         // As the service's user, it sees what the service sees.
         let check = (self.system ? "runuser -u latchstring-edge -- " : "") + "latchstring check --config \(edge)"

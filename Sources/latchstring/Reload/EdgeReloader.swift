@@ -90,6 +90,7 @@ actor EdgeReloader {
             settings = fresh
             return settings.keepWhatTakesARestart(from: before)
         }
+        Startup.change(fresh.log)
         self.logger.notice("reloaded", metadata: ["sites": "\(fresh.sites.count)"])
         return ReloadReport(reloaded: true, messages: messages, restart: restart)
     }
@@ -112,7 +113,6 @@ extension EdgeSettings {
         keep("admin", \.admin)
         keep("cache", \.cache)
         keep("fleet", \.fleet)
-        keep("log", \.log)
         keep("monitoring", \.monitoring)
         keep("threads", \.threads)
         keep("limits.connections", \.limits.connections)

@@ -1,20 +1,22 @@
 import Logging
 import ServiceLifecycle
-import Telemetry
 import UnixSignals
 
-/// Opens the access log's file again at each SIGUSR1.
+/// Opens the file of one log again at each SIGUSR1, and does nothing else: what rotates logs is no word on the configuration.
 struct ReopenOnUserSignal: Service {
-    let log: AccessLogWriter
+    /// `access log`, `audit log`.
+    let log: String
+    let reopen: @Sendable () async throws -> Void
     let logger: Logger
 
     func run() async throws {
         for await _ in await UnixSignalsSequence(trapping: .sigusr1).cancelOnGracefulShutdown() {
-            do throws(AccessLogError) {
-                try await self.log.reopen()
-                self.logger.notice("access log opened again")
+            do {
+                try await self.reopen()
+                self.logger.notice("opened again", metadata: ["log": "\(self.log)"])
             } catch {
-                self.logger.error("still writing to the old access log", metadata: ["error": "\(error)"])
+                self.logger.error(
+                    "still writing to the old file", metadata: ["log": "\(self.log)", "error": "\(error)"])
             }
         }
     }

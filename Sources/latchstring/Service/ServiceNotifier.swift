@@ -55,7 +55,9 @@ final class ServiceNotifier: Sendable {
 
     func stopping(logger: Logger) { self.send("STOPPING=1\nSTATUS=waiting for connections to end", logger: logger) }
 
-    func isAlive(logger: Logger) { self.send("WATCHDOG=1", logger: logger) }
+    func isAlive(_ status: String, logger: Logger) {
+        self.send("WATCHDOG=1\nSTATUS=\(Self.line(status))", logger: logger)
+    }
 
     /// Another process is the service from now on.
     func handOver(to process: Int32, logger: Logger) {

@@ -31,7 +31,7 @@ struct ServiceReports: Service {
             // Half of the time: one that is late is no failure yet.
             while let pause = notifier.watchdog.map({ $0 / 2 }), !Task.isCancelled {
                 await self.turn()
-                notifier.isAlive(logger: self.logger)
+                notifier.isAlive(self.status(), logger: self.logger)
                 try? await Task.sleep(for: pause)
             }
             if notifier.watchdog == nil { try? await gracefulShutdown() }

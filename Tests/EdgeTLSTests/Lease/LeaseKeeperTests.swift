@@ -16,6 +16,8 @@ import Testing
     private final class Bench {
         let keeper: LeaseKeeper
         private(set) var shown: [SiteCertificate?] = []
+        /// Why there is none yet.
+        private(set) var problems: [String?] = []
 
         init(
             _ credentials: PeerCredentials, ticketLifetime: TimeAmount, after former: LeaseKeeper? = nil,
@@ -48,6 +50,7 @@ import Testing
                 } else {
                     self.shown.append(nil)
                 }
+                if case .pending(let problem) = news { self.problems.append(problem) }
             }
         }
 
@@ -72,6 +75,26 @@ import Testing
                     schemes: [.ecdsaP256SHA256], notAfter: 4_000_000_000)
             ])
         return (credentials, answer)
+    }
+
+    /// Health, and clients that wait, are told what the key holder says, and not that it is silent.
+    @Test func whyThereIsNoLeaseYetIsTold() async throws {
+        let (credentials, answer) = try Self.parties()
+        let loop: any EventLoop = MultiThreadedEventLoopGroup.singleton.next()
+        try await loop.submit {
+            let bench = try Bench(credentials, ticketLifetime: .hours(1), loop)
+            bench.keeper.heard(.renewed(lease: .seconds(60), changed: false), from: 0)
+            bench.answer(.failure(LinkFailure.refused(.expired)), from: 0)
+            bench.answer(.failure(LinkFailure.refused(.expired)), from: 0)
+            #expect(bench.problems == ["the key holder refused: expired"])
+            bench.answer(.failure(LinkFailure.refused(.internalError)), from: 0)
+            #expect(bench.problems.count == 2)
+            bench.answer(.success(answer), from: 0)
+            // What is served goes on.
+            bench.answer(.failure(LinkFailure.refused(.expired)), from: 0)
+            #expect(bench.problems.count == 2 && bench.shown.last.flatMap { $0 } != nil)
+            bench.keeper.stop()
+        }.get()
     }
 
     /// One key holder withdraws, and the other one is asked for longer than the tickets may live.

@@ -63,7 +63,7 @@ import Testing
         let readiness = EdgeReadiness()
         let trouble = OriginTrouble(cause: "connect-refused", since: 7, failures: 2)
         let keyless = Site(
-            domains: [self.one],
+            domains: [self.one, self.two],
             mode: .keyless(
                 TerminationConfiguration(
                     keyHolder: "home", origin: OriginConfiguration(scheme: .http, host: "127.0.0.1"))))
@@ -75,12 +75,18 @@ import Testing
         readiness.becomesCurrent(1)
         func problems(at time: Int64) -> [[String]] { readiness.sites(at: time).map(\.problems) }
         let noLink = "there is no link to the key holder home"
-        #expect(problems(at: 0) == [[noLink, "\(self.one): no lease yet"], []])
+        #expect(problems(at: 0) == [[noLink, "no lease yet"], []])
+        readiness.heard(self.one, .pending(problem: "the key holder refused: expired"), in: 1)
+        #expect(problems(at: 0) == [[noLink, "no lease yet: the key holder refused: expired"], []])
+        #expect(!readiness.isSettled(1))
         readiness.heard("home", isConnected: true, in: 1)
         readiness.heard(
             self.one, .served(ServedDomain(certificate: nil, excluded: [], rate: 1, notAfter: 1000)), in: 1)
         #expect(problems(at: 999) == [[], []])
-        #expect(problems(at: 1000) == [["\(self.one): its certificate has expired"], []])
+        #expect(problems(at: 1000) == [["its certificate has expired"], []])
+        readiness.heard(self.two, .pending(problem: nil), in: 1)
+        #expect(problems(at: 999) == [["two.test: no lease yet"], []])
+        readiness.heard(self.two, self.served, in: 1)
         // A lease goes on for a while without a link; handshakes do not.
         readiness.heard("home", isConnected: false, in: 1)
         #expect(problems(at: 999) == [[noLink], []])
