@@ -238,6 +238,40 @@ import Testing
         #expect(reception == Reception())
     }
 
+    @Test func ownKeyUpdateBeforeARecordOfSeveralBuffers() throws {
+        var limits = RecordLimits()
+        limits.recordsPerKey = 2
+        var pair = try Pair(.aes256GCMSHA384, limits: limits)
+        var sent = ByteBuffer()
+        for number in 0..<5 as Range<UInt8> {
+            try pair.session.send(
+                ByteBuffer(bytes: [number]), ByteBuffer(bytes: [7]), ByteBuffer(bytes: [8, 9]), into: &sent)
+        }
+        let read = try pair.read(sent)
+        #expect(read.map(\.type) == [23, 23, 22, 23, 23, 22, 23])
+        #expect(read.filter { $0.type == 23 }.map(\.content) == (0..<5).map { [$0, 7, 8, 9] })
+    }
+
+    /// With TLS 1.2 there is no other key.
+    @Test func severalBuffersCountAsOneRecord() throws {
+        var limits = RecordLimits()
+        limits.recordsPerKey = 2
+        var pair = try Pair(.ecdheRSAAES128GCMSHA256, limits: limits)
+        var sent = ByteBuffer()
+        var errors: [RecordMisuse?] = []
+        for _ in 0..<3 {
+            do throws(RecordMisuse) {
+                try pair.session.send(ByteBuffer(bytes: [1]), ByteBuffer(bytes: [2]), ByteBuffer(), into: &sent)
+                errors.append(nil)
+            } catch {
+                errors.append(error)
+            }
+        }
+        #expect(errors == [nil, nil, .writeKeyExhausted])
+        let read = try pair.read(sent)
+        #expect(read.map(\.content) == [[1, 2], [1, 2]])
+    }
+
     @Test func ownKeyUpdateBeforeTheLimit() throws {
         var limits = RecordLimits()
         limits.recordsPerKey = 4
