@@ -52,9 +52,14 @@ struct HolderSelection: Sendable {
     ///
     /// One without a measured latency is asked first: that is how it gets one.
     func choose(excluding tried: Set<Int> = [], now: Int64) -> Int? {
+        self.choose(now: now) { tried.contains($0) }
+    }
+
+    /// - Parameter isOut: whether one is not to be asked.
+    func choose(now: Int64, excluding isOut: (Int) -> Bool) -> Int? {
         var best: Int?
         var bestCost = (isAvoided: true, time: Double.infinity)
-        for (index, holder) in self.holders.enumerated() where holder.health == .ready && !tried.contains(index) {
+        for (index, holder) in self.holders.enumerated() where holder.health == .ready && !isOut(index) {
             let cost = (isAvoided: holder.avoidedUntil > now, time: holder.cost(at: now))
             if cost.isAvoided == bestCost.isAvoided ? cost.time < bestCost.time : !cost.isAvoided {
                 best = index

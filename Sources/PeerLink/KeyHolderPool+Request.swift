@@ -44,5 +44,11 @@ extension KeyHolderPool {
             self.late = late
             self.deadline = deadline
         }
+
+        /// Whether an address is not to be asked, or not again.
+        func isOut(_ index: Int) -> Bool {
+            self.tried.contains(index) || self.excluded.contains(index)
+                || self.attempts.contains { $0.index == index }
+        }
     }
 }

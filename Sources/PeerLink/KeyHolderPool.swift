@@ -236,7 +236,9 @@ public final class KeyHolderPool {
         request.tried.insert(index)
         let now = NIODeadline.now()
         // If another key holder could be asked, be it down just now, this one gets half of the remaining time.
-        let hasAnother = request.tried.union(request.excluded).count < self.links.count
+        let hasAnother = self.links.indices.contains {
+            !request.tried.contains($0) && !request.excluded.contains($0)
+        }
         let limit =
             hasAnother ? now + .nanoseconds((request.deadline - now).nanoseconds / 2) : request.deadline
         let sentAt = Int64(now.uptimeNanoseconds)
@@ -320,13 +322,14 @@ public final class KeyHolderPool {
 
     /// The key holder to ask next.
     func other(for request: Request) -> Int? {
-        let out = request.tried.union(request.excluded).union(request.attempts.map(\.index))
         let now = Self.now
-        if let preferred = request.preferred {
-            let others = Set(self.links.indices).subtracting(preferred)
-            if let index = self.selection.choose(excluding: out.union(others), now: now) { return index }
+        if let preferred = request.preferred,
+            let index = self.selection.choose(
+                now: now, excluding: { request.isOut($0) || !preferred.contains($0) })
+        {
+            return index
         }
-        return self.selection.choose(excluding: out, now: now)
+        return self.selection.choose(now: now, excluding: request.isOut)
     }
 
     /// It is answered, or never will be: nothing that is under way for it is wanted any more.

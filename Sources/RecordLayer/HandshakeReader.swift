@@ -30,6 +30,24 @@ struct HandshakeReader: Sendable {
                 toSkip -= count
                 continue
             }
+            if collected.isEmpty, bytes.count >= 4 {
+                // The usual case: a message that is whole.
+                let type: UInt8 = bytes[bytes.startIndex]
+                let length: Int = Self.length(bytes)
+                if try plan(type, length) == .skip {
+                    toSkip = length
+                    bytes.removeFirst(4)
+                    continue
+                }
+                let end: Int = bytes.startIndex + 4 + length
+                guard bytes.endIndex >= end else {
+                    collected = Array(bytes)
+                    bytes.removeAll()
+                    return nil
+                }
+                defer { bytes = bytes[end...] }
+                return (type, Array(bytes[(bytes.startIndex + 4)..<end]))
+            }
             if collected.count < 4 {
                 collected.append(bytes.removeFirst())
                 guard collected.count == 4 else { continue }
@@ -50,7 +68,11 @@ struct HandshakeReader: Sendable {
         return nil
     }
 
-    private var bodyLength: Int {
-        Int(collected[1]) << 16 | Int(collected[2]) << 8 | Int(collected[3])
+    private var bodyLength: Int { Self.length(collected[...]) }
+
+    /// What a header of 4 bytes says.
+    private static func length(_ header: ArraySlice<UInt8>) -> Int {
+        let start: Int = header.startIndex
+        return Int(header[start + 1]) << 16 | Int(header[start + 2]) << 8 | Int(header[start + 3])
     }
 }

@@ -27,4 +27,15 @@ extension AEADKey {
     init(_ cipher: RecordCipher, key: Secret) {
         self = key.withUnsafeBytes { AEADKey(cipher.algorithm, key: $0) }
     }
+
+    /// The write key of a traffic secret (RFC 8446 §7.3).
+    init(_ suite: RecordSuite, trafficSecret: Secret) {
+        self = withUnsafeTemporaryAllocation(byteCount: suite.cipher.keyLength, alignment: 8) { key in
+            defer { SecretMemory.erase(key) }
+            trafficSecret.withUnsafeBytes {
+                HKDF.expandLabel(suite.hash.algorithm, secret: $0, label: "key", into: key)
+            }
+            return AEADKey(suite.cipher.algorithm, key: UnsafeRawBufferPointer(key))
+        }
+    }
 }

@@ -1,3 +1,5 @@
+import TLSCrypto
+
 /// Writes the nonces of a direction's records, and the data that TLS 1.2 authenticates beside each.
 struct RecordNonce: Sendable {
     /// TLS 1.2 with AES-GCM: 4 bytes of IV and 8 that go over the wire (RFC 5288 §3). Otherwise the IV XOR the sequence
@@ -8,13 +10,24 @@ struct RecordNonce: Sendable {
 
     /// The IV has the length that the suite calls for: 4 bytes for an explicit nonce, otherwise 12.
     init(suite: RecordSuite, iv: Secret) {
-        isExplicit = suite.ivLength == 4
-        (high, low) = iv.withUnsafeBytes { bytes in
-            (
-                UInt32(bigEndian: bytes.loadUnaligned(as: UInt32.self)),
-                bytes.count == 12 ? UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 4, as: UInt64.self)) : 0
-            )
+        self = iv.withUnsafeBytes { RecordNonce(isExplicit: suite.ivLength == 4, iv: $0) }
+    }
+
+    /// With the IV of a traffic secret (RFC 8446 §7.3).
+    init(suite: RecordSuite, trafficSecret: Secret) {
+        self = withUnsafeTemporaryAllocation(byteCount: RecordCipher.nonceLength, alignment: 8) { iv in
+            defer { SecretMemory.erase(iv) }
+            trafficSecret.withUnsafeBytes {
+                HKDF.expandLabel(suite.hash.algorithm, secret: $0, label: "iv", into: iv)
+            }
+            return RecordNonce(isExplicit: false, iv: UnsafeRawBufferPointer(iv))
         }
+    }
+
+    private init(isExplicit: Bool, iv: UnsafeRawBufferPointer) {
+        self.isExplicit = isExplicit
+        high = UInt32(bigEndian: iv.loadUnaligned(as: UInt32.self))
+        low = iv.count == 12 ? UInt64(bigEndian: iv.loadUnaligned(fromByteOffset: 4, as: UInt64.self)) : 0
     }
 
     /// - Parameter number: the sequence number; or the explicit part where there is one.

@@ -17,18 +17,19 @@ struct RecordOpener: ~Copyable, Sendable {
         var length: Int
     }
 
-    init(suite: RecordSuite, keys: TrafficKeys, sequence: UInt64, secret: Secret? = nil) {
+    init(suite: RecordSuite, keys: TrafficKeys, sequence: UInt64) {
         self.suite = suite
-        self.secret = secret
         key = AEADKey(suite.cipher, key: keys.key)
         nonce = RecordNonce(suite: suite, iv: keys.iv)
         self.sequence = sequence
     }
 
     init(suite: RecordSuite, secret: Secret, sequence: UInt64) {
-        self.init(
-            suite: suite, keys: TLS13KeySchedule(suite).trafficKeys(suite.cipher, secret: secret), sequence: sequence,
-            secret: secret)
+        self.suite = suite
+        self.secret = secret
+        key = AEADKey(suite, trafficSecret: secret)
+        nonce = RecordNonce(suite: suite, trafficSecret: secret)
+        self.sequence = sequence
     }
 
     /// The most bytes that a record may carry after its header: 2^14 + 256 in TLS 1.3 (RFC 8446 §5.2). TLS 1.2 allows

@@ -15,18 +15,19 @@ struct RecordSealer: ~Copyable, Sendable {
     /// Of the next record; also the number of records that this key has protected.
     private(set) var sequence: UInt64
 
-    init(suite: RecordSuite, keys: TrafficKeys, sequence: UInt64, secret: Secret? = nil) {
+    init(suite: RecordSuite, keys: TrafficKeys, sequence: UInt64) {
         self.suite = suite
-        self.secret = secret
         key = AEADKey(suite.cipher, key: keys.key)
         nonce = RecordNonce(suite: suite, iv: keys.iv)
         self.sequence = sequence
     }
 
     init(suite: RecordSuite, secret: Secret, sequence: UInt64) {
-        self.init(
-            suite: suite, keys: TLS13KeySchedule(suite).trafficKeys(suite.cipher, secret: secret), sequence: sequence,
-            secret: secret)
+        self.suite = suite
+        self.secret = secret
+        key = AEADKey(suite, trafficSecret: secret)
+        nonce = RecordNonce(suite: suite, trafficSecret: secret)
+        self.sequence = sequence
     }
 
     /// Bytes that a record adds to its content.

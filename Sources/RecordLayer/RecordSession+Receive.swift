@@ -1,4 +1,5 @@
 public import NIOCore
+import TLSCrypto
 import TLSWire
 
 extension RecordSession {
@@ -310,8 +311,10 @@ extension RecordSession {
 
     private mutating func receiveFinished(_ received: [UInt8]) throws(RecordError) {
         guard case .awaitingFinished(let verifyData, let next) = phase else { return }
-        // `Secret` compares in constant time.
-        guard Secret(received) == verifyData else { throw .finishedMismatch }
+        let isRight: Bool = received.withUnsafeBytes { received in
+            verifyData.withUnsafeBytes { SecretMemory.areEqual(received, $0) }
+        }
+        guard isRight else { throw .finishedMismatch }
         opener = RecordOpener(suite: suite, secret: next, sequence: 0)
         phase = .established
         isVerified = true

@@ -163,11 +163,18 @@ public struct RecordSession: ~Copyable, Sendable {
     ///
     /// - Returns: the record to write; nil if our direction was over already.
     public mutating func close() -> ByteBuffer? {
-        guard !writeClosed else { return nil }
         var output = ByteBuffer()
+        return close(into: &output) ? output : nil
+    }
+
+    /// The same behind other records.
+    ///
+    /// - Returns: whether our direction was open.
+    public mutating func close(into output: inout ByteBuffer) -> Bool {
+        guard !writeClosed else { return false }
         sealAlert(Alert(.closeNotify), into: &output)
         writeClosed = true
-        return output
+        return true
     }
 
     /// Ends both directions with a fatal alert of our own choice, for a fault on our side: internal_error if the key
@@ -239,8 +246,10 @@ public struct RecordSession: ~Copyable, Sendable {
     private mutating func seal(
         _ type: ContentType, _ message: [UInt8], into output: inout ByteBuffer
     ) throws(RecordMisuse) {
-        try ByteBuffer(bytes: message).withUnsafeReadableBytes { bytes throws(RecordMisuse) in
-            try sealer.seal(type, bytes, into: &output)
+        var fault: RecordMisuse?
+        message.withUnsafeBytes { bytes in
+            do throws(RecordMisuse) { try sealer.seal(type, bytes, into: &output) } catch { fault = error }
         }
+        if let fault { throw fault }
     }
 }

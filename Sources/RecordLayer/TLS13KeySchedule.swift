@@ -41,9 +41,9 @@ public struct TLS13KeySchedule: Sendable {
     /// - Parameters:
     ///   - baseSecret: the handshake traffic secret of the side that sends the Finished.
     ///   - transcriptHash: over all messages before that Finished.
-    public func verifyData(baseSecret: Secret, transcriptHash: some Collection<UInt8>) -> Secret {
+    public func verifyData(baseSecret: Secret, transcriptHash: [UInt8]) -> Secret {
         let finishedKey: Secret = expandLabel(baseSecret, "finished", length: hash.length)
-        return Array(transcriptHash).withUnsafeBytes { hash.authenticate($0, key: finishedKey) }
+        return transcriptHash.withUnsafeBytes { hash.authenticate($0, key: finishedKey) }
     }
 }
 

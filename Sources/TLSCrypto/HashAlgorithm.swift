@@ -52,14 +52,30 @@ public enum HashAlgorithm: Sendable, CaseIterable {
         }
     }
 
-    /// Hashes both parts, one after the other.
+    /// Hashes both parts, one after the other, with a state on the stack, which is erased.
     private func hash(
         _ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
     ) {
-        let running = RunningHash(self)
-        running.update(first)
-        running.update(second)
-        running.finish(into: output)
+        precondition(output.count >= self.length)
+        let digest = output.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        switch self {
+        case .sha256:
+            withUnsafeTemporaryAllocation(of: SHA256_CTX.self, capacity: 1) { state in
+                defer { SecretMemory.erase(UnsafeMutableRawBufferPointer(state)) }
+                SHA256_Init(state.baseAddress)
+                if !first.isEmpty { SHA256_Update(state.baseAddress, first.baseAddress, first.count) }
+                if !second.isEmpty { SHA256_Update(state.baseAddress, second.baseAddress, second.count) }
+                SHA256_Final(digest, state.baseAddress)
+            }
+        case .sha384:
+            withUnsafeTemporaryAllocation(of: SHA512_CTX.self, capacity: 1) { state in
+                defer { SecretMemory.erase(UnsafeMutableRawBufferPointer(state)) }
+                SHA384_Init(state.baseAddress)
+                if !first.isEmpty { SHA384_Update(state.baseAddress, first.baseAddress, first.count) }
+                if !second.isEmpty { SHA384_Update(state.baseAddress, second.baseAddress, second.count) }
+                SHA384_Final(digest, state.baseAddress)
+            }
+        }
     }
 }
 

@@ -72,13 +72,13 @@ public struct ClientHello: Equatable, Sendable {
 
     private mutating func parse(extensions: WireReader) throws(ClientHelloError) {
         var extensions: WireReader = extensions
-        var seen: Set<UInt16> = []
+        var seen = NumberSet()
         while !extensions.isAtEnd {
             guard let type: UInt16 = extensions.uint16(), let body: WireReader = extensions.vector16() else {
                 throw .badLength(.extensions)
             }
             if offersPreSharedKey { throw .preSharedKeyNotLast }
-            guard seen.insert(type).inserted else { throw .duplicateExtension(type) }
+            guard seen.insert(type) else { throw .duplicateExtension(type) }
             try parse(extension: type, body)
         }
     }
@@ -147,12 +147,12 @@ public struct ClientHello: Equatable, Sendable {
         var body: WireReader = body
         guard var list: WireReader = body.vector16(), body.isAtEnd else { throw .badLength(.keyShare) }
         var groups: [UInt16] = []
-        var seen: Set<UInt16> = []
+        var seen = NumberSet()
         while !list.isAtEnd {
             guard let group: UInt16 = list.uint16(), list.vector16(1...0xFFFF) != nil else {
                 throw .badLength(.keyShare)
             }
-            guard seen.insert(group).inserted else { throw .duplicateKeyShare(group) }
+            guard seen.insert(group) else { throw .duplicateKeyShare(group) }
             groups.append(group)
         }
         return groups

@@ -118,6 +118,14 @@ public struct ClientHelloReader: Sendable {
 
     /// Takes what there is of the current record. Returns the hello once it is complete.
     private mutating func consumePayload(end: Int) throws(HelloRejection) -> ClientHello? {
+        if message.readableBytes == 0, let whole: ByteBuffer = wholeMessage(end: end) {
+            message = whole
+            messageLength = whole.readableBytes
+            position += whole.readableBytes
+            recordRemaining -= whole.readableBytes
+            try checkLengths()
+            return try parsed()
+        }
         // Stop at the end of the message's header first, since its length is judged before anything else is read.
         let wanted: Int = messageLength.map { $0 - message.readableBytes } ?? (4 - message.readableBytes)
         let count: Int = min(wanted, recordRemaining, end - position)
@@ -142,6 +150,17 @@ public struct ClientHelloReader: Sendable {
             return nil
         }
         return message.readableBytes == length ? try parsed() : nil
+    }
+
+    /// The usual case, which needs no copy: one record has all of it, and it is here.
+    private func wholeMessage(end: Int) -> ByteBuffer? {
+        let start: Int = received.readerIndex + position
+        let count: Int = min(recordRemaining, end - position)
+        guard count >= 4, let word: UInt32 = received.getInteger(at: start),
+            word >> 24 == UInt32(HandshakeType.clientHello.rawValue)
+        else { return nil }
+        let length = 4 + Int(word & 0xFF_FFFF)
+        return length <= count ? received.getSlice(at: start, length: length) : nil
     }
 
     /// As soon as message and record say how long they are: does it fit the cap, and the one the other?

@@ -34,12 +34,12 @@ public struct ServerHello: Equatable, Sendable {
         isHelloRetryRequest = random == Self.helloRetryRequestRandom
         if reader.isAtEnd { return }
         guard var extensions: WireReader = reader.vector16(), reader.isAtEnd else { throw .badLength }
-        var seen: Set<UInt16> = []
+        var seen = NumberSet()
         while !extensions.isAtEnd {
             guard let type: UInt16 = extensions.uint16(), let body: WireReader = extensions.vector16() else {
                 throw .badLength
             }
-            guard seen.insert(type).inserted else { throw .duplicateExtension(type) }
+            guard seen.insert(type) else { throw .duplicateExtension(type) }
             try parse(extension: type, body)
         }
     }

@@ -15,11 +15,26 @@ public struct ServerName: Hashable, Sendable, CustomStringConvertible {
 
     /// Takes the bytes of an SNI host_name (RFC 6066 §3). Folds upper case.
     public init<Bytes: Collection>(wire bytes: Bytes) throws(ServerNameError) where Bytes.Element == UInt8 {
-        rawValue = String(decoding: try Self.normalised(bytes), as: UTF8.self)
+        // Bound first, so that a hostile 64 KiB name costs nothing.
+        let count: Int = bytes.count
+        if count == 0 { throw .empty }
+        if count > Self.maximumLength + 1 { throw .tooLong }
+        let result = withUnsafeTemporaryAllocation(of: UInt8.self, capacity: count) {
+            name -> Result<String, ServerNameError> in
+            var end = 0
+            for byte: UInt8 in bytes where end < count {
+                name[end] = (0x41...0x5A).contains(byte) ? byte | 0x20 : byte
+                end += 1
+            }
+            let name = UnsafeBufferPointer(rebasing: name[..<end])
+            if let error = Self.fault(of: name) { return .failure(error) }
+            return .success(String(decoding: name, as: UTF8.self))
+        }
+        rawValue = try result.get()
     }
 
     /// What remains after the first label, if anything does: `www.example.com` gives `example.com`.
-    var parent: String? {
+    @usableFromInline var parent: String? {
         guard let dot: String.Index = rawValue.firstIndex(of: ".") else { return nil }
         return String(rawValue[rawValue.index(after: dot)...])
     }
@@ -27,52 +42,43 @@ public struct ServerName: Hashable, Sendable, CustomStringConvertible {
     private static let maximumLength = 253
     private static let maximumLabelLength = 63
 
-    private static func normalised<Bytes: Collection>(
-        _ bytes: Bytes
-    ) throws(ServerNameError) -> [UInt8] where Bytes.Element == UInt8 {
-        // Bound first, so that a hostile 64 KiB name costs nothing.
-        let count: Int = bytes.count
-        if count == 0 { throw .empty }
-        if count > maximumLength + 1 { throw .tooLong }
-
-        var name: [UInt8] = []
-        name.reserveCapacity(count)
-        for byte: UInt8 in bytes {
-            name.append((0x41...0x5A).contains(byte) ? byte | 0x20 : byte)
-        }
+    /// - Parameter name: not empty, without upper case.
+    private static func fault(of name: UnsafeBufferPointer<UInt8>) -> ServerNameError? {
         // One colon is a port that was left on; two are IPv6.
         let colons: Int = name.count { $0 == UInt8(ascii: ":") }
-        if colons > 1 || name.first == UInt8(ascii: "[") { throw .ipAddress }
-        if name.count > 1, name.last == UInt8(ascii: ".") { throw .trailingDot }
-        if name.count > maximumLength { throw .tooLong }
-
-        var lastLabel: ArraySlice<UInt8> = []
-        for label: ArraySlice<UInt8> in name.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false) {
-            try check(label: label)
-            lastLabel = label
+        if colons > 1 || name[0] == UInt8(ascii: "[") { return .ipAddress }
+        if name.count > 1, name[name.count - 1] == UInt8(ascii: ".") { return .trailingDot }
+        if name.count > maximumLength { return .tooLong }
+        var start = 0
+        while true {
+            var end: Int = start
+            while end < name.count, name[end] != UInt8(ascii: ".") { end += 1 }
+            let label = UnsafeBufferPointer(rebasing: name[start..<end])
+            if let error = fault(ofLabel: label) { return error }
+            if end == name.count { return looksNumeric(label) ? .ipAddress : nil }
+            start = end + 1
         }
-        if looksNumeric(lastLabel) { throw .ipAddress }
-        return name
     }
 
-    private static func check(label: ArraySlice<UInt8>) throws(ServerNameError) {
-        if label.isEmpty { throw .emptyLabel }
-        if label.count > maximumLabelLength { throw .labelTooLong }
+    private static func fault(ofLabel label: UnsafeBufferPointer<UInt8>) -> ServerNameError? {
+        if label.isEmpty { return .emptyLabel }
+        if label.count > maximumLabelLength { return .labelTooLong }
         for byte: UInt8 in label {
             switch byte {
             case 0x61...0x7A, 0x30...0x39, UInt8(ascii: "-"), UInt8(ascii: "_"): continue
-            default: throw .illegalCharacter(byte)
+            default: return .illegalCharacter(byte)
             }
         }
-        if label.first == UInt8(ascii: "-") || label.last == UInt8(ascii: "-") { throw .misplacedHyphen }
+        let hyphen = UInt8(ascii: "-")
+        return label[0] == hyphen || label[label.count - 1] == hyphen ? .misplacedHyphen : nil
     }
 
     /// Resolvers take a name whose last label is a number, decimal or hexadecimal, for an IPv4 address (`10.1`,
     /// `0x7f.1`); no top-level domain is one (RFC 3696 §2).
-    private static func looksNumeric(_ label: ArraySlice<UInt8>) -> Bool {
+    private static func looksNumeric(_ label: UnsafeBufferPointer<UInt8>) -> Bool {
         if label.allSatisfy({ (0x30...0x39).contains($0) }) { return true }
-        guard label.starts(with: [UInt8(ascii: "0"), UInt8(ascii: "x")]) else { return false }
-        return label.dropFirst(2).allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+        guard label.count >= 2, label[0] == UInt8(ascii: "0"), label[1] == UInt8(ascii: "x") else { return false }
+        return label[2...].allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
     }
 }
 

@@ -30,8 +30,8 @@ public struct ServerNamePattern: Hashable, Sendable, CustomStringConvertible {
 
 /// Values by server name. An exact entry beats a wildcard. Both look-ups take constant time.
 public struct ServerNameTable<Value> {
-    private var exact: [String: Value] = [:]
-    private var wildcards: [String: Value] = [:]
+    @usableFromInline var exact: [String: Value] = [:]
+    @usableFromInline var wildcards: [String: Value] = [:]
 
     public init() {}
 
@@ -51,7 +51,7 @@ public struct ServerNameTable<Value> {
         return true
     }
 
-    public func value(for name: ServerName) -> Value? {
+    @inlinable public func value(for name: ServerName) -> Value? {
         if let value: Value = exact[name.rawValue] { return value }
         guard !wildcards.isEmpty, let parent: String = name.parent else { return nil }
         return wildcards[parent]

@@ -43,9 +43,16 @@ struct WireReader {
     /// All that is left, as numbers of two bytes; nil if one byte stays over.
     mutating func remainingUInt16s() -> [UInt16]? {
         guard remaining.isMultiple(of: 2) else { return nil }
-        var numbers: [UInt16] = []
-        numbers.reserveCapacity(remaining / 2)
-        while let number: UInt16 = uint16() { numbers.append(number) }
+        let numbers: [UInt16] = buffer.withUnsafeReadableBytes { bytes in
+            [UInt16](unsafeUninitializedCapacity: bytes.count / 2) { output, count in
+                count = bytes.count / 2
+                for index in 0..<count {
+                    let number = bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)
+                    output.initializeElement(at: index, to: UInt16(bigEndian: number))
+                }
+            }
+        }
+        buffer.moveReaderIndex(to: buffer.writerIndex)
         return numbers
     }
 

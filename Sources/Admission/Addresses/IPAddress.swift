@@ -26,9 +26,15 @@ public enum IPAddress: Hashable, Sendable {
         switch address {
         // The address follows family and port (and, in IPv6, the flow label) in every system's sockaddr.
         case .v4(let v4):
-            self.init(bytes: withUnsafeBytes(of: v4.address) { [UInt8]($0[4..<8]) })
+            self = withUnsafeBytes(of: v4.address) {
+                .v4(UInt32(bigEndian: $0.loadUnaligned(fromByteOffset: 4, as: UInt32.self)))
+            }
         case .v6(let v6):
-            self.init(bytes: withUnsafeBytes(of: v6.address) { [UInt8]($0[8..<24]) })
+            self = withUnsafeBytes(of: v6.address) {
+                .v6(
+                    UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self)),
+                    UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: 16, as: UInt64.self)))
+            }
         case .unixDomainSocket:
             return nil
         }
@@ -64,6 +70,9 @@ public enum IPAddress: Hashable, Sendable {
 
 extension IPAddress: CustomStringConvertible {
     public var description: String {
-        (try? self.socketAddress(port: 0).ipAddress) ?? ""
+        switch self {
+        case .v4(let value): "\(value >> 24).\(value >> 16 & 0xFF).\(value >> 8 & 0xFF).\(value & 0xFF)"
+        case .v6: (try? self.socketAddress(port: 0).ipAddress) ?? ""
+        }
     }
 }

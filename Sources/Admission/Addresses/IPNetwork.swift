@@ -71,7 +71,7 @@ extension IPAddress {
 
 extension Sequence<IPNetwork> {
     /// Whether the address lies in one of the networks.
-    public func contain(_ address: IPAddress?) -> Bool {
+    @inlinable public func contain(_ address: IPAddress?) -> Bool {
         guard let address else { return false }
         return self.contains { $0.contains(address) }
     }

@@ -35,19 +35,25 @@ public struct ConnectionShare: Sendable {
         case refused(Refusal)
     }
 
+    /// Places in lists, in the place of names to be looked up: most events change five of them.
+    private typealias Place = Int32
+    private static let none: Place = -1
+
     private struct Node {
-        var network: ClientNetwork?
+        var id: UInt64
+        var member: Place
         var stage: ConnectionStage
-        var previous: UInt64?
-        var next: UInt64?
+        var previous = ConnectionShare.none
+        var next = ConnectionShare.none
     }
 
     private struct Queue {
-        var first: UInt64?
-        var last: UInt64?
+        var first = ConnectionShare.none
+        var last = ConnectionShare.none
     }
 
     private struct Member {
+        var network: ClientNetwork?
         var count = 0
         var silent = Queue()
         var shaking = Queue()
@@ -71,6 +77,28 @@ public struct ConnectionShare: Sendable {
         }
     }
 
+    /// Records at places that are used again.
+    private struct Records<Record: Sendable>: Sendable {
+        private var records: [Record] = []
+        private var free: [Place] = []
+
+        mutating func add(_ record: Record) -> Place {
+            if let place = self.free.popLast() {
+                self.records[Int(place)] = record
+                return place
+            }
+            self.records.append(record)
+            return Place(self.records.count - 1)
+        }
+
+        mutating func remove(_ place: Place) { self.free.append(place) }
+
+        subscript(place: Place) -> Record {
+            get { self.records[Int(place)] }
+            _modify { yield &self.records[Int(place)] }
+        }
+    }
+
     private struct Block {
         var count = 0
         var networks = Ranking<ClientNetwork>()
@@ -82,9 +110,11 @@ public struct ConnectionShare: Sendable {
     private var total: Int
     private var perClient: Int
     private var perBlock: Int
-    private var nodes: [UInt64: Node] = [:]
+    private var nodes = Records<Node>()
+    private var places: [UInt64: Place] = [:]
+    private var members = Records<Member>()
     /// nil: the exempt ones.
-    private var members: [ClientNetwork?: Member] = [:]
+    private var membersPlaces: [ClientNetwork?: Place] = [:]
     /// The networks by how many connections they have; without the exempt ones.
     private var networks = Ranking<ClientNetwork>()
     /// Where a network is less than its block.
@@ -106,7 +136,7 @@ public struct ConnectionShare: Sendable {
         self.perBlock = max(1, min(2 * self.perClient, self.total))
     }
 
-    public var count: Int { self.nodes.count }
+    public var count: Int { self.places.count }
 
     /// A connection wants in.
     ///
@@ -118,17 +148,17 @@ public struct ConnectionShare: Sendable {
         _ id: UInt64, from network: ClientNetwork?, stage: ConnectionStage = .silent, rests: (UInt64) -> Bool
     ) -> Entry {
         let network = network?.isExempt == true ? nil : network
-        let own = self.members[network]?.count ?? 0
+        let own = self.membersPlaces[network].map { self.members[$0].count } ?? 0
         var entry = Entry.admitted
         if network != nil, own >= self.perClient {
             guard let victim = self.candidate(in: network, rests) else { return .refused(.client) }
             entry = self.displace(victim)
-        } else if let network, self.blocks[network.block]?.count ?? 0 >= self.perBlock {
+        } else if let network, network.hasBlock, self.blocks[network.block]?.count ?? 0 >= self.perBlock {
             guard let victim = self.candidate(inBlockOf: network, having: own, rests) else {
                 return .refused(.client)
             }
             entry = self.displace(victim)
-        } else if self.nodes.count >= self.total {
+        } else if self.places.count >= self.total {
             guard let victim = self.candidate(for: network, having: own, rests) else { return .refused(.total) }
             entry = self.displace(victim)
         }
@@ -138,37 +168,49 @@ public struct ConnectionShare: Sendable {
 
     /// A connection has got further.
     public mutating func move(_ id: UInt64, to stage: ConnectionStage) {
-        guard var node = self.nodes[id], node.stage != stage else { return }
-        self.unlink(id, node)
-        node.stage = stage
-        self.link(id, node)
+        guard let place = self.places[id], self.nodes[place].stage != stage else { return }
+        self.unlink(place)
+        self.nodes[place].stage = stage
+        self.link(place)
     }
 
     /// A connection is closed.
     public mutating func leave(_ id: UInt64) {
-        guard let node = self.nodes[id] else { return }
-        self.unlink(id, node)
-        self.nodes[id] = nil
-        self.count(node.network, by: -1)
+        guard let place = self.places.removeValue(forKey: id) else { return }
+        self.unlink(place)
+        let member = self.nodes[place].member
+        self.nodes.remove(place)
+        let network = self.members[member].network
+        let before = self.members[member].count
+        self.members[member].count -= 1
+        if before == 1 {
+            self.membersPlaces[network] = nil
+            self.members.remove(member)
+        }
+        self.rank(network, from: before, by: -1)
     }
 
     // MARK: Who gives way
 
-    private mutating func displace(_ id: UInt64) -> Entry {
-        let stage = self.nodes[id]?.stage ?? .silent
-        self.leave(id)
-        return .inPlaceOf(id, stage)
+    private mutating func displace(_ place: Place) -> Entry {
+        let node = self.nodes[place]
+        self.leave(node.id)
+        return .inPlaceOf(node.id, node.stage)
     }
 
-    private mutating func candidate(in network: ClientNetwork?, _ rests: (UInt64) -> Bool) -> UInt64? {
-        guard let member = self.members[network] else { return nil }
-        if let oldest = member.silent.first ?? member.shaking.first { return oldest }
+    private mutating func candidate(in network: ClientNetwork?, _ rests: (UInt64) -> Bool) -> Place? {
+        guard let member = self.membersPlaces[network] else { return nil }
+        for stage in [ConnectionStage.silent, .shaking] {
+            let oldest = self.members[member][stage].first
+            if oldest != Self.none { return oldest }
+        }
         for _ in 0..<Self.scanned {
-            guard let id = self.members[network]?.established.first, let node = self.nodes[id] else { return nil }
-            if rests(id) { return id }
+            let place = self.members[member].established.first
+            guard place != Self.none else { return nil }
+            if rests(self.nodes[place].id) { return place }
             // It is asked again when the others have been.
-            self.unlink(id, node)
-            self.link(id, node)
+            self.unlink(place)
+            self.link(place)
         }
         return nil
     }
@@ -176,7 +218,7 @@ public struct ConnectionShare: Sendable {
     /// Of the network of its block that has most.
     private mutating func candidate(
         inBlockOf network: ClientNetwork, having own: Int, _ rests: (UInt64) -> Bool
-    ) -> UInt64? {
+    ) -> Place? {
         guard let networks = self.blocks[network.block]?.networks, let most = networks.first,
             networks.highest ?? 0 > own
         else { return self.candidate(in: network, rests) }
@@ -185,7 +227,7 @@ public struct ConnectionShare: Sendable {
 
     private mutating func candidate(
         for network: ClientNetwork?, having own: Int, _ rests: (UInt64) -> Bool
-    ) -> UInt64? {
+    ) -> Place? {
         guard let network else {
             return self.candidate(in: nil, rests) ?? self.candidate(ofMoreThan: 0, rests)
         }
@@ -193,41 +235,51 @@ public struct ConnectionShare: Sendable {
     }
 
     /// Of the networks with the most connections; among equals the one that has got least far, then the oldest.
-    private mutating func candidate(ofMoreThan own: Int, _ rests: (UInt64) -> Bool) -> UInt64? {
+    private mutating func candidate(ofMoreThan own: Int, _ rests: (UInt64) -> Bool) -> Place? {
         var looked = 0
         var next = self.networks.highest
         while let size = next, size > own, looked < Self.scanned {
             next = self.networks.next(below: size)
-            var best: (stage: Int, id: UInt64)?
+            var best: Place?
             for network in self.networks.names(at: size).prefix(Self.scanned - looked) {
                 looked += 1
-                guard let id = self.candidate(in: network, rests), let stage = self.nodes[id]?.stage.rawValue else {
-                    continue
-                }
-                if let found = best, (found.stage, found.id) < (stage, id) { continue }
-                best = (stage, id)
+                guard let place = self.candidate(in: network, rests) else { continue }
+                if let best, self.isBefore(best, place) { continue }
+                best = place
             }
-            if let best { return best.id }
+            if let best { return best }
         }
         return nil
+    }
+
+    private func isBefore(_ first: Place, _ second: Place) -> Bool {
+        let (first, second) = (self.nodes[first], self.nodes[second])
+        return (first.stage.rawValue, first.id) < (second.stage.rawValue, second.id)
     }
 
     // MARK: Records
 
     private mutating func add(_ id: UInt64, _ network: ClientNetwork?, _ stage: ConnectionStage) {
         self.leave(id)
-        self.count(network, by: 1)
-        self.link(id, Node(network: network, stage: stage))
+        let member: Place
+        if let known = self.membersPlaces[network] {
+            member = known
+        } else {
+            member = self.members.add(Member(network: network))
+            self.membersPlaces[network] = member
+        }
+        let before = self.members[member].count
+        self.members[member].count += 1
+        self.rank(network, from: before, by: 1)
+        let place = self.nodes.add(Node(id: id, member: member, stage: stage))
+        self.places[id] = place
+        self.link(place)
     }
 
-    /// - Parameter change: 1 or -1.
-    private mutating func count(_ network: ClientNetwork?, by change: Int) {
-        let before = self.members[network]?.count ?? 0
-        if before + change > 0 {
-            self.members[network, default: Member()].count += change
-        } else {
-            self.members[network] = nil
-        }
+    /// - Parameters:
+    ///   - before: Connections of the network until now.
+    ///   - change: 1 or -1.
+    private mutating func rank(_ network: ClientNetwork?, from before: Int, by change: Int) {
         guard let network else { return }
         self.networks.change(network, from: before, by: change)
         guard network.hasBlock else { return }
@@ -236,27 +288,31 @@ public struct ConnectionShare: Sendable {
         if self.blocks[network.block]?.count == 0 { self.blocks[network.block] = nil }
     }
 
-    private mutating func link(_ id: UInt64, _ node: Node) {
-        var node = node
-        let last = self.members[node.network]?[node.stage].last
-        node.previous = last
-        node.next = nil
-        self.nodes[id] = node
-        if let last { self.nodes[last]?.next = id }
-        if last == nil { self.members[node.network]?[node.stage].first = id }
-        self.members[node.network]?[node.stage].last = id
+    /// At the end of its stage's queue.
+    private mutating func link(_ place: Place) {
+        let (member, stage) = (self.nodes[place].member, self.nodes[place].stage)
+        let last = self.members[member][stage].last
+        self.nodes[place].previous = last
+        self.nodes[place].next = Self.none
+        if last == Self.none {
+            self.members[member][stage].first = place
+        } else {
+            self.nodes[last].next = place
+        }
+        self.members[member][stage].last = place
     }
 
-    private mutating func unlink(_ id: UInt64, _ node: Node) {
-        if let previous = node.previous {
-            self.nodes[previous]?.next = node.next
+    private mutating func unlink(_ place: Place) {
+        let node = self.nodes[place]
+        if node.previous == Self.none {
+            self.members[node.member][node.stage].first = node.next
         } else {
-            self.members[node.network]?[node.stage].first = node.next
+            self.nodes[node.previous].next = node.next
         }
-        if let next = node.next {
-            self.nodes[next]?.previous = node.previous
+        if node.next == Self.none {
+            self.members[node.member][node.stage].last = node.previous
         } else {
-            self.members[node.network]?[node.stage].last = node.previous
+            self.nodes[node.next].previous = node.previous
         }
     }
 }

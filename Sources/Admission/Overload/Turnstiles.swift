@@ -36,7 +36,9 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
     private let capacity: Int
     private let patience: UInt64
     private let deadline: UInt64
-    private var sites: [String: Turnstile<ID>] = [:]
+    /// In the order in which they were heard of; none is ever forgotten.
+    private var sites: [Turnstile<ID>] = []
+    private var places: [String: Int] = [:]
     /// Of those that wait.
     private var siteOf: [ID: String] = [:]
     /// In the order of their coming, which is that of their deadlines; may name some that wait no more.
@@ -84,6 +86,7 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
         self.activate(site)
     }
 
+    @specialized(where ID == UInt64)
     public mutating func enter(
         _ id: ID, for site: String, from network: ClientNetwork, _ urgency: Urgency, now: UInt64
     ) -> Entry {
@@ -105,6 +108,7 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
     }
 
     /// One that waits is gone.
+    @specialized(where ID == UInt64)
     public mutating func leave(_ id: ID) {
         guard let site = self.siteOf.removeValue(forKey: id) else { return }
         self.withSite(site) { $0.leave(id) }
@@ -114,8 +118,11 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
     /// What passed has its answer, or will have none.
     ///
     /// - Parameter taken: Nanoseconds since it passed.
+    @specialized(where ID == UInt64)
     public mutating func ended(_ outcome: AnswerWindow.Outcome, of site: String, after taken: UInt64, now: UInt64) {
-        guard let before = self.sites[site]?.underWay, before > 0 else { return }
+        guard let place = self.places[site] else { return }
+        let before = self.sites[place].underWay
+        guard before > 0 else { return }
         self.withSite(site) { $0.ended(outcome, after: taken, now: now) }
         let size = self.window.size
         self.window.ended(outcome, after: taken, now: now)
@@ -128,6 +135,7 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
     }
 
     /// Who passes now, and who has waited too long. To be called after every other event, and at ``wake``.
+    @specialized(where ID == UInt64)
     public mutating func advance(now: UInt64) -> (passing: [ID], expired: [ID]) {
         let expired = self.expire(now)
         if self.nextToken <= now { self.activateWithTokens(now) }
@@ -142,7 +150,8 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
                 continue
             }
             self.inTurn.remove(site)
-            guard let turnstile = self.sites[site], turnstile.waiting > 0 else { continue }
+            guard let place = self.places[site], self.sites[place].waiting > 0 else { continue }
+            let turnstile = self.sites[place]
             if turnstile.isHeld(to: share) { self.window.wasFull() }
             let nextToken = turnstile.nextToken(within: share)
             self.stalled[site] = nextToken
@@ -160,14 +169,14 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
     }
 
     private mutating func began(_ site: String, _ now: UInt64) {
-        if self.sites[site]?.underWay ?? 0 <= self.share { self.counted += 1 }
+        if self.withSite(site, { $0.underWay }) <= self.share { self.counted += 1 }
         self.window.began(now: now)
     }
 
     /// The share is another one.
     private mutating func countAnew() {
         let share = self.share
-        self.counted = self.sites.values.reduce(0) { $0 + min($1.underWay, share) }
+        self.counted = self.sites.reduce(0) { $0 + min($1.underWay, share) }
     }
 
     private mutating func expire(_ now: UInt64) -> [ID] {
@@ -191,8 +200,10 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
 
     /// Something has become of the site.
     private mutating func activate(_ site: String) {
-        self.stalled[site] = nil
-        guard self.sites[site]?.waiting ?? 0 > 0, self.inTurn.insert(site).inserted else { return }
+        if !self.stalled.isEmpty { self.stalled[site] = nil }
+        guard let place = self.places[site], self.sites[place].waiting > 0, self.inTurn.insert(site).inserted else {
+            return
+        }
         self.turn.append(site)
     }
 
@@ -202,8 +213,9 @@ public struct Turnstiles<ID: Hashable & Sendable>: Sendable {
     }
 
     private mutating func withSite<Result>(_ site: String, _ body: (inout Turnstile<ID>) -> Result) -> Result {
-        body(
-            &self.sites[
-                site, default: Turnstile(capacity: self.capacity, patience: self.patience, deadline: self.deadline)])
+        if let place = self.places[site] { return body(&self.sites[place]) }
+        self.places[site] = self.sites.count
+        self.sites.append(Turnstile(capacity: self.capacity, patience: self.patience, deadline: self.deadline))
+        return body(&self.sites[self.sites.count - 1])
     }
 }

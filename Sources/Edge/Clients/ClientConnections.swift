@@ -33,10 +33,17 @@ final class ClientConnections: Sendable {
 
     private struct State {
         var all: ConnectionShare
-        var sites: [String: ConnectionShare]
+        var sites: [String: SiteShare]
         var places = Places()
         /// Called once when a place becomes free; one for each listener that rests.
         var waiting: [ObjectIdentifier: @Sendable () -> Void] = [:]
+    }
+
+    /// By reference: a connection that is a site's need not look it up again.
+    private final class SiteShare {
+        var share: ConnectionShare
+
+        init(_ share: ConnectionShare) { self.share = share }
     }
 
     /// By reference, so that a look at one while another is let in copies nothing.
@@ -50,6 +57,8 @@ final class ClientConnections: Sendable {
             set { self.records[id] = newValue }
         }
 
+        func remove(_ id: UInt64) -> Record? { self.records.removeValue(forKey: id) }
+
         func mayGiveWay(_ id: UInt64, _ now: NIODeadline) -> Bool {
             self.records[id]?.place.mayGiveWay(now: now) ?? false
         }
@@ -58,7 +67,7 @@ final class ClientConnections: Sendable {
     private struct Record {
         var place: ClientPlace
         var network: ClientNetwork
-        var site: String?
+        var site: SiteShare?
     }
 
     private let bounds: Mutex<Bounds>
@@ -71,7 +80,9 @@ final class ClientConnections: Sendable {
         self.state = Mutex(
             State(
                 all: ConnectionShare(total: bounds.total, perClient: bounds.perClient),
-                sites: bounds.perSite.mapValues { ConnectionShare(total: $0, perClient: Self.perClient(of: $0)) }))
+                sites: bounds.perSite.mapValues {
+                    SiteShare(ConnectionShare(total: $0, perClient: Self.perClient(of: $0)))
+                }))
         self.refusals = Dictionary(
             uniqueKeysWithValues: Refusal.allCases.map { refusal in
                 let label = "latchstring_edge_connections_refused_total"
@@ -89,14 +100,17 @@ final class ClientConnections: Sendable {
         self.bounds.withLock { $0 = bounds }
         self.state.withLock { state in
             state.all.setBounds(total: bounds.total, perClient: bounds.perClient)
-            for site in state.sites.keys where bounds.perSite[site] == nil {
+            for (name, site) in state.sites where bounds.perSite[name] == nil {
                 // A site without a bound of its own has that of all.
-                state.sites[site]?.setBounds(total: bounds.total, perClient: bounds.perClient)
+                site.share.setBounds(total: bounds.total, perClient: bounds.perClient)
             }
-            for (site, share) in bounds.perSite {
+            for (name, share) in bounds.perSite {
                 let perClient = Self.perClient(of: share)
-                state.sites[site, default: ConnectionShare(total: share, perClient: perClient)]
-                    .setBounds(total: share, perClient: perClient)
+                if let site = state.sites[name] {
+                    site.share.setBounds(total: share, perClient: perClient)
+                } else {
+                    state.sites[name] = SiteShare(ConnectionShare(total: share, perClient: perClient))
+                }
             }
         }
     }
@@ -155,12 +169,14 @@ final class ClientConnections: Sendable {
         let (refusal, victim) = self.state.withLock { state -> (Refusal?, (place: ClientPlace, ConnectionStage)?) in
             guard let record = state.places[place.id] else { return (nil, nil) }
             state.all.move(place.id, to: stage)
-            guard state.sites[site] != nil else { return (nil, nil) }
+            guard let site = state.sites[site] else { return (nil, nil) }
             let places = state.places
-            let entry = state.sites[site]?.enter(place.id, from: record.network, stage: stage) {
+            let entry = site.share.enter(place.id, from: record.network, stage: stage) {
                 places.mayGiveWay($0, now)
             }
-            return Self.take(entry ?? .admitted, in: &state, full: .site) { $0.places[place.id]?.site = site }
+            return Self.take(entry, in: &state, full: .site) { state in
+                state.places[place.id] = Record(place: record.place, network: record.network, site: site)
+            }
         }
         return self.conclude(refusal, victim)
     }
@@ -170,14 +186,15 @@ final class ClientConnections: Sendable {
         place.rests(since: now)
         self.state.withLock { state in
             state.all.move(place.id, to: .established)
-            if let site = state.places[place.id]?.site { state.sites[site]?.move(place.id, to: .established) }
+            state.places[place.id]?.site?.share.move(place.id, to: .established)
         }
     }
 
     func closed(_ place: ClientPlace) {
         let waiting = self.state.withLock { state -> [ObjectIdentifier: @Sendable () -> Void] in
             Self.remove(place.id, from: &state)
-            defer { state.waiting.removeAll() }
+            guard !state.waiting.isEmpty else { return [:] }
+            defer { state.waiting = [:] }
             return state.waiting
         }
         for callback in waiting.values { callback() }
@@ -211,9 +228,7 @@ final class ClientConnections: Sendable {
 
     private static func remove(_ id: UInt64, from state: inout State) {
         state.all.leave(id)
-        let record = state.places[id]
-        state.places[id] = nil
-        if let site = record?.site { state.sites[site]?.leave(id) }
+        state.places.remove(id)?.site?.share.leave(id)
     }
 
     private func conclude(_ refusal: Refusal?, _ victim: (place: ClientPlace, ConnectionStage)?) -> Refusal? {

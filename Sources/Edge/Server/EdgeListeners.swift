@@ -215,28 +215,30 @@ struct EdgeListeners: Sendable {
         let logger = self.logger
         let intake = self.intake
         let slots = spreads ? self.slots : [slot]
+        @Sendable func setUp(_ channel: any Channel) throws {
+            guard let slot = slots.first(where: { $0.eventLoop === channel.eventLoop }) else {
+                throw ChannelError.inappropriateOperationForState
+            }
+            let present = policy.withLockedValue { $0 }
+            guard present != .keyHolders else { return try intake.accepted(channel) }
+            try slot.value.accept(channel, present)
+        }
         var bootstrap = ServerBootstrap(group: slot.eventLoop, childGroup: spreads ? self.group : slot.eventLoop)
             .serverChannelOption(.backlog, value: listenBacklog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelOption(.autoRead, value: false)
+            // After a connection most of the time there is no other one, and to ask costs a system call.
+            .serverChannelOption(.maxMessagesPerRead, value: 1)
             // Accepted sockets have it from this one: an option of theirs would cost each connection two system calls.
             .serverChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let gate = AcceptGate(address: "\(address.host):\(address.port)", logger: logger)
                     try channel.pipeline.syncOperations.addHandler(gate)
+                    try channel.pipeline.syncOperations.addHandler(AcceptHandler(setUp))
                 }
             }
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    guard let slot = slots.first(where: { $0.eventLoop === channel.eventLoop }) else {
-                        throw ChannelError.inappropriateOperationForState
-                    }
-                    let present = policy.withLockedValue { $0 }
-                    guard present != .keyHolders else { return try intake.accepted(channel) }
-                    try slot.value.accept(channel, present)
-                }
-            }
+            .childChannelInitializer { channel in channel.eventLoop.makeCompletedFuture { try setUp(channel) } }
         if reusePort {
             bootstrap = bootstrap.serverChannelOption(.socketOption(.init(rawValue: SO_REUSEPORT)), value: 1)
         }

@@ -13,6 +13,7 @@ public enum HTTP2Proxy {
         else {
             throw HTTP1ProxyError.foreignEventLoop
         }
+        try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: false)
         let connection = HTTP2Connection(context, client: client, turns: turns)
         try channel.pipeline.syncOperations.addHandler(connection)
         try channel.syncOptions?.setOption(.autoRead, value: true)

@@ -96,15 +96,33 @@ package final class HandshakeGate: Sendable {
         case refused(Refusal)
     }
 
+    /// By reference, so that it is changed where it is.
+    private final class Line {
+        var turnstiles: Turnstiles<UInt64>
+        private let meter: Meter
+        private var told: Int?
+
+        init(_ turnstiles: Turnstiles<UInt64>, _ meter: Meter) {
+            self.turnstiles = turnstiles
+            self.meter = meter
+        }
+
+        func tell() {
+            guard self.told != self.turnstiles.size else { return }
+            self.told = self.turnstiles.size
+            self.meter.set(self.turnstiles.size)
+        }
+    }
+
     private struct State {
         var bounds: Bounds
         var rates: ClientRates
         var resumptions: ClientRates
         /// By key holder.
-        var windows: [String: Meter] = [:]
-        /// By key holder.
-        var lines: [String: Turnstiles<UInt64>] = [:]
+        var lines: [String: Line] = [:]
         var waiters: [UInt64: Waiter] = [:]
+        /// How many wait, as the metric has it.
+        var told: Int?
         var nextWaiter: UInt64 = 0
         /// When the timer fires; nil: it is not set.
         var timer: UInt64?
@@ -227,14 +245,22 @@ package final class HandshakeGate: Sendable {
         _ body: (inout State, inout Turnstiles<UInt64>, UInt64) -> Result
     ) -> Result {
         let now = now.uptimeNanoseconds
-        let (result, ended) = self.state.withLock { state in
-            var line = state.lines.removeValue(forKey: keyHolder) ?? self.makeLine(keyHolder, &state)
-            let result = body(&state, &line, now)
-            self.advance(&state, &line, now)
-            state.windows[keyHolder]?.set(line.size)
-            state.lines[keyHolder] = line
-            defer { state.ended.removeAll() }
-            return (result, state.ended)
+        let (result, ended) = self.state.withLock {
+            state -> (Result, [(promise: EventLoopPromise<KeyPermit>, ending: Ending)]) in
+            let line: Line
+            if let known = state.lines[keyHolder] {
+                line = known
+            } else {
+                line = self.makeLine(keyHolder, state.bounds)
+                state.lines[keyHolder] = line
+            }
+            let result = body(&state, &line.turnstiles, now)
+            self.advance(&state, &line.turnstiles, now)
+            line.tell()
+            guard !state.ended.isEmpty else { return (result, []) }
+            let ended = state.ended
+            state.ended = []
+            return (result, ended)
         }
         for (promise, ending) in ended {
             switch ending {
@@ -245,19 +271,25 @@ package final class HandshakeGate: Sendable {
         return result
     }
 
-    private func makeLine(_ keyHolder: String, _ state: inout State) -> Turnstiles<UInt64> {
-        let bounds = state.bounds
+    private func makeLine(_ keyHolder: String, _ bounds: Bounds) -> Line {
         let deadline = bounds.deadlines[keyHolder] ?? bounds.deadline
-        state.windows[keyHolder] = Meter(
-            label: "latchstring_edge_key_requests_window", dimensions: [("keyholder", keyHolder)],
-            factory: self.factory)
-        return Turnstiles(
+        let turnstiles = Turnstiles<UInt64>(
             capacity: bounds.waiting, patience: UInt64(max(0, bounds.patience.nanoseconds)),
             deadline: UInt64(max(1, deadline.nanoseconds)))
+        return Line(
+            turnstiles,
+            Meter(
+                label: "latchstring_edge_key_requests_window", dimensions: [("keyholder", keyHolder)],
+                factory: self.factory))
     }
 
     private func advance(_ state: inout State, _ line: inout Turnstiles<UInt64>, _ now: UInt64) {
-        defer { self.waiting.set(state.waiters.count) }
+        defer {
+            if state.told != state.waiters.count {
+                state.told = state.waiters.count
+                self.waiting.set(state.waiters.count)
+            }
+        }
         guard !state.waiters.isEmpty else { return }
         let (passing, expired) = line.advance(now: now)
         for id in passing {

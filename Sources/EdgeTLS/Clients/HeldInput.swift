@@ -32,4 +32,10 @@ package final class HeldInput: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     package func channelReadComplete(context: ChannelHandlerContext) {}
+
+    /// No handshake comes of what it has sent.
+    package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard case .inputClosed? = event as? ChannelEvent else { return context.fireUserInboundEventTriggered(event) }
+        context.close(promise: nil)
+    }
 }

@@ -86,6 +86,14 @@ package final class ForwardedHandshakeHandler: ChannelInboundHandler, RemovableC
         self.take(self.handshake.received(self.unwrapInboundIn(data)))
     }
 
+    /// Nothing that ends a handshake comes any more.
+    package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard !self.handshake.isOver, case .inputClosed? = event as? ChannelEvent else {
+            return context.fireUserInboundEventTriggered(event)
+        }
+        context.close(promise: nil)
+    }
+
     package func channelInactive(context: ChannelHandlerContext) {
         self.abandon()
         context.fireChannelInactive()

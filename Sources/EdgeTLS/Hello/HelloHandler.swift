@@ -294,9 +294,6 @@ package final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler
 
     private func finish(_ hello: ClientHello, _ site: Site, context: ChannelHandlerContext) {
         self.phase = .done
-        if site.mode.terminatesTLS {
-            try? context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: false)
-        }
         let handOver = RoutedClient(
             connection: self.connection, client: self.client ?? ClientAddress(), channel: context.channel, site: site,
             hello: hello, serverName: hello.serverName,

@@ -10,7 +10,7 @@ package import TLSWire
 /// The channel's `autoRead` is off and no read is outstanding. Even so, bytes and the end of the input may still arrive
 /// unasked: NIO reads a socket dry when it learns that the peer has closed its side.
 ///
-/// Half-closure by the client is allowed for sites in `relay` mode; for the others its end of input closes the channel.
+/// Half-closure by the client is allowed; a handshake ends with it.
 package struct RoutedClient: Sendable {
     /// The connection's number, for log lines, if it has one.
     package var connection: UInt64?

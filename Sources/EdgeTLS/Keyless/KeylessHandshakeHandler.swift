@@ -97,6 +97,14 @@ package final class KeylessHandshakeHandler: ChannelInboundHandler, RemovableCha
         if self.handshake.isOver { context.fireChannelReadComplete() }
     }
 
+    /// Nothing that ends a handshake comes any more.
+    package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard !self.handshake.isOver, case .inputClosed? = event as? ChannelEvent else {
+            return context.fireUserInboundEventTriggered(event)
+        }
+        context.close(promise: nil)
+    }
+
     package func channelInactive(context: ChannelHandlerContext) {
         self.handshake.abandon()
         self.watch.abandon()

@@ -10,7 +10,9 @@ import TLSWire
 /// It is in the pipeline, with HTTP above it, before ``begin(with:tickets:)`` gives it what the client has sent already.
 ///
 /// - What is written between two flushes is protected together: the head and body of a small response go in one record.
-/// - `close()` sends close_notify and closes when the client has done so too, or after ``closeTimeout``;
+/// - `close()` sends close_notify and closes when the client has done so too, or after ``closeTimeout``. Where close_notify went along
+///   with the last write, that says it all, and the socket's own end waits for the client's: one packet and system call less, and most
+///   of the time it is the client that has to remember the connection (RFC 9293 §3.6, TIME-WAIT);
 ///   `close(mode: .output)` sends close_notify and goes on reading. While session tickets are under way `close()` waits for
 ///   them, ``ticketTimeout`` at most: a client that asks for one thing on each connection could not resume otherwise.
 /// - The client's close_notify closes both ways, unless the channel allows half-closure: then it is an
@@ -292,7 +294,7 @@ package final class RecordHandler: ChannelDuplexHandler {
                 case .record(let first, let second, let third):
                     try self.session.send(first, second, third, into: &records)
                 }
-                if self.writes.isEmpty, let end = self.takeEnd() { records.writeImmutableBuffer(end) }
+                if self.writes.isEmpty { self.takeEnd(into: &records) }
                 self.memory.sealed.keep(records)
                 if self.writes.isEmpty {
                     context.writeAndFlush(self.wrapOutboundOut(records), promise: promise)
@@ -322,10 +324,10 @@ package final class RecordHandler: ChannelDuplexHandler {
         promise?.succeed()
     }
 
-    private func takeEnd() -> ByteBuffer? {
-        guard self.endsWithFlush, !self.ticketsAreDue else { return nil }
+    private func takeEnd(into records: inout ByteBuffer) {
+        guard self.endsWithFlush, !self.ticketsAreDue else { return }
         self.hasEnded = true
-        return self.session.close()
+        _ = self.session.close(into: &records)
     }
 
     /// NewSessionTicket messages in the clear, whole; maybe none, and maybe too late.
@@ -450,7 +452,7 @@ package final class RecordHandler: ChannelDuplexHandler {
         let isOutputOpen: Bool
         if case .outputClosed = self.state { isOutputOpen = false } else { isOutputOpen = true }
         self.state = .closing(self.deadline(in: Self.closeTimeout, context) { self.closeNow(context) })
-        if isOutputOpen { context.close(mode: .output, promise: nil) }
+        if isOutputOpen, !self.hasEnded { context.close(mode: .output, promise: nil) }
         self.unsentReplies = 0
         self.readHeld = false
         self.readWanted = true
