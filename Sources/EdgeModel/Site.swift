@@ -59,5 +59,10 @@ public enum SiteMode: Hashable, Sendable {
     }
 
     /// Whether TLS ends at this edge, so that the edge or its key holder, and not the origin, chooses the protocol version.
-    public var terminatesTLS: Bool { self.termination != nil }
+    public var terminatesTLS: Bool {
+        switch self {
+        case .relay: false
+        case .keyless, .handoff: true
+        }
+    }
 }

@@ -35,6 +35,33 @@ import Testing
         #expect(share.enter(14, greedy) == .admitted)
     }
 
+    /// Who is the oldest does not depend on where the records of those before stood.
+    @Test func theOrderHoldsWhileRecordsAreUsedAgain() {
+        let share = Share(total: 8, perClient: 8)
+        let networks = [self.network("192.0.2.1"), self.network("192.0.2.2")]
+        var open: [UInt64] = []
+        var state: UInt64 = 1
+        for id in UInt64(1)...5000 {
+            state = state &* 6_364_136_223_846_793_005 &+ 1
+            let choice = Int(state >> 33)
+            if choice % 3 == 0, !open.isEmpty {
+                share.leave(open.remove(at: choice / 3 % open.count))
+            }
+            if choice % 5 == 0, let any = open.first { share.move(any, to: .silent) }
+            switch share.enter(id, networks[0]) {
+            case .admitted: open.append(id)
+            case .inPlaceOf(let oldest, let stage):
+                #expect(oldest == open[0] && stage == .silent && open.count == 8)
+                open.removeFirst()
+                open.append(id)
+            case .refused: #expect(Bool(false), "a silent one gives way")
+            }
+            #expect(share.count == open.count)
+        }
+        for id in open { share.leave(id) }
+        #expect(share.count == 0 && share.enter(9000, networks[1]) == .admitted)
+    }
+
     @Test func otherBoundsAreForThoseWhoComeLater() {
         let share = Share(total: 100, perClient: 10)
         let greedy = self.network("192.0.2.1")

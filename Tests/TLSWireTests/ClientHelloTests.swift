@@ -1,6 +1,7 @@
 import NIOCore
-import TLSWire
 import Testing
+
+@testable import TLSWire
 
 @Suite("ClientHello: strict parsing")
 struct ClientHelloTests {
@@ -18,6 +19,16 @@ struct ClientHelloTests {
             return nil
         } catch {
             return error
+        }
+    }
+
+    @Test("numbers are seen once, however large and however many")
+    func numberSet() {
+        for numbers in [[0, 63, 64, 127, 128, 0xFFFF], Array(stride(from: UInt16(1), to: 2000, by: 7))] {
+            var seen = NumberSet()
+            let first = numbers.filter { seen.insert($0) }
+            let second = numbers.filter { seen.insert($0) }
+            #expect(first == numbers && second.isEmpty)
         }
     }
 

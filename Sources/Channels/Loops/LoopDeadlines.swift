@@ -37,11 +37,16 @@ public final class LoopDeadlines {
         return Deadline(line: line, number: line.add(action))
     }
 
+    private struct Entry {
+        var deadline: NIODeadline
+        /// Nil: cancelled.
+        var action: (() -> Void)?
+    }
+
     fileprivate final class Line {
         private let time: TimeAmount
         private let eventLoop: any EventLoop
-        /// Nil: cancelled.
-        private var entries = Deque<(deadline: NIODeadline, action: (() -> Void)?)>()
+        private var entries = Deque<Entry>()
         /// The number of the first entry.
         private var first: UInt64 = 0
         private var isScheduled = false
@@ -53,7 +58,7 @@ public final class LoopDeadlines {
 
         func add(_ action: @escaping () -> Void) -> UInt64 {
             let deadline: NIODeadline = self.eventLoop.now + self.time
-            self.entries.append((deadline, action))
+            self.entries.append(Entry(deadline: deadline, action: action))
             if !self.isScheduled { self.schedule(deadline) }
             return self.first + UInt64(self.entries.count - 1)
         }

@@ -53,7 +53,6 @@ extension EdgeLoop {
         do { held = try HeldInput.begin(on: channel) } catch { return channel.close(promise: nil) }
         future.assumeIsolated().whenComplete { result in
             guard channel.isActive else { return }
-            var handOver = handOver
             handOver.receivedBytes.writeImmutableBuffer(held.end(on: channel))
             proceed(result, handOver)
         }

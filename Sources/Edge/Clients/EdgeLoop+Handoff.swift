@@ -21,7 +21,7 @@ extension EdgeLoop {
             .init(
                 serverName: client.name, clientIP: handOver.client.address?.bytes,
                 pool: site.pool, excluded: client.served.excluded,
-                applicationProtocols: site.configuration.applicationProtocols, needsForwardSecrecy: isKeyless,
+                applicationProtocols: site.applicationProtocols, needsForwardSecrecy: isKeyless,
                 turn: { self.enterGate(handOver, site, .underWay) }),
             permit: permit, hello: handOver.hello, watch: self.watch(over: client))
         do {

@@ -16,6 +16,8 @@ import Telemetry
 final class TerminatedSite {
     let site: Site
     let configuration: TerminationConfiguration
+    /// What clients are offered (ALPN), preferred first.
+    let applicationProtocols: [String]
     /// The key holder of the site.
     let pool: KeyHolderPool
     let report: HandshakeReport
@@ -27,6 +29,7 @@ final class TerminatedSite {
     ) {
         self.site = site
         self.configuration = configuration
+        self.applicationProtocols = configuration.applicationProtocols
         self.pool = pool
         self.report = report
         self.proxy = proxy

@@ -201,7 +201,6 @@ final class EdgeLoop {
                 reports: self.resources.reports, deadlines: self.deadlines,
                 identified: { self.clients.identified(place, as: $0, now: .now()).map { _ in HelloRefusal.crowded } },
                 handOver: { handOver in
-                    var handOver = handOver
                     handOver.place = place
                     handOver.network = self.clients.network(of: handOver.client)
                     self.serve(handOver, place)
@@ -228,14 +227,14 @@ final class EdgeLoop {
     }
 
     private func serve(_ handOver: RoutedClient, _ place: ClientPlace) {
-        let site = handOver.site
         let now = NIODeadline.now()
-        if !site.mode.terminatesTLS { place.rests(since: now) }
-        let stage: ConnectionStage = site.mode.terminatesTLS ? .shaking : .established
-        guard self.clients.routed(place, to: site.name, stage: stage, now: now) == nil else {
+        let terminatesTLS = handOver.site.mode.terminatesTLS
+        if !terminatesTLS { place.rests(since: now) }
+        let stage: ConnectionStage = terminatesTLS ? .shaking : .established
+        guard self.clients.routed(place, to: handOver.site.name, stage: stage, now: now) == nil else {
             return self.refuse(handOver.channel, .internalError)
         }
-        switch site.mode {
+        switch handOver.site.mode {
         case .relay(let relay): self.resources.relay.relay(self.forwarded(handOver), configuration: relay)
         // What a TLS 1.2 server signs is signed only where it is made: at the key holder.
         case .keyless where handOver.hello.offersTLS13 && !handOver.hello.isAuthorityCheck:

@@ -32,7 +32,7 @@ package final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler
         case readingNative(NativeHelloReader)
         case routedNative(RoutedNativeClient)
         /// The site is known. Decided in the middle of a burst of reads, which is to end before the hand-over.
-        case routed(ClientHello, Site)
+        case routed(RoutedClient)
         /// Refused, or handed over: everything is passed on.
         case done
     }
@@ -170,7 +170,10 @@ package final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler
         case .hello(let hello):
             switch self.table.route(hello) {
             case .site(let site):
-                self.phase = .routed(hello, site)
+                self.phase = .routed(
+                    RoutedClient(
+                        connection: self.connection, client: self.client ?? ClientAddress(), channel: context.channel,
+                        site: site, hello: hello))
             case .reject(let alert, let reason):
                 self.refuse(.unroutable(reason, alert), serverName: hello.serverName, context: context)
             }
@@ -182,7 +185,7 @@ package final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler
         case .unwanted: break
         case .readingProxyHeader, .reading, .readingNative: context.read()
         case .routedNative(let handOver): self.finish(handOver, context: context)
-        case .routed(let hello, let site): self.finish(hello, site, context: context)
+        case .routed(let client): self.finish(client, context: context)
         case .done: context.fireChannelReadComplete()
         }
     }
@@ -292,13 +295,10 @@ package final class HelloHandler: ChannelInboundHandler, RemovableChannelHandler
         self.handOverNative(handOver)
     }
 
-    private func finish(_ hello: ClientHello, _ site: Site, context: ChannelHandlerContext) {
+    private func finish(_ client: RoutedClient, context: ChannelHandlerContext) {
         self.phase = .done
-        let handOver = RoutedClient(
-            connection: self.connection, client: self.client ?? ClientAddress(), channel: context.channel, site: site,
-            hello: hello, serverName: hello.serverName,
-            receivedBytes: self.reader.takeReceivedBytes())
+        client.receivedBytes = self.reader.takeReceivedBytes()
         context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
-        self.handOver(handOver)
+        self.handOver(client)
     }
 }

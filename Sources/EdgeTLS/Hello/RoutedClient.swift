@@ -11,23 +11,33 @@ package import TLSWire
 /// unasked: NIO reads a socket dry when it learns that the peer has closed its side.
 ///
 /// Half-closure by the client is allowed; a handshake ends with it.
-package struct RoutedClient: Sendable {
+///
+/// By reference: all that goes on with a handshake refers to it, and a copy would copy site and hello.
+package final class RoutedClient {
     /// The connection's number, for log lines, if it has one.
-    package var connection: UInt64?
+    package let connection: UInt64?
     /// Who the client is. The address of the channel may be a balancer's.
-    package var client: ClientAddress
+    package let client: ClientAddress
     /// The client's network.
     package var network = ClientNetwork(nil as IPAddress?)
     /// The connection among the others of this edge, if they are counted.
     package var place: ClientPlace?
     /// The client's connection.
-    package var channel: any Channel
+    package let channel: any Channel
     /// Where it goes.
-    package var site: Site
+    package let site: Site
     /// What it sent, parsed.
-    package var hello: ClientHello
+    package let hello: ClientHello
     /// The name that it asked for; `nil` if it sent none and the default site serves it.
-    package var serverName: ServerName?
+    package var serverName: ServerName? { self.hello.serverName }
     /// Every byte that it sent so far, for the taker to use first; may hold more than the ClientHello.
-    package var receivedBytes: ByteBuffer
+    package var receivedBytes = ByteBuffer()
+
+    init(connection: UInt64?, client: ClientAddress, channel: any Channel, site: Site, hello: ClientHello) {
+        self.connection = connection
+        self.client = client
+        self.channel = channel
+        self.site = site
+        self.hello = hello
+    }
 }

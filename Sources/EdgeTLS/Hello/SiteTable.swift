@@ -46,8 +46,24 @@ package enum RouteRejection: String, Sendable, CaseIterable {
 ///
 /// Immutable once made; a changed configuration makes a new table.
 package struct SiteTable: Sendable {
-    private var names = ServerNameTable<Site>()
-    private var defaultSite: Site?
+    /// A site, and what of it is asked for each client. By reference: a site is large to copy.
+    private final class Entry: Sendable {
+        let site: Site
+        let terminatesTLS: Bool
+        let minimumTLSVersion: UInt16
+        let applicationProtocols: [String]
+
+        init(_ site: Site) {
+            self.site = site
+            let termination = site.mode.termination
+            self.terminatesTLS = termination != nil
+            self.minimumTLSVersion = termination?.minimumTLSVersion ?? 0
+            self.applicationProtocols = termination?.applicationProtocols ?? []
+        }
+    }
+
+    private var names = ServerNameTable<Entry>()
+    private var defaultSite: Entry?
 
     /// Makes the table.
     ///
@@ -58,8 +74,9 @@ package struct SiteTable: Sendable {
     package init(sites: [Site], defaultSite: ServerName? = nil) throws(SiteTableError) {
         for site in sites {
             guard !site.domains.isEmpty else { throw .siteWithoutDomains }
+            let entry = Entry(site)
             for domain in site.domains {
-                guard self.names.insert(site, for: domain) else { throw .duplicateDomain(domain) }
+                guard self.names.insert(entry, for: domain) else { throw .duplicateDomain(domain) }
             }
         }
         if let defaultSite {
@@ -69,7 +86,9 @@ package struct SiteTable: Sendable {
     }
 
     /// The site that serves a name, or, for `nil`, the default site.
-    package func site(for serverName: ServerName?) -> Site? {
+    package func site(for serverName: ServerName?) -> Site? { self.entry(for: serverName)?.site }
+
+    private func entry(for serverName: ServerName?) -> Entry? {
         guard let serverName else { return self.defaultSite }
         return self.names.value(for: serverName)
     }
@@ -79,29 +98,35 @@ package struct SiteTable: Sendable {
     /// A certificate authority that validates the name (RFC 8737) offers one protocol, and speaks with the party that shakes hands:
     /// the key holder, in both modes in which TLS ends here. No HTTP comes of it.
     package func route(_ hello: ClientHello) -> Route {
-        let route = self.route(serverName: hello.serverName, supportedVersions: hello.supportedVersions)
-        guard case .site(let site) = route, let termination = site.mode.termination,
-            !hello.accepts(anyOf: termination.applicationProtocols), !hello.isAuthorityCheck
-        else { return route }
-        return .reject(alert: .noApplicationProtocol, reason: .noApplicationProtocol)
+        guard let entry = self.entry(for: hello.serverName) else {
+            return Self.unknown(hello.serverName, hello.supportedVersions)
+        }
+        guard Self.takes(hello.supportedVersions, entry) else { return Self.tooOld }
+        guard !entry.terminatesTLS || hello.accepts(anyOf: entry.applicationProtocols) || hello.isAuthorityCheck else {
+            return .reject(alert: .noApplicationProtocol, reason: .noApplicationProtocol)
+        }
+        return .site(entry.site)
     }
 
     /// Where a connection goes that asks for this name and offers these TLS versions, whatever it is to carry.
-    ///
+    package func route(serverName: ServerName?, supportedVersions: [UInt16]) -> Route {
+        guard let entry = self.entry(for: serverName) else { return Self.unknown(serverName, supportedVersions) }
+        return Self.takes(supportedVersions, entry) ? .site(entry.site) : Self.tooOld
+    }
+
+    private static let tooOld = Route.reject(alert: .protocolVersion, reason: .versionTooOld)
+
+    /// A relayed client's versions are the origin's business.
+    private static func takes(_ supportedVersions: [UInt16], _ entry: Entry) -> Bool {
+        !entry.terminatesTLS || supportedVersions.contains(TLSVersion.tls13)
+            || entry.minimumTLSVersion <= TLSVersion.tls12 && supportedVersions.contains(TLSVersion.tls12)
+    }
+
     /// RFC 8446 §9.2 has a server that needs a name answer its absence with `missing_extension`; before TLS 1.3 there was
     /// no such alert, so older clients get `unrecognized_name` (RFC 6066 §3).
-    package func route(serverName: ServerName?, supportedVersions: [UInt16]) -> Route {
+    private static func unknown(_ serverName: ServerName?, _ supportedVersions: [UInt16]) -> Route {
+        guard serverName == nil else { return .reject(alert: .unrecognizedName, reason: .unknownServerName) }
         let offersTLS13 = supportedVersions.contains(TLSVersion.tls13)
-        guard let site = self.site(for: serverName) else {
-            guard serverName == nil else { return .reject(alert: .unrecognizedName, reason: .unknownServerName) }
-            return .reject(alert: offersTLS13 ? .missingExtension : .unrecognizedName, reason: .noServerName)
-        }
-        // A relayed client's versions are the origin's business.
-        if let termination = site.mode.termination, !offersTLS13 {
-            guard termination.minimumTLSVersion <= TLSVersion.tls12, supportedVersions.contains(TLSVersion.tls12) else {
-                return .reject(alert: .protocolVersion, reason: .versionTooOld)
-            }
-        }
-        return .site(site)
+        return .reject(alert: offersTLS13 ? .missingExtension : .unrecognizedName, reason: .noServerName)
     }
 }

@@ -28,6 +28,8 @@ struct PlaintextWrites {
     }
 
     var isEmpty: Bool { self.first == nil }
+    /// Nothing written waits, and no promise either.
+    var holdsNothing: Bool { self.first == nil && self.promise == nil }
 
     mutating func append(_ buffer: ByteBuffer, _ promise: EventLoopPromise<Void>?) {
         if self.first == nil { self.first = buffer } else { self.rest.append(buffer) }

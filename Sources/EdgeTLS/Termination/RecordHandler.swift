@@ -10,9 +10,9 @@ import TLSWire
 /// It is in the pipeline, with HTTP above it, before ``begin(with:tickets:)`` gives it what the client has sent already.
 ///
 /// - What is written between two flushes is protected together: the head and body of a small response go in one record.
-/// - `close()` sends close_notify and closes when the client has done so too, or after ``closeTimeout``. Where close_notify went along
-///   with the last write, that says it all, and the socket's own end waits for the client's: one packet and system call less, and most
-///   of the time it is the client that has to remember the connection (RFC 9293 §3.6, TIME-WAIT);
+/// - `close()` sends close_notify and closes when the client has done so too, or after ``closeTimeout``. Behind a
+///   ``ServerTLS/LastWrite`` close_notify says it all, and the socket's own end waits for the client's: one packet and system call less,
+///   and most of the time it is the client that has to remember the connection (RFC 9293 §3.6, TIME-WAIT);
 ///   `close(mode: .output)` sends close_notify and goes on reading. While session tickets are under way `close()` waits for
 ///   them, ``ticketTimeout`` at most: a client that asks for one thing on each connection could not resume otherwise.
 /// - The client's close_notify closes both ways, unless the channel allows half-closure: then it is an
@@ -354,6 +354,7 @@ package final class RecordHandler: ChannelDuplexHandler {
 
     /// What a promise leads to may write or close: nothing of this is being changed meanwhile.
     private func failWrites(_ error: any Error) {
+        guard !self.writes.holdsNothing else { return }
         let failed = self.writes
         self.writes = PlaintextWrites()
         failed.failPromises(error)
@@ -452,7 +453,7 @@ package final class RecordHandler: ChannelDuplexHandler {
         let isOutputOpen: Bool
         if case .outputClosed = self.state { isOutputOpen = false } else { isOutputOpen = true }
         self.state = .closing(self.deadline(in: Self.closeTimeout, context) { self.closeNow(context) })
-        if isOutputOpen, !self.hasEnded { context.close(mode: .output, promise: nil) }
+        if isOutputOpen, !self.endsWithFlush { context.close(mode: .output, promise: nil) }
         self.unsentReplies = 0
         self.readHeld = false
         self.readWanted = true

@@ -92,6 +92,22 @@ import Testing
         }
     }
 
+    /// No Finished comes any more: the connection ends at once, and not when the handshake's time is over.
+    @Test func aClientThatClosesItsHalfInTheHandshakeIsLetGo() async throws {
+        try await HandoffBench.run { bench in
+            let time = try await blocking {
+                let client = try SlowClient(bench)
+                defer { client.close() }
+                try client.sendOutbound()
+                try client.receiveFlight()
+                client.socket.shutdownOutput()
+                return try ContinuousClock().measure { _ = try client.socket.receiveToEnd() }
+            }
+            #expect(time < .seconds(3))
+            try await Self.worksStill(bench)
+        }
+    }
+
     @Test func clientsThatLeaveAtAnyMoment() async throws {
         try await HandoffBench.run { bench in
             try await blocking {
