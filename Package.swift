@@ -109,6 +109,8 @@ let package = Package(
 
         // A system call that Swift does not see.
         .target(name: "CFileSpace"),
+        // Sockets of relayed connections, as the system has them.
+        .target(name: "CRelaySockets"),
         // What the program was built from.
         .target(name: "CBuildFacts", cSettings: [.define("LATCHSTRING_COMMIT", to: "\"\(commit)\"")]),
 
@@ -237,8 +239,8 @@ let package = Package(
         .target(
             name: "EdgeRelay",
             dependencies: [
-                "Admission", "Channels", "EdgeModel", "NativeHandshake", "PeerLink", "TLSWire", "Telemetry", nioSSL,
-                nioTLS, logging, metrics,
+                "Admission", "CRelaySockets", "Channels", "EdgeModel", "NativeHandshake", "PeerLink", "TLSWire",
+                "Telemetry", nioSSL, nioTLS, logging, metrics,
             ] + nio,
             swiftSettings: strict),
         // From a client's hello to a session whose records are the edge's.
@@ -518,7 +520,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "EdgeRelayTests",
-            dependencies: ["Admission", "EdgeRelay", "TestSockets"] + nio, swiftSettings: strict),
+            dependencies: ["Admission", "CRelaySockets", "EdgeRelay", "TestSockets"] + nio, swiftSettings: strict),
         .testTarget(
             name: "EdgeTLSTests",
             dependencies: [

@@ -1,21 +1,50 @@
 public import NIOCore
 import Synchronization
 
-/// One client's connection among all of a listener's. Whether it rests is written by its own event loop, and read by
+/// What carries a client's connection once it has left its channel.
+public protocol ClientCarrier: Sendable {
+    /// Closes the connection. On any thread; returns at once.
+    func close()
+}
+
+/// One client's connection among all of a listener's. Whether it rests is written by what carries it, and read by
 /// the one that looks for a connection that may give way.
 public final class ClientPlace: Sendable {
     /// The connection's number, for log lines; rises.
     public let id: UInt64
-    public let channel: any Channel
+    private let carrier: Mutex<Carrier>
     /// Nanoseconds of uptime; 0 while something is under way.
     private let restsSince = Atomic<UInt64>(0)
+
+    private enum Carrier: Sendable {
+        case channel(any Channel)
+        case other(any ClientCarrier)
+    }
 
     /// A connection that rested for less than this may have its next request on the way.
     private static let shortest: UInt64 = 1_000_000_000
 
     public init(id: UInt64, channel: any Channel) {
         self.id = id
-        self.channel = channel
+        self.carrier = Mutex(.channel(channel))
+    }
+
+    /// Its channel; nil: it has left that.
+    public var channel: (any Channel)? {
+        self.carrier.withLock { carrier -> (any Channel)? in
+            if case .channel(let channel) = carrier { channel } else { nil }
+        }
+    }
+
+    /// Something else carries it from now on, and its channel's end means nothing any more.
+    public func move(to carrier: some ClientCarrier) { self.carrier.withLock { $0 = .other(carrier) } }
+
+    /// Closes the connection.
+    public func close() {
+        switch self.carrier.withLock({ $0 }) {
+        case .channel(let channel): channel.close(promise: nil)
+        case .other(let carrier): carrier.close()
+        }
     }
 
     /// A request, or a tunnel, is under way.

@@ -29,7 +29,6 @@ final class Dialer {
     private var completion: ((Result<any Channel, Failure>) -> Void)?
     /// In preparation.
     private var underWay: (any Channel)?
-    private var lastFailure: String?
 
     init(on eventLoop: any EventLoop, deadline: NIODeadline, prepare: Preparation? = nil) {
         self.eventLoop = eventLoop
@@ -40,7 +39,7 @@ final class Dialer {
     /// Starts. The completion is called once, on the event loop, unless ``cancel()`` comes first.
     func dial(_ targets: [Target], _ completion: @escaping (Result<any Channel, Failure>) -> Void) {
         self.completion = completion
-        self.attempt(targets[...])
+        self.attempt(DialPlan(targets, deadline: self.deadline))
     }
 
     /// Forgets about it: what is under way is closed, and so is a connection that comes about nevertheless.
@@ -58,16 +57,21 @@ final class Dialer {
         completion?(result)
     }
 
-    private func attempt(_ targets: ArraySlice<Target>) {
-        let left = self.deadline - .now()
-        guard let target = targets.first else {
-            return self.finish(.failure(.refused(self.lastFailure ?? "no address is configured")))
+    private func attempt(_ plan: DialPlan<Target>) {
+        var plan = plan
+        self.follow(plan.next(now: .now()), plan)
+    }
+
+    private func follow(_ step: DialPlan<Target>.Step, _ plan: DialPlan<Target>) {
+        switch step {
+        case .timeout(let before): self.finish(.failure(.timeout(before)))
+        case .refused(let reason): self.finish(.failure(.refused(reason)))
+        case .connect(let target, let until): self.attempt(target, until, plan)
         }
-        guard left > .zero else { return self.finish(.failure(.timeout(self.lastFailure))) }
-        let rest = targets.dropFirst()
-        let share = TimeAmount.nanoseconds(max(1_000_000, left.nanoseconds / Int64(targets.count)))
-        let until = NIODeadline.now() + share
-        self.connect(to: target, within: share).assumeIsolated().whenComplete { result in
+    }
+
+    private func attempt(_ target: Target, _ until: NIODeadline, _ plan: DialPlan<Target>) {
+        self.connect(to: target, within: until - .now()).assumeIsolated().whenComplete { result in
             switch result {
             case .success(let channel):
                 guard self.completion != nil else { return channel.close(promise: nil) }
@@ -77,24 +81,27 @@ final class Dialer {
                     self.underWay = nil
                     if let failure {
                         channel.close(promise: nil)
-                        return self.failed(target, failure, rest)
+                        return self.failed(target, failure, plan)
                     }
                     guard self.completion != nil else { return channel.close(promise: nil) }
                     self.finish(.success(channel))
                 }
             case .failure(let error):
-                if rest.isEmpty, case .connectTimeout? = error as? ChannelError {
-                    return self.finish(.failure(.timeout(self.lastFailure)))
+                guard case .connectTimeout? = error as? ChannelError else {
+                    return self.failed(target, "\(error)", plan)
                 }
-                self.failed(target, "\(error)", rest)
+                guard self.completion != nil else { return }
+                var plan = plan
+                self.follow(plan.timedOut(target, now: .now()), plan)
             }
         }
     }
 
-    private func failed(_ target: Target, _ reason: String, _ rest: ArraySlice<Target>) {
+    private func failed(_ target: Target, _ reason: String, _ plan: DialPlan<Target>) {
         guard self.completion != nil else { return }
-        self.lastFailure = "\(target): \(reason)"
-        self.attempt(rest)
+        var plan = plan
+        plan.failed(target, reason)
+        self.attempt(plan)
     }
 
     private func connect(to target: Target, within time: TimeAmount) -> EventLoopFuture<any Channel> {

@@ -6,7 +6,7 @@ import TLSWire
 import Telemetry
 
 /// What a way of passing clients on has of its own.
-struct ForwardingTerms {
+struct ForwardingTerms: Sendable {
     /// For log lines and the access log.
     var mode: String
     /// Of log lines: for a client that could not be passed on, for one that left before it was, and for a connection that has ended.
@@ -25,14 +25,14 @@ struct ForwardingTerms {
     /// Bounds for closing clients that could not be passed on.
     var linger: LingerLimits
     /// For log lines, beside what says who the client is.
-    var metadata: () -> Logger.Metadata
+    var metadata: @Sendable () -> Logger.Metadata
     var metrics: ForwardingMetrics
     var reports: ReportLog
     var accessLog: AccessLogWriter?
 }
 
 /// Why a client is not passed on, and what it is told.
-struct ForwardingFailure {
+struct ForwardingFailure: Sendable {
     /// A constant for the metric and the log line.
     var reason: String
     /// What the reason leaves open.
@@ -58,13 +58,12 @@ final class ForwardedConnection: PumpOwner {
     /// Until it has ended.
     private var pump: Pump?
     private var phase = Phase.ended
-    private let begun = NIODeadline.now()
-    private var address: SocketAddress?
-    private var connectedAt: NIODeadline?
+    private var report: ForwardingReport
 
     init(_ client: ForwardedClient, _ terms: ForwardingTerms) {
         self.client = client
         self.terms = terms
+        self.report = ForwardingReport(.init(client), terms)
     }
 
     // MARK: Connecting
@@ -115,11 +114,7 @@ final class ForwardedConnection: PumpOwner {
             return false
         }
         self.phase = .passing
-        if self.terms.accessLog != nil {
-            self.address = channel.remoteAddress
-            self.connectedAt = .now()
-        }
-        self.terms.metrics.began()
+        self.report.connected(to: channel.remoteAddress, now: .now())
         if let header = self.client.address.proxyProtocolHeader.encoded(self.terms.proxyProtocol) {
             channel.write(header, promise: nil)
         }
@@ -133,48 +128,9 @@ final class ForwardedConnection: PumpOwner {
         self.phase = .ended
         guard let pump = self.pump else { return }
         self.pump = nil
-        self.terms.metrics.failed(failure.reason)
-        self.terms.reports.write(self.terms.failedLevel, self.terms.failedMessage, self.metadata(of: failure))
-        self.record(status: 502, outcome: failure.reason)
+        self.report.failed(failure)
         pump.abandonClient()
         LingeringCloseHandler.begin(on: self.client.channel, sending: failure.answer, limits: self.terms.linger)
-    }
-
-    private var metadata: Logger.Metadata {
-        var metadata = self.terms.metadata()
-        metadata["site"] = "\(self.client.serverName?.rawValue ?? self.client.site)"
-        metadata["mode"] = "\(self.terms.mode)"
-        metadata["client"] = "\(PeerText(self.client.address.source))"
-        if let connection = self.client.connection { metadata["connection"] = "\(connection)" }
-        return metadata
-    }
-
-    private func metadata(of failure: ForwardingFailure) -> Logger.Metadata {
-        var metadata = self.metadata
-        metadata["reason"] = "\(failure.reason)"
-        if let alert = failure.alert { metadata["alert"] = "\(alert)" }
-        if let detail = failure.detail { metadata["error"] = "\(detail)" }
-        return metadata
-    }
-
-    // MARK: The access log
-
-    private func record(status: Int, fromClient: Int = 0, fromOrigin: Int = 0, outcome: String) {
-        self.terms.accessLog?.record { _ in
-            let now = NIODeadline.now()
-            var record = AccessRecord(
-                site: self.client.site, status: status, bytes: fromOrigin, duration: now - self.begun, outcome: outcome)
-            record.client = self.client.address.source
-            record.mode = self.terms.mode
-            record.host = self.client.serverName?.rawValue
-            record.received = fromClient
-            record.connection = self.client.connection ?? 0
-            if let address {
-                record.origin = .init(
-                    address: address, firstByte: nil, duration: now - (self.connectedAt ?? self.begun))
-            }
-            return record
-        }
     }
 
     // MARK: What the pump tells
@@ -184,8 +140,7 @@ final class ForwardedConnection: PumpOwner {
         self.phase = .ended
         self.pump = nil
         cancel()
-        self.terms.reports.logger.debug("\(self.terms.leftMessage)", metadata: self.metadata)
-        self.record(status: 0, outcome: "client-closed")
+        self.report.left()
     }
 
     func moved(at now: NIODeadline) {
@@ -197,13 +152,6 @@ final class ForwardedConnection: PumpOwner {
         self.phase = .ended
         self.pump = nil
         let fromClient = fromClient + self.client.receivedBytes.readableBytes
-        self.terms.metrics.ended(end, fromClient: fromClient, fromOrigin: fromOrigin)
-        self.record(status: 200, fromClient: fromClient, fromOrigin: fromOrigin, outcome: end.rawValue)
-        self.terms.reports.logger.debug(
-            "\(self.terms.endedMessage)",
-            metadata: self.metadata.merging([
-                "reason": "\(end.rawValue)", "bytes_from_client": "\(fromClient)",
-                "bytes_from_origin": "\(fromOrigin)",
-            ]) { $1 })
+        self.report.ended(end, fromClient: fromClient, fromOrigin: fromOrigin)
     }
 }

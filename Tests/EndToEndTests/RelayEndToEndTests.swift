@@ -117,10 +117,120 @@ import Testing
                 client.reset()
                 #expect(try server.endsWithReset())
             }
-            _ = try eventually("all descriptors closed") { edge.process.openDescriptors <= descriptors ? true : nil }
+            // The reactor's own stay: a poller, a bell.
+            _ = try eventually("all descriptors closed") {
+                edge.process.openDescriptors <= descriptors + 2 ? true : nil
+            }
             // Counted a moment after the descriptors are closed.
             let resets = "latchstring_edge_relay_ended_total{reason=\"reset\"}"
             _ = try eventually("50 resets") { try edge.metric(resets) == 50 ? true : nil }
+        }
+    }
+
+    @Test func thousandsOfShortConnectionsLeaveNothingBehind() async throws {
+        let workspace = try Workspace()
+        let origin = try TestListener(backlog: 256)
+        let count = 3000
+        try await blocking {
+            let edge = try RunningEdge(
+                Self.site(origin.port) + "\nlimits: { connections-per-client: 1000 }", in: workspace)
+            defer { edge.stop() }
+            let hello = TestHello(serverName: "bank.example.test").records()
+            let workers = Workers()
+            workers.run {
+                for number in 0..<count {
+                    let server = try origin.accept()
+                    _ = try server.receive(exactly: hello.count)
+                    // Ends in each way.
+                    if number % 3 == 0 { server.reset() } else { try server.send([UInt8](repeating: 1, count: 100)) }
+                    server.close()
+                }
+            }
+            let descriptors = edge.process.openDescriptors
+            for _ in 0..<(count / 50) {
+                let clients = try (0..<50).map { _ in try TestSocket.connect(port: edge.port) }
+                for client in clients { try client.send(hello) }
+                for client in clients {
+                    _ = try? client.receiveToEnd()
+                    client.close()
+                }
+            }
+            try workers.wait()
+            // The reactor's own, of the first connection: a poller, a bell.
+            _ = try eventually("all descriptors closed") {
+                edge.process.openDescriptors <= descriptors + 2 ? true : nil
+            }
+            let ended = try ["closed", "reset"].map {
+                try edge.metric("latchstring_edge_relay_ended_total{reason=\"\($0)\"}")
+            }
+            #expect(ended.reduce(0, +) == Double(count))
+            #expect(ended[1] >= Double(count / 3))
+        }
+    }
+
+    /// The flags of a process's descriptors that are no files (open(2), O_CLOEXEC among them), by number and target.
+    private static func descriptorFlags(of pid: Int32) -> [String: Int] {
+        var flags: [String: Int] = [:]
+        let folder = "/proc/\(pid)"
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: folder + "/fd")) ?? [] {
+            guard
+                let target = try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/fd/\(name)"),
+                ["socket:", "pipe:", "anon_inode:"].contains(where: { target.hasPrefix($0) }),
+                let info = try? String(contentsOfFile: "\(folder)/fdinfo/\(name)", encoding: .utf8),
+                let line = info.split(separator: "\n").first(where: { $0.hasPrefix("flags:") }),
+                let value = Int(line.dropFirst(6).trimmingCharacters(in: .whitespaces), radix: 8)
+            else { continue }
+            flags["\(name) \(target)"] = value
+        }
+        return flags
+    }
+
+    /// A program that the edge starts must not hold its connections open, nor read from them.
+    @Test func noDescriptorOfARelayIsPassedToOtherPrograms() async throws {
+        let workspace = try Workspace()
+        let origin = try TestListener()
+        try await blocking {
+            let edge = try RunningEdge(Self.site(origin.port), in: workspace)
+            defer { edge.stop() }
+            let before = Self.descriptorFlags(of: edge.process.pid)
+            let client = try TestSocket.connect(port: edge.port)
+            try client.send(TestHello(serverName: "bank.example.test").records())
+            let server = try origin.accept()
+            _ = try server.receive()
+            let workers = Workers()
+            let bulk = [UInt8](repeating: 7, count: 4 << 20)
+            // More than the client's side takes: a pipe is in use.
+            workers.run { try? server.send(bulk) }
+            let flags = try eventually("a pipe of the edge's") { () -> [String: Int]? in
+                let flags = Self.descriptorFlags(of: edge.process.pid).filter { before[$0.key] == nil }
+                return flags.keys.filter { $0.contains("pipe:") }.count >= 2 ? flags : nil
+            }
+            // Both sockets, the reactor's poller and bell, the pipe.
+            #expect(flags.count >= 6)
+            let inherited = flags.filter { $0.value & 0o2000000 == 0 }.keys.sorted()
+            #expect(inherited.isEmpty, "without O_CLOEXEC: \(inherited)")
+            client.reset()
+            try workers.wait()
+        }
+    }
+
+    @Test func connectionsThatAreOpenAtTheEndOfTheDrainAreClosedAndToldOf() async throws {
+        let workspace = try Workspace()
+        let origin = try TestListener()
+        try await blocking {
+            let edge = try RunningEdge(Self.site(origin.port) + "\ndrain: 1s", in: workspace)
+            defer { edge.stop() }
+            let client = try TestSocket.connect(port: edge.port)
+            try client.send(TestHello(serverName: "bank.example.test").records())
+            let server = try origin.accept()
+            _ = try server.receive()
+            edge.process.send(SIGTERM)
+            _ = try edge.process.wait(for: "connections are closed, since their time is over")
+            // Until then it went on.
+            #expect(try client.receiveToEnd().isEmpty)
+            #expect(try server.endsWithReset())
+            #expect(try edge.process.wait(for: "relay ended")["reason"] == "reset")
+            #expect(try edge.process.waitForExit() == 0)
         }
     }
 

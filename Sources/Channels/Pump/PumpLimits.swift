@@ -1,8 +1,8 @@
-import NIOCore
+package import NIOCore
 
 /// When a pump has run long enough. Pure: time is an argument.
-struct PumpLimits {
-    enum Verdict: Equatable {
+package struct PumpLimits {
+    package enum Verdict: Equatable {
         /// Fine; ask again then, which may be the distant future.
         case check(at: NIODeadline)
         /// No byte for the idle limit.
@@ -16,18 +16,18 @@ struct PumpLimits {
     private var lastActivity: NIODeadline
 
     /// nil: no such limit.
-    init(idle: TimeAmount?, lifetime: TimeAmount?, now: NIODeadline) {
+    package init(idle: TimeAmount?, lifetime: TimeAmount?, now: NIODeadline) {
         self.idle = idle
         self.end = lifetime.map { now + $0 } ?? .distantFuture
         self.lastActivity = now
     }
 
     /// Bytes came in.
-    mutating func active(now: NIODeadline) {
+    package mutating func active(now: NIODeadline) {
         self.lastActivity = now
     }
 
-    func check(now: NIODeadline) -> Verdict {
+    package func check(now: NIODeadline) -> Verdict {
         if now >= self.end { return .lifetime }
         let idleEnd = self.idle.map { self.lastActivity + $0 } ?? .distantFuture
         return now >= idleEnd ? .idle : .check(at: min(idleEnd, self.end))

@@ -6,8 +6,8 @@
 /// - Our bug: none; an event that has no meaning any more gives no action.
 /// - Peer's violation: none; a peer may close as it likes.
 /// - Silently dropped: everything about a side after its connection is closed.
-struct PumpMachine {
-    enum Action: Equatable {
+package struct PumpMachine {
+    package enum Action: Equatable {
         /// Close the output of this side, after what waits to be written to it.
         case closeOutput(PumpSide)
         /// Close this side's connection, after what waits to be written to it. Its input has ended already.
@@ -37,9 +37,9 @@ struct PumpMachine {
     private var client: SideState
     private var origin: SideState
     /// One side broke off.
-    private(set) var brokeOff = false
+    package private(set) var brokeOff = false
 
-    init(client: PumpTraits, origin: PumpTraits) {
+    package init(client: PumpTraits, origin: PumpTraits) {
         self.client = SideState(traits: client)
         self.origin = SideState(traits: origin)
     }
@@ -60,29 +60,29 @@ struct PumpMachine {
     }
 
     /// Whether both connections are closed.
-    var isOver: Bool { self.client.closed && self.origin.closed }
+    package var isOver: Bool { self.client.closed && self.origin.closed }
 
     /// Nothing more will be read from this side.
-    mutating func inputEnded(_ side: PumpSide) -> Action? {
+    package mutating func inputEnded(_ side: PumpSide) -> Action? {
         guard !self[side].inputEnded, !self[side].closing else { return nil }
         self[side].inputEnded = true
         return self.passOnEnd(of: side)
     }
 
     /// Everything written to this side was sent, and its output is closed.
-    mutating func outputEnded(_ side: PumpSide) {
+    package mutating func outputEnded(_ side: PumpSide) {
         self[side].outputEnded = true
     }
 
     /// This side's connection failed, and is about to close.
-    mutating func broke(_ side: PumpSide) {
+    package mutating func broke(_ side: PumpSide) {
         self[side].broken = true
     }
 
     /// This side's connection is closed.
     ///
     /// - Returns: at most two actions, in their order.
-    mutating func closed(_ side: PumpSide) -> [Action] {
+    package mutating func closed(_ side: PumpSide) -> [Action] {
         guard !self[side].closed else { return [] }
         let traits = self[side].traits
         if traits.closeEndsBoth, !self[side].broken {

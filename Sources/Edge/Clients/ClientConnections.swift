@@ -235,7 +235,7 @@ final class ClientConnections: Sendable {
         if let refusal { self.refused(refusal) }
         if let (place, stage) = victim {
             self.gaveWay[stage]?.increment()
-            place.channel.close(promise: nil)
+            place.close()
         }
         return refusal
     }

@@ -38,7 +38,8 @@ final class EdgeLoop {
     private var keepers: [String: LeaseKeeper] = [:]
     /// What grants allow, per second, by the site's name and domain; on the loop of the keepers only.
     private var rates: [String: [ServerNamePattern: Int]] = [:]
-    private var connections: [ObjectIdentifier: any Channel] = [:]
+    /// By their numbers.
+    private var connections: [UInt64: ClientPlace] = [:]
     private let slot: LoopSlot
     private let standing = LeaseReport.Standing()
     private var draining = false
@@ -185,14 +186,11 @@ final class EdgeLoop {
             if refusal == .total { self.pauseListener(of: channel) }
             throw EdgeError.tooManyConnections
         }
-        let id = ObjectIdentifier(channel)
-        self.connections[id] = channel
+        self.connections[place.id] = place
         self.slot.opened()
         channel.closeFuture.assumeIsolated().whenComplete { _ in
-            self.clients.closed(place)
-            self.connections[id] = nil
-            self.slot.closed()
-            if self.connections.isEmpty { self.emptied?.succeed() }
+            // Unless something else carries it now.
+            if place.channel != nil { self.closed(place) }
         }
         if start == .plain { return try self.servePlain(channel, place, from: client) }
         try channel.pipeline.syncOperations.addHandler(
@@ -210,6 +208,13 @@ final class EdgeLoop {
                     handOver.place = place
                     self.serve(handOver, place)
                 }))
+    }
+
+    private func closed(_ place: ClientPlace) {
+        self.clients.closed(place)
+        self.connections[place.id] = nil
+        self.slot.closed()
+        if self.connections.isEmpty { self.emptied?.succeed() }
     }
 
     private func pauseListener(of channel: any Channel) {
@@ -235,7 +240,8 @@ final class EdgeLoop {
             return self.refuse(handOver.channel, .internalError)
         }
         switch handOver.site.mode {
-        case .relay(let relay): self.resources.relay.relay(self.forwarded(handOver), configuration: relay)
+        case .relay(let relay):
+            self.resources.relay.relay(self.forwarded(handOver), configuration: relay) { self.closed(place) }
         // What a TLS 1.2 server signs is signed only where it is made: at the key holder.
         case .keyless where handOver.hello.offersTLS13 && !handOver.hello.isAuthorityCheck:
             self.serveLeased(handOver) { self.serveKeyless($0) }
@@ -311,11 +317,16 @@ final class EdgeLoop {
 
     /// The oldest of too many former generations: its connections are told, and then closed.
     func hasten(within time: TimeAmount) {
-        for channel in self.connections.values {
-            channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
-        }
+        self.quiesce()
         self.eventLoop.assumeIsolated().scheduleTask(in: time) {
-            for channel in self.connections.values { channel.close(promise: nil) }
+            for place in self.connections.values { place.close() }
+        }
+    }
+
+    /// What is relayed has no channel, and is its origin's business.
+    private func quiesce() {
+        for place in self.connections.values {
+            place.channel?.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
         }
     }
 
@@ -337,9 +348,7 @@ final class EdgeLoop {
         if now >= nextCall {
             nextCall = now + .milliseconds(200)
             // HTTP tells its clients, and closes what is idle; relayed connections are their origin's business.
-            for channel in self.connections.values {
-                channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
-            }
+            self.quiesce()
         }
         if self.connections.isEmpty || now >= deadline {
             if !self.connections.isEmpty {
@@ -347,7 +356,7 @@ final class EdgeLoop {
                     "connections are closed, since their time is over",
                     metadata: ["connections": "\(self.connections.count)"])
             }
-            for channel in self.connections.values { channel.close(promise: nil) }
+            for place in self.connections.values { place.close() }
             self.end()
             return done.succeed()
         }

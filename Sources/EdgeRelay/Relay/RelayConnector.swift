@@ -1,7 +1,7 @@
 import Admission
 public import Channels
 public import EdgeModel
-public import Logging
+import Logging
 public import Metrics
 public import NIOCore
 import Synchronization
@@ -13,6 +13,11 @@ public import Telemetry
 /// Metrics: `latchstring_edge_relay_connections_total`, `latchstring_edge_relay_failed_total{reason}`,
 /// `latchstring_edge_relay_ended_total{reason}`, `latchstring_edge_relay_bytes_total{from}`.
 public final class RelayConnector: Sendable {
+    /// How many pipes each event loop's connections may have at once to move bulk without copies.
+    public static let usualPipes = 32
+    /// Descriptors that each event loop that relays takes beside its connections: a poller, its bell, and pipes.
+    public static let descriptorsPerLoop = 2 + 2 * usualPipes
+
     /// Bounds for closing clients that could not be connected.
     let linger: LingerLimits
     let reports: ReportLog
@@ -25,25 +30,30 @@ public final class RelayConnector: Sendable {
     private let requestedNames: NameResolver
     private let ownListeners = Mutex(OwnListeners([]))
     private let interfaces = InterfaceAddresses()
+    private let pipes: Int
+    private let lastID = Atomic<UInt64>(0)
+
+    private struct Reactors {
+        var running: [ObjectIdentifier: RelayReactor] = [:]
+        var isShutDown = false
+    }
+
+    private let reactors = Mutex(Reactors())
 
     /// Makes a connector. Call ``shutdown()`` when done.
     ///
     /// - Parameters:
     ///   - linger: For closing clients that could not be connected.
+    ///   - pipes: How many each event loop's connections may have at once, of two descriptors each, to move bulk without copies.
     ///   - lookup: How names are resolved; the system's resolver by default.
-    public convenience init(
-        linger: LingerLimits, logger: Logger, metrics: any MetricsFactory = MetricsSystem.factory,
-        lookup: @escaping NameResolver.Lookup = NameResolver.systemLookup
-    ) {
-        self.init(linger: linger, reports: ReportLog(logger, clock: nil), metrics: metrics, lookup: lookup)
-    }
-
     public init(
         linger: LingerLimits, reports: ReportLog, accessLog: AccessLogWriter? = nil,
+        pipes: Int = RelayConnector.usualPipes,
         metrics: any MetricsFactory = MetricsSystem.factory,
         lookup: @escaping NameResolver.Lookup = NameResolver.systemLookup
     ) {
         self.linger = linger
+        self.pipes = pipes
         self.reports = reports
         self.accessLog = accessLog
         self.metrics = ForwardingMetrics(prefix: "latchstring_edge_relay", factory: metrics)
@@ -57,31 +67,78 @@ public final class RelayConnector: Sendable {
         self.ownListeners.withLock { $0 = listeners }
     }
 
-    /// Stops the resolvers' threads. Connections go on.
+    /// Closes all connections, and stops the threads. Blocks until they have ended, but for look-ups.
     public func shutdown() {
         self.configuredNames.shutdown()
         self.requestedNames.shutdown()
+        let reactors = self.reactors.withLock { state in
+            state.isShutDown = true
+            defer { state.running = [:] }
+            return state.running
+        }
+        for reactor in reactors.values { reactor.stop() }
     }
 
-    /// Takes a client over: connects it to its origin, or refuses it with an alert. Call on the channel's event loop.
-    public func relay(_ client: ForwardedClient, configuration: RelayConfiguration) {
-        let connection = ForwardedConnection(client, self.terms(configuration))
-        guard connection.takeClient() else { return }
+    /// Takes a client over: connects it to its origin, or refuses it with an alert. Call it in the channel's `channelReadComplete`.
+    ///
+    /// The client's socket leaves its channel, which is closed: from now on a ``RelayReactor`` carries it, and its place among the edge's
+    /// clients is closed by that.
+    ///
+    /// - Parameter closed: called once, on the channel's event loop, when the client's connection is closed: its channel's end says nothing.
+    public func relay(
+        _ client: ForwardedClient, configuration: RelayConfiguration, closed: (() -> Void)? = nil
+    ) {
+        let eventLoop = client.channel.eventLoop
+        let id = self.lastID.wrappingAdd(1, ordering: .relaxed).newValue
+        let report = ForwardingReport(.init(client), self.terms(configuration))
+        let reactor: RelayReactor
+        let socket: Descriptor
+        do {
+            reactor = try self.reactor(of: eventLoop)
+            socket = try Self.socket(of: client.channel)
+        } catch {
+            // There is nothing left to tell the client with.
+            report.failed(
+                ForwardingFailure(reason: "no descriptor", detail: "\(error)", alert: nil, answer: ByteBuffer()))
+            return client.channel.close(promise: nil)
+        }
+        client.place?.move(to: RelayHandle(id: id, reactor: reactor))
+        // The connection stays open, since this was not the socket's last descriptor.
+        client.channel.close(promise: nil)
+        let finder = OriginFinder(self)
+        let goal = finder.find(configuration.origin, for: client) { reactor.submit(.found(id, $0)) }
+        var notices = RelayedClient.Notices()
+        notices.closed = closed.map { NIOLoopBound($0, eventLoop: eventLoop) }
+        if case .unresolved = goal { notices.abandoned = NIOLoopBound({ finder.cancel() }, eventLoop: eventLoop) }
         let clientChoseOrigin = if case .resolve = configuration.origin { true } else { false }
-        let dialer = OriginDialer(
-            on: client.channel.eventLoop, connector: self, configuration: configuration,
-            serverName: client.serverName, site: client.site, network: client.network)
-        connection.connecting { dialer.cancel() }
-        dialer.dial { result in
-            let failure: RelayFailure
-            switch result {
-            case .success(let channel):
-                guard !connection.connected(channel) else { return }
-                failure = .connect("closed at once")
-            case .failure(let error):
-                failure = error
-            }
-            connection.failed(ForwardingFailure(failure, clientChoseOrigin: clientChoseOrigin))
+        let isTaken = reactor.submit(
+            .take(
+                RelayedClient(
+                    id: id, socket: socket, received: client.receivedBytes,
+                    header: client.address.proxyProtocolHeader.encoded(configuration.proxyProtocol), goal: goal,
+                    limits: .init(
+                        connect: .now() + configuration.connectTimeout, idle: configuration.idleTimeout,
+                        lifetime: configuration.lifetime, linger: self.linger),
+                    clientChoseOrigin: clientChoseOrigin, report: report, place: client.place, notices: notices)))
+        if !isTaken { closed?() }
+    }
+
+    private static func socket(of channel: any Channel) throws -> Descriptor {
+        let socket = try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
+            of: NIOBSDSocket.Handle.self
+        ) { try Descriptor(duplicating: $0) }
+        guard let socket else { throw ChannelError.operationUnsupported }
+        return socket
+    }
+
+    /// Each event loop that relays has one.
+    private func reactor(of eventLoop: any EventLoop) throws -> RelayReactor {
+        try self.reactors.withLock { state in
+            if let reactor = state.running[ObjectIdentifier(eventLoop)] { return reactor }
+            guard !state.isShutDown else { throw ChannelError.ioOnClosedChannel }
+            let reactor = try RelayReactor(eventLoop: eventLoop, pipes: self.pipes)
+            state.running[ObjectIdentifier(eventLoop)] = reactor
+            return reactor
         }
     }
 
@@ -145,4 +202,12 @@ private final class InterfaceAddresses: Sendable {
             return state.addresses
         }
     }
+}
+
+/// A relayed connection, for the edge that counts it.
+private struct RelayHandle: ClientCarrier {
+    let id: UInt64
+    let reactor: RelayReactor
+
+    func close() { self.reactor.submit(.close(self.id)) }
 }

@@ -1,9 +1,12 @@
+import Channels
 import EdgeModel
 import Logging
 import MetricsTestKit
 import NIOCore
 import NIOPosix
+import Synchronization
 import TLSWire
+import Telemetry
 import TestLogs
 import TestSockets
 
@@ -17,6 +20,7 @@ final class RelayHarness: Sendable {
     let connector: RelayConnector
     let log: LogRecorder
     let port: UInt16
+    private let known = Places()
     private let listener: any Channel
     /// A loop of its own: other tests keep the shared ones busy.
     private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -30,14 +34,21 @@ final class RelayHarness: Sendable {
 
     /// - Parameters:
     ///   - knowsItself: Tell the relay about this listener, for the loop check.
+    ///   - place: makes the clients' places among those of the edge.
+    ///   - closed: called for each client that is closed.
     init(
         mode: SiteMode, domain: String = "www.example.test", limits: HelloLimits = RelayHarness.patientLimits,
-        knowsItself: Bool = true, lookup: @escaping NameResolver.Lookup = NameResolver.systemLookup
+        knowsItself: Bool = true, pipes: Int = 16,
+        lookup: @escaping NameResolver.Lookup = NameResolver.systemLookup,
+        place: (@Sendable (any Channel) -> ClientPlace)? = nil, closed: (@Sendable () -> Void)? = nil
     ) async throws {
         let metrics = TestMetrics()
         let log = LogRecorder()
         let logger = Logger(label: "test") { _ in log.handler }
-        let connector = RelayConnector(linger: limits.linger, logger: logger, metrics: metrics, lookup: lookup)
+        let connector = RelayConnector(
+            linger: limits.linger, reports: ReportLog(logger, clock: nil), pipes: pipes, metrics: metrics,
+            lookup: lookup)
+        let places = self.known
         let table = try SiteTable(
             sites: [Site(domains: [try ServerNamePattern(domain)], mode: mode)])
         self.listener = try await ServerBootstrap(group: self.group)
@@ -47,12 +58,14 @@ final class RelayHarness: Sendable {
                     let hello = HelloHandler(table: table, limits: limits, logger: logger, metrics: metrics) {
                         handOver in
                         guard case .relay(let configuration) = handOver.site.mode else { return }
+                        let place = place?(handOver.channel)
+                        if let place { places.all.withLock { $0.append(place) } }
                         connector.relay(
                             ForwardedClient(
                                 connection: handOver.connection, address: handOver.client, network: handOver.network,
-                                place: handOver.place, channel: handOver.channel, site: handOver.site.name,
+                                place: place, channel: handOver.channel, site: handOver.site.name,
                                 serverName: handOver.serverName, receivedBytes: handOver.receivedBytes),
-                            configuration: configuration)
+                            configuration: configuration, closed: closed)
                     }
                     try channel.pipeline.syncOperations.addHandler(hello)
                 }
@@ -65,11 +78,21 @@ final class RelayHarness: Sendable {
         if knowsItself, let address = self.listener.localAddress { connector.setOwnListeners([address]) }
     }
 
-    convenience init(relayTo origin: TestListener, edit: (inout RelayConfiguration) -> Void = { _ in }) async throws {
+    /// The clients' places, in the order in which they came.
+    var places: [ClientPlace] { self.known.all.withLock { $0 } }
+
+    private final class Places: Sendable {
+        let all = Mutex<[ClientPlace]>([])
+    }
+
+    convenience init(
+        relayTo origin: TestListener, pipes: Int = 16, edit: (inout RelayConfiguration) -> Void = { _ in },
+        place: (@Sendable (any Channel) -> ClientPlace)? = nil, closed: (@Sendable () -> Void)? = nil
+    ) async throws {
         var configuration = RelayConfiguration(
             origin: .fixed(host: "127.0.0.1", port: origin.port), connectTimeout: .minutes(1))
         edit(&configuration)
-        try await self.init(mode: .relay(configuration))
+        try await self.init(mode: .relay(configuration), pipes: pipes, place: place, closed: closed)
     }
 
     func stop() async throws {
