@@ -20,6 +20,8 @@ public enum HSMError: Error, Equatable, Sendable, CustomStringConvertible {
     /// After failures there is a pause.
     case paused
     case busy
+    /// Others log in to the token, and get no answer.
+    case loginBusy
     case wrongSignature(String)
 
     public var description: String {
@@ -41,6 +43,7 @@ public enum HSMError: Error, Equatable, Sendable, CustomStringConvertible {
             "which PINs were refused before cannot be read or written, so none is tried: \(reason)"
         case .paused: "its process ended several times; it is started again after a pause"
         case .busy: "all of its processes are at work"
+        case .loginBusy: "it does not answer to a login that was begun before"
         case .wrongSignature(let scheme):
             "its signature (\(scheme)) does not fit the certificate; name the key that the certificate was issued for"
         }

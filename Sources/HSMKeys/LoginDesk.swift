@@ -47,7 +47,7 @@ final class LoginDesk: Sendable {
         Array(HMAC<SHA256>.authenticationCode(for: pin, using: self.key))
     }
 
-    /// - Parameter timeout: For the token's answer; nanoseconds.
+    /// - Parameter timeout: For the turn, and then for the token's answer; nanoseconds.
     func login(
         _ worker: inout WorkerProcess, to facts: TokenFacts, _ source: PINSource?, _ occasion: PINGate.Occasion,
         timeout: UInt64
@@ -58,10 +58,13 @@ final class LoginDesk: Sendable {
         }
         let token = PINGate.Token(label: facts.label, serial: facts.serial)
         let turn: Turn = self.turn(of: token)
+        // Where a login gets no answer, those that wait behind it do not each wait for one of their own.
+        let latest: UInt64 = Clock.monotonic() + timeout
         let result: Result<WorkerProcess, HSMError> = turn.mutex.withLock { _ in
             var copy = worker
             return Result { () throws(HSMError) in
-                try self.loginInTurn(&copy, to: token, facts, source, occasion, Clock.monotonic() + timeout)
+                guard Clock.monotonic() < latest else { throw .loginBusy }
+                try self.loginInTurn(&copy, to: token, facts, source, occasion, timeout)
                 return copy
             }
         }
@@ -80,8 +83,7 @@ final class LoginDesk: Sendable {
 
     private func loginInTurn(
         _ worker: inout WorkerProcess, to token: PINGate.Token, _ facts: TokenFacts, _ source: PINSource,
-        _ occasion: PINGate.Occasion,
-        _ deadline: UInt64
+        _ occasion: PINGate.Occasion, _ timeout: UInt64
     ) throws(HSMError) {
         let pin = try PINReader.read(source)
         defer { SecretFile.wipe(pin) }
@@ -89,8 +91,11 @@ final class LoginDesk: Sendable {
         guard self.gate.withLock({ $0.mayTry(hash, at: token, occasion) }) else { throw .pinRefusedBefore }
         guard try self.refused?.contains(pin, token) != true else { throw .pinRefusedBefore }
         guard !facts.isLastTry else { throw .pinLastTry }
+        // Before the token judges it: what cannot be remembered is not tried, and an end meanwhile has no other process try it again.
+        let isAccepted: Bool = self.gate.withLock { $0.isAccepted(hash, token) }
+        let note: RefusedPINs.Note? = try isAccepted ? nil : self.refused?.note(pin, token)
         do throws(HSMError) {
-            try worker.login(pin, deadline: deadline)
+            try worker.login(pin, deadline: Clock.monotonic() + timeout)
         } catch {
             let isRefused: Bool = self.gate.withLock { gate in
                 switch error {
@@ -100,10 +105,13 @@ final class LoginDesk: Sendable {
                 }
                 return !gate.mayTry(hash, at: token, .load)
             }
-            if isRefused { try self.refused?.note(pin, token) }
+            switch (isRefused, note) {
+            case (true, nil): _ = try self.refused?.note(pin, token)
+            case (false, let note?): try self.refused?.takeBack(note)
+            case (true, _), (false, nil): break
+            }
             throw error
         }
-        self.gate.withLock { $0.took(hash, token) }
-        try self.refused?.note(nil, token)
+        if self.gate.withLock({ $0.took(hash, token) }) { try self.refused?.clear(token) }
     }
 }

@@ -17,11 +17,11 @@ import Synchronization
 
 /// PINs that tokens refused, over restarts: a service that is started again and again by its supervisor must not lock its token.
 ///
-/// A file under the rule for secrets, one line for each token: label, serial number, a salt and a hash of the PIN, all in
-/// hexadecimal. It is read at each look: it is seldom needed, and small.
+/// A file under the rule for secrets, one line for each PIN, at most ``PINGate/most`` for a token, the latest last: label, serial number, a
+/// salt and a hash of the PIN, all in hexadecimal. It is read at each look: it is seldom needed, and small.
 ///
 /// PINs are short, and this file may be in a backup: so the hash is scrypt (RFC 7914), by which each try costs 32 MiB and some tenths
-/// of a second, where a million tries of a plain hash are done in one. It is computed only where a token has a line.
+/// of a second, where a million tries of a plain hash are done in one. It is computed only where a token has a line, or gets one.
 final class RefusedPINs: Sendable {
     private let path: String
     private let turn = Mutex(())
@@ -30,7 +30,12 @@ final class RefusedPINs: Sendable {
         self.path = path
     }
 
-    private struct Line {
+    /// A PIN's line, to take it back.
+    struct Note {
+        fileprivate var line: Line
+    }
+
+    fileprivate struct Line: Equatable {
         var token: String
         var salt: [UInt8]
         var hash: [UInt8]
@@ -96,20 +101,40 @@ final class RefusedPINs: Sendable {
         return false
     }
 
-    /// - Parameter pin: nil: the token takes its PIN again.
-    func note(_ pin: [UInt8]?, _ token: PINGate.Token) throws(HSMError) {
+    /// The token refuses the PIN, or is about to be asked.
+    func note(_ pin: [UInt8], _ token: PINGate.Token) throws(HSMError) -> Note {
+        let line = try Line(pin, token)
+        try self.change { lines in
+            let before = lines.filter { $0.token == line.token }
+            lines = lines.filter { $0.token != line.token } + before.suffix(PINGate.most - 1) + [line]
+        }
+        return Note(line: line)
+    }
+
+    /// The token has not judged it.
+    func takeBack(_ note: Note) throws(HSMError) {
+        try self.change { lines in lines.removeAll { $0 == note.line } }
+    }
+
+    /// The token takes its PIN again.
+    func clear(_ token: PINGate.Token) throws(HSMError) {
+        let name = Line.name(token)
+        try self.change { lines in lines.removeAll { $0.token == name } }
+    }
+
+    private func change(_ body: (inout [Line]) -> Void) throws(HSMError) {
         let result: Result<Void, HSMError> = self.turn.withLock { _ in
-            Result { () throws(HSMError) in try self.change(pin, token) }
+            Result { () throws(HSMError) in
+                let before = try self.read()
+                var lines = before
+                body(&lines)
+                if lines != before { try self.write(lines) }
+            }
         }
         try result.get()
     }
 
-    private func change(_ pin: [UInt8]?, _ token: PINGate.Token) throws(HSMError) {
-        let name = Line.name(token)
-        let before = try self.read()
-        var lines = before.filter { $0.token != name }
-        guard pin != nil || lines.count != before.count else { return }
-        if let pin { lines.append(try Line(pin, token)) }
+    private func write(_ lines: [Line]) throws(HSMError) {
         do throws(SecretFile.WriteError) {
             try SecretFile.write(lines.map(\.text).joined(), to: self.path)
         } catch {

@@ -249,7 +249,7 @@ extension HSMError {
             }
         case .ended: .lost
         case .start, .noPIN, .pinFile, .pinForm, .noCredentials, .pinRefusedBefore, .pinLastTry, .memory, .paused,
-            .busy:
+            .busy, .loginBusy:
             .refused
         case .wrongSignature: .lost
         }

@@ -78,7 +78,10 @@ final class KeyHolderCertificates: CertificateHost {
 
     func install(_ site: ManagedSite) throws {
         guard let configuration = self.sites.withLock({ $0[site.name] }) else { return }
-        try self.current?.replace(configuration)
+        let chain = StateLayout.chain(of: site.name, site.key, in: self.state.path)
+        // Files of one certificate are not to keep another one out.
+        try self.current?.replace(
+            configuration, renewed: configuration.certificates.first { $0.chain.name == chain })
     }
 
     func audit(_ event: CertificateEvent, of site: ManagedSite, detail: String) {

@@ -48,7 +48,12 @@ final class FaultyToken: Sendable {
             TokenModule(
                 module: SoftToken.modulePath, pin: pin ?? .file(self.path("pin")), workers: workers, timeout: timeout),
             refusedPINs: memory.map { self.path($0) }, logger: Logger(label: "test") { _ in recorder.handler },
-            program: ["/usr/bin/env", self.token.environment, "TEST_FAULTS=\(self.path("faults"))", Self.worker])
+            program: self.program)
+    }
+
+    /// What is run as a worker.
+    var program: [String] {
+        ["/usr/bin/env", self.token.environment, "TEST_FAULTS=\(self.path("faults"))", Self.worker]
     }
 
     static func key(_ object: String, token: String = "site%20keys") throws -> KeySource {

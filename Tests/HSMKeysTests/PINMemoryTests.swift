@@ -47,7 +47,7 @@ import Testing
             _ = desk.hash(pin)
             let refused = RefusedPINs(path: "\(path).refused")
             let token = PINGate.Token(label: "bank", serial: "1")
-            try refused.note(pin, token)
+            _ = try refused.note(pin, token)
             defer { unlink("\(path).refused") }
             #expect(try refused.contains(pin, token))
             let frame = try #require(WorkerRequest.login(pin: pin).encode(number: 1))

@@ -44,7 +44,7 @@ struct PINGateTests {
         #expect(gate.mayTry([2], at: Self.token, .load))
         // Another token's PIN is another matter.
         #expect(gate.mayTry([1], at: PINGate.Token(label: "a", serial: "2"), .restart))
-        gate.took([2], Self.token)
+        #expect(gate.took([2], Self.token) == true)
         #expect(gate.mayTry([2], at: Self.token, .restart))
         #expect(gate.isAccepted([2], Self.token))
     }
@@ -52,10 +52,28 @@ struct PINGateTests {
     @Test("A PIN that was good once and is refused now is not tried again")
     func changed() {
         var gate = PINGate()
-        gate.took([1], Self.token)
+        #expect(gate.took([1], Self.token) == true)
         gate.refused([1], Self.token)
         #expect(!gate.isAccepted([1], Self.token))
         #expect(!gate.mayTry([1], at: Self.token, .restart))
+    }
+
+    @Test("Several refused PINs are remembered, a bounded number, until the token takes another one than before")
+    func several() {
+        var gate = PINGate()
+        #expect(gate.took([0], Self.token) == true)
+        for pin: UInt8 in 1...3 { gate.refused([pin], Self.token) }
+        for pin: UInt8 in 1...3 { #expect(!gate.mayTry([pin], at: Self.token, .load)) }
+        // The one that it takes is as good as before.
+        #expect(gate.mayTry([0], at: Self.token, .restart))
+        #expect(!gate.mayTry([4], at: Self.token, .restart))
+        #expect(gate.took([0], Self.token) == false)
+        #expect(!gate.mayTry([1], at: Self.token, .load))
+        for pin in 2...UInt8(PINGate.most + 1) { gate.refused([pin], Self.token) }
+        #expect(gate.mayTry([1], at: Self.token, .load))
+        for pin in 2...UInt8(PINGate.most + 1) { #expect(!gate.mayTry([pin], at: Self.token, .load)) }
+        #expect(gate.took([1], Self.token) == true)
+        #expect(gate.mayTry([2], at: Self.token, .load))
     }
 
     @Test("Without an answer, a PIN counts as refused unless the token has taken it before")
@@ -63,7 +81,7 @@ struct PINGateTests {
         var gate = PINGate()
         gate.gotNoAnswer([1], Self.token)
         #expect(!gate.mayTry([1], at: Self.token, .restart))
-        gate.took([1], Self.token)
+        #expect(gate.took([1], Self.token) == true)
         gate.gotNoAnswer([1], Self.token)
         #expect(gate.mayTry([1], at: Self.token, .restart))
     }

@@ -173,6 +173,101 @@ struct TokenKeyTests {
         }
     }
 
+    @Test("A PIN that cannot be remembered as tried is not tried")
+    func noMemory() async throws {
+        try await blocking {
+            let (token, publicKey) = try Self.stage()
+            try token.write("9999\n", to: "pin")
+            for _ in 0..<2 {
+                let error = #expect(throws: SiteLoadError.self) {
+                    // There is no such folder.
+                    try token.store(memory: "nothing/refused-pins").key(
+                        from: try FaultyToken.key("www"), for: publicKey)
+                }
+                #expect(error?.description.contains("none is tried") == true)
+            }
+            #expect(token.calls("login") == 0)
+        }
+    }
+
+    @Test("A wrong PIN is not tried again after another wrong one", arguments: [nil, "refused-pins"])
+    func severalWrongPINs(_ memory: String?) async throws {
+        try await blocking {
+            let (token, publicKey) = try Self.stage()
+            let source = try FaultyToken.key("www")
+            var store = token.store(memory: memory)
+            for pin in ["9999", "8888", "9999", "8888"] {
+                try token.write("\(pin)\n", to: "pin")
+                #expect(throws: SiteLoadError.self) { try store.key(from: source, for: publicKey) }
+                // With a memory, each as another process.
+                if memory != nil { store = token.store(memory: memory) }
+            }
+            #expect(token.calls("login") == 2)
+            try token.write("1234\n", to: "pin")
+            let key = try store.key(from: source, for: publicKey)
+            #expect(try Self.isValid(try Self.sign(key), publicKey))
+        }
+    }
+
+    @Test("A wrong PIN of one key keeps no worker from the PIN that the token takes")
+    func othersPIN() async throws {
+        try await blocking {
+            let (token, publicKey) = try Self.stage()
+            try token.write("9999\n", to: "wrong")
+            let store = token.store(memory: "refused-pins")
+            let key = try store.key(from: try FaultyToken.key("www"), for: publicKey)
+            let wrong = try PKCS11URI("pkcs11:token=site%20keys;object=www?pin-source=\(token.path("wrong"))")
+            for _ in 0..<2 {
+                #expect(throws: SiteLoadError.self) { try store.key(from: .token(wrong), for: publicKey) }
+            }
+            #expect(token.calls("login") == 2)
+            // All workers end, and others are started.
+            try token.setFault("crashes")
+            #expect(throws: KeyOperationError.failed) { try Self.sign(key) }
+            try token.setFault(nil)
+            let signature = try eventually("a signature") { try? Self.sign(key) }
+            #expect(try Self.isValid(signature, publicKey))
+            // The good one that is taken again has the wrong one not tried again.
+            let logins = token.calls("login")
+            #expect(throws: SiteLoadError.self) { try store.key(from: .token(wrong), for: publicKey) }
+            #expect(token.calls("login") == logins)
+        }
+    }
+
+    @Test("Logins behind one that gets no answer do not each wait for one of their own")
+    func hungLogins() async throws {
+        try await blocking {
+            let (token, _) = try Self.stage()
+            let (desk, reaper) = (LoginDesk(refused: nil), ProcessReaper())
+            let selection = try PKCS11URI("pkcs11:token=site%20keys;object=www").token
+            func open() throws -> (WorkerProcess, TokenFacts) {
+                var worker = try WorkerProcess(program: token.program, reaper: reaper)
+                let facts = try worker.open(
+                    SoftToken.modulePath, selection, deadline: Clock.monotonic() + WorkerPool.startTimeout)
+                return (worker, facts)
+            }
+            let source = PINSource.file(token.path("pin"))
+            var (first, facts) = try open()
+            try desk.login(&first, to: facts, source, .load, timeout: WorkerPool.startTimeout)
+            first.end()
+            try token.setFault("login-hangs")
+            let others = try (0..<6).map { _ in try open() }
+            let (done, begin) = (DispatchSemaphore(value: 0), Clock.monotonic())
+            for (worker, facts) in others {
+                Thread {
+                    var worker = worker
+                    #expect(throws: HSMError.self) {
+                        try desk.login(&worker, to: facts, source, .restart, timeout: 1_000_000_000)
+                    }
+                    worker.end()
+                    done.signal()
+                }.start()
+            }
+            for _ in others { done.wait() }
+            #expect(Clock.monotonic() - begin < 4_000_000_000)
+        }
+    }
+
     @Test("A PIN that the token takes no more is tried once by workers that start again")
     func changedPIN() async throws {
         try await blocking {

@@ -111,6 +111,39 @@ struct DeviceKeyTests {
         await slow.shutDown()
     }
 
+    @Test("A device that does not answer holds up the end for a bounded time")
+    func end() async throws {
+        let slow = SlowOperations(perEdge: 100, limit: 100, threads: 1)
+        slow.start()
+        let devices = (0..<3).map { _ in KeyDevice(concurrency: 1) }
+        let opening = DispatchSemaphore(value: 0)
+        let (begun, hasBegun) = AsyncStream.makeStream(of: Void.self)
+        let (turns, turn) = AsyncStream.makeStream(of: WorkLane.Turn.self)
+        for device in devices {
+            #expect(
+                slow.submit(Self.owner, .device(device), now: Clock.monotonic()) { _ in
+                    hasBegun.yield()
+                    opening.wait()
+                } == nil)
+        }
+        var count = 0
+        for await _ in begun {
+            count += 1
+            if count == devices.count { break }
+        }
+        // One that waits is told that it ends, when the thread comes back.
+        #expect(
+            slow.submit(Self.owner, .device(devices[0]), now: Clock.monotonic()) {
+                turn.yield($0)
+                turn.finish()
+            } == nil)
+        let time = Clock.monotonic()
+        #expect(await slow.shutDown(patience: 500_000_000) == false)
+        #expect(Clock.monotonic() - time < 10_000_000_000)
+        for _ in devices { opening.signal() }
+        for await turn in turns { #expect(turn == .end) }
+    }
+
     @Test("A device's threads end with its keys, and devices beyond the bound share some")
     func bound() async throws {
         let lanes = DeviceLanes()
@@ -126,7 +159,7 @@ struct DeviceKeyTests {
         #expect(lanes.count == DeviceLanes.most)
         #expect(lanes.lane(of: devices[DeviceLanes.most]) === lanes.lane(of: devices[DeviceLanes.most + 1]))
         #expect(lanes.lane(of: devices[0]) !== lanes.lane(of: devices[1]))
-        await lanes.shutDown()
+        #expect(await lanes.shutDown(patience: SlowOperations.patience))
         // What comes late is told that it ends.
         await use(KeyDevice(concurrency: 1))
     }

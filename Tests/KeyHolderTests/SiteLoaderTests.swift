@@ -56,6 +56,44 @@ struct SiteLoaderTests {
         #expect(site.first.certified.map(\.description) == ["a.test", "*.b.test"])
     }
 
+    @Test("Where one certificate is renewed, the files of the others are not read")
+    func renewed() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "site-\(UUID().uuidString)").path
+        try SecretFile.makeFolder(folder)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let authority = try TestSiteAuthority(name: "Root")
+        func write(_ name: String, _ type: SiteKeyType) throws -> CertificateConfiguration {
+            let issued = try authority.issueSite(domains: ["a.test"], keyType: type)
+            try SecretFile.write(issued.chainPEM, to: "\(folder)/\(name).pem")
+            try SecretFile.write(issued.keyPEM, to: "\(folder)/\(name).key")
+            return CertificateConfiguration(
+                chain: .file("\(folder)/\(name).pem"), key: .file("\(folder)/\(name).key"))
+        }
+        let certificates = [try write("ec", .p256), try write("rsa", .rsa2048)]
+        let configuration = SiteConfiguration(
+            certificates: certificates, domains: [try ServerNamePattern("a.test")])
+        let before = try SiteLoader(store: SoftwareKeyStore()).load(configuration)
+        var index = SiteIndex()
+        try index.insert(before)
+        // A new ECDSA certificate, while the key of the RSA one is another certificate's.
+        _ = try write("ec", .p256)
+        try SecretFile.write(
+            try authority.issueSite(domains: ["a.test"], keyType: .rsa2048).keyPEM, to: "\(folder)/rsa.key")
+        var loader = SiteLoader(store: SoftwareKeyStore(), previous: index)
+        #expect(throws: SiteLoadError.self) { try loader.load(configuration) }
+        loader.renewed = certificates[0]
+        let after = try loader.load(configuration)
+        #expect(after.credentials[0].ski != before.credentials[0].ski)
+        #expect(after.credentials[1] === before.credentials[1])
+        // What is not in use yet is read.
+        loader.previous = nil
+        #expect(throws: SiteLoadError.self) { try loader.load(configuration) }
+        // The renewed one's own files are.
+        loader.previous = index
+        loader.renewed = certificates[1]
+        #expect(throws: SiteLoadError.self) { try loader.load(configuration) }
+    }
+
     @Test("A site is replaced alone, and only by one with its domains")
     func replaced() async throws {
         let holder = try await TestHolder()

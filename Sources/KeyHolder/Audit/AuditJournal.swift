@@ -63,7 +63,18 @@ struct AuditJournal {
         return true
     }
 
-    mutating func wasTruncated() -> Bool { self.output.wasTruncated() }
+    /// Whether something has cut the output since the last call. A line of which a part was in it is written whole then.
+    mutating func wasTruncated() -> Bool {
+        guard self.output.wasTruncated() else { return false }
+        self.takeBackBegun()
+        return true
+    }
+
+    /// The output has lost the part of a line that was written to it.
+    private mutating func takeBackBegun() {
+        self.unwritten = (self.begun + self.unwritten)[...]
+        self.begun = []
+    }
 
     mutating func reserve(low: Int, high: Int) -> AuditOutputError? {
         do throws(AuditOutputError) {
@@ -109,8 +120,7 @@ struct AuditJournal {
         if self.addCheckpoint(time: time), self.drain() == nil { isSigned(self.position) }
         self.output.close()
         self.output = fresh
-        self.unwritten = (self.begun + self.unwritten)[...]
-        self.begun = []
+        self.takeBackBegun()
         var record = AuditRecord(time: time, event: .auditFile)
         record.members = .after(self.position.hex)
         self.add(record)

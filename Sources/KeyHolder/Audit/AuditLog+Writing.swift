@@ -102,7 +102,7 @@ extension AuditLog {
         return true
     }
 
-    /// The file begins with this line from now on.
+    /// The file begins with this line from now on, or with those that were not written whole before.
     private func noteTruncation(_ journal: inout AuditJournal) {
         journal.add(
             AuditRecord(

@@ -125,8 +125,11 @@ struct AuditTail: Equatable {
 
     /// Whose checkpoint is the last one of a file. Blocks.
     ///
-    /// - Returns: nil: there is no such file, or none among its last bytes, of which there is one by all that a key holder writes.
+    /// - Returns: nil: there is no such file, or what is there keeps no lines, as a pipe; or there is no checkpoint among its last bytes, of
+    ///   which there is one by all that a key holder writes.
     static func lastSigner(of path: String) throws(AuditLogError) -> CheckpointSigner? {
+        // Before it is opened: a pipe would have a reader for a moment.
+        guard try Self.keepsLines(path) else { return nil }
         let descriptor = openForReading(path)
         guard descriptor >= 0 else {
             if errno == ENOENT { return nil }
@@ -134,6 +137,7 @@ struct AuditTail: Equatable {
         }
         defer { closeDescriptor(descriptor) }
         let size = Int(lseek(descriptor, 0, SEEK_END))
+        guard size >= 0 else { throw AuditLogError(place: path, reason: SystemError.words(errno)) }
         for window in [Self.window, 16 * Self.window] {
             let begin = max(0, size - window)
             let bytes = try Self.read(descriptor, begin, size - begin, path)
@@ -144,6 +148,16 @@ struct AuditTail: Equatable {
             if begin == 0 { break }
         }
         return nil
+    }
+
+    /// Whether it is there, and a regular file.
+    private static func keepsLines(_ path: String) throws(AuditLogError) -> Bool {
+        var status = stat()
+        guard stat(path, &status) == 0 else {
+            if errno == ENOENT { return false }
+            throw AuditLogError(place: path, reason: SystemError.words(errno))
+        }
+        return status.st_mode & S_IFMT == S_IFREG
     }
 
     private static func read(

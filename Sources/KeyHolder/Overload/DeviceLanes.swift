@@ -47,11 +47,16 @@ final class DeviceLanes: Sendable {
         }
     }
 
-    func shutDown() async {
+    /// - Parameter patience: How long what is being done is waited for on all lanes together; nanoseconds.
+    /// - Returns: Whether all of it was done by then.
+    func shutDown(patience: UInt64) async -> Bool {
         let lanes: [WorkLane] = self.state.withLock { state in
             state.hasEnded = true
             return state.entries.values.map(\.lane) + (state.others.map { [$0] } ?? [])
         }
-        for lane in lanes { await lane.shutDown() }
+        return await withTaskGroup(of: Bool.self) { group in
+            for lane in lanes { group.addTask { await lane.shutDown(patience: patience) } }
+            return await group.reduce(true) { $0 && $1 }
+        }
     }
 }

@@ -1,3 +1,4 @@
+import Dispatch
 import NIOPosix
 import Synchronization
 
@@ -48,8 +49,16 @@ final class WorkLane: Sendable {
         return nil
     }
 
-    /// What waits is ended; what is being done is waited for.
-    func shutDown() async { try? await self.threads.shutdownGracefully() }
+    /// What waits is ended; what is being done is waited for, `patience` nanoseconds at most.
+    ///
+    /// - Returns: Whether it was done by then. If not, its threads end when they can.
+    func shutDown(patience: UInt64) async -> Bool {
+        await withCheckedContinuation { (continuation: CheckedContinuation<Bool, Never>) in
+            let answer = OneAnswer(continuation)
+            self.threads.shutdownGracefully { _ in answer.give(true) }
+            DispatchQueue.global().asyncAfter(deadline: .now() + .nanoseconds(Int(patience))) { answer.give(false) }
+        }
+    }
 
     /// The same, without a wait. Nothing is to be under way.
     func discard() { self.threads.shutdownGracefully { _ in } }

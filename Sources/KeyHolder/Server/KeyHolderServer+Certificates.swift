@@ -31,10 +31,12 @@ extension KeyHolderServer {
     ///
     /// Edges hear that their chain has changed. Where the key is the same one, handshakes under way end well.
     ///
+    /// - Parameter renewed: The one certificate whose files are read; the others stay as they are in use, so that their files cannot
+    ///   keep it out. nil: all files are read.
     /// - Throws: ``SiteLoadError``; everything stays as it was then.
-    public func replace(_ configuration: SiteConfiguration) throws {
+    public func replace(_ configuration: SiteConfiguration, renewed: CertificateConfiguration? = nil) throws {
         try self.loads.withLock { _ in
-            let loader = SiteLoader(store: self.keyStore, previous: self.core.policy.index)
+            let loader = SiteLoader(store: self.keyStore, previous: self.core.policy.index, renewed: renewed)
             try self.put(try loader.load(configuration))
         }
     }

@@ -235,7 +235,9 @@ public final class KeyHolderServer: Service {
         await self.native?.stop()
         self.dialler.stop()
         await self.core.registry.drain(within: self.core.limits.drainTimeout)
-        await self.core.slow.shutDown()
+        if await !self.core.slow.shutDown() {
+            self.core.logger.warning("operations are given up: what has the key does not answer")
+        }
         // What the threads handed back to the event loops has yet to leave its audit lines.
         await self.turn()
         self.stopTickers()

@@ -22,6 +22,9 @@ final class SlowOperations: Sendable {
         var total: Int = 0
     }
 
+    /// How long ``shutDown(patience:)`` waits for what is being done; nanoseconds.
+    static let patience: UInt64 = 5_000_000_000
+
     private let perEdge: Int
     private let limit: Int
     private let processors: WorkLane
@@ -83,8 +86,14 @@ final class SlowOperations: Sendable {
         self.lane(cost).submit(owner, now: now, job)
     }
 
-    func shutDown() async {
-        await self.processors.shutDown()
-        await self.devices.shutDown()
+    /// What waits is ended; what is being done is waited for, ``patience`` at most: a device that does not answer holds up no end.
+    ///
+    /// - Returns: Whether all of it was done by then.
+    @discardableResult
+    func shutDown(patience: UInt64 = SlowOperations.patience) async -> Bool {
+        async let computed: Bool = self.processors.shutDown(patience: patience)
+        async let answered: Bool = self.devices.shutDown(patience: patience)
+        let (isComputed, isAnswered) = await (computed, answered)
+        return isComputed && isAnswered
     }
 }

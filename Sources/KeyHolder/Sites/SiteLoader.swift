@@ -14,6 +14,8 @@ struct SiteLoader {
     var store: any KeyStore
     /// Of the sites before a reload: those whose certificate and key stay the same keep their session tickets.
     var previous: SiteIndex?
+    /// The one certificate that is read; nil: all are. The others are taken over from the site before, where it has them.
+    var renewed: CertificateConfiguration?
 
     static let maximumChainLength: Int = 10
 
@@ -22,7 +24,12 @@ struct SiteLoader {
     func load(_ configuration: SiteConfiguration) throws(SiteLoadError) -> Site {
         var credentials: [SiteCredential] = []
         for certificate in configuration.certificates {
-            let credential = try self.credential(certificate, mayBePlaceholder: configuration.coversLater)
+            let credential: SiteCredential
+            if let inUse = self.inUse(certificate, configuration) {
+                credential = inUse
+            } else {
+                credential = try self.credential(certificate, mayBePlaceholder: configuration.coversLater)
+            }
             if let other = credentials.first(where: { $0.ski == credential.ski }) {
                 throw .sameKey(other.chainName, credential.chainName)
             }
@@ -37,6 +44,15 @@ struct SiteLoader {
         return Site(
             domains: domains, credentials: credentials, modes: configuration.modes,
             handoff: try self.handoff(named: domains, credentials, settings: configuration.handshakes), native: native)
+    }
+
+    /// A certificate that is not to be read anew.
+    private func inUse(_ certificate: CertificateConfiguration, _ site: SiteConfiguration) -> SiteCredential? {
+        guard let renewed = self.renewed, certificate != renewed else { return nil }
+        let before: Site? = site.domains?.lazy.compactMap { self.previous?.site(having: $0) }.first
+        return before?.credentials.first {
+            $0.chainName == certificate.chain.name && $0.keySource == certificate.key
+        }
     }
 
     /// - Parameter mayBePlaceholder: One that issued itself waits for the authority's.

@@ -21,11 +21,12 @@ struct OfferBoard {
         /// Connections that wait for a place, for each name.
         var parked = 32
         var parkedPerNetwork = 8
-        /// Networks whose connections came to nothing, which are remembered.
-        var failures = 1024
+        /// Networks whose connections came to nothing, which are remembered, and as many of their blocks. Beyond them, those that are
+        /// remembered longest are forgotten.
+        var failures = 4096
         /// For so long: longer than it takes to try a connection of each of them, or those that were tried first would be forgotten, and
         /// tried again, before the key holder's own turn comes. Nanoseconds.
-        var memory: Int64 = 1_800_000_000_000
+        var memory: Int64 = 10_800_000_000_000
     }
 
     enum Naming: Equatable {
@@ -49,6 +50,8 @@ struct OfferBoard {
     private var lacking: [Place] = []
     /// By when it is forgotten.
     private var failures: [ClientNetwork: Int64] = [:]
+    /// The same of their ``ClientNetwork/block``s. The first network of a block is equal to the block.
+    private var failedBlocks: [ClientNetwork: Int64] = [:]
     /// Where the last connection came from that proved to be of that name.
     private var proven: [String: ClientNetwork] = [:]
 
@@ -114,7 +117,7 @@ struct OfferBoard {
     ) -> Offer? {
         let known: [ClientNetwork] = name.map { [self.proven[$0]].compactMap(\.self) } ?? Array(self.proven.values)
         let others = peers.filter { !known.contains($0.value.network) }
-        let strangers = others.filter { self.hasFailed($0.value.network, now) }
+        let strangers = others.filter { self.standing($0.value.network, now) < .untried }
         let blocks = Dictionary(grouping: strangers.isEmpty ? others : strangers) { $0.value.network.block }
         let crowds = blocks.compactMap { block, offers in
             offers.map(\.key).min().map { (count: offers.count + (block == network.block ? 1 : 0), oldest: $0) }
@@ -122,8 +125,24 @@ struct OfferBoard {
         return crowds.max { ($0.count, $1.oldest) < ($1.count, $0.oldest) }?.oldest
     }
 
-    private func hasFailed(_ network: ClientNetwork, _ now: Int64) -> Bool {
-        (self.failures[network] ?? .min) > now
+    /// What is known of a network, the worst first.
+    private enum Standing: Int, Comparable {
+        /// A connection from there came to nothing.
+        case failed
+        /// One from its block did.
+        case failedNearby
+        case untried
+        /// The key holder was there last.
+        case proven
+
+        static func < (one: Self, other: Self) -> Bool { one.rawValue < other.rawValue }
+    }
+
+    /// Without what is known of the key holder.
+    private func standing(_ network: ClientNetwork, _ now: Int64) -> Standing {
+        if let end = self.failures[network], end > now { return .failed }
+        if let end = self.failedBlocks[network.block], end > now { return .failedNearby }
+        return .untried
     }
 
     // MARK: Places
@@ -146,29 +165,43 @@ struct OfferBoard {
     mutating func lacks(_ place: Place, now: Int64) -> Offer? {
         guard let name = self.names[place] else { return nil }
         let parked = self.offers.filter { $0.value.name == name }
-        let best = parked.max { one, other in
-            self.rank(one.value, of: name, one.key, now) < self.rank(other.value, of: name, other.key, now)
-        }
-        guard let best else {
+        let ranks = parked.map { (offer: $0, standing: self.standing($1, of: name, now)) }
+        guard let best = ranks.max(by: Self.isLater) else {
             if !self.lacking.contains(place) { self.lacking.append(place) }
             return nil
         }
-        self.offers[best.key] = nil
-        return best.key
+        self.offers[best.offer] = nil
+        return best.offer
     }
 
-    /// Connections from where the key holder was last come first, those from where none proved to be it come last; else the
-    /// newest, since what is old may have lost its way through a firewall.
-    private func rank(_ entry: Entry, of name: String, _ offer: Offer, _ now: Int64) -> (Int, Offer) {
-        if self.proven[name] == entry.network { return (2, offer) }
-        return (self.hasFailed(entry.network, now) ? 0 : 1, offer)
+    private func standing(_ entry: Entry, of name: String, _ now: Int64) -> Standing {
+        self.proven[name] == entry.network ? .proven : self.standing(entry.network, now)
+    }
+
+    /// Connections from where the key holder was last come first, those from where none proved to be it come last. Of the key holder's
+    /// own, the newest is taken, since what is old may have lost its way through a firewall; of others the oldest, so that none that
+    /// comes passes one that waits.
+    private static func isLater(
+        _ one: (offer: Offer, standing: Standing), than other: (offer: Offer, standing: Standing)
+    ) -> Bool {
+        guard one.standing == other.standing else { return one.standing < other.standing }
+        return one.standing == .proven ? one.offer < other.offer : one.offer > other.offer
     }
 
     /// A connection from there was not the key holder's that it said.
     mutating func failed(_ network: ClientNetwork, now: Int64) {
-        if self.failures.count >= self.limits.failures { self.failures = self.failures.filter { $0.value > now } }
-        guard self.failures.count < self.limits.failures else { return }
-        self.failures[network] = now + self.limits.memory
+        self.remember(network, in: \.failures, now)
+        self.remember(network.block, in: \.failedBlocks, now)
+    }
+
+    private mutating func remember(
+        _ network: ClientNetwork, in failures: WritableKeyPath<OfferBoard, [ClientNetwork: Int64]>, _ now: Int64
+    ) {
+        if self[keyPath: failures][network] == nil, self[keyPath: failures].count >= self.limits.failures {
+            let oldest = self[keyPath: failures].min { $0.value < $1.value }
+            if let oldest { self[keyPath: failures][oldest.key] = nil }
+        }
+        self[keyPath: failures][network] = now + self.limits.memory
     }
 
     /// A connection from there was.
@@ -176,6 +209,7 @@ struct OfferBoard {
         guard let name = self.names[place] else { return }
         self.proven[name] = network
         self.failures[network] = nil
+        self.failedBlocks[network.block] = nil
     }
 
     // MARK: Figures

@@ -452,6 +452,33 @@ struct AuditChainFileTests {
         #expect(verifier.takeFindings().map(\.kind) == [.note])
     }
 
+    @Test("A line that a full disk took half of is whole in the file after it was truncated in place")
+    func halfALineTruncated() throws {
+        let disk = AuditSpaceTests.Disk(room: 1000, canReserve: false)
+        var journal = AuditJournal(AuditSpaceTests.Disk.File(disk: disk), AuditOrigin())
+        for _ in 0..<10 { journal.add(AuditTests.record) }
+        #expect(journal.drain() != nil)
+        let copied = disk.lines.count - 1
+        #expect(copied > 0 && copied < 10)
+        #expect(journal.wasTruncated() == false)
+        disk.truncate()
+        disk.room = 100_000
+        #expect(journal.wasTruncated() == true)
+        #expect(journal.drain() == nil)
+        let numbers = disk.lines.map { SealedLine(Array($0.utf8)[...])?.position.sequence }
+        #expect(numbers == (UInt64(copied + 1)...10).map { $0 })
+    }
+
+    @Test("A file that keeps no lines has no last signer, and gets no reader")
+    func signerOfPipe() throws {
+        let folder = try Folder()
+        let path = "\(folder.path)/pipe"
+        #expect(mkfifo(path, 0o600) == 0)
+        #expect(try AuditTail.lastSigner(of: path) == nil)
+        let key = "\(folder.path)/nothing.key"
+        #expect(try AuditKeyState.of(key, signing: .file(path)) == .toBeMade(key))
+    }
+
     @Test("A reader that takes nothing ends operations, and does not hold up the end of the key holder")
     func stalledPipe() async throws {
         let folder = try Folder()

@@ -17,6 +17,7 @@ struct AuditSpaceTests {
             /// Bytes that can be written or set aside.
             var room: Int
             var reserved: Int = 0
+            var wasTruncated = false
         }
 
         private let state: Mutex<State>
@@ -36,8 +37,24 @@ struct AuditSpaceTests {
             self.state.withLock { String(decoding: $0.written, as: UTF8.self) }.split(separator: "\n")
         }
 
+        /// What `: >` does to a file.
+        func truncate() {
+            self.state.withLock { state in
+                state.room += state.written.count
+                state.written = []
+                state.wasTruncated = true
+            }
+        }
+
         struct File: AuditOutput {
             let disk: Disk
+
+            func wasTruncated() -> Bool {
+                self.disk.state.withLock { state in
+                    defer { state.wasTruncated = false }
+                    return state.wasTruncated
+                }
+            }
 
             func write(_ bytes: ArraySlice<UInt8>) -> Result<Int, AuditOutputError> {
                 self.disk.state.withLock { state in

@@ -91,7 +91,7 @@ import Testing
         let home = try Self.network(1)
         let crowd = try (1...20).map { (UInt64($0 + 2), try Self.wide(1, $0)) }
         #expect(Self.park([(1, home), (2, home)] + crowd, &board) == Array(3...20))
-        #expect(board.lacks(101, now: 0) == 22)
+        #expect(board.lacks(101, now: 0) == 1)
     }
 
     @Test("The key holder's own connections give way to each other alone")
@@ -140,18 +140,38 @@ import Testing
         #expect(board.lacks(101, now: 10) == 3)
         #expect(board.lacks(101, now: 10) == 4)
         #expect(board.lacks(101, now: 10) == 2)
-        // Forgotten after a while: the newest is taken.
-        for (offer, network): (UInt64, ClientNetwork) in [(5, unknown), (6, stranger)] {
+        // Forgotten after a while: the oldest is taken.
+        for (offer, network): (UInt64, ClientNetwork) in [(5, stranger), (6, unknown)] {
             _ = board.arrived(offer, from: network, now: 0)
             _ = board.named(offer, as: "home", now: 0)
         }
-        #expect(board.lacks(101, now: 200) == 6)
+        #expect(board.lacks(101, now: 200) == 5)
+    }
+
+    @Test("Of those that were not tried, the oldest comes first, and networks near a stranger's come behind all others")
+    func turns() throws {
+        var board = Self.board()
+        board.register(101, for: "home")
+        let offers = [(UInt64(1), try Self.wide(1, 2)), (2, try Self.network(1)), (3, try Self.network(2))]
+        // The first network of a block has the block's own address.
+        board.failed(try Self.wide(1, 0), now: 0)
+        #expect(Self.park(offers, &board).isEmpty)
+        for offer: UInt64 in [2, 3, 1] { #expect(board.lacks(101, now: 10) == offer) }
     }
 
     @Test("What is remembered of strangers is bounded")
     func memory() throws {
         var board = Self.board()
         for number in 1...50 { board.failed(try Self.network(number), now: 0) }
+        // Full, and it is remembered all the same.
+        board.failed(try Self.network(51), now: 50)
+        board.register(102, for: "other")
+        for (offer, number): (UInt64, Int) in [(3, 51), (4, 52)] {
+            _ = board.arrived(offer, from: try Self.network(number), now: 60)
+            _ = board.named(offer, as: "other", now: 60)
+        }
+        #expect(board.lacks(102, now: 60) == 4)
+        #expect(board.lacks(102, now: 60) == 3)
         board.failed(try Self.network(60), now: 1000)
         board.register(101, for: "home")
         for (offer, number): (UInt64, Int) in [(1, 61), (2, 60)] {
@@ -172,17 +192,26 @@ import Testing
         #expect(board.takeAll().isEmpty)
     }
 
-    /// Strangers from `count` addresses that say the key holder's name all the time, and keep each attempt for as long as it may take.
+    private enum Strangers { case addresses, networksOfOneBlock }
+
+    /// Strangers from `count` addresses or networks that say the key holder's name all the time, and keep each attempt for as long as it may take.
     ///
-    /// - Returns: after how many seconds the key holder's connection is tried; nil: not within an hour.
-    private static func siege(_ count: Int) throws -> Int64? {
+    /// - Returns: after how many seconds the key holder's connection is tried; nil: not within three hours.
+    private static func siege(_ count: Int, _ kind: Strangers = .addresses) throws -> Int64? {
         let attempt: Int64 = 2_050_000_000
         var board = OfferBoard()
         board.register(101, for: "home")
         let home = try Self.wide(1, 1)
-        let strangers = (0..<count).map { number in
-            ClientNetwork(try? SocketAddress(ipAddress: "198.51.\(number / 250).\(number % 250 + 1)", port: 1))
+        let strangers = try (0..<count).map { number in
+            switch kind {
+            case .addresses:
+                ClientNetwork(try SocketAddress(ipAddress: "198.51.\(number / 250).\(number % 250 + 1)", port: 1))
+            case .networksOfOneBlock: try Self.wide(2, number)
+            }
         }
+        // More than have a place come in the time of an attempt, in turns where there are many.
+        let most = min(count, 64)
+        var next = 0
         var offers: [UInt64: ClientNetwork] = [:]
         var last: UInt64 = 0
         func offer(from network: ClientNetwork, now: Int64) {
@@ -191,10 +220,14 @@ import Testing
             if let evicted = board.arrived(last, from: network, now: now) { offers[evicted] = nil }
             if case .parked(let evicted?) = board.named(last, as: "home", now: now) { offers[evicted] = nil }
         }
-        for now in stride(from: 0, to: 3_600_000_000_000, by: Int(attempt)) {
+        for now in stride(from: 0, to: 10_800_000_000_000, by: Int(attempt)) {
             // The key holder comes back when its connection was closed, and before the strangers do.
             if !offers.values.contains(home) { offer(from: home, now: Int64(now)) }
-            for network in strangers where !offers.values.contains(network) { offer(from: network, now: Int64(now)) }
+            for number in next..<(next + most) {
+                let network = strangers[number % count]
+                if !offers.values.contains(network) { offer(from: network, now: Int64(now)) }
+            }
+            next = (next + most) % count
             guard let taken = board.lacks(101, now: Int64(now)), let network = offers.removeValue(forKey: taken) else {
                 continue
             }
@@ -206,9 +239,15 @@ import Testing
 
     @Test(
         "Strangers from many addresses hold a key holder up that has not been here yet for one attempt each, and no longer",
-        arguments: [20, 32, 60, 300])
+        arguments: [20, 32, 60, 300, 1100])
     func siege(count: Int) throws {
         let time = try #require(try Self.siege(count))
         #expect(time <= Int64(count + 1) * 2_050 / 1000)
+    }
+
+    @Test("Strangers from many networks of one block hold it up for no longer than one", arguments: [300, 2000])
+    func siegeOfOneBlock(count: Int) throws {
+        let time = try #require(try Self.siege(count, .networksOfOneBlock))
+        #expect(time <= 2 * 2_050 / 1000)
     }
 }
