@@ -379,7 +379,9 @@ let package = Package(
             ], swiftSettings: strict),
         .testTarget(
             name: "DemoKitTests", dependencies: ["DemoKit", "PrivateAuthority", crypto], swiftSettings: strict),
-        .testTarget(name: "AdmissionTests", dependencies: ["Admission", collections, nio[0]], swiftSettings: strict),
+        .testTarget(
+            name: "AdmissionTests", dependencies: ["Admission", "TestSockets", collections, nio[0]],
+            swiftSettings: strict),
         .testTarget(
             name: "CAARecordsTests", dependencies: ["CAARecords", "TLSWire", "TestSockets"], swiftSettings: strict),
         .testTarget(name: "FleetBusTests", dependencies: ["FleetBus", crypto, nio[0]], swiftSettings: strict),
