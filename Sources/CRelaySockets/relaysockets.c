@@ -105,8 +105,13 @@ void latchstring_close(int descriptor) { (void)close(descriptor); }
 
 int latchstring_pipe(int descriptors[2], int size) {
     if (pipe2(descriptors, O_NONBLOCK | O_CLOEXEC) < 0) return -errno;
-    // Where the user has too many already, it stays as small as it is.
-    (void)fcntl(descriptors[1], F_SETPIPE_SZ, size);
+    // Where the user has too many already it would be so small that copies cost less.
+    if (fcntl(descriptors[1], F_SETPIPE_SZ, size) < 0) {
+        int error = errno;
+        close(descriptors[0]);
+        close(descriptors[1]);
+        return -error;
+    }
     return 0;
 }
 

@@ -12,7 +12,7 @@ public protocol ClientCarrier: Sendable {
 public final class ClientPlace: Sendable {
     /// The connection's number, for log lines; rises.
     public let id: UInt64
-    private let carrier: Mutex<Carrier>
+    private let state: Mutex<State>
     /// Nanoseconds of uptime; 0 while something is under way.
     private let restsSince = Atomic<UInt64>(0)
 
@@ -21,27 +21,44 @@ public final class ClientPlace: Sendable {
         case other(any ClientCarrier)
     }
 
+    private struct State: Sendable {
+        var carrier: Carrier
+        /// What carried the connection before may not have carried that out.
+        var isToClose = false
+    }
+
     /// A connection that rested for less than this may have its next request on the way.
     private static let shortest: UInt64 = 1_000_000_000
 
     public init(id: UInt64, channel: any Channel) {
         self.id = id
-        self.carrier = Mutex(.channel(channel))
+        self.state = Mutex(State(carrier: .channel(channel)))
     }
 
     /// Its channel; nil: it has left that.
     public var channel: (any Channel)? {
-        self.carrier.withLock { carrier -> (any Channel)? in
-            if case .channel(let channel) = carrier { channel } else { nil }
+        self.state.withLock { state -> (any Channel)? in
+            if case .channel(let channel) = state.carrier { channel } else { nil }
         }
     }
 
-    /// Something else carries it from now on, and its channel's end means nothing any more.
-    public func move(to carrier: some ClientCarrier) { self.carrier.withLock { $0 = .other(carrier) } }
+    /// Something else carries it from now on, and its channel's end means nothing any more. A close that was asked for before is the new
+    /// carrier's to carry out: the channel may not have come to it.
+    public func move(to carrier: some ClientCarrier) {
+        let isToClose = self.state.withLock { state in
+            state.carrier = .other(carrier)
+            return state.isToClose
+        }
+        if isToClose { carrier.close() }
+    }
 
     /// Closes the connection.
     public func close() {
-        switch self.carrier.withLock({ $0 }) {
+        let carrier = self.state.withLock { state in
+            state.isToClose = true
+            return state.carrier
+        }
+        switch carrier {
         case .channel(let channel): channel.close(promise: nil)
         case .other(let carrier): carrier.close()
         }

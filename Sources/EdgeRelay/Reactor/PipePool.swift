@@ -14,7 +14,7 @@ struct PipePool {
     private var unused: [Pipe] = []
     /// Those that exist, in the pool or out of it.
     private(set) var made = 0
-    private let limit: Int
+    private var limit: Int
     /// Set where the system refuses to move bytes.
     private var isOff = false
 
@@ -31,7 +31,11 @@ struct PipePool {
         }
         guard status == 0, let output = try? Descriptor(owning: numbers.0),
             let input = try? Descriptor(owning: numbers.1)
-        else { return nil }
+        else {
+            // The system gives no more than these: asking again and again would cost more than copies.
+            self.limit = self.made
+            return nil
+        }
         self.made += 1
         return Pipe(output: output, input: input)
     }

@@ -17,7 +17,7 @@ struct RelayDirection {
         case writerBroke(Int32)
     }
 
-    /// Reads or moves in one turn.
+    /// Reads in one turn; a pipeful is as much as four of them.
     static let turns = 16
 
     private(set) var bytes = 0
@@ -52,6 +52,7 @@ struct RelayDirection {
             guard turns > 0 else { return .more }
             turns -= 1
             if self.meter.isBulk, let pipe = self.pipe ?? tools.pipes.take() {
+                turns -= 3
                 self.pipe = pipe
                 if let outcome = self.fill(pipe, from: source, reader, tools) { return outcome }
             } else if let outcome = self.copy(from: source, reader, to: sink, writer, tools) {

@@ -44,6 +44,7 @@ final class RelayReactor: Sendable {
         let (isTaken, wakes) = self.intake.withLock { intake -> (Bool, Bool) in
             guard !intake.isStopped else { return (false, false) }
             intake.orders.append(order)
+            if case .stop = order { intake.isStopped = true }
             defer { intake.sleeps = false }
             return (true, intake.sleeps)
         }
@@ -66,10 +67,8 @@ final class RelayReactor: Sendable {
                 defer { (intake.orders, intake.sleeps) = ([], false) }
                 return intake.orders
             }
-            for order in orders where !worker.follow(order) {
-                self.intake.withLock { intake in (intake.orders, intake.isStopped) = ([], true) }
-                return self.report(tools)
-            }
+            // Nothing is taken behind the order to stop.
+            for order in orders where !worker.follow(order) { return self.report(tools) }
             self.report(tools)
             let mayRest = self.intake.withLock { intake -> Bool in
                 intake.sleeps = intake.orders.isEmpty
@@ -158,7 +157,7 @@ private final class RelayWorker {
         case .found(let id, let goal): self.with(id) { $0.found(goal, self.tools) }
         case .close(let id): self.with(id) { $0.close(self.tools) }
         case .stop:
-            for session in self.sessions.values { session.close(self.tools) }
+            for session in self.sessions.values { session.stop(self.tools) }
             self.sessions = [:]
             return false
         }
@@ -176,13 +175,14 @@ private final class RelayWorker {
         }
         let count = self.tools.wait(self.ready, milliseconds)
         self.tools.now = .now()
+        // Those that had a turn for an event of now have the next one later.
+        let again = self.tools.again
+        self.tools.again = []
         for event in self.ready.prefix(max(0, count)) where event.token != RelayTools.bell {
             self.with(event.token >> 1) {
                 $0.became(event.what, event.token & 1 == 0 ? .client : .origin, self.tools)
             }
         }
-        let again = self.tools.again
-        self.tools.again = []
         for session in again {
             session.waitsForTurn = false
             session.run(self.tools)

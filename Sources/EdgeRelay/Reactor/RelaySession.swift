@@ -126,11 +126,21 @@ final class RelaySession {
         switch self.phase {
         case .waiting, .dialling: self.clientLeft(tools)
         case .passing:
+            // Cut off by the edge: the origin is not to take it for an end.
+            if !self.client.inputEnded { self.machine.broke(.client) }
             self.close(.client)
             self.settle(tools)
         case .refusing: self.over(tools)
         case .over: break
         }
+    }
+
+    /// The same, and it is over when this returns.
+    func stop(_ tools: RelayTools) {
+        self.close(tools)
+        guard !self.isOver else { return }
+        self.origin.reset()
+        self.end(.reset, tools)
     }
 
     // MARK: Connecting
@@ -251,7 +261,14 @@ final class RelaySession {
         case .more: tools.runAgain(self)
         case .ended: self.inputEnded(side)
         case .readerBroke: self.broke(side)
-        case .writerBroke: self.broke(side.other)
+        case .writerBroke:
+            // What the origin said before it broke is still there to be read.
+            if side == .client {
+                self.origin.isReadable = true
+                let last = self.toClient.run(from: self.origin, to: self.client, tools)
+                if last == .ended { self.inputEnded(.origin) }
+            }
+            self.broke(side.other)
         }
     }
 
@@ -308,6 +325,9 @@ final class RelaySession {
             // To take what the other side left.
             self.dropping?.until = tools.now + self.limits.idle
             self.checkLimits(tools)
+            // What waits for the side that is gone is wanted no more, and what has arrived already brings no event.
+            if dropping.side == .client { self.toOrigin.discard(tools) } else { self.toClient.discard(tools) }
+            tools.runAgain(self)
         }
     }
 

@@ -102,9 +102,6 @@ public final class RelayConnector: Sendable {
                 ForwardingFailure(reason: "no descriptor", detail: "\(error)", alert: nil, answer: ByteBuffer()))
             return client.channel.close(promise: nil)
         }
-        client.place?.move(to: RelayHandle(id: id, reactor: reactor))
-        // The connection stays open, since this was not the socket's last descriptor.
-        client.channel.close(promise: nil)
         let finder = OriginFinder(self)
         let goal = finder.find(configuration.origin, for: client) { reactor.submit(.found(id, $0)) }
         var notices = RelayedClient.Notices()
@@ -120,7 +117,14 @@ public final class RelayConnector: Sendable {
                         connect: .now() + configuration.connectTimeout, idle: configuration.idleTimeout,
                         lifetime: configuration.lifetime, linger: self.linger),
                     clientChoseOrigin: clientChoseOrigin, report: report, place: client.place, notices: notices)))
-        if !isTaken { closed?() }
+        // Not before: a close that was asked for already finds the connection there.
+        client.place?.move(to: RelayHandle(id: id, reactor: reactor))
+        // The connection stays open, since this was not the socket's last descriptor.
+        client.channel.close(promise: nil)
+        guard !isTaken else { return }
+        finder.cancel()
+        report.left()
+        closed?()
     }
 
     private static func socket(of channel: any Channel) throws -> Descriptor {

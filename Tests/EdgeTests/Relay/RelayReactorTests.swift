@@ -4,6 +4,7 @@ import Crypto
 import EdgeModel
 import EdgeTLS
 import NIOCore
+import NIOEmbedded
 import Synchronization
 import TestLogs
 import TestSockets
@@ -241,6 +242,73 @@ import Testing
             #expect(try edge.log.wait(for: "relay ended").metadata["reason"] == "reset")
         }
         #expect(ends.count.load(ordering: .relaxed) == 1)
+    }
+
+    @Test("A close that was asked for while its channel carried the client is carried out after the hand-over")
+    func closedBefore() async throws {
+        let origin = try TestListener()
+        let harness = try await RelayHarness(
+            relayTo: origin,
+            place: { _ in
+                let place = ClientPlace(id: 1, channel: EmbeddedChannel())
+                place.close()
+                return place
+            })
+        try await withHarness(harness) { edge in
+            let client = try TestSocket.connect(port: edge.port)
+            try client.send(Self.hello)
+            _ = try? client.receiveToEnd()
+            _ = try eventually("an end") { edge.log.lines("relay ended").count == 1 ? true : nil }
+        }
+    }
+
+    @Test("A client that sends to an origin that has answered and gone is read on, though it was held back")
+    func droppedAfterBackPressure() async throws {
+        let origin = try TestListener(receiveBuffer: 8192)
+        try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
+            let (client, server) = try Self.connect(edge, origin)
+            let block = Self.block(5)
+            var stuck = 0
+            while stuck < 200 {
+                if try client.sendNow(block[...]) == nil {
+                    waitBriefly()
+                    stuck += 1
+                } else {
+                    stuck = 0
+                }
+            }
+            try server.send([9])
+            server.shutdownOutput()
+            #expect(try client.receive() == [9])
+            server.reset()
+            // Far more than any buffer on the way holds.
+            for _ in 0..<16 { try client.send(block) }
+            #expect(try client.receiveToEnd().isEmpty)
+        }
+    }
+
+    @Test("A client that the edge closes is no end to the origin, though that has said everything")
+    func closedByTheEdge() async throws {
+        let origin = try TestListener(receiveBuffer: 8192)
+        let harness = try await RelayHarness(relayTo: origin, place: { ClientPlace(id: 1, channel: $0) })
+        try await withHarness(harness) { edge in
+            let (client, server) = try Self.connect(edge, origin)
+            server.shutdownOutput()
+            #expect(try client.receiveToEnd().isEmpty)
+            let block = Self.block(6)
+            var stuck = 0
+            while stuck < 200 {
+                if try client.sendNow(block[...]) == nil {
+                    waitBriefly()
+                    stuck += 1
+                } else {
+                    stuck = 0
+                }
+            }
+            try #require(edge.places.first).close()
+            #expect(try edge.log.wait(for: "relay ended").metadata["reason"] == "reset")
+            #expect(try server.endsWithReset())
+        }
     }
 
     @Test("What is open when the edge ends is closed, and told of")
