@@ -2,6 +2,7 @@ import Admission
 import KeyProtocol
 import NIOCore
 import NativeHandshake
+import Synchronization
 import TLSWire
 
 /// What the machine asks for: the site, and the operations of its key.
@@ -74,7 +75,8 @@ extension NativeIntake {
             self.conclude(.overloaded)
             return self.end(.busy)
         }
-        if case .inPlace = cost {
+        // RSA waits for its turn among edges: here, unlike on links, nothing bounds how many ask in one pass of the event loop.
+        if case .inPlace = cost, !key.type.isRSA {
             self.line?.usedKey = true
             let result: Result<[UInt8], KeyOperationError> = Result { () throws(KeyOperationError) in
                 try key.perform(operation)
@@ -86,6 +88,7 @@ extension NativeIntake {
             return self.end(.busy)
         }
         let core: KeyHolderCore = self.core
+        let isConcluded: Flag = self.isConcluded
         let eventLoop: any EventLoop = context.eventLoop
         var isUnderWay = true
         let ended = NIOLoopBound(
@@ -109,11 +112,16 @@ extension NativeIntake {
             case .end: done(.notDone)
             case .perform:
                 // It may have waited for long: look again whether the operation is allowed.
-                guard !core.audit.isClosed, core.policy.stillServes(served, to: edge) else { return done(.notDone) }
+                guard !core.audit.isClosed, !isConcluded.value.load(ordering: .relaxed),
+                    core.policy.stillServes(served, to: edge)
+                else { return done(.notDone) }
                 done(.done(Result { () throws(KeyOperationError) in try key.perform(operation) }))
             }
         }
-        guard let refusal else { return }
+        guard let refusal else {
+            self.isAsking = true
+            return
+        }
         core.slow.end(edge)
         self.conclude(refusal.outcome)
         self.end(.busy)
@@ -121,6 +129,7 @@ extension NativeIntake {
 
     /// A slow operation has come back.
     func performed(_ outcome: SlowOutcome<KeyResult>, _ answer: Answer) {
+        self.isAsking = false
         guard case .handshake = self.phase, let edge = self.edge, let served = self.served else { return }
         if case .done = outcome { self.line?.usedKey = true }
         switch outcome {

@@ -63,6 +63,10 @@ final class NativeIntake: ChannelDuplexHandler {
     var legacy: ByteBuffer?
     /// The audit line of this handshake, as long as it is owed.
     var line: AuditDraft?
+    /// Whether a thread has the site's key do something, or is about to.
+    var isAsking = false
+    /// Set when the line is: what has not begun by then is not done.
+    let isConcluded = Flag()
     var wantsRead = false
     var timer: Scheduled<Void>?
     var expiryTimer: Scheduled<Void>?
@@ -338,8 +342,11 @@ final class NativeIntake: ChannelDuplexHandler {
 
     /// Writes the audit line, if it is still owed.
     func conclude(_ outcome: AuditOutcome) {
-        guard let line = self.line else { return }
+        guard var line = self.line else { return }
         self.line = nil
+        self.isConcluded.value.store(true, ordering: .relaxed)
+        // The thread may have begun.
+        if self.isAsking { line.usedKey = true }
         self.core.conclude(line, outcome)
         self.core.audit.flush()
     }
