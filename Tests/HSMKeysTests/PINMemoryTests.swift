@@ -32,7 +32,8 @@ import Testing
         @Test("The search finds a PIN that is not wiped")
         func control() throws {
             let pin = self.pin
-            #expect(try self.copies() == 1)
+            // Where other threads map and unmap memory meanwhile, the list of mappings may lack one.
+            #expect(try (0..<5).contains { _ in try self.copies() == 1 })
             SecretFile.wipe(pin)
             #expect(try self.copies() == 0)
         }
@@ -89,7 +90,10 @@ import Testing
                 var at = ends[0]
                 while at < ends[1] {
                     let count = pread(descriptor, buffer, min(size, Int(ends[1] - at)), off_t(at))
-                    guard count > self.masked.count else { break }
+                    guard count > self.masked.count else {
+                        at += UInt64(size)
+                        continue
+                    }
                     let (length, first) = (self.masked.count, CInt(needle.load(as: UInt8.self)))
                     var from = 0
                     while from + length <= count, let hit = memchr(buffer + from, first, count - from - length + 1) {
