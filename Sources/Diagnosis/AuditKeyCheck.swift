@@ -24,6 +24,9 @@ struct AuditKeyCheck {
             )
         case .toBeMade(let path):
             self.report.ok(nil, "audit key \(path): it is made at the first start, or by latchstring audit key")
+        case .ofService(let path):
+            self.report.ok(
+                nil, "audit key \(path) is that of the audit's user; run check as that user to see whom it signs as")
         case .good(let path, let signer, let hasSigned):
             self.report.ok(
                 nil, "audit key \(path) signs as \(signer)" + (hasSigned ? ", as it did before" : ""))

@@ -68,6 +68,22 @@ struct AuditKeyCheckTests {
         #expect(other.text.contains(try #require(first.split(separator: " ").first { $0.count == 65 }).dropLast()))
     }
 
+    /// As in the package, where the service made both.
+    @Test(
+        "Root may look at a service's key, which is in order where it belongs to the audit's user",
+        .enabled(if: geteuid() == 0))
+    func ofService() async throws {
+        let folder = try Folder()
+        try await folder.run()
+        #expect(chown(folder.key, 65534, 65534) == 0)
+        #expect(folder.check()?.outcome == .fail)
+        #expect(chown(folder.audit, 65534, 65534) == 0)
+        let line = try #require(folder.check())
+        #expect(line.outcome == .ok && line.text.contains("run check as that user"), "\(line.text)")
+        #expect(chmod(folder.key, 0o640) == 0)
+        #expect(folder.check()?.outcome == .fail)
+    }
+
     @Test("One that other users can read, and one that is no key, are faults: the key holder does not start with them")
     func unusable() async throws {
         let folder = try Folder()
