@@ -39,6 +39,18 @@ import Testing
         #expect(second == ByteBuffer(string: "second"))
     }
 
+    /// A client that does not read its short answers holds as many of these as its pending writes may be.
+    @Test(arguments: [(1, 2048), (2048, 2048), (2049, 8192), (8193, 32_768)])
+    func littleGetsNoLargeMemory(count: Int, most: Int) {
+        let spare = SpareBuffer()
+        for size in [300, 3000, 30_000] {
+            let used = spare.take(size)
+            spare.keep(used)
+        }
+        let taken = spare.take(count)
+        #expect(taken.storageCapacity >= count && taken.storageCapacity <= most)
+    }
+
     @Test func muchIsNotKept() {
         let spare = SpareBuffer()
         let large = spare.take(100_000)
