@@ -224,7 +224,8 @@ let package = Package(
         .target(
             name: "HSMKeys",
             dependencies: [
-                "CSystemShims", "HSMWire", "KeyHolder", "SecretFiles", "TLSWire", x509, crypto, cryptoExtras, logging,
+                "CSystemShims", "HSMWire", "KeyHolder", "SecretFiles", "TLSCrypto", "TLSWire", x509, crypto,
+                cryptoExtras, logging,
             ], swiftSettings: strict),
         // HTTP between clients and origins, and what of it is stored.
         .target(

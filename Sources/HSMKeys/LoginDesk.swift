@@ -3,12 +3,7 @@ import HSMWire
 import KeyHolder
 import SecretFiles
 import Synchronization
-
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
+import TLSCrypto
 
 /// Logs workers in, those of one token one after another, so that a PIN that turns out to be wrong was tried once. It is for all tokens
 /// of a key holder: each has a turn of its own, so that one that does not answer holds up no other one.
@@ -43,8 +38,17 @@ final class LoginDesk: Sendable {
         return self.gate.withLock { $0.isAccepted(hash, token) }
     }
 
+    /// HMAC-SHA-256. swift-crypto's leaves a copy of the PIN where its state was; this one's state is erased.
     func hash(_ pin: [UInt8]) -> [UInt8] {
-        Array(HMAC<SHA256>.authenticationCode(for: pin, using: self.key))
+        let algorithm = HashAlgorithm.sha256
+        return [UInt8](unsafeUninitializedCapacity: algorithm.length) { output, count in
+            pin.withUnsafeBytes { pin in
+                self.key.withUnsafeBytes { key in
+                    algorithm.authenticate(pin, key: key, into: UnsafeMutableRawBufferPointer(output))
+                }
+            }
+            count = algorithm.length
+        }
     }
 
     /// - Parameter timeout: For the turn, and then for the token's answer; nanoseconds.

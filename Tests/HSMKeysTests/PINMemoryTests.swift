@@ -62,8 +62,7 @@ import Testing
             }
             #expect(arrived == pin)
             for bytes in [arrived, received, frame, pin] { SecretFile.wipe(bytes) }
-            let left = try self.copies()
-            withKnownIssue("One copy was seen to stay", isIntermittent: true) { #expect(left == 0) }
+            #expect(try self.copies() == 0)
         }
 
         /// The whole list, which the kernel gives in pieces of a page: Foundation takes a short one for the last.
