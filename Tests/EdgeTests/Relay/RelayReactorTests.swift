@@ -14,16 +14,7 @@ import Testing
 
 /// What a reactor carries, over real sockets: bulk, crowds, ends from outside.
 @Suite(.timeLimit(.minutes(2))) struct RelayReactorTests {
-    private static let hello = TestHello().records()
-
-    /// Bytes that repeat late enough to notice if any get lost, doubled or reordered.
-    private static func block(_ seed: UInt64) -> [UInt8] {
-        var state = seed
-        return (0..<1_048_573).map { _ in
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return UInt8(truncatingIfNeeded: state >> 33)
-        }
-    }
+    private static let blockLength = 1_048_573
 
     private static func hash(_ block: [UInt8], times: Int) -> SHA256.Digest {
         var hash = SHA256()
@@ -41,23 +32,15 @@ import Testing
         }
     }
 
-    private static func connect(
-        _ edge: RelayHarness, _ origin: TestListener
-    ) throws -> (client: TestSocket, origin: TestSocket) {
-        let client = try TestSocket.connect(port: edge.port)
-        try client.send(self.hello)
-        let server = try origin.accept()
-        #expect(try server.receive(exactly: self.hello.count) == self.hello)
-        return (client, server)
-    }
-
     @Test(
         "64 MiB in each direction at once arrive as they were sent, through pipes and by copies", arguments: [16, 1, 0])
     func bulk(pipes: Int) async throws {
         let origin = try TestListener()
         try await withHarness(try await RelayHarness(relayTo: origin, pipes: pipes)) { edge in
-            let (client, server) = try Self.connect(edge, origin)
-            let (up, down, times) = (Self.block(1), Self.block(2), 64)
+            let (client, server) = try RelayTraffic.connect(edge, origin)
+            let (up, down, times) = (
+                RelayTraffic.pattern(Self.blockLength, seed: 1), RelayTraffic.pattern(Self.blockLength, seed: 2), 64
+            )
             let workers = Workers()
             workers.run {
                 for _ in 0..<times { try client.send(up) }
@@ -76,7 +59,7 @@ import Testing
             try workers.wait()
             #expect(try edge.log.wait(for: "relay ended").metadata["reason"] == "closed")
             let bytes = "latchstring_edge_relay_bytes_total"
-            #expect(edge.counter(bytes, [("from", "client")]) == Int64(Self.hello.count + times * up.count))
+            #expect(edge.counter(bytes, [("from", "client")]) == Int64(RelayTraffic.hello.count + times * up.count))
             #expect(edge.counter(bytes, [("from", "origin")]) == Int64(times * down.count))
         }
     }
@@ -85,18 +68,9 @@ import Testing
     func slowOrigin() async throws {
         let origin = try TestListener(receiveBuffer: 8192)
         try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
-            let (client, server) = try Self.connect(edge, origin)
-            let block = Self.block(3)
-            var (sent, stuck) = (0, 0)
-            while stuck < 300 {
-                if let count = try client.sendNow(block[(sent % block.count)...]) {
-                    (sent, stuck) = (sent + count, 0)
-                } else {
-                    waitBriefly()
-                    stuck += 1
-                }
-                if sent > 64 << 20 { break }
-            }
+            let (client, server) = try RelayTraffic.connect(edge, origin)
+            let block = RelayTraffic.pattern(Self.blockLength, seed: 3)
+            let sent = try RelayTraffic.sendUntilStuck(client, block)
             #expect(sent < 48 << 20)
             client.shutdownOutput()
             let received = try Self.receive(server)
@@ -113,18 +87,10 @@ import Testing
         let origin = try TestListener()
         try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
             let client = try TestSocket.connect(port: edge.port, receiveBuffer: 8192)
-            try client.send(Self.hello)
+            try client.send(RelayTraffic.hello)
             let server = try origin.accept()
-            let block = Self.block(4)
-            var stuck = 0
-            while stuck < 100 {
-                if try server.sendNow(block[...]) == nil {
-                    waitBriefly()
-                    stuck += 1
-                } else {
-                    stuck = 0
-                }
-            }
+            let block = RelayTraffic.pattern(Self.blockLength, seed: 4)
+            _ = try RelayTraffic.sendUntilStuck(server, block)
             server.reset()
             #expect(try client.endsWithReset())
             #expect(try edge.log.wait(for: "relay ended").metadata["reason"] == "reset")
@@ -139,14 +105,14 @@ import Testing
             workers.run {
                 for _ in 0..<count {
                     let server = try origin.accept()
-                    #expect(try server.receive(exactly: Self.hello.count) == Self.hello)
+                    #expect(try server.receive(exactly: RelayTraffic.hello.count) == RelayTraffic.hello)
                     try server.send([1, 2, 3])
                     server.close()
                 }
             }
             for _ in 0..<(count / 50) {
                 let clients = try (0..<50).map { _ in try TestSocket.connect(port: edge.port) }
-                for client in clients { try client.send(Self.hello) }
+                for client in clients { try client.send(RelayTraffic.hello) }
                 for client in clients {
                     #expect(try client.receiveToEnd() == [1, 2, 3])
                     client.close()
@@ -174,11 +140,11 @@ import Testing
             for _ in 0..<3 {
                 guard exists else {
                     let client = try TestSocket.connect(port: edge.port)
-                    try client.send(Self.hello)
+                    try client.send(RelayTraffic.hello)
                     #expect(try client.receiveToEnd() == [0x15, 3, 3, 0, 2, 2, 80])
                     continue
                 }
-                let (client, server) = try Self.connect(edge, origin)
+                let (client, server) = try RelayTraffic.connect(edge, origin)
                 try server.send([5])
                 #expect(try client.receive() == [5])
             }
@@ -194,7 +160,7 @@ import Testing
         let harness = try await RelayHarness(relayTo: origin) { $0.connectTimeout = .milliseconds(300) }
         try await withHarness(harness) { edge in
             let client = try TestSocket.connect(port: edge.port)
-            try client.send(Self.hello)
+            try client.send(RelayTraffic.hello)
             #expect(try client.receiveToEnd() == [0x15, 3, 3, 0, 2, 2, 80])
             #expect(try edge.log.wait(for: "relay failed").metadata["reason"] == "connect timeout")
         }
@@ -212,7 +178,7 @@ import Testing
             mode: .relay(RelayConfiguration(origin: .fixed(host: "127.0.0.1", port: origin.port))), limits: limits)
         try await withHarness(harness) { edge in
             let client = try TestSocket.connect(port: edge.port)
-            try client.send(Self.hello)
+            try client.send(RelayTraffic.hello)
             #expect(try client.receive(exactly: 7) == [0x15, 3, 3, 0, 2, 2, 80])
             #expect(throws: TestSocketError.self) {
                 for _ in 0..<10_000 { try client.send([UInt8](repeating: 0, count: 10_000)) }
@@ -228,7 +194,7 @@ import Testing
             relayTo: origin, place: { ClientPlace(id: 1, channel: $0) },
             closed: { ends.count.add(1, ordering: .relaxed) })
         try await withHarness(harness) { edge in
-            let (client, server) = try Self.connect(edge, origin)
+            let (client, server) = try RelayTraffic.connect(edge, origin)
             try server.send([7])
             #expect(try client.receive() == [7])
             let place = try #require(edge.places.first)
@@ -256,7 +222,7 @@ import Testing
             })
         try await withHarness(harness) { edge in
             let client = try TestSocket.connect(port: edge.port)
-            try client.send(Self.hello)
+            try client.send(RelayTraffic.hello)
             _ = try? client.receiveToEnd()
             _ = try eventually("an end") { edge.log.lines("relay ended").count == 1 ? true : nil }
         }
@@ -266,17 +232,9 @@ import Testing
     func droppedAfterBackPressure() async throws {
         let origin = try TestListener(receiveBuffer: 8192)
         try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
-            let (client, server) = try Self.connect(edge, origin)
-            let block = Self.block(5)
-            var stuck = 0
-            while stuck < 200 {
-                if try client.sendNow(block[...]) == nil {
-                    waitBriefly()
-                    stuck += 1
-                } else {
-                    stuck = 0
-                }
-            }
+            let (client, server) = try RelayTraffic.connect(edge, origin)
+            let block = RelayTraffic.pattern(Self.blockLength, seed: 5)
+            _ = try RelayTraffic.sendUntilStuck(client, block)
             try server.send([9])
             server.shutdownOutput()
             #expect(try client.receive() == [9])
@@ -292,19 +250,11 @@ import Testing
         let origin = try TestListener(receiveBuffer: 8192)
         let harness = try await RelayHarness(relayTo: origin, place: { ClientPlace(id: 1, channel: $0) })
         try await withHarness(harness) { edge in
-            let (client, server) = try Self.connect(edge, origin)
+            let (client, server) = try RelayTraffic.connect(edge, origin)
             server.shutdownOutput()
             #expect(try client.receiveToEnd().isEmpty)
-            let block = Self.block(6)
-            var stuck = 0
-            while stuck < 200 {
-                if try client.sendNow(block[...]) == nil {
-                    waitBriefly()
-                    stuck += 1
-                } else {
-                    stuck = 0
-                }
-            }
+            let block = RelayTraffic.pattern(Self.blockLength, seed: 6)
+            _ = try RelayTraffic.sendUntilStuck(client, block)
             try #require(edge.places.first).close()
             #expect(try edge.log.wait(for: "relay ended").metadata["reason"] == "reset")
             #expect(try server.endsWithReset())
@@ -315,7 +265,7 @@ import Testing
     func shutdown() async throws {
         let origin = try TestListener()
         let harness = try await RelayHarness(relayTo: origin)
-        let (client, server) = try await blocking { try Self.connect(harness, origin) }
+        let (client, server) = try await blocking { try RelayTraffic.connect(harness, origin) }
         let log = harness.log
         try await harness.stop()
         #expect(log.lines("relay ended").count == 1)

@@ -10,34 +10,12 @@ import Testing
 
 /// Clients and origins over real sockets: what arrives, and how connections end.
 @Suite(.timeLimit(.minutes(2))) struct RelayTests {
-    private static let hello = TestHello().records()
-
-    /// Bytes that repeat late enough to notice if any get lost, doubled or reordered.
-    private static func pattern(_ count: Int, seed: UInt64) -> [UInt8] {
-        var state = seed
-        return (0..<count).map { _ in
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return UInt8(truncatingIfNeeded: state >> 33)
-        }
-    }
-
-    /// A client that sent its hello, and the origin that received it.
-    private static func connect(
-        _ edge: RelayHarness, _ origin: TestListener, receiveBuffer: Int32? = nil
-    ) throws -> (client: TestSocket, origin: TestSocket) {
-        let client = try TestSocket.connect(port: edge.port, receiveBuffer: receiveBuffer)
-        try client.send(self.hello)
-        let server = try origin.accept()
-        #expect(try server.receive(exactly: self.hello.count) == self.hello)
-        return (client, server)
-    }
-
     @Test func bulkBothWaysAtOnceIsByteExact() async throws {
         let origin = try TestListener()
         try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
-            let (client, server) = try Self.connect(edge, origin)
-            let up = Self.pattern(3_000_000, seed: 1)
-            let down = Self.pattern(5_000_000, seed: 2)
+            let (client, server) = try RelayTraffic.connect(edge, origin)
+            let up = RelayTraffic.pattern(3_000_000, seed: 1)
+            let down = RelayTraffic.pattern(5_000_000, seed: 2)
             let workers = Workers()
             workers.run {
                 try client.send(up)
@@ -56,7 +34,7 @@ import Testing
             try workers.wait()
             #expect(try edge.log.wait(for: "relay ended").metadata["reason"] == "closed")
             let bytes = "latchstring_edge_relay_bytes_total"
-            #expect(edge.counter(bytes, [("from", "client")]) == Int64(Self.hello.count + up.count))
+            #expect(edge.counter(bytes, [("from", "client")]) == Int64(RelayTraffic.hello.count + up.count))
             #expect(edge.counter(bytes, [("from", "origin")]) == Int64(down.count))
         }
     }
@@ -78,11 +56,11 @@ import Testing
         let origin = try TestListener()
         try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
             let client = try TestSocket.connect(port: edge.port)
-            let early = Self.pattern(200_000, seed: 3)
-            try client.send(Self.hello + early)
+            let early = RelayTraffic.pattern(200_000, seed: 3)
+            try client.send(RelayTraffic.hello + early)
             client.shutdownOutput()
             let server = try origin.accept()
-            #expect(try server.receiveToEnd() == Self.hello + early)
+            #expect(try server.receiveToEnd() == RelayTraffic.hello + early)
             try server.send([7])
             server.close()
             #expect(try client.receiveToEnd() == [7])
@@ -92,10 +70,10 @@ import Testing
     @Test func slowClientHoldsTheOriginBack() async throws {
         let origin = try TestListener()
         try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
-            let (client, server) = try Self.connect(edge, origin, receiveBuffer: 8192)
+            let (client, server) = try RelayTraffic.connect(edge, origin, receiveBuffer: 8192)
             // Sends until nothing moves any more: what was taken is in the system's buffers and the edge's.
-            let block = Self.pattern(65_536, seed: 4)
-            let sent = try Self.sendUntilStuck(server, block)
+            let block = RelayTraffic.pattern(65_536, seed: 4)
+            let sent = try RelayTraffic.sendUntilStuck(server, block)
             let total = sent + block.count
             #expect(sent < 48 * 1024 * 1024)
             let workers = Workers()
@@ -124,31 +102,13 @@ import Testing
         }
     }
 
-    /// The bytes of the repeated block that the system took before it would not for a while.
-    private static func sendUntilStuck(_ socket: TestSocket, _ block: [UInt8]) throws -> Int {
-        var sent = 0
-        var idle = 0
-        while idle < 300 {
-            let start = sent % block.count
-            if let count = try socket.sendNow(block[start...]) {
-                sent += count
-                idle = 0
-            } else {
-                waitBriefly()
-                idle += 1
-            }
-            if sent > 64 * 1024 * 1024 { break }
-        }
-        return sent
-    }
-
     @Test func clientEndsFirst() async throws {
         let origin = try TestListener()
         try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
-            let (client, server) = try Self.connect(edge, origin)
+            let (client, server) = try RelayTraffic.connect(edge, origin)
             client.shutdownOutput()
             #expect(try server.receiveToEnd().isEmpty)
-            let late = Self.pattern(1_000_000, seed: 5)
+            let late = RelayTraffic.pattern(1_000_000, seed: 5)
             let workers = Workers()
             workers.run {
                 try server.send(late)
@@ -163,10 +123,10 @@ import Testing
     @Test func originEndsFirst() async throws {
         let origin = try TestListener()
         try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
-            let (client, server) = try Self.connect(edge, origin)
+            let (client, server) = try RelayTraffic.connect(edge, origin)
             server.shutdownOutput()
             #expect(try client.receiveToEnd().isEmpty)
-            let late = Self.pattern(1_000_000, seed: 6)
+            let late = RelayTraffic.pattern(1_000_000, seed: 6)
             let workers = Workers()
             workers.run {
                 try client.send(late)
@@ -181,7 +141,7 @@ import Testing
     @Test func clientAbortResetsTheOrigin() async throws {
         let origin = try TestListener()
         try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
-            let (client, server) = try Self.connect(edge, origin)
+            let (client, server) = try RelayTraffic.connect(edge, origin)
             client.reset()
             #expect(try server.endsWithReset())
             #expect(try edge.log.wait(for: "relay ended").metadata["reason"] == "reset")
@@ -191,7 +151,7 @@ import Testing
     @Test func originAbortResetsTheClient() async throws {
         let origin = try TestListener()
         try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
-            let (client, server) = try Self.connect(edge, origin)
+            let (client, server) = try RelayTraffic.connect(edge, origin)
             try server.send([1, 2, 3])
             #expect(try client.receive(exactly: 3) == [1, 2, 3])
             server.reset()
@@ -202,9 +162,9 @@ import Testing
     @Test func originThatIsDoneDoesNotCostTheClientItsLastBytes() async throws {
         let origin = try TestListener()
         try await withHarness(try await RelayHarness(relayTo: origin)) { edge in
-            let (client, server) = try Self.connect(edge, origin)
+            let (client, server) = try RelayTraffic.connect(edge, origin)
             // Few enough to have arrived, with the end, before the reset follows them.
-            let last = Self.pattern(1000, seed: 7)
+            let last = RelayTraffic.pattern(1000, seed: 7)
             try server.send(last)
             server.shutdownOutput()
             server.reset()
@@ -221,7 +181,7 @@ import Testing
         let origin = try TestListener()
         let harness = try await RelayHarness(relayTo: origin) { $0.idleTimeout = .milliseconds(100) }
         try await withHarness(harness) { edge in
-            let (client, server) = try Self.connect(edge, origin)
+            let (client, server) = try RelayTraffic.connect(edge, origin)
             #expect(try client.receiveToEnd().isEmpty)
             #expect(try server.receiveToEnd().isEmpty)
             #expect(try edge.log.wait(for: "relay ended").metadata["reason"] == "idle")
@@ -233,7 +193,7 @@ import Testing
         let origin = try TestListener()
         let harness = try await RelayHarness(relayTo: origin) { $0.lifetime = .milliseconds(200) }
         try await withHarness(harness) { edge in
-            let (client, server) = try Self.connect(edge, origin)
+            let (client, server) = try RelayTraffic.connect(edge, origin)
             #expect(throws: TestSocketError.self) {
                 while true {
                     try client.send([1])
@@ -250,11 +210,11 @@ import Testing
         let harness = try await RelayHarness(relayTo: origin) { $0.proxyProtocol = version }
         try await withHarness(harness) { edge in
             let client = try TestSocket.connect(port: edge.port)
-            try client.send(Self.hello)
+            try client.send(RelayTraffic.hello)
             let header = ProxyProtocolHeader(
                 source: try SocketAddress(ipAddress: "127.0.0.1", port: Int(client.port)),
                 destination: try SocketAddress(ipAddress: "127.0.0.1", port: Int(edge.port)))
-            let expected = Array(buffer: try #require(header.encoded(version))) + Self.hello
+            let expected = Array(buffer: try #require(header.encoded(version))) + RelayTraffic.hello
             let server = try origin.accept()
             #expect(try server.receive(exactly: expected.count) == expected)
         }
