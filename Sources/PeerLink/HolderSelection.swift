@@ -48,15 +48,12 @@ struct HolderSelection: Sendable {
 
     init(count: Int) { self.holders = Array(repeating: Holder(), count: count) }
 
-    /// The holder to ask, or nil if none is ready that has not been tried.
+    /// The holder to ask, or nil if none is ready that may be asked.
     ///
     /// One without a measured latency is asked first: that is how it gets one.
-    func choose(excluding tried: Set<Int> = [], now: Int64) -> Int? {
-        self.choose(now: now) { tried.contains($0) }
-    }
-
+    ///
     /// - Parameter isOut: whether one is not to be asked.
-    func choose(now: Int64, excluding isOut: (Int) -> Bool) -> Int? {
+    func choose(now: Int64, excluding isOut: (Int) -> Bool = { _ in false }) -> Int? {
         var best: Int?
         var bestCost = (isAvoided: true, time: Double.infinity)
         for (index, holder) in self.holders.enumerated() where holder.health == .ready && !isOut(index) {

@@ -67,6 +67,7 @@ struct CacheKeyTests {
         arguments: [
             ("/%61%7e%2D%5f", "/a~-_"), ("/%2e%2e/x", "/%2E%2E/x"), ("/a%2Fb", "/a%2Fb"), ("/%25%36%31", "/%2561"),
             ("/?%61=%26", "/?a=%26"), ("/%3f", "/%3F"), ("/%2%61", "/%2%61"), ("/%%36%31", "/%%361"),
+            ("/?1%&%61", "/?1%&a"), ("/%g%61", "/%ga"),
         ])
     func unreserved(target: String, normalised: String) {
         #expect(Self.key(target, QueryRules(decodesUnreserved: true)).target == normalised)

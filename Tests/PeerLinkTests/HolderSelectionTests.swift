@@ -242,3 +242,9 @@ import Testing
         #expect(plan.patience(within: 400 * Self.millisecond, withOthers: false) == 100 * Self.millisecond)
     }
 }
+
+extension HolderSelection {
+    fileprivate func choose(excluding tried: Set<Int>, now: Int64) -> Int? {
+        self.choose(now: now) { tried.contains($0) }
+    }
+}

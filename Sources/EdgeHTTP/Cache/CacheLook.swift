@@ -55,32 +55,24 @@ extension SiteCache {
                     generation: generation, now: now))
         }
         let variants = self.store.lookup(key)
-        let lookup: Lookup
-        if let entry = variants.only {
-            let response = entry.response
-            lookup = request.lookup(only: response, now: now)
-            if let hit = lookup.hit,
-                let answer = StoredAnswer(entry, response, hit, of: self, to: asked, request, room: room, now: now)
+        // Put together once: there is one variant as a rule.
+        let only = variants.only?.response
+        let lookup: Lookup =
+            if let only {
+                request.lookup(only: only, now: now)
+            } else {
+                request.lookup(count: variants.count, variant: { variants[$0].response }, now: now)
+            }
+        if let hit = lookup.hit {
+            let entry = variants[hit.index]
+            if let answer = StoredAnswer(
+                entry, only ?? entry.response, hit, of: self, to: asked, request, room: room, now: now)
             {
                 if case .serveAndRevalidate = lookup {
                     CacheFetch.renew(
                         entry, for: request, asked, key: key.key, since: generation, in: self, by: origins)
                 }
                 return .answer(answer)
-            }
-        } else {
-            lookup = request.lookup(count: variants.count, variant: { variants[$0].response }, now: now)
-            if let hit = lookup.hit {
-                let entry = variants[hit.index]
-                if let answer = StoredAnswer(
-                    entry, entry.response, hit, of: self, to: asked, request, room: room, now: now)
-                {
-                    if case .serveAndRevalidate = lookup {
-                        CacheFetch.renew(
-                            entry, for: request, asked, key: key.key, since: generation, in: self, by: origins)
-                    }
-                    return .answer(answer)
-                }
             }
         }
         return .look(

@@ -150,8 +150,10 @@ public struct CacheKey: Hashable, Sendable {
 
     /// Whether a digit would make an escape of a percent sign that was none: `%2%61` is not `%2a`.
     private static func completesEscape(_ byte: UInt8, behind out: [UInt8]) -> Bool {
-        guard ByteClass.hexadecimalDigit(byte) != nil else { return false }
-        return out.suffix(2).contains(UInt8(ascii: "%"))
+        guard ByteClass.hexadecimalDigit(byte) != nil, let last = out.last else { return false }
+        if last == UInt8(ascii: "%") { return true }
+        // Only a digit stands between: `%&%61` are two parameters, whose order would else decide what is decoded.
+        return ByteClass.hexadecimalDigit(last) != nil && out.dropLast().last == UInt8(ascii: "%")
     }
 
     private static func hexDigit(_ value: UInt8) -> UInt8 {
