@@ -27,14 +27,6 @@ struct HandoffBlameTests {
         return (client, progress)
     }
 
-    private static func isServed(_ edge: TestEdge) async throws -> Bool {
-        let client = try await HandoffClient("p256.test")
-        let lent = try await LentSession.shake(client, edge)
-        try await lent.exchange(client)
-        await client.end()
-        return true
-    }
-
     /// Expects a fatal alert in the clear, and no more.
     private static func expectAlert(_ progress: HandshakeProgress, _ code: UInt8) {
         guard case .failed(let reason) = progress.state else {
@@ -69,7 +61,7 @@ struct HandoffBlameTests {
                 try await edge.proceed(progress.handshake, ByteBuffer(bytes: turn.flatMap { $0 })), 10)
             await client.end()
         }
-        #expect(try await Self.isServed(edge))
+        #expect(try await edge.servesHandoff())
         let lines = try await holder.stop()
         #expect(lines.map { $0["outcome"] } == Array(repeating: "handshake-failed", count: 3) + ["ok"])
         #expect(lines[0]["tls_version"] == "TLS 1.2" && lines[0]["detail"]?.contains("client bytes") == true)
@@ -86,7 +78,7 @@ struct HandoffBlameTests {
             Self.expectAlert(try await edge.proceed(progress.handshake, ByteBuffer(bytes: bytes)), alert)
             await client.end()
         }
-        #expect(try await Self.isServed(edge))
+        #expect(try await edge.servesHandoff())
         _ = try await holder.stop()
     }
 
@@ -108,7 +100,7 @@ struct HandoffBlameTests {
         }
         let (second, other) = try await Self.waiting(edge, isTLS12: isTLS12)
         Self.expectAlert(try await Self.overflow(edge, other.handshake), 50)
-        #expect(try await Self.isServed(edge))
+        #expect(try await edge.servesHandoff())
         await client.end()
         await second.end()
         #expect(try await holder.stop().map { $0["outcome"] } == ["handshake-failed", "handshake-failed", "ok"])
@@ -151,7 +143,7 @@ struct HandoffBlameTests {
             guard case .failed = progress.state else { throw HandoffTestError.notExported(progress) }
             await client.end()
         }
-        #expect(try await Self.isServed(edge))
+        #expect(try await edge.servesHandoff())
         _ = try await holder.stop()
     }
 
@@ -168,7 +160,7 @@ struct HandoffBlameTests {
             Self.expectAlert(try await edge.proceed(asked.handshake, hello), 10)
             await client.end()
         }
-        #expect(try await Self.isServed(edge))
+        #expect(try await edge.servesHandoff())
         _ = try await holder.stop()
     }
 
@@ -186,7 +178,7 @@ struct HandoffBlameTests {
             await client.end()
             await other.end()
         }
-        #expect(try await Self.isServed(edge))
+        #expect(try await edge.servesHandoff())
         let lines = try await holder.stop()
         #expect(lines.map { $0["outcome"] } == Array(repeating: "stalled", count: 6) + ["ok"])
     }
@@ -199,7 +191,7 @@ struct HandoffBlameTests {
         let progress = try await edge.begin(try await client.bytes())
         let block = ByteBuffer(repeating: 0, count: 65_400)
         await #expect(throws: KeyErrorCode.formatError) { try await edge.finish(progress.handshake, block) }
-        #expect(try await Self.isServed(edge))
+        #expect(try await edge.servesHandoff())
         await client.end()
         _ = try await holder.stop()
     }
@@ -224,7 +216,7 @@ struct HandoffBlameTests {
         try edge.send(packets)
         let refused: Int = await edge.answers(40).filter { $0.body.errorCode == .rateLimited }.count
         #expect(refused >= 30)
-        #expect(try await Self.isServed(edge))
+        #expect(try await edge.servesHandoff())
         await client.end()
         let lines = try await holder.stop().filter { $0["outcome"] == "rate-limited" }
         #expect(lines.count == RefusalDigest.linesPerKind + 1)
@@ -250,7 +242,7 @@ struct HandoffBlameTests {
             }
         }
         try edge.send([KeyPacket(id: 5, body: KeyMessage(opcode: .ping))])
-        for _ in 0..<3 { #expect(try await Self.isServed(neighbour)) }
+        for _ in 0..<3 { #expect(try await neighbour.servesHandoff()) }
         await client.end()
         await other.end()
         _ = try await holder.stop()

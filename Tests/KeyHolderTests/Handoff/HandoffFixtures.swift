@@ -32,6 +32,14 @@ final class HandoffClient: Sendable {
         try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).get()
     }
 
+    /// A client, and the hello that it begins with.
+    static func hello(
+        _ name: String = "p256.test", _ configure: (inout TLSConfiguration) -> Void = { _ in }
+    ) async throws -> (HandoffClient, ByteBuffer) {
+        let client = try await HandoffClient(name, configure)
+        return (client, try await client.bytes())
+    }
+
     /// Handshake errors show as a closed channel.
     private final class ErrorSink: ChannelInboundHandler {
         typealias InboundIn = ByteBuffer
@@ -105,6 +113,15 @@ extension TestEdge {
         let answer: KeyMessage = try #require(try await self.ask(message, id: 77))
         if let code = answer.errorCode { throw code }
         return answer.payload
+    }
+
+    /// A handshake with data both ways, from beginning to end.
+    func servesHandoff() async throws -> Bool {
+        let client = try await HandoffClient("p256.test")
+        let lent = try await LentSession.shake(client, self)
+        try await lent.exchange(client)
+        await client.end()
+        return true
     }
 
     static func message(_ function: KeyFunction, _ name: String?, _ payload: ByteBuffer) -> KeyMessage {

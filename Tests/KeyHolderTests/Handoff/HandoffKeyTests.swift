@@ -12,14 +12,6 @@ import X509
 
 @Suite("Handoff: keys that answer wrongly, or inside of the TLS library", .timeLimit(.minutes(2)))
 struct HandoffKeyTests {
-    private static func isServed(_ edge: TestEdge) async throws -> Bool {
-        let client = try await HandoffClient("p256.test")
-        let lent = try await LentSession.shake(client, edge)
-        try await lent.exchange(client)
-        await client.end()
-        return true
-    }
-
     @Test("An RSA signature that is not the key's does not leave")
     func wrongSignature() async throws {
         let holder = try await TestHolder(keyStore: OddKeyStore(oddity: .signsSomethingElse))
@@ -30,7 +22,7 @@ struct HandoffKeyTests {
             await #expect(throws: KeyErrorCode.cryptographyFailed) { try await edge.begin(hello, name: "rsa.test") }
             await client.end()
         }
-        #expect(try await Self.isServed(edge))
+        #expect(try await edge.servesHandoff())
         let lines = try await holder.stop()
         #expect(lines.map { $0["outcome"] } == ["cryptography-failed", "cryptography-failed", "ok"])
         #expect(lines[0]["detail"] == "the signature is not the key's")
@@ -44,7 +36,7 @@ struct HandoffKeyTests {
         let hello: ByteBuffer = try await client.bytes()
         await #expect(throws: KeyErrorCode.cryptographyFailed) { try await edge.begin(hello, name: "rsa.test") }
         await client.end()
-        #expect(try await Self.isServed(edge))
+        #expect(try await edge.servesHandoff())
         #expect(try await holder.stop().map { $0["outcome"] } == ["cryptography-failed", "ok"])
     }
 
@@ -88,7 +80,7 @@ struct HandoffKeyTests {
         // Its key exchange waits for the thread.
         for _ in 0..<1_000 where holder.server.core.slow.total < 2 { try await Task.sleep(for: .milliseconds(10)) }
         #expect(holder.server.core.slow.total == 2)
-        #expect(try await Self.isServed(holder.edge("rome")))
+        #expect(try await holder.edge("rome").servesHandoff())
         #expect(holder.server.core.slow.total == 2)
         store.open()
         let output: String = try await old
