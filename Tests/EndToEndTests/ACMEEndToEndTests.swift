@@ -77,6 +77,25 @@ import Testing
                 """, to: "home.yaml")
         }
 
+        /// With Pebble as the authority of both sites, which finds them at the edge.
+        ///
+        /// - Parameter plain: where it finds them without TLS; nil: by TLS.
+        func withPebble(
+            plain: UInt16? = nil, renewAfter: Int, challenge: String = "tls-alpn-01", keys: String? = nil,
+            _ body: @escaping @Sendable (Pebble) throws -> Void
+        ) async throws {
+            let port = try Workspace.freePort()
+            try await blocking {
+                let pebble = try Pebble(
+                    port: port, tlsPort: plain == nil ? self.edge.port : 9, httpPort: plain ?? 9, validity: 240,
+                    in: self.workspace)
+                defer { pebble.stop() }
+                try self.configure(
+                    directory: pebble.url, renewAfter: renewAfter, binding: true, challenge: challenge, keys: keys)
+                try body(pebble)
+            }
+        }
+
         func startKeyHolder() throws -> TestProcess {
             try TestProcess(["keyholder", "--inspectable", "--config", "home.yaml"], name: "home", in: self.workspace)
         }
@@ -107,11 +126,7 @@ import Testing
     func pebble() async throws {
         let stage = try await Stage()
         defer { stage.edge.stop() }
-        let pebblePort = try Workspace.freePort()
-        try await blocking {
-            let pebble = try Pebble(port: pebblePort, tlsPort: stage.edge.port, validity: 240, in: stage.workspace)
-            defer { pebble.stop() }
-            try stage.configure(directory: pebble.url, renewAfter: 10, binding: true)
+        try await stage.withPebble(renewAfter: 10) { pebble in
             var keyHolder = try stage.startKeyHolder()
             defer { keyHolder.stop() }
             for (name, _) in Stage.sites {
@@ -175,11 +190,7 @@ import Testing
     func bothKinds() async throws {
         let stage = try await Stage()
         defer { stage.edge.stop() }
-        let pebblePort = try Workspace.freePort()
-        try await blocking {
-            let pebble = try Pebble(port: pebblePort, tlsPort: stage.edge.port, validity: 240, in: stage.workspace)
-            defer { pebble.stop() }
-            try stage.configure(directory: pebble.url, renewAfter: 10, binding: true, keys: "[ecdsa, rsa]")
+        try await stage.withPebble(renewAfter: 10, keys: "[ecdsa, rsa]") { _ in
             let check = try TestProcess(
                 ["check", "--offline", "--config", "home.yaml"], name: "check", in: stage.workspace)
             #expect(try check.waitForExit() == 0, "\(check.text)")
@@ -279,12 +290,7 @@ import Testing
         let plain = try Workspace.freePort()
         let stage = try await Stage(plain: plain)
         defer { stage.edge.stop() }
-        let pebblePort = try Workspace.freePort()
-        try await blocking {
-            let pebble = try Pebble(
-                port: pebblePort, tlsPort: 9, httpPort: plain, validity: 240, in: stage.workspace)
-            defer { pebble.stop() }
-            try stage.configure(directory: pebble.url, renewAfter: 66, binding: true, challenge: "http-01")
+        try await stage.withPebble(plain: plain, renewAfter: 66, challenge: "http-01") { pebble in
             let keyHolder = try stage.startKeyHolder()
             defer { keyHolder.stop() }
             for (name, _) in Stage.sites {

@@ -17,11 +17,6 @@ import Testing
 
 /// What happens when a party leaves, dies or refuses in the middle.
 @Suite(.serialized, .timeLimit(.minutes(5))) struct HandoffFaultTests {
-    private static func worksStill(_ bench: HandoffBench) async throws {
-        let result = try await bench.curl("p256.test")
-        #expect(result.output == "xxxxx", "\(result.errors)")
-    }
-
     /// The alert in the clear that a client gets, if it gets one.
     private static func clearAlert(_ bytes: [UInt8]) -> UInt8? {
         bytes.count == 7 && bytes.starts(with: [21, 3, 3, 0, 2, 2]) ? bytes[6] : nil
@@ -30,16 +25,7 @@ import Testing
     @Test func aClientMayTakeItsTimeAndSendSingleBytes() async throws {
         try await HandoffBench.run { bench in
             for version in [NIOSSL.TLSVersion.tlsv13, .tlsv12] {
-                let text = try await blocking {
-                    let client = try SlowClient(bench, version)
-                    defer { client.close() }
-                    for byte in try client.outbound() { try client.socket.send([byte]) }
-                    try client.receiveFlight()
-                    for byte in client.answer { try client.socket.send([byte]) }
-                    if version == .tlsv12 { try client.receiveSome() }
-                    for byte in try client.request() { try client.socket.send([byte]) }
-                    return try client.readResponse()
-                }
+                let text = try await bench.askByteByByte(version)
                 #expect(text.hasSuffix("xxxxx"))
             }
         }
@@ -49,15 +35,7 @@ import Testing
     /// nothing else.
     @Test func theKeyHolderDiesBetweenFlightAndFinished() async throws {
         try await HandoffBench.run(adjust: { $0.keyHolders["home"]?.deadline = .seconds(5) }) { bench in
-            let text = try await blocking {
-                let client = try SlowClient(bench)
-                defer { client.close() }
-                try client.sendOutbound()
-                try client.receiveFlight()
-                Self.stopKeyHolder(of: bench)
-                try client.socket.send(client.answer + client.request())
-                return try client.readResponse()
-            }
+            let text = try await bench.askOverTheEndOfTheKeyHolder()
             #expect(text.hasSuffix("xxxxx"))
             // Others are told, in the clear, when the time for a key operation is over.
             let result = try await bench.curl("p256.test", "/5", "--max-time", "20")
@@ -67,16 +45,6 @@ import Testing
         }
     }
 
-    /// On a thread that may block.
-    private static func stopKeyHolder(of bench: HandoffBench) {
-        let done = TestFlag()
-        Task {
-            await bench.keyHolder.stop()
-            done.set()
-        }
-        done.wait()
-    }
-
     @Test func theKeyHolderDiesBetweenTurnsOfTLS12() async throws {
         try await HandoffBench.run { bench in
             let bytes = try await blocking {
@@ -84,7 +52,7 @@ import Testing
                 defer { client.close() }
                 try client.sendOutbound()
                 try client.receiveFlight()
-                Self.stopKeyHolder(of: bench)
+                bench.stopKeyHolder()
                 try client.socket.send(client.answer)
                 return try client.socket.receiveToEnd()
             }
@@ -95,35 +63,16 @@ import Testing
     /// No Finished comes any more: the connection ends at once, and not when the handshake's time is over.
     @Test func aClientThatClosesItsHalfInTheHandshakeIsLetGo() async throws {
         try await HandoffBench.run { bench in
-            let time = try await blocking {
-                let client = try SlowClient(bench)
-                defer { client.close() }
-                try client.sendOutbound()
-                try client.receiveFlight()
-                client.socket.shutdownOutput()
-                return try ContinuousClock().measure { _ = try client.socket.receiveToEnd() }
-            }
+            let time = try await bench.closeHalfInTheHandshake()
             #expect(time < .seconds(3))
-            try await Self.worksStill(bench)
+            try await bench.worksStill()
         }
     }
 
     @Test func clientsThatLeaveAtAnyMoment() async throws {
         try await HandoffBench.run { bench in
-            try await blocking {
-                for version in [NIOSSL.TLSVersion.tlsv13, .tlsv12] {
-                    for stage in 0..<4 {
-                        let client = try SlowClient(bench, version)
-                        let hello = try client.outbound()
-                        try client.socket.send(stage == 0 ? Array(hello.dropLast()) : hello)
-                        if stage > 1 { try client.receiveFlight() }
-                        if stage > 2 { try client.socket.send(Array(client.answer.dropLast())) }
-                        client.close()
-                        client.socket.close()
-                    }
-                }
-            }
-            try await Self.worksStill(bench)
+            try await bench.leaveAtAnyMoment(.tlsv13, .tlsv12)
+            try await bench.worksStill()
             // The key holder forgets them at once: no handshake waits for its time limit there.
             try await blocking {
                 _ = try eventually("abandoned handshakes") {
@@ -135,18 +84,7 @@ import Testing
 
     @Test func aClientThatNeverFinishes() async throws {
         try await HandoffBench.run(adjust: { $0.limits.handshakeTimeout = .seconds(3) }) { bench in
-            let bytes = try await blocking {
-                let client = try SlowClient(bench)
-                defer { client.close() }
-                try client.sendOutbound()
-                try client.receiveFlight()
-                return try client.socket.receiveToEnd()
-            }
-            #expect(bytes.isEmpty)
-            let line = try await blocking { try bench.log.wait(for: "handshake failed") }
-            #expect(line.metadata["mode"] == "handoff")
-            #expect(line.metadata["error"] == "\(HandshakeTimedOut())")
-            #expect(line.level == .info)
+            try await bench.neverFinish(mode: "handoff")
         }
     }
 
@@ -165,7 +103,7 @@ import Testing
             #expect(result.all.contains("handshake failure"), "\(result.all)")
             let line = try await blocking { try bench.log.wait(for: "handshake failed") }
             #expect(line.level == .info)
-            try await Self.worksStill(bench)
+            try await bench.worksStill()
         }
     }
 
@@ -178,7 +116,7 @@ import Testing
                 return try socket.receiveToEnd()
             }
             #expect(Self.clearAlert(bytes) == Alert.Description.decodeError.rawValue)
-            try await Self.worksStill(bench)
+            try await bench.worksStill()
         }
     }
 
@@ -194,7 +132,7 @@ import Testing
                 client.close()
                 client.socket.close()
             }
-            try await Self.worksStill(bench)
+            try await bench.worksStill()
         }
     }
 }

@@ -13,22 +13,9 @@ import Testing
 
 /// Keyless connections with the real key holder, over sockets: clients that break the rules, take their time or leave.
 @Suite(.serialized, .timeLimit(.minutes(5))) struct KeylessFaultTests {
-    private static func worksStill(_ bench: HandoffBench) async throws {
-        let result = try await bench.curl("p256.test")
-        #expect(result.output == "xxxxx", "\(result.errors)")
-    }
-
     @Test func aClientMayTakeItsTimeAndSendSingleBytes() async throws {
         try await KeylessTLS12Tests.run { bench in
-            let text = try await blocking {
-                let client = try SlowClient(bench)
-                defer { client.close() }
-                for byte in try client.outbound() { try client.socket.send([byte]) }
-                try client.receiveFlight()
-                for byte in client.answer { try client.socket.send([byte]) }
-                for byte in try client.request() { try client.socket.send([byte]) }
-                return try client.readResponse()
-            }
+            let text = try await bench.askByteByByte()
             #expect(text.hasSuffix("xxxxx"))
         }
     }
@@ -53,26 +40,13 @@ import Testing
             let line = try await blocking { try bench.log.wait(for: "session fault") }
             #expect(line.metadata["mode"] == "keyless")
             #expect(line.metadata["reason"] == "bad record MAC")
-            try await Self.worksStill(bench)
+            try await bench.worksStill()
         }
     }
 
     @Test func theKeyHolderIsLostBetweenFlightAndFinished() async throws {
         try await KeylessTLS12Tests.run { bench in
-            let text = try await blocking {
-                let client = try SlowClient(bench)
-                defer { client.close() }
-                try client.sendOutbound()
-                try client.receiveFlight()
-                let done = TestFlag()
-                Task {
-                    await bench.keyHolder.stop()
-                    done.set()
-                }
-                done.wait()
-                try client.socket.send(client.answer + client.request())
-                return try client.readResponse()
-            }
+            let text = try await bench.askOverTheEndOfTheKeyHolder()
             #expect(text.hasSuffix("xxxxx"))
         }
     }
@@ -80,50 +54,22 @@ import Testing
     /// No Finished comes any more: the connection ends at once, and not when the handshake's time is over.
     @Test func aClientThatClosesItsHalfInTheHandshakeIsLetGo() async throws {
         try await KeylessTLS12Tests.run { bench in
-            let time = try await blocking {
-                let client = try SlowClient(bench)
-                defer { client.close() }
-                try client.sendOutbound()
-                try client.receiveFlight()
-                client.socket.shutdownOutput()
-                return try ContinuousClock().measure { _ = try client.socket.receiveToEnd() }
-            }
+            let time = try await bench.closeHalfInTheHandshake()
             #expect(time < .seconds(3))
-            try await Self.worksStill(bench)
+            try await bench.worksStill()
         }
     }
 
     @Test func clientsThatLeaveAtAnyMoment() async throws {
         try await KeylessTLS12Tests.run { bench in
-            try await blocking {
-                for stage in 0..<5 {
-                    let client = try SlowClient(bench)
-                    let hello = try client.outbound()
-                    try client.socket.send(stage == 0 ? Array(hello.dropLast()) : hello)
-                    if stage > 1 { try client.receiveFlight() }
-                    if stage > 2 { try client.socket.send(Array(client.answer.dropLast(stage == 3 ? 1 : 0))) }
-                    client.close()
-                    client.socket.close()
-                }
-            }
-            try await Self.worksStill(bench)
+            try await bench.leaveAtAnyMoment(.tlsv13)
+            try await bench.worksStill()
         }
     }
 
     @Test func aClientThatNeverFinishes() async throws {
         try await KeylessTLS12Tests.run(adjustEdge: { $0.limits.handshakeTimeout = .seconds(3) }) { bench in
-            let bytes = try await blocking {
-                let client = try SlowClient(bench)
-                defer { client.close() }
-                try client.sendOutbound()
-                try client.receiveFlight()
-                return try client.socket.receiveToEnd()
-            }
-            #expect(bytes.isEmpty)
-            let line = try await blocking { try bench.log.wait(for: "handshake failed") }
-            #expect(line.metadata["mode"] == "keyless")
-            #expect(line.metadata["error"] == "\(HandshakeTimedOut())")
-            #expect(line.level == .info)
+            try await bench.neverFinish(mode: "keyless")
         }
     }
 
