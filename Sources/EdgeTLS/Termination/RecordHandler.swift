@@ -1,7 +1,6 @@
 package import Channels
 package import KeyProtocol
 package import NIOCore
-import NIOSSL
 package import RecordLayer
 import TLSWire
 
@@ -27,7 +26,7 @@ package final class RecordHandler: ChannelDuplexHandler {
     package typealias OutboundIn = ByteBuffer
     package typealias OutboundOut = ByteBuffer
 
-    private enum State {
+    enum State {
         case open
         /// The client sent close_notify, and half-closure is allowed.
         case inputClosed
@@ -41,37 +40,37 @@ package final class RecordHandler: ChannelDuplexHandler {
     }
 
     /// How long a client that was sent close_notify, or an alert, may take to close.
-    private static let closeTimeout = TimeAmount.seconds(5)
+    static let closeTimeout = TimeAmount.seconds(5)
     /// How long a close waits for session tickets.
-    private static let ticketTimeout = TimeAmount.seconds(2)
+    static let ticketTimeout = TimeAmount.seconds(2)
     /// Bytes of a client that are read, and dropped, in that time.
-    private static let lingerBytes = 262_144
+    static let lingerBytes = 262_144
     /// Bytes of answers to key updates that are written while the client takes nothing.
     private static let unsentReplyLimit = 1024
 
-    private var session: RecordSession
+    var session: RecordSession
     /// The event loop's; nil: some of its own.
-    private let deadlines: LoopDeadlines?
+    let deadlines: LoopDeadlines?
     private let memory: RecordMemory
-    private let onFault: (TerminationFailure) -> Void
-    private var state = State.open
-    private var context: ChannelHandlerContext?
+    let onFault: (TerminationFailure) -> Void
+    var state = State.open
+    var context: ChannelHandlerContext?
 
     private var writes = PlaintextWrites()
-    private var closePromise: EventLoopPromise<Void>?
-    private var hasUnflushedReply = false
-    private var unsentReplies = 0
+    var closePromise: EventLoopPromise<Void>?
+    var hasUnflushedReply = false
+    var unsentReplies = 0
     private var deliversData = false
     /// The handlers above wait for data.
-    private var readWanted = false
-    private var readHeld = false
+    var readWanted = false
+    var readHeld = false
     private var lingered = 0
     /// ``sendTickets(_:)`` is still to be called.
-    private var ticketsAreDue = false
+    var ticketsAreDue = false
     /// What is flushed next is the last that is said: close_notify goes along with it.
-    private var endsWithFlush = false
+    var endsWithFlush = false
     /// close_notify has gone along with the last write, which may still be on its way.
-    private var hasEnded = false
+    var hasEnded = false
 
     package init(
         _ session: consuming RecordSession, facts: SessionFacts? = nil, deadlines: LoopDeadlines? = nil,
@@ -148,7 +147,7 @@ package final class RecordHandler: ChannelDuplexHandler {
         self.readComplete(context)
     }
 
-    private func readComplete(_ context: ChannelHandlerContext) {
+    func readComplete(_ context: ChannelHandlerContext) {
         if self.hasUnflushedReply {
             self.hasUnflushedReply = false
             context.flush()
@@ -189,81 +188,6 @@ package final class RecordHandler: ChannelDuplexHandler {
         context.write(self.wrapOutboundOut(records), promise: nil)
     }
 
-    // MARK: The client's end
-
-    private func inputEnded(_ end: Reception.End, _ context: ChannelHandlerContext) {
-        if self.hasClosed { return self.finishClosing(context) }
-        switch end {
-        case .closed:
-            // The data before it has its turn first.
-            self.readComplete(context)
-            self.closedByClient(context)
-        case .alert(let code):
-            self.end(.alert(code), context)
-        case .failed(let error):
-            self.readComplete(context)
-            self.end(.records(error), context)
-        }
-    }
-
-    /// Closed from above; nothing is left to wait for once the client has ended, too.
-    private var hasClosed: Bool {
-        switch self.state {
-        case .holding, .closing: true
-        case .open, .inputClosed, .outputClosed, .closed: false
-        }
-    }
-
-    private func finishClosing(_ context: ChannelHandlerContext) {
-        self.sendCloseNotify(context)
-        self.closeNow(context)
-    }
-
-    private func closedByClient(_ context: ChannelHandlerContext) {
-        switch self.state {
-        case .open:
-            let allowsHalfClosure =
-                (try? context.channel.syncOptions?.getOption(.allowRemoteHalfClosure)) ?? false
-            if allowsHalfClosure, self.session.canSend || self.hasEnded {
-                self.state = .inputClosed
-                context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
-            } else {
-                self.sendCloseNotify(context)
-                self.closeNow(context)
-            }
-        case .outputClosed: self.closeNow(context)
-        case .inputClosed, .holding, .closing, .closed: break
-        }
-    }
-
-    package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        guard case .inputClosed? = event as? ChannelEvent else { return context.fireUserInboundEventTriggered(event) }
-        switch self.state {
-        // It said so before, and so did we.
-        case .inputClosed: break
-        case .holding, .closing: self.closeNow(context)
-        case .closed: context.fireUserInboundEventTriggered(event)
-        case .open, .outputClosed:
-            if self.session.receiveEndOfInput() == .truncated { context.fireErrorCaught(NIOSSLError.uncleanShutdown) }
-            context.fireUserInboundEventTriggered(event)
-        }
-    }
-
-    package func channelInactive(context: ChannelHandlerContext) {
-        let oldState = self.state
-        self.stopTimer()
-        self.state = .closed
-        self.failWrites(ChannelError.ioOnClosedChannel)
-        self.closePromise?.succeed()
-        self.closePromise = nil
-        switch oldState {
-        case .open, .outputClosed:
-            if self.session.receiveEndOfInput() == .truncated { context.fireErrorCaught(NIOSSLError.uncleanShutdown) }
-        case .inputClosed, .holding, .closing, .closed: break
-        }
-        context.fireChannelInactive()
-    }
-
     // MARK: Writing
 
     package func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
@@ -282,7 +206,7 @@ package final class RecordHandler: ChannelDuplexHandler {
     }
 
     /// Whether there was something to write.
-    @discardableResult private func flushWrites(_ context: ChannelHandlerContext) -> Bool {
+    @discardableResult func flushWrites(_ context: ChannelHandlerContext) -> Bool {
         guard !self.writes.isEmpty else { return false }
         let promise = self.writes.takePromise(on: context.eventLoop)
         do throws(RecordMisuse) {
@@ -353,131 +277,10 @@ package final class RecordHandler: ChannelDuplexHandler {
     }
 
     /// What a promise leads to may write or close: nothing of this is being changed meanwhile.
-    private func failWrites(_ error: any Error) {
+    func failWrites(_ error: any Error) {
         guard !self.writes.holdsNothing else { return }
         let failed = self.writes
         self.writes = PlaintextWrites()
         failed.failPromises(error)
-    }
-
-    // MARK: Closing
-
-    package func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
-        switch (mode, self.state) {
-        case (.input, _):
-            promise?.fail(ChannelError.operationUnsupported)
-        case (.output, .open):
-            self.flushWrites(context)
-            self.sendCloseNotify(context)
-            self.state = .outputClosed
-            context.close(mode: .output, promise: promise)
-        case (.all, .open) where self.ticketsAreDue:
-            self.closePromise = promise
-            self.failWrites(ChannelError.ioOnClosedChannel)
-            self.hold(context)
-        case (.output, .inputClosed), (.all, .open), (.all, .inputClosed), (.all, .outputClosed):
-            self.closePromise = promise
-            self.failWrites(ChannelError.ioOnClosedChannel)
-            self.sendCloseNotify(context)
-            if case .inputClosed = self.state { return self.closeNow(context) }
-            self.linger(context)
-        case (_, .holding), (_, .closing):
-            if let promise {
-                if let earlier = self.closePromise {
-                    earlier.futureResult.cascade(to: promise)
-                } else {
-                    self.closePromise = promise
-                }
-            }
-        case (_, .closed), (.output, .outputClosed):
-            context.close(mode: mode, promise: promise)
-        }
-    }
-
-    /// Ends the session for a fault that was found elsewhere.
-    package func fail(_ failure: TerminationFailure) {
-        guard let context else { return }
-        switch self.state {
-        case .open, .inputClosed, .outputClosed, .holding: self.end(failure, context)
-        case .closing, .closed: break
-        }
-    }
-
-    /// Ends the session; the client gets an alert, unless it has one already or sent one itself.
-    private func end(_ failure: TerminationFailure, _ context: ChannelHandlerContext) {
-        if case .closing = self.state { return }
-        self.failWrites(failure)
-        switch failure {
-        case .writeKeyExhausted: self.sendCloseNotify(context)
-        default:
-            if let description = failure.alert, let record = self.session.abort(description) {
-                context.write(self.wrapOutboundOut(record), promise: nil)
-            }
-            context.flush()
-        }
-        self.hasUnflushedReply = false
-        if case .alert = failure { self.state = .closed } else { self.linger(context) }
-        self.onFault(failure)
-        context.fireErrorCaught(failure)
-        if case .alert = failure { self.closeNow(context) }
-    }
-
-    private func sendCloseNotify(_ context: ChannelHandlerContext) {
-        self.hasUnflushedReply = false
-        if let record = self.session.close() {
-            context.writeAndFlush(self.wrapOutboundOut(record), promise: nil)
-        } else {
-            context.flush()
-        }
-    }
-
-    /// Waits for the tickets, and drops what the client sends meanwhile.
-    private func hold(_ context: ChannelHandlerContext) {
-        self.state = .holding(self.deadline(in: Self.ticketTimeout, context) { self.closeHeld(context) })
-        context.flush()
-        self.unsentReplies = 0
-        self.readHeld = false
-        self.readWanted = true
-        context.read()
-    }
-
-    private func closeHeld(_ context: ChannelHandlerContext) {
-        self.sendCloseNotify(context)
-        self.linger(context)
-    }
-
-    /// Closes our side, and the connection when the client has closed its own or had its time. A socket that is closed
-    /// with unread input is reset, and what was sent before might not arrive.
-    private func linger(_ context: ChannelHandlerContext) {
-        self.stopTimer()
-        let isOutputOpen: Bool
-        if case .outputClosed = self.state { isOutputOpen = false } else { isOutputOpen = true }
-        self.state = .closing(self.deadline(in: Self.closeTimeout, context) { self.closeNow(context) })
-        if isOutputOpen, !self.endsWithFlush { context.close(mode: .output, promise: nil) }
-        self.unsentReplies = 0
-        self.readHeld = false
-        self.readWanted = true
-        context.read()
-    }
-
-    private func closeNow(_ context: ChannelHandlerContext) {
-        self.stopTimer()
-        self.state = .closed
-        let promise = self.closePromise
-        self.closePromise = nil
-        context.close(promise: promise)
-    }
-
-    private func deadline(
-        in time: TimeAmount, _ context: ChannelHandlerContext, _ action: @escaping () -> Void
-    ) -> LoopDeadlines.Deadline {
-        (self.deadlines ?? LoopDeadlines(eventLoop: context.eventLoop)).set(in: time, action)
-    }
-
-    private func stopTimer() {
-        switch self.state {
-        case .holding(let timer), .closing(let timer): timer.cancel()
-        case .open, .inputClosed, .outputClosed, .closed: break
-        }
     }
 }
