@@ -162,8 +162,11 @@ let package = Package(
         // Keys and tokens on disk.
         .target(name: "SecretFiles", dependencies: [asn1, crypto], swiftSettings: strict),
 
+        // Bytes as hexadecimal text.
+        .target(name: "Hexadecimal", swiftSettings: strict),
+
         // Lines that are chained and signed, and what is wrong with a chain.
-        .target(name: "AuditChain", dependencies: [crypto], swiftSettings: strict),
+        .target(name: "AuditChain", dependencies: ["Hexadecimal", crypto], swiftSettings: strict),
 
         // Names of keys on tokens, and what goes between a key holder and the process with the PKCS #11 module.
         .target(name: "HSMWire", swiftSettings: strict),
@@ -171,12 +174,16 @@ let package = Package(
         .target(name: "HSMWorker", dependencies: ["CPKCS11", "HSMWire", "SecretFiles"], swiftSettings: strict),
 
         // Certificates from an authority: the protocol without its network.
-        .target(name: "ACME", dependencies: ["HTTPFields", x509, asn1, crypto, cryptoExtras], swiftSettings: strict),
+        .target(
+            name: "ACME", dependencies: ["HTTPFields", "Hexadecimal", x509, asn1, crypto, cryptoExtras],
+            swiftSettings: strict),
 
         // The same with network, state on disk, and time.
         .target(
             name: "ACMEClient",
-            dependencies: ["ACME", "CSystemShims", "SecretFiles", nioHTTP1, nioSSL, crypto, logging, lifecycle] + nio,
+            dependencies: [
+                "ACME", "CSystemShims", "Hexadecimal", "SecretFiles", nioHTTP1, nioSSL, crypto, logging, lifecycle,
+            ] + nio,
             swiftSettings: strict),
 
         // What responses are stored in.
@@ -196,7 +203,9 @@ let package = Package(
             swiftSettings: strict),
 
         // Purges for a whole fleet: what is said on the bus, and who is believed.
-        .target(name: "FleetBus", dependencies: ["KeyProtocol", nio[0], crypto, collections], swiftSettings: strict),
+        .target(
+            name: "FleetBus", dependencies: ["Hexadecimal", "KeyProtocol", nio[0], crypto, collections],
+            swiftSettings: strict),
 
         // The connection to that bus, its files, and both ends: the edge that follows, the command that orders.
         .target(
@@ -215,16 +224,17 @@ let package = Package(
             name: "KeyHolder",
             dependencies: [
                 "Admission", "AuditChain", "CFileSpace", "CLibCrypto", "Channels", "HSMWire", "HTTPFields",
-                "KeyProtocol", "NativeChannel", "NativeHandshake", "PeerLink", "RecordLayer", "SecretFiles", "Stapling",
-                "TLSEngine", "TLSWire", "Telemetry", nioSSL, nioTLS, x509, asn1, crypto, cryptoExtras, logging, metrics,
-                lifecycle,
+                "Hexadecimal", "KeyProtocol", "NativeChannel", "NativeHandshake", "PeerLink", "RecordLayer",
+                "SecretFiles", "Stapling", "TLSEngine", "TLSWire", "Telemetry", nioSSL, nioTLS, x509, asn1, crypto,
+                cryptoExtras, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
         // Its keys on tokens.
         .target(
             name: "HSMKeys",
             dependencies: [
-                "CSystemShims", "HSMWire", "KeyHolder", "SecretFiles", "TLSCrypto", "TLSWire", x509, crypto,
+                "CSystemShims", "HSMWire", "Hexadecimal", "KeyHolder", "SecretFiles", "TLSCrypto", "TLSWire", x509,
+                crypto,
                 cryptoExtras, logging,
             ], swiftSettings: strict),
         // HTTP between clients and origins, and what of it is stored.
@@ -285,7 +295,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "PrivateAuthority",
-            dependencies: ["KeyProtocol", "SecretFiles", x509, asn1, crypto, cryptoExtras],
+            dependencies: ["Hexadecimal", "KeyProtocol", "SecretFiles", x509, asn1, crypto, cryptoExtras],
             swiftSettings: strict),
         // What is wrong, before clients find out.
         .target(
@@ -302,7 +312,8 @@ let package = Package(
         .target(
             name: "DemoKit",
             dependencies: [
-                "CSystemShims", "Diagnosis", "NativeClient", "NativeHandshake", "PrivateAuthority", "TLSWire",
+                "CSystemShims", "Diagnosis", "Hexadecimal", "NativeClient", "NativeHandshake", "PrivateAuthority",
+                "TLSWire",
                 "Telemetry",
                 nioHTTP1,
                 nioSSL, x509, asn1, crypto,
@@ -407,7 +418,9 @@ let package = Package(
             name: "ACMETests", dependencies: ["ACME", "TestDirectory", x509, asn1, crypto, cryptoExtras],
             swiftSettings: strict),
         .testTarget(name: "SecretFilesTests", dependencies: ["SecretFiles"], swiftSettings: strict),
-        .testTarget(name: "AuditChainTests", dependencies: ["AuditChain", crypto], swiftSettings: strict),
+        .testTarget(name: "HexadecimalTests", dependencies: ["Hexadecimal"], swiftSettings: strict),
+        .testTarget(
+            name: "AuditChainTests", dependencies: ["AuditChain", "Hexadecimal", crypto], swiftSettings: strict),
         .testTarget(name: "TLSCryptoTests", dependencies: ["TLSCrypto", nio[0], crypto], swiftSettings: strict),
         .testTarget(
             name: "TLSEngineTests",

@@ -35,8 +35,12 @@ let modules: [(name: String, imports: [Target.Dependency])] = [
     (name: "HTTPCaching", imports: ["HTTPFields", nioCore, structuredFields]),
     (
         name: "FleetBus",
-        imports: ["KeyProtocol", nioCore, crypto[0], .product(name: "DequeModule", package: "swift-collections")]
+        imports: [
+            "Hexadecimal", "KeyProtocol", nioCore, crypto[0],
+            .product(name: "DequeModule", package: "swift-collections"),
+        ]
     ),
+    (name: "Hexadecimal", imports: []),
     (name: "HTTPFields", imports: [nioCore]),
     (name: "HTTP2Wire", imports: ["HTTPFields", nioCore]),
     (name: "HTTPWire", imports: ["HTTPFields", nioCore]),

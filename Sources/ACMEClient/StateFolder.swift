@@ -1,5 +1,6 @@
 import ACME
 import Crypto
+import Hexadecimal
 public import Logging
 import SecretFiles
 
@@ -45,8 +46,7 @@ public struct StateFolder: Sendable {
     /// One account for each directory: a directory finds an account by its key.
     private func account(_ name: String, of directory: String) -> String {
         let digest = SHA256.hash(data: Array(directory.utf8)).prefix(8)
-        let hexadecimal = digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-        return "\(self.path)/accounts/\(hexadecimal)/\(name)"
+        return "\(self.path)/accounts/\(Hex.text(digest))/\(name)"
     }
 
     // MARK: The whole

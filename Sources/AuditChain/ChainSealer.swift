@@ -1,4 +1,5 @@
 public import Crypto
+import Hexadecimal
 
 /// Makes lines of a chain: each with its number and a hash over the line before and itself. Pure.
 ///
@@ -44,12 +45,12 @@ public struct ChainSealer: Sendable {
                 for: CheckpointContent.bytes(after: self.position, line: lines[start...]))
         {
             lines.append(contentsOf: SealedLine.signature)
-            Hexadecimal.append(signature, to: &lines)
+            Hex.append(signature, to: &lines)
             lines.append(UInt8(ascii: "\""))
         }
         let hash = self.position.hash(before: lines[start...])
         lines.append(contentsOf: SealedLine.chain)
-        Hexadecimal.append(hash, to: &lines)
+        Hex.append(hash, to: &lines)
         lines.append(contentsOf: SealedLine.closing)
         lines.append(0x0A)
         self.position = ChainPosition(sequence: self.position.sequence + 1, hash: hash)

@@ -1,4 +1,5 @@
 import Crypto
+import Hexadecimal
 
 /// Reads a chain's lines in the order in which they were written, and tells what is wrong with them. Pure: lines in, findings out.
 ///
@@ -248,7 +249,7 @@ public struct ChainVerifier {
     private mutating func settleFragment(before line: SealedLine, _ bytes: ArraySlice<UInt8>) {
         guard let fragment = self.fragment else { return }
         if line.text("operation") == ChainOperation.continued, line.number("broken_bytes") == fragment.bytes.count,
-            line.text("broken_sha256") == Hexadecimal.text(SHA256.hash(data: fragment.bytes))
+            line.text("broken_sha256") == Hex.text(SHA256.hash(data: fragment.bytes))
         {
             self.fragment = nil
             self.close()

@@ -1,4 +1,5 @@
 public import Crypto
+import Hexadecimal
 
 /// Who signs checkpoints: the public half, as people compare it.
 public struct CheckpointSigner: Hashable, Sendable, CustomStringConvertible {
@@ -14,12 +15,12 @@ public struct CheckpointSigner: Hashable, Sendable, CustomStringConvertible {
 
     /// nil unless the text is 64 hexadecimal digits.
     public init?(hex: String) {
-        guard let bytes = Hexadecimal.bytes(Array(hex.lowercased().utf8)), bytes.count == 32 else { return nil }
+        guard let bytes = Hex.bytes(hex.lowercased().utf8), bytes.count == 32 else { return nil }
         self.bytes = bytes
     }
 
     /// 64 hexadecimal digits.
-    public var description: String { Hexadecimal.text(self.bytes) }
+    public var description: String { Hex.text(self.bytes) }
 
     func isValid(_ signature: [UInt8], over content: [UInt8]) -> Bool {
         guard let key = try? Curve25519.Signing.PublicKey(rawRepresentation: self.bytes) else { return false }

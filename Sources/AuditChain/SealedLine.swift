@@ -1,3 +1,5 @@
+import Hexadecimal
+
 /// A line of a chain, taken apart. Whether it is the right one is not said by that.
 public struct SealedLine: Sendable {
     static let opening: [UInt8] = Array("{\"seq\":".utf8)
@@ -21,7 +23,7 @@ public struct SealedLine: Sendable {
         else { return nil }
         let content = bytes.dropLast(tail)
         let digits = bytes.dropLast(Self.closing.count).suffix(Self.hashDigits)
-        guard bytes[content.endIndex...].starts(with: Self.chain), let hash = Hexadecimal.bytes(digits) else {
+        guard bytes[content.endIndex...].starts(with: Self.chain), let hash = Hex.bytes(digits) else {
             return nil
         }
         let number = content.dropFirst(Self.opening.count).prefix { $0 != UInt8(ascii: ",") }
@@ -60,7 +62,7 @@ public struct SealedLine: Sendable {
         guard self.content.count > length, self.content.last == UInt8(ascii: "\"") else { return nil }
         let line = self.content.dropLast(length)
         guard self.content[line.endIndex...].starts(with: Self.signature),
-            let signature = Hexadecimal.bytes(self.content.dropLast().suffix(Self.signatureDigits))
+            let signature = Hex.bytes(self.content.dropLast().suffix(Self.signatureDigits))
         else { return nil }
         return (line, signature)
     }

@@ -1,3 +1,4 @@
+import Hexadecimal
 import NIOCore
 import Synchronization
 
@@ -46,11 +47,7 @@ final class DemoKeyLog: Sendable {
     func receive(_ lines: ByteBuffer) {
         for line in String(buffer: lines).split(separator: "\n") {
             let words = line.split(separator: " ")
-            guard words.count == 3 else { continue }
-            let digits: [UInt8] = words[2].utf8.compactMap {
-                Character(UnicodeScalar($0)).hexDigitValue.map(UInt8.init)
-            }
-            let bytes: [UInt8] = stride(from: 0, to: digits.count - 1, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
+            guard words.count == 3, let bytes = Hex.bytes(words[2].utf8) else { continue }
             found.withLock { $0[String(words[0])] = bytes }
         }
     }

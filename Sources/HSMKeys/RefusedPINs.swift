@@ -1,5 +1,6 @@
 import Crypto
 import CryptoExtras
+import Hexadecimal
 import SecretFiles
 import Synchronization
 
@@ -44,7 +45,7 @@ final class RefusedPINs: Sendable {
         private static let scheme = "scrypt-32768-8-3"
 
         var text: String {
-            "\(self.token) \(Self.scheme) \(Self.hexadecimal(self.salt)) \(Self.hexadecimal(self.hash))\n"
+            "\(self.token) \(Self.scheme) \(Hex.text(self.salt)) \(Hex.text(self.hash))\n"
         }
 
         init(_ pin: [UInt8], _ token: PINGate.Token) throws(HSMError) {
@@ -55,8 +56,8 @@ final class RefusedPINs: Sendable {
 
         init?(_ text: Substring) {
             let words = text.split(separator: " ", omittingEmptySubsequences: false)
-            guard words.count == 5, words[2] == Self.scheme, let salt = Self.bytes(words[3]), !salt.isEmpty,
-                let hash = Self.bytes(words[4]), !hash.isEmpty
+            guard words.count == 5, words[2] == Self.scheme, let salt = Hex.bytes(words[3].utf8), !salt.isEmpty,
+                let hash = Hex.bytes(words[4].utf8), !hash.isEmpty
             else { return nil }
             self.token = "\(words[0]) \(words[1])"
             self.salt = salt
@@ -69,7 +70,7 @@ final class RefusedPINs: Sendable {
         }
 
         static func name(_ token: PINGate.Token) -> String {
-            "\(Self.hexadecimal(Array(token.label.utf8))) \(Self.hexadecimal(Array(token.serial.utf8)))"
+            "\(Self.word(token.label.utf8)) \(Self.word(token.serial.utf8))"
         }
 
         /// Takes some tenths of a second.
@@ -82,14 +83,9 @@ final class RefusedPINs: Sendable {
             }
         }
 
-        private static func hexadecimal(_ bytes: [UInt8]) -> String {
-            bytes.isEmpty ? "-" : bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-        }
-
-        private static func bytes(_ text: Substring) -> [UInt8]? {
-            let digits = text.compactMap { $0.isASCII ? $0.hexDigitValue : nil }
-            guard digits.count == text.count, digits.count % 2 == 0 else { return nil }
-            return stride(from: 0, to: digits.count, by: 2).map { UInt8(digits[$0] << 4 | digits[$0 + 1]) }
+        /// A word is never empty.
+        private static func word(_ bytes: some Collection<UInt8>) -> String {
+            bytes.isEmpty ? "-" : Hex.text(bytes)
         }
     }
 

@@ -1,5 +1,6 @@
 import Crypto
 import CryptoExtras
+import Hexadecimal
 import SwiftASN1
 import X509
 
@@ -54,7 +55,7 @@ public struct IdentityRequest: Sendable {
 
     static func fingerprint(of key: Certificate.PublicKey) -> String {
         guard let der = try? key.serializeAsPEM().derBytes else { return "unknown" }
-        return SHA256.hash(data: der).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+        return Hex.text(SHA256.hash(data: der))
     }
 
     static let suitableKeys = "P-256, P-384, or RSA of 2048 to 4096 bits"

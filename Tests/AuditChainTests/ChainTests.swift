@@ -1,5 +1,6 @@
 import Crypto
 import Foundation
+import Hexadecimal
 import Testing
 
 @testable import AuditChain
@@ -224,7 +225,7 @@ struct ChainTests {
         func continued(_ fragment: [UInt8]) -> [[UInt8]] {
             var sealer = ChainSealer(position)
             var bytes: [UInt8] = []
-            let digest = Hexadecimal.text(SHA256.hash(data: fragment))
+            let digest = Hex.text(SHA256.hash(data: fragment))
             sealer.seal(
                 Array(
                     Self.body(

@@ -1,4 +1,5 @@
 import Crypto
+import Hexadecimal
 import SwiftASN1
 import X509
 
@@ -93,9 +94,7 @@ public struct IssuedChain: Equatable, Sendable {
         self.names = Self.names(of: leaf)
         var serializer = DER.Serializer()
         try? serializer.serialize(leaf)
-        self.fingerprint = SHA256.hash(data: serializer.serializedBytes).map { byte in
-            (byte < 16 ? "0" : "") + String(byte, radix: 16)
-        }.joined()
+        self.fingerprint = Hex.text(SHA256.hash(data: serializer.serializedBytes))
         let placeholder = try? DistinguishedName { CommonName(Placeholder.commonName) }
         self.isPlaceholder = leaf.issuer == leaf.subject && leaf.subject == placeholder
     }

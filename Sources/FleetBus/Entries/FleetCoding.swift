@@ -1,3 +1,5 @@
+import Hexadecimal
+
 /// Reads fields of fixed and counted length from bytes that may be a stranger's. Big-endian.
 struct FieldReader {
     private var rest: ArraySlice<UInt8>
@@ -86,28 +88,4 @@ public struct Generation: Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String { Hex.text(self.bytes) }
-}
-
-public enum Hex {
-    public static func text(_ bytes: some Sequence<UInt8>) -> String {
-        bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-    }
-
-    /// nil unless it is hexadecimal digits, an even number of them.
-    public static func bytes(_ text: some StringProtocol) -> [UInt8]? {
-        let digits = text.utf8.map { character -> UInt8? in
-            switch character {
-            case 0x30...0x39: character - 0x30
-            case 0x61...0x66: character - 0x61 + 10
-            default: nil
-            }
-        }
-        guard digits.count.isMultiple(of: 2) else { return nil }
-        var bytes: [UInt8] = []
-        for index in stride(from: 0, to: digits.count, by: 2) {
-            guard let high = digits[index], let low = digits[index + 1] else { return nil }
-            bytes.append(high << 4 | low)
-        }
-        return bytes
-    }
 }

@@ -1,4 +1,5 @@
 public import Crypto
+import Hexadecimal
 
 /// The public half of a key that signs purges: 32 bytes (Ed25519).
 public struct SignerKey: Hashable, Sendable, CustomStringConvertible {
@@ -16,7 +17,7 @@ public struct SignerKey: Hashable, Sendable, CustomStringConvertible {
 
     /// As configurations write it: 64 hexadecimal digits.
     public init?(hex: String) {
-        guard let bytes = Hex.bytes(hex) else { return nil }
+        guard let bytes = Hex.bytes(hex.utf8) else { return nil }
         self.init(bytes)
     }
 

@@ -1,5 +1,6 @@
 import AuditChain
 import HTTPFields
+import Hexadecimal
 import TLSEngine
 import TLSWire
 
@@ -148,7 +149,7 @@ struct AuditRecord: Equatable, Sendable {
         case .signer(let key): Self.append("key", key, to: &bytes)
         case .broken(let rest):
             bytes.append(contentsOf: ",\"broken_bytes\":\(rest.count)".utf8)
-            Self.append("broken_sha256", Hexadecimal.text(rest.digest), to: &bytes)
+            Self.append("broken_sha256", Hex.text(rest.digest), to: &bytes)
         case nil: break
         }
         bytes.append(0x0A)
@@ -179,16 +180,13 @@ struct AuditRecord: Equatable, Sendable {
                 bytes.append(byte)
             case 0..<0x20, 0x7F:
                 bytes.append(contentsOf: "\\u00".utf8)
-                bytes.append(Self.hexadecimal[Int(byte >> 4)])
-                bytes.append(Self.hexadecimal[Int(byte & 15)])
+                Hex.append(CollectionOfOne(byte), to: &bytes)
             default:
                 bytes.append(byte)
             }
         }
         bytes.append(UInt8(ascii: "\""))
     }
-
-    private static let hexadecimal: [UInt8] = Array("0123456789abcdef".utf8)
 }
 
 /// RFC 3339 in UTC with milliseconds, written straight into a byte array: it is made for each operation.

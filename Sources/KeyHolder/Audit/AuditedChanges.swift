@@ -1,5 +1,6 @@
 import AuditChain
 import HTTPFields
+import Hexadecimal
 import KeyProtocol
 import TLSWire
 
@@ -54,13 +55,13 @@ struct AuditedChanges {
             var time: [UInt8] = []
             Timestamp.append(credential.notAfter * 1000, to: &time)
             let end = String(decoding: time, as: UTF8.self)
-            let digest = Hexadecimal.text(credential.certificateDigest)
+            let digest = Hex.text(credential.certificateDigest)
             return "sha256 \(digest), good until \(end), key \(credential.key.type)"
         }.joined(separator: "; ")
     }
 
     private static func digests(_ site: Site) -> String {
-        site.credentials.map { "sha256 \(Hexadecimal.text($0.certificateDigest))" }.joined(separator: ", ")
+        site.credentials.map { "sha256 \(Hex.text($0.certificateDigest))" }.joined(separator: ", ")
     }
 
     static func text(_ grant: GrantConfiguration) -> String {

@@ -1,3 +1,4 @@
+import Hexadecimal
 import TLSWire
 
 /// A certificate of a site with its issuers, and its private key: loaded, and found to belong together.
@@ -42,13 +43,8 @@ final class SiteCredential: Sendable {
         self.lacksIntermediate = lacksIntermediate
         self.isPlaceholder = isPlaceholder
         self.chainName = chainName
-        self.fingerprint = String(
-            decoding: certificateDigest.flatMap { byte in
-                [Self.hexadecimal[Int(byte >> 4)], Self.hexadecimal[Int(byte & 15)]]
-            }, as: UTF8.self)
+        self.fingerprint = Hex.text(certificateDigest)
     }
-
-    private static let hexadecimal: [UInt8] = Array("0123456789abcdef".utf8)
 }
 
 /// Some of a site's credentials, by their places in its list.
