@@ -11,6 +11,12 @@ public enum ServerTLS {
     }
 }
 
+/// That handler, for the one right above it: most answers are one piece, which need not go through the pipeline.
+public protocol PlaintextWriter: AnyObject {
+    /// The same as a write without a promise, and a flush. On the channel's event loop.
+    func writeAndFlush(_ bytes: ByteBuffer)
+}
+
 extension ChannelPipeline.SynchronousOperations {
     /// The handler that speaks TLS to the client; nil on a connection without TLS.
     public var serverTLS: ChannelHandlerContext? { try? self.context(name: ServerTLS.handlerName) }

@@ -40,6 +40,10 @@ import Testing
         // Named after something else than the host, or after its beginning.
         (asked("/a", site: "shop"), CacheKey(site: "shop", uri: "https://www.example.test/a")),
         (asked("/a", site: "www"), CacheKey(site: "www", uri: "https://www.example.test/a")),
+        (
+            asked("/a/b", site: "www.example.test/a"),
+            CacheKey(site: "www.example.test/a", uri: "https://www.example.test/a/b")
+        ),
         (asked("/a", site: "ww"), CacheKey(site: "ww", uri: "https://www.example.test/a")),
         (asked("/a", site: "", host: "w"), CacheKey(site: "", uri: "https://w/a")),
         (

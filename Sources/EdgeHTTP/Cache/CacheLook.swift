@@ -105,8 +105,8 @@ struct StoredAnswer: ~Copyable {
 
     /// nil where not all of it is in memory, or the client does not take all of it in one go.
     fileprivate init?(
-        _ entry: CachedResponse, _ response: StoredResponse, _ hit: Hit, of cache: SiteCache, to asked: CheckedRequest,
-        _ request: CacheRequest, room: Int, now: Int64
+        _ entry: CachedResponse, _ response: borrowing StoredResponse, _ hit: Hit, of cache: SiteCache,
+        to asked: CheckedRequest, _ request: borrowing CacheRequest, room: Int, now: Int64
     ) {
         let stored = entry.body
         guard stored.length <= room, let whole = stored.whole else { return nil }

@@ -34,6 +34,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
     private let turns: LoopTurns
     let log: AccessLog
     var context: ChannelHandlerContext?
+    private(set) var records: (any PlaintextWriter)?
     var turn = Turn.waiting
     var reader: RequestReader
     var queue: WriteQueue
@@ -66,8 +67,12 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
     /// Requests that are begun before other connections have their turn.
     private static let requestsPerTurn = 16
 
-    init(_ connection: ProxyContext, client: OriginClient, turns: LoopTurns) {
+    /// - Parameter records: right below it; nil: a connection without TLS.
+    init(
+        _ connection: ProxyContext, client: OriginClient, turns: LoopTurns, records: (any PlaintextWriter)? = nil
+    ) {
         self.connection = connection
+        self.records = records
         self.site = connection.site
         self.client = client
         self.turns = turns
@@ -90,6 +95,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
         self.timer?.cancel()
         self.timer = nil
         self.context = nil
+        self.records = nil
         self.isWritable = false
     }
 

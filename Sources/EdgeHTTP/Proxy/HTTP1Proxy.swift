@@ -21,8 +21,10 @@ public enum HTTP1Proxy {
         }
         let pipeline = channel.pipeline.syncOperations
         // With TLS, the client's close_notify ends its direction only (RFC 8446 §6.1): it still gets its answers.
-        try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: pipeline.serverTLS != nil)
-        try pipeline.addHandler(HTTP1Connection(context, client: client, turns: turns))
+        let tls = pipeline.serverTLS
+        try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: tls != nil)
+        try pipeline.addHandler(
+            HTTP1Connection(context, client: client, turns: turns, records: tls?.handler as? any PlaintextWriter))
         try channel.syncOptions?.setOption(.autoRead, value: true)
     }
 }

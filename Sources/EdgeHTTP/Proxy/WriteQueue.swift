@@ -141,11 +141,14 @@ protocol QueueWriting: AnyObject {
     var queue: WriteQueue { get set }
     var drain: WriteDrain { get set }
     var context: ChannelHandlerContext? { get }
+    /// Right below it; nil: what is written goes through the pipeline.
+    var records: (any PlaintextWriter)? { get }
     /// To be kept when everything before it is written; asked once for each time that the queue is empty.
     func takeLastWrite() -> EventLoopPromise<Void>?
 }
 
 extension QueueWriting {
+    var records: (any PlaintextWriter)? { nil }
     func takeLastWrite() -> EventLoopPromise<Void>? { nil }
 
     /// Writes all that waits, and flushes.
@@ -156,10 +159,12 @@ extension QueueWriting {
             var isFlushed = false
             while let piece = self.queue.next() {
                 isFlushed = promise == nil && self.queue.isEmpty
-                if isFlushed {
-                    self.context?.writeAndFlush(NIOAny(piece), promise: nil)
-                } else {
+                if !isFlushed {
                     self.context?.write(NIOAny(piece), promise: nil)
+                } else if let records {
+                    records.writeAndFlush(piece)
+                } else {
+                    self.context?.writeAndFlush(NIOAny(piece), promise: nil)
                 }
             }
             if let promise {

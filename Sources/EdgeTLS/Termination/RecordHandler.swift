@@ -20,7 +20,7 @@ import TLSWire
 ///   client has got its alert then.
 /// - While the client does not take what it is sent, answers to its key updates are bounded: beyond
 ///   ``unsentReplyLimit`` nothing more is read.
-package final class RecordHandler: ChannelDuplexHandler {
+package final class RecordHandler: ChannelDuplexHandler, PlaintextWriter {
     package typealias InboundIn = ByteBuffer
     package typealias InboundOut = ByteBuffer
     package typealias OutboundIn = ByteBuffer
@@ -212,32 +212,64 @@ package final class RecordHandler: ChannelDuplexHandler {
         do throws(RecordMisuse) {
             self.hasUnflushedReply = false
             while let part = self.writes.next() {
-                var records = self.memory.sealed.take(RecordSession.mostBytes(for: part.count))
-                switch part {
-                case .whole(let data): try self.session.send(data, into: &records)
-                case .record(let first, let second, let third):
-                    try self.session.send(first, second, third, into: &records)
-                }
-                if self.writes.isEmpty { self.takeEnd(into: &records) }
-                self.memory.sealed.keep(records)
+                let records = try self.records(of: part, isLast: self.writes.isEmpty)
                 if self.writes.isEmpty {
                     context.writeAndFlush(self.wrapOutboundOut(records), promise: promise)
                     return true
                 }
                 context.write(self.wrapOutboundOut(records), promise: nil)
             }
-        } catch .closed {
+        } catch {
+            self.protectingFailed(error, promise, context)
+        }
+        return true
+    }
+
+    package func writeAndFlush(_ bytes: ByteBuffer) {
+        guard let context else { return }
+        switch self.state {
+        case .open, .inputClosed: break
+        case .outputClosed, .holding, .closing, .closed: return self.flush(context: context)
+        }
+        guard self.writes.holdsNothing else {
+            self.writes.append(bytes, nil)
+            self.flushWrites(context)
+            return
+        }
+        do throws(RecordMisuse) {
+            self.hasUnflushedReply = false
+            let records = try self.records(of: .whole(bytes), isLast: true)
+            context.writeAndFlush(self.wrapOutboundOut(records), promise: nil)
+        } catch {
+            self.protectingFailed(error, nil, context)
+        }
+    }
+
+    private func records(of part: PlaintextWrites.Part, isLast: Bool) throws(RecordMisuse) -> ByteBuffer {
+        var records = self.memory.sealed.take(RecordSession.mostBytes(for: part.count))
+        switch part {
+        case .whole(let data): try self.session.send(data, into: &records)
+        case .record(let first, let second, let third):
+            try self.session.send(first, second, third, into: &records)
+        }
+        if isLast { self.takeEnd(into: &records) }
+        self.memory.sealed.keep(records)
+        return records
+    }
+
+    private func protectingFailed(
+        _ error: RecordMisuse, _ promise: EventLoopPromise<Void>?, _ context: ChannelHandlerContext
+    ) {
+        guard error != .closed else {
             // An alert was protected before this.
             promise?.fail(ChannelError.ioOnClosedChannel)
             self.failWrites(ChannelError.ioOnClosedChannel)
-            context.flush()
-        } catch {
-            // There is room for the alert that says so: the session keeps some numbers back.
-            promise?.fail(error)
-            self.failWrites(error)
-            self.end(.writeKeyExhausted, context)
+            return context.flush()
         }
-        return true
+        // There is room for the alert that says so: the session keeps some numbers back.
+        promise?.fail(error)
+        self.failWrites(error)
+        self.end(.writeKeyExhausted, context)
     }
 
     /// With the last write close_notify leaves, too, in the same system call and segment; unless tickets are to come before it.

@@ -47,7 +47,7 @@ public struct Answer: Sendable {
     ///     and `Freshening` return them.
     ///   - boundary: a new random delimiter for `multipart/byteranges`, 1...70 letters and digits. Called only if needed.
     public init(
-        from stored: StoredResponse, to request: CacheRequest, now: Int64, source: Source = .store,
+        from stored: borrowing StoredResponse, to request: borrowing CacheRequest, now: Int64, source: Source = .store,
         withheld: FieldSection? = nil, boundary: () -> String
     ) {
         if request.isUnmodified(stored) {
@@ -77,7 +77,7 @@ public struct Answer: Sendable {
         self.contentLength = contentLength
     }
 
-    private init(all stored: StoredResponse, to request: CacheRequest) {
+    private init(all stored: borrowing StoredResponse, to request: borrowing CacheRequest) {
         let length = stored.bodyLength
         let isEmpty = stored.status == 204
         // 204 has no such field (RFC 9110 §8.6).
@@ -96,7 +96,7 @@ public struct Answer: Sendable {
     }
 
     /// What a 304 carries: everything but what describes a body that isn't there (RFC 9110 §15.4.5).
-    private init(notModified stored: StoredResponse) {
+    private init(notModified stored: borrowing StoredResponse) {
         let dropped = Self.contentFields
         let hasTag = stored.entityTag != nil
         let head = stored.head.filtered(status: 304, reason: "Not Modified") { field, names in

@@ -93,9 +93,10 @@ public struct RequestKey: Sendable {
         var hostStart = 0
         if isBehindSite {
             let name = site.utf8.span
+            // A site may be called after more than its host, as a library's caller likes it.
             guard CacheKey.same(self.scheme, "https"), host.count >= name.count,
                 host.equals(0..<name.count, name, 0..<name.count)
-            else { return false }
+            else { return Self.isSame(self.key, bytes, isBehindSite: true) }
             hostStart = name.count
         } else {
             guard matching.takes(self.scheme.utf8.span, from: 0), matching.takes(Self.separator.utf8.span, from: 0)

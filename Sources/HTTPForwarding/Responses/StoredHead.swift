@@ -36,17 +36,17 @@ public struct StoredHead {
         _ = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: self.most + (content?.count ?? 0)) { memory in
             var lines = HeadLines(memory)
             self.lines.withBytes { lines.put($0) }
-            if let age { lines.add(.age) { AddedFields.Value.number(age).put(in: $0) } }
-            if let status { lines.add(.cacheStatus) { status.put(in: $0) } }
+            if let age { lines.add("Age: ") { HeadWriter.putDecimal(UInt64(max(0, age)), at: 0, of: $0) } }
+            if let status { lines.add("Cache-Status: ") { status.put(in: $0) } }
             switch self.connection {
             case .none: break
-            case .close: lines.add(.connection, "close")
-            case .keepAlive: lines.add(.connection, "keep-alive")
-            case .upgrade(close: false): lines.add(.connection, "Upgrade")
-            case .upgrade(close: true): lines.add(.connection, "Upgrade, close")
+            case .close: lines.put("Connection: close\r\n")
+            case .keepAlive: lines.put("Connection: keep-alive\r\n")
+            case .upgrade(close: false): lines.put("Connection: Upgrade\r\n")
+            case .upgrade(close: true): lines.put("Connection: Upgrade, close\r\n")
             }
             if let contentLength {
-                lines.add(.contentLength) { AddedFields.Value.number(contentLength).put(in: $0) }
+                lines.add("Content-Length: ") { HeadWriter.putDecimal(UInt64(max(0, contentLength)), at: 0, of: $0) }
             }
             lines.end()
             content?.withBytes { lines.put($0) }
@@ -67,29 +67,19 @@ private struct HeadLines: ~Copyable {
         self.count += bytes.count
     }
 
-    mutating func put(_ byte: UInt8) {
-        self.memory[self.count] = byte
-        self.count += 1
+    mutating func put(_ text: StaticString) {
+        self.put(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
-    mutating func add(_ name: KnownField, _ value: (UnsafeMutableRawBufferPointer) -> Int) {
-        self.put(UnsafeRawBufferPointer(name.name))
-        self.put(UInt8(ascii: ":"))
-        self.put(ByteClass.space)
+    /// - Parameter name: with what stands between it and its value.
+    mutating func add(_ name: StaticString, _ value: (UnsafeMutableRawBufferPointer) -> Int) {
+        self.put(name)
         self.count += value(UnsafeMutableRawBufferPointer(rebasing: self.memory[self.count...]))
         self.end()
     }
 
-    mutating func add(_ name: KnownField, _ value: StaticString) {
-        self.add(name) { memory in
-            value.withUTF8Buffer { memory.copyMemory(from: UnsafeRawBufferPointer($0)) }
-            return value.utf8CodeUnitCount
-        }
-    }
-
     mutating func end() {
-        self.put(ByteClass.carriageReturn)
-        self.put(ByteClass.lineFeed)
+        self.put("\r\n")
     }
 }
 

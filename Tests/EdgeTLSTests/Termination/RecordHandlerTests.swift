@@ -54,6 +54,41 @@ import Testing
         #expect(writes.map(RecordBench.outcome) == ["done", "done", "done"])
     }
 
+    /// What comes past the pipeline keeps its place among what comes through it.
+    @Test func whatIsHandedOverAtOnceComesInItsTurn() throws {
+        let bench = try RecordBench()
+        bench.handler.writeAndFlush(ByteBuffer(string: "one "))
+        let (records, first) = try bench.atClient()
+        #expect(records == 1 && first.applicationData == ByteBuffer(string: "one "))
+        let earlier = bench.write("two ")
+        bench.handler.writeAndFlush(ByteBuffer(string: "three "))
+        #expect(RecordBench.outcome(earlier) == "done")
+        _ = bench.write("four")
+        bench.channel.flush()
+        #expect(try bench.atClient().1.applicationData == ByteBuffer(string: "two three four"))
+        bench.handler.writeAndFlush(ByteBuffer())
+        #expect(try bench.outbound().readableBytes == 0)
+    }
+
+    @Test(arguments: ["close", "end of ours", "alert"]) func nothingIsHandedOverBehindAnEnd(of kind: String) throws {
+        let bench = try RecordBench()
+        switch kind {
+        case "close": bench.channel.close(promise: nil)
+        case "alert": bench.handler.fail(.finishRejected)
+        default: bench.channel.close(mode: .output, promise: nil)
+        }
+        #expect(try bench.outbound().recordTypes == [23])
+        bench.handler.writeAndFlush(ByteBuffer(string: "late"))
+        #expect(try bench.outbound().readableBytes == 0)
+    }
+
+    @Test func whatIsHandedOverLastTakesTheGoodbyeAlong() throws {
+        let bench = try RecordBench()
+        bench.endsWithFlush()
+        bench.handler.writeAndFlush(ByteBuffer(string: "all"))
+        #expect(try bench.outbound().recordTypes == [23, 23])
+    }
+
     @Test func anEmptyWriteIsAnsweredInItsTurn() throws {
         let bench = try RecordBench()
         let write = bench.write("")
@@ -128,6 +163,17 @@ import Testing
         bench.channel.flush()
         #expect(RecordBench.outcome(write) == "writeKeyExhausted")
         #expect(try bench.atClient().1.end == .closed)
+        #expect(bench.above.seen.last == "error write key exhausted")
+    }
+
+    @Test func aKeyThatIsUsedUpByWhatIsHandedOverClosesInOrder() throws {
+        var limits = RecordLimits()
+        limits.recordsPerKey = 3
+        let bench = try RecordBench(.ecdheRSAAES128GCMSHA256, limits: limits)
+        for _ in 0..<3 { bench.handler.writeAndFlush(ByteBuffer(string: "x")) }
+        let reception = try bench.atClient().1
+        #expect(reception.applicationData == ByteBuffer(string: "xx"))
+        #expect(reception.end == .closed)
         #expect(bench.above.seen.last == "error write key exhausted")
     }
 
