@@ -168,6 +168,10 @@ import Testing
             let page = try Tool.run(
                 "curl", ["-sS", "--max-time", "20", "--cacert", workspace.path(curl[2])] + curl[3...])
             #expect(page.output == "the site's own words", "\(page.errors)")
+            // What the key holder keeps over restarts has its place: an edge can be revoked for good.
+            try Self.finish("latchstring revoke --config mysite/keyholder.yaml edge1", in: workspace)
+            #expect(try workspace.read("mysite/state/revoked-edges") == "edge1\n")
+            #expect(FileManager.default.fileExists(atPath: workspace.path("mysite/state/audit.key")))
             // A second time, nothing is touched.
             let again = try TestProcess(
                 commands[1].split(separator: " ").dropFirst().map(String.init), name: "again", in: workspace)

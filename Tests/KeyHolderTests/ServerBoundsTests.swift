@@ -2,6 +2,7 @@ import Admission
 import KeyProtocol
 import NIOCore
 import NIOEmbedded
+import PrivateAuthority
 import Testing
 
 @testable import KeyHolder

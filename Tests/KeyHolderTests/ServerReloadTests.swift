@@ -4,6 +4,8 @@ import Logging
 import NIOCore
 import NIOPosix
 import PeerLink
+import PrivateAuthority
+import Telemetry
 import Testing
 
 @testable import KeyHolder

@@ -19,6 +19,8 @@ struct FirstFiles {
     var key: String
     /// The audit log; `audit.jsonl` beside the file, or an absolute path.
     var audit: String
+    /// What the key holder keeps; `state` beside the file, or an absolute path.
+    var state: String
     /// Where responses are kept on disk; nil: in memory alone.
     var disk: String?
 
@@ -86,6 +88,10 @@ struct FirstFiles {
           - edge: \(self.edge)
             sites: [\(self.domainList)]
             operations: [handoff]
+
+        # What is kept over restarts: which edges were revoked, the audit's key, keys of certificates that are ordered here (acme).
+        # Back it up like a key.
+        state: \(Self.quoted(self.state))
 
         # One JSON line for each operation.
         audit: \(Self.quoted(self.audit))

@@ -104,6 +104,7 @@ struct InitCommand: ParsableCommand {
             certificate: self.certificate.map(Self.absolute) ?? "\(stem ?? "").pem",
             key: self.key.map(Self.absolute) ?? "\(stem ?? "").key",
             audit: self.system ? "/var/log/latchstring-keyholder/audit.jsonl" : "audit.jsonl",
+            state: self.system ? "/var/lib/latchstring-keyholder" : "state",
             disk: self.system ? "/var/cache/latchstring-edge" : nil)
     }
 

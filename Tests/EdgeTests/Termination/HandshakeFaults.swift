@@ -1,3 +1,4 @@
+import KeyHolder
 import Logging
 import NIOSSL
 import TestLogs

@@ -1,4 +1,5 @@
 import AuditChain
+import Crypto
 import Foundation
 import Logging
 import Telemetry

@@ -1,3 +1,4 @@
+import AuditChain
 import Foundation
 import Telemetry
 import Testing
