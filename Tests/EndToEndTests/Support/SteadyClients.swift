@@ -42,7 +42,7 @@ final class SteadyClients {
                     if b"onnection: close" in answer: tls.close(); tls = None
                 except Exception as error:
                     if used and not answer: tls = None; continue
-                    failures.append(repr(error)); tls = None; time.sleep(0.05)
+                    failures.append((site, kept, used, answer, error)); tls = None; time.sleep(0.05)
                 if not kept and tls is not None: tls.close(); tls = None
         threads = [threading.Thread(target=one, args=(kept,)) for kept in (0, 0, 1)]
         for thread in threads: thread.start()
