@@ -4,7 +4,7 @@
 //
 //   crypto  TLSCrypto                                 AEAD, hashes and HKDF of BoringSSL
 //   pure    ACME, Admission, AuditChain, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPFields, HTTPWire,
-//           HTTP2Wire, HTTPForwarding, HTTPCaching, EdgeModel, FleetBus, HSMWire
+//           HTTP2Wire, HTTPForwarding, HTTPCaching, EdgeModel, FleetBus, HSMWire, StreamWire
 //                                                     bytes and decisions; no sockets, clocks, files or logging
 //   engine  TLSEngine                                 handshakes on BoringSSL, without IO
 //   ground  SecretFiles, CAARecords, Telemetry        files that hold secrets; who may issue for a name, by DNS; logs, metrics
@@ -122,6 +122,8 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "TLSWire", dependencies: [nio[0]], swiftSettings: strict),
         .target(name: "KeyProtocol", dependencies: ["TLSWire", nio[0]], swiftSettings: strict),
+        // Many streams over one link.
+        .target(name: "StreamWire", dependencies: [nio[0], collections], swiftSettings: strict),
         // The cryptography of records and handshakes.
         .target(name: "TLSCrypto", dependencies: [nioSSL], swiftSettings: strict),
         .target(name: "RecordLayer", dependencies: ["TLSCrypto", "TLSWire", nio[0]], swiftSettings: strict),
@@ -435,6 +437,7 @@ let package = Package(
         .testTarget(name: "TLSWireTests", dependencies: ["TLSWire"] + [nio[0]], swiftSettings: strict),
         .testTarget(
             name: "KeyProtocolTests", dependencies: ["KeyProtocol", "TLSWire"] + [nio[0]], swiftSettings: strict),
+        .testTarget(name: "StreamWireTests", dependencies: ["StreamWire", nio[0]], swiftSettings: strict),
         .testTarget(
             name: "RecordLayerTests",
             dependencies: [

@@ -1,0 +1,317 @@
+import NIOCore
+import Testing
+
+@testable import StreamWire
+
+@Suite struct StreamMachineTests {
+    private func text(_ text: String) -> ByteBuffer { ByteBuffer(string: text) }
+
+    @Test func aStreamIsOpenedWithItsFirstBytesAndEndsByHalves() throws {
+        var pair = MachinePair()
+        let id = try #require(pair.edge.machine.open(introduction: self.text("client")))
+        pair.edge.machine.send(self.text("hello"), on: id)
+        try pair.exchange()
+        #expect(
+            pair.holder.takeEvents() == [
+                .opened(id, introduction: self.text("client")), .data(id, self.text("hello")),
+            ])
+        pair.holder.machine.accept(id)
+        pair.holder.machine.send(self.text("yes"), on: id)
+        pair.holder.machine.end(id)
+        try pair.exchange()
+        #expect(pair.edge.takeEvents() == [.accepted(id), .data(id, self.text("yes")), .ended(id)])
+        pair.edge.machine.send(self.text("more"), on: id)
+        pair.edge.machine.end(id)
+        try pair.exchange()
+        #expect(pair.holder.takeEvents() == [.data(id, self.text("more")), .ended(id)])
+        #expect(pair.edge.machine.streamCount == 0 && pair.holder.machine.streamCount == 0)
+        #expect(pair.edge.left[id] == 9)
+    }
+
+    @Test func aCloseEndsBothWaysBehindWhatWasSent() throws {
+        var pair = MachinePair()
+        let id = try pair.open()
+        pair.holder.machine.send(self.text("last words"), on: id)
+        pair.holder.write()
+        pair.holder.machine.close(id)
+        pair.edge.machine.send(self.text("not read any more"), on: id)
+        try pair.exchange()
+        #expect(pair.edge.takeEvents() == [.data(id, self.text("last words")), .closed(id)])
+        try pair.exchange()
+        #expect(pair.holder.takeEvents() == [])
+        #expect(pair.edge.machine.streamCount == 0 && pair.holder.machine.streamCount == 0)
+    }
+
+    @Test func aCloseOverUnsentDataIsABreak() throws {
+        var pair = MachinePair()
+        let id = try pair.open()
+        pair.edge.machine.send(self.text("x"), on: id)
+        pair.edge.machine.close(id)
+        try pair.exchange()
+        #expect(pair.holder.takeEvents() == [.reset(id, .broken)])
+    }
+
+    @Test func aResetIsPassedOnAndDropsWhatWaits() throws {
+        for fromEdge in [true, false] {
+            var pair = MachinePair()
+            let id = try pair.open()
+            if fromEdge {
+                pair.holder.machine.send(self.text("lost"), on: id)
+                pair.edge.machine.reset(id, .broken)
+            } else {
+                pair.edge.machine.send(self.text("lost"), on: id)
+                pair.holder.machine.reset(id, .withdrawn)
+            }
+            try pair.exchange()
+            try pair.exchange()
+            if fromEdge {
+                #expect(pair.holder.takeEvents() == [.reset(id, .broken)])
+                #expect(pair.edge.takeEvents() == [])
+            } else {
+                #expect(pair.edge.takeEvents() == [.reset(id, .withdrawn)])
+            }
+            #expect(pair.edge.machine.streamCount == 0 && pair.holder.machine.streamCount == 0)
+        }
+    }
+
+    @Test func endsAndClosesThatCrossAreForgottenByBoth() throws {
+        var pair = MachinePair()
+        let id = try pair.open()
+        pair.edge.machine.end(id)
+        pair.holder.machine.end(id)
+        pair.edge.write()
+        pair.holder.write()
+        // Said before the other end's end has come.
+        pair.edge.machine.close(id)
+        pair.holder.machine.reset(id, .broken)
+        try pair.exchange()
+        try pair.exchange()
+        #expect(pair.edge.machine.streamCount == 0 && pair.holder.machine.streamCount == 0)
+        let next = try pair.open()
+        #expect(next == id + 1)
+    }
+
+    // MARK: Windows
+
+    @Test func aReaderThatDoesNotReadIsSentAWindowAndNoMore() throws {
+        var pair = MachinePair()
+        let (slow, fast) = (try pair.open(), try pair.open())
+        pair.holder.machine.send(ByteBuffer(repeating: 1, count: 1 << 20), on: slow)
+        pair.holder.machine.send(ByteBuffer(repeating: 2, count: 1 << 20), on: fast)
+        var fastBytes = 0
+        var slowBytes = 0
+        for _ in 0..<200 {
+            try pair.exchange()
+            for case .data(let id, let bytes) in pair.edge.takeEvents() {
+                if id == fast {
+                    fastBytes += bytes.readableBytes
+                    pair.edge.machine.consumed(bytes.readableBytes, on: fast)
+                } else {
+                    slowBytes += bytes.readableBytes
+                }
+            }
+        }
+        #expect(fastBytes == 1 << 20)
+        #expect(slowBytes == pair.edge.machine.limits.window)
+        #expect(!pair.holder.machine.hasOutput)
+        // And goes on where it was.
+        pair.edge.machine.consumed(slowBytes, on: slow)
+        for _ in 0..<200 {
+            try pair.exchange()
+            for case .data(let id, let bytes) in pair.edge.takeEvents() where id == slow {
+                slowBytes += bytes.readableBytes
+                pair.edge.machine.consumed(bytes.readableBytes, on: slow)
+            }
+        }
+        #expect(slowBytes == 1 << 20)
+    }
+
+    @Test func beforeAcceptanceAnAccepterTakesAHelloAndNoMore() throws {
+        var pair = MachinePair()
+        let id = try #require(pair.edge.machine.open(introduction: self.text("client")))
+        pair.edge.machine.send(ByteBuffer(repeating: 1, count: 100_000), on: id)
+        try pair.exchange()
+        let size = pair.holder.takeEvents().reduce(0) { sum, event in
+            if case .data(_, let bytes) = event { sum + bytes.readableBytes } else { sum }
+        }
+        #expect(size == pair.edge.machine.limits.beforeAcceptance)
+        pair.holder.machine.accept(id)
+        try pair.exchange()
+        try pair.exchange()
+        let more = pair.holder.takeEvents().reduce(0) { sum, event in
+            if case .data(_, let bytes) = event { sum + bytes.readableBytes } else { sum }
+        }
+        #expect(size + more == pair.holder.machine.limits.window)
+    }
+
+    @Test func streamsTakeTurns() throws {
+        var pair = MachinePair()
+        let ids = try (0..<3).map { _ in try pair.open() }
+        for id in ids { pair.edge.machine.send(ByteBuffer(repeating: 0, count: 40_000), on: id) }
+        var order: [StreamFrame.ID] = []
+        var buffer = ByteBuffer()
+        pair.edge.machine.write(into: &buffer, upTo: .max) { id, _ in order.append(id) }
+        #expect(order == [1, 2, 3, 1, 2, 3, 1, 2, 3])
+    }
+
+    @Test func windowsGrowWithReadersThatKeepUpWithinTheLinksBudget() {
+        var budget = WindowBudget(100)
+        var window = ReceiveWindow(size: 40)
+        var other = ReceiveWindow(size: 40)
+        for _ in 0..<10 {
+            #expect(window.received(10))
+            _ = window.read(10, largest: 1000, budget: &budget)
+            #expect(other.received(10))
+            _ = other.read(10, largest: 1000, budget: &budget)
+            #expect(window.unread + window.allowed <= window.size)
+        }
+        #expect(window.size == 80 && other.size == 80)
+        #expect(budget.left == 20)
+        // One falls behind: it loses what it had got.
+        #expect(window.received(window.allowed))
+        _ = window.read(1, largest: 1000, budget: &budget)
+        #expect(window.size == 40 && budget.left == 60)
+        other.release(&budget)
+        #expect(budget.left == 100)
+    }
+
+    // MARK: Refusals and draining
+
+    @Test func aDrainedLinkRefusesStreamsThatWereOnTheirWay() throws {
+        var pair = MachinePair()
+        let old = try pair.open()
+        pair.holder.machine.drain()
+        let late = try #require(pair.edge.machine.open(introduction: self.text("client")))
+        pair.edge.machine.send(self.text("hello"), on: late)
+        try pair.exchange()
+        try pair.exchange()
+        #expect(pair.holder.takeEvents() == [])
+        #expect(pair.edge.takeEvents() == [.draining, .reset(late, .draining)])
+        #expect(pair.edge.machine.open(introduction: self.text("client")) == nil)
+        pair.edge.machine.send(self.text("goes on"), on: old)
+        try pair.exchange()
+        #expect(pair.holder.takeEvents() == [.data(old, self.text("goes on"))])
+        #expect(pair.holder.machine.streamCount == 1)
+    }
+
+    @Test func aRefusedStreamLeavesNothing() throws {
+        var pair = MachinePair()
+        let id = try #require(pair.edge.machine.open(introduction: self.text("client")))
+        try pair.exchange()
+        pair.holder.machine.reset(id, .busy)
+        try pair.exchange()
+        #expect(pair.edge.takeEvents() == [.reset(id, .busy)])
+        try pair.exchange()
+        #expect(pair.edge.machine.streamCount == 0 && pair.holder.machine.streamCount == 0)
+    }
+
+    @Test func pingsAreAnsweredTheLastOneOnly() throws {
+        var pair = MachinePair()
+        for number in UInt64(1)...1000 { pair.edge.machine.ping(number) }
+        try pair.exchange()
+        #expect(pair.edge.takeEvents() == [.pong(1000)])
+    }
+
+    // MARK: Peers that break the rules
+
+    private func violation(
+        _ role: StreamMachine.Role, _ limits: StreamMachine.Limits = StreamMachine.Limits(),
+        prepare: (inout StreamMachine) -> Void = { _ in }, _ frames: [StreamFrame]
+    ) -> StreamLinkError? {
+        var machine = StreamMachine(role: role, limits: limits)
+        prepare(&machine)
+        do throws(StreamLinkError) {
+            for frame in frames { _ = try machine.receive(frame) }
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    private func opening(_ id: StreamFrame.ID) -> StreamFrame {
+        .open(id, window: 1000, introduction: ByteBuffer())
+    }
+
+    @Test func anEdgeThatBreaksTheRulesIsCutOff() {
+        #expect(self.violation(.accepter, [self.opening(2)]) == .badOpen(2))
+        #expect(self.violation(.accepter, [self.opening(1), self.opening(1)]) == .badOpen(1))
+        #expect(
+            self.violation(.accepter, [self.opening(1), .reset(1, .broken), self.opening(1)]) == .badOpen(1),
+            "a number is used once")
+        #expect(self.violation(.accepter, [.data(1, self.text("x"))]) == .unexpected(1))
+        #expect(self.violation(.accepter, [.window(1, 1)]) == .unexpected(1))
+        #expect(self.violation(.accepter, [.close(1)]) == .unexpected(1))
+        #expect(self.violation(.accepter, [self.opening(1), .accept(1, window: 1)]) == .unexpected(1))
+        #expect(self.violation(.accepter, [.drain]) == .badStream(0))
+        #expect(self.violation(.accepter, [self.opening(1), .end(1), .end(1)]) == .unexpected(1))
+        #expect(self.violation(.accepter, [self.opening(1), .end(1), .data(1, self.text("x"))]) == .unexpected(1))
+        let big = ByteBuffer(repeating: 0, count: 4097)
+        #expect(self.violation(.accepter, [self.opening(1), .data(1, big)]) == .overWindow(1))
+        #expect(
+            self.violation(.accepter, [self.opening(1), .window(1, .max)]) == .windowOverflow(1))
+        #expect(
+            self.violation(.accepter, [.open(1, window: .max, introduction: ByteBuffer())]) == .windowOverflow(1))
+    }
+
+    @Test func aKeyHolderThatBreaksTheRulesIsCutOff() {
+        let open: (inout StreamMachine) -> Void = { _ = $0.open(introduction: ByteBuffer()) }
+        #expect(self.violation(.opener, [self.opening(1)]) == .badOpen(1))
+        #expect(self.violation(.opener, prepare: open, [.data(1, self.text("x"))]) == .unexpected(1))
+        #expect(self.violation(.opener, prepare: open, [.end(1)]) == .unexpected(1))
+        #expect(self.violation(.opener, [.accept(1, window: 1)]) == .unexpected(1))
+        #expect(
+            self.violation(.opener, prepare: open, [.accept(1, window: 1), .accept(1, window: 1)]) == .unexpected(1))
+        let part = ByteBuffer(repeating: 0, count: 16_384)
+        #expect(
+            self.violation(
+                .opener, prepare: open,
+                [.accept(1, window: 0)] + Array(repeating: .data(1, part), count: 5)) == .overWindow(1))
+        #expect(
+            self.violation(.opener, prepare: open, [.reset(1, .busy), .data(1, self.text("x"))]) == nil,
+            "but for what is forgotten, nothing comes of it")
+    }
+
+    @Test func aStreamThatThisEndClosedTakesItsWindowAndNoMore() {
+        let close: (inout StreamMachine) -> Void = {
+            if let id = $0.open(introduction: ByteBuffer()) { $0.close(id) }
+        }
+        let part = ByteBuffer(repeating: 0, count: 16_384)
+        #expect(
+            self.violation(
+                .opener, prepare: close, [.accept(1, window: 0)] + Array(repeating: .data(1, part), count: 4)) == nil)
+        #expect(
+            self.violation(
+                .opener, prepare: close, [.accept(1, window: 0)] + Array(repeating: .data(1, part), count: 5))
+                == .overWindow(1))
+    }
+
+    @Test func anEdgeThatOpensWithoutEndIsCutOff() {
+        var limits = StreamMachine.Limits()
+        limits.streams = 8
+        #expect(self.violation(.accepter, limits, (1...8).map { self.opening($0) }) == nil)
+        #expect(self.violation(.accepter, limits, (1...9).map { self.opening($0) }) == .tooManyStreams)
+    }
+
+    @Test func refusedStreamsThatThePeerNeverEndsCountAmongTheOthers() {
+        var limits = StreamMachine.Limits()
+        limits.streams = 8
+        var machine = StreamMachine(role: .accepter, limits: limits)
+        var failure: StreamLinkError?
+        do throws(StreamLinkError) {
+            for id in StreamFrame.ID(1)...9 {
+                _ = try machine.receive(self.opening(id))
+                machine.reset(id, .busy)
+            }
+        } catch { failure = error }
+        #expect(failure == .tooManyStreams)
+    }
+
+    @Test func anEdgeThatOpensAndBreaksOffAndNeverReadsIsCutOff() {
+        var limits = StreamMachine.Limits()
+        limits.control = 100
+        let frames = (1...101).flatMap { id -> [StreamFrame] in
+            [self.opening(StreamFrame.ID(id)), .reset(StreamFrame.ID(id), .broken)]
+        }
+        #expect(self.violation(.accepter, limits, frames) == .notReading)
+    }
+}
