@@ -199,8 +199,8 @@ let package = Package(
         .target(
             name: "PeerLink",
             dependencies: [
-                "Admission", "KeyProtocol", "SecretFiles", "TLSWire", "Telemetry", nioSSL, nioTLS, x509, asn1, logging,
-                metrics, collections,
+                "Admission", "KeyProtocol", "SecretFiles", "StreamWire", "TLSWire", "Telemetry", nioSSL, nioTLS, x509,
+                asn1, logging, metrics, collections,
             ] + nio,
             swiftSettings: strict),
 
@@ -227,8 +227,9 @@ let package = Package(
             dependencies: [
                 "Admission", "AuditChain", "CFileSpace", "CLibCrypto", "Channels", "HSMWire", "HTTPFields",
                 "Hexadecimal", "KeyProtocol", "NativeChannel", "NativeHandshake", "PeerLink", "RecordLayer",
-                "SecretFiles", "Stapling", "TLSEngine", "TLSWire", "Telemetry", nioSSL, nioTLS, x509, asn1, crypto,
-                cryptoExtras, logging, metrics, lifecycle,
+                "SecretFiles", "Stapling", "StreamWire", "TLSEngine", "TLSWire", "Telemetry", nioSSL, nioTLS, x509,
+                asn1,
+                crypto, cryptoExtras, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
         // Its keys on tokens.
@@ -253,7 +254,7 @@ let package = Package(
             name: "EdgeRelay",
             dependencies: [
                 "Admission", "CRelaySockets", "Channels", "EdgeModel", "NativeHandshake", "PeerLink", "TLSWire",
-                "Telemetry", nioSSL, nioTLS, logging, metrics,
+                "Telemetry", nioSSL, logging, metrics,
             ] + nio,
             swiftSettings: strict),
         // From a client's hello to a session whose records are the edge's.
@@ -269,7 +270,7 @@ let package = Package(
             dependencies: [
                 "Admission", "CacheStorage", "Channels", "EdgeHTTP", "EdgeModel", "EdgeRelay", "EdgeTLS", "FleetBus",
                 "FleetLink", "HTTPCaching", "KeyProtocol", "NativeHandshake", "PeerLink", "RecordLayer", "Stapling",
-                "Telemetry", "TLSEngine", "TLSWire", nioSSL, nioHelpers, logging, metrics, lifecycle,
+                "StreamWire", "Telemetry", "TLSEngine", "TLSWire", nioSSL, nioHelpers, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),
         // Stands alone: for other packages, too.
@@ -488,8 +489,8 @@ let package = Package(
         .testTarget(
             name: "PeerLinkTests",
             dependencies: [
-                "Admission", "PrivateAuthority", "KeyProtocol", "PeerLink", "TLSWire", "Telemetry", "TestLogs", nioSSL,
-                nioHelpers, logging,
+                "Admission", "PrivateAuthority", "KeyProtocol", "PeerLink", "StreamWire", "TLSWire", "Telemetry",
+                "TestLogs", nioSSL, nioTLS, nioHelpers, nioEmbedded, logging,
             ] + nio,
             swiftSettings: strict),
         .testTarget(
@@ -497,7 +498,8 @@ let package = Package(
             dependencies: [
                 "TestSockets",
                 "Admission", "AuditChain", "Channels", "PrivateAuthority", "HSMWire", "KeyHolder", "KeyProtocol",
-                "NativeHandshake", "PeerLink", "RecordLayer", "SecretFiles", "TLSEngine", "TLSWire", "Telemetry",
+                "NativeHandshake", "PeerLink", "RecordLayer", "SecretFiles", "StreamWire", "TLSEngine", "TLSWire",
+                "Telemetry",
                 nioSSL,
                 nioEmbedded, x509, asn1, crypto, cryptoExtras, logging,
             ] + nio,

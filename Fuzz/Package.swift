@@ -45,6 +45,7 @@ let modules: [(name: String, imports: [Target.Dependency])] = [
     (name: "HTTP2Wire", imports: ["HTTPFields", nioCore]),
     (name: "HTTPWire", imports: ["HTTPFields", nioCore]),
     (name: "NativeHandshake", imports: ["TLSWire", nioCore] + crypto),
+    (name: "StreamWire", imports: [nioCore, .product(name: "DequeModule", package: "swift-collections")]),
 ]
 
 /// Fuzz targets (Targets/<name>, with seeds in Corpus/<name without Fuzz>) and the modules that they exercise.
@@ -62,6 +63,7 @@ let fuzzers: [(name: String, modules: [Target.Dependency])] = [
     (name: "FuzzProxyProtocol", modules: ["Admission"]),
     (name: "FuzzRecordLayer", modules: ["RecordLayer", "TLSWire"]),
     (name: "FuzzServerHandshake", modules: ["RecordLayer", "TLSEngine", "TLSWire", crypto[0]]),
+    (name: "FuzzStreamLink", modules: ["StreamWire"]),
 ]
 
 let package = Package(

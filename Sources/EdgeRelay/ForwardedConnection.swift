@@ -20,8 +20,6 @@ struct ForwardingTerms: Sendable {
     var idle: TimeAmount
     /// Both are closed at this age.
     var lifetime: TimeAmount
-    /// Tells the other side the client's address.
-    var proxyProtocol: ProxyProtocolVersion
     /// Bounds for closing clients that could not be passed on.
     var linger: LingerLimits
     /// For log lines, beside what says who the client is.
@@ -99,7 +97,7 @@ final class ForwardedConnection: PumpOwner {
         self.phase = .connecting(cancel: cancel)
     }
 
-    /// The other side is there.
+    /// The other side is there, and has what the client sent first.
     ///
     /// - Returns: false if it is closed already: then there is a client to be told.
     func connected(_ channel: any Channel) -> Bool {
@@ -115,10 +113,6 @@ final class ForwardedConnection: PumpOwner {
         }
         self.phase = .passing
         self.report.connected(to: channel.remoteAddress, now: .now())
-        if let header = self.client.address.proxyProtocolHeader.encoded(self.terms.proxyProtocol) {
-            channel.write(header, promise: nil)
-        }
-        channel.writeAndFlush(self.client.receivedBytes, promise: nil)
         pump.start()
         return true
     }

@@ -41,17 +41,19 @@ public struct KeyHolderConfiguration: Sendable {
     }
 
     /// Lowers the bounds on connections to what so many file descriptors are enough for, and says so once. A native
-    /// connection takes two: the edge's, and the application's.
+    /// client takes one, the application's, and edges have links for them as they have for all else.
     public mutating func fit(descriptors: Int, logger: Logger) {
         // What it opens itself: offers, and connections on which an edge has yet to prove who it is.
         let dialled = self.dial.count * DialTarget.Limits().unproved
-        let reserve = 128 + self.limits.handshakes + dialled
+        let reserve = 128 + (self.native == nil ? 1 : 2) * self.limits.handshakes + dialled
         let native = self.native?.limits.connections ?? 0
-        let wanted = reserve + self.limits.connections + 2 * native
+        let wanted = reserve + (self.native == nil ? 1 : 2) * self.limits.connections + native
         guard wanted > descriptors else { return }
         let left = max(descriptors - reserve, descriptors / 2)
-        self.limits.connections = min(self.limits.connections, max(1, self.native == nil ? left : left / 2))
-        self.native?.limits.connections = min(native, max(1, (left - min(left, self.limits.connections)) / 2))
+        self.limits.connections = min(
+            self.limits.connections, max(1, self.native == nil ? left : left / 4))
+        self.native?.limits.connections = min(
+            native, max(1, left - min(left, 2 * self.limits.connections)))
         self.limits.handshakes = min(self.limits.handshakes, max(1, descriptors / 8))
         logger.warning(
             "fewer connections are accepted than the limits say: the process may have too few file descriptors",

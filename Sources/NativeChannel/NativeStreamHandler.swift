@@ -57,8 +57,9 @@ public final class NativeStreamHandler: ChannelDuplexHandler {
 
     public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if event is IdleStateHandler.IdleStateEvent {
-            if !self.isOver { self.fail(.timeout("the stream was silent for too long"), context) }
-            return
+            // Over, but for what the peer does not take.
+            if self.isOver { return context.close(promise: nil) }
+            return self.fail(.timeout("the stream was silent for too long"), context)
         }
         // The transport's own end of input is no end of data.
         if let event = event as? ChannelEvent, event == .inputClosed { return self.connectionEnded(context) }

@@ -1,8 +1,6 @@
-import Admission
 import KeyProtocol
 import Logging
 import NIOCore
-import NIOPosix
 import NIOSSL
 
 /// Keeps one connection to one address of a key holder alive: connects, or takes a connection that the key holder has opened,
@@ -35,11 +33,7 @@ final class KeyHolderLink {
 
     private let end: KeyHolderEnd
     private let expected: PeerIdentity
-    private let intake: LinkIntake?
-    /// Among those of the intake.
-    private var place: OfferBoard.Place?
-    /// Where the connection comes from that was taken.
-    private var source: ClientNetwork?
+    private let opener: LinkOpener
     private var patience: Scheduled<Void>?
     private let configuration: KeyHolderPool.Configuration
     private let tls: NIOSSLContext
@@ -67,7 +61,8 @@ final class KeyHolderLink {
         loop: any EventLoop, logger: Logger, events: Events
     ) {
         self.end = end
-        self.intake = intake
+        self.opener = LinkOpener(
+            end: end, connectTimeout: configuration.connectTimeout, intake: intake, loop: loop)
         switch end {
         case .address: self.expected = configuration.expected
         case .dialling(let identity): self.expected = identity
@@ -93,8 +88,7 @@ final class KeyHolderLink {
         self.probe?.cancel()
         self.lease?.cancel()
         self.patience?.cancel()
-        if let place = self.place { self.intake?.withdraw(place) }
-        self.place = nil
+        self.opener.cancel()
         switch old {
         case .up(let handler), .asking(let handler), .shakingHands(let handler):
             handler.close(because: .closed("the edge is stopping"))
@@ -112,33 +106,23 @@ final class KeyHolderLink {
 
     private func connect() {
         switch self.end {
-        case .address(let address): self.connect(to: address)
+        case .address: self.state = .connecting
         case .dialling: self.awaitConnection()
+        }
+        self.opener.open { result in
+            switch self.state {
+            case .connecting, .awaiting: self.state = .connecting
+            default: break
+            }
+            switch result {
+            case .success(let channel): self.shakeHands(on: channel)
+            case .failure(let error): self.connectFailed(error)
+            }
         }
     }
 
-    private func connect(to address: PeerAddress) {
-        self.state = .connecting
-        // Handlers come when the connection is there: for a name with several addresses several are tried, and those
-        // that fail or lose the race are none of ours.
-        ClientBootstrap(group: self.loop)
-            .connectTimeout(self.configuration.connectTimeout)
-            .channelOption(.autoRead, value: false)
-            .channelOption(.socketOption(.so_keepalive), value: 1)
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .connect(host: address.host, port: address.port)
-            .assumeIsolated()
-            .whenComplete { result in
-                switch result {
-                case .success(let channel): self.shakeHands(on: channel)
-                case .failure(let error): self.connectFailed(error)
-                }
-            }
-    }
-
-    /// Takes the next connection that the key holder opens, or has opened.
+    /// The key holder is to open a connection, or has opened one.
     private func awaitConnection() {
-        guard let intake = self.intake else { return }
         self.state = .awaiting
         self.patience?.cancel()
         self.patience = self.loop.assumeIsolated().scheduleTask(in: self.configuration.connectTimeout) {
@@ -146,43 +130,6 @@ final class KeyHolderLink {
             self.logger.warning("key holder is down", metadata: ["error": "it has not connected to this edge"])
             self.reported = "not-connected"
         }
-        let place: OfferBoard.Place
-        if let known = self.place {
-            place = known
-        } else {
-            let bound = NIOLoopBound(WeakLink(self), eventLoop: self.loop)
-            place = intake.register(for: self.expected.name) { [loop = self.loop] taken in
-                loop.execute { WeakLink.take(taken, by: bound.value.link) }
-            }
-            self.place = place
-        }
-        intake.lacks(place)
-    }
-
-    /// - Parameter taken: nil: the connection ended before it was this link's.
-    fileprivate func take(_ taken: LinkIntake.Taken?) {
-        guard case .awaiting = self.state else { return WeakLink.take(taken, by: nil) }
-        guard let taken else { return self.connect() }
-        self.state = .connecting
-        self.source = taken.network
-        ClientBootstrap(group: self.loop)
-            .channelOption(.autoRead, value: false)
-            .channelOption(.socketOption(.so_keepalive), value: 1)
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .withConnectedSocket(taken.descriptor)
-            .assumeIsolated()
-            .whenComplete { result in
-                switch result {
-                case .success(let channel): self.shakeHands(on: channel)
-                case .failure(let error): self.connectFailed(error)
-                }
-            }
-    }
-
-    /// Whether the connection that was taken is the key holder's that it said.
-    private func found(_ isRight: Bool) {
-        guard let place = self.place, let source = self.source else { return }
-        self.intake?.found(isRight, from: source, for: place)
     }
 
     private func shakeHands(on channel: any Channel) {
@@ -209,7 +156,7 @@ final class KeyHolderLink {
         guard case .shakingHands(let current) = self.state, current === handler else {
             return handler.close(because: .closed("the connection is not wanted any more"))
         }
-        self.found(true)
+        self.opener.found(true)
         self.state = .asking(handler)
         self.askForLease(handler, knowing: 0, for: max(self.configuration.deadline, self.configuration.connectTimeout))
     }
@@ -237,7 +184,7 @@ final class KeyHolderLink {
     private func ended(_ handler: LinkHandler, _ failure: LinkFailure) {
         switch self.state {
         case .shakingHands(let current) where current === handler:
-            self.found(false)
+            self.opener.found(false)
             self.wait(after: failure)
         case .asking(let current) where current === handler:
             self.tell(of: failure)
@@ -402,18 +349,5 @@ final class KeyHolderLink {
         guard case .up = self.state, self.probesMissed == 0 else { return }
         self.probe?.cancel()
         self.sendProbe()
-    }
-}
-
-/// The link, as long as there is one: its place may outlive it by a moment.
-private struct WeakLink {
-    weak var link: KeyHolderLink?
-
-    init(_ link: KeyHolderLink) { self.link = link }
-
-    /// A connection that no link takes is closed.
-    static func take(_ taken: LinkIntake.Taken?, by link: KeyHolderLink?) {
-        if let link { return link.take(taken) }
-        if let taken { LinkIntake.close(taken) }
     }
 }

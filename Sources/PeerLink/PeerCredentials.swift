@@ -55,10 +55,13 @@ public struct PeerCredentials: Sendable {
     }
 
     /// TLS for the end that asks (an edge): TLS 1.3, or 1.2 where the peer is a stock key server.
-    public func clientContext() throws -> NIOSSLContext {
+    ///
+    /// - Parameter protocols: what is to be spoken over it (ALPN, RFC 7301); none: the key protocol.
+    public func clientContext(protocols: [String] = []) throws -> NIOSSLContext {
         var configuration = TLSConfiguration.makeClientConfiguration()
         // The peer is known by the identity in its certificate, checked after the handshake, not by a host name.
         self.fill(&configuration)
+        configuration.applicationProtocols = protocols
         return try NIOSSLContext(configuration: configuration)
     }
 
@@ -67,11 +70,14 @@ public struct PeerCredentials: Sendable {
     /// Make a new one for each connection. A context hands out tickets for session resumption, which swift-nio-ssl cannot
     /// switch off, and a resumed handshake does not verify the peer's certificate again: it may have expired meanwhile, or
     /// its authority may be trusted no more. Only the context that made a ticket can read it.
-    public func serverContext() throws -> NIOSSLContext {
+    ///
+    /// - Parameter protocols: what may be spoken over it; a peer that offers none of them gets none.
+    public func serverContext(protocols: [String] = []) throws -> NIOSSLContext {
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: [], privateKey: .privateKey(self.key))
         self.fill(&configuration)
         configuration.sendCANameList = true
+        configuration.applicationProtocols = protocols
         return try NIOSSLContext(configuration: configuration)
     }
 

@@ -58,8 +58,10 @@ public struct EdgeSettings: Hashable, Sendable {
         public var identityName: String
         /// Requests under way on one connection. Default: 4,096.
         public var inFlight: Int
-        /// Where it takes native connections; empty: nowhere.
+        /// Where it takes native connections.
         public var native: [SocketEndpoint]
+        /// Whether it takes them over connections that it opens to this edge.
+        public var takesNativeDialled = false
         /// Of how many signatures, in percent, a second address is asked, too, when the first one takes long. Default: 5.
         public var hedge = 5
     }

@@ -12,7 +12,8 @@ public import NIOCore
 /// - The peer's violations: ``StreamLinkError``; the link is over.
 /// - Silently dropped: what comes for a stream that this end has closed, as far as it was allowed; words that crossed the last one of this end.
 ///
-/// What a peer can make this end hold: for each of ``Limits/streams`` a window, ``Limits/growth`` beyond that, and ``Limits/control`` frames that wait to be sent.
+/// What a peer can make this end hold: for each of ``Limits/streams`` a window, what the ``WindowBudget`` has beyond that, and ``Limits/control``
+/// frames that wait to be sent. What the owner sends is the owner's to bound.
 public struct StreamMachine {
     public typealias ID = StreamFrame.ID
 
@@ -32,10 +33,12 @@ public struct StreamMachine {
         public var window = 65_536
         /// And at most.
         public var largestWindow = 2 << 20
-        /// By how much all windows together may be larger than they are at first, in bytes.
-        public var growth = 32 << 20
+        /// By how much all windows together may be larger than they are at first, in bytes, where the link has a budget of its own.
+        public var growth = 64 << 20
         /// Frames about streams that wait to be sent.
         public var control = 8192
+        /// Streams that a link carries in its life: numbers are used once.
+        public var numbers: ID = 1 << 31
 
         public init() {}
     }
@@ -58,76 +61,40 @@ public struct StreamMachine {
         case pong(UInt64)
     }
 
-    private struct Stream {
-        var isAccepted: Bool
-        var output = Deque<ByteBuffer>()
-        /// In `output`, bytes.
-        var queued = 0
-        /// What the peer takes, bytes.
-        var credit: Int
-        /// An end is to follow what is queued.
-        var endIsDue = false
-        /// The last that this end has to say on its data was said, or waits to be sent.
-        var outputEnded = false
-        var window: ReceiveWindow
-        var inputEnded = false
-        /// Its owner wants to hear no more of it.
-        var isAbandoned = false
-        /// It stands in the line of those that have something to send.
-        var isInLine = false
-
-        var takesOutput: Bool { !self.endIsDue && !self.outputEnded }
-
-        var hasOutput: Bool {
-            self.queued > 0 ? self.credit > 0 : self.endIsDue && !self.outputEnded
-        }
-
-        /// One frame of data, and the end if it follows.
-        ///
-        /// - Returns: how many bytes of data.
-        mutating func writeTurn(of id: ID, into buffer: inout ByteBuffer) -> Int {
-            let count = min(self.queued, self.credit, StreamFrame.maximumBody)
-            if count > 0 {
-                StreamFrame.writeHeader(.data, length: count, id, into: &buffer)
-                var missing = count
-                while missing > 0, var part = self.output.popFirst() {
-                    if let slice = part.readSlice(length: min(missing, part.readableBytes)) {
-                        buffer.writeImmutableBuffer(slice)
-                        missing -= slice.readableBytes
-                    }
-                    if part.readableBytes > 0 { self.output.prepend(part) }
-                }
-                self.queued -= count
-                self.credit -= count
-            }
-            if self.queued == 0, self.endIsDue, !self.outputEnded {
-                self.outputEnded = true
-                StreamFrame.end(id).write(into: &buffer)
-            }
-            return count
-        }
-    }
-
     public let role: Role
     public let limits: Limits
-    private var streams: [ID: Stream] = [:]
+    private var streams: [ID: MachineStream] = [:]
+    /// Of streams that have ended at both ends: what their owner has yet to read.
+    private var leftovers: [ID: ReceiveWindow] = [:]
     /// The last that was opened.
     private var lastID: ID = 0
     private var control = Deque<StreamFrame>()
     /// A pong that waits to be sent: of several pings the last one is answered.
     private var pong: UInt64?
     private var line = Deque<ID>()
-    private var budget: WindowBudget
+    private let budget: WindowBudget
     public private(set) var isDraining = false
 
-    public init(role: Role, limits: Limits = Limits()) {
+    /// - Parameter budget: which the peer's other links share; nil: one of ``Limits/growth``.
+    public init(role: Role, limits: Limits = Limits(), budget: WindowBudget? = nil) {
         self.role = role
         self.limits = limits
-        self.budget = WindowBudget(limits.growth)
+        self.budget = budget ?? WindowBudget(limits.growth)
     }
 
     /// Those that have not ended at both ends.
     public var streamCount: Int { self.streams.count }
+
+    /// Whether the link has room for another stream now.
+    public var takesStreams: Bool { self.takesMoreEver && self.streams.count < self.limits.streams }
+
+    /// Whether the link may carry another stream at any time.
+    public var takesMoreEver: Bool { !self.isDraining && self.lastID < self.limits.numbers }
+
+    var budgetLeft: Int { self.budget.left }
+
+    /// What is kept for data that waits to be sent, bytes.
+    var keptBytes: Int { self.streams.values.reduce(0) { $0 + $1.keptBytes } }
 
     /// Frames about streams that wait to be sent. Send them before they are too many, also while more is read.
     public var waitingControl: Int { self.control.count }
@@ -142,12 +109,11 @@ public struct StreamMachine {
     /// - Parameter introduction: for the accepter, of the length that the limits allow.
     /// - Returns: nil: the link carries no further stream.
     public mutating func open(introduction: ByteBuffer) -> ID? {
-        guard self.role == .opener, !self.isDraining, self.lastID < .max, self.streams.count < self.limits.streams,
-            introduction.readableBytes <= self.limits.introduction
+        guard self.role == .opener, self.takesStreams, introduction.readableBytes <= self.limits.introduction
         else { return nil }
         self.lastID += 1
         let window = ReceiveWindow(size: self.limits.window)
-        self.streams[self.lastID] = Stream(
+        self.streams[self.lastID] = MachineStream(
             isAccepted: false, credit: self.limits.beforeAcceptance, window: window)
         self.control.append(.open(self.lastID, window: UInt32(window.allowed), introduction: introduction))
         return self.lastID
@@ -169,8 +135,7 @@ public struct StreamMachine {
         guard bytes.readableBytes > 0, let index = self.streams.index(forKey: id),
             self.streams.values[index].takesOutput
         else { return }
-        self.streams.values[index].output.append(bytes)
-        self.streams.values[index].queued += bytes.readableBytes
+        self.streams.values[index].send(bytes)
         self.enterLine(id)
     }
 
@@ -181,24 +146,40 @@ public struct StreamMachine {
         self.enterLine(id)
     }
 
-    /// The owner sends nothing more and hears nothing more of the stream. What is queued is not sent: then it counts as broken off.
+    /// The owner sends nothing more and hears nothing more of the stream. What is queued is sent before that, where the peer takes it; else the stream
+    /// is broken off.
     public mutating func close(_ id: ID) {
+        self.dropLeftovers(id)
         guard let stream = self.streams[id], !stream.isAbandoned else { return }
-        guard stream.queued == 0 else { return self.reset(id, .broken) }
-        self.abandon(id, saying: .close(id))
+        guard stream.queued > 0 else { return self.abandon(id, saying: .close(id)) }
+        guard stream.queued <= stream.credit else { return self.reset(id, .broken) }
+        self.streams[id]?.isAbandoned = true
+        self.streams[id]?.endIsDue = true
+        self.streams[id]?.closeIsDue = true
+        self.enterLine(id)
     }
 
     /// Breaks a stream off, or refuses it.
     public mutating func reset(_ id: ID, _ reason: StreamReset) {
+        self.dropLeftovers(id)
         guard let stream = self.streams[id], !stream.isAbandoned else { return }
         self.abandon(id, saying: .reset(id, reason))
     }
 
     /// The owner has taken so many bytes of what it was given.
     public mutating func consumed(_ count: Int, on id: ID) {
-        guard var stream = self.streams[id], !stream.isAbandoned, !stream.inputEnded else { return }
-        let more = stream.window.read(count, largest: self.limits.largestWindow, budget: &self.budget)
-        self.streams[id] = stream
+        if var window = self.leftovers[id] {
+            window.take(count, budget: self.budget)
+            self.leftovers[id] = window.unread > 0 ? window : nil
+            if window.unread == 0 { window.release(self.budget) }
+            return
+        }
+        guard let index = self.streams.index(forKey: id), !self.streams.values[index].isAbandoned else { return }
+        guard !self.streams.values[index].inputEnded else {
+            return self.streams.values[index].window.take(count, budget: self.budget)
+        }
+        let more = self.streams.values[index].window.read(
+            count, largest: self.limits.largestWindow, budget: self.budget)
         if more > 0 { self.control.append(.window(id, UInt32(more))) }
     }
 
@@ -211,19 +192,41 @@ public struct StreamMachine {
         self.control.append(.drain)
     }
 
+    /// The link is over: its streams give back what they had of the budget. What is said about them from now on is ignored.
+    public mutating func end() {
+        for stream in self.streams.values { stream.window.release(self.budget) }
+        for window in self.leftovers.values { window.release(self.budget) }
+        self.streams = [:]
+        self.leftovers = [:]
+        self.control = []
+        self.pong = nil
+        self.line = []
+    }
+
+    private mutating func dropLeftovers(_ id: ID) {
+        self.leftovers.removeValue(forKey: id)?.release(self.budget)
+    }
+
     private mutating func abandon(_ id: ID, saying last: StreamFrame) {
-        self.streams[id]?.output.removeAll()
-        self.streams[id]?.queued = 0
-        self.streams[id]?.outputEnded = true
         self.streams[id]?.isAbandoned = true
+        self.sayLast(last, on: id)
+    }
+
+    /// Nothing that is queued is sent any more, but this.
+    private mutating func sayLast(_ last: StreamFrame, on id: ID) {
+        self.streams[id]?.endOutput()
         self.control.append(last)
         self.forgetIfOver(id)
     }
 
     private mutating func forgetIfOver(_ id: ID) {
         guard let stream = self.streams[id], stream.inputEnded, stream.outputEnded else { return }
-        stream.window.release(&self.budget)
         self.streams[id] = nil
+        if stream.isAbandoned || stream.window.unread == 0 {
+            stream.window.release(self.budget)
+        } else {
+            self.leftovers[id] = stream.window
+        }
     }
 
     // MARK: From the peer
@@ -257,11 +260,16 @@ public struct StreamMachine {
         guard self.streams.count < self.limits.streams else { throw .tooManyStreams }
         try self.checkControl()
         self.lastID = id
-        self.streams[id] = Stream(
+        self.streams[id] = MachineStream(
             isAccepted: false, credit: window,
             window: ReceiveWindow(size: self.limits.window, allowed: self.limits.beforeAcceptance))
         if self.isDraining {
             self.reset(id, .draining)
+            return nil
+        }
+        // What ended streams left unread is held here, too, and is not the opener's to know.
+        if self.streams.count + self.leftovers.count > self.limits.streams {
+            self.reset(id, .busy)
             return nil
         }
         return .opened(id, introduction: introduction)
@@ -296,14 +304,15 @@ public struct StreamMachine {
     private mutating func gone(_ id: ID, _ event: Event) throws(StreamLinkError) -> Event? {
         // It may have crossed the last word of this end, after which the stream was forgotten.
         guard let stream = try self.stream(id) else { return nil }
+        try self.checkControl()
         self.streams[id]?.inputEnded = true
-        if !stream.outputEnded {
-            // The peer is told that it may forget the stream, too.
-            try self.checkControl()
-            self.abandon(id, saying: .close(id))
-        } else {
-            self.streams[id]?.isAbandoned = true
+        // What was sent before a reset is not read any more.
+        if case .reset = event { self.streams[id]?.isAbandoned = true }
+        if stream.outputEnded {
             self.forgetIfOver(id)
+        } else {
+            // The peer is told that it may forget the stream, too.
+            self.sayLast(.close(id), on: id)
         }
         return stream.isAbandoned ? nil : event
     }
@@ -322,7 +331,7 @@ public struct StreamMachine {
     }
 
     /// - Returns: nil: it was one, and has ended.
-    private func stream(_ id: ID) throws(StreamLinkError) -> Stream? {
+    private func stream(_ id: ID) throws(StreamLinkError) -> MachineStream? {
         guard id <= self.lastID else { throw .unexpected(id) }
         return self.streams[id]
     }

@@ -34,7 +34,10 @@ extension EdgeConfiguration {
         }
         for entry in settings.keyHolders {
             self.keyHolders[entry.name] = try KeyHolderPool.Configuration(entry)
-            self.nativeAddresses[entry.name] = entry.native.map { PeerAddress(host: $0.host, port: $0.port) }
+            self.nativeAddresses[entry.name] = entry.native.map {
+                PeerAddress(host: $0.host, port: $0.port)
+            }
+            if entry.takesNativeDialled { self.nativeDialled.insert(entry.name) }
         }
     }
 }

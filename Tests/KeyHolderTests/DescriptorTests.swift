@@ -28,14 +28,15 @@ import Testing
 
     @Test func addressesThatAreDialledCount() throws {
         var configuration = try Self.configuration()
-        let bare = 128 + KeyHolderLimits().handshakes + KeyHolderLimits().connections + 2 * NativeLimits().connections
+        let bare =
+            128 + 2 * (KeyHolderLimits().handshakes + KeyHolderLimits().connections) + NativeLimits().connections
         configuration.fit(descriptors: bare, logger: self.logger)
         #expect(configuration.limits == KeyHolderLimits())
         configuration.dial = (1...100).map { PeerAddress(host: "192.0.2.\($0)", port: 1) }
         configuration.fit(descriptors: bare + 399, logger: self.logger)
         let native = try #require(configuration.native?.limits.connections)
         let limits = configuration.limits
-        #expect(128 + limits.handshakes + limits.connections + 2 * native + 400 <= bare + 399)
+        #expect(128 + 2 * (limits.handshakes + limits.connections) + native + 400 <= bare + 399)
     }
 
     @Test(arguments: [64, 1024, 4096, 20_000])
@@ -44,7 +45,7 @@ import Testing
         configuration.fit(descriptors: descriptors, logger: self.logger)
         let native = try #require(configuration.native?.limits.connections)
         let limits = configuration.limits
-        #expect(limits.connections + 2 * native + limits.handshakes <= descriptors)
+        #expect(2 * (limits.connections + limits.handshakes) + native <= descriptors)
         #expect(limits.connections >= 1 && native >= 1 && limits.handshakes >= 1)
     }
 }

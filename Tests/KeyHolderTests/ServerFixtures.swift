@@ -35,9 +35,12 @@ final class TestHolder: Sendable {
         try TestHolder.siteAuthority.get().issueSite(domains: ["ed.test"], keyType: .ed25519)
     }
 
-    static func site(_ issued: IssuedCertificate) -> SiteConfiguration {
+    static func site(
+        _ issued: IssuedCertificate, application: ApplicationConfiguration? = nil
+    ) -> SiteConfiguration {
         SiteConfiguration(
-            chain: .text(issued.chainPEM, name: "chain.pem"), key: .text(issued.keyPEM, name: "key.pem"))
+            chain: .text(issued.chainPEM, name: "chain.pem"), key: .text(issued.keyPEM, name: "key.pem"),
+            application: application)
     }
 
     static func credentials(
@@ -61,7 +64,7 @@ final class TestHolder: Sendable {
     init(
         edges: [String] = ["paris", "rome"], limits: KeyHolderLimits = KeyHolderLimits(),
         keyStore: any KeyStore = SoftwareKeyStore(), clock: TestClock = TestClock(), auditAt target: String? = nil,
-        revoked: Set<String> = []
+        revoked: Set<String> = [], native: NativeLimits? = nil, application: ApplicationConfiguration? = nil
     ) async throws {
         self.authority = try FleetAuthority(name: "Test fleet")
         self.auditPath = AuditTests.temporaryFile()
@@ -72,10 +75,14 @@ final class TestHolder: Sendable {
             listen: [PeerAddress(host: "127.0.0.1", port: 0)],
             credentials: try Self.credentials(self.authority, .keyholder, "home"),
             sites: [
-                Self.site(try Self.p256.get()), Self.site(try Self.rsa.get()), Self.site(try Self.ed25519.get()),
+                Self.site(try Self.p256.get(), application: application),
+                Self.site(try Self.rsa.get(), application: application), Self.site(try Self.ed25519.get()),
             ],
             grants: try Self.grants(edges), audit: .file(self.auditPath), limits: limits, keyStore: keyStore)
         configuration.revoked = revoked
+        configuration.native = native.map {
+            NativeConfiguration(listen: [PeerAddress(host: "127.0.0.1", port: 0)], limits: $0)
+        }
         self.configuration = configuration
         var logger = Logger(label: "test")
         logger.logLevel = .critical

@@ -97,8 +97,7 @@ import Testing
     static let native = Wrong(
         Self.edge("{dialled-by: home, native: \"h.test:2\"}"),
         """
-        c.yaml:6:28: error: native connections need a port of the key holder's, and this one has none: \
-        it connects to the edge. Remove "native", or have the key holder listen and write "addresses".
+        c.yaml:6:28: error: this key holder has no port: it connects to the edge. Write native: dialled.
         """)
     static let samePort = Wrong(
         Self.edge("{dialled-by: home}", listen: "listen-keyholders: [\"127.0.0.1:8443\"]\n"),

@@ -62,6 +62,20 @@ struct NativeSettingsTests {
         #expect(try Self.load(edge: Self.edge("", "")).sites.first?.native == nil)
     }
 
+    @Test("A key holder that connects to the edge takes native clients over that")
+    func dialled() throws {
+        let entry =
+            "listen-keyholders: [\"0.0.0.0:4435\"]\nkeyholders:\n  home: { dialled-by: [home], native: dialled }"
+        let text = Self.edge("", "").split(separator: "\n", omittingEmptySubsequences: false)
+            .filter { !$0.hasPrefix("keyholders:") && !$0.hasPrefix("  home:") }.joined(separator: "\n")
+        let settings = try Self.load(edge: text + entry + "\n")
+        #expect(settings.keyHolders.first?.takesNativeDialled == true)
+        #expect(settings.keyHolders.first?.native == [])
+        #expect(settings.sites.first?.native == "home")
+        let both = complaints(Self.edge(", native: [dialled]", ""))
+        #expect(both.contains { $0.contains("no key holder connects to this edge here") }, "\(both)")
+    }
+
     @Test("What an edge's file gets wrong")
     func badEdge() {
         let noAddress = complaints(Self.edge("", "    native: home"))

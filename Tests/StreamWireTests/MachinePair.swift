@@ -52,8 +52,9 @@ struct MachinePair {
     var edge: End
     var holder: End
 
-    init(_ limits: StreamMachine.Limits = StreamMachine.Limits()) {
-        self.edge = End(machine: StreamMachine(role: .opener, limits: limits))
+    /// - Parameter budget: the edge's.
+    init(_ limits: StreamMachine.Limits = StreamMachine.Limits(), budget: WindowBudget? = nil) {
+        self.edge = End(machine: StreamMachine(role: .opener, limits: limits, budget: budget))
         self.holder = End(machine: StreamMachine(role: .accepter, limits: limits))
     }
 
@@ -69,15 +70,23 @@ struct MachinePair {
         try self.edge.receive(back)
     }
 
+    /// A stream of which the other end has yet to hear.
+    mutating func openByEdge() throws -> StreamFrame.ID {
+        let id = self.edge.machine.open(introduction: ByteBuffer(string: "client"))
+        return try #require(id)
+    }
+
     /// A stream that both ends have.
     mutating func open() throws -> StreamFrame.ID {
-        let id = try #require(self.edge.machine.open(introduction: ByteBuffer(string: "client")))
+        let id = try self.openByEdge()
         try self.exchange()
-        #expect(self.holder.takeEvents() == [.opened(id, introduction: ByteBuffer(string: "client"))])
+        let events1 = self.holder.takeEvents()
+        #expect(events1 == [.opened(id, introduction: ByteBuffer(string: "client"))])
         self.holder.machine.accept(id)
         try self.exchange()
         try self.exchange()
-        #expect(self.edge.takeEvents() == [.accepted(id)])
+        let events2 = self.edge.takeEvents()
+        #expect(events2 == [.accepted(id)])
         return id
     }
 }

@@ -20,7 +20,8 @@ import Testing
             var read: [StreamFrame] = []
             var rest = bytes
             while rest.readableBytes > 0 {
-                reader.receive(try #require(rest.readSlice(length: min(size, rest.readableBytes))))
+                let part = rest.readSlice(length: min(size, rest.readableBytes))
+                reader.receive(try #require(part))
                 while let frame = try reader.next() { read.append(frame) }
             }
             #expect(read == Self.frames, "pieces of \(size)")

@@ -101,7 +101,7 @@ extension EdgeConfiguration {
         let offers =
             self.keyHolderListen.isEmpty
             ? 0 : LinkIntake.mostConnections(names: self.keyHolders.values.reduce(0) { $0 + $1.dialledBy.count })
-        let native = self.nativeAddresses.values.contains { !$0.isEmpty } ? 64 : 0
+        let native = self.nativeHolders.values.reduce(0) { $0 + $1.mostLinks }
         let relays = self.sites.contains { !$0.mode.terminatesTLS } ? RelayConnector.descriptorsPerLoop : 0
         return 64 + offers + self.threads * (8 + self.listeners.count + 2 * links + native + relays)
             + (self.cache.disk == nil ? 0 : 128)

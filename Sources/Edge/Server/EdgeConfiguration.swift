@@ -20,6 +20,8 @@ public struct EdgeConfiguration: Sendable {
     public var keyHolders: [String: KeyHolderPool.Configuration]
     /// Where key holders take native connections, by the name that sites refer to.
     public var nativeAddresses: [String: [PeerAddress]]
+    /// Key holders that take them over connections that they open to this edge.
+    public var nativeDialled: Set<String>
     public var sites: [Site]
     /// The site that serves clients which send no server name.
     public var defaultSite: ServerName?
@@ -48,6 +50,7 @@ public struct EdgeConfiguration: Sendable {
         self.sites = sites
         self.keyHolders = [:]
         self.nativeAddresses = [:]
+        self.nativeDialled = []
         self.limits = EdgeLimits()
         self.cache = EdgeCacheConfiguration()
         self.threads = System.coreCount
@@ -61,12 +64,15 @@ public struct EdgeConfiguration: Sendable {
         return limits
     }
 
-    /// Where native connections are forwarded to, by the key holder's name.
-    var nativeHolders: [String: NativeForwarder.Holder] {
-        var holders: [String: NativeForwarder.Holder] = [:]
-        for (name, addresses) in self.nativeAddresses {
-            guard let expected = self.keyHolders[name]?.expected else { continue }
-            holders[name] = NativeForwarder.Holder(expected: expected, addresses: addresses)
+    /// Where native clients are forwarded to, by the key holder's name. Each has one budget for windows: ask once for all event loops.
+    var nativeHolders: [String: StreamLinks.Configuration] {
+        var holders: [String: StreamLinks.Configuration] = [:]
+        for (name, keyHolder) in self.keyHolders {
+            let addresses = self.nativeAddresses[name] ?? []
+            let dialledBy = self.nativeDialled.contains(name) ? keyHolder.dialledBy : []
+            guard !addresses.isEmpty || !dialledBy.isEmpty else { continue }
+            holders[name] = StreamLinks.Configuration(
+                expected: keyHolder.expected, addresses: addresses, dialledBy: dialledBy)
         }
         return holders
     }

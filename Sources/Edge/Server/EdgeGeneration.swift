@@ -4,6 +4,7 @@ import EdgeTLS
 import NIOCore
 import NIOSSL
 import PeerLink
+import StreamWire
 import TLSWire
 
 /// One reading of the configuration at work, on all event loops. The first begins with the edge, another with each reload; the one
@@ -20,7 +21,11 @@ struct EdgeGeneration: Sendable {
         group: any EventLoopGroup
     ) async throws {
         let table = try SiteTable(sites: configuration.sites, defaultSite: configuration.defaultSite)
-        let tls = try configuration.credentials?.clientContext()
+        let tls = try configuration.credentials.map {
+            EdgeLoop.LinkTLS(
+                keys: try $0.clientContext(),
+                streams: try $0.clientContext(protocols: [StreamFrame.protocolName]))
+        }
         let resources = try EdgeResources(configuration: configuration, shared: shared, group: group)
         var loops: [NIOLoopBound<EdgeLoop>] = []
         do {

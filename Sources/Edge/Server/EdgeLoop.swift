@@ -48,8 +48,14 @@ final class EdgeLoop {
     /// Tells the loop that keeps the certificates that one is outdated.
     private(set) var onOutdated: (ServerNamePattern) -> Void = { _ in }
 
+    /// This edge's identity, for links of the key protocol and of streams.
+    struct LinkTLS: Sendable {
+        let keys: NIOSSLContext
+        let streams: NIOSSLContext
+    }
+
     init(
-        slot: LoopSlot, configuration: EdgeConfiguration, table: SiteTable, tls: NIOSSLContext?,
+        slot: LoopSlot, configuration: EdgeConfiguration, table: SiteTable, tls: LinkTLS?,
         resources: EdgeResources, logger: Logger
     ) throws {
         let eventLoop = slot.eventLoop
@@ -65,15 +71,17 @@ final class EdgeLoop {
         if let tls {
             for (name, configuration) in configuration.keyHolders {
                 pools[name] = KeyHolderPool(
-                    configuration: configuration, tls: tls, intake: resources.shared.intake, eventLoop: eventLoop,
+                    configuration: configuration, tls: tls.keys, intake: resources.shared.intake,
+                    eventLoop: eventLoop,
                     logger: logger)
             }
         }
         self.pools = pools
         let (clientGate, sites) = (resources.gate, configuration.sites.count { $0.native != nil })
         self.native = NativeForwarder(
-            eventLoop: eventLoop, holders: configuration.nativeHolders, sites: sites, tls: tls,
-            linger: configuration.helloLimits.linger, reports: resources.reports,
+            eventLoop: eventLoop, holders: resources.nativeHolders, sites: sites, tls: tls?.streams,
+            intake: resources.shared.intake, linger: configuration.helloLimits.linger,
+            reports: resources.reports,
             accessLog: resources.shared.accessLog, mayBegin: { clientGate.mayBegin($0, now: .now()) })
         for site in configuration.sites {
             guard let termination = site.mode.termination else { continue }
@@ -98,7 +106,10 @@ final class EdgeLoop {
     /// Connects to the key holders.
     func start(onOutdated: @escaping @Sendable (ServerNamePattern) -> Void) {
         self.onOutdated = onOutdated
-        for pool in self.pools.values { pool.start() }
+        for (name, pool) in self.pools {
+            pool.onReady { [weak native = self.native] in native?.warm(name) }
+            pool.start()
+        }
     }
 
     // MARK: Leases
@@ -297,6 +308,7 @@ final class EdgeLoop {
     /// No handshake of this generation's needs a key holder any more on this loop.
     func disconnect() {
         for pool in self.pools.values { pool.stop() }
+        self.native.stop()
     }
 
     /// Whether it is this loop that keeps the leases.
@@ -313,6 +325,7 @@ final class EdgeLoop {
     func fallSilent() {
         for keeper in self.keepers.values { keeper.withdraw() }
         self.standing.isCurrent = false
+        self.native.rest()
     }
 
     /// The oldest of too many former generations: its connections are told, and then closed.

@@ -22,6 +22,8 @@ struct EdgeResources: Sendable {
     let leases: [String: LeasedDomains]
     /// The same for sites with OCSP responses.
     let staples: [String: StapleFiles]
+    /// Where native clients are forwarded to, by the key holder's name.
+    let nativeHolders: [String: StreamLinks.Configuration]
 
     var relay: RelayConnector { self.shared.relay }
     var clients: ClientConnections { self.shared.clients }
@@ -87,6 +89,7 @@ struct EdgeResources: Sendable {
         self.plainLimits = plainLimits
         self.leases = leases
         self.staples = staples
+        self.nativeHolders = configuration.nativeHolders
     }
 
     func shutdown() {

@@ -1,14 +1,14 @@
 import Admission
 
-/// How many connections to key holders may be under way at once, in all, for the clients of one site, and for those of one
+/// How many streams that no key holder has taken yet there may be at once, in all, for the clients of one site, and for those of one
 /// network; those for which there is no room wait, and the sites take turns, and in a site the networks. Pure.
 ///
-/// Each costs the key holder a TLS handshake, before anything is known of the client but its hello: without a bound, a client that
-/// sends hellos spends the key holder's time. And a key holder that does not answer holds no more than its sites' shares.
+/// Without a bound, hellos that come together would spend the key holder's time together. And a key holder that does not answer holds no more
+/// than its sites' shares.
 ///
 /// Our bug: an end without a beginning; ignored.
 struct DialBound {
-    /// A client's connection, under way or waiting.
+    /// A client's stream, under way or waiting.
     struct Dial: Equatable {
         var id: UInt64
         var network: ClientNetwork

@@ -10,17 +10,6 @@ public import Telemetry
 
 /// Forwards native connections of one event loop to key holders.
 public final class NativeForwarder {
-    /// A key holder's listener for native connections.
-    public struct Holder: Sendable {
-        var expected: PeerIdentity
-        var addresses: [PeerAddress]
-
-        public init(expected: PeerIdentity, addresses: [PeerAddress]) {
-            self.expected = expected
-            self.addresses = addresses
-        }
-    }
-
     let eventLoop: any EventLoop
     /// Bounds for closing clients that could not be connected.
     let linger: LingerLimits
@@ -28,22 +17,20 @@ public final class NativeForwarder {
     let metrics = ForwardingMetrics(prefix: "latchstring_edge_native", factory: MetricsSystem.factory)
     /// Told of each connection that has ended.
     let accessLog: AccessLogWriter?
-    let tls: NIOSSLContext?
-    private let holders: [String: Holder]
+    /// Streams to key holders, by the name that sites refer to.
+    private let holders: [String: StreamLinks]
     /// By key holder: why it gives this edge no lease.
     private var ended: [String: String] = [:]
-    /// Which address of a key holder comes first for the next client.
-    private var turn = 0
     /// Whether a client's network may have one more handshake.
     let mayBegin: (ClientNetwork) -> Bool
-    /// Connections to key holders under way.
+    /// Streams to key holders that none has taken yet.
     private var dials: DialBound
     /// Who waits for one, by number.
     private var waiting: [UInt64: () -> Void] = [:]
     private var refusing: [UInt64: () -> Void] = [:]
     private var nextDial: UInt64 = 0
 
-    /// Connections to key holders under way on one event loop; where there are several sites, half as many for one of them.
+    /// Streams that no key holder has taken yet, on one event loop; where there are several sites, half as many for one of them.
     private static let dialsAtOnce = 64
     /// How long a client waits for its turn.
     static let patience = TimeAmount.seconds(3)
@@ -54,17 +41,25 @@ public final class NativeForwarder {
     static let lifetime = TimeAmount.hours(24)
 
     /// - Parameters:
-    ///   - holders: By the name that sites refer to.
+    ///   - holders: where key holders take streams, by the name that sites refer to.
     ///   - sites: How many sites are forwarded.
-    ///   - tls: This edge's identity; nil if it has none.
+    ///   - tls: This edge's identity, with the protocol of streams; nil if it has none.
+    ///   - intake: where key holders connect, if any is to.
     ///   - mayBegin: Whether a client's network may have one more handshake; asking counts.
     public init(
-        eventLoop: any EventLoop, holders: [String: Holder], sites: Int, tls: NIOSSLContext?, linger: LingerLimits,
-        reports: ReportLog, accessLog: AccessLogWriter?, mayBegin: @escaping (ClientNetwork) -> Bool
+        eventLoop: any EventLoop, holders: [String: StreamLinks.Configuration], sites: Int, tls: NIOSSLContext?,
+        intake: LinkIntake?, linger: LingerLimits, reports: ReportLog, accessLog: AccessLogWriter?,
+        mayBegin: @escaping (ClientNetwork) -> Bool
     ) {
         self.eventLoop = eventLoop
-        self.holders = holders
-        self.tls = tls
+        var links: [String: StreamLinks] = [:]
+        if let tls {
+            for (name, holder) in holders {
+                links[name] = StreamLinks(
+                    holder, tls: tls, intake: intake, eventLoop: eventLoop, logger: reports.logger)
+            }
+        }
+        self.holders = links
         self.linger = linger
         self.reports = reports
         self.accessLog = accessLog
@@ -77,11 +72,20 @@ public final class NativeForwarder {
     /// native handshake by itself, and would refuse all of them.
     public func leases(of keyHolder: String, ended: String?) { self.ended[keyHolder] = ended }
 
+    /// The key holder of this name gives this edge a lease: links to it are there before the first client.
+    public func warm(_ keyHolder: String) { self.holders[keyHolder]?.warm() }
+
+    /// Has links from now on only while clients want them.
+    public func rest() { for links in self.holders.values { links.rest() } }
+
+    /// Takes no more clients. Links end with the streams that they have.
+    public func stop() { for links in self.holders.values { links.stop() } }
+
     /// Takes a client over: connects it to its key holder, or refuses it with an alert. Call on the channel's event loop.
     public func forward(_ client: ForwardedClient, to keyHolder: String?) {
         let connection = ForwardedConnection(client, self.terms(keyHolder))
         guard connection.takeClient() else { return }
-        guard let keyHolder, let holder = self.holders[keyHolder], let tls = self.tls else {
+        guard let keyHolder, let holder = self.holders[keyHolder] else {
             return connection.failed(
                 .native("no key holder", "the key holder has no address for native connections"))
         }
@@ -93,9 +97,9 @@ public final class NativeForwarder {
         let dial = self.makeDial(for: client)
         connection.connecting { self.leave(dial) }
         self.enter(dial) {
-            self.connect(connection, to: self.turned(holder), tls, dial)
+            self.connect(client, connection, to: holder, dial)
         } refused: {
-            connection.failed(.native("busy", "too many connections to key holders are under way", .busy))
+            connection.failed(.native("busy", "too many streams that key holders have yet to take", .busy))
         }
     }
 
@@ -107,17 +111,16 @@ public final class NativeForwarder {
     }
 
     private func connect(
-        _ connection: ForwardedConnection, to holder: Holder, _ tls: NIOSSLContext, _ dial: DialBound.Dial
+        _ client: ForwardedClient, _ connection: ForwardedConnection, to holder: StreamLinks, _ dial: DialBound.Dial
     ) {
-        let dialer = Dialer(on: self.eventLoop, deadline: .now() + Self.dialTimeout) { channel, deadline, completion in
-            PeerHandshake.begin(
-                on: channel, tls: tls, expected: holder.expected, deadline: deadline, completion: completion)
-        }
-        connection.connecting {
-            dialer.cancel()
+        guard let introduction = client.address.proxyProtocolHeader.encoded(.v2) else {
             self.dialEnded(dial)
+            return connection.failed(.native("internal", "the client's address cannot be told"))
         }
-        dialer.dial(holder.addresses.map { .peer($0) }) { result in
+        var isOver = false
+        let cancel = holder.open(introduction: introduction, first: client.receivedBytes, within: Self.dialTimeout) {
+            result in
+            isOver = true
             self.dialEnded(dial)
             switch result {
             case .success(let channel):
@@ -130,6 +133,11 @@ public final class NativeForwarder {
                 connection.failed(.native("key holder unavailable", reason))
             }
         }
+        guard !isOver else { return }
+        connection.connecting {
+            cancel()
+            self.dialEnded(dial)
+        }
     }
 
     private func terms(_ keyHolder: String?) -> ForwardingTerms {
@@ -140,18 +148,18 @@ public final class NativeForwarder {
         return ForwardingTerms(
             mode: "native", failedMessage: "native connection not forwarded", failedLevel: .warning,
             leftMessage: "native connection given up by its client", endedMessage: "native connection ended",
-            origin: origin, idle: Self.idleTimeout, lifetime: Self.lifetime, proxyProtocol: .v2, linger: self.linger,
+            origin: origin, idle: Self.idleTimeout, lifetime: Self.lifetime, linger: self.linger,
             metadata: { keyHolder.map { ["keyholder": "\($0)"] } ?? [:] }, metrics: self.metrics,
             reports: self.reports, accessLog: self.accessLog)
     }
 
-    /// A client's connection to its key holder, which is to wait for its turn.
+    /// A client's stream to its key holder, which is to wait for its turn.
     func makeDial(for client: ForwardedClient) -> DialBound.Dial {
         self.nextDial += 1
         return DialBound.Dial(id: self.nextDial, network: client.network, site: client.site)
     }
 
-    /// A client wants a connection to its key holder: `begin` is called when it may have one, now or in its turn, or
+    /// A client wants a stream to its key holder: `begin` is called when it may have one, now or in its turn, or
     /// `refused`. It ends with ``dialEnded(_:)``, or ``leave(_:)`` before it has begun.
     func enter(_ dial: DialBound.Dial, begin: @escaping () -> Void, refused: @escaping () -> Void) {
         switch self.dials.enter(dial) {
@@ -186,15 +194,6 @@ public final class NativeForwarder {
         guard let next = self.dials.end(dial) else { return }
         self.refusing[next] = nil
         self.waiting.removeValue(forKey: next)?()
-    }
-
-    /// The same with the addresses in the next order.
-    private func turned(_ holder: Holder) -> Holder {
-        self.turn &+= 1
-        var holder: Holder = holder
-        let first: Int = self.turn % max(1, holder.addresses.count)
-        holder.addresses = Array(holder.addresses[first...] + holder.addresses[..<first])
-        return holder
     }
 }
 

@@ -154,7 +154,7 @@ public final class RelayConnector: Sendable {
             mode: "relay", failedMessage: "relay failed", failedLevel: .info,
             leftMessage: "relay given up by its client", endedMessage: "relay ended", origin: origin,
             idle: configuration.idleTimeout, lifetime: configuration.lifetime,
-            proxyProtocol: configuration.proxyProtocol, linger: self.linger,
+            linger: self.linger,
             metadata: {
                 guard case .fixed(let host, let port) = configuration.origin else { return [:] }
                 return ["address": "\(host):\(port)"]

@@ -4,7 +4,9 @@ import Logging
 import NIOCore
 import NIOPosix
 import PeerLink
+import StreamWire
 import Synchronization
+import TLSWire
 import Telemetry
 
 #if canImport(Glibc)
@@ -30,6 +32,7 @@ final class DialledAddress: Sendable {
 
     let address: PeerAddress
     private let core: KeyHolderCore
+    private let native: NativeService
     private let group: any EventLoopGroup
     private let loop: any EventLoop
     private let trust: @Sendable () -> (PeerCredentials, generation: Int)
@@ -38,14 +41,17 @@ final class DialledAddress: Sendable {
     private let logger: Logger
 
     /// - Parameters:
+    ///   - native: takes connections that the edge wants for native clients.
     ///   - trust: what a new connection is verified with, and of which generation that is.
     ///   - changed: ``figures`` are others now.
     init(
-        _ address: PeerAddress, core: KeyHolderCore, group: any EventLoopGroup,
-        trust: @escaping @Sendable () -> (PeerCredentials, generation: Int), changed: @escaping @Sendable () -> Void
+        _ address: PeerAddress, core: KeyHolderCore, native: NativeService, group: any EventLoopGroup,
+        trust: @escaping @Sendable () -> (PeerCredentials, generation: Int),
+        changed: @escaping @Sendable () -> Void
     ) {
         self.address = address
         self.core = core
+        self.native = native
         self.group = group
         self.loop = group.next()
         self.trust = trust
@@ -168,18 +174,30 @@ final class DialledAddress: Sendable {
         let (credentials, generation) = self.trust()
         guard let offer = LinkOffer(name: credentials.identity.name) else { return channel.close(promise: nil) }
         do {
+            let dialled = DialledConnection(
+                address: self.address, linked: { self.linked(connection) },
+                ungranted: { self.ungranted($0) })
             let server = KeyHolderConnection(
-                core: self.core, trustGeneration: generation, now: Clock.monotonic(),
-                dialled: DialledConnection(
-                    address: self.address, linked: { self.linked(connection) },
-                    ungranted: { self.ungranted($0) }))
+                core: self.core, trustGeneration: generation, now: Clock.monotonic(), dialled: dialled)
             let pipeline = channel.pipeline.syncOperations
             try pipeline.addHandler(
                 OfferedConnection {
                     self.taken(connection)
                     server.offerTaken()
                 })
-            try pipeline.addHandler(HelloGate { try credentials.serverContext() })
+            try pipeline.addHandler(
+                HelloGate { hello in
+                    // The edge says what it wants the connection for.
+                    if hello.accepts(anyOf: [StreamFrame.protocolName]), !hello.applicationProtocols.isEmpty {
+                        self.core.registry.closed(channel)
+                        pipeline.removeHandler(server, promise: nil)
+                        do { try self.native.take(channel, generation: generation, dialled: dialled) } catch {
+                            channel.close(promise: nil)
+                            throw error
+                        }
+                    }
+                    return try credentials.serverContext(protocols: [StreamFrame.protocolName])
+                })
             try pipeline.addHandler(IdleStateHandler(readTimeout: Self.silence))
             try pipeline.addHandler(server)
             channel.writeAndFlush(offer.encoded(), promise: nil)

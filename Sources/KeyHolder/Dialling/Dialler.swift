@@ -14,6 +14,7 @@ final class Dialler: Sendable {
     }
 
     private let core: KeyHolderCore
+    private let native: NativeService
     private let group: any EventLoopGroup
     private let trust: @Sendable () -> (PeerCredentials, generation: Int)
     private let state = Mutex(State())
@@ -21,12 +22,15 @@ final class Dialler: Sendable {
     private let offers = Gauge(label: "latchstring_keyholder_dialled_offers")
     private let down = Gauge(label: "latchstring_keyholder_dialled_down")
 
-    /// - Parameter trust: what a new connection is verified with, and of which generation that is.
+    /// - Parameters:
+    ///   - native: takes connections that edges want for native clients.
+    ///   - trust: what a new connection is verified with, and of which generation that is.
     init(
-        core: KeyHolderCore, group: any EventLoopGroup,
+        core: KeyHolderCore, native: NativeService, group: any EventLoopGroup,
         trust: @escaping @Sendable () -> (PeerCredentials, generation: Int)
     ) {
         self.core = core
+        self.native = native
         self.group = group
         self.trust = trust
     }
@@ -44,7 +48,7 @@ final class Dialler: Sendable {
             for address in addresses where !state.targets.contains(where: { $0.address == address }) {
                 state.targets.append(
                     DialledAddress(
-                        address, core: self.core, group: self.group, trust: self.trust,
+                        address, core: self.core, native: self.native, group: self.group, trust: self.trust,
                         changed: { [weak self] in self?.tell() }))
             }
             return (gone, state.targets)

@@ -4,8 +4,8 @@ public import PeerLink
 
 /// How a key holder serves the native handshake (docs/native-handshake.md).
 public struct NativeConfiguration: Hashable, Sendable {
-    /// Where edges forward native connections to; one connection for each client, over mutual TLS. Port 0 lets the system
-    /// choose.
+    /// Where edges open links for their native clients, over mutual TLS; none: only what the key holder dials carries them. Port 0 lets the
+    /// system choose.
     public var listen: [PeerAddress]
     public var limits: NativeLimits
 
@@ -17,11 +17,19 @@ public struct NativeConfiguration: Hashable, Sendable {
 
 /// Bounds on native connections.
 public struct NativeLimits: Hashable, Sendable {
-    /// Connections of all edges at once.
+    /// Clients of all edges at once.
     public var connections: Int = 10_000
     /// The same of one edge.
     public var connectionsPerEdge: Int = 5_000
-    /// From the edge's TLS handshake to the end of the client's native one.
+    /// Links of one edge.
+    public var linksPerEdge: Int = 128
+    /// Streams that an edge opens per second, on all its links, refused ones included; as many at once.
+    public var openingsPerEdge: Int = 5_000
+    /// Frames that an edge sends per second, on all its links, with bursts of a fifth of that. Beyond that they are read more slowly.
+    public var framesPerEdge: Int = 100_000
+    /// By how many bytes the windows of an edge's streams may be larger than they are at first, on all its links.
+    public var windowsPerEdge: Int = 64 << 20
+    /// From the opening of a client's stream to the end of its handshake.
     public var handshakeTimeout: TimeAmount = .seconds(15)
     /// For the connection to the application.
     public var connectTimeout: TimeAmount = .seconds(5)

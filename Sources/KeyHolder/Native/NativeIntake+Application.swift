@@ -85,7 +85,7 @@ extension NativeIntake {
     }
 
     func introduce(_ application: ApplicationConfiguration, to channel: any Channel) {
-        guard application.proxyProtocol, let header = self.header?.encoded(.v2) else { return }
+        guard application.proxyProtocol, let header = self.header.encoded(.v2) else { return }
         channel.writeAndFlush(header, promise: nil)
     }
 
@@ -100,8 +100,7 @@ extension NativeIntake {
         }
     }
 
-    /// What the client sent, if all of it, up to its end, has arrived. Reading waits while the application is dialled, so
-    /// this is bounded by what the system and TLS held.
+    /// What the client sent, if all of it, up to its end, has arrived. Little is read while the application is dialled.
     func completeStream() -> ByteBuffer? {
         guard var session = self.session else { return nil }
         var reader: NativeFrameReader = self.reader

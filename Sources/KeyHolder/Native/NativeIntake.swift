@@ -2,21 +2,18 @@ import Admission
 import KeyProtocol
 import Logging
 import NIOCore
-import NIOSSL
-import NIOTLS
 import NativeHandshake
 import PeerLink
+import StreamWire
 import Synchronization
 import TLSWire
 import Telemetry
 
-/// One client's native connection, as an edge forwards it: who the edge is, a PROXY header, the client's handshake, and
-/// then the way to the application.
+/// One client's native connection, as an edge brings it over a stream of its link: the client's handshake, and then the way to the application.
 ///
-/// Sits behind the TLS handler and stays there: it is who can cut the connection off. Which inputs are whose:
-/// - the edge's violations: a failed TLS handshake, an identity without a grant, a bad PROXY header; the connection ends;
-/// - the client's violations: whatever the machine refuses; an alert, an audit line, and the connection ends;
-/// - silently dropped: whatever arrives once the connection is closing.
+/// Stays in the stream's pipeline: it is who can cut the stream off. Which inputs are whose:
+/// - the client's violations: whatever the machine refuses; an alert, an audit line, and the stream ends;
+/// - silently dropped: whatever arrives once the stream is closing.
 final class NativeIntake: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -24,9 +21,6 @@ final class NativeIntake: ChannelDuplexHandler {
     typealias OutboundOut = ByteBuffer
 
     enum Phase {
-        /// TLS with the edge.
-        case shaking
-        case awaitsHeader
         case handshake
         /// To the application.
         case connecting
@@ -46,14 +40,14 @@ final class NativeIntake: ChannelDuplexHandler {
 
     let core: KeyHolderCore
     let limits: NativeLimits
-    let registry: ConnectionRegistry
+    let edge: String
+    /// The edge's.
+    let account: EdgeAccount
     let connectedAt: UInt64
-    let trustGeneration: Int
-    var phase = Phase.shaking
-    var edge: String?
+    var phase = Phase.handshake
     var input = ByteBuffer()
     /// What the edge says of the client's addresses.
-    var header: ProxyProtocolHeader?
+    let header: ProxyProtocolHeader
     var reader = NativeFrameReader(from: .client)
     var machine = NativeOriginMachine()
     var served: Served?
@@ -65,47 +59,51 @@ final class NativeIntake: ChannelDuplexHandler {
     var line: AuditDraft?
     /// Whether a thread has the site's key do something, or is about to.
     var isAsking = false
+    /// Whether the site's key was asked for anything before: then the handshake is under way.
+    var hasAsked = false
     /// Set when the line is: what has not begun by then is not done.
     let isConcluded = Flag()
     var wantsRead = false
     var timer: Scheduled<Void>?
-    var expiryTimer: Scheduled<Void>?
     var context: ChannelHandlerContext?
-    var address: String?
-    var logger: Logger
+    /// The link's peer.
+    let address: String?
+    let logger: Logger
 
+    /// - Parameters:
+    ///   - edge: Whose link it is, with a grant.
+    ///   - now: Monotonic nanoseconds.
     init(
-        core: KeyHolderCore, limits: NativeLimits, registry: ConnectionRegistry, trustGeneration: Int, now: UInt64
+        core: KeyHolderCore, limits: NativeLimits, edge: String, account: EdgeAccount, header: ProxyProtocolHeader,
+        address: String?, now: UInt64, logger: Logger
     ) {
         self.core = core
         self.limits = limits
-        self.registry = registry
-        self.trustGeneration = trustGeneration
+        self.edge = edge
+        self.account = account
+        self.header = header
+        self.address = address
         self.connectedAt = now
-        self.logger = core.logger
+        self.logger = logger
     }
 
     // MARK: Life
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        self.address = context.channel.remoteAddress.map { "\(PeerText($0))" }
-        self.logger[metadataKey: "peer"] = "\(self.address ?? "unknown")"
-        self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.core.limits.handshakeTimeout) {
-            self.refuseConnection("no TLS handshake in time")
+        self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.limits.handshakeTimeout) {
+            self.fail(.timeout("the native handshake took too long"))
         }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.timer?.cancel()
-        self.expiryTimer?.cancel()
         self.context = nil
     }
 
     func channelInactive(context: ChannelHandlerContext) {
         switch self.phase {
-        case .shaking: self.refuseConnection("closed before the end of the TLS handshake")
-        case .awaitsHeader, .handshake: self.fail(.truncated)
+        case .handshake: self.fail(.truncated)
         case .connecting: self.clientLeft()
         case .streaming, .closing: self.conclude(.abandoned)
         }
@@ -115,22 +113,19 @@ final class NativeIntake: ChannelDuplexHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         switch self.phase {
-        case .shaking: self.refuseConnection(LinkProblem.textOfTaken(error))
         case .streaming: context.fireErrorCaught(error)
         case .connecting: self.clientLeft()
-        case .awaitsHeader, .handshake, .closing: self.close()
+        case .handshake, .closing: self.close()
         }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {
-        case let event as TLSUserEvent:
-            if case .handshakeCompleted = event { self.edgeIdentified(context) }
+        case let event as ChannelEvent where event == .inputClosed: self.inputEnded(context)
         case let event as IdleStateHandler.IdleStateEvent:
-            if event == .all, case .streaming = self.phase {
-                self.logger.debug("native stream idle")
-                context.fireUserInboundEventTriggered(event)
-            }
+            guard case .streaming = self.phase else { return context.close(promise: nil) }
+            self.logger.debug("native stream idle")
+            context.fireUserInboundEventTriggered(event)
         case let command as ConnectionCommand: self.perform(command)
         default: context.fireUserInboundEventTriggered(event)
         }
@@ -138,94 +133,59 @@ final class NativeIntake: ChannelDuplexHandler {
 
     func perform(_ command: ConnectionCommand) {
         switch command {
-        case .cutOff: self.cutOff("the edge has no grant any more, or its authority is not trusted any more")
-        case .evict:
-            if case .shaking = self.phase { self.refuseConnection("gave way to a newer connection") }
+        case .cutOff:
+            self.cutOff("the edge has no grant any more, or its authority is not trusted any more")
         case .reconsider: self.reconsider()
-        case .drain:
-            // Streams get until the deadline.
+        case .endHandshakes:
             if case .streaming = self.phase { return }
             self.close()
+        // The link's.
+        case .evict, .drain: break
         }
     }
 
     /// A reload may have taken the grant away.
     func reconsider() {
-        guard let edge = self.edge else { return }
-        if !self.isTrusted { return self.cutOff("its authority is not trusted any more") }
         let isGranted: Bool =
-            self.served.map { self.core.policy.stillServes($0, to: edge) }
-            ?? self.core.policy.knows(edge: edge)
+            self.served.map { self.core.policy.stillServes($0, to: self.edge) }
+            ?? self.core.policy.knows(edge: self.edge)
         if !isGranted { self.cutOff("the edge has no grant for native connections any more") }
     }
 
-    var isTrusted: Bool {
-        self.core.trustGeneration.load(ordering: .sequentiallyConsistent) == self.trustGeneration
-    }
-
-    // MARK: Who the edge is
-
-    func edgeIdentified(_ context: ChannelHandlerContext) {
-        guard case .shaking = self.phase else { return }
-        do throws(PeerIdentityError) {
-            guard let handler = try? context.pipeline.syncOperations.handler(type: NIOSSLServerHandler.self) else {
-                throw .noCertificate
-            }
-            let peer = try ConnectedEdge(handler: handler)
-            let seconds: Int64 = self.core.wallClock() / 1000
-            guard peer.isValid(at: seconds) else {
-                return self.refuseConnection("the edge's identity has expired, or is not valid yet", edge: peer.name)
-            }
-            if let refusal = self.registry.identified(context.channel, as: peer.name) {
-                return self.refuseConnection("limit of native connections: \(refusal)", edge: peer.name)
-            }
-            guard self.isTrusted else {
-                return self.refuseConnection("its authority is not trusted any more", edge: peer.name)
-            }
-            guard self.core.policy.knows(edge: peer.name) else {
-                return self.refuseConnection("the edge has no grant", edge: peer.name)
-            }
-            self.edge = peer.name
-            self.logger[metadataKey: "edge"] = "\(peer.name)"
-            let left: Int64 = min(max(0, peer.notAfter - seconds), 100 * 366 * 86_400)
-            self.expiryTimer = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(left)) {
-                self.cutOff("the edge's identity has expired")
-            }
-        } catch {
-            return self.refuseConnection("\(error)")
+    /// The client says nothing more. What it says inside of its records counts, and is all that makes an end of data.
+    func inputEnded(_ context: ChannelHandlerContext) {
+        switch self.phase {
+        case .handshake: self.fail(.truncated)
+        case .connecting: self.clientLeft()
+        case .streaming: context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        case .closing: break
         }
-        self.phase = .awaitsHeader
-        self.timer?.cancel()
-        self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.limits.handshakeTimeout) {
-            self.fail(.timeout("the native handshake took too long"))
-        }
-        self.advance()
     }
 
-    func refuseConnection(_ reason: String, edge: String? = nil) {
-        guard case .shaking = self.phase else { return }
-        self.core.auditRepeated(
-            edge: edge, address: self.address, outcome: .refused, detail: reason, since: self.connectedAt)
-        self.close()
-    }
+    // MARK: Ends by others
 
     func cutOff(_ reason: String) {
         if case .closing = self.phase { return }
-        guard let edge = self.edge else { return }
         self.conclude(.cutOff)
         let isWithinLimit: Bool = self.core.auditRepeated(
-            edge: edge, address: self.address, outcome: .cutOff, detail: reason, since: self.connectedAt)
+            edge: self.edge, address: self.address, outcome: .cutOff, detail: reason,
+            since: self.connectedAt)
         self.logger.log(
             level: isWithinLimit ? .notice : .debug, "native connection cut off", metadata: ["reason": "\(reason)"])
-        self.close()
+        self.close(because: .withdrawn)
     }
 
-    func close() {
+    /// - Parameter reason: why the edge's rather than the client's end is broken off; nil: it is closed.
+    func close(because reason: StreamReset? = nil) {
         if case .closing = self.phase { return }
         self.conclude(.abandoned)
         self.phase = .closing
         self.timer?.cancel()
-        self.context?.close(promise: nil)
+        if let reason {
+            (self.context?.channel as? StreamChannel)?.reset(reason)
+        } else {
+            self.context?.close(promise: nil)
+        }
         self.resumeReading()
     }
 
@@ -235,7 +195,7 @@ final class NativeIntake: ChannelDuplexHandler {
         switch self.phase {
         case .streaming: context.fireChannelRead(data)
         case .closing: break
-        case .shaking, .awaitsHeader, .handshake, .connecting:
+        case .handshake, .connecting:
             var bytes: ByteBuffer = self.unwrapInboundIn(data)
             self.input.writeBuffer(&bytes)
             self.advance()
@@ -254,14 +214,18 @@ final class NativeIntake: ChannelDuplexHandler {
         }
     }
 
-    /// During the handshake no more is read than the machine takes, so that no peer can make this process hold bytes.
+    /// During the handshake no more is read than the machine takes, so that no peer can make this process hold bytes. While the application is
+    /// dialled so much more that it is heard whether the client leaves.
     var takesInput: Bool {
         switch self.phase {
-        case .shaking, .awaitsHeader, .streaming, .closing: true
+        case .streaming, .closing: true
         case .handshake: self.machine.wantsFrame
-        case .connecting: false
+        case .connecting: self.input.readableBytes < Self.heldInput
         }
     }
+
+    /// Bytes of a client's that are read while its application is dialled: about a window's.
+    private static let heldInput = 65_536
 
     func resumeReading() {
         guard self.wantsRead, self.takesInput else { return }
@@ -270,17 +234,6 @@ final class NativeIntake: ChannelDuplexHandler {
     }
 
     func advance() {
-        if case .awaitsHeader = self.phase {
-            do throws(ProxyProtocolError) {
-                guard let outcome = try ProxyProtocolReader.read(&self.input, versions: [.v2]) else { return }
-                // An edge has no connections of its own here.
-                guard case .proxied(let header) = outcome else { throw .badValue }
-                self.header = header
-                self.phase = .handshake
-            } catch {
-                return self.fail(.malformed("PROXY header"))
-            }
-        }
         guard case .handshake = self.phase else { return }
         self.reader.receive(self.input)
         self.input = ByteBuffer()
@@ -304,8 +257,8 @@ final class NativeIntake: ChannelDuplexHandler {
 
     func fail(_ error: NativeError) {
         switch self.phase {
-        case .awaitsHeader, .handshake: break
-        case .shaking, .connecting, .streaming, .closing: return
+        case .handshake: break
+        case .connecting, .streaming, .closing: return
         }
         if self.line == nil {
             // Before there was a hello: a line about the connection.
@@ -331,12 +284,12 @@ final class NativeIntake: ChannelDuplexHandler {
         self.close(after: alert.record)
     }
 
+    /// At once: a stream sends before its end what was written, if the edge takes it, and is broken off otherwise. So none waits for an edge
+    /// that takes nothing.
     func close(after last: ByteBuffer) {
         guard let context = self.context else { return }
-        let channel: any Channel = context.channel
-        let written: EventLoopPromise<Void> = context.eventLoop.makePromise()
-        written.futureResult.whenComplete { _ in channel.close(promise: nil) }
-        context.writeAndFlush(self.wrapOutboundOut(last), promise: written)
+        context.writeAndFlush(self.wrapOutboundOut(last), promise: nil)
+        context.close(promise: nil)
         self.resumeReading()
     }
 

@@ -5,30 +5,35 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 import PeerLink
+import StreamWire
 import Synchronization
 import Telemetry
 
-/// The key holder's listener for native connections.
+/// The key holder's links for native clients: those that edges open at its listener, and those that edges take of what it dials.
 final class NativeService: Sendable {
     private let configuration: NativeConfiguration
     private let core: KeyHolderCore
     private let registry: ConnectionRegistry
+    private let census: NativeCensus
     private let listeners = Mutex<[HolderListener]>([])
+
+    /// Edges send pings every few seconds.
+    private static let silence = TimeAmount.seconds(30)
 
     init(configuration: NativeConfiguration, core: KeyHolderCore) {
         self.configuration = configuration
         self.core = core
-        // One connection for each client, all from a few edges' addresses.
         var limits: KeyHolderLimits = core.limits
-        limits.connections = configuration.limits.connections
-        limits.connectionsPerEdge = configuration.limits.connectionsPerEdge
-        limits.handshakes = 4 * core.limits.handshakes
-        limits.handshakesPerAddress = 2 * core.limits.handshakes
+        limits.connectionsPerEdge = min(limits.connectionsPerEdge, configuration.limits.linksPerEdge)
         self.registry = ConnectionRegistry(limits: limits)
+        self.census = NativeCensus(limits: configuration.limits)
     }
 
-    /// Connections of edges at this moment.
-    var connectionCount: Int { self.registry.count }
+    /// Native clients at this moment.
+    var connectionCount: Int { self.census.count }
+    /// Links of edges at this moment.
+    var linkCount: Int { self.registry.count }
+    var linksByEdge: [String: Int] { self.registry.connectionsByEdge }
 
     /// Binds every address.
     ///
@@ -40,7 +45,6 @@ final class NativeService: Sendable {
     ) async throws -> [SocketAddress] {
         let core: KeyHolderCore = self.core
         let registry: ConnectionRegistry = self.registry
-        let limits: NativeLimits = self.configuration.limits
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -52,10 +56,8 @@ final class NativeService: Sendable {
                     try channel.pipeline.syncOperations.addHandler(gate)
                 }
             }
-            .childChannelOption(
-                .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 64 << 10, high: 256 << 10)
-            )
-            .childChannelInitializer { channel in
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelInitializer { [self] channel in
                 let now: UInt64 = Clock.monotonic()
                 switch registry.accepted(channel, from: ClientNetwork(channel.remoteAddress)) {
                 case .accepted(let evicted):
@@ -63,7 +65,7 @@ final class NativeService: Sendable {
                 case .refused(let refusal):
                     core.auditRepeated(
                         edge: nil, address: channel.remoteAddress.map { "\(PeerText($0))" }, outcome: .refused,
-                        detail: "limit of native connections: \(refusal)", since: now)
+                        detail: "limit of links for native clients: \(refusal)", since: now)
                     return channel.close()
                 }
                 channel.closeFuture.whenComplete { _ in registry.closed(channel) }
@@ -71,11 +73,10 @@ final class NativeService: Sendable {
                 return channel.eventLoop.makeCompletedFuture {
                     // A context of its own for each connection, as for every link: see ``KeyHolderServer``.
                     let pipeline = channel.pipeline.syncOperations
-                    try pipeline.addHandler(HelloGate { try credentials.serverContext() })
-                    try pipeline.addHandler(IdleStateHandler(allTimeout: limits.idleTimeout))
                     try pipeline.addHandler(
-                        NativeIntake(
-                            core: core, limits: limits, registry: registry, trustGeneration: generation, now: now))
+                        HelloGate { _ in try credentials.serverContext(protocols: [StreamFrame.protocolName]) })
+                    try pipeline.addHandler(IdleStateHandler(readTimeout: Self.silence))
+                    try self.addLink(to: channel, generation: generation, now: now)
                 }
             }
         for address in self.configuration.listen {
@@ -88,7 +89,9 @@ final class NativeService: Sendable {
                     SystemError.cannotListen(on: "\(address)", port: address.port, error))
             }
         }
-        let addresses: [SocketAddress] = self.listeners.withLock { $0.compactMap(\.channel.localAddress) }
+        let addresses: [SocketAddress] = self.listeners.withLock {
+            $0.compactMap(\.channel.localAddress)
+        }
         for address in addresses {
             let text = PeerAddress(host: address.ipAddress ?? "", port: address.port ?? 0)
             core.logger.notice("listening for native connections", metadata: ["address": "\(text)"])
@@ -96,8 +99,32 @@ final class NativeService: Sendable {
         return addresses
     }
 
-    /// After a reload: connections that are not allowed any more end at once.
+    private func addLink(
+        to channel: any Channel, generation: Int, now: UInt64, dialled: DialledConnection? = nil
+    ) throws {
+        try channel.syncOptions?.setOption(
+            .writeBufferWaterMark,
+            value: ChannelOptions.Types.WriteBufferWaterMark(low: 64 << 10, high: 256 << 10))
+        try channel.pipeline.syncOperations.addHandler(
+            NativeLink(
+                core: self.core, limits: self.configuration.limits, registry: self.registry,
+                census: self.census,
+                trustGeneration: generation, now: now, dialled: dialled))
+    }
+
+    /// Takes a connection that this key holder has opened, and that the edge wants for native clients. On its event loop.
+    ///
+    /// - Throws: if there is no room, or the channel is closed.
+    func take(_ channel: any Channel, generation: Int, dialled: DialledConnection) throws {
+        guard self.registry.dialled(channel) else { throw ChannelError.ioOnClosedChannel }
+        let registry: ConnectionRegistry = self.registry
+        channel.closeFuture.whenComplete { _ in registry.closed(channel) }
+        try self.addLink(to: channel, generation: generation, now: Clock.monotonic(), dialled: dialled)
+    }
+
+    /// After a reload: what is not allowed any more ends at once.
     func reconsider() {
+        self.census.keep(where: self.core.policy.knows)
         for channel in self.registry.channels(ofEdgesNot: { _ in false }) {
             channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.reconsider)
         }
@@ -106,14 +133,21 @@ final class NativeService: Sendable {
     /// Where it listens.
     var listening: [HolderListener] { self.listeners.withLock { $0 } }
 
-    /// Ends what is no stream yet. Nothing that comes after that leaves an audit line.
-    func endHandshakes() {
-        for channel in self.registry.shutDown() {
+    /// Takes no further streams: edges open them over new links. What is under way goes on.
+    func rest() {
+        for channel in self.registry.channels(ofEdgesNot: { _ in false }) {
             channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.drain)
         }
     }
 
-    /// Takes connections again, after ``endHandshakes()``.
+    /// Ends what is no stream of data yet, and links that have none. Nothing that comes after that leaves an audit line.
+    func endHandshakes() {
+        for channel in self.registry.shutDown() {
+            channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.endHandshakes)
+        }
+    }
+
+    /// Takes links again, after ``endHandshakes()``.
     func reopen() { self.registry.reopen() }
 
     /// Stops listening; handshakes end, streams have the drain timeout.

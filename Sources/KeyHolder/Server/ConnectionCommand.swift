@@ -8,4 +8,6 @@ enum ConnectionCommand: Sendable {
     case evict
     /// Take no more requests, finish those under way, then close.
     case drain
+    /// No key may be used any more, since another process is to write the audit: native handshakes end, streams of data go on.
+    case endHandshakes
 }

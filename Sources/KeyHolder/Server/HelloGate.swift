@@ -21,11 +21,11 @@ final class HelloGate: ChannelInboundHandler, RemovableChannelHandler {
     private static let maximumBytes: Int = 16 * 1024
 
     private var reader = ClientHelloReader(maximumBytes: HelloGate.maximumBytes)
-    private let makeContext: () throws -> NIOSSLContext
+    private let makeContext: (ClientHello) throws -> NIOSSLContext
     private var isOver: Bool = false
 
-    /// - Parameter makeContext: Called once at most, when the hello is there.
-    init(_ makeContext: @escaping () throws -> NIOSSLContext) {
+    /// - Parameter makeContext: Called once at most, when the hello is there; it may still change the handlers behind this one.
+    init(_ makeContext: @escaping (ClientHello) throws -> NIOSSLContext) {
         self.makeContext = makeContext
     }
 
@@ -33,7 +33,7 @@ final class HelloGate: ChannelInboundHandler, RemovableChannelHandler {
         guard !self.isOver else { return }
         switch self.reader.receive(self.unwrapInboundIn(data)) {
         case .needMore: return
-        case .hello: self.open(context)
+        case .hello(let hello): self.open(context, hello)
         case .reject(let rejection):
             self.isOver = true
             if let alert = rejection.alert {
@@ -43,10 +43,10 @@ final class HelloGate: ChannelInboundHandler, RemovableChannelHandler {
         }
     }
 
-    private func open(_ context: ChannelHandlerContext) {
+    private func open(_ context: ChannelHandlerContext, _ hello: ClientHello) {
         self.isOver = true
         do {
-            let handler = NIOSSLServerHandler(context: try self.makeContext())
+            let handler = NIOSSLServerHandler(context: try self.makeContext(hello))
             try context.pipeline.syncOperations.addHandler(handler, position: .after(self))
         } catch {
             return context.fireErrorCaught(error)

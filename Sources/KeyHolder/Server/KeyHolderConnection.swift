@@ -19,7 +19,7 @@ import Telemetry
 /// - silently dropped: whatever arrives once the connection is closing.
 ///
 /// A peer that does not read its answers, or is refused too often by its own fault, is not read from for a while.
-final class KeyHolderConnection: ChannelDuplexHandler {
+final class KeyHolderConnection: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = Never
     typealias OutboundIn = Never
@@ -176,6 +176,7 @@ final class KeyHolderConnection: ChannelDuplexHandler {
                 case .offered, .serving, .draining, .closing: break
                 }
             case .drain: self.drain()
+            case .endHandshakes: break
             }
         default:
             context.fireUserInboundEventTriggered(event)

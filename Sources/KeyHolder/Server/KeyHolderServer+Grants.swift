@@ -95,6 +95,7 @@ extension KeyHolderServer {
         let now: Int64 = self.core.wallClock()
         let grants: ConfiguredGrants = self.grants.withLock { $0 }
         let connections: [String: Int] = self.core.registry.connectionsByEdge
+            .merging(self.native.linksByEdge, uniquingKeysWith: +)
         return grants.all.map { grant in
             let usage: EdgeUsage.Entry? = self.core.usage[grant.edge]
             let state: GrantStatus.State =

@@ -67,7 +67,9 @@ extension KeyHolderServer {
         guard !self.isHandingOver.withLock({ $0 }) else { throw .handingOver }
     }
 
-    private var allListeners: [HolderListener] { self.listeners.withLock { $0 } + (self.native?.listening ?? []) }
+    private var allListeners: [HolderListener] {
+        self.listeners.withLock { $0 } + self.native.listening
+    }
 
     /// Leaves new connections in their queues, answers what is under way, ends all connections but native streams, and lets go of the audit
     /// file.
@@ -76,9 +78,10 @@ extension KeyHolderServer {
     ///   goes on.
     public func letGo() async throws(KeyHolderError) {
         for listener in self.allListeners { await listener.rest(true) }
+        self.native.rest()
         self.dialler.rest()
         await self.core.registry.drain(within: self.core.limits.handOverTimeout)
-        self.native?.endHandshakes()
+        self.native.endHandshakes()
         self.stopTickers()
         // What threads hand back late leaves its lines, too.
         let end = NIODeadline.now() + self.core.limits.handOverTimeout
@@ -99,7 +102,7 @@ extension KeyHolderServer {
                     metadata: ["reason": "\(error)"])
             }
             self.core.registry.reopen()
-            self.native?.reopen()
+            self.native.reopen()
             self.startTickers()
             for listener in self.allListeners { await listener.rest(false) }
             self.dialler.resume()

@@ -91,8 +91,10 @@ extension KeyHolderServer {
             let concerned: [any Channel] = self.core.registry.channels {
                 policy.generation(of: $0) == previous.generation(of: $0)
             }
-            for channel in concerned { channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.reconsider) }
-            self.native?.reconsider()
+            for channel in concerned {
+                channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.reconsider)
+            }
+            self.native.reconsider()
             self.dialler.reconsider()
             return dropped
         }

@@ -29,7 +29,7 @@ public final class KeyHolderServer: Service {
     let core: KeyHolderCore
     let trust: TrustBox
     let dialler: Dialler
-    let native: NativeService?
+    let native: NativeService
     /// Another process is about to take over: nothing is read again.
     let isHandingOver = Mutex<Bool>(false)
     /// Files with ticket keys and OCSP responses are being read again.
@@ -116,14 +116,15 @@ public final class KeyHolderServer: Service {
             limits: configuration.limits, policy: policy, audit: audit, loops: LoopWorks(group),
             logger: logger, wallClock: wallClock)
         self.core.metrics.identity(notAfter: configuration.credentials.notAfter)
-        self.dialler = Dialler(core: self.core, group: group) {
+        self.native = NativeService(
+            configuration: configuration.native ?? NativeConfiguration(listen: []), core: self.core)
+        self.dialler = Dialler(core: self.core, native: self.native, group: group) {
             trust.value.withLock { ($0.credentials, $0.generation) }
         }
         var changes = AuditedChanges()
         changes.add(sites: policy.sites, before: [])
         changes.add(grants: configuration.grants, before: [])
         self.core.audit(changes)
-        self.native = configuration.native.map { [core] in NativeService(configuration: $0, core: core) }
     }
 
     /// Serves until graceful shutdown or cancellation, then finishes what is under way.
@@ -153,17 +154,17 @@ public final class KeyHolderServer: Service {
                     SystemError.cannotListen(on: "\(address)", port: address.port, error))
             }
         }
-        if let native = self.native {
-            do {
-                let addresses: [SocketAddress] = try await native.start(on: self.group, inherited: self.inherited) {
-                    [self] in
-                    self.trust.value.withLock { ($0.credentials, $0.generation) }
-                }
-                self.nativeListenAddresses.withLock { $0 = addresses }
-            } catch {
-                await self.stop()
-                throw error
+        do {
+            let addresses: [SocketAddress] = try await self.native.start(
+                on: self.group, inherited: self.inherited
+            ) {
+                [self] in
+                self.trust.value.withLock { ($0.credentials, $0.generation) }
             }
+            self.nativeListenAddresses.withLock { $0 = addresses }
+        } catch {
+            await self.stop()
+            throw error
         }
         do { try await self.takeOver() } catch {
             await self.stop()
@@ -221,8 +222,8 @@ public final class KeyHolderServer: Service {
     /// Where it listens for native connections, once it has started.
     public var nativeAddresses: [SocketAddress] { self.nativeListenAddresses.withLock { $0 } }
 
-    /// Native connections of edges at this moment.
-    public var nativeConnectionCount: Int { self.native?.connectionCount ?? 0 }
+    /// Native clients of edges at this moment.
+    public var nativeConnectionCount: Int { self.native.connectionCount }
 
     /// Stops listening, answers requests under way for at most the drain timeout, closes every connection and writes what
     /// is left of the audit log.
@@ -232,7 +233,7 @@ public final class KeyHolderServer: Service {
             return listeners
         }
         for listener in listeners { try? await listener.channel.close().get() }
-        await self.native?.stop()
+        await self.native.stop()
         self.dialler.stop()
         await self.core.registry.drain(within: self.core.limits.drainTimeout)
         if await !self.core.slow.shutDown() {
@@ -300,7 +301,7 @@ public final class KeyHolderServer: Service {
                     // A context of its own for each connection: TLS sessions resume only within one context, and on
                     // resumption the peer's certificate is not looked at again.
                     let pipeline = channel.pipeline.syncOperations
-                    try pipeline.addHandler(HelloGate { try trust.credentials.serverContext() })
+                    try pipeline.addHandler(HelloGate { _ in try trust.credentials.serverContext() })
                     try pipeline.addHandler(IdleStateHandler(readTimeout: core.limits.idleTimeout))
                     try pipeline.addHandler(
                         KeyHolderConnection(core: core, trustGeneration: trust.generation, now: now))

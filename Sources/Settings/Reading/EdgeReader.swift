@@ -48,7 +48,8 @@ struct EdgeReader {
             reader.required("sites", remedy: "Write at least one site.") { node in
                 self.sites(
                     node, keyHolderNames: Self.names(reader.node("keyholders")),
-                    nativeNames: keyHolders.filter { !$0.native.isEmpty }.map(\.name))
+                    nativeNames: keyHolders.filter { !$0.native.isEmpty || $0.takesNativeDialled }.map(\.name)
+                )
             } ?? []
         let admin = reader.optional("admin") { self.common.admin($0) }
         let monitoring = reader.optional("monitoring") { node in
@@ -147,19 +148,34 @@ struct EdgeReader {
                     "addresses",
                     remedy: "Write addresses: [HOST:PORT], or dialled-by: [NAME] if it connects to this edge.",
                     endpoints)
-            if reader.has("native"), !reader.has("addresses") {
-                self.report.error(
-                    at: reader.position(of: "native"),
-                    "native connections need a port of the key holder's, and this one has none: it connects to the edge",
-                    remedy: "Remove \"native\", or have the key holder listen and write \"addresses\".")
-            }
             if reader.has("name"), !reader.has("addresses") {
                 self.report.error(
                     at: reader.position(of: "name"), "\"name\" is for key holders at \"addresses\", and there are none",
                     remedy: "\"dialled-by\" has the names of those that connect to this edge.")
             }
-            let native = reader.optional("native", endpoints)
-            let deadline = reader.optional("deadline") { self.values.duration($0, in: SettingsRanges.deadline) }
+            var takesNativeDialled = false
+            let native = reader.optional("native") { node in
+                self.values.list(node, of: "address") { item -> SocketEndpoint? in
+                    guard case .scalar("dialled", _) = item.kind else { return endpoints(item).first }
+                    takesNativeDialled = true
+                    if !reader.has("dialled-by") {
+                        self.report.error(
+                            at: item.position, "no key holder connects to this edge here",
+                            remedy:
+                                "Name those that do in \"dialled-by\", or write the address of its native listener."
+                        )
+                    }
+                    return nil
+                }
+            }
+            if let native, !native.isEmpty, !reader.has("addresses") {
+                self.report.error(
+                    at: reader.position(of: "native"), "this key holder has no port: it connects to the edge",
+                    remedy: "Write native: dialled.")
+            }
+            let deadline = reader.optional("deadline") {
+                self.values.duration($0, in: SettingsRanges.deadline)
+            }
             let identityName = reader.optional("name") { self.values.identityName($0) }
             let inFlight = reader.optional("in-flight") { self.values.integer($0, in: SettingsRanges.inFlight) }
             let hedge = reader.optional("hedge") { self.values.percentage($0, in: SettingsRanges.hedge) }
@@ -168,11 +184,14 @@ struct EdgeReader {
                     at: reader.position(of: "hedge"), "\"hedge\" is for several addresses, and there is one",
                     remedy: "Remove it, or name another address.")
             }
-            return EdgeSettings.KeyHolderEntry(
-                name: name ?? entry.key, location: self.report.location(entry.keyPosition), addresses: addresses ?? [],
+            var settings = EdgeSettings.KeyHolderEntry(
+                name: name ?? entry.key, location: self.report.location(entry.keyPosition),
+                addresses: addresses ?? [],
                 dialledBy: dialledBy ?? [],
                 deadline: deadline ?? .seconds(2), identityName: identityName ?? entry.key, inFlight: inFlight ?? 4096,
                 native: native ?? [], hedge: hedge ?? 5)
+            settings.takesNativeDialled = takesNativeDialled
+            return settings
         }
     }
 

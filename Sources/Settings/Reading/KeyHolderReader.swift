@@ -89,7 +89,9 @@ struct KeyHolderReader {
                 "native connections need a port of this key holder's, and it has none for edges",
                 remedy: "Write listen: 0.0.0.0:4433 too, or remove \"native\" and the applications of sites.")
         }
-        if native == nil, !reader.has("native"), let site = sites.first(where: { $0.application != nil }) {
+        if native == nil, dial.isEmpty, !reader.has("native"),
+            let site = sites.first(where: { $0.application != nil })
+        {
             self.report.error(
                 at: SourcePosition(line: site.location.line, column: site.location.column),
                 "a site has an application for native clients, and there is no listener for them",

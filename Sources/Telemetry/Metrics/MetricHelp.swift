@@ -52,6 +52,8 @@ public enum MetricHelp {
         "latchstring_edge_native_connections_total": "Native connections forwarded to key holders.",
         "latchstring_edge_native_ended_total": "How native connections ended.",
         "latchstring_edge_native_failed_total": "Native clients whose key holder could not be reached.",
+        "latchstring_edge_native_links_opened_total": "Links for native clients that have come about.",
+        "latchstring_edge_native_links_ready": "Links that carry native clients, all event loops together.",
         "latchstring_edge_origin_connect_seconds": "Setting up a connection to the origin, TLS included.",
         "latchstring_edge_origin_connections":
             "Connections to the origin, unused ones and those being set up included.",

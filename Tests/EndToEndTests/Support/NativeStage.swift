@@ -61,6 +61,8 @@ final class NativeStage: Sendable {
             """
             keyholders:
               home: { addresses: ["127.0.0.1:\(port)"], native: ["127.0.0.1:\(native)"] }
+            # All clients here are of one network.
+            limits: { handshakes-per-client: 100000 }
             sites:
             \(entries.joined(separator: "\n"))
             """, in: workspace)

@@ -1,0 +1,94 @@
+import Admission
+import StreamWire
+import Synchronization
+
+/// The native streams of all edges: how many there are, and how fast an edge may open more.
+final class NativeCensus: Sendable {
+    enum Refusal: String, Equatable {
+        case tooManyStreams = "too many streams"
+        case tooManyOfEdge = "too many streams of this edge"
+        case tooFast = "this edge opens streams too fast"
+    }
+
+    private struct Edge {
+        var count = 0
+        var openings: TokenBucket
+        let account: NativeAccount
+    }
+
+    private struct State {
+        var total = 0
+        /// Those that have been identified, of which there are no more than the policy knows.
+        var edges: [String: Edge] = [:]
+    }
+
+    private let limits: NativeLimits
+    private let state = Mutex(State())
+
+    init(limits: NativeLimits) { self.limits = limits }
+
+    var count: Int { self.state.withLock { $0.total } }
+
+    /// A stream is opened; ``leave(_:)`` when it has ended, unless it is refused.
+    ///
+    /// - Parameter now: Monotonic nanoseconds.
+    func enter(_ edge: String, now: UInt64) -> Refusal? {
+        self.state.withLock { state in
+            guard state.edges[edge, default: self.fresh(now)].openings.take(now: now) else { return .tooFast }
+            guard state.total < self.limits.connections else { return .tooManyStreams }
+            guard state.edges[edge]?.count ?? 0 < self.limits.connectionsPerEdge else {
+                return .tooManyOfEdge
+            }
+            state.total += 1
+            state.edges[edge]?.count += 1
+            return nil
+        }
+    }
+
+    private func fresh(_ now: UInt64) -> Edge {
+        let openings: Int = self.limits.openingsPerEdge
+        return Edge(
+            openings: TokenBucket(perSecond: openings, burst: openings, now: now),
+            account: NativeAccount(self.limits, now: now))
+    }
+
+    /// What all links of the edge share.
+    func account(of edge: String, now: UInt64) -> NativeAccount {
+        self.state.withLock { $0.edges[edge, default: self.fresh(now)].account }
+    }
+
+    func leave(_ edge: String) {
+        self.state.withLock { state in
+            state.total -= 1
+            state.edges[edge]?.count -= 1
+        }
+    }
+
+    /// Forgets edges that have no grant any more, and no stream.
+    func keep(where isKnown: (String) -> Bool) {
+        self.state.withLock { state in
+            state.edges = state.edges.filter { $0.value.count > 0 || isKnown($0.key) }
+        }
+    }
+}
+
+/// What the links of one edge may cost the key holder, together.
+final class NativeAccount: Sendable {
+    /// For windows.
+    let budget: WindowBudget
+    private let frames: Mutex<TokenBucket>
+
+    /// - Parameter now: Monotonic nanoseconds.
+    init(_ limits: NativeLimits, now: UInt64) {
+        self.budget = WindowBudget(limits.windowsPerEdge)
+        self.frames = Mutex(
+            TokenBucket(perSecond: limits.framesPerEdge, burst: max(1, limits.framesPerEdge / 5), now: now))
+    }
+
+    /// So many frames came.
+    ///
+    /// - Returns: for how many nanoseconds the link is not to be read; 0 within the rate.
+    func charge(_ count: Int, now: UInt64) -> UInt64 {
+        self.frames.withLock { $0.charge(count, now: now) }
+    }
+}

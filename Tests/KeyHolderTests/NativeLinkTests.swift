@@ -1,0 +1,281 @@
+import Admission
+import KeyProtocol
+import NIOCore
+import NIOPosix
+import NIOSSL
+import NativeHandshake
+import PeerLink
+import PrivateAuthority
+import StreamWire
+import TLSWire
+import Testing
+
+@testable import KeyHolder
+
+/// What a key holder lets edges do with links for native clients: frames by hand, over real TLS.
+@Suite(.timeLimit(.minutes(2))) struct NativeLinkTests {
+    /// The edge's end of a link, as plain as it gets.
+    private final class Link: Sendable {
+        let channel: any Channel
+        private let received: AsyncStream<StreamFrame>
+
+        init(_ holder: TestHolder, _ edge: String = "paris", protocols: [String] = [StreamFrame.protocolName])
+            async throws
+        {
+            let tls = try TestHolder.credentials(holder.authority, .edge, edge).clientContext(protocols: protocols)
+            let (stream, continuation) = AsyncStream.makeStream(of: StreamFrame.self)
+            self.received = stream
+            self.channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try channel.pipeline.syncOperations.addHandlers([
+                            NIOSSLClientHandler(context: tls, serverHostname: nil), Collector(continuation),
+                        ])
+                    }
+                }
+                .connect(to: try #require(holder.server.nativeAddresses.first)).get()
+        }
+
+        func send(_ frames: [StreamFrame]) {
+            var bytes = ByteBuffer()
+            for frame in frames { frame.write(into: &bytes) }
+            self.channel.writeAndFlush(bytes, promise: nil)
+        }
+
+        /// The next frame; nil: the link has ended.
+        func next() async -> StreamFrame? {
+            for await frame in self.received { return frame }
+            return nil
+        }
+
+        func next(_ count: Int) async -> [StreamFrame] {
+            var frames: [StreamFrame] = []
+            while frames.count < count, let frame = await self.next() { frames.append(frame) }
+            return frames
+        }
+
+        private final class Collector: ChannelInboundHandler {
+            typealias InboundIn = ByteBuffer
+            private var reader = StreamFrameReader()
+            private let continuation: AsyncStream<StreamFrame>.Continuation
+
+            init(_ continuation: AsyncStream<StreamFrame>.Continuation) { self.continuation = continuation }
+
+            func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+                self.reader.receive(self.unwrapInboundIn(data))
+                while let frame = try? self.reader.next() { self.continuation.yield(frame) }
+            }
+
+            func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+            func channelInactive(context: ChannelHandlerContext) { self.continuation.finish() }
+            func handlerRemoved(context: ChannelHandlerContext) { self.continuation.finish() }
+        }
+    }
+
+    private static let client = ProxyProtocolHeader(
+        source: try? SocketAddress(ipAddress: "192.0.2.1", port: 4711),
+        destination: try? SocketAddress(ipAddress: "192.0.2.2", port: 443)
+    ).encoded(.v2)
+
+    private static func open(_ id: StreamFrame.ID) throws -> StreamFrame {
+        .open(id, window: 65_536, introduction: try #require(Self.client))
+    }
+
+    private static let accepted: UInt32 = 65_536 - 4096
+
+    @Test func aLinkCarriesManyStreams() async throws {
+        let holder = try await TestHolder(native: NativeLimits())
+        let link = try await Link(holder)
+        link.send(try (1...100).map { try Self.open($0) })
+        #expect(await link.next(100) == (1...100).map { StreamFrame.accept($0, window: Self.accepted) })
+        #expect(holder.server.nativeConnectionCount == 100)
+        link.send((1...100).map { StreamFrame.close($0) })
+        #expect(await link.next(100) == (1...100).map { StreamFrame.close($0) })
+        _ = try await holder.stop()
+    }
+
+    @Test func anOlderEdgeIsToldWhatToUpgrade() async throws {
+        let holder = try await TestHolder(native: NativeLimits())
+        let link = try await Link(holder, protocols: [])
+        link.send([try Self.open(1)])
+        #expect(await link.next() == nil)
+        let lines = try await holder.stop()
+        #expect(lines.contains { $0["detail"]?.contains("upgrade the edge") == true }, "\(lines)")
+        #expect(lines.contains { $0["edge"] == "paris" && $0["outcome"] == "refused" })
+    }
+
+    @Test func anEdgeWithoutAGrantGetsNoLink() async throws {
+        let holder = try await TestHolder(native: NativeLimits())
+        let link = try await Link(holder, "oslo")
+        link.send([try Self.open(1)])
+        #expect(await link.next() == nil)
+        let lines = try await holder.stop()
+        #expect(lines.contains { $0["edge"] == "oslo" && $0["detail"] == "the edge has no grant" }, "\(lines)")
+    }
+
+    @Test func streamsBeyondAnEdgesLimitsAreRefused() async throws {
+        var limits = NativeLimits()
+        limits.connectionsPerEdge = 2
+        let holder = try await TestHolder(native: limits)
+        let link = try await Link(holder)
+        link.send(try (1...3).map { try Self.open($0) })
+        #expect(
+            await link.next(3) == [
+                .accept(1, window: Self.accepted), .accept(2, window: Self.accepted), .reset(3, .busy),
+            ])
+        // Another link of the same edge is no fresh budget, and another edge has its own.
+        let second = try await Link(holder)
+        second.send([try Self.open(1)])
+        #expect(await second.next() == .reset(1, .busy))
+        let other = try await Link(holder, "rome")
+        other.send([try Self.open(1)])
+        #expect(await other.next() == .accept(1, window: Self.accepted))
+        // One that ends makes room.
+        link.send([.close(1), .close(3)])
+        #expect(await link.next() == .close(1))
+        while holder.server.nativeConnectionCount > 2 { try await Task.sleep(for: .milliseconds(5)) }
+        link.send([try Self.open(4)])
+        #expect(await link.next() == .accept(4, window: Self.accepted))
+        let lines = try await holder.stop()
+        #expect(lines.contains { $0["detail"] == "limit of native connections: too many streams of this edge" })
+    }
+
+    @Test func anEdgeThatOpensTooFastIsRefused() async throws {
+        var limits = NativeLimits()
+        limits.openingsPerEdge = 5
+        let holder = try await TestHolder(native: limits)
+        let link = try await Link(holder)
+        link.send(try (1...20).map { try Self.open($0) })
+        let frames = await link.next(20)
+        #expect(Array(frames.prefix(5)) == (1...5).map { StreamFrame.accept($0, window: Self.accepted) })
+        #expect(Array(frames.suffix(14)) == (7...20).map { StreamFrame.reset($0, .busy) })
+        _ = try await holder.stop()
+    }
+
+    @Test func aStreamWithoutAClientIsRefusedAlone() async throws {
+        let holder = try await TestHolder(native: NativeLimits())
+        let link = try await Link(holder)
+        link.send([.open(1, window: 1000, introduction: ByteBuffer(string: "nobody")), try Self.open(2)])
+        #expect(await link.next(2) == [.reset(1, .malformed), .accept(2, window: Self.accepted)])
+        _ = try await holder.stop()
+    }
+
+    @Test(arguments: [
+        StreamFrame.data(1, ByteBuffer(repeating: 0, count: 16_384)), .data(9, ByteBuffer(string: "x")),
+        .accept(1, window: 1), .drain, .open(1, window: 0, introduction: ByteBuffer()), .window(1, .max),
+    ])
+    func anEdgeThatBreaksTheRulesLosesItsLink(frame: StreamFrame) async throws {
+        let holder = try await TestHolder(native: NativeLimits())
+        let link = try await Link(holder)
+        link.send([try Self.open(1)])
+        #expect(await link.next() == .accept(1, window: Self.accepted))
+        // Beyond any window.
+        link.send(Array(repeating: frame, count: 5))
+        while await link.next() != nil {}
+        while holder.server.nativeConnectionCount > 0 { try await Task.sleep(for: .milliseconds(5)) }
+        _ = try await holder.stop()
+    }
+
+    @Test func aStreamWhoseEdgeTakesNothingEndsAtOnce() async throws {
+        let holder = try await TestHolder(native: NativeLimits())
+        let link = try await Link(holder)
+        let client = try #require(Self.client)
+        // Its client is owed an alert, for which the edge has no room.
+        link.send([.open(1, window: 0, introduction: client), .data(1, ByteBuffer(string: "no hello"))])
+        #expect(await link.next(2) == [.accept(1, window: Self.accepted), .reset(1, .broken)])
+        while holder.server.nativeConnectionCount > 0 { try await Task.sleep(for: .milliseconds(5)) }
+        // Where it has, the alert comes first.
+        link.send([.open(2, window: 1000, introduction: client), .data(2, ByteBuffer(string: "no hello"))])
+        let frames = await link.next(3)
+        #expect(frames.first == .accept(2, window: Self.accepted) && frames.last == .close(2), "\(frames)")
+        guard frames.count == 3, case .data(2, _) = frames[1] else { return #expect(Bool(false), "\(frames)") }
+        _ = try await holder.stop()
+    }
+
+    @Test func anEdgeThatSendsTooManyFramesIsReadMoreSlowly() async throws {
+        var limits = NativeLimits()
+        limits.framesPerEdge = 100
+        let holder = try await TestHolder(native: limits)
+        let link = try await Link(holder)
+        let begin = ContinuousClock.now
+        for number in UInt64(1)...60 {
+            link.send([.ping(number)])
+            #expect(await link.next() == .pong(number))
+        }
+        // A fifth of them at once, and 10 ms for each of the others.
+        #expect(ContinuousClock.now - begin >= .milliseconds(200))
+        _ = try await holder.stop()
+    }
+
+    @Test func anEdgeHasSoManyLinksAndNoMore() async throws {
+        var limits = NativeLimits()
+        limits.linksPerEdge = 2
+        let holder = try await TestHolder(native: limits)
+        let links = [try await Link(holder), try await Link(holder)]
+        for link in links {
+            link.send([.ping(1)])
+            #expect(await link.next() == .pong(1))
+        }
+        let third = try await Link(holder)
+        #expect(await third.next() == nil)
+        let lines = try await holder.stop()
+        #expect(lines.contains { $0["detail"]?.contains("tooManyOfEdge") == true }, "\(lines)")
+    }
+
+    /// A client's hello.
+    private static func hello(_ name: String) throws -> ByteBuffer {
+        var machine = NativeClientMachine(variant: .originDerived, serverName: try ServerName(name))
+        return try machine.start()
+    }
+
+    @Test func handshakesThatAreBrokenOffBeforeTheirTurnUseNoKey() async throws {
+        var limits = KeyHolderLimits()
+        limits.signingThreads = 1
+        limits.requestDeadline = .seconds(30)
+        let store = BlockedKeyStore()
+        let holder = try await TestHolder(
+            limits: limits, keyStore: store, native: NativeLimits(),
+            application: ApplicationConfiguration(address: .tcp(host: "127.0.0.1", port: 9)))
+        let link = try await Link(holder)
+        let hello = try Self.hello("rsa.test")
+        link.send([try Self.open(1), .data(1, hello)])
+        await store.begun()
+        link.send(try (2...20).flatMap { [try Self.open($0), .data($0, hello)] })
+        #expect(await link.next(20) == (1...20).map { StreamFrame.accept($0, window: Self.accepted) })
+        link.send((1...20).map { .reset($0, .broken) } + [.ping(1)])
+        while let frame = await link.next(), frame != .pong(1) {}
+        store.open()
+        let lines = try await holder.stop()
+        #expect(store.marks.count == 1)
+        // The one that was being made has a line of its own.
+        #expect(lines.contains { $0["operation"] == "native" && $0["outcome"] == "abandoned" }, "\(lines)")
+    }
+
+    @Test func aKeyHolderThatStopsSaysSoOnItsLinks() async throws {
+        let holder = try await TestHolder(native: NativeLimits())
+        let link = try await Link(holder)
+        link.send([try Self.open(1)])
+        #expect(await link.next() == .accept(1, window: Self.accepted))
+        async let lines = holder.stop()
+        // A handshake that is under way ends, and then the link.
+        let rest = await link.next(10)
+        #expect(rest.contains(.drain) && rest.contains(.close(1)), "\(rest)")
+        _ = try await lines
+    }
+
+    @Test func anEdgeThatLosesItsGrantsLosesItsLink() async throws {
+        let holder = try await TestHolder(native: NativeLimits())
+        let (paris, rome) = (try await Link(holder), try await Link(holder, "rome"))
+        for link in [paris, rome] {
+            link.send([try Self.open(1)])
+            #expect(await link.next() == .accept(1, window: Self.accepted))
+        }
+        var configuration = holder.configuration
+        configuration.grants = try TestHolder.grants(["rome"])
+        try holder.server.reload(configuration)
+        while await paris.next() != nil {}
+        rome.send([.ping(7)])
+        #expect(await rome.next() == .pong(7))
+        _ = try await holder.stop()
+    }
+}

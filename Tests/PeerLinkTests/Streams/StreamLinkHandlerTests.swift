@@ -1,0 +1,189 @@
+import NIOCore
+import NIOEmbedded
+import Testing
+
+@testable import PeerLink
+@testable import StreamWire
+
+/// The accepter's end of a link, on a channel whose bytes, writability and time are the test's.
+@Suite struct StreamLinkHandlerTests {
+    /// What became of a link.
+    private final class Owner {
+        var streams: [StreamChannel] = []
+        var ends: [String] = []
+        var charged: [Int] = []
+        var pause = TimeAmount.zero
+    }
+
+    private struct Link {
+        let channel = EmbeddedChannel()
+        let handler: StreamLinkHandler
+        let owner: Owner
+
+        /// - Parameter reads: whether streams that are opened are read.
+        init(reads: Bool = true) throws {
+            let owner = Owner()
+            self.owner = owner
+            let box = Box()
+            self.handler = StreamLinkHandler(
+                role: .accepter,
+                events: .init(
+                    opened: { offered in
+                        guard let stream = offered.take(), let handler = box.handler else { return }
+                        try? stream.setOptionNow(reads)
+                        owner.streams.append(stream)
+                        handler.accept(stream)
+                    },
+                    charged: {
+                        owner.charged.append($0)
+                        return owner.pause
+                    },
+                    ended: { owner.ends.append($0) }))
+            box.handler = self.handler
+            try self.channel.pipeline.syncOperations.addHandler(self.handler)
+            try self.channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        }
+
+        private final class Box { weak var handler: StreamLinkHandler? }
+
+        /// Each frame in a read of its own, of so many bytes.
+        func receive(_ frames: [StreamFrame], reads: Int = 0) throws {
+            for frame in frames {
+                var bytes = ByteBuffer()
+                bytes.reserveCapacity(reads)
+                frame.write(into: &bytes)
+                try self.channel.writeInbound(bytes)
+            }
+            self.channel.embeddedEventLoop.run()
+        }
+
+        func sent() throws -> [StreamFrame] {
+            var reader = StreamFrameReader()
+            var frames: [StreamFrame] = []
+            while let bytes = try self.channel.readOutbound(as: ByteBuffer.self) {
+                reader.receive(bytes)
+                while let frame = try reader.next() { frames.append(frame) }
+            }
+            return frames
+        }
+    }
+
+    private static func open(_ id: StreamFrame.ID) -> StreamFrame {
+        .open(id, window: 65_536, introduction: ByteBuffer(string: "client"))
+    }
+
+    @Test func singleBytesInReadsOfTheirOwnDoNotKeepTheReads() throws {
+        let link = try Link(reads: false)
+        try link.receive([Self.open(1)])
+        let stream = try #require(link.owner.streams.first)
+        let count = 5000
+        try link.receive(
+            (0..<count).map { _ in .data(1, ByteBuffer(bytes: [7])) }, reads: 16_384)
+        #expect(stream.inbound.readableBytes == count)
+        #expect(stream.inbound.keptBytes <= 4 * count + 16_384)
+        stream.close(promise: nil)
+        link.channel.embeddedEventLoop.run()
+    }
+
+    @Test func whatWaitsIsNotDeliveredWithinTheCallThatAsksForIt() throws {
+        let link = try Link(reads: false)
+        try link.receive([Self.open(1)])
+        let stream = try #require(link.owner.streams.first)
+        let reader = Reader()
+        try stream.pipeline.syncOperations.addHandler(reader)
+        try link.receive([.data(1, ByteBuffer(string: "a")), .data(1, ByteBuffer(string: "b"))])
+        #expect(reader.text == "")
+        stream.pipeline.syncOperations.read()
+        // Something that came before may have to be passed on first.
+        #expect(reader.text == "")
+        link.channel.embeddedEventLoop.run()
+        #expect(reader.text == "ab")
+        stream.close(promise: nil)
+        link.channel.embeddedEventLoop.run()
+    }
+
+    private final class Reader: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+        var text = ""
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            self.text += String(buffer: self.unwrapInboundIn(data))
+        }
+    }
+
+    @Test func whatStreamsSaidLastLeavesBeforeTheLinkEnds() throws {
+        let link = try Link()
+        try link.receive([Self.open(1)])
+        #expect(try link.sent() == [.accept(1, window: 65_536 - 4096)])
+        let stream = try #require(link.owner.streams.first)
+        link.channel.isWritable = false
+        stream.writeAndFlush(ByteBuffer(string: "last words"), promise: nil)
+        stream.close(promise: nil)
+        link.handler.closeWhenSent(because: "done", within: .seconds(5))
+        link.channel.embeddedEventLoop.run()
+        #expect(try link.sent() == [])
+        #expect(link.owner.ends == [] && link.channel.isActive)
+        link.channel.isWritable = true
+        link.channel.pipeline.fireChannelWritabilityChanged()
+        link.channel.embeddedEventLoop.run()
+        #expect(try link.sent() == [.data(1, ByteBuffer(string: "last words")), .close(1)])
+        #expect(link.owner.ends == ["done"])
+        #expect(!link.channel.isActive)
+    }
+
+    @Test func aLinkWhosePeerDoesNotReadEndsNevertheless() throws {
+        let link = try Link()
+        try link.receive([Self.open(1)])
+        let stream = try #require(link.owner.streams.first)
+        link.channel.isWritable = false
+        stream.writeAndFlush(ByteBuffer(string: "last words"), promise: nil)
+        stream.close(promise: nil)
+        link.handler.closeWhenSent(because: "done", within: .seconds(5))
+        link.channel.embeddedEventLoop.advanceTime(by: .seconds(4))
+        #expect(link.channel.isActive)
+        link.channel.embeddedEventLoop.advanceTime(by: .seconds(1))
+        #expect(link.owner.ends == ["done"])
+        #expect(!link.channel.isActive)
+    }
+
+    @Test func aPeerThatMakesWordsAndReadsNoneLosesItsLink() throws {
+        let link = try Link()
+        link.channel.isWritable = false
+        for id in StreamFrame.ID(1)...10_000 where link.channel.isActive {
+            try link.receive([Self.open(id), .reset(id, .broken)])
+        }
+        #expect(link.owner.ends == ["the other end broke the protocol: it does not read what it is sent"])
+        #expect(!link.channel.isActive)
+        // A frame for each that was taken, and one for each that was broken off.
+        #expect(link.owner.streams.count <= 4200)
+        #expect(link.owner.streams.allSatisfy { !$0.isActive })
+    }
+
+    @Test func whatSendsTooManyFramesIsReadMoreSlowly() throws {
+        let link = try Link()
+        var pings = ByteBuffer()
+        for number in UInt64(1)...300 { StreamFrame.ping(number).write(into: &pings) }
+        link.owner.pause = .milliseconds(100)
+        try link.channel.writeInbound(pings)
+        #expect(link.owner.charged == [300])
+        #expect(link.channel.autoReads == [false])
+        link.channel.embeddedEventLoop.advanceTime(by: .milliseconds(99))
+        #expect(link.channel.autoReads == [false])
+        link.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1))
+        #expect(link.channel.autoReads == [true])
+        _ = try link.channel.finish(acceptAlreadyClosed: true)
+    }
+}
+
+extension EmbeddedChannel {
+    /// What `autoRead` was set to, if it was.
+    fileprivate var autoReads: [Bool] {
+        self.options.filter { $0.0 is ChannelOptions.Types.AutoReadOption }.compactMap { $0.1 as? Bool }
+    }
+}
+
+extension StreamChannel {
+    fileprivate func setOptionNow(_ reads: Bool) throws {
+        try self.syncOptions?.setOption(.autoRead, value: reads)
+    }
+}
