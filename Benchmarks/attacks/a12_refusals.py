@@ -22,7 +22,7 @@ def requests():
         "an old certificate (SKI)": lambda number: keyclient.sign(number, OWN, ski=bytes(20)),
         "a scheme that does not fit": lambda number: keyclient.call(number, sign, OWN, struct.pack("!H", 0x0804) + bytes(32)),
         "an unknown function": lambda number: keyclient.call(number, "latchstring." + "x" * 200 + "/1", OWN),
-        "a hello of another name": lambda number: keyclient.call(number, "latchstring.handshake-begin/1", OWN,
+        "a hello of another name": lambda number: keyclient.call(number, "latchstring.handshake-begin/2", OWN,
                                                                  b"\x01\x08http/1.1" + os.urandom(40)),
     }
 

@@ -22,7 +22,7 @@ def requests():
         "chains (certificate/2)": lambda number: keyclient.call(number, "latchstring.certificate/2", OWN),
         "signatures for an old certificate": lambda number: keyclient.sign(number, OWN, ski=bytes(20)),
         "handshakes of a hello that is none": lambda number: keyclient.call(
-            number, "latchstring.handshake-begin/1", OWN, b"\x01\x08http/1.1\x16\x03\x01\x00\x04\x01\x00\x00\x00"),
+            number, "latchstring.handshake-begin/2", OWN, b"\x01\x08http/1.1\x16\x03\x01\x00\x04\x01\x00\x00\x00"),
     }
 
 

@@ -81,10 +81,10 @@ public struct KeyHolderLimits: Hashable, Sendable {
     /// they go on with handshakes. All edges together may have half of ``auditQueue``, so
     /// that operations in place always find room.
     public var inFlightPerEdge: Int = 8192
-    /// TLS handshakes with clients under way for one edge, on all its connections: from their begin to their finish. All
+    /// TLS handshakes with clients under way for one edge, on all its connections: from their begin to the export of their session. All
     /// edges together may have a quarter of ``auditQueue``, since each holds an audit line, and some 60 kB, for as long.
     public var clientHandshakesPerEdge: Int = 4096
-    /// For a TLS handshake with a client, from begin to finish.
+    /// For a TLS handshake with a client, from its begin to the export of its session.
     public var clientHandshakeTimeout: TimeAmount = .seconds(15)
     /// For what an edge without a grant asks first, so that it can be told.
     var turnAwayTimeout: TimeAmount = .seconds(2)

@@ -2,9 +2,8 @@ public import NIOCore
 
 /// How far a handshake has come: the answer to ``KeyFunction/handshakeBegin`` and ``KeyFunction/handshakeContinue``.
 ///
-/// Layout, big endian: handshake u64, state u8 (1 needs more; 2 exported, the client's Finished is still to come;
-/// 3 exported, nothing is to come; 4 failed); in states 2 and 3 the session as length u16 and bytes, in state 4 the reason
-/// as length u8 and text; then the bytes for the client.
+/// Layout, big endian: handshake u64, state u8 (1 needs more; 2 exported; 3 failed); in state 2 the session and then the tickets,
+/// each as length u16 and bytes, in state 3 the reason as length u8 and text; then the bytes for the client.
 public struct HandshakeProgress: Equatable, Sendable {
     /// Names the handshake in later requests on the same connection; never used again there.
     public var handshake: UInt64
@@ -18,9 +17,10 @@ public struct HandshakeProgress: Equatable, Sendable {
         /// Send the server bytes, then ask to continue with what the client answers: after a HelloRetryRequest, and in
         /// TLS 1.2.
         case needsMore
-        /// The session is the edge's from here on. It is encoded as `ExportedSession` of RecordLayer says, 1 to 65,535
-        /// bytes. With `expectsFinish` the edge checks the client's Finished by itself, and hands it on to finish.
-        case exported(session: ByteBuffer, expectsFinish: Bool)
+        /// The session is the edge's from here on, and the handshake is forgotten. It is encoded as `ExportedSession` of RecordLayer
+        /// says, 1 to 65,535 bytes. In TLS 1.3 the edge checks the client's Finished by itself, and then protects and sends the
+        /// tickets: NewSessionTicket messages in the clear, whole, maybe none. In TLS 1.2 there are none beside the server bytes.
+        case exported(session: ByteBuffer, tickets: ByteBuffer)
         /// Send the server bytes, which hold the alert if there is one, and close. The reason is 1 to 255 printable ASCII
         /// characters for logs. The handshake is forgotten.
         case failed(reason: String)
@@ -50,11 +50,11 @@ public struct HandshakeProgress: Equatable, Sendable {
         switch code {
         case StateCode.needsMore:
             state = .needsMore
-        case StateCode.exportedBeforeFinish, StateCode.exportedWhole:
-            guard let length: UInt16 = payload.readInteger() else { throw .truncated }
-            guard length > 0 else { throw .badValue("empty session") }
-            guard let session: ByteBuffer = payload.readSlice(length: Int(length)) else { throw .truncated }
-            state = .exported(session: session, expectsFinish: code == StateCode.exportedBeforeFinish)
+        case StateCode.exported:
+            guard let session = payload.readLengthPrefixedSlice(as: UInt16.self) else { throw .truncated }
+            guard session.readableBytes > 0 else { throw .badValue("empty session") }
+            guard let tickets = payload.readLengthPrefixedSlice(as: UInt16.self) else { throw .truncated }
+            state = .exported(session: session, tickets: tickets)
         case StateCode.failed:
             guard let length: UInt8 = payload.readInteger() else { throw .truncated }
             guard length > 0 else { throw .badValue("empty reason") }
@@ -67,7 +67,7 @@ public struct HandshakeProgress: Equatable, Sendable {
         self.init(handshake: handshake, state: state, serverBytes: payload.slice())
     }
 
-    /// The payload's bytes. Throws ``KeyEncodingError/badItem(tag:length:)`` for a session or reason outside the stated
+    /// The payload's bytes. Throws ``KeyEncodingError/badItem(tag:length:)`` for a session, tickets or a reason outside the stated
     /// bounds, and ``KeyEncodingError/bodyTooLarge(_:)`` for server bytes that no packet can carry.
     public func encoded() throws(KeyEncodingError) -> ByteBuffer {
         let tag: UInt8 = KeyItemTag.payload.rawValue
@@ -76,13 +76,18 @@ public struct HandshakeProgress: Equatable, Sendable {
         switch self.state {
         case .needsMore:
             payload.writeInteger(StateCode.needsMore)
-        case .exported(let session, let expectsFinish):
+        case .exported(let session, let tickets):
             guard session.readableBytes > 0, let length = UInt16(exactly: session.readableBytes) else {
                 throw .badItem(tag: tag, length: session.readableBytes)
             }
-            payload.writeInteger(expectsFinish ? StateCode.exportedBeforeFinish : StateCode.exportedWhole)
+            guard let ticketsLength = UInt16(exactly: tickets.readableBytes) else {
+                throw .badItem(tag: tag, length: tickets.readableBytes)
+            }
+            payload.writeInteger(StateCode.exported)
             payload.writeInteger(length)
             payload.writeImmutableBuffer(session)
+            payload.writeInteger(ticketsLength)
+            payload.writeImmutableBuffer(tickets)
         case .failed(let reason):
             let text: String.UTF8View = reason.utf8
             guard !text.isEmpty, let length = UInt8(exactly: text.count), text.allSatisfy(isPrintableASCII) else {
@@ -104,9 +109,8 @@ public struct HandshakeProgress: Equatable, Sendable {
 /// The values of the state byte.
 private enum StateCode {
     static let needsMore: UInt8 = 1
-    static let exportedBeforeFinish: UInt8 = 2
-    static let exportedWhole: UInt8 = 3
-    static let failed: UInt8 = 4
+    static let exported: UInt8 = 2
+    static let failed: UInt8 = 3
 }
 
 /// Visible ASCII and the space: what a sentence for logs may hold.
@@ -119,8 +123,7 @@ extension HandshakeProgress {
     public var leavesSomethingToDo: Bool {
         switch self.state {
         case .needsMore: true
-        case .exported(_, let expectsFinish): expectsFinish
-        case .failed: false
+        case .exported, .failed: false
         }
     }
 

@@ -80,28 +80,21 @@ public struct HandshakeContinue: Equatable, Sendable {
     }
 }
 
-/// The payload of ``KeyFunction/handshakeFinish``: handshake u64, then the client's bytes.
-public struct HandshakeFinish: Equatable, Sendable {
+/// The payload of ``KeyFunction/handshakeForget``: handshake u64. The client of a handshake under way is gone.
+public struct HandshakeForget: Equatable, Sendable {
     public var handshake: UInt64
-    /// The client's records up to the one that ends its Finished, as they came. Empty: the client is gone, forget the
-    /// handshake; that may also come in place of a continue.
-    public var clientBytes: ByteBuffer
 
-    public init(handshake: UInt64, clientBytes: ByteBuffer = ByteBuffer()) {
-        self.handshake = handshake
-        self.clientBytes = clientBytes
-    }
+    public init(handshake: UInt64) { self.handshake = handshake }
 
     public init(decoding payload: ByteBuffer) throws(KeyPayloadError) {
         var payload: ByteBuffer = payload
         guard let handshake: UInt64 = payload.readInteger() else { throw .truncated }
-        self.init(handshake: handshake, clientBytes: payload.slice())
+        guard payload.readableBytes == 0 else { throw .trailingBytes }
+        self.init(handshake: handshake)
     }
 
     /// The payload's bytes.
-    public func encoded() -> ByteBuffer {
-        ByteBuffer(handshake: self.handshake, self.clientBytes)
-    }
+    public func encoded() -> ByteBuffer { ByteBuffer(integer: self.handshake) }
 }
 
 extension ByteBuffer {

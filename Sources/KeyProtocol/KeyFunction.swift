@@ -11,11 +11,11 @@ public enum KeyFunction: String, Sendable, CaseIterable {
     /// The payload is a ``SignTLS13Request``; the answer is the bare signature.
     case signTLS13 = "latchstring.sign-tls13/1"
     /// The payload is a ``HandshakeBegin``; the answer is a ``HandshakeProgress``.
-    case handshakeBegin = "latchstring.handshake-begin/1"
+    case handshakeBegin = "latchstring.handshake-begin/2"
     /// The payload is a ``HandshakeContinue``; the answer is a ``HandshakeProgress``.
-    case handshakeContinue = "latchstring.handshake-continue/1"
-    /// The payload is a ``HandshakeFinish``; the answer is the NewSessionTicket messages in the clear, which may be none.
-    case handshakeFinish = "latchstring.handshake-finish/1"
+    case handshakeContinue = "latchstring.handshake-continue/2"
+    /// The payload is a ``HandshakeForget``; the answer has no payload.
+    case handshakeForget = "latchstring.handshake-forget/1"
     /// The payload is a ``ChallengeRequest``; the answer is a ``ChallengeAnswer``.
     case challenge = "latchstring.challenge/1"
 }

@@ -47,8 +47,8 @@ extension KeyHolderPool {
         guard answer.opcode == .success, let progress = try? HandshakeProgress(decoding: answer.payload) else { return }
         progress.eraseSession()
         guard progress.leavesSomethingToDo, handler.isUp else { return }
-        let finish = HandshakeFinish(handshake: progress.handshake)
-        let message = self.call(.handshakeFinish, name: name, clientIP: clientIP, payload: finish.encoded())
+        let forget = HandshakeForget(handshake: progress.handshake)
+        let message = self.call(.handshakeForget, name: name, clientIP: clientIP, payload: forget.encoded())
         handler.send(message, deadline: .now() + self.configuration.deadline) { _, _ in }
     }
 }
@@ -106,20 +106,11 @@ public struct HandshakeLink: Sendable {
         }
     }
 
-    /// Hands on the client's Finished, as it came.
-    ///
-    /// - Parameter clientBytes: the records from the end of the server's flight to the one that ends the Finished.
-    /// - Returns: NewSessionTicket messages in the clear, whole, maybe none. Fails with a ``LinkFailure``.
-    public func finishHandshake(_ clientBytes: ByteBuffer) -> EventLoopFuture<ByteBuffer> {
-        let finish = HandshakeFinish(handshake: self.handshake, clientBytes: clientBytes)
-        return self.send(.handshakeFinish, finish.encoded()).map(\.payload)
-    }
-
     /// Tells the key holder that the client is gone. No caller waits for the answer, and if the connection is gone, so is the
     /// handshake.
     public func abandon() {
         guard self.isUp else { return }
-        _ = self.send(.handshakeFinish, HandshakeFinish(handshake: self.handshake).encoded())
+        _ = self.send(.handshakeForget, HandshakeForget(handshake: self.handshake).encoded())
     }
 
     private func send(

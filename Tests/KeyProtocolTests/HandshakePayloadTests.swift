@@ -79,17 +79,18 @@ struct HandshakePayloadTests {
         #expect(throws: KeyEncodingError.self) { try empty.encoded() }
     }
 
-    @Test("A finish carries an id, and bytes or none", arguments: [0, 1, 0xDEAD_BEEF_0123_4567, UInt64.max])
-    func finishing(id: UInt64) throws {
-        let request = HandshakeFinish(handshake: id, clientBytes: Self.clientBytes)
-        #expect(try HandshakeFinish(decoding: request.encoded()) == request)
-        let forget = HandshakeFinish(handshake: id)
-        #expect(forget.encoded().readableBytes == 8)
-        #expect(try HandshakeFinish(decoding: forget.encoded()) == forget)
+    @Test("A forget carries an id and nothing else", arguments: [0, 1, 0xDEAD_BEEF_0123_4567, UInt64.max])
+    func forgetting(id: UInt64) throws {
+        let request = HandshakeForget(handshake: id)
+        var bytes: ByteBuffer = request.encoded()
+        #expect(bytes.readableBytes == 8)
+        #expect(try HandshakeForget(decoding: bytes) == request)
         for length in 0..<8 {
-            let cut: ByteBuffer = try #require(request.encoded().getSlice(at: 0, length: length))
-            #expect(throws: KeyPayloadError.truncated) { try HandshakeFinish(decoding: cut) }
+            let cut: ByteBuffer = try #require(bytes.getSlice(at: 0, length: length))
+            #expect(throws: KeyPayloadError.truncated) { try HandshakeForget(decoding: cut) }
         }
+        bytes.writeInteger(UInt8(0))
+        #expect(throws: KeyPayloadError.trailingBytes) { try HandshakeForget(decoding: bytes) }
     }
 
     // MARK: Progress
@@ -97,9 +98,10 @@ struct HandshakePayloadTests {
     static let session = ByteBuffer(bytes: [UInt8](repeating: 7, count: 300))
 
     static let states: [HandshakeProgress.State] = [
-        .needsMore, .exported(session: session, expectsFinish: true), .exported(session: session, expectsFinish: false),
+        .needsMore, .exported(session: session, tickets: clientBytes),
+        .exported(session: session, tickets: ByteBuffer()),
         .failed(reason: "no shared cipher suite"), .failed(reason: String(repeating: "x", count: 255)),
-        .exported(session: ByteBuffer(integer: UInt8(1)), expectsFinish: true),
+        .exported(session: ByteBuffer(integer: UInt8(1)), tickets: ByteBuffer(integer: UInt8(4))),
     ]
 
     @Test("Progress survives the wire, with and without server bytes", arguments: states)
@@ -119,9 +121,10 @@ struct HandshakePayloadTests {
         let id: [UInt8] = [0, 0, 0, 0, 0, 0, 1, 2]
         let session = ByteBuffer(bytes: [5, 6, 7])
         #expect(try bytes(.needsMore) == id + [1, 9, 9])
-        #expect(try bytes(.exported(session: session, expectsFinish: true)) == id + [2, 0, 3, 5, 6, 7, 9, 9])
-        #expect(try bytes(.exported(session: session, expectsFinish: false)) == id + [3, 0, 3, 5, 6, 7, 9, 9])
-        #expect(try bytes(.failed(reason: "no")) == id + [4, 2] + Array("no".utf8) + [9, 9])
+        let tickets = ByteBuffer(bytes: [4, 8])
+        #expect(try bytes(.exported(session: session, tickets: tickets)) == id + [2, 0, 3, 5, 6, 7, 0, 2, 4, 8, 9, 9])
+        #expect(try bytes(.exported(session: session, tickets: ByteBuffer())) == id + [2, 0, 3, 5, 6, 7, 0, 0, 9, 9])
+        #expect(try bytes(.failed(reason: "no")) == id + [3, 2] + Array("no".utf8) + [9, 9])
     }
 
     @Test("Progress cut inside its own fields is refused", arguments: states)
@@ -147,11 +150,11 @@ struct HandshakePayloadTests {
             }
         }
         #expect(throws: KeyPayloadError.badValue("empty reason")) {
-            try HandshakeProgress(decoding: ByteBuffer(bytes: id + [4, 0, 1]))
+            try HandshakeProgress(decoding: ByteBuffer(bytes: id + [3, 0, 1]))
         }
         for byte: UInt8 in [0, 10, 0x1F, 0x7F, 0x80, 0xFF] {
             #expect(throws: KeyPayloadError.badValue("reason")) {
-                try HandshakeProgress(decoding: ByteBuffer(bytes: id + [4, 1, byte]))
+                try HandshakeProgress(decoding: ByteBuffer(bytes: id + [3, 1, byte]))
             }
         }
     }
@@ -163,9 +166,11 @@ struct HandshakePayloadTests {
                 handshake: 1, state: state, serverBytes: ByteBuffer(repeating: 0, count: count)
             ).encoded()
         }
-        #expect(throws: KeyEncodingError.self) { try encode(.exported(session: ByteBuffer(), expectsFinish: true)) }
+        let (none, short) = (ByteBuffer(), ByteBuffer(integer: UInt8(1)))
+        #expect(throws: KeyEncodingError.self) { try encode(.exported(session: none, tickets: none)) }
         let long = ByteBuffer(repeating: 0, count: 65_536)
-        #expect(throws: KeyEncodingError.self) { try encode(.exported(session: long, expectsFinish: true)) }
+        #expect(throws: KeyEncodingError.self) { try encode(.exported(session: long, tickets: none)) }
+        #expect(throws: KeyEncodingError.self) { try encode(.exported(session: short, tickets: long)) }
         for reason in ["", String(repeating: "x", count: 256), "line\nbreak", "naïve"] {
             #expect(throws: KeyEncodingError.self) { try encode(.failed(reason: reason)) }
         }
@@ -179,7 +184,7 @@ struct HandshakePayloadTests {
     @Test("What stands beside a session: read where it is known, and skipped where it is not")
     func facts() throws {
         var progress = HandshakeProgress(
-            handshake: 7, state: .exported(session: ByteBuffer(bytes: [1, 2]), expectsFinish: true),
+            handshake: 7, state: .exported(session: ByteBuffer(bytes: [1, 2]), tickets: ByteBuffer(bytes: [3])),
             serverBytes: ByteBuffer(bytes: [22]))
         let bare = progress
         for facts in [

@@ -36,8 +36,8 @@ private func fuzz(_ input: UnsafeBufferPointer<UInt8>) -> CInt {
             precondition((try? turn.encoded()) == payload, "one request, one encoding")
         }
     case 2:
-        if let finish = try? HandshakeFinish(decoding: payload) {
-            precondition(finish.encoded() == payload, "one request, one encoding")
+        if let forget = try? HandshakeForget(decoding: payload) {
+            precondition(forget.encoded() == payload, "one request, one encoding")
         }
     default:
         if let progress = try? HandshakeProgress(decoding: payload) {

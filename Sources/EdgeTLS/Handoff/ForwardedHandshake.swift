@@ -10,7 +10,7 @@ import TLSWire
 ///
 /// Until the session is exported only records of types 20, 21 and 22 go to the key holder, flight by flight; what the
 /// client sends beyond that (early data, data that it sends ahead) waits, in order, for the session. In TLS 1.3 the
-/// client's Finished is checked here, and what was received up to it is what ``Established/finish`` carries.
+/// client's Finished is checked here, and nothing is left to do at the key holder.
 ///
 /// - **Our bug**: an answer, or a failure, when no request is under way. Dropped.
 /// - **The peer's violation**: every case of ``TerminationFailure``; those of the client end in its alert, those of the key
@@ -41,8 +41,8 @@ struct ForwardedHandshake: ~Copyable {
     }
 
     struct Established: Equatable {
-        /// What to finish the handshake with; nil if nothing is left to do at the key holder.
-        var finish: ByteBuffer?
+        /// NewSessionTicket messages in the clear; TLS 1.3 only.
+        var tickets: ByteBuffer
         /// What came after the handshake already, for the session.
         var received: ByteBuffer
     }
@@ -77,7 +77,7 @@ struct ForwardedHandshake: ~Copyable {
     private var isProtected = false
     private var isKnownToKeyHolder = false
     private var session: RecordSession?
-    private var finish = ByteBuffer()
+    private var tickets = ByteBuffer()
 
     /// - Parameters:
     ///   - protocols: what the edge can serve (ALPN), preferred first.
@@ -163,21 +163,21 @@ struct ForwardedHandshake: ~Copyable {
         case .needsMore:
             self.isKnownToKeyHolder = true
             return self.needsMore(write)
-        case .exported(let bytes, let expectsFinish):
-            self.isKnownToKeyHolder = expectsFinish
+        case .exported(let bytes, let tickets):
+            self.isKnownToKeyHolder = false
             let session: ExportedSession
             do { session = try ExportedSession(decoding: bytes) } catch {
                 return self.fail(.badAnswer("exported session: \(error)"))
             }
-            if let failure = self.judge(session, expectsFinish: expectsFinish) { return self.fail(failure) }
+            if let failure = self.judge(session, tickets) { return self.fail(failure) }
             self.session = RecordSession(session, earlyDataOffered: self.earlyDataOffered && !self.retried)
-            if expectsFinish {
-                self.state = .awaitingFinished
-                var step = self.advance()
-                step.write = Self.joined(write, step.write)
-                return step
-            }
-            return Step(write: write, next: self.established(finish: nil))
+            guard session.suite.version == .tls13 else { return Step(write: write, next: self.established()) }
+            // A copy, since what was read from the key holder at once is not to be kept for it.
+            if tickets.readableBytes > 0 { self.tickets = ByteBuffer(bytes: tickets.readableBytesView) }
+            self.state = .awaitingFinished
+            var step = self.advance()
+            step.write = Self.joined(write, step.write)
+            return step
         }
     }
 
@@ -220,15 +220,13 @@ struct ForwardedHandshake: ~Copyable {
     }
 
     /// What ``ExportedSession`` cannot know to be wrong.
-    private func judge(_ session: ExportedSession, expectsFinish: Bool) -> TerminationFailure? {
+    private func judge(_ session: ExportedSession, _ tickets: ByteBuffer) -> TerminationFailure? {
         guard !self.isAuthorityCheck else { return .badAnswer("a session for an authority's check") }
-        let awaitsFinished: Bool
         switch session.secrets {
-        case .tls13(_, _, let finished): awaitsFinished = finished != nil
-        case .tls12: awaitsFinished = false
-        }
-        guard awaitsFinished == expectsFinish else {
-            return .badAnswer("a session that disagrees with its answer on whether the Finished is still to come")
+        case .tls13(_, _, nil): return .badAnswer("a TLS 1.3 session without its client's Finished")
+        case .tls13: break
+        case .tls12:
+            guard tickets.readableBytes == 0 else { return .badAnswer("tickets beside a TLS 1.2 session") }
         }
         if let name = session.applicationProtocol {
             guard self.protocols.contains(where: { $0.utf8.elementsEqual(name) }) else {
@@ -267,27 +265,19 @@ struct ForwardedHandshake: ~Copyable {
     }
 
     private mutating func awaitFinished() -> Step {
-        while let (record, reception) = self.session?.receiveRecord(from: &self.input) {
-            // The key holder's TLS library drops early data, too, but not as much of it.
-            if !reception.skippedEarlyData {
-                self.finish.writeImmutableBuffer(record)
-                let bytes = self.finish.readableBytes
-                guard bytes <= HandoffLimits.flightBytes, self.sent + bytes <= HandoffLimits.handshakeBytes else {
-                    return self.fail(.flightTooLarge(bytes))
-                }
-            }
-            if reception.handshakeCompleted { return Step(next: self.established(finish: self.finish)) }
+        while let (_, reception) = self.session?.receiveRecord(from: &self.input) {
+            if reception.handshakeCompleted { return Step(next: self.established()) }
             if let failure = reception.failure { return self.fail(failure, alert: reception.reply) }
         }
         return Step(next: .read)
     }
 
-    private mutating func established(finish: ByteBuffer?) -> Next {
-        var received = ByteBuffer()
-        swap(&received, &self.input)
+    private mutating func established() -> Next {
+        let established = Established(tickets: self.tickets, received: self.input)
         self.state = .over
-        self.finish = ByteBuffer()
-        return .established(Established(finish: finish, received: received))
+        self.input = ByteBuffer()
+        self.tickets = ByteBuffer()
+        return .established(established)
     }
 
     /// The session, once it is established; nil before, and when called again.
@@ -315,7 +305,7 @@ struct ForwardedHandshake: ~Copyable {
     private mutating func end() {
         self.state = .over
         self.input = ByteBuffer()
-        self.finish = ByteBuffer()
+        self.tickets = ByteBuffer()
         self.session = nil
     }
 

@@ -193,29 +193,8 @@ package final class ForwardedHandshakeHandler: ChannelInboundHandler, RemovableC
     // MARK: Ends
 
     private func established(_ established: ForwardedHandshake.Established, _ context: ChannelHandlerContext) {
-        guard let records = self.watch.complete(self.handshake.takeSession(), self.facts, context) else {
-            if established.finish != nil { self.link?.abandon() }
-            return
-        }
-        if let finish = established.finish { self.finish(finish, for: records) }
+        guard let records = self.watch.complete(self.handshake.takeSession(), self.facts, context) else { return }
         context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
-        records.begin(with: established.received)
-    }
-
-    /// Hands the Finished on. The client does not wait for the answer: all that comes of it is tickets, unless the key
-    /// holder finds that this handshake went wrong.
-    ///
-    /// A key holder that is lost now changes nothing for this client. RFC 8446 leaves a server nothing to do after it has
-    /// verified the client's Finished (§4.4.4), which happened here; tickets are optional (§4.6.1). The client is not
-    /// given any, and shakes hands anew next time.
-    private func finish(_ bytes: ByteBuffer, for records: RecordHandler) {
-        records.expectTickets()
-        self.link?.finishHandshake(bytes).assumeIsolated().whenComplete { result in
-            switch result {
-            case .success(let tickets): records.sendTickets(tickets)
-            case .failure(LinkFailure.refused(.cryptographyFailed)): records.fail(.finishRejected)
-            case .failure: records.sendTickets(ByteBuffer())
-            }
-        }
+        records.begin(with: established.received, tickets: established.tickets)
     }
 }

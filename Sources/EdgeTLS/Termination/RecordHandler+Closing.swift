@@ -9,7 +9,7 @@ extension RecordHandler {
     // MARK: The client's end
 
     func inputEnded(_ end: Reception.End, _ context: ChannelHandlerContext) {
-        if self.hasClosed { return self.finishClosing(context) }
+        if case .closing = self.state { return self.closeNow(context) }
         switch end {
         case .closed:
             // The data before it has its turn first.
@@ -21,19 +21,6 @@ extension RecordHandler {
             self.readComplete(context)
             self.end(.records(error), context)
         }
-    }
-
-    /// Closed from above; nothing is left to wait for once the client has ended, too.
-    private var hasClosed: Bool {
-        switch self.state {
-        case .holding, .closing: true
-        case .open, .inputClosed, .outputClosed, .closed: false
-        }
-    }
-
-    func finishClosing(_ context: ChannelHandlerContext) {
-        self.sendCloseNotify(context)
-        self.closeNow(context)
     }
 
     private func closedByClient(_ context: ChannelHandlerContext) {
@@ -49,7 +36,7 @@ extension RecordHandler {
                 self.closeNow(context)
             }
         case .outputClosed: self.closeNow(context)
-        case .inputClosed, .holding, .closing, .closed: break
+        case .inputClosed, .closing, .closed: break
         }
     }
 
@@ -58,7 +45,7 @@ extension RecordHandler {
         switch self.state {
         // It said so before, and so did we.
         case .inputClosed: break
-        case .holding, .closing: self.closeNow(context)
+        case .closing: self.closeNow(context)
         case .closed: context.fireUserInboundEventTriggered(event)
         case .open, .outputClosed:
             if self.session.receiveEndOfInput() == .truncated { context.fireErrorCaught(NIOSSLError.uncleanShutdown) }
@@ -76,7 +63,7 @@ extension RecordHandler {
         switch oldState {
         case .open, .outputClosed:
             if self.session.receiveEndOfInput() == .truncated { context.fireErrorCaught(NIOSSLError.uncleanShutdown) }
-        case .inputClosed, .holding, .closing, .closed: break
+        case .inputClosed, .closing, .closed: break
         }
         context.fireChannelInactive()
     }
@@ -92,17 +79,13 @@ extension RecordHandler {
             self.sendCloseNotify(context)
             self.state = .outputClosed
             context.close(mode: .output, promise: promise)
-        case (.all, .open) where self.ticketsAreDue:
-            self.closePromise = promise
-            self.failWrites(ChannelError.ioOnClosedChannel)
-            self.hold(context)
         case (.output, .inputClosed), (.all, .open), (.all, .inputClosed), (.all, .outputClosed):
             self.closePromise = promise
             self.failWrites(ChannelError.ioOnClosedChannel)
             self.sendCloseNotify(context)
             if case .inputClosed = self.state { return self.closeNow(context) }
             self.linger(context)
-        case (_, .holding), (_, .closing):
+        case (_, .closing):
             if let promise {
                 if let earlier = self.closePromise {
                     earlier.futureResult.cascade(to: promise)
@@ -112,15 +95,6 @@ extension RecordHandler {
             }
         case (_, .closed), (.output, .outputClosed):
             context.close(mode: mode, promise: promise)
-        }
-    }
-
-    /// Ends the session for a fault that was found elsewhere.
-    package func fail(_ failure: TerminationFailure) {
-        guard let context else { return }
-        switch self.state {
-        case .open, .inputClosed, .outputClosed, .holding: self.end(failure, context)
-        case .closing, .closed: break
         }
     }
 
@@ -150,21 +124,6 @@ extension RecordHandler {
         } else {
             context.flush()
         }
-    }
-
-    /// Waits for the tickets, and drops what the client sends meanwhile.
-    private func hold(_ context: ChannelHandlerContext) {
-        self.state = .holding(self.deadline(in: Self.ticketTimeout, context) { self.closeHeld(context) })
-        context.flush()
-        self.unsentReplies = 0
-        self.readHeld = false
-        self.readWanted = true
-        context.read()
-    }
-
-    func closeHeld(_ context: ChannelHandlerContext) {
-        self.sendCloseNotify(context)
-        self.linger(context)
     }
 
     /// Closes our side, and the connection when the client has closed its own or had its time. A socket that is closed
@@ -197,7 +156,7 @@ extension RecordHandler {
 
     func stopTimer() {
         switch self.state {
-        case .holding(let timer), .closing(let timer): timer.cancel()
+        case .closing(let timer): timer.cancel()
         case .open, .inputClosed, .outputClosed, .closed: break
         }
     }

@@ -12,8 +12,7 @@ import TLSWire
 /// - `close()` sends close_notify and closes when the client has done so too, or after ``closeTimeout``. Behind a
 ///   ``ServerTLS/LastWrite`` close_notify says it all, and the socket's own end waits for the client's: one packet and system call less,
 ///   and most of the time it is the client that has to remember the connection (RFC 9293 §3.6, TIME-WAIT);
-///   `close(mode: .output)` sends close_notify and goes on reading. While session tickets are under way `close()` waits for
-///   them, ``ticketTimeout`` at most: a client that asks for one thing on each connection could not resume otherwise.
+///   `close(mode: .output)` sends close_notify and goes on reading.
 /// - The client's close_notify closes both ways, unless the channel allows half-closure: then it is an
 ///   `inputClosed` event.
 /// - The end of input without close_notify is `NIOSSLError.uncleanShutdown`. Violations come as ``TerminationFailure``; the
@@ -32,8 +31,6 @@ package final class RecordHandler: ChannelDuplexHandler, PlaintextWriter {
         case inputClosed
         /// close_notify was sent.
         case outputClosed
-        /// Closed from above; close_notify waits for the tickets.
-        case holding(LoopDeadlines.Deadline)
         /// Both are over; the client has a moment to see it.
         case closing(LoopDeadlines.Deadline)
         case closed
@@ -41,8 +38,6 @@ package final class RecordHandler: ChannelDuplexHandler, PlaintextWriter {
 
     /// How long a client that was sent close_notify, or an alert, may take to close.
     static let closeTimeout = TimeAmount.seconds(5)
-    /// How long a close waits for session tickets.
-    static let ticketTimeout = TimeAmount.seconds(2)
     /// Bytes of a client that are read, and dropped, in that time.
     static let lingerBytes = 262_144
     /// Bytes of answers to key updates that are written while the client takes nothing.
@@ -65,8 +60,6 @@ package final class RecordHandler: ChannelDuplexHandler, PlaintextWriter {
     var readWanted = false
     var readHeld = false
     private var lingered = 0
-    /// ``sendTickets(_:)`` is still to be called.
-    var ticketsAreDue = false
     /// What is flushed next is the last that is said: close_notify goes along with it.
     var endsWithFlush = false
     /// close_notify has gone along with the last write, which may still be on its way.
@@ -94,9 +87,6 @@ package final class RecordHandler: ChannelDuplexHandler, PlaintextWriter {
         self.failWrites(ChannelError.ioOnClosedChannel)
         self.context = nil
     }
-
-    /// ``sendTickets(_:)`` is going to be called, with or without tickets.
-    package func expectTickets() { self.ticketsAreDue = true }
 
     /// - Parameters:
     ///   - received: what the client sent after its Finished already.
@@ -127,11 +117,6 @@ package final class RecordHandler: ChannelDuplexHandler, PlaintextWriter {
                 context.fireChannelRead(self.wrapInboundOut(data))
             }
             if let end = reception.end { self.inputEnded(end, context) }
-        case .holding:
-            self.lingered += bytes.readableBytes
-            let reception = self.session.receive(bytes)
-            if let reply = reception.reply { self.reply(reply, context) }
-            if reception.end != nil || self.lingered > Self.lingerBytes { self.finishClosing(context) }
         case .closing:
             self.lingered += bytes.readableBytes
             if self.session.receive(bytes).end != nil || self.lingered > Self.lingerBytes { self.closeNow(context) }
@@ -194,7 +179,7 @@ package final class RecordHandler: ChannelDuplexHandler, PlaintextWriter {
         switch self.state {
         case .open, .inputClosed: self.writes.append(self.unwrapOutboundIn(data), promise)
         case .outputClosed: promise?.fail(ChannelError.outputClosed)
-        case .holding, .closing, .closed: promise?.fail(ChannelError.ioOnClosedChannel)
+        case .closing, .closed: promise?.fail(ChannelError.ioOnClosedChannel)
         }
     }
 
@@ -272,7 +257,7 @@ package final class RecordHandler: ChannelDuplexHandler, PlaintextWriter {
         self.end(.writeKeyExhausted, context)
     }
 
-    /// With the last write close_notify leaves, too, in the same system call and segment; unless tickets are to come before it.
+    /// With the last write close_notify leaves, too, in the same system call and segment.
     package func triggerUserOutboundEvent(context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?)
     {
         guard event is ServerTLS.LastWrite else { return context.triggerUserOutboundEvent(event, promise: promise) }
@@ -281,18 +266,9 @@ package final class RecordHandler: ChannelDuplexHandler, PlaintextWriter {
     }
 
     private func takeEnd(into records: inout ByteBuffer) {
-        guard self.endsWithFlush, !self.ticketsAreDue else { return }
+        guard self.endsWithFlush else { return }
         self.hasEnded = true
         _ = self.session.close(into: &records)
-    }
-
-    /// NewSessionTicket messages in the clear, whole; maybe none, and maybe too late.
-    package func sendTickets(_ messages: ByteBuffer) {
-        guard let context else { return }
-        self.ticketsAreDue = false
-        if let records = self.protect(messages) { context.write(self.wrapOutboundOut(records), promise: nil) }
-        // Either flushes.
-        if case .holding = self.state { self.closeHeld(context) } else { context.flush() }
     }
 
     private func protect(_ tickets: ByteBuffer) -> ByteBuffer? {

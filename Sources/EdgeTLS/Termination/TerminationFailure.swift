@@ -45,8 +45,6 @@ package enum TerminationFailure: Error, Equatable, CustomStringConvertible {
     case wrongSignature
     /// The TLS engine failed here, without the client's or the key holder's doing.
     case engine(String)
-    /// The key holder does not take the Finished that was found right here.
-    case finishRejected
     /// More was sent with one TLS 1.2 key than it may protect.
     case writeKeyExhausted
 
@@ -59,7 +57,6 @@ package enum TerminationFailure: Error, Equatable, CustomStringConvertible {
         case .noForwardSecrecy: .handshakeFailure
         case .noOrder: .noApplicationProtocol
         case .records(let error): error.alert
-        case .finishRejected: .decryptError
         case .keyHolder, .turnedAway, .badAnswer, .engine: .internalError
         case .refused, .alert, .closedEarly, .wrongSignature, .writeKeyExhausted: nil
         }
@@ -68,7 +65,7 @@ package enum TerminationFailure: Error, Equatable, CustomStringConvertible {
     /// Whether the operator should look at it, and not only the client.
     package var isOurs: Bool {
         switch self {
-        case .keyHolder, .badAnswer, .wrongSignature, .engine, .finishRejected: true
+        case .keyHolder, .badAnswer, .wrongSignature, .engine: true
         default: false
         }
     }
@@ -100,7 +97,6 @@ package enum TerminationFailure: Error, Equatable, CustomStringConvertible {
         case .badAnswer: "bad answer"
         case .wrongSignature: "wrong signature"
         case .engine: "TLS engine"
-        case .finishRejected: "Finished rejected"
         case .writeKeyExhausted: "write key exhausted"
         }
     }
@@ -125,7 +121,6 @@ package enum TerminationFailure: Error, Equatable, CustomStringConvertible {
         case .wrongSignature:
             "the client sent decrypt_error, and rightly: the key holder signed with another key than that of the certificate shown"
         case .engine(let reason): "the TLS engine failed: \(reason)"
-        case .finishRejected: "the key holder does not take the client's Finished"
         case .writeKeyExhausted: "the TLS 1.2 key has protected all that it may"
         }
     }

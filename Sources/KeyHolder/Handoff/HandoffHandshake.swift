@@ -1,18 +1,19 @@
 import NIOCore
+import RecordLayer
 import TLSEngine
 import TLSWire
 
 /// One TLS handshake with a client that an edge carries the bytes of. ``TLSEngine/ServerHandshake`` makes it; this has its site's key
 /// sign, here or elsewhere.
 ///
-/// Lives on the event loop of the edge's connection: ``begin(_:_:)``, any number of ``proceed(_:_:)``, ``finish(_:)`` in TLS 1.3, and
-/// in any case ``end()``. Who calls in another order is wrong: that is what ``HandshakeDesk`` sees to. The client's violations come
+/// Lives on the event loop of the edge's connection: ``begin(_:_:)``, any number of ``proceed(_:_:)``, and in any case ``end()``. Who calls in another order is wrong: that is what ``HandshakeDesk`` sees to. The client's violations come
 /// back as ``Turn/failed(_:_:)``.
 final class HandoffHandshake {
     /// What a turn came to. The bytes are for the client.
     enum Turn {
         case needsMore(ByteBuffer)
-        case exported(ServerSession, expectsFinish: Bool, ByteBuffer)
+        /// - Parameter tickets: NewSessionTicket messages in the clear, for behind the client's Finished; TLS 1.3 only.
+        case exported(ServerSession, tickets: ByteBuffer, ByteBuffer)
         /// An authority's check has been answered (RFC 8737): the handshake is done, and nothing comes of it.
         case answered(ByteBuffer)
         case failed(HandoffFailure, ByteBuffer)
@@ -33,8 +34,6 @@ final class HandoffHandshake {
         case waits(ServerHandshake)
         /// A key signs somewhere else.
         case signing(AwaitedSignature)
-        /// The session is lent.
-        case exported(AwaitedFinished)
         /// At work, or over.
         case none
     }
@@ -143,11 +142,27 @@ final class HandoffHandshake {
             return self.fail(.tls("more than the client's turn"), Alert(.unexpectedMessage).record())
         }
         guard self.context.lendsSessions else { return self.conclude(.answered(output)) }
-        guard let finished = consume finished else {
-            return self.conclude(.exported(session, expectsFinish: false, output))
+        var tickets = ByteBuffer()
+        if self.context.server.policy.tickets != nil, let finished = consume finished {
+            do throws(HandoffFailure) { tickets = try Self.tickets(of: session.session, finished) } catch {
+                return self.fail(error)
+            }
         }
-        self.state = .exported(finished)
-        self.conclude(.exported(session, expectsFinish: true, output))
+        self.conclude(.exported(session, tickets: tickets, output))
+    }
+
+    /// What a client's Finished has to be is known when the server's is written, since no client certificate is asked for. So the
+    /// tickets can be made before it comes (RFC 8446 §4.6.1), and nothing of the handshake has to be kept for that. The edge,
+    /// which checks the client's own Finished, sends them behind it.
+    private static func tickets(
+        of session: ExportedSession, _ finished: consuming AwaitedFinished
+    ) throws(HandoffFailure) -> ByteBuffer {
+        guard var expected = session.expectedFinished() else { throw .export("no Finished is to be expected") }
+        switch finished.receive(&expected) {
+        case .completed(let tickets): return tickets
+        case .needsInput: throw .export("the expected Finished does not end the handshake")
+        case .failed(let failure): throw .export("the expected Finished: \(failure)")
+        }
     }
 
     /// The alert for a client whose bytes are not looked at. ``end()`` must follow.
@@ -164,24 +179,6 @@ final class HandoffHandshake {
 
     private func fail(_ failure: HandoffFailure, _ output: ByteBuffer = ByteBuffer()) {
         self.conclude(.failed(failure, output))
-    }
-
-    // MARK: After the export
-
-    /// The client's Finished in TLS 1.3, and what came before it. Nothing is sent from here: the edge writes with the same keys.
-    ///
-    /// - Returns: NewSessionTicket messages in the clear.
-    /// - Throws: if these are not the records that complete the handshake.
-    func finish(_ bytes: ByteBuffer) throws(HandoffFailure) -> ByteBuffer {
-        guard case .exported(let finished) = self.take() else { throw .outOfTurn }
-        var bytes: ByteBuffer = bytes
-        switch finished.receive(&bytes) {
-        case .needsInput: throw .tls("the Finished is not there")
-        case .completed(let tickets):
-            guard bytes.readableBytes == 0 else { throw .tls("more than the Finished") }
-            return tickets
-        case .failed(let failure): throw HandoffFailure(failure)
-        }
     }
 
     /// Frees everything. A turn under way never ends then.

@@ -10,16 +10,16 @@ import TLSWire
 ///
 /// Lives on the connection's event loop. Which inputs are whose:
 /// - the edge's violations, refused with ``KeyErrorCode/formatError`` and counted: an id that was never given out, a continue
-///   or finish at the wrong time, bytes that are not whole records. They end the handshake, except where it is at work: then
-///   they leave it alone;
+///   at the wrong time, bytes that are not whole records. They end the handshake, except where it is at work: then they leave it
+///   alone;
 /// - the client's, answered as progress that failed, with an alert: whatever the TLS library says, records that don't belong
 ///   there, more turns or bytes than a handshake needs;
-/// - no party's, refused and not counted: a continue or finish for a handshake that has ended here. The edge that sent it could not
+/// - no party's, refused and not counted: a continue or forget for a handshake that has ended here. The edge that sent it could not
 ///   know.
 ///
 /// A client's violation is never the edge's: else a few clients could have the edge read more slowly for all of its sites.
 ///
-/// Each handshake leaves one audit line: when its session is exported, or when it ends before that.
+/// Each handshake leaves one audit line: when its session is exported, which ends it here, or when it ends before that.
 final class HandshakeDesk {
     private struct Entry {
         let handshake: HandoffHandshake
@@ -29,13 +29,11 @@ final class HandshakeDesk {
         let needed: KeyProtocol.Operation
         /// With the deadline of the request that is at work.
         var owner: WorkOwner
-        /// Until it is written.
-        var line: AuditDraft?
+        var line: AuditDraft
         /// The request that is to be answered when the turn ends.
         var pending: UInt32?
         var turns: Int = 0
         var bytes: Int
-        var expectsFinish: Bool = false
     }
 
     /// Continues of one handshake. A HelloRetryRequest takes one and TLS 1.2 one or two; the rest is for edges that pass on
@@ -63,8 +61,8 @@ final class HandshakeDesk {
         self.host = host
     }
 
-    /// Whether a handshake has yet to hear from its client before there is a session. After that it needs the desk for tickets alone.
-    var awaitsClients: Bool { self.entries.values.contains { !$0.expectsFinish } }
+    /// Whether a handshake has yet to hear from its client before there is a session.
+    var awaitsClients: Bool { !self.entries.isEmpty }
 
     // MARK: Requests
 
@@ -127,7 +125,7 @@ final class HandshakeDesk {
     }
 
     /// Counts a handshake more. If there are too many, the oldest one here that waits for its client gives way: most clients
-    /// answer at once, so it is likely one that never will, and often only its tickets are lost.
+    /// answer at once, so it is likely one that never will.
     private func makeRoom() -> Int? {
         if let count = self.core.clientHandshakes.begin(self.edge) { return count }
         guard let index = self.deadlines.firstIndex(where: { self.entries[$0.id].map { $0.pending == nil } ?? false })
@@ -217,9 +215,6 @@ final class HandshakeDesk {
     }
 
     private static func check(_ entry: Entry, _ bytes: ByteBuffer) throws(Violation) {
-        guard !entry.expectsFinish else {
-            throw Violation(reason: "continue after the session was exported", alert: nil)
-        }
         // An edge passes on what comes, when it comes.
         guard entry.turns <= Self.maximumTurns else {
             throw Violation(reason: "more turns than a handshake needs", alert: .decodeError)
@@ -232,39 +227,14 @@ final class HandshakeDesk {
         }
     }
 
-    /// - Returns: As ``proceed(_:_:)``.
-    func finish(_ request: HandshakeFinish, _ id: UInt32) -> String? {
+    /// The client is gone.
+    ///
+    /// - Returns: As ``proceed(_:_:deadline:)``.
+    func forget(_ request: HandshakeForget, _ id: UInt32) -> String? {
         let own: UInt64 = request.handshake
-        guard let entry = self.entries[own] else { return self.refuseLate(own, id) }
-        guard request.clientBytes.readableBytes > 0 else {
-            self.host?.reply(to: id, ByteBuffer())
-            self.end(own, .abandoned, "the client is gone")
-            return nil
-        }
-        guard entry.pending == nil else { return Self.turning }
-        guard entry.expectsFinish else {
-            self.host?.refuse(id, .formatError, isViolation: true)
-            self.end(own, .formatError, "finish at the wrong time")
-            return nil
-        }
-        guard entry.bytes + request.clientBytes.readableBytes <= Self.maximumBytes else {
-            self.host?.refuse(id, .formatError, isViolation: false)
-            self.end(own, .formatError, "more bytes than a handshake needs")
-            return nil
-        }
-        guard self.stillGrants(entry) else {
-            self.host?.refuse(id, .keyNotFound, isViolation: false)
-            self.end(own, .denied)
-            return nil
-        }
-        do throws(HandoffFailure) {
-            let tickets: ByteBuffer = try entry.handshake.finish(request.clientBytes)
-            self.host?.reply(to: id, tickets)
-            self.remove(own, .completed)
-        } catch {
-            self.host?.refuse(id, error.code ?? .cryptographyFailed, isViolation: false)
-            self.remove(own, .failed)
-        }
+        guard self.entries[own] != nil else { return self.refuseLate(own, id) }
+        self.host?.reply(to: id, ByteBuffer())
+        self.end(own, .abandoned, "the client is gone")
         return nil
     }
 
@@ -292,8 +262,8 @@ final class HandshakeDesk {
                 self.answer(own, id, .failed(reason: failure.reason), bytes)
             }
             self.end(own, failure.outcome, "\(failure)")
-        case .exported(let session, let expectsFinish, let bytes):
-            self.export(session, expectsFinish, bytes, own, id)
+        case .exported(let session, let tickets, let bytes):
+            self.export(session, tickets, bytes, own, id)
         case .answered(let bytes):
             self.answeredCheck(bytes, own, id)
         }
@@ -301,21 +271,22 @@ final class HandshakeDesk {
 
     /// The authority has seen its certificate. The edge is told to pass the last bytes on and to close: there is no session.
     private func answeredCheck(_ bytes: ByteBuffer, _ own: UInt64, _ id: UInt32) {
-        guard let entry = self.entries[own], var line = entry.line else { return }
+        guard let entry = self.entries[own] else { return }
+        var line: AuditDraft = entry.line
         line.detail = "an authority's check was answered"
         line.tls = Self.audited(entry.handshake)
         let progress = HandshakeProgress(
             handshake: own, state: .failed(reason: "an authority's check was answered"), serverBytes: bytes)
         self.host?.conclude(line, .ok)
-        self.entries[own]?.line = nil
         if let payload = self.encode(progress, for: id) { self.host?.replyAudited(to: id, payload, nil) }
-        self.remove(own, nil)
+        self.remove(own)
     }
 
     private func export(
-        _ session: ServerSession, _ expectsFinish: Bool, _ bytes: ByteBuffer, _ own: UInt64, _ id: UInt32
+        _ session: ServerSession, _ tickets: ByteBuffer, _ bytes: ByteBuffer, _ own: UInt64, _ id: UInt32
     ) {
-        guard let entry = self.entries[own], var line = entry.line else { return }
+        guard let entry = self.entries[own] else { return }
+        var line: AuditDraft = entry.line
         line.tls = AuditedHandshake(session.facts, isExported: true)
         line.certificate = entry.site.fingerprint(of: entry.handshake.credential)
         self.entries[own]?.line = line
@@ -332,17 +303,15 @@ final class HandshakeDesk {
         var lent = ByteBuffer()
         session.session.encode(into: &lent)
         var progress = HandshakeProgress(
-            handshake: own, state: .exported(session: lent, expectsFinish: expectsFinish), serverBytes: bytes)
+            handshake: own, state: .exported(session: lent, tickets: tickets), serverBytes: bytes)
         progress.facts = SessionFacts(group: session.facts.group, resumed: session.facts.resumed)
         guard let payload = self.encode(progress, for: id) else {
             return self.end(own, .handshakeFailed, "the flight is too long for a packet of the key protocol")
         }
         self.host?.conclude(line, .ok)
         self.host?.replyAudited(to: id, payload, progress.extra)
-        self.entries[own]?.line = nil
-        self.entries[own]?.expectsFinish = expectsFinish
         self.core.metrics.sessionExported(session.facts)
-        if !expectsFinish { self.remove(own, nil) }
+        self.remove(own)
     }
 
     private func answer(_ own: UInt64, _ id: UInt32, _ state: HandshakeProgress.State, _ bytes: ByteBuffer) {
@@ -376,7 +345,7 @@ final class HandshakeDesk {
         self.host?.refuse(id, code, isViolation: false)
     }
 
-    /// Ends a handshake by other means than success. What is known of it goes in its audit line, if that is still to be written.
+    /// Ends a handshake by other means than success. What is known of it goes in its audit line.
     private func end(_ own: UInt64, _ outcome: AuditOutcome, _ detail: String? = nil) {
         guard let entry = self.entries[own] else { return }
         if let pending = entry.pending {
@@ -384,27 +353,19 @@ final class HandshakeDesk {
             self.entries[own]?.pending = nil
             self.host?.refuse(pending, .internalError, isViolation: false)
         }
-        if var line = entry.line {
-            line.detail = detail
-            line.usedKey = entry.handshake.hasUsedKey
-            line.certificate = entry.site.fingerprint(of: entry.handshake.credential)
-            if line.tls == nil { line.tls = Self.audited(entry.handshake) }
-            self.host?.conclude(line, outcome)
-        }
-        let finish: HandshakeFinishOutcome =
-            switch outcome {
-            case .stalled, .overloaded, .pastDeadline: .stalled
-            case .abandoned: .abandoned
-            default: .failed
-            }
-        self.remove(own, entry.line == nil ? finish : nil)
+        var line: AuditDraft = entry.line
+        line.detail = detail
+        line.usedKey = entry.handshake.hasUsedKey
+        line.certificate = entry.site.fingerprint(of: entry.handshake.credential)
+        if line.tls == nil { line.tls = Self.audited(entry.handshake) }
+        self.host?.conclude(line, outcome)
+        self.remove(own)
     }
 
-    private func remove(_ own: UInt64, _ finish: HandshakeFinishOutcome?) {
+    private func remove(_ own: UInt64) {
         guard let entry = self.entries.removeValue(forKey: own) else { return }
         entry.handshake.end()
         self.core.metrics.clientHandshakes(self.core.clientHandshakes.end(self.edge))
-        if let finish { self.core.metrics.handshakeFinished(finish) }
     }
 
     // MARK: Time

@@ -28,7 +28,7 @@ extension KeyHolderConnection {
     private static func goesOn(_ event: KeyPacketEvent) -> Bool {
         guard case .packet(let packet) = event else { return false }
         return switch RequestKind(packet.body) {
-        case .ping, .function(.handshakeContinue), .function(.handshakeFinish): true
+        case .ping, .function(.handshakeContinue), .function(.handshakeForget): true
         default: false
         }
     }
@@ -122,9 +122,9 @@ extension KeyHolderConnection {
             self.turn(request.handshake, deadline, packet.id, line) { desk in
                 desk.proceed(request, packet.id, deadline: deadline)
             }
-        case .finish(let request):
+        case .forget(let request):
             let deadline: UInt64 = self.deadline(of: packet.body, arrival)
-            self.turn(request.handshake, deadline, packet.id, line) { desk in desk.finish(request, packet.id) }
+            self.turn(request.handshake, deadline, packet.id, line) { desk in desk.forget(request, packet.id) }
         }
     }
 

@@ -75,7 +75,7 @@ extension KeyHolderConnection {
         return self.core.slow.refusal(of: owner, cost, now: Clock.monotonic(), after: delay)
     }
 
-    /// A continue or finish. Its handshake does not survive it if it cannot be looked at in time: the client is gone by then.
+    /// A continue or forget. Its handshake does not survive it if it cannot be looked at in time: the client is gone by then.
     func turn(
         _ handshake: UInt64, _ deadline: UInt64, _ id: UInt32, _ line: AuditDraft,
         _ body: @escaping (HandshakeDesk) -> String?

@@ -3,16 +3,6 @@ import Synchronization
 import TLSEngine
 import TLSWire
 
-/// What became of TLS 1.3 handshakes after their sessions were exported.
-enum HandshakeFinishOutcome: String, CaseIterable {
-    /// The client's Finished was right; the edge got its tickets, if there were any.
-    case completed
-    case failed
-    /// The edge let it go, or was gone.
-    case abandoned
-    case stalled
-}
-
 /// What the key holder counts. Labels stay few: an operation's name and an outcome, never an edge, site or address.
 final class KeyHolderMetrics: Sendable {
     private struct Key: Hashable {
@@ -31,7 +21,6 @@ final class KeyHolderMetrics: Sendable {
     /// By the site's name; of those with OCSP responses.
     private let staples = Mutex<[String: Gauge]>([:])
     private let exports: [Export: Counter]
-    private let finishes: [HandshakeFinishOutcome: Counter]
 
     private struct Export: Hashable {
         var version: UInt16
@@ -52,15 +41,6 @@ final class KeyHolderMetrics: Sendable {
             }
         }
         self.exports = exports
-        self.finishes = Dictionary(
-            uniqueKeysWithValues: HandshakeFinishOutcome.allCases.map { outcome in
-                (
-                    outcome,
-                    Counter(
-                        label: "latchstring_keyholder_handshake_finishes_total",
-                        dimensions: [("outcome", outcome.rawValue)])
-                )
-            })
     }
 
     /// - Parameter nanoseconds: From the packet's arrival to its answer.
@@ -155,9 +135,5 @@ final class KeyHolderMetrics: Sendable {
 
     func sessionExported(_ facts: HandshakeFacts) {
         self.exports[Export(version: facts.version, resumed: facts.resumed)]?.increment()
-    }
-
-    func handshakeFinished(_ outcome: HandshakeFinishOutcome) {
-        self.finishes[outcome]?.increment()
     }
 }

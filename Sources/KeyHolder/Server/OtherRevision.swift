@@ -2,8 +2,11 @@
 ///
 /// The protocol has one revision. An edge of another one gets error 5 for what has changed; the remedy stands here.
 enum OtherRevision {
-    /// Functions of the revision before this one.
-    private static let former: Set<String> = ["latchstring.certificate/1", "latchstring.sign-tls12/1"]
+    /// Functions of the revisions before this one.
+    private static let former: Set<String> = [
+        "latchstring.certificate/1", "latchstring.sign-tls12/1", "latchstring.handshake-begin/1",
+        "latchstring.handshake-continue/1", "latchstring.handshake-finish/1",
+    ]
     private static let prefix: String = "latchstring."
 
     /// For audit and log.

@@ -25,7 +25,7 @@ struct RequestJudge {
         case begin(HandshakeBegin, ClientHello, Grant, needs: KeyProtocol.Operation)
         /// For a handshake under way on the connection, if it is; what may be done with it is judged there.
         case proceed(HandshakeContinue)
-        case finish(HandshakeFinish)
+        case forget(HandshakeForget)
         /// To be answered when the edge's grants are others than it knows, at half of the lease at the latest.
         case lease(LeaseRequest)
         /// To be answered with what an open order has for the name and token, within the grant's rate.
@@ -69,8 +69,8 @@ struct RequestJudge {
             case .handshakeContinue:
                 verdict.action = .proceed(try HandshakeContinue(decoding: message.payload))
                 return verdict
-            case .handshakeFinish:
-                verdict.action = .finish(try HandshakeFinish(decoding: message.payload))
+            case .handshakeForget:
+                verdict.action = .forget(try HandshakeForget(decoding: message.payload))
                 return verdict
             case .lease:
                 // Asks for nothing of a site; that there is a grant at all is looked at where it is answered.
@@ -179,7 +179,7 @@ struct RequestJudge {
             guard let needed = grant.operation(forHandshakeWith: hello) else { return .refuse(.keyNotFound, .denied) }
             guard grant.takeToken(of: needed, now: self.now) else { return Self.overRate }
             return .begin(begin, hello, grant, needs: needed)
-        case .lease, .handshakeContinue, .handshakeFinish, .challenge:
+        case .lease, .handshakeContinue, .handshakeForget, .challenge:
             return .refuse(.badOpcode, .badOpcode)
         }
     }
@@ -285,7 +285,7 @@ extension KeyFunction {
         case .lease, .challenge: nil
         case .certificate: .certificate
         case .signTLS13: .signTLS13
-        case .handshakeBegin, .handshakeContinue, .handshakeFinish: .handoff
+        case .handshakeBegin, .handshakeContinue, .handshakeForget: .handoff
         }
     }
 
@@ -295,7 +295,7 @@ extension KeyFunction {
         case .lease, .challenge: nil
         case .certificate: .certificate
         case .signTLS13: .signTLS13
-        case .handshakeBegin, .handshakeContinue, .handshakeFinish: .handshakeTLS12
+        case .handshakeBegin, .handshakeContinue, .handshakeForget: .handshakeTLS12
         }
     }
 }

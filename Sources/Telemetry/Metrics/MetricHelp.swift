@@ -70,8 +70,7 @@ public enum MetricHelp {
         "latchstring_edge_request_seconds": "From a request's head to its response's end.",
         "latchstring_edge_requests_total": "HTTP requests.",
         "latchstring_edge_session_faults_total":
-            "Sessions that ended for a fault after their handshake: a client that broke the protocol or "
-            + "sent an alert, a Finished that the key holder rejects.",
+            "Sessions that ended for a fault after their handshake: a client that broke the protocol or sent an alert.",
         "latchstring_edge_slow_clients_total": "Requests given up because the client sent or took too little.",
         "latchstring_fleet_bus_losses_total": "Times that the bus was lost.",
         "latchstring_fleet_bus_up":
@@ -103,8 +102,6 @@ public enum MetricHelp {
         "latchstring_keyholder_dials_failed_total": "Connections to them that did not come about.",
         "latchstring_keyholder_ocsp_stapled":
             "1 while an OCSP response is shown beside each of the site's certificates, else 0.",
-        "latchstring_keyholder_handshake_finishes_total":
-            "What became of TLS 1.3 handshakes after that; without completed there are no tickets.",
         "latchstring_keyholder_identity_not_after_seconds":
             "When this key holder's identity towards edges expires, Unix time.",
         "latchstring_keyholder_operation_seconds": "From a request's arrival to its answer.",

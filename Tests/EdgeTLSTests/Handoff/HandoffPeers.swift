@@ -63,6 +63,9 @@ final class HandoffPeers {
 
     // MARK: The key holder
 
+    /// What it gives with a session of TLS 1.3.
+    static let tickets = ByteBuffer(bytes: [4, 0, 0, 2, 7, 7])
+
     /// What the key holder answers to begin, or to continue, with these bytes.
     func progress(_ clientBytes: ByteBuffer) throws -> HandshakeProgress {
         guard let server = self.server.take() else { throw HandoffPeersError.isOver }
@@ -75,8 +78,9 @@ final class HandoffPeers {
         case .exported(let session, let finished, let output):
             var lent = ByteBuffer()
             session.session.encode(into: &lent)
+            let tickets = finished == nil ? ByteBuffer() : Self.tickets
             return HandshakeProgress(
-                handshake: 7, state: .exported(session: lent, expectsFinish: finished != nil), serverBytes: output)
+                handshake: 7, state: .exported(session: lent, tickets: tickets), serverBytes: output)
         case .failed(let end): throw end.failure
         }
     }

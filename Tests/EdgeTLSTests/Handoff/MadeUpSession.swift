@@ -48,14 +48,13 @@ struct MadeUpSession: ~Copyable {
     }
 
     /// The key holder's answer that carries it.
-    func progress(expectsFinish: Bool? = nil, flight: ByteBuffer = ByteBuffer(string: "flight")) -> HandshakeProgress {
+    func progress(
+        tickets: ByteBuffer = ByteBuffer(), flight: ByteBuffer = ByteBuffer(string: "flight")
+    ) -> HandshakeProgress {
         var session = ByteBuffer()
         self.exported.encode(into: &session)
-        let expects: Bool
-        if case .tls13(_, _, .some) = self.exported.secrets { expects = true } else { expects = false }
         return HandshakeProgress(
-            handshake: 7, state: .exported(session: session, expectsFinish: expectsFinish ?? expects),
-            serverBytes: flight)
+            handshake: 7, state: .exported(session: session, tickets: tickets), serverBytes: flight)
     }
 
     mutating func record(_ type: ContentType, _ content: [UInt8], padding: Int = 0) throws -> ByteBuffer {

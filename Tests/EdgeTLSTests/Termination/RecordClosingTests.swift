@@ -24,30 +24,6 @@ import Testing
         #expect(bench.above.seen.last == "inactive")
     }
 
-    /// A client of one request for each connection gets its tickets all the same.
-    @Test(arguments: ["tickets", "none", "never"]) func closingWaitsForTicketsThatAreDue(answer: String) throws {
-        let bench = try RecordBench()
-        bench.handler.expectTickets()
-        _ = bench.write("all")
-        bench.channel.flush()
-        let closed = bench.channel.close()
-        #expect(try bench.outbound().recordTypes == [23])
-        #expect(!bench.below.outputClosed)
-        #expect(RecordBench.outcome(bench.write("late")) == "\(ChannelError.ioOnClosedChannel)")
-        try bench.channel.writeInbound(try bench.send("another request"))
-        #expect(!bench.above.seen.contains("data another request"))
-        switch answer {
-        case "tickets": bench.handler.sendTickets(ByteBuffer(bytes: [4, 0, 0, 2, 7, 7]))
-        case "none": bench.handler.sendTickets(ByteBuffer())
-        default: bench.channel.embeddedEventLoop.advanceTime(by: .seconds(3))
-        }
-        #expect(try bench.outbound().recordTypes == (answer == "tickets" ? [23, 23] : [23]))
-        #expect(bench.below.outputClosed)
-        try bench.channel.writeInbound(try bench.closeNotify())
-        #expect(!bench.channel.isActive)
-        #expect(RecordBench.outcome(closed) == "done")
-    }
-
     /// One write, one segment.
     @Test func theGoodbyeLeavesWithTheLastWrite() throws {
         let bench = try RecordBench()
@@ -93,30 +69,6 @@ import Testing
         bench.channel.close(promise: nil)
         #expect(!bench.channel.isActive)
         #expect(try bench.outbound().recordTypes == [23, 23])
-    }
-
-    @Test func theGoodbyeComesBehindTicketsThatAreDue() throws {
-        let bench = try RecordBench()
-        bench.handler.expectTickets()
-        _ = bench.write("all")
-        bench.endsWithFlush()
-        bench.channel.flush()
-        #expect(try bench.outbound().recordTypes == [23])
-        bench.channel.close(promise: nil)
-        #expect(!bench.below.outputClosed)
-        bench.handler.sendTickets(ByteBuffer(bytes: [4, 0, 0, 2, 7, 7]))
-        #expect(try bench.outbound().recordTypes == [23, 23])
-        #expect(!bench.below.outputClosed && bench.channel.isActive)
-    }
-
-    @Test func aClientThatLeavesDoesNotWaitForItsTickets() throws {
-        let bench = try RecordBench()
-        bench.handler.expectTickets()
-        bench.channel.close(promise: nil)
-        try bench.channel.writeInbound(try bench.closeNotify())
-        #expect(!bench.channel.isActive)
-        bench.handler.sendTickets(ByteBuffer(bytes: [4, 0, 0, 2, 7, 7]))
-        #expect(try bench.atClient().1.end == .closed)
     }
 
     @Test func closingDoesNotWaitForEver() throws {

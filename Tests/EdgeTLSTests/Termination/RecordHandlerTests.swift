@@ -74,7 +74,7 @@ import Testing
         let bench = try RecordBench()
         switch kind {
         case "close": bench.channel.close(promise: nil)
-        case "alert": bench.handler.fail(.finishRejected)
+        case "alert": try bench.channel.writeInbound(.record(23, [UInt8](repeating: 0, count: 40)))
         default: bench.channel.close(mode: .output, promise: nil)
         }
         #expect(try bench.outbound().recordTypes == [23])
@@ -127,12 +127,9 @@ import Testing
     }
 
     @Test func ticketsKeepTheirPlace() throws {
-        let bench = try RecordBench()
+        let bench = try RecordBench(tickets: ByteBuffer(bytes: [4, 0, 0, 2, 7, 7]))
         _ = bench.write("one")
         bench.channel.flush()
-        bench.handler.sendTickets(ByteBuffer(bytes: [4, 0, 0, 2, 7, 7]))
-        bench.handler.sendTickets(ByteBuffer())
-        bench.handler.sendTickets(ByteBuffer(string: "no tickets"))
         _ = bench.write("two")
         bench.channel.flush()
         var bytes = try bench.outbound()
@@ -147,7 +144,15 @@ import Testing
             contents.append("\(record.type) \(record.length)")
             bytes.moveReaderIndex(forwardBy: RecordHeader.length + header.payloadLength)
         }
-        #expect(contents == ["23 3", "22 6", "23 3"])
+        #expect(contents == ["22 6", "23 3", "23 3"])
+    }
+
+    /// A client can do without tickets.
+    @Test func whatIsNoTicketIsNotSent() throws {
+        let bench = try RecordBench(tickets: ByteBuffer(string: "no tickets"))
+        _ = bench.write("one")
+        bench.channel.flush()
+        #expect(try bench.outbound().recordTypes == [23])
     }
 
     @Test func aKeyThatIsUsedUpClosesInOrder() throws {
@@ -231,16 +236,6 @@ import Testing
         let bench = try RecordBench()
         try bench.channel.writeInbound(try bench.alert())
         #expect(bench.above.seen.suffix(2) == ["error alert from client", "inactive"])
-        #expect(try bench.outbound().readableBytes == 0)
-    }
-
-    @Test func theKeyHolderRejectsTheFinished() throws {
-        let bench = try RecordBench()
-        bench.handler.fail(.finishRejected)
-        #expect(try bench.atClient().1.end == .alert(Alert.Description.decryptError.rawValue))
-        #expect(bench.above.seen.last == "error Finished rejected")
-        bench.handler.fail(.finishRejected)
-        bench.handler.sendTickets(ByteBuffer(bytes: [4, 0, 0, 2, 7, 7]))
         #expect(try bench.outbound().readableBytes == 0)
     }
 }

@@ -31,8 +31,7 @@ import Testing
         }
     }
 
-    /// The Finished is checked at the edge, so a key holder that dies after the flight takes the tickets with it, and
-    /// nothing else.
+    /// The Finished is checked at the edge, and the tickets are there: a key holder that dies after the flight takes nothing with it.
     @Test func theKeyHolderDiesBetweenFlightAndFinished() async throws {
         try await HandoffBench.run(adjust: { $0.keyHolders["home"]?.deadline = .seconds(5) }) { bench in
             let text = try await bench.askOverTheEndOfTheKeyHolder()

@@ -75,19 +75,14 @@ final class EdgeStandIn: Sendable {
             if case .needsMore = progress.state, progress.serverBytes.readableBytes > 0 { hasChangedCipherSpec = false }
         }
         try await outbound.write(progress.serverBytes)
-        guard case .exported(let encoded, let expectsFinish) = progress.state else { return }
+        guard case .exported(let encoded, let tickets) = progress.state else { return }
         var session = RecordSession(try ExportedSession(decoding: encoded))
         var received = ByteBuffer()
-        var isFinished: Bool = !expectsFinish
-        var finished = ByteBuffer()
         while true {
             while let record = HandoffClient.nextRecord(&pending) {
-                if !isFinished { finished.writeImmutableBuffer(record) }
                 let reception = session.receive(record)
-                if reception.handshakeCompleted {
-                    isFinished = true
-                    let tickets: ByteBuffer = try await self.edge.finish(progress.handshake, finished)
-                    if tickets.readableBytes > 0 { try await outbound.write(try session.sendPostHandshake(tickets)) }
+                if reception.handshakeCompleted, tickets.readableBytes > 0 {
+                    try await outbound.write(try session.sendPostHandshake(tickets))
                 }
                 if let reply = reception.reply { try await outbound.write(reply) }
                 if let data = reception.applicationData { received.writeImmutableBuffer(data) }

@@ -96,10 +96,9 @@ extension TestEdge {
         return try await self.progress(.handshakeContinue, nil, try request.encoded())
     }
 
-    /// - Returns: Tickets.
-    func finish(_ handshake: UInt64, _ bytes: ByteBuffer = ByteBuffer()) async throws -> ByteBuffer {
-        let request = HandshakeFinish(handshake: handshake, clientBytes: bytes)
-        return try await self.call(.handshakeFinish, nil, request.encoded())
+    func forget(_ handshake: UInt64) async throws {
+        let answer = try await self.call(.handshakeForget, nil, HandshakeForget(handshake: handshake).encoded())
+        #expect(answer.readableBytes == 0)
     }
 
     private func progress(
@@ -153,17 +152,20 @@ final class LentSession {
             try await client.take(progress.serverBytes)
             progress = try await edge.proceed(progress.handshake, try await client.bytes())
         }
-        guard case .exported(let bytes, let expectsFinish) = progress.state else {
+        return try await Self.finish(client, progress)
+    }
+
+    /// The end of it: the client's Finished in TLS 1.3, and the tickets behind it.
+    static func finish(_ client: HandoffClient, _ progress: HandshakeProgress) async throws -> LentSession {
+        guard case .exported(let bytes, let tickets) = progress.state else {
             throw HandoffTestError.notExported(progress)
         }
         let exported = try ExportedSession(decoding: bytes)
         var session = RecordSession(exported)
         try await client.take(progress.serverBytes)
-        guard expectsFinish else { return LentSession(exported, session, ByteBuffer()) }
-        let finished: ByteBuffer = try await client.bytes()
-        let reception: Reception = session.receive(finished)
+        guard exported.suite.version == .tls13 else { return LentSession(exported, session, tickets) }
+        let reception: Reception = session.receive(try await client.bytes())
         #expect(reception.handshakeCompleted && reception.end == nil)
-        let tickets: ByteBuffer = try await edge.finish(progress.handshake, finished)
         if tickets.readableBytes > 0 { try await client.take(try session.sendPostHandshake(tickets)) }
         return LentSession(exported, session, tickets)
     }
