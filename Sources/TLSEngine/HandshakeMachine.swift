@@ -22,14 +22,17 @@ final class HandshakeMachine: @unchecked Sendable {
     private let outgoing: OpaquePointer
 
     var secrets = LoggedSecrets()
+    /// Made only where the client's Finished is verified elsewhere: the library has its own.
     private var transcript = ServerTranscript()
+    /// TLS 1.3: the server's Finished is written.
+    private(set) var hasSentFlight = false
     /// What the library waits to have signed.
     private(set) var request: SignatureRequest?
     /// The answer; the library takes it when it is driven again.
     private(set) var signature: [UInt8]?
     /// NewSessionTicket messages of TLS 1.3.
     private(set) var tickets = ByteBuffer()
-    private var alertSent: UInt8?
+    private(set) var alertSent: UInt8?
     /// One that ends the handshake.
     private var alertReceived: UInt8?
     private var shownCredential: Int?
@@ -83,6 +86,10 @@ final class HandshakeMachine: @unchecked Sendable {
                 return self.fail(.refused("unexpected record"), .unexpectedMessage)
             }
             if isBehindFlight, let alert = Self.alertInTheClear(header, input) { return .failed(.clientAlert(alert)) }
+            // The library would call it a record that it cannot decode (RFC 8446 §5).
+            if isBehindFlight, header.contentType == ContentType.handshake.rawValue {
+                return self.fail(.refused("a handshake message in the clear"), .unexpectedMessage)
+            }
             // Of a record that is too long the header is enough: the library sees it, and makes the alert.
             let isTooLong: Bool = header.payloadLength > RecordHeader.maximumCiphertextLength
             let length: Int = RecordHeader.length + (isTooLong ? 0 : header.payloadLength)
@@ -181,7 +188,10 @@ final class HandshakeMachine: @unchecked Sendable {
             if isWritten, bytes.first == HandshakeType.certificate.rawValue {
                 self.shownCredential = self.context.index(of: SSL_get0_selected_credential(self.ssl))
             }
-            self.transcript.add(bytes, isServers: isWritten)
+            if isWritten, bytes.first == HandshakeType.finished.rawValue, SSL_version(self.ssl) == TLS1_3_VERSION {
+                self.hasSentFlight = true
+            }
+            if !self.context.policy.verifiesFinished { self.transcript.add(bytes, isServers: isWritten) }
         default: break
         }
     }
@@ -212,9 +222,6 @@ final class HandshakeMachine: @unchecked Sendable {
 
     // MARK: What has been negotiated
 
-    /// TLS 1.3: the server's Finished is written.
-    var hasSentFlight: Bool { self.transcript.digest != nil }
-
     /// Nil before the server has chosen.
     var facts: HandshakeFacts? {
         guard let cipher: OpaquePointer = SSL_get_pending_cipher(self.ssl) ?? SSL_get_current_cipher(self.ssl) else {
@@ -238,11 +245,16 @@ final class HandshakeMachine: @unchecked Sendable {
 
     /// TLS 1.3, when the flight is out.
     func exportTLS13() throws(HandshakeFailure) -> ExportedSession {
-        guard let suite = self.suite, let digest = self.transcript.digest,
-            let clientHandshake = self.secrets.clientHandshake, let client = self.secrets.clientApplication,
+        guard let suite = self.suite, let client = self.secrets.clientApplication,
             let server = self.secrets.serverApplication
         else { throw .engine("the library did not say all that a session needs") }
-        self.secrets = LoggedSecrets()
+        defer { self.secrets = LoggedSecrets() }
+        guard !self.context.policy.verifiesFinished else {
+            return try self.session(suite, .tls13(client: client, server: server, finished: nil))
+        }
+        guard let digest = self.transcript.digest, let clientHandshake = self.secrets.clientHandshake else {
+            throw .engine("the library did not say all that a session needs")
+        }
         let schedule = TLS13KeySchedule(suite)
         let finished = ExportedSession.ClientFinished(
             keys: schedule.trafficKeys(suite.cipher, secret: clientHandshake),

@@ -56,8 +56,8 @@ public enum HandshakeTurn: ~Copyable, Sendable {
     /// There is nothing to send before the signature. What the client sends meanwhile has to wait.
     case needsSignature(AwaitedSignature)
     /// The session is the taker's. In TLS 1.3 the client's Finished is still to come, and to be checked by the taker as
-    /// ``RecordLayer/ExportedSession`` says; it is to be given to the ``AwaitedFinished`` as well, which makes the tickets. In
-    /// TLS 1.2 the handshake is done, and there is none.
+    /// ``RecordLayer/ExportedSession`` says, or by the ``AwaitedFinished``, which makes the tickets
+    /// (``ServerPolicy/verifiesFinished``). In TLS 1.2 the handshake is done, and there is none.
     case exported(ServerSession, AwaitedFinished?, output: ByteBuffer)
     case failed(HandshakeEnd)
 
@@ -162,8 +162,9 @@ public struct AwaitedFinished: ~Copyable, Sendable {
         /// The client's Finished is verified. NewSessionTicket messages (RFC 8446 §4.6.1), whole and in the clear, one after
         /// another, for the taker to protect; empty without tickets.
         case completed(tickets: ByteBuffer)
-        /// No tickets. The taker, who reads the same records, comes to the same end, and tells the client.
-        case failed(HandshakeFailure)
+        /// No tickets. The alert is what the client is to be told, if it is; the session's taker protects it, and comes to the same end
+        /// by itself where it reads the same records.
+        case failed(HandshakeFailure, alert: Alert.Description?)
     }
 
     /// Takes whole records off the front of the input, up to the one with the client's Finished. What is left is not for here.
@@ -172,8 +173,9 @@ public struct AwaitedFinished: ~Copyable, Sendable {
         switch machine.read(&input) {
         case .wantsInput: return .needsInput(AwaitedFinished(machine))
         case .completed: return .completed(tickets: machine.tickets)
-        case .failed(let failure): return .failed(failure)
-        case .wantsSignature: return .failed(.engine("a signature after the flight"))
+        case .failed(let failure):
+            return .failed(failure, alert: machine.alertSent.flatMap(Alert.Description.init))
+        case .wantsSignature: return .failed(.engine("a signature after the flight"), alert: .internalError)
         }
     }
 }

@@ -18,6 +18,9 @@ public struct ServerPolicy: Sendable {
     public var applicationProtocols: [[UInt8]] = []
     /// Nil: no session is resumed, and no ticket made.
     public var tickets: TicketPolicy?
+    /// Who verifies the client's Finished of TLS 1.3. Off: the taker of the session, which has all that takes, as one that is lent
+    /// needs. On: ``AwaitedFinished`` alone, and the session begins behind it: for who keeps both.
+    public var verifiesFinished = false
 
     public enum Version: UInt16, Comparable, Sendable {
         case tls12 = 0x0303

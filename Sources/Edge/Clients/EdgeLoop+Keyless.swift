@@ -35,8 +35,7 @@ extension EdgeLoop {
                     turn: { self.enterGate(handOver, site, $0) },
                     onOutdated: { self.onOutdated(domain.pattern) },
                     renewal: domain.renewal),
-                certificate: certificate, earlyDataOffered: handOver.hello.offersEarlyData, permit: permit,
-                watch: self.watch(over: client))
+                certificate: certificate, permit: permit, watch: self.watch(over: client))
             try channel.pipeline.syncOperations.addHandler(handshake)
             handshake.start(handOver.receivedBytes)
         } catch let error as EngineError {

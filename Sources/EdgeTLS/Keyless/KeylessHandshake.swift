@@ -9,7 +9,7 @@ import TLSWire
 /// answers in, steps out.
 ///
 /// - **Our bug**: a signature, or its failure, when none was asked for. Dropped, as a second answer of a key holder would be.
-/// - **The peer's violation**: the client's end in the alert that the engine or the record layer names; the key holder's in
+/// - **The peer's violation**: the client's end in the alert that the engine names; the key holder's in
 ///   `internal_error`, behind the ServerHello that was held back.
 /// - **Silently dropped**: refused early data up to its bound, whatever comes after the end.
 ///
@@ -50,11 +50,9 @@ struct KeylessHandshake: ~Copyable {
     }
 
     private var certificate: SiteCertificate
-    private let earlyDataOffered: Bool
     private var state: State
     /// What the client sent and the handshake has not taken yet.
     private var input = ByteBuffer()
-    private var retried = false
     /// What the engine was given so far, for as long as the handshake can be begun anew: the client has been sent nothing.
     private var hello: ByteBuffer?
     private var timesStartedOver = 0
@@ -67,11 +65,9 @@ struct KeylessHandshake: ~Copyable {
     /// What the client was shown, to be verified if it does not take it.
     private var signed: (request: SignatureRequest, signature: [UInt8])?
 
-    /// - Parameter earlyDataOffered: whether the ClientHello offered early data.
     /// - Throws: if there is no memory.
-    init(_ certificate: SiteCertificate, earlyDataOffered: Bool) throws(EngineError) {
+    init(_ certificate: SiteCertificate) throws(EngineError) {
         self.certificate = certificate
-        self.earlyDataOffered = earlyDataOffered
         self.state = .handshake(try ServerHandshake(certificate.context))
     }
 
@@ -187,14 +183,11 @@ struct KeylessHandshake: ~Copyable {
     private mutating func act(on turn: consuming HandshakeTurn) -> Step {
         switch consume turn {
         case .needsInput(let handshake, let output):
-            // All that it has to say before its flight is that it wants another key share.
-            if output.readableBytes > 0 { self.retried = true }
             self.state = .handshake(handshake)
             return self.readOn(sending: output)
         case .needsSignature(let awaited): return self.ask(for: awaited)
         case .exported(let session, let finished, let output):
-            self.session = RecordSession(
-                session.session, earlyDataOffered: self.earlyDataOffered && !self.retried)
+            self.session = RecordSession(session.session)
             self.facts = session.facts
             guard let finished else { return self.fail(.engine("a session of another version than TLS 1.3")) }
             self.state = .awaitingFinished(finished)
@@ -219,33 +212,20 @@ struct KeylessHandshake: ~Copyable {
                 ski: self.certificate.chains[request.credential].ski))
     }
 
-    /// Record by record, to the session, which answers for it all, and to the engine, which makes the tickets.
+    /// The engine verifies it, and makes the tickets. What it would say after the export does not leave; the session says it.
     private mutating func awaitFinished() -> Step {
-        while let (record, reception) = self.session?.receiveRecord(from: &self.input) {
-            if let failure = reception.failure {
-                return self.fail(self.signatureFault(behind: failure) ?? failure, sending: reception.reply)
-            }
-            // The engine drops early data, too, but not as much of it.
-            if reception.skippedEarlyData { continue }
-            guard case .awaitingFinished(let finished) = self.takeState() else { return Step(next: .wait) }
-            var record = record
-            switch finished.receive(&record) {
-            case .needsInput(let finished):
-                guard !reception.handshakeCompleted else {
-                    return self.fail(.engine("it does not take the Finished that was found right here"))
-                }
-                self.state = .awaitingFinished(finished)
-            case .completed(let tickets):
-                guard reception.handshakeCompleted else { return self.fail(.engine("it takes a Finished too early")) }
-                return self.established(tickets)
-            case .failed(let failure):
-                // Stricter than the record layer, such as with a record's version: the client's doing.
-                let reason = TerminationFailure(failure)
-                let alert = self.session?.abort(reason.alert ?? .unexpectedMessage)
-                return self.fail(reason, sending: alert)
-            }
+        guard case .awaitingFinished(let finished) = self.takeState() else { return Step(next: .wait) }
+        switch finished.receive(&self.input) {
+        case .needsInput(let finished):
+            self.state = .awaitingFinished(finished)
+            return self.readOn()
+        case .completed(let tickets):
+            return self.established(tickets)
+        case .failed(let failure, let alert):
+            let reason = TerminationFailure(failure)
+            return self.fail(
+                self.meaning(of: reason) ?? reason, sending: alert.flatMap { self.session?.abort($0) })
         }
-        return self.readOn()
     }
 
     private mutating func readOn(sending output: ByteBuffer = ByteBuffer()) -> Step {
@@ -254,8 +234,9 @@ struct KeylessHandshake: ~Copyable {
         return Step(write: Self.nonempty(output), next: .read)
     }
 
-    /// A client that says `decrypt_error` may have been shown the signature of another key.
-    private func signatureFault(behind failure: TerminationFailure) -> TerminationFailure? {
+    /// What an alert in place of the Finished means: a client that says `decrypt_error` may have been shown the signature of another key.
+    private func meaning(of failure: TerminationFailure) -> TerminationFailure? {
+        if case .alert(Alert.Description.closeNotify.rawValue) = failure { return .closedEarly }
         guard case .alert(Alert.Description.decryptError.rawValue) = failure, let signed,
             !self.certificate.context.verifies(signed.signature, for: signed.request)
         else { return nil }

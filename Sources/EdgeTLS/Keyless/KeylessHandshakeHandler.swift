@@ -53,14 +53,12 @@ package final class KeylessHandshakeHandler: ChannelInboundHandler, RemovableCha
     private var context: ChannelHandlerContext?
 
     /// - Parameters:
-    ///   - earlyDataOffered: whether the ClientHello offered early data.
     ///   - permit: for the signature, if the key holder may be asked for it now.
     /// - Throws: if there is no memory.
     package init(
-        _ parties: Parties, certificate: SiteCertificate, earlyDataOffered: Bool, permit: KeyPermit?,
-        watch: HandshakeWatch
+        _ parties: Parties, certificate: SiteCertificate, permit: KeyPermit?, watch: HandshakeWatch
     ) throws(EngineError) {
-        self.handshake = try KeylessHandshake(certificate, earlyDataOffered: earlyDataOffered)
+        self.handshake = try KeylessHandshake(certificate)
         self.parties = parties
         self.permit = permit
         self.urgency = permit == nil ? .beginning : .underWay

@@ -33,6 +33,7 @@ package struct SiteCertificate: Sendable {
         var policy = ServerPolicy()
         // Clients without TLS 1.3 are shaken hands with by the key holder.
         policy.versions = .tls13 ... .tls13
+        policy.verifiesFinished = true
         policy.groups = configuration.groups
         policy.applicationProtocols = configuration.applicationProtocols.map { Array($0.utf8) }
         let ticketLifetime = configuration.ticketLifetime

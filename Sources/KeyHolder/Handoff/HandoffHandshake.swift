@@ -161,7 +161,7 @@ final class HandoffHandshake {
         switch finished.receive(&expected) {
         case .completed(let tickets): return tickets
         case .needsInput: throw .export("the expected Finished does not end the handshake")
-        case .failed(let failure): throw .export("the expected Finished: \(failure)")
+        case .failed(let failure, _): throw .export("the expected Finished: \(failure)")
         }
     }
 

@@ -68,8 +68,8 @@ final class KeylessPeers {
         self.client.embeddedEventLoop.advanceTime(by: .seconds(60))
     }
 
-    func machine(earlyData: Bool = false) throws -> KeylessHandshake {
-        try KeylessHandshake(self.certificate, earlyDataOffered: earlyData)
+    func machine() throws -> KeylessHandshake {
+        try KeylessHandshake(self.certificate)
     }
 
     func fromClient() throws -> ByteBuffer {

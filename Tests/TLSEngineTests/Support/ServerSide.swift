@@ -119,7 +119,7 @@ final class ServerSide {
                 if tickets.readableBytes > 0, let sealed = try self.records?.sendPostHandshake(tickets) {
                     output.writeImmutableBuffer(sealed)
                 }
-            case .failed(let failure): self.finishFailure = failure
+            case .failed(let failure, _): self.finishFailure = failure
             }
         }
         self.input.clear()
