@@ -19,9 +19,16 @@ public struct ForwardingPolicy: Sendable {
     /// is another one than its connection's. nil: all are.
     public var isServedNow: (@Sendable (ServerName) -> Bool)?
     /// What this edge calls itself in `Via`: 1...64 token characters.
-    public var pseudonym: String
+    public let pseudonym: String
     /// The scheme of client connections, in lower case.
-    public var scheme: String
+    public let scheme: String
+    /// Its entries of `Via`, for what came by HTTP/2, HTTP/1.1 and HTTP/1.0.
+    let via20: String
+    let via11: String
+    let via10: String
+    /// An element of `Forwarded` up to the client's address, and behind it up to the host.
+    let forwardedBy: String
+    let forwardedProto: String
     public var clientClaims: ClientClaims
     /// Names requests; nil: they have no names, and `X-Request-Id` is a field like others. Only those whose claims count
     /// (``ClientClaims/append``) may bring a name along.
@@ -39,6 +46,11 @@ public struct ForwardingPolicy: Sendable {
         self.namesOfOtherSites = namesOfOtherSites
         self.pseudonym = pseudonym
         self.scheme = scheme
+        self.via20 = "2.0 \(pseudonym)"
+        self.via11 = "1.1 \(pseudonym)"
+        self.via10 = "1.0 \(pseudonym)"
+        self.forwardedBy = "by=\(ForwardedElement.obfuscatedIdentifier(pseudonym));for="
+        self.forwardedProto = ";proto=\(scheme);host="
         self.clientClaims = clientClaims
         self.maximumTargetBytes = maximumTargetBytes
     }

@@ -8,18 +8,14 @@ public enum TLS13ServerSignature {
         [UInt8](repeating: 0x20, count: 64) + Array("TLS 1.3, server CertificateVerify".utf8) + [0]
 
     /// The content to sign for a transcript hash of 32 (SHA-256) or 48 bytes (SHA-384).
-    public static func content(transcriptHash: some Collection<UInt8>) -> [UInt8] {
+    public static func content(transcriptHash: [UInt8]) -> [UInt8] {
         prefix + transcriptHash
     }
 
     /// The transcript hash in such a content; nil if it is anything else, or the hash isn't 32 or 48 bytes long.
-    public static func transcriptHash(fromContent content: some Collection<UInt8>) -> [UInt8]? {
-        // Bound first, then a plain array: comparing through a generic collection's iterator would cost more than all the
-        // rest of preparing a signature request.
+    public static func transcriptHash(fromContent content: [UInt8]) -> [UInt8]? {
         let count: Int = content.count - prefix.count
-        guard count == 32 || count == 48 else { return nil }
-        let bytes: [UInt8] = Array(content)
-        guard bytes[..<prefix.count] == prefix[...] else { return nil }
-        return Array(bytes[prefix.count...])
+        guard count == 32 || count == 48, content[..<prefix.count] == prefix[...] else { return nil }
+        return Array(content[prefix.count...])
     }
 }

@@ -41,7 +41,7 @@ struct SignedContentTests {
             let content: [UInt8] = TLS13ServerSignature.content(
                 transcriptHash: [UInt8](repeating: 1, count: count))
             #expect(TLS13ServerSignature.transcriptHash(fromContent: content) == nil)
-            #expect(TLS13ServerSignature.transcriptHash(fromContent: content.prefix(count)) == nil)
+            #expect(TLS13ServerSignature.transcriptHash(fromContent: Array(content.prefix(count))) == nil)
         }
     }
 

@@ -8,16 +8,19 @@ public enum IPAddress: Hashable, Sendable {
     case v6(UInt64, UInt64)
 
     /// Reads 4 or 16 bytes in network order; `nil` for any other count.
-    public init?(bytes: some Collection<UInt8>) {
+    public init?(bytes: some Collection<UInt8>) { self.init(bytes: Array(bytes)) }
+
+    /// The same for an array, which most of them are.
+    public init?(bytes: [UInt8]) {
         switch bytes.count {
-        case 4:
-            self = .v4(bytes.reduce(0) { $0 << 8 | UInt32($1) })
+        case 4: self = bytes.withUnsafeBytes { .v4(UInt32(bigEndian: $0.loadUnaligned(as: UInt32.self))) }
         case 16:
-            let upper: UInt64 = bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
-            let lower: UInt64 = bytes.suffix(8).reduce(0) { $0 << 8 | UInt64($1) }
-            self = .v6(upper, lower)
-        default:
-            return nil
+            self = bytes.withUnsafeBytes {
+                .v6(
+                    UInt64(bigEndian: $0.loadUnaligned(as: UInt64.self)),
+                    UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
+            }
+        default: return nil
         }
     }
 

@@ -72,8 +72,12 @@ extension HTTP2Connection {
         self.isClosing = true
         self.lifecycle.closed()
         self.endStreams("client-closed")
-        self.timer?.cancel()
+        self.giveTimerBack()
         context.fireChannelInactive()
+    }
+
+    func giveTimerBack() {
+        if let timer = self.timer.take() { self.client.giveBack(timer) }
     }
 
     func endStreams(_ outcome: String) {

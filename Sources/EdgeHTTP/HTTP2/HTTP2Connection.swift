@@ -94,7 +94,8 @@ final class HTTP2Connection: ChannelDuplexHandler, TimerOwner {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        let timer = ProxyTimer(eventLoop: context.eventLoop, owner: self)
+        let timer = self.client.takeTimer()
+        timer.start(self)
         self.timer = timer
         self.wake(at: self.lifecycle.deadline)
         if context.channel.isActive { self.begin() }
@@ -111,8 +112,7 @@ final class HTTP2Connection: ChannelDuplexHandler, TimerOwner {
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
-        self.timer?.cancel()
-        self.timer = nil
+        self.giveTimerBack()
         self.context = nil
         // Streams hold the connection, and it holds them.
         self.isClosing = true

@@ -64,8 +64,12 @@ extension HTTP1Connection {
 
     func channelInactive(context: ChannelHandlerContext) {
         self.gone()
-        self.timer?.cancel()
+        self.giveTimerBack()
         context.fireChannelInactive()
+    }
+
+    func giveTimerBack() {
+        if let timer = self.timer.take() { self.client.giveBack(timer) }
     }
 
     private func gone() {

@@ -86,14 +86,14 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         self.isWritable = context.channel.isWritable
-        let timer = ProxyTimer(eventLoop: context.eventLoop, owner: self)
+        let timer = self.client.takeTimer()
+        timer.start(self)
         self.timer = timer
         timer.move(to: .now() + self.site.limits.firstRequestTimeout)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
-        self.timer?.cancel()
-        self.timer = nil
+        self.giveTimerBack()
         self.context = nil
         self.records = nil
         self.isWritable = false

@@ -16,7 +16,7 @@ final class OriginClient {
     /// Asked for the addresses of the origin's name, for each new connection; nil: the system's.
     private let resolver: (any Resolver & Sendable)?
     private var idle: IdleConnections<OriginConnection>
-    /// For requests that the cache makes: each has a time limit, and hardly one is reached.
+    /// For requests that the cache makes, and for clients' connections: each has a time limit, and hardly one is reached.
     private var timers: [ProxyTimer] = []
     private var reaper: (task: Scheduled<Void>, time: NIODeadline)?
     private var isShutDown = false
@@ -69,10 +69,10 @@ final class OriginClient {
 
     private static let maximumTimers = 64
 
-    /// A timer without an action, for one request.
+    /// A timer without an action, for one request or connection.
     func takeTimer() -> ProxyTimer { self.timers.popLast() ?? ProxyTimer(eventLoop: self.eventLoop) }
 
-    /// The request is over.
+    /// The request, or the connection, is over.
     func giveBack(_ timer: ProxyTimer) {
         guard self.timers.count < Self.maximumTimers, !self.isShutDown else { return timer.cancel() }
         timer.rest()

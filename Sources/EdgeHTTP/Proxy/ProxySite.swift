@@ -144,6 +144,9 @@ public struct ProxyContext: Sendable {
 
     var clientNode: ClientNode {
         guard let clientAddress, let address = IPAddress(clientAddress)?.unmapped else { return .unknown }
-        return address.bytes.count == 4 ? .ipv4("\(address)") : .ipv6("\(address)")
+        return switch address {
+        case .v4: .ipv4("\(address)")
+        case .v6: .ipv6("\(address)")
+        }
     }
 }

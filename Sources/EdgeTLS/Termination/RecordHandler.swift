@@ -214,7 +214,7 @@ package final class RecordHandler: ChannelDuplexHandler, PlaintextWriter {
         guard let context else { return }
         switch self.state {
         case .open, .inputClosed: break
-        case .outputClosed, .holding, .closing, .closed: return self.flush(context: context)
+        case .outputClosed, .closing, .closed: return self.flush(context: context)
         }
         guard self.writes.holdsNothing else {
             self.writes.append(bytes, nil)

@@ -26,9 +26,6 @@ public final class RequestRules: Sendable {
     let special: KnownFieldSet
     private let serverName: ServerName
     private let serverNameIsServed: Bool
-    private let via20: String
-    private let via11: String
-    private let via10: String
 
     /// - Parameters:
     ///   - serverName: the name that the client asked for when the connection was set up. HTTP/1.0 clients that send no
@@ -39,19 +36,16 @@ public final class RequestRules: Sendable {
         self.serverName = serverName
         self.serverNameIsServed = policy.serves(serverName)
         self.client = client
-        self.forwardedPrefix =
-            "by=\(ForwardedElement.obfuscatedIdentifier(policy.pseudonym));for=\(client.forwardedValue)"
-            + ";proto=\(policy.scheme);host="
-        self.via20 = "2.0 \(policy.pseudonym)"
-        self.via11 = "1.1 \(policy.pseudonym)"
-        self.via10 = "1.0 \(policy.pseudonym)"
-        switch policy.clientClaims {
-        case .replace: self.special = Self.hop.union(Self.rewritten).union(ClientClaims.known)
-        case .append:
-            self.special = Self.hop.union(Self.rewritten)
-                .union(KnownFieldSet(.forwarded, .xForwardedFor, .xForwardedProto, .xForwardedHost))
-        }
+        var prefix: String = policy.forwardedBy
+        prefix += client.forwardedValue
+        prefix += policy.forwardedProto
+        self.forwardedPrefix = prefix
+        self.special = policy.clientClaims == .replace ? Self.replacing : Self.appending
     }
+
+    private static let replacing = hop.union(rewritten).union(ClientClaims.known)
+    private static let appending = hop.union(rewritten).union(
+        KnownFieldSet(.forwarded, .xForwardedFor, .xForwardedProto, .xForwardedHost))
 
     /// Fields for one hop only (RFC 9110 §7.6.1), and those that say how the content ends.
     static let hop = KnownFieldSet(
@@ -61,9 +55,9 @@ public final class RequestRules: Sendable {
 
     func via(_ version: ClientVersion) -> String {
         switch version {
-        case .http10: self.via10
-        case .http11: self.via11
-        case .http2: self.via20
+        case .http10: self.policy.via10
+        case .http11: self.policy.via11
+        case .http2: self.policy.via20
         }
     }
 

@@ -111,8 +111,9 @@ final class HandshakeDesk {
             handshake: handshake, site: site, needed: needed, owner: owner, line: line, pending: id,
             bytes: request.clientBytes.readableBytes)
         self.turnsUnderWay += 1
-        self.watch(own)
         handshake.begin(request.clientBytes) { turn in self.turned(own, turn) }
+        // Most are over by now.
+        if self.entries[own] != nil { self.watch(own) }
     }
 
     /// Answers a begin with an alert for the client. The handshake gets a number, and is forgotten.

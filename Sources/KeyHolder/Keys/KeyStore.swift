@@ -89,10 +89,12 @@ public enum KeyType: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// ``schemes`` without PKCS #1 v1.5, which RFC 8446 section 4.4.3 forbids in a CertificateVerify.
-    public var schemesForTLS13: [SignatureScheme] {
-        let pkcs1: Set<SignatureScheme> = [.rsaPKCS1SHA256, .rsaPKCS1SHA384, .rsaPKCS1SHA512]
-        return self.schemes.filter { !pkcs1.contains($0) }
+    /// Whether it is one of ``schemes``, and not PKCS #1 v1.5, which RFC 8446 section 4.4.3 forbids in a CertificateVerify.
+    public func signsTLS13(_ scheme: SignatureScheme) -> Bool {
+        switch scheme {
+        case .rsaPKCS1SHA256, .rsaPKCS1SHA384, .rsaPKCS1SHA512: false
+        default: self.schemes.contains(scheme)
+        }
     }
 }
 

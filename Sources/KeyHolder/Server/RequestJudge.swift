@@ -168,7 +168,7 @@ struct RequestJudge {
         case .signTLS13:
             let request = try SignTLS13Request(decoding: payload)
             guard let keyed = named ?? self.preferred(of: grant.site, for: request.scheme),
-                keyed.key.type.schemesForTLS13.contains(request.scheme)
+                keyed.key.type.signsTLS13(request.scheme)
             else { return .refuse(.badOpcode, .wrongKeyType) }
             guard grant.takeToken(of: .signTLS13, now: self.now) else { return Self.overRate }
             let content = SignedContent.tls13Server(transcriptHash: request.transcriptHash)
@@ -188,7 +188,7 @@ struct RequestJudge {
     private func preferred(of site: Site, for scheme: SignatureScheme) -> KeyedSite? {
         let shown: CredentialSet = site.shown(at: self.wallSeconds)
         return site.credentials.enumerated().first { place, credential in
-            shown.contains(place) && credential.key.type.schemesForTLS13.contains(scheme)
+            shown.contains(place) && credential.key.type.signsTLS13(scheme)
         }.map { KeyedSite(site: site, credential: $0.element) }
     }
 
