@@ -67,21 +67,24 @@ enum Callbacks {
             seal: { ssl, output, length, room, session, count in
                 // No ticket, and the handshake goes on.
                 length?.pointee = 0
-                guard let keys = HandshakeMachine.of(ssl)?.context.policy.tickets?.keys, let length, let output,
+                guard let machine = HandshakeMachine.of(ssl), let keys = machine.context.policy.tickets?.keys,
+                    let length, let output,
                     let written = keys.seal(
                         UnsafeRawBufferPointer(start: session, count: count),
-                        into: UnsafeMutableRawBufferPointer(start: output, count: room))
+                        into: UnsafeMutableRawBufferPointer(start: output, count: room), after: machine.ticketKey)
                 else { return 1 }
                 length.pointee = written
                 return 1
             },
             open: { ssl, output, length, room, ticket, count in
-                guard let keys = HandshakeMachine.of(ssl)?.context.policy.tickets?.keys, let length, let output,
-                    let written = keys.open(
+                guard let machine = HandshakeMachine.of(ssl), let keys = machine.context.policy.tickets?.keys,
+                    let length, let output,
+                    let opened = keys.open(
                         UnsafeRawBufferPointer(start: ticket, count: count),
                         into: UnsafeMutableRawBufferPointer(start: output, count: room))
                 else { return ssl_ticket_aead_ignore_ticket }
-                length.pointee = written
+                machine.ticketKey = opened.key
+                length.pointee = opened.length
                 return ssl_ticket_aead_success
             }))
 }

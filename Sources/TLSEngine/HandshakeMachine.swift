@@ -32,6 +32,8 @@ final class HandshakeMachine: @unchecked Sendable {
     private(set) var signature: [UInt8]?
     /// NewSessionTicket messages of TLS 1.3.
     private(set) var tickets = ByteBuffer()
+    /// Of the ticket that the client offers.
+    var ticketKey: TicketKey?
     private(set) var alertSent: UInt8?
     /// One that ends the handshake.
     private var alertReceived: UInt8?
@@ -91,7 +93,7 @@ final class HandshakeMachine: @unchecked Sendable {
                 return self.fail(.refused("a handshake message in the clear"), .unexpectedMessage)
             }
             // Of a record that is too long the header is enough: the library sees it, and makes the alert.
-            let isTooLong: Bool = header.payloadLength > RecordHeader.maximumCiphertextLength
+            let isTooLong: Bool = header.payloadLength > (isBehindFlight ? Self.longestTLS13 : Self.longest)
             let length: Int = RecordHeader.length + (isTooLong ? 0 : header.payloadLength)
             guard input.readableBytes >= length else { return .wantsInput }
             self.received += length
@@ -111,6 +113,10 @@ final class HandshakeMachine: @unchecked Sendable {
             if isTooLong { return self.fail(.refused("a record that is too long"), .recordOverflow) }
         }
     }
+
+    private static let longest: Int = RecordHeader.maximumCiphertextLength
+    /// RFC 8446 §5.2.
+    private static let longestTLS13: Int = RecordHeader.maximumPlaintextLength + 256
 
     /// Some clients, OpenSSL's among them, refuse the flight before they protect anything. The library would call it a record that
     /// does not decrypt.

@@ -115,10 +115,18 @@ public final class SiteTicketKeys: Sendable {
     /// - Parameters:
     ///   - session: begins where the output does, or lies outside of it.
     ///   - output: at least ``overhead`` bytes longer.
+    ///   - former: the key that opened the ticket which the session goes back to. If it has gone meanwhile, there is no other ticket:
+    ///     else a chain of them would outlive the keys that it began with.
     /// - Returns: bytes of the ticket; nil if there is no room.
-    func seal(_ session: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> Int? {
+    func seal(
+        _ session: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, after former: TicketKey? = nil
+    ) -> Int? {
         let length: Int = session.count + Self.overhead
-        guard output.count >= length, let key: TicketKey = self.keys.withLock({ $0.first }) else { return nil }
+        let current: TicketKey? = self.keys.withLock { keys in
+            guard let former else { return keys.first }
+            return keys.contains { $0.name == former.name } ? keys.first : nil
+        }
+        guard output.count >= length, let key = current else { return nil }
         let nonceEnd: Int = Self.overhead - AEADAlgorithm.tagLength
         let body = UnsafeMutableRawBufferPointer(rebasing: output[nonceEnd..<length])
         // Where the session stands may be where the ticket goes.
@@ -135,8 +143,10 @@ public final class SiteTicketKeys: Sendable {
     }
 
     /// - Parameter output: as long as the ticket, or longer; may begin where it does.
-    /// - Returns: bytes of the session; nil for a ticket that is not ours.
-    func open(_ ticket: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> Int? {
+    /// - Returns: bytes of the session, and the key; nil for a ticket that is not ours.
+    func open(
+        _ ticket: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
+    ) -> (length: Int, key: TicketKey)? {
         let length: Int = ticket.count - Self.overhead
         guard length >= 0, output.count >= ticket.count else { return nil }
         let keys: [TicketKey] = self.keys.withLock { $0 }
@@ -151,13 +161,13 @@ public final class SiteTicketKeys: Sendable {
                 UnsafeRawBufferPointer(sealed), into: UnsafeMutableRawBufferPointer(rebasing: sealed[..<length]),
                 nonce: UnsafeRawBufferPointer(rebasing: head[Self.nameLength...]),
                 authenticating: UnsafeRawBufferPointer(rebasing: head[..<Self.nameLength]))
-            return isAuthentic ? length : nil
+            return isAuthentic ? (length, key) : nil
         }
     }
 }
 
 /// One secret's key for one site.
-private final class TicketKey: Sendable {
+final class TicketKey: Sendable {
     let name: [UInt8]
     let key: AEADKey
 
@@ -185,7 +195,7 @@ private final class TicketKey: Sendable {
     }
 
     /// No label is another's beginning, and a zero ends each.
-    static func info(_ label: StaticString, _ site: [UInt8]) -> [UInt8] {
+    fileprivate static func info(_ label: StaticString, _ site: [UInt8]) -> [UInt8] {
         Array("latchstring session tickets, ".utf8) + label.withUTF8Buffer { Array($0) } + [0] + site
     }
 }

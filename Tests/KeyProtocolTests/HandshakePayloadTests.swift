@@ -139,15 +139,13 @@ struct HandshakePayloadTests {
     @Test("Progress with values that no key holder sends is refused")
     func badProgress() {
         let id = [UInt8](repeating: 0, count: 8)
-        for state: UInt8 in [0, 5, 255] {
+        for state: UInt8 in [0, 4, 255] {
             #expect(throws: KeyPayloadError.badValue("state of the handshake")) {
                 try HandshakeProgress(decoding: ByteBuffer(bytes: id + [state, 0, 1, 1]))
             }
         }
-        for state: UInt8 in [2, 3] {
-            #expect(throws: KeyPayloadError.badValue("empty session")) {
-                try HandshakeProgress(decoding: ByteBuffer(bytes: id + [state, 0, 0, 1]))
-            }
+        #expect(throws: KeyPayloadError.badValue("empty session")) {
+            try HandshakeProgress(decoding: ByteBuffer(bytes: id + [2, 0, 0, 1]))
         }
         #expect(throws: KeyPayloadError.badValue("empty reason")) {
             try HandshakeProgress(decoding: ByteBuffer(bytes: id + [3, 0, 1]))

@@ -208,8 +208,8 @@ import Testing
         let pool = try await self.pool([holder.address], deadline: .milliseconds(400))
         #expect(await self.label { _ = try await self.begin(pool) } == "timed-out")
         while asked.all.count < 2 { try await Task.sleep(for: .milliseconds(5)) }
-        // A finish without bytes: nothing but the handshake's number.
-        #expect(asked.all.last == "finish/1 8")
+        // Nothing but the handshake's number.
+        #expect(asked.all.last == "forget/1 8")
         try await self.stop(pool)
         try await holder.stop()
         try await apart.shutdownGracefully()

@@ -60,6 +60,22 @@ import Testing
         }
     }
 
+    /// New keys in the middle of a handshake: what it resumes was made with the old ones, and ends with them. A full one gets tickets.
+    @Test(arguments: [true, false]) func renewedInTheMiddleOfAHandshake(resumes: Bool) throws {
+        let keys = SiteTicketKeys(site: "www.example.test")
+        let context = try self.context(keys)
+        let first = try Pair(.init(), context, self.site)
+        let session = resumes ? try #require(first.client.sessions.first) : nil
+        let client = BoringClient(.init(session: session))
+        let server = try ServerSide(context) { try self.site.sign($0) }
+        let flight: ByteBuffer = try server.receive(client.advance())
+        keys.renew()
+        _ = client.advance(try server.receive(client.advance(flight)))
+        #expect(client.isDone && client.isResumed == resumes)
+        #expect(server.isVerified)
+        #expect((server.tickets?.readableBytes ?? 0 > 0) != resumes)
+    }
+
     /// Keys that no other process has: a ticket outlives one replacement of them.
     @Test(arguments: versions)
     func keysOfOnesOwnAreReplaced(version: UInt16) throws {
@@ -183,7 +199,7 @@ import Testing
     private static func open(_ keys: SiteTicketKeys, _ ticket: [UInt8]) -> [UInt8]? {
         var output = [UInt8](repeating: 0xEE, count: ticket.count)
         let length: Int? = ticket.withUnsafeBytes { ticket in
-            output.withUnsafeMutableBytes { keys.open(ticket, into: $0) }
+            output.withUnsafeMutableBytes { keys.open(ticket, into: $0)?.length }
         }
         return length.map { Array(output.prefix($0)) }
     }
