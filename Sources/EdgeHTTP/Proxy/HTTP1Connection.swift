@@ -30,7 +30,7 @@ final class HTTP1Connection: ChannelDuplexHandler, RemovableChannelHandler, Clie
     let connection: ProxyContext
     let site: ProxySite
     private let rules: RequestRules
-    private let client: OriginClient
+    let client: OriginClient
     private let turns: LoopTurns
     let log: AccessLog
     var context: ChannelHandlerContext?

@@ -74,7 +74,7 @@ import Testing
         let bench = try RecordBench()
         switch kind {
         case "close": bench.channel.close(promise: nil)
-        case "alert": try bench.channel.writeInbound(.record(23, [UInt8](repeating: 0, count: 40)))
+        case "alert": try bench.channel.writeInbound(ByteBuffer.record(23, [UInt8](repeating: 0, count: 40)))
         default: bench.channel.close(mode: .output, promise: nil)
         }
         #expect(try bench.outbound().recordTypes == [23])
