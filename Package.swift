@@ -305,8 +305,9 @@ let package = Package(
             name: "Diagnosis",
             dependencies: [
                 "CAARecords", "EdgeModel", "FleetBus", "FleetLink", "HSMKeys", "HSMWire", "KeyHolder", "KeyProtocol",
-                "NativeClient", "NativeHandshake", "PeerLink", "Settings", "Stapling", "TLSWire", "Telemetry", nioHTTP1,
-                nioHelpers,
+                "NativeClient", "NativeHandshake", "PeerLink", "RecordLayer", "Settings", "Stapling", "TLSWire",
+                "Telemetry",
+                nioHTTP1, nioHelpers,
                 nioSSL, nioTLS, x509, asn1, crypto,
                 cryptoExtras, logging,
             ] + nio,

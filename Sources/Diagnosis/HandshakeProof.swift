@@ -4,6 +4,7 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 import NIOTLS
+import RecordLayer
 
 #if canImport(Glibc)
     import Glibc
@@ -81,10 +82,14 @@ enum HandshakeProof {
             case .needsMore:
                 let more = HandshakeContinue(handshake: progress.handshake, clientBytes: try await flights.next())
                 answer = try await ask(.handshakeContinue, try more.encoded())
-            case .exported(_, let tickets):
-                _ = try await flights.next()
+            case .exported(let lent, let tickets):
+                let flight = try await flights.next()
                 // With its Finished it is over for the client. An alert in its place has its reason here.
                 try await flights.end.get()
+                var session = RecordSession(try ExportedSession(decoding: lent))
+                guard session.receive(flight).handshakeCompleted else {
+                    throw Failure(reason: "the session that the key holder lends does not take the client's Finished")
+                }
                 return tickets.readableBytes
             }
         }

@@ -6,8 +6,9 @@ public enum KeyFunction: String, Sendable, CaseIterable {
     /// No payload; the answer is a ``CertificateAnswer``.
     case certificate = "latchstring.certificate/2"
     /// The payload is a ``LeaseRequest``, without a server name; the answer is a ``LeaseAnswer``, which may take as long as
-    /// half of the lease. What an edge asks first on each connection.
-    case lease = "latchstring.lease/1"
+    /// half of the lease. What an edge asks first on each connection, so its number rises with that of any other function: no
+    /// edge has a lease at a key holder that does not have all that it may ask.
+    case lease = "latchstring.lease/2"
     /// The payload is a ``SignTLS13Request``; the answer is the bare signature.
     case signTLS13 = "latchstring.sign-tls13/1"
     /// The payload is a ``HandshakeBegin``; the answer is a ``HandshakeProgress``.

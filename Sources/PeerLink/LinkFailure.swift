@@ -31,7 +31,7 @@ public enum LinkFailure: Error, Sendable, CustomStringConvertible {
             "this edge has no grant at the key holder; give it one in the key holder's file and reload"
         case .refused(let code): "the key holder refused: \(code)"
         case .formerRevision:
-            "the key holder is older than this edge and gives no leases (latchstring.lease/1); upgrade the key holder"
+            "the key holder is older than this edge and does not give its leases; upgrade the key holder"
         case .unencodable(let why): "the request cannot be encoded: \(why)"
         case .badAnswer(let why): "the key holder's answer makes no sense: \(why)"
         }

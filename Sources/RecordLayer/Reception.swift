@@ -3,7 +3,7 @@ public import NIOCore
 /// What came of some received bytes, in the order in which to act on it: first ``handshakeCompleted``, then ``reply``,
 /// ``applicationData`` and ``end``. The reply is protected already, so it must leave before whatever answers the data.
 public struct Reception: Sendable, Equatable {
-    /// The client's Finished came, and is right. Tell the key holder; from now on data and tickets may be sent.
+    /// The client's Finished came, and is right. From now on data and tickets may be sent.
     public var handshakeCompleted = false
     /// Records to write now: answers to KeyUpdates, alerts. With an alert nothing can be sent any more.
     public var reply: ByteBuffer?

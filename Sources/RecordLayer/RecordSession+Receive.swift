@@ -148,8 +148,8 @@ extension RecordSession {
             guard type != nil else { throw .unexpectedContentType(header.contentType) }
             guard header.version == RecordVersion.tls12.rawValue else { throw .wrongRecordVersion(header.version) }
         case .tls13:
-            // The record's version is to be ignored (RFC 8446 §5.1); it is authenticated all the same. Until the Finished another party
-            // reads the same records, which takes no other than clients write, as OpenSSL does: what it refuses is refused here.
+            // The record's version is to be ignored (RFC 8446 §5.1); it is authenticated all the same. Until the Finished only
+            // what clients write is taken, as OpenSSL and BoringSSL do.
             if isAwaitingFinished, type != .alert, header.version != RecordVersion.tls12.rawValue {
                 throw .wrongRecordVersion(header.version)
             }
@@ -182,7 +182,7 @@ extension RecordSession {
             }
             try receiveAlert(level: level, code: code, &reception)
             if reception.end == nil {
-                // A warning, and the handshake ends all the same: the party that verifies the Finished takes it so.
+                // A warning, and the handshake ends all the same, as BoringSSL takes it.
                 endedByAlert(code, &reception)
             }
             return

@@ -97,7 +97,9 @@ final class HandshakeMachine: @unchecked Sendable {
             let length: Int = RecordHeader.length + (isTooLong ? 0 : header.payloadLength)
             guard input.readableBytes >= length else { return .wantsInput }
             self.received += length
-            guard self.received <= ServerHandshake.maximumBytes else {
+            // Behind the flight a Finished is to come, whose bytes may be the key holder's own: what the client sent before it was in bounds.
+            let most: Int = ServerHandshake.maximumBytes + (isBehindFlight ? Self.finishedBytes : 0)
+            guard self.received <= most else {
                 return self.fail(.refused("more bytes than a handshake needs"), .decodeError)
             }
             let written: Int32 = input.withUnsafeReadableBytes { bytes in
@@ -114,6 +116,8 @@ final class HandshakeMachine: @unchecked Sendable {
         }
     }
 
+    /// More than a record with a Finished has, padding of some clients included.
+    private static let finishedBytes = 256
     private static let longest: Int = RecordHeader.maximumCiphertextLength
     /// RFC 8446 §5.2.
     private static let longestTLS13: Int = RecordHeader.maximumPlaintextLength + 256

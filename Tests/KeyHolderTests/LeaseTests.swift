@@ -241,16 +241,18 @@ struct LeaseTests {
         let paris = try await holder.edge("paris")
         for (function, remedy) in [
             ("latchstring.certificate/1", "the edge is older than this key holder; upgrade the edge"),
-            ("latchstring.lease/2", "the edge is newer than this key holder; upgrade the key holder"),
+            ("latchstring.lease/1", "the edge is older than this key holder; upgrade the edge"),
+            ("latchstring.lease/3", "the edge is newer than this key holder; upgrade the key holder"),
         ] {
             let request = KeyMessage(opcode: .custom, function: function, serverName: "p256.test")
             #expect(try await paris.ask(request)?.errorCode == .badOpcode)
             #expect(OtherRevision.remedy(function) == remedy)
         }
         let lines = try await holder.stop()
-        #expect(lines.map { $0["outcome"] } == ["bad-opcode", "bad-opcode"])
+        #expect(lines.map { $0["outcome"] } == ["bad-opcode", "bad-opcode", "bad-opcode"])
         #expect(lines[0]["detail"]?.hasSuffix("upgrade the edge") == true)
-        #expect(lines[1]["detail"]?.hasSuffix("upgrade the key holder") == true)
+        #expect(lines[1]["detail"]?.hasSuffix("upgrade the edge") == true)
+        #expect(lines[2]["detail"]?.hasSuffix("upgrade the key holder") == true)
         #expect(OtherRevision.remedy("another.vendor/1") == nil)
     }
 }

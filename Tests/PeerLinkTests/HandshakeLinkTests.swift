@@ -110,12 +110,12 @@ import Testing
             try await pool.eventLoop.submit { link.abandon() }.get()
             // Its answer is waited for by no caller, and what is asked next comes behind it.
             _ = try await self.proceed(link, on: pool)
-            let grown = zip(asked, before).filter { $0.0.all.count == $0.1 + 4 }
+            // Where an answer was late, one more forget may come in the next round.
+            let news = zip(asked, before).map { $0.0.all.dropFirst($0.1).map { $0.prefix { $0 != "/" } } }
+            let grown = news.filter { $0.count >= 4 }
             #expect(grown.count == 1, "round \(round)")
-            #expect(
-                grown.first?.0.all.suffix(4).map { $0.prefix { $0 != "/" } } == [
-                    "begin", "continue", "forget", "continue",
-                ])
+            #expect(grown.first?.filter { $0 != "forget" } == ["begin", "continue", "continue"])
+            #expect(grown.first?.suffix(2) == ["forget", "continue"])
         }
         try await self.stop(pool)
         for holder in holders { try await holder.stop() }

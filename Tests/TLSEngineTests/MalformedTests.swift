@@ -117,6 +117,31 @@ import Testing
         try self.expect(.illegalParameter, EditableHello.record(22, [1, 0xFF, 0xFF, 0xFF]), "16 MB")
     }
 
+    /// The Finished that a key holder makes for itself to get the tickets is not one byte too many.
+    @Test func aHelloOfAllTheBytesThereAreLeavesRoomForTheFinished() throws {
+        var long: EditableHello = try self.hello()
+        long[0x1234] = [UInt8](repeating: 0, count: 13_001 - long.message.count - 4)
+        let message: [UInt8] = long.message
+        var pieces = ByteBuffer()
+        for byte in message.prefix(10_506) { pieces.writeImmutableBuffer(EditableHello.record(22, [byte])) }
+        pieces.writeImmutableBuffer(EditableHello.record(22, Array(message.dropFirst(10_506))))
+        #expect(pieces.readableBytes == ServerHandshake.maximumBytes)
+        guard case .needsSignature(let awaited) = try ServerHandshake(self.context).receive(&pieces) else {
+            Issue.record("no signature is asked for")
+            return
+        }
+        let signature: [UInt8] = try self.site.sign(awaited.request)
+        guard case .exported(let session, .some(let finished), _) = awaited.complete(signature) else {
+            Issue.record("no session")
+            return
+        }
+        var expected: ByteBuffer = try #require(session.session.expectedFinished())
+        guard case .completed = finished.receive(&expected) else {
+            Issue.record("the Finished is refused")
+            return
+        }
+    }
+
     // MARK: Versions
 
     @Test func versionGames() throws {

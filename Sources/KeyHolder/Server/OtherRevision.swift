@@ -5,7 +5,7 @@ enum OtherRevision {
     /// Functions of the revisions before this one.
     private static let former: Set<String> = [
         "latchstring.certificate/1", "latchstring.sign-tls12/1", "latchstring.handshake-begin/1",
-        "latchstring.handshake-continue/1", "latchstring.handshake-finish/1",
+        "latchstring.handshake-continue/1", "latchstring.handshake-finish/1", "latchstring.lease/1",
     ]
     private static let prefix: String = "latchstring."
 

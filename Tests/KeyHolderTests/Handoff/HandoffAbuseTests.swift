@@ -161,7 +161,8 @@ struct HandoffAbuseTests {
                 if version == .tlsv12 {
                     let failed = try await edge.proceed(other.handshake, answer)
                     guard case .failed = failed.state else { throw HandoffTestError.notExported(failed) }
-                } else if case .exported(let lent, _) = other.state {
+                } else {
+                    guard case .exported(let lent, _) = other.state else { throw HandoffTestError.notExported(other) }
                     var session = RecordSession(try ExportedSession(decoding: lent))
                     #expect(session.receive(answer).end == .failed(.badRecordMAC))
                 }
@@ -176,7 +177,10 @@ struct HandoffAbuseTests {
                 var session = RecordSession(try ExportedSession(decoding: lent))
                 #expect(
                     session.receive(try await client.bytes()).applicationData == ByteBuffer(string: "GET /"))
-            } else if case .exported(let lent, let tickets) = progress.state {
+            } else {
+                guard case .exported(let lent, let tickets) = progress.state else {
+                    throw HandoffTestError.notExported(progress)
+                }
                 var session = RecordSession(try ExportedSession(decoding: lent))
                 #expect(session.receive(answer).handshakeCompleted && tickets.readableBytes > 0)
             }
