@@ -19,6 +19,8 @@ public final class StreamLinks {
         public var limits = StreamMachine.Limits()
         /// By how much the windows of all links may be larger than they are at first: one for all event loops.
         public let budget = WindowBudget(StreamMachine.Limits().growth)
+        /// A link over which nothing comes for so long after a stream was opened may be dead: another one is tried.
+        public var silence = TimeAmount.seconds(1)
 
         public init(expected: PeerIdentity, addresses: [PeerAddress], dialledBy: [PeerIdentity] = []) {
             self.expected = expected
@@ -35,6 +37,7 @@ public final class StreamLinks {
     }
 
     private let loop: any EventLoop
+    private let silence: TimeAmount
     private var paths: [StreamPath] = []
     /// Which of them comes first for the next stream.
     private var turn = 0
@@ -51,6 +54,7 @@ public final class StreamLinks {
         logger: Logger
     ) {
         self.loop = eventLoop
+        self.silence = configuration.silence
         let name = configuration.expected.name
         let metrics = (
             opened: Counter(
@@ -121,7 +125,7 @@ public final class StreamLinks {
         let order = (0..<self.paths.count).map { ($0 + self.turn) % self.paths.count }
         let dial = StreamDial(
             self.paths, order: order, introduction: introduction, first: first, deadline: .now() + time,
-            loop: self.loop)
+            silence: self.silence, loop: self.loop)
         let id = ObjectIdentifier(dial)
         self.dials[id] = dial
         dial.begin { result in
@@ -142,6 +146,7 @@ private final class StreamDial {
     private let introduction: ByteBuffer
     private let first: ByteBuffer
     private let deadline: NIODeadline
+    private let silence: TimeAmount
     private let loop: any EventLoop
     private var completion: ((Result<StreamChannel, StreamLinks.Failure>) -> Void)?
     /// Those that have failed or refused.
@@ -155,14 +160,14 @@ private final class StreamDial {
 
     init(
         _ paths: [StreamPath], order: [Int], introduction: ByteBuffer, first: ByteBuffer,
-        deadline: NIODeadline,
-        loop: any EventLoop
+        deadline: NIODeadline, silence: TimeAmount, loop: any EventLoop
     ) {
         self.paths = paths
         self.order = order
         self.introduction = introduction
         self.first = first
         self.deadline = deadline
+        self.silence = silence
         self.loop = loop
     }
 
@@ -239,18 +244,15 @@ private final class StreamDial {
         let begun = NIODeadline.now()
         // One that does not answer leaves time for the others.
         let share = TimeAmount.nanoseconds(max(1_000_000, left.nanoseconds / Int64(count)))
-        self.arm(in: min(share, Self.silence)) {
-            guard link.lastReceived >= begun, share > Self.silence else {
+        self.arm(in: min(share, self.silence)) {
+            guard link.lastReceived >= begun, share > self.silence else {
                 return self.gaveUp(index, link, since: begun)
             }
             // It lives, and may have much to do.
-            self.arm(in: share - Self.silence) { self.gaveUp(index, link, since: begun) }
+            self.arm(in: share - self.silence) { self.gaveUp(index, link, since: begun) }
         }
         return true
     }
-
-    /// A link over which nothing comes for so long after a stream was opened may be dead.
-    private static let silence = TimeAmount.seconds(1)
 
     /// The stream was not taken in time.
     private func gaveUp(_ index: Int, _ link: StreamLinkHandler, since begun: NIODeadline) {

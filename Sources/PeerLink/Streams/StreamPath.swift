@@ -176,7 +176,7 @@ final class StreamPath {
             timer.cancel()
             let due = since + Self.hurry
             guard due > .now() else { return self.connect() }
-            self.wait(until: due, since: since)
+            self.wait(until: due, since: since, byClient: true)
         case .resting: self.connectIfWanted(byClient: true)
         case .connecting, .shaking: break
         }
@@ -331,12 +331,12 @@ final class StreamPath {
         self.events.failed(problem.reason)
     }
 
-    private func wait(until deadline: NIODeadline, since: NIODeadline) {
+    private func wait(until deadline: NIODeadline, since: NIODeadline, byClient: Bool = false) {
         self.state = .waiting(
             self.loop.assumeIsolated().scheduleTask(deadline: deadline) {
                 guard case .waiting = self.state else { return }
                 self.state = .resting
-                self.connectIfWanted()
+                self.connectIfWanted(byClient: byClient)
             }, since: since)
     }
 
