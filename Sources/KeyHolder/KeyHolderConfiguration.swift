@@ -23,7 +23,7 @@ public struct KeyHolderConfiguration: Sendable {
     public var audit: AuditConfiguration
     public var limits: KeyHolderLimits
     public var keyStore: any KeyStore
-    /// nil: native handshakes are not served.
+    /// nil: edges open no links for native clients; those that this key holder dials carry them within the bounds that are given by default.
     public var native: NativeConfiguration?
 
     public init(
@@ -43,6 +43,9 @@ public struct KeyHolderConfiguration: Sendable {
     /// Lowers the bounds on connections to what so many file descriptors are enough for, and says so once. A native
     /// client takes one, the application's, and edges have links for them as they have for all else.
     public mutating func fit(descriptors: Int, logger: Logger) {
+        // Links that it dials carry native clients without a listener, too.
+        let mayCarry = !self.dial.isEmpty || self.sites.contains { $0.application != nil }
+        if self.native == nil, mayCarry { self.native = NativeConfiguration(listen: []) }
         // What it opens itself: offers, and connections on which an edge has yet to prove who it is.
         let dialled = self.dial.count * DialTarget.Limits().unproved
         let reserve = 128 + (self.native == nil ? 1 : 2) * self.limits.handshakes + dialled

@@ -40,6 +40,26 @@ import Testing
     }
 
     @Test(arguments: [64, 1024, 4096, 20_000])
+    func boundsOfOneThatOnlyDialsFitTheDescriptors(descriptors: Int) throws {
+        var configuration = try Self.configuration()
+        configuration.native = nil
+        configuration.dial = [PeerAddress(host: "192.0.2.1", port: 1)]
+        configuration.fit(descriptors: descriptors, logger: self.logger)
+        let native = try #require(configuration.native)
+        let limits = configuration.limits
+        #expect(native.listen.isEmpty)
+        #expect(2 * (limits.connections + limits.handshakes) + native.limits.connections <= descriptors)
+    }
+
+    @Test func oneWithoutNativeClientsHasAllForItsLinks() throws {
+        var configuration = try Self.configuration()
+        configuration.native = nil
+        configuration.fit(
+            descriptors: 128 + KeyHolderLimits().handshakes + KeyHolderLimits().connections, logger: self.logger)
+        #expect(configuration.native == nil && configuration.limits == KeyHolderLimits())
+    }
+
+    @Test(arguments: [64, 1024, 4096, 20_000])
     func boundsFitTheDescriptors(descriptors: Int) throws {
         var configuration = try Self.configuration()
         configuration.fit(descriptors: descriptors, logger: self.logger)

@@ -54,7 +54,12 @@ final class NativeCensus: Sendable {
 
     /// What all links of the edge share.
     func account(of edge: String, now: UInt64) -> NativeAccount {
-        self.state.withLock { $0.edges[edge, default: self.fresh(now)].account }
+        self.state.withLock { state in
+            if let known = state.edges[edge] { return known.account }
+            let fresh: Edge = self.fresh(now)
+            state.edges[edge] = fresh
+            return fresh.account
+        }
     }
 
     func leave(_ edge: String) {

@@ -76,8 +76,9 @@ final class NativeLink: ChannelInboundHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         if case .shaking = self.phase { self.refuse("closed before the end of the TLS handshake") }
-        self.phase = .closing
+        // The link's streams stand behind this handler, and say in `ended` why the link is over.
         context.fireChannelInactive()
+        self.phase = .closing
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
