@@ -17,7 +17,8 @@ public struct NativeFrame: Equatable, Sendable {
 /// Cuts a stream of bytes into records.
 ///
 /// Bounds are checked on the header alone, before the body arrives. Holds what it was given and not more than one record
-/// beyond: a caller that reads from the network only when ``next()`` has said nil keeps it small.
+/// beyond: a caller that reads from the network only when ``next()`` has said nil keeps it small. What waits for the rest of its record does not keep
+/// the read that it came in.
 public struct NativeFrameReader: Sendable {
     private var buffer = ByteBuffer()
     /// The longest body of a handshake record that is accepted.
@@ -39,6 +40,9 @@ public struct NativeFrameReader: Sendable {
         }
     }
 
+    /// What is kept for what waits, in bytes.
+    var keptBytes: Int { self.buffer.storageCapacity }
+
     /// Whether a record has begun and not ended.
     public var isInsideRecord: Bool { self.buffer.readableBytes > 0 }
 
@@ -50,6 +54,30 @@ public struct NativeFrameReader: Sendable {
 
     /// The next whole record; nil if more bytes are needed.
     public mutating func next() throws(NativeError) -> NativeFrame? {
+        if let frame = try self.read() { return frame }
+        self.settle()
+        return nil
+    }
+
+    /// What there is now will wait: a small rest is copied out of a large read.
+    private mutating func settle() {
+        let count: Int = self.buffer.readableBytes
+        guard count > 0 else {
+            self.buffer = ByteBuffer()
+            return
+        }
+        guard self.buffer.storageCapacity > Self.slack * max(count, Self.small) else { return }
+        var rest = ByteBuffer()
+        rest.reserveCapacity(count)
+        rest.writeImmutableBuffer(self.buffer)
+        self.buffer = rest
+    }
+
+    /// What waits may keep so many times its bytes, or the bytes that are called small.
+    private static let slack = 4
+    private static let small = 256
+
+    private mutating func read() throws(NativeError) -> NativeFrame? {
         let start: Int = self.buffer.readerIndex
         guard let first: UInt8 = self.buffer.getInteger(at: start) else { return nil }
         guard let type = NativeRecordType(rawValue: first) else { throw .notNative }

@@ -4,7 +4,8 @@ public import NIOCore
 /// Bytes that wait, in the pieces in which they came.
 ///
 /// A piece may be a slice of a much larger buffer, which it keeps as a whole: one byte of a read of the connection's, say. What waits for long is
-/// therefore copied, small pieces together (``settle()``). What is settled holds no more than about four times its bytes and 16 KiB.
+/// therefore copied, small pieces together (``settle()``). What is settled holds no more than about four times its bytes and 16 KiB. What is given
+/// away may wait elsewhere: it is taken by ``popForReader()``, and holds no more than about sixteen times its bytes.
 public struct ByteQueue: Sendable {
     private var pieces = Deque<ByteBuffer>()
     /// So many of the first pieces are settled.
@@ -19,6 +20,8 @@ public struct ByteQueue: Sendable {
     private static let joined = 16_384
     /// A piece may keep so many times its bytes.
     private static let slack = 4
+    /// And so many where its reader gets it at once: not each frame of a large read is to be copied.
+    private static let readerSlack = 16
 
     public init() {}
 
@@ -65,6 +68,31 @@ public struct ByteQueue: Sendable {
         self.readableBytes -= piece.readableBytes
         self.forgetFirst()
         return piece
+    }
+
+    /// The first piece, for a reader that may keep it for as long as it likes. What would keep much more than itself is copied, together with
+    /// what follows and would so, too.
+    public mutating func popForReader() -> ByteBuffer? {
+        guard let first = self.popFirst() else { return nil }
+        guard Self.keepsMuch(first) else { return first }
+        var count = first.readableBytes
+        var joins = 0
+        for piece in self.pieces {
+            guard Self.keepsMuch(piece), count + piece.readableBytes <= Self.joined else { break }
+            count += piece.readableBytes
+            joins += 1
+        }
+        var copy = ByteBuffer()
+        copy.reserveCapacity(count)
+        copy.writeImmutableBuffer(first)
+        for _ in 0..<joins {
+            if let piece = self.popFirst() { copy.writeImmutableBuffer(piece) }
+        }
+        return copy
+    }
+
+    private static func keepsMuch(_ piece: ByteBuffer) -> Bool {
+        piece.storageCapacity > Self.readerSlack * piece.readableBytes
     }
 
     /// Moves so many bytes, or all if there are fewer, to the end of the buffer.

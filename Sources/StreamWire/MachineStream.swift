@@ -13,6 +13,8 @@ struct MachineStream {
     /// The last that this end has to say on its data was said, or waits to be sent.
     var outputEnded = false
     var window: ReceiveWindow
+    /// What the window allows the peer, and the peer was not told yet, bytes.
+    var untold = 0
     var inputEnded = false
     /// Its owner wants to hear no more of it.
     var isAbandoned = false
@@ -40,6 +42,11 @@ struct MachineStream {
         let waits = !self.output.isEmpty
         self.output.append(bytes)
         if waits { self.output.settle() }
+    }
+
+    /// - Returns: false: that is more than the peer was told that it may send.
+    mutating func received(_ count: Int) -> Bool {
+        count <= self.window.allowed - self.untold && self.window.received(count)
     }
 
     /// Nothing that is queued is sent any more.

@@ -2,7 +2,8 @@ import Synchronization
 
 /// How much the peer may send on one stream, and when it is told that it may send more. Pure.
 ///
-/// A stream whose reader keeps up has its size doubled each time that so much has gone through, as far as the ``WindowBudget`` has room; one whose
+/// A stream whose reader keeps up has its size doubled each time that so much has gone through, where that takes no more than an eighth of what the
+/// ``WindowBudget`` has left, so that a few streams leave room for others; one whose
 /// reader falls behind has it halved again. What is allowed and what waits to be read may be more than the size then, until it was read, and
 /// are never more than ``reserved`` together.
 struct ReceiveWindow {
@@ -17,6 +18,8 @@ struct ReceiveWindow {
     /// Received since the size has changed.
     private var passed = 0
     private let smallest: Int
+    /// One step takes this part of what is left at most.
+    private static let share = 8
 
     /// - Parameter allowed: what the peer may send before it is told anything; nil: all.
     init(size: Int, allowed: Int? = nil) {
@@ -55,7 +58,7 @@ struct ReceiveWindow {
 
     private mutating func grow(_ budget: WindowBudget) {
         let more = max(0, self.size * 2 - self.reserved)
-        guard budget.take(more) else { return }
+        guard more <= budget.left / Self.share, budget.take(more) else { return }
         self.size *= 2
         self.reserved += more
         self.passed = 0

@@ -12,8 +12,8 @@ public import NIOCore
 /// - The peer's violations: ``StreamLinkError``; the link is over.
 /// - Silently dropped: what comes for a stream that this end has closed, as far as it was allowed; words that crossed the last one of this end.
 ///
-/// What a peer can make this end hold: for each of ``Limits/streams`` a window, what the ``WindowBudget`` has beyond that, and ``Limits/control``
-/// frames that wait to be sent. What the owner sends is the owner's to bound.
+/// What a peer can make this end hold: for each of ``Limits/streams`` a window and the number that says how much more it may send, what the
+/// ``WindowBudget`` has beyond that, and ``Limits/control`` frames that wait to be sent. What the owner sends is the owner's to bound.
 public struct StreamMachine {
     public typealias ID = StreamFrame.ID
 
@@ -71,6 +71,8 @@ public struct StreamMachine {
     private var control = Deque<StreamFrame>()
     /// A pong that waits to be sent: of several pings the last one is answered.
     private var pong: UInt64?
+    /// Those whose peer is to be told that it may send more.
+    private var grants = Deque<ID>()
     private var line = Deque<ID>()
     private let budget: WindowBudget
     public private(set) var isDraining = false
@@ -97,10 +99,12 @@ public struct StreamMachine {
     var keptBytes: Int { self.streams.values.reduce(0) { $0 + $1.keptBytes } }
 
     /// Frames about streams that wait to be sent. Send them before they are too many, also while more is read.
-    public var waitingControl: Int { self.control.count }
+    public var waitingControl: Int { self.control.count + self.grants.count }
 
     /// Whether there is something to send now.
-    public var hasOutput: Bool { !self.control.isEmpty || self.pong != nil || !self.line.isEmpty }
+    public var hasOutput: Bool {
+        !self.control.isEmpty || self.pong != nil || !self.grants.isEmpty || !self.line.isEmpty
+    }
 
     // MARK: The owner's wishes
 
@@ -180,7 +184,10 @@ public struct StreamMachine {
         }
         let more = self.streams.values[index].window.read(
             count, largest: self.limits.largestWindow, budget: self.budget)
-        if more > 0 { self.control.append(.window(id, UInt32(more))) }
+        guard more > 0 else { return }
+        // One frame for all that it may send when the frame is made, however long the peer reads nothing.
+        if self.streams.values[index].untold == 0 { self.grants.append(id) }
+        self.streams.values[index].untold += more
     }
 
     public mutating func ping(_ number: UInt64) { self.control.append(.ping(number)) }
@@ -199,6 +206,7 @@ public struct StreamMachine {
         self.streams = [:]
         self.leftovers = [:]
         self.control = []
+        self.grants = []
         self.pong = nil
         self.line = []
     }
@@ -287,7 +295,7 @@ public struct StreamMachine {
     private mutating func received(_ bytes: ByteBuffer, on id: ID) throws(StreamLinkError) -> Event? {
         guard var stream = try self.stream(id), !stream.inputEnded else { throw .unexpected(id) }
         guard stream.isAccepted || self.role == .accepter else { throw .unexpected(id) }
-        guard stream.window.received(bytes.readableBytes) else { throw .overWindow(id) }
+        guard stream.received(bytes.readableBytes) else { throw .overWindow(id) }
         self.streams[id] = stream
         return stream.isAbandoned ? nil : .data(id, bytes)
     }
@@ -350,6 +358,14 @@ public struct StreamMachine {
         self.line.append(id)
     }
 
+    private mutating func writeGrant(of id: ID, into buffer: inout ByteBuffer) {
+        guard let index = self.streams.index(forKey: id) else { return }
+        let more = self.streams.values[index].untold
+        self.streams.values[index].untold = 0
+        guard !self.streams.values[index].isAbandoned, !self.streams.values[index].inputEnded else { return }
+        StreamFrame.window(id, UInt32(clamping: more)).write(into: &buffer)
+    }
+
     /// Appends frames until the buffer has so many bytes, one frame more at most, or nothing is left to be sent.
     ///
     /// - Parameter left: called with each stream whose data was written, and how many bytes of it.
@@ -359,6 +375,7 @@ public struct StreamMachine {
             self.pong = nil
             StreamFrame.pong(number).write(into: &buffer)
         }
+        while buffer.readableBytes < size, let id = self.grants.popFirst() { self.writeGrant(of: id, into: &buffer) }
         while buffer.readableBytes < size, let id = self.line.popFirst() {
             guard let index = self.streams.index(forKey: id) else { continue }
             self.streams.values[index].isInLine = false

@@ -194,17 +194,42 @@ import Testing
 
     @Test func anEdgeThatSendsTooManyFramesIsReadMoreSlowly() async throws {
         var limits = NativeLimits()
-        limits.framesPerEdge = 100
+        limits.framesPerEdge = 1
         let holder = try await TestHolder(native: limits)
-        let link = try await Link(holder)
+        let links = [try await Link(holder), try await Link(holder)]
         let begin = ContinuousClock.now
-        for number in UInt64(1)...60 {
-            link.send([.ping(number)])
-            #expect(await link.next() == .pong(number))
+        for number in UInt64(1)...3 {
+            for link in links {
+                link.send([.ping(number)])
+                #expect(await link.next() == .pong(number))
+            }
         }
-        // A fifth of them at once, and 10 ms for each of the others.
-        #expect(ContinuousClock.now - begin >= .milliseconds(200))
+        // What the first link has sent is the second one's debt: of its three frames two wait for a second.
+        #expect(ContinuousClock.now - begin >= .milliseconds(1900))
         _ = try await holder.stop()
+    }
+
+    @Test func theAuditHasTheEndOfALinkThatItsEdgeEnds() async throws {
+        let holder = try await TestHolder(native: NativeLimits())
+        let link = try await Link(holder)
+        link.send([try Self.open(1)])
+        #expect(await link.next() == .accept(1, window: Self.accepted))
+        try await link.channel.close()
+        while holder.server.native.linksByEdge["paris"] != nil { try await Task.sleep(for: .milliseconds(5)) }
+        let lines = try await holder.stop(all: true)
+        #expect(lines.count { $0["operation"] == "edge-connected" } == 1)
+        let gone = lines.filter { $0["operation"] == "edge-gone" }
+        #expect(gone.count == 1 && gone.first?["edge"] == "paris", "\(gone)")
+        #expect(gone.first?["detail"]?.hasPrefix("for native clients: ") == true, "\(gone)")
+    }
+
+    @Test func linksThatAnEdgeHasBeforeItsFirstStreamShareItsAccount() {
+        let census = NativeCensus(limits: NativeLimits())
+        let first = census.account(of: "paris", now: 0)
+        #expect(census.account(of: "paris", now: 1) === first)
+        #expect(census.enter("paris", now: 2) == nil)
+        #expect(census.account(of: "paris", now: 3) === first)
+        #expect(census.account(of: "rome", now: 4) !== first)
     }
 
     @Test func anEdgeHasSoManyLinksAndNoMore() async throws {

@@ -41,6 +41,26 @@ import Testing
         #expect(throws: expected) { try reader.next() }
     }
 
+    @Test func whatWaitsForItsRestDoesNotKeepTheRead() throws {
+        let record: [UInt8] = [0xF6, 1, 0, 20] + Array(repeating: 0, count: 20)
+        var reader = NativeFrameReader(from: .client)
+        for rest in [0, 3, 23] {
+            var read = ByteBuffer()
+            read.reserveCapacity(262_144)
+            read.writeBytes(record + record.prefix(rest))
+            reader.receive(read)
+            #expect(try reader.next()?.record.readableBytes == 24)
+            #expect(try reader.next() == nil)
+            #expect(reader.keptBytes <= 1024 && reader.isInsideRecord == (rest > 0))
+            var missing = ByteBuffer()
+            missing.reserveCapacity(262_144)
+            missing.writeBytes(record.dropFirst(rest))
+            reader.receive(missing)
+            #expect(try reader.next()?.record == ByteBuffer(bytes: record))
+            #expect(try reader.next() == nil)
+        }
+    }
+
     @Test func anOriginMaySendMoreThanAClient() throws {
         var reader = NativeFrameReader(from: .origin)
         reader.receive(ByteBuffer(bytes: [0xC1, 1, 0x80, 0x00]))

@@ -125,7 +125,7 @@ import Testing
         limits.streams = 40
         limits.window = 8192
         limits.largestWindow = 32_768
-        limits.growth = 65_536
+        limits.growth = 262_144
         var world = World(pair: MachinePair(limits), numbers: SeededNumbers(seed: seed))
         for _ in 0..<5000 { try world.step() }
         // What is under way arrives, is read, and ends.

@@ -178,9 +178,9 @@ import Testing
     @Test func whatAnEndedStreamLeftUnreadCountsUntilItIsRead() throws {
         var limits = StreamMachine.Limits()
         limits.window = 1000
-        limits.growth = 1000
+        limits.growth = 8000
         var pair = MachinePair(limits)
-        // The first one takes the whole budget, and ends unread.
+        // The first one takes what one may take of the budget, and ends unread.
         let first = try pair.open()
         pair.holder.machine.send(ByteBuffer(repeating: 1, count: 7000), on: first)
         pair.edge.machine.end(first)
@@ -197,9 +197,9 @@ import Testing
             }
         }
         #expect(unread > 0 && pair.edge.machine.streamCount == 0)
-        #expect(pair.edge.machine.budgetLeft == 0)
+        #expect(pair.edge.machine.budgetLeft == 7000)
         pair.edge.machine.consumed(unread, on: first)
-        #expect(pair.edge.machine.budgetLeft == 1000)
+        #expect(pair.edge.machine.budgetLeft == 8000)
     }
 
     @Test func whatAnEndedStreamLeftUnreadCountsAmongStreams() throws {
@@ -230,7 +230,7 @@ import Testing
     @Test func streamsOfSeveralLinksShareABudget() throws {
         var limits = StreamMachine.Limits()
         limits.window = 1000
-        let budget = WindowBudget(2500)
+        let budget = WindowBudget(9200)
         var pairs = [MachinePair(limits, budget: budget), MachinePair(limits, budget: budget)]
         for index in pairs.indices {
             let id = try pairs[index].open()
@@ -242,13 +242,49 @@ import Testing
                 }
             }
         }
-        // The first has taken 1,000 and then there is not enough for 2,000 more; the second takes 1,000.
-        #expect(budget.left == 500)
+        // The first has taken 1,000, and 2,000 more would be too much of what is left; the second takes 1,000.
+        #expect(budget.left == 7200)
         pairs[0].edge.machine.end()
-        #expect(budget.left == 1500)
+        #expect(budget.left == 8200)
         #expect(pairs[0].edge.machine.streamCount == 0 && !pairs[0].edge.machine.hasOutput)
         pairs[1].edge.machine.end()
-        #expect(budget.left == 2500)
+        #expect(budget.left == 9200)
+    }
+
+    @Test func aPeerThatReadsNothingIsToldOnceWhatItMaySend() throws {
+        var pair = MachinePair()
+        let id = try pair.open()
+        var taken = 0
+        // It knows what it may send, and sends that; what it would be told from then on it does not read.
+        for _ in 0..<10_000 {
+            do throws(StreamLinkError) {
+                _ = try pair.edge.machine.receive(.data(id, ByteBuffer(repeating: 1, count: 4096)))
+            } catch {
+                #expect(error == .overWindow(id))
+                break
+            }
+            taken += 4096
+            pair.edge.machine.consumed(4096, on: id)
+            guard pair.edge.machine.waitingControl <= 1 else { break }
+        }
+        #expect(taken == pair.edge.machine.limits.window)
+        #expect(pair.edge.machine.waitingControl == 1)
+    }
+
+    @Test func whatAStreamMaySendIsSaidInOneFrame() throws {
+        var pair = MachinePair()
+        let id = try pair.open()
+        pair.holder.machine.send(ByteBuffer(repeating: 1, count: 65_536), on: id)
+        try pair.exchange()
+        for _ in 0..<4 { pair.edge.machine.consumed(16_384, on: id) }
+        var buffer = ByteBuffer()
+        pair.edge.machine.write(into: &buffer, upTo: .max) { _, _ in }
+        var reader = StreamFrameReader()
+        reader.receive(buffer)
+        let first = try reader.next()
+        guard case .window(id, let more)? = first else { return #expect(Bool(false), "\(String(describing: first))") }
+        #expect(more >= 65_536)
+        #expect(try reader.next() == nil)
     }
 
     @Test func singleBytesThatWaitAreKeptTogether() throws {

@@ -9,8 +9,10 @@ import Synchronization
 /// `SO_LINGER` with zero seconds a close is a reset. The peer's end of data comes as `ChannelEvent.inputClosed` (remote half-closure is always
 /// allowed), its close as the end of the channel behind what it sent, its reset as a ``StreamBroken`` and the end of the channel.
 ///
-/// Data is delivered when a read was asked for, and the peer may send more only then. A write leaves with or without a flush, and completes when
-/// its bytes were handed to the link's connection: they may still be lost with the link.
+/// Data is delivered when a read was asked for, and the peer may send more only then. It comes in buffers that its reader may keep: they are not much
+/// larger than what is in them. A write leaves with or without a flush, and completes when its bytes were handed to the link's connection: they may still
+/// be lost with the link. Once the peer has closed, what is written is dropped, as a socket does until it hears of a reset: what the peer said before is
+/// to be read all the same.
 ///
 /// Bound to the event loop of its link. `@unchecked Sendable`, as NIO has every channel be: what may be asked from another thread
 /// (``isWritable``, ``isActive``, ``pipeline``) is atomic, or set once.
@@ -113,7 +115,7 @@ public final class StreamChannel: Channel, ChannelCore, @unchecked Sendable {
 
     /// So many bytes were handed to the link's connection.
     func departed(_ count: Int) {
-        self.left += count
+        self.left = min(self.written, self.left + count)
         self.completeWrites()
         guard !self.isClosed, !self.isWritable, self.written - self.left <= Self.lowWater else {
             return
@@ -131,10 +133,12 @@ public final class StreamChannel: Channel, ChannelCore, @unchecked Sendable {
     func deliver() {
         guard self.isActive, !self.isDelivering else { return }
         self.isDelivering = true
+        // The link has dropped what waited to be sent.
+        if self.peerIsGone, self.left < self.written { self.departed(self.written - self.left) }
         while self.isReadWanted, !self.inbound.isEmpty, self.isActive {
             self.isReadWanted = false
             var count = 0
-            while count < Self.burst, self.isActive, let bytes = self.inbound.popFirst() {
+            while count < Self.burst, self.isActive, let bytes = self.inbound.popForReader() {
                 count += bytes.readableBytes
                 self.pipeline.syncOperations.fireChannelRead(NIOAny(bytes))
             }
@@ -176,10 +180,14 @@ public final class StreamChannel: Channel, ChannelCore, @unchecked Sendable {
     // MARK: Writing
 
     public func write0(_ data: NIOAny, promise: EventLoopPromise<Void>?) {
-        guard !self.isClosed, !self.outputEnded, !self.peerIsGone, let link = self.link else {
+        guard !self.isClosed, !self.outputEnded, let link = self.link else {
             promise?.fail(
                 self.outputEnded && !self.isClosed
                     ? ChannelError.outputClosed : ChannelError.ioOnClosedChannel)
+            return
+        }
+        guard !self.peerIsGone else {
+            promise?.succeed(())
             return
         }
         let bytes = self.unwrapData(data, as: ByteBuffer.self)

@@ -17,7 +17,7 @@ public final class StreamLinkHandler: ChannelInboundHandler {
     public struct Events {
         /// For an accepter: a stream that is to be taken, or refused.
         public var opened: (OfferedStream) -> Void
-        /// So many frames came: for how long the link is not to be read.
+        /// So many frames came, an OPEN counted as four; 0 is a question only. For how long the link is not to be read.
         public var charged: (Int) -> TimeAmount
         /// For an opener: no further streams over this link.
         public var draining: () -> Void
@@ -66,6 +66,7 @@ public final class StreamLinkHandler: ChannelInboundHandler {
     private var pings: (sent: UInt64, isUnanswered: Bool) = (0, false)
     /// Frames that came, and were not charged yet.
     private var frames = 0
+    /// Nothing is read, and what was read before waits in the reader.
     private var isPaused = false
     /// Why the link ends when all was sent.
     private var ending: String?
@@ -80,6 +81,10 @@ public final class StreamLinkHandler: ChannelInboundHandler {
     private static let writeSize = 48 << 10
     /// Frames about streams beyond which a burst of reads is interrupted by a write.
     private static let controlBurst = 1024
+    /// Frames after which they are charged, in the middle of a burst of reads as well.
+    private static let frameBurst = 256
+    /// An OPEN costs about as much as so many other frames.
+    private static let openingCost = 4
 
     /// - Parameter budget: of all links of this peer's; nil: the link has one of its own.
     public init(
@@ -255,10 +260,16 @@ public final class StreamLinkHandler: ChannelInboundHandler {
         self.isReading = true
         self.lastReceived = .now()
         self.reader.receive(self.unwrapInboundIn(data))
+        self.takeFrames(context)
+    }
+
+    /// Those that were read, as long as their peer keeps to its rate.
+    private func takeFrames(_ context: ChannelHandlerContext) {
         do throws(StreamLinkError) {
-            while self.events != nil, let frame = try self.reader.next() {
-                self.frames += 1
+            while !self.isPaused, self.events != nil, let frame = try self.reader.next() {
+                if case .open = frame { self.frames += Self.openingCost } else { self.frames += 1 }
                 if let event = try self.machine.receive(frame) { self.happened(event) }
+                if self.frames >= Self.frameBurst { self.pace(context) }
             }
         } catch {
             self.failure = "the other end broke the protocol: \(error)"
@@ -268,6 +279,11 @@ public final class StreamLinkHandler: ChannelInboundHandler {
     }
 
     public func channelReadComplete(context: ChannelHandlerContext) {
+        self.deliver()
+        self.pace(context)
+    }
+
+    private func deliver() {
         let touched = self.touched
         self.touched.removeAll(keepingCapacity: true)
         for channel in touched {
@@ -276,7 +292,6 @@ public final class StreamLinkHandler: ChannelInboundHandler {
         }
         self.isReading = false
         self.flush()
-        self.pace(context)
     }
 
     /// Frames cost time of the event loop: what sends too many is read more slowly.
@@ -285,11 +300,22 @@ public final class StreamLinkHandler: ChannelInboundHandler {
         self.frames = 0
         guard frames > 0, !self.isPaused, let time = self.events?.charged(frames), time > .zero else { return }
         self.isPaused = true
-        let channel = context.channel
-        try? channel.syncOptions?.setOption(.autoRead, value: false)
-        context.eventLoop.assumeIsolated().scheduleTask(in: time) {
+        try? context.channel.syncOptions?.setOption(.autoRead, value: false)
+        self.resume(in: time, context.eventLoop)
+    }
+
+    private func resume(in time: TimeAmount, _ loop: any EventLoop) {
+        loop.assumeIsolated().scheduleTask(in: time) {
+            guard let events = self.events, let context = self.context else { return }
+            // Other links of the same peer's may have gone on meanwhile, or the pause was shorter than what is owed.
+            let more = events.charged(0)
+            guard more <= .zero else { return self.resume(in: more, loop) }
             self.isPaused = false
-            try? channel.syncOptions?.setOption(.autoRead, value: true)
+            self.isReading = true
+            self.takeFrames(context)
+            self.channelReadComplete(context: context)
+            guard !self.isPaused, self.events != nil else { return }
+            try? context.channel.syncOptions?.setOption(.autoRead, value: true)
         }
     }
 

@@ -85,6 +85,69 @@ import Testing
         link.channel.embeddedEventLoop.run()
     }
 
+    @Test func whatAReaderKeepsDoesNotKeepTheReads() throws {
+        let link = try Link()
+        try link.receive([Self.open(1)])
+        let stream = try #require(link.owner.streams.first)
+        let keeper = Keeper()
+        try stream.pipeline.syncOperations.addHandler(keeper)
+        let count = 2000
+        try link.receive(
+            (0..<count).map { _ in .data(1, ByteBuffer(bytes: [7])) }, reads: 65_536)
+        // Several of one read, and one that is large by itself.
+        var read = ByteBuffer()
+        read.reserveCapacity(262_144)
+        for _ in 0..<100 { StreamFrame.data(1, ByteBuffer(repeating: 7, count: 100)).write(into: &read) }
+        StreamFrame.data(1, ByteBuffer(repeating: 7, count: 16_384)).write(into: &read)
+        try link.channel.writeInbound(read)
+        link.channel.embeddedEventLoop.run()
+        #expect(keeper.bytes == count + 10_000 + 16_384)
+        #expect(keeper.kept <= 32 * keeper.bytes, "\(keeper.kept)")
+        stream.close(promise: nil)
+        link.channel.embeddedEventLoop.run()
+    }
+
+    /// What a slow client's connection has waiting.
+    private final class Keeper: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+        private var pieces: [ByteBuffer] = []
+
+        var bytes: Int { self.pieces.reduce(0) { $0 + $1.readableBytes } }
+        var kept: Int { self.pieces.reduce(0) { $0 + $1.storageCapacity } }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            self.pieces.append(self.unwrapInboundIn(data))
+        }
+    }
+
+    @Test func whatThePeerSaidBeforeItClosedIsReadAlsoByAnEndThatWrites() throws {
+        let link = try Link(reads: false)
+        try link.receive([Self.open(1)])
+        let stream = try #require(link.owner.streams.first)
+        let reader = Reader()
+        try stream.pipeline.syncOperations.addHandler(reader)
+        // More than the peer takes, so that it waits.
+        var outcomes: [Bool] = []
+        stream.writeAndFlush(ByteBuffer(repeating: 1, count: 200_000)).assumeIsolated().whenComplete {
+            outcomes.append((try? $0.get()) != nil)
+        }
+        link.channel.embeddedEventLoop.run()
+        #expect(!stream.isWritable)
+        try link.receive([.data(1, ByteBuffer(string: "answer")), .close(1)])
+        #expect(outcomes == [true] && stream.isWritable && stream.isActive)
+        // The other side of a pump sends more, and ends.
+        stream.writeAndFlush(ByteBuffer(string: "late")).assumeIsolated().whenComplete {
+            outcomes.append((try? $0.get()) != nil)
+        }
+        stream.close(mode: .output).assumeIsolated().whenComplete { outcomes.append((try? $0.get()) != nil) }
+        link.channel.embeddedEventLoop.run()
+        #expect(outcomes == [true, true, true] && stream.isActive)
+        stream.pipeline.syncOperations.read()
+        link.channel.embeddedEventLoop.run()
+        #expect(reader.text == "answer")
+        #expect(!stream.isActive)
+    }
+
     @Test func whatWaitsIsNotDeliveredWithinTheCallThatAsksForIt() throws {
         let link = try Link(reads: false)
         try link.receive([Self.open(1)])
@@ -159,18 +222,35 @@ import Testing
         #expect(link.owner.streams.allSatisfy { !$0.isActive })
     }
 
+    @Test func streamsThatAreOpenedCountForMore() throws {
+        let link = try Link()
+        try link.receive([Self.open(1), .reset(1, .broken)])
+        #expect(link.owner.charged == [4, 1])
+        _ = try link.channel.finish(acceptAlreadyClosed: true)
+    }
+
     @Test func whatSendsTooManyFramesIsReadMoreSlowly() throws {
         let link = try Link()
         var pings = ByteBuffer()
         for number in UInt64(1)...300 { StreamFrame.ping(number).write(into: &pings) }
         link.owner.pause = .milliseconds(100)
         try link.channel.writeInbound(pings)
-        #expect(link.owner.charged == [300])
+        // The others wait.
+        #expect(link.owner.charged == [256])
+        #expect(try link.sent() == [.pong(256)])
         #expect(link.channel.autoReads == [false])
         link.channel.embeddedEventLoop.advanceTime(by: .milliseconds(99))
         #expect(link.channel.autoReads == [false])
+        // Still too many, of other links perhaps.
         link.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1))
+        #expect(link.owner.charged == [256, 0])
+        #expect(link.channel.autoReads == [false])
+        #expect(try link.sent() == [])
+        link.owner.pause = .zero
+        link.channel.embeddedEventLoop.advanceTime(by: .milliseconds(100))
+        #expect(link.owner.charged == [256, 0, 0, 44])
         #expect(link.channel.autoReads == [true])
+        #expect(try link.sent() == [.pong(300)])
         _ = try link.channel.finish(acceptAlreadyClosed: true)
     }
 }
