@@ -76,14 +76,17 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-structured-headers", from: "1.7.0"),
     ],
-    targets: [.target(name: "CLibFuzzer")]
+    targets: [
+        .target(name: "CLibFuzzer"),
+        .target(name: "FuzzDriver", dependencies: ["CLibFuzzer"], swiftSettings: [.swiftLanguageMode(.v6)]),
+    ]
         + modules.map { module in
             .target(name: module.name, dependencies: module.imports, swiftSettings: instrumented)
         }
         + fuzzers.map { fuzzer in
             .executableTarget(
                 name: fuzzer.name,
-                dependencies: fuzzer.modules + ["CLibFuzzer", nioCore],
+                dependencies: fuzzer.modules + ["FuzzDriver", nioCore],
                 path: "Targets/\(fuzzer.name)",
                 swiftSettings: instrumented,
                 // gold fails on libFuzzer.

@@ -1,21 +1,11 @@
-import CLibFuzzer
+import FuzzDriver
 import KeyProtocol
 import NIOCore
-
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
 
 @main
 enum FuzzHandoffMessages {
     static func main() {
-        var count: CInt = CommandLine.argc
-        var arguments = CommandLine.unsafeArgv.withMemoryRebound(
-            to: UnsafeMutablePointer<CChar>?.self, capacity: Int(count)
-        ) { Optional($0) }
-        exit(LLVMFuzzerRunDriver(&count, &arguments) { fuzz(UnsafeBufferPointer(start: $0, count: $1)) })
+        runFuzzer { fuzz(UnsafeBufferPointer(start: $0, count: $1)) }
     }
 }
 

@@ -1,22 +1,12 @@
-import CLibFuzzer
+import FuzzDriver
 import KeyProtocol
 import NIOCore
 import TLSWire
 
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
-
 @main
 enum FuzzKeyPacket {
     static func main() {
-        var count: CInt = CommandLine.argc
-        var arguments = CommandLine.unsafeArgv.withMemoryRebound(
-            to: UnsafeMutablePointer<CChar>?.self, capacity: Int(count)
-        ) { Optional($0) }
-        exit(LLVMFuzzerRunDriver(&count, &arguments) { fuzz(UnsafeBufferPointer(start: $0, count: $1)) })
+        runFuzzer { fuzz(UnsafeBufferPointer(start: $0, count: $1)) }
     }
 }
 

@@ -1,24 +1,14 @@
-import CLibFuzzer
 import Crypto
+import FuzzDriver
 import NIOCore
 import TLSWire
 
 @testable import NativeHandshake
 
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
-
 @main
 enum FuzzNativeClient {
     static func main() {
-        var count: CInt = CommandLine.argc
-        var arguments = CommandLine.unsafeArgv.withMemoryRebound(
-            to: UnsafeMutablePointer<CChar>?.self, capacity: Int(count)
-        ) { Optional($0) }
-        exit(LLVMFuzzerRunDriver(&count, &arguments) { fuzz(UnsafeBufferPointer(start: $0, count: $1)) })
+        runFuzzer { fuzz(UnsafeBufferPointer(start: $0, count: $1)) }
     }
 }
 
