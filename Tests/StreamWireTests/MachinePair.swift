@@ -90,3 +90,5 @@ struct MachinePair {
         return id
     }
 }
+
+func text(_ text: String) -> ByteBuffer { ByteBuffer(string: text) }

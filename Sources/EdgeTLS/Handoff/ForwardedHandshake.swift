@@ -265,7 +265,7 @@ struct ForwardedHandshake: ~Copyable {
     }
 
     private mutating func awaitFinished() -> Step {
-        while let (_, reception) = self.session?.receiveRecord(from: &self.input) {
+        while let reception = self.session?.receiveRecord(from: &self.input) {
             if reception.handshakeCompleted { return Step(next: self.established()) }
             if let failure = reception.failure { return self.fail(failure, alert: reception.reply) }
         }

@@ -6,8 +6,8 @@ import Testing
 
 @Suite("Handoff while a slow key is at work", .timeLimit(.minutes(2)))
 struct HandoffSlowKeyTests {
-    @Test("While a slow key is at work, requests for its handshake are refused and others go on")
-    func slowKey() async throws {
+    /// The key has work, which packet 5 asked for: the first handshake of the edge's connection.
+    private static func begun() async throws -> (HeldKeyStore, TestHolder, TestEdge, HandoffClient) {
         let store = HeldKeyStore()
         let holder = try await TestHolder(keyStore: store)
         let edge = try await holder.edge("paris")
@@ -17,6 +17,12 @@ struct HandoffSlowKeyTests {
             KeyPacket(id: 5, body: TestEdge.message(.handshakeBegin, "rsa.test", try begin.encoded()))
         ])
         await store.gate.arrived(1)
+        return (store, holder, edge, client)
+    }
+
+    @Test("While a slow key is at work, requests for its handshake are refused and others go on")
+    func slowKey() async throws {
+        let (store, holder, edge, client) = try await Self.begun()
         let record = ByteBuffer(bytes: [22, 3, 3, 0, 1, 1])
         await #expect(throws: KeyErrorCode.formatError) { try await edge.proceed(1, record) }
         #expect(try await edge.servesHandoff())
@@ -32,15 +38,7 @@ struct HandoffSlowKeyTests {
 
     @Test("A handshake that is forgotten while a slow key is at work never comes back")
     func forgottenWhileSlow() async throws {
-        let store = HeldKeyStore()
-        let holder = try await TestHolder(keyStore: store)
-        let edge = try await holder.edge("paris")
-        let (client, hello) = try await HandoffClient.hello("rsa.test")
-        let begin = HandshakeBegin(applicationProtocols: ["h2"], clientBytes: hello)
-        try edge.send([
-            KeyPacket(id: 5, body: TestEdge.message(.handshakeBegin, "rsa.test", try begin.encoded()))
-        ])
-        await store.gate.arrived(1)
+        let (store, holder, edge, client) = try await Self.begun()
         try edge.send([
             KeyPacket(id: 6, body: TestEdge.message(.handshakeForget, nil, HandshakeForget(handshake: 1).encoded()))
         ])
@@ -55,15 +53,7 @@ struct HandoffSlowKeyTests {
 
     @Test("A grant that goes while a slow key is at work takes the session with it")
     func reloadWhileSlow() async throws {
-        let store = HeldKeyStore()
-        let holder = try await TestHolder(keyStore: store)
-        let edge = try await holder.edge("paris")
-        let (client, hello) = try await HandoffClient.hello("rsa.test")
-        let begin = HandshakeBegin(applicationProtocols: ["h2"], clientBytes: hello)
-        try edge.send([
-            KeyPacket(id: 5, body: TestEdge.message(.handshakeBegin, "rsa.test", try begin.encoded()))
-        ])
-        await store.gate.arrived(1)
+        let (store, holder, edge, client) = try await Self.begun()
         var configuration = holder.configuration
         configuration.grants = [
             try PolicyFixtures.grant("paris", "p256.test", operations: [.certificate, .handoff], rate: 1000),
@@ -83,15 +73,7 @@ struct HandoffSlowKeyTests {
 
     @Test("A key holder that stops lets a slow key finish its handshake's turn")
     func stopWhileSlow() async throws {
-        let store = HeldKeyStore()
-        let holder = try await TestHolder(keyStore: store)
-        let edge = try await holder.edge("paris")
-        let (client, hello) = try await HandoffClient.hello("rsa.test")
-        let begin = HandshakeBegin(applicationProtocols: ["h2"], clientBytes: hello)
-        try edge.send([
-            KeyPacket(id: 5, body: TestEdge.message(.handshakeBegin, "rsa.test", try begin.encoded()))
-        ])
-        await store.gate.arrived(1)
+        let (store, holder, edge, client) = try await Self.begun()
         async let lines = holder.stop()
         store.gate.open()
         #expect(await edge.answers(1).first?.body.opcode == .success)
