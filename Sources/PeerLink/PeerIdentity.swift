@@ -55,10 +55,13 @@ public struct PeerIdentity: Hashable, Sendable, CustomStringConvertible {
 
     /// Reads the identity of the peer that a TLS handler has shaken hands with.
     public init(handler: NIOSSLHandler) throws(PeerIdentityError) {
+        try self.init(certificate: Self.certificate(handler: handler))
+    }
+
+    /// The certificate that the peer has shown.
+    public static func certificate(handler: NIOSSLHandler) throws(PeerIdentityError) -> Certificate {
         guard let peer = handler.peerCertificate else { throw .noCertificate }
-        let certificate: Certificate
-        do { certificate = try Certificate(derEncoded: peer.toDERBytes()) } catch { throw .unreadable }
-        try self.init(certificate: certificate)
+        do { return try Certificate(derEncoded: peer.toDERBytes()) } catch { throw .unreadable }
     }
 
     public var uri: String { "\(Self.scheme):\(self.role.rawValue):\(self.name)" }

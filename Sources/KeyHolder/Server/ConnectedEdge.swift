@@ -1,6 +1,5 @@
 import NIOSSL
 import PeerLink
-import SwiftASN1
 import X509
 
 #if canImport(FoundationEssentials)
@@ -18,9 +17,7 @@ struct ConnectedEdge: Equatable, Sendable {
 
     /// - Throws: ``PeerIdentityError``, also if the peer is a key holder.
     init(handler: NIOSSLHandler) throws(PeerIdentityError) {
-        guard let peer = handler.peerCertificate else { throw .noCertificate }
-        let certificate: Certificate
-        do { certificate = try Certificate(derEncoded: peer.toDERBytes()) } catch { throw .unreadable }
+        let certificate = try PeerIdentity.certificate(handler: handler)
         let identity = try PeerIdentity(certificate: certificate)
         guard identity.role == .edge else { throw .wrongRole(expected: .edge, got: identity) }
         self.name = identity.name

@@ -2,7 +2,6 @@ import NIOCore
 import NIOSSL
 import NIOTLS
 import StreamWire
-import SwiftASN1
 import X509
 
 #if canImport(FoundationEssentials)
@@ -65,11 +64,10 @@ final class StreamLinkVerifier: ChannelInboundHandler, RemovableChannelHandler {
 
     /// - Returns: the end of the key holder's identity, in seconds since 1970.
     private func identify(_ context: ChannelHandlerContext) throws(PeerIdentityError) -> Int64 {
-        guard let handler = try? context.pipeline.syncOperations.handler(type: NIOSSLClientHandler.self),
-            let peer = handler.peerCertificate
-        else { throw .noCertificate }
-        let certificate: Certificate
-        do { certificate = try Certificate(derEncoded: peer.toDERBytes()) } catch { throw .unreadable }
+        guard let handler = try? context.pipeline.syncOperations.handler(type: NIOSSLClientHandler.self) else {
+            throw .noCertificate
+        }
+        let certificate = try PeerIdentity.certificate(handler: handler)
         let identity = try PeerIdentity(certificate: certificate)
         guard identity == self.expected else { throw .unexpected(expected: self.expected, got: identity) }
         return Int64(certificate.notValidAfter.timeIntervalSince1970)
