@@ -199,12 +199,11 @@ public struct StreamMachine {
         self.control.append(.drain)
     }
 
-    /// The link is over: its streams give back what they had of the budget. What is said about them from now on is ignored.
+    /// The link is over. What was received of streams whose peer had said all is the owner's to read still, and counts until it was read or its
+    /// stream is closed; the others give back what they had of the budget. What is said about them from now on is ignored.
     public mutating func end() {
-        for stream in self.streams.values { stream.window.release(self.budget) }
-        for window in self.leftovers.values { window.release(self.budget) }
+        for (id, stream) in self.streams { self.endInput(of: stream, id) }
         self.streams = [:]
-        self.leftovers = [:]
         self.control = []
         self.grants = []
         self.pong = nil
@@ -230,10 +229,15 @@ public struct StreamMachine {
     private mutating func forgetIfOver(_ id: ID) {
         guard let stream = self.streams[id], stream.inputEnded, stream.outputEnded else { return }
         self.streams[id] = nil
-        if stream.isAbandoned || stream.window.unread == 0 {
-            stream.window.release(self.budget)
-        } else {
+        self.endInput(of: stream, id)
+    }
+
+    /// The stream is none of the link's any more.
+    private mutating func endInput(of stream: MachineStream, _ id: ID) {
+        if stream.inputEnded, !stream.isAbandoned, stream.window.unread > 0 {
             self.leftovers[id] = stream.window
+        } else {
+            stream.window.release(self.budget)
         }
     }
 

@@ -1,92 +1,19 @@
 import Admission
 import KeyProtocol
 import NIOCore
-import NIOPosix
-import NIOSSL
-import NativeHandshake
-import PeerLink
-import PrivateAuthority
 import StreamWire
-import TLSWire
 import Testing
 
 @testable import KeyHolder
 
 /// What a key holder lets edges do with links for native clients: frames by hand, over real TLS.
 @Suite(.timeLimit(.minutes(2))) struct NativeLinkTests {
-    /// The edge's end of a link, as plain as it gets.
-    private final class Link: Sendable {
-        let channel: any Channel
-        private let received: AsyncStream<StreamFrame>
-
-        init(_ holder: TestHolder, _ edge: String = "paris", protocols: [String] = [StreamFrame.protocolName])
-            async throws
-        {
-            let tls = try TestHolder.credentials(holder.authority, .edge, edge).clientContext(protocols: protocols)
-            let (stream, continuation) = AsyncStream.makeStream(of: StreamFrame.self)
-            self.received = stream
-            self.channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-                .channelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        try channel.pipeline.syncOperations.addHandlers([
-                            NIOSSLClientHandler(context: tls, serverHostname: nil), Collector(continuation),
-                        ])
-                    }
-                }
-                .connect(to: try #require(holder.server.nativeAddresses.first)).get()
-        }
-
-        func send(_ frames: [StreamFrame]) {
-            var bytes = ByteBuffer()
-            for frame in frames { frame.write(into: &bytes) }
-            self.channel.writeAndFlush(bytes, promise: nil)
-        }
-
-        /// The next frame; nil: the link has ended.
-        func next() async -> StreamFrame? {
-            for await frame in self.received { return frame }
-            return nil
-        }
-
-        func next(_ count: Int) async -> [StreamFrame] {
-            var frames: [StreamFrame] = []
-            while frames.count < count, let frame = await self.next() { frames.append(frame) }
-            return frames
-        }
-
-        private final class Collector: ChannelInboundHandler {
-            typealias InboundIn = ByteBuffer
-            private var reader = StreamFrameReader()
-            private let continuation: AsyncStream<StreamFrame>.Continuation
-
-            init(_ continuation: AsyncStream<StreamFrame>.Continuation) { self.continuation = continuation }
-
-            func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-                self.reader.receive(self.unwrapInboundIn(data))
-                while let frame = try? self.reader.next() { self.continuation.yield(frame) }
-            }
-
-            func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
-            func channelInactive(context: ChannelHandlerContext) { self.continuation.finish() }
-            func handlerRemoved(context: ChannelHandlerContext) { self.continuation.finish() }
-        }
-    }
-
-    private static let client = ProxyProtocolHeader(
-        source: try? SocketAddress(ipAddress: "192.0.2.1", port: 4711),
-        destination: try? SocketAddress(ipAddress: "192.0.2.2", port: 443)
-    ).encoded(.v2)
-
-    private static func open(_ id: StreamFrame.ID) throws -> StreamFrame {
-        .open(id, window: 65_536, introduction: try #require(Self.client))
-    }
-
     private static let accepted: UInt32 = 65_536 - 4096
 
     @Test func aLinkCarriesManyStreams() async throws {
         let holder = try await TestHolder(native: NativeLimits())
-        let link = try await Link(holder)
-        link.send(try (1...100).map { try Self.open($0) })
+        let link = try await NativeTestLink(holder)
+        link.send(try (1...100).map { try NativeTestLink.open($0) })
         #expect(await link.next(100) == (1...100).map { StreamFrame.accept($0, window: Self.accepted) })
         #expect(holder.server.nativeConnectionCount == 100)
         link.send((1...100).map { StreamFrame.close($0) })
@@ -96,8 +23,8 @@ import Testing
 
     @Test func anOlderEdgeIsToldWhatToUpgrade() async throws {
         let holder = try await TestHolder(native: NativeLimits())
-        let link = try await Link(holder, protocols: [])
-        link.send([try Self.open(1)])
+        let link = try await NativeTestLink(holder, protocols: [])
+        link.send([try NativeTestLink.open(1)])
         #expect(await link.next() == nil)
         let lines = try await holder.stop()
         #expect(lines.contains { $0["detail"]?.contains("upgrade the edge") == true }, "\(lines)")
@@ -106,8 +33,8 @@ import Testing
 
     @Test func anEdgeWithoutAGrantGetsNoLink() async throws {
         let holder = try await TestHolder(native: NativeLimits())
-        let link = try await Link(holder, "oslo")
-        link.send([try Self.open(1)])
+        let link = try await NativeTestLink(holder, "oslo")
+        link.send([try NativeTestLink.open(1)])
         #expect(await link.next() == nil)
         let lines = try await holder.stop()
         #expect(lines.contains { $0["edge"] == "oslo" && $0["detail"] == "the edge has no grant" }, "\(lines)")
@@ -117,24 +44,24 @@ import Testing
         var limits = NativeLimits()
         limits.connectionsPerEdge = 2
         let holder = try await TestHolder(native: limits)
-        let link = try await Link(holder)
-        link.send(try (1...3).map { try Self.open($0) })
+        let link = try await NativeTestLink(holder)
+        link.send(try (1...3).map { try NativeTestLink.open($0) })
         #expect(
             await link.next(3) == [
                 .accept(1, window: Self.accepted), .accept(2, window: Self.accepted), .reset(3, .busy),
             ])
         // Another link of the same edge is no fresh budget, and another edge has its own.
-        let second = try await Link(holder)
-        second.send([try Self.open(1)])
+        let second = try await NativeTestLink(holder)
+        second.send([try NativeTestLink.open(1)])
         #expect(await second.next() == .reset(1, .busy))
-        let other = try await Link(holder, "rome")
-        other.send([try Self.open(1)])
+        let other = try await NativeTestLink(holder, "rome")
+        other.send([try NativeTestLink.open(1)])
         #expect(await other.next() == .accept(1, window: Self.accepted))
         // One that ends makes room.
         link.send([.close(1), .close(3)])
         #expect(await link.next() == .close(1))
         while holder.server.nativeConnectionCount > 2 { try await Task.sleep(for: .milliseconds(5)) }
-        link.send([try Self.open(4)])
+        link.send([try NativeTestLink.open(4)])
         #expect(await link.next() == .accept(4, window: Self.accepted))
         let lines = try await holder.stop()
         #expect(lines.contains { $0["detail"] == "limit of native connections: too many streams of this edge" })
@@ -144,8 +71,8 @@ import Testing
         var limits = NativeLimits()
         limits.openingsPerEdge = 5
         let holder = try await TestHolder(native: limits)
-        let link = try await Link(holder)
-        link.send(try (1...20).map { try Self.open($0) })
+        let link = try await NativeTestLink(holder)
+        link.send(try (1...20).map { try NativeTestLink.open($0) })
         let frames = await link.next(20)
         #expect(Array(frames.prefix(5)) == (1...5).map { StreamFrame.accept($0, window: Self.accepted) })
         #expect(Array(frames.suffix(14)) == (7...20).map { StreamFrame.reset($0, .busy) })
@@ -154,8 +81,8 @@ import Testing
 
     @Test func aStreamWithoutAClientIsRefusedAlone() async throws {
         let holder = try await TestHolder(native: NativeLimits())
-        let link = try await Link(holder)
-        link.send([.open(1, window: 1000, introduction: ByteBuffer(string: "nobody")), try Self.open(2)])
+        let link = try await NativeTestLink(holder)
+        link.send([.open(1, window: 1000, introduction: ByteBuffer(string: "nobody")), try NativeTestLink.open(2)])
         #expect(await link.next(2) == [.reset(1, .malformed), .accept(2, window: Self.accepted)])
         _ = try await holder.stop()
     }
@@ -166,8 +93,8 @@ import Testing
     ])
     func anEdgeThatBreaksTheRulesLosesItsLink(frame: StreamFrame) async throws {
         let holder = try await TestHolder(native: NativeLimits())
-        let link = try await Link(holder)
-        link.send([try Self.open(1)])
+        let link = try await NativeTestLink(holder)
+        link.send([try NativeTestLink.open(1)])
         #expect(await link.next() == .accept(1, window: Self.accepted))
         // Beyond any window.
         link.send(Array(repeating: frame, count: 5))
@@ -178,8 +105,8 @@ import Testing
 
     @Test func aStreamWhoseEdgeTakesNothingEndsAtOnce() async throws {
         let holder = try await TestHolder(native: NativeLimits())
-        let link = try await Link(holder)
-        let client = try #require(Self.client)
+        let link = try await NativeTestLink(holder)
+        let client = try #require(NativeTestLink.client)
         // Its client is owed an alert, for which the edge has no room.
         link.send([.open(1, window: 0, introduction: client), .data(1, ByteBuffer(string: "no hello"))])
         #expect(await link.next(2) == [.accept(1, window: Self.accepted), .reset(1, .broken)])
@@ -196,7 +123,7 @@ import Testing
         var limits = NativeLimits()
         limits.framesPerEdge = 1
         let holder = try await TestHolder(native: limits)
-        let links = [try await Link(holder), try await Link(holder)]
+        let links = [try await NativeTestLink(holder), try await NativeTestLink(holder)]
         let begin = ContinuousClock.now
         for number in UInt64(1)...3 {
             for link in links {
@@ -211,8 +138,8 @@ import Testing
 
     @Test func theAuditHasTheEndOfALinkThatItsEdgeEnds() async throws {
         let holder = try await TestHolder(native: NativeLimits())
-        let link = try await Link(holder)
-        link.send([try Self.open(1)])
+        let link = try await NativeTestLink(holder)
+        link.send([try NativeTestLink.open(1)])
         #expect(await link.next() == .accept(1, window: Self.accepted))
         try await link.channel.close()
         while holder.server.native.linksByEdge["paris"] != nil { try await Task.sleep(for: .milliseconds(5)) }
@@ -236,21 +163,15 @@ import Testing
         var limits = NativeLimits()
         limits.linksPerEdge = 2
         let holder = try await TestHolder(native: limits)
-        let links = [try await Link(holder), try await Link(holder)]
+        let links = [try await NativeTestLink(holder), try await NativeTestLink(holder)]
         for link in links {
             link.send([.ping(1)])
             #expect(await link.next() == .pong(1))
         }
-        let third = try await Link(holder)
+        let third = try await NativeTestLink(holder)
         #expect(await third.next() == nil)
         let lines = try await holder.stop()
         #expect(lines.contains { $0["detail"]?.contains("tooManyOfEdge") == true }, "\(lines)")
-    }
-
-    /// A client's hello.
-    private static func hello(_ name: String) throws -> ByteBuffer {
-        var machine = NativeClientMachine(variant: .originDerived, serverName: try ServerName(name))
-        return try machine.start()
     }
 
     @Test func handshakesThatAreBrokenOffBeforeTheirTurnUseNoKey() async throws {
@@ -261,11 +182,11 @@ import Testing
         let holder = try await TestHolder(
             limits: limits, keyStore: store, native: NativeLimits(),
             application: ApplicationConfiguration(address: .tcp(host: "127.0.0.1", port: 9)))
-        let link = try await Link(holder)
-        let hello = try Self.hello("rsa.test")
-        link.send([try Self.open(1), .data(1, hello)])
+        let link = try await NativeTestLink(holder)
+        let hello = try NativeTestClient.hello("rsa.test")
+        link.send([try NativeTestLink.open(1), .data(1, hello)])
         await store.begun()
-        link.send(try (2...20).flatMap { [try Self.open($0), .data($0, hello)] })
+        link.send(try (2...20).flatMap { [try NativeTestLink.open($0), .data($0, hello)] })
         #expect(await link.next(20) == (1...20).map { StreamFrame.accept($0, window: Self.accepted) })
         link.send((1...20).map { .reset($0, .broken) } + [.ping(1)])
         while let frame = await link.next(), frame != .pong(1) {}
@@ -278,8 +199,8 @@ import Testing
 
     @Test func aKeyHolderThatStopsSaysSoOnItsLinks() async throws {
         let holder = try await TestHolder(native: NativeLimits())
-        let link = try await Link(holder)
-        link.send([try Self.open(1)])
+        let link = try await NativeTestLink(holder)
+        link.send([try NativeTestLink.open(1)])
         #expect(await link.next() == .accept(1, window: Self.accepted))
         async let lines = holder.stop()
         // A handshake that is under way ends, and then the link.
@@ -290,9 +211,9 @@ import Testing
 
     @Test func anEdgeThatLosesItsGrantsLosesItsLink() async throws {
         let holder = try await TestHolder(native: NativeLimits())
-        let (paris, rome) = (try await Link(holder), try await Link(holder, "rome"))
+        let (paris, rome) = (try await NativeTestLink(holder), try await NativeTestLink(holder, "rome"))
         for link in [paris, rome] {
-            link.send([try Self.open(1)])
+            link.send([try NativeTestLink.open(1)])
             #expect(await link.next() == .accept(1, window: Self.accepted))
         }
         var configuration = holder.configuration

@@ -93,6 +93,42 @@ import Testing
         #expect(pair.edge.machine.budgetLeft == 8000)
     }
 
+    /// - Parameter closes: rather than being read, the stream is closed by its owner.
+    @Test(arguments: [false, true])
+    func whatIsReadBehindTheEndOfTheLinkCountsUntilThen(closes: Bool) throws {
+        var limits = StreamMachine.Limits()
+        limits.window = 1000
+        limits.growth = 8000
+        var pair = MachinePair(limits)
+        let (ended, open) = (try pair.open(), try pair.open())
+        for id in [ended, open] { pair.holder.machine.send(ByteBuffer(repeating: 1, count: 7000), on: id) }
+        pair.holder.machine.end(ended)
+        var unread: [StreamFrame.ID: Int] = [:]
+        for round in 0..<20 {
+            try pair.exchange()
+            for case .data(let id, let bytes) in pair.edge.takeEvents() {
+                unread[id, default: 0] += bytes.readableBytes
+            }
+            guard round < 3 else { continue }
+            for (id, count) in unread { pair.edge.machine.consumed(count, on: id) }
+            unread = [:]
+        }
+        #expect(unread[ended, default: 0] > 0 && unread[open, default: 0] > 0)
+        #expect(pair.edge.machine.budgetLeft == 6000)
+        pair.edge.machine.end()
+        // The other one's is given back.
+        #expect(pair.edge.machine.budgetLeft == 7000)
+        #expect(pair.edge.machine.streamCount == 0 && !pair.edge.machine.hasOutput)
+        if closes {
+            pair.edge.machine.close(ended)
+        } else {
+            pair.edge.machine.consumed(unread[ended, default: 0], on: ended)
+        }
+        pair.edge.machine.consumed(unread[open, default: 0], on: open)
+        #expect(pair.edge.machine.budgetLeft == 8000)
+        #expect(!pair.edge.machine.hasOutput)
+    }
+
     @Test func whatAnEndedStreamLeftUnreadCountsAmongStreams() throws {
         var limits = StreamMachine.Limits()
         limits.streams = 3

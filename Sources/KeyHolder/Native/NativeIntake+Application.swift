@@ -23,6 +23,11 @@ extension NativeIntake {
                 if case .success(let channel) = result { channel.reset() }
                 return
             }
+            // A client that is gone, or whose link is, is not told of a reload.
+            guard self.core.policy.stillServes(served, to: self.edge) else {
+                if case .success(let channel) = result { channel.reset() }
+                return self.cutOff("the edge has no grant for native connections any more")
+            }
             self.session = nil
             switch result {
             case .success(let channel):
@@ -81,12 +86,21 @@ extension NativeIntake {
             context.fireChannelRead(self.wrapInboundOut(rest))
             context.fireChannelReadComplete()
         }
+        if self.hasInputEnded { context.fireUserInboundEventTriggered(ChannelEvent.inputClosed) }
         self.resumeReading()
     }
 
     func introduce(_ application: ApplicationConfiguration, to channel: any Channel) {
         guard application.proxyProtocol, let header = self.header.encoded(.v2) else { return }
         channel.writeAndFlush(header, promise: nil)
+    }
+
+    /// The client says nothing more while the application is dialled. If that was everything, an answer is still wanted.
+    func inputEndedEarly() {
+        // What closed the stream comes at once, and is a leave.
+        if let stream = self.context?.channel as? StreamChannel, stream.peerIsGone { return }
+        guard self.completeStream() != nil else { return self.close() }
+        self.hasInputEnded = true
     }
 
     /// The client is gone while the application was dialled: if it had said everything by then, that is delivered.

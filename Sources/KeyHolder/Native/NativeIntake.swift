@@ -64,6 +64,8 @@ final class NativeIntake: ChannelDuplexHandler {
     /// Set when the line is: what has not begun by then is not done.
     let isConcluded = Flag()
     var wantsRead = false
+    /// While the application was dialled: the client says nothing more.
+    var hasInputEnded = false
     var timer: Scheduled<Void>?
     var context: ChannelHandlerContext?
     /// The link's peer.
@@ -156,7 +158,7 @@ final class NativeIntake: ChannelDuplexHandler {
     func inputEnded(_ context: ChannelHandlerContext) {
         switch self.phase {
         case .handshake: self.fail(.truncated)
-        case .connecting: self.clientLeft()
+        case .connecting: self.inputEndedEarly()
         case .streaming: context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
         case .closing: break
         }

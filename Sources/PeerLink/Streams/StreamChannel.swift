@@ -104,7 +104,14 @@ public final class StreamChannel: Channel, ChannelCore, @unchecked Sendable {
         self.peerIsGone = true
     }
 
-    /// The stream, or its link, has come to nothing.
+    /// There is no link any more. What the peer had said completely is read all the same.
+    func linkEnded(_ reason: String) {
+        guard self.inputEnded, self.isActive else { return self.broke(StreamBroken.linkEnded(reason)) }
+        self.peerIsGone = true
+        self.deliver()
+    }
+
+    /// The stream has come to nothing.
     func broke(_ error: any Error) {
         guard !self.isClosed else { return }
         self.inbound.removeAll()

@@ -68,6 +68,8 @@ public final class StreamLinkHandler: ChannelInboundHandler {
     private var frames = 0
     /// Nothing is read, and what was read before waits in the reader.
     private var isPaused = false
+    /// Nothing more comes, but what was read before.
+    private var isPeerGone = false
     /// Why the link ends when all was sent.
     private var ending: String?
     private var endTimer: Scheduled<Void>?
@@ -240,7 +242,7 @@ public final class StreamLinkHandler: ChannelInboundHandler {
         // The owner first, so that what is tried again is not tried here.
         events.ended(reason)
         for opening in openings.values { opening(.refused(reason)) }
-        for channel in channels.values { channel.broke(StreamBroken.linkEnded(reason)) }
+        for channel in channels.values { channel.linkEnded(reason) }
     }
 
     // MARK: From the connection
@@ -263,10 +265,10 @@ public final class StreamLinkHandler: ChannelInboundHandler {
         self.takeFrames(context)
     }
 
-    /// Those that were read, as long as their peer keeps to its rate.
+    /// Those that were read, as long as their peer keeps to its rate, or is gone.
     private func takeFrames(_ context: ChannelHandlerContext) {
         do throws(StreamLinkError) {
-            while !self.isPaused, self.events != nil, let frame = try self.reader.next() {
+            while self.isPeerGone || !self.isPaused, self.events != nil, let frame = try self.reader.next() {
                 if case .open = frame { self.frames += Self.openingCost } else { self.frames += 1 }
                 if let event = try self.machine.receive(frame) { self.happened(event) }
                 if self.frames >= Self.frameBurst { self.pace(context) }
@@ -298,7 +300,9 @@ public final class StreamLinkHandler: ChannelInboundHandler {
     private func pace(_ context: ChannelHandlerContext) {
         let frames = self.frames
         self.frames = 0
-        guard frames > 0, !self.isPaused, let time = self.events?.charged(frames), time > .zero else { return }
+        guard frames > 0, !self.isPaused, !self.isPeerGone, let time = self.events?.charged(frames), time > .zero else {
+            return
+        }
         self.isPaused = true
         try? context.channel.syncOptions?.setOption(.autoRead, value: false)
         self.resume(in: time, context.eventLoop)
@@ -322,7 +326,8 @@ public final class StreamLinkHandler: ChannelInboundHandler {
     private func happened(_ event: StreamMachine.Event) {
         switch event {
         case .opened(let id, let introduction):
-            self.events?.opened(OfferedStream(id: id, introduction: introduction, link: self))
+            let offered = OfferedStream(id: id, introduction: introduction, link: self)
+            if self.isPeerGone { offered.refuse(.broken) } else { self.events?.opened(offered) }
         case .accepted(let id):
             self.hasServed = true
             self.openings.removeValue(forKey: id)?(.accepted)
@@ -357,6 +362,10 @@ public final class StreamLinkHandler: ChannelInboundHandler {
     }
 
     public func channelInactive(context: ChannelHandlerContext) {
+        // What a pause held back may be the end of what a stream's peer had to say.
+        self.isPeerGone = true
+        self.takeFrames(context)
+        self.deliver()
         self.finish(self.failure ?? "the other end closed the connection")
         context.fireChannelInactive()
     }

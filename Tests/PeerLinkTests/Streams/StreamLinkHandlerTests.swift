@@ -165,9 +165,87 @@ import Testing
         link.channel.embeddedEventLoop.run()
     }
 
+    // MARK: The link ends before its streams are read
+
+    @Test(arguments: [StreamFrame.end(1), .close(1)])
+    func whatThePeerSaidCompletelyIsReadAlsoWhenTheLinkIsGone(last: StreamFrame) throws {
+        let link = try Link(reads: false)
+        try link.receive([Self.open(1)])
+        let stream = try #require(link.owner.streams.first)
+        let reader = Reader()
+        try stream.pipeline.syncOperations.addHandler(reader)
+        // It is more than the peer takes, and is of no use to it any more.
+        var outcomes: [Bool] = []
+        stream.writeAndFlush(ByteBuffer(repeating: 1, count: 200_000)).assumeIsolated().whenComplete {
+            outcomes.append((try? $0.get()) != nil)
+        }
+        try link.receive([.data(1, ByteBuffer(string: "ans")), .data(1, ByteBuffer(string: "wer")), last])
+        _ = try link.channel.finish(acceptAlreadyClosed: true)
+        #expect(link.owner.ends == ["the other end closed the connection"])
+        #expect(stream.isActive && stream.isWritable && outcomes == [true])
+        stream.writeAndFlush(ByteBuffer(string: "late"), promise: nil)
+        link.channel.embeddedEventLoop.run()
+        #expect(reader.text == "" && stream.isActive)
+        stream.pipeline.syncOperations.read()
+        link.channel.embeddedEventLoop.run()
+        #expect(reader.text == "answer" && reader.errors.isEmpty)
+        #expect(!stream.isActive)
+    }
+
+    @Test func whatThePeerHadMoreToSayOnIsBroken() throws {
+        let link = try Link(reads: false)
+        try link.receive([Self.open(1), .data(1, ByteBuffer(string: "half"))])
+        let stream = try #require(link.owner.streams.first)
+        let reader = Reader()
+        try stream.pipeline.syncOperations.addHandler(reader)
+        _ = try link.channel.finish(acceptAlreadyClosed: true)
+        #expect(!stream.isActive && reader.text == "")
+        #expect(reader.errors == [.linkEnded("the other end closed the connection")])
+    }
+
+    @Test func anEndThatWasReadAlreadyIsAnEndWhenTheLinkIsGone() throws {
+        let link = try Link()
+        try link.receive([Self.open(1)])
+        let stream = try #require(link.owner.streams.first)
+        let reader = Reader()
+        try stream.pipeline.syncOperations.addHandler(reader)
+        try link.receive([.data(1, ByteBuffer(string: "answer")), .end(1)])
+        #expect(reader.text == "answer" && stream.isActive)
+        _ = try link.channel.finish(acceptAlreadyClosed: true)
+        #expect(!stream.isActive && reader.errors.isEmpty)
+    }
+
+    /// What a peer sent faster than it may, before it left.
+    @Test func whatAPauseHeldBackIsReadWhenTheLinkIsGone() throws {
+        let link = try Link(reads: false)
+        try link.receive([Self.open(1)])
+        let stream = try #require(link.owner.streams.first)
+        let reader = Reader()
+        try stream.pipeline.syncOperations.addHandler(reader)
+        link.owner.pause = .seconds(1)
+        var bytes = ByteBuffer()
+        for _ in 0..<300 { StreamFrame.data(1, ByteBuffer(string: "x")).write(into: &bytes) }
+        StreamFrame.close(1).write(into: &bytes)
+        Self.open(2).write(into: &bytes)
+        try link.channel.writeInbound(bytes)
+        #expect(stream.inbound.readableBytes == 256)
+        _ = try link.channel.finish(acceptAlreadyClosed: true)
+        // Whom a peer that is gone brought last is not served.
+        #expect(link.owner.streams.count == 1)
+        stream.pipeline.syncOperations.read()
+        link.channel.embeddedEventLoop.run()
+        #expect(reader.text.utf8.count == 300 && reader.errors.isEmpty)
+        #expect(!stream.isActive)
+    }
+
     private final class Reader: ChannelInboundHandler {
         typealias InboundIn = ByteBuffer
         var text = ""
+        var errors: [StreamBroken] = []
+
+        func errorCaught(context: ChannelHandlerContext, error: any Error) {
+            if let error = error as? StreamBroken { self.errors.append(error) }
+        }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             self.text += String(buffer: self.unwrapInboundIn(data))
