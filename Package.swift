@@ -2,7 +2,7 @@
 //
 // Layers, lowest first. Imports point downwards only:
 //
-//   crypto  TLSCrypto                                 AEAD, hashes and HKDF of BoringSSL
+//   crypto  TLSCrypto                                 AEAD, hashes, HKDF and ECDSA of BoringSSL
 //   pure    ACME, Admission, AuditChain, TLSWire, KeyProtocol, RecordLayer, NativeHandshake, HTTPFields, HTTPWire,
 //           HTTP2Wire, HTTPForwarding, HTTPCaching, EdgeModel, FleetBus, HSMWire, StreamWire
 //                                                     bytes and decisions; no sockets, clocks, files or logging
@@ -227,8 +227,9 @@ let package = Package(
             dependencies: [
                 "Admission", "AuditChain", "CFileSpace", "CLibCrypto", "Channels", "HSMWire", "HTTPFields",
                 "Hexadecimal", "KeyProtocol", "NativeChannel", "NativeHandshake", "PeerLink", "RecordLayer",
-                "SecretFiles", "Stapling", "StreamWire", "TLSEngine", "TLSWire", "Telemetry", nioSSL, nioTLS, x509,
-                asn1,
+                "SecretFiles", "Stapling", "StreamWire", "TLSCrypto", "TLSEngine", "TLSWire", "Telemetry", nioSSL,
+                nioTLS,
+                x509, asn1,
                 crypto, cryptoExtras, logging, metrics, lifecycle,
             ] + nio,
             swiftSettings: strict),

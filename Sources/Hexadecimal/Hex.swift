@@ -7,9 +7,19 @@ package enum Hex {
     }
 
     package static func append(_ bytes: some Sequence<UInt8>, to text: inout [UInt8]) {
-        for byte in bytes {
-            text.append(self.digit(byte >> 4))
-            text.append(self.digit(byte & 15))
+        // A generic function of another module asks for each byte by a call.
+        if bytes.withContiguousStorageIfAvailable({ self.append($0, to: &text) }) == nil {
+            Array(bytes).withUnsafeBufferPointer { self.append($0, to: &text) }
+        }
+    }
+
+    private static func append(_ bytes: UnsafeBufferPointer<UInt8>, to text: inout [UInt8]) {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 2 * bytes.count) { digits in
+            for (index, byte) in bytes.enumerated() {
+                digits.initializeElement(at: 2 * index, to: self.digit(byte >> 4))
+                digits.initializeElement(at: 2 * index + 1, to: self.digit(byte & 15))
+            }
+            text.append(contentsOf: digits)
         }
     }
 

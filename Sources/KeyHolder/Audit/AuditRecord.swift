@@ -164,6 +164,10 @@ struct AuditRecord: Equatable, Sendable {
         return cut + "…"
     }
 
+    private static func isEscaped(_ byte: UInt8) -> Bool {
+        byte < 0x20 || byte == 0x7F || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")
+    }
+
     private static func append(_ key: String, _ value: String?, to bytes: inout [UInt8]) {
         bytes.append(contentsOf: ",\"".utf8)
         bytes.append(contentsOf: key.utf8)
@@ -173,6 +177,12 @@ struct AuditRecord: Equatable, Sendable {
             return
         }
         bytes.append(UInt8(ascii: "\""))
+        // Nearly all are plain.
+        if !value.utf8.contains(where: Self.isEscaped) {
+            bytes.append(contentsOf: value.utf8)
+            bytes.append(UInt8(ascii: "\""))
+            return
+        }
         for byte in value.utf8 {
             switch byte {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"):
@@ -227,9 +237,29 @@ enum IPText {
     /// Nil unless there are 4 or 16 bytes. IPv6 as in RFC 5952.
     static func text(_ bytes: [UInt8]) -> String? {
         switch bytes.count {
-        case 4: bytes.map { String($0) }.joined(separator: ".")
+        case 4: Self.ipv4(bytes)
         case 16: Self.ipv6(bytes)
         default: nil
+        }
+    }
+
+    private static func ipv4(_ bytes: [UInt8]) -> String {
+        // Short enough to need no memory of its own.
+        String(unsafeUninitializedCapacity: 15) { text in
+            var count: Int = 0
+            for (index, byte) in bytes.enumerated() {
+                if index > 0 {
+                    text[count] = UInt8(ascii: ".")
+                    count += 1
+                }
+                var scale: UInt8 = byte < 10 ? 1 : byte < 100 ? 10 : 100
+                while scale > 0 {
+                    text[count] = UInt8(ascii: "0") + byte / scale % 10
+                    count += 1
+                    scale /= 10
+                }
+            }
+            return count
         }
     }
 

@@ -1,5 +1,6 @@
 import Crypto
 import RecordLayer
+import TLSCrypto
 import TLSWire
 import X509
 
@@ -9,8 +10,9 @@ import X509
     import Foundation
 #endif
 
-/// A private key in this process: RSA in the system's libcrypto, the others in swift-crypto, whichever is faster.
+/// A private key in this process: RSA in the system's libcrypto, ECDSA in BoringSSL, whichever is faster, and Ed25519 in swift-crypto.
 struct SoftwareKey: StoredKey {
+    /// As it was read.
     enum Secret: Sendable {
         case p256(P256.Signing.PrivateKey)
         case p384(P384.Signing.PrivateKey)
@@ -21,42 +23,63 @@ struct SoftwareKey: StoredKey {
 
     let type: KeyType
     let publicKey: Certificate.PublicKey
-    private let secret: Secret
+    private let kept: Kept
+
+    /// As it is used.
+    private enum Kept {
+        case ecdsa(ECDSAPrivateKey)
+        case rsa(RSASecret)
+        case ed25519(Curve25519.Signing.PrivateKey)
+    }
 
     init(_ secret: Secret) {
-        self.secret = secret
         switch secret {
         case .p256(let key):
             self.type = .p256
             self.publicKey = Certificate.PublicKey(key.publicKey)
+            self.kept = .ecdsa(Self.key(.p256, key.rawRepresentation))
         case .p384(let key):
             self.type = .p384
             self.publicKey = Certificate.PublicKey(key.publicKey)
+            self.kept = .ecdsa(Self.key(.p384, key.rawRepresentation))
         case .p521(let key):
             self.type = .p521
             self.publicKey = Certificate.PublicKey(key.publicKey)
+            self.kept = .ecdsa(Self.key(.p521, key.rawRepresentation))
         case .rsa(let key):
             self.type = .rsa(bits: key.bits)
             self.publicKey = Certificate.PublicKey(key.publicKey)
+            self.kept = .rsa(key)
         case .ed25519(let key):
             self.type = .ed25519
             self.publicKey = Certificate.PublicKey(key.publicKey)
+            self.kept = .ed25519(key)
         }
     }
 
+    private static func key(_ curve: ECDSAPrivateKey.Curve, _ scalar: consuming Data) -> ECDSAPrivateKey {
+        var scalar: Data = scalar
+        defer { scalar.withUnsafeMutableBytes { SecretMemory.erase($0) } }
+        guard let key = scalar.withUnsafeBytes({ ECDSAPrivateKey(curve, scalar: $0) }) else {
+            preconditionFailure("swift-crypto has read the key, and BoringSSL does not take it")
+        }
+        return key
+    }
+
     func privateKeyInfo() -> RecordLayer.Secret? {
-        guard case .rsa(let key) = self.secret else { return nil }
+        guard case .rsa(let key) = self.kept else { return nil }
         return key.privateKeyInfo()
     }
 
     func cost(of operation: KeyOperation) -> KeyOperationCost {
         // A long message takes long to hash, whatever the key.
         if case .signMessage(let message) = operation, message.count > 4096 { return .offload }
-        switch self.secret {
-        case .p256, .ed25519: return .inPlace
+        switch self.kept {
+        case .ed25519: return .inPlace
+        case .ecdsa(let key) where key.curve == .p256: return .inPlace
         // A quarter of a millisecond, within a slice of the loop's work; a thread's wake-ups cost a third of it again.
         case .rsa(let key) where key.bits <= 2048: return .inPlace
-        case .p384, .p521, .rsa: return .offload
+        case .ecdsa, .rsa: return .offload
         }
     }
 
@@ -68,30 +91,30 @@ struct SoftwareKey: StoredKey {
             guard digest.count == algorithm.length else { throw .badLength }
             return try self.signDigest(algorithm, padding, digest)
         case .signMessage(let message):
-            guard case .ed25519 = self.secret else { throw .wrongKeyType }
+            guard case .ed25519 = self.kept else { throw .wrongKeyType }
             return try self.sign(.ed25519, message)
         case .decryptPremasterSecret(let ciphertext):
-            guard case .rsa(let key) = self.secret else { throw .wrongKeyType }
+            guard case .rsa(let key) = self.kept else { throw .wrongKeyType }
             return try key.premasterSecret(ciphertext)
         case .decryptOAEP(let ciphertext):
-            guard case .rsa(let key) = self.secret else { throw .wrongKeyType }
+            guard case .rsa(let key) = self.kept else { throw .wrongKeyType }
             return try key.decryptOAEP(ciphertext)
         case .openHPKE(let encapsulatedKey, let ciphertext, let info, let authenticated):
-            guard case .p256(let key) = self.secret else { throw .wrongKeyType }
+            guard case .ecdsa(let key) = self.kept, key.curve == .p256 else { throw .wrongKeyType }
             return try Self.openHPKE(key, encapsulatedKey, ciphertext, info, authenticated)
         case .rawRSA(let block):
-            guard case .rsa(let key) = self.secret else { throw .wrongKeyType }
+            guard case .rsa(let key) = self.kept else { throw .wrongKeyType }
             return try key.raw(block)
         }
     }
 
     private static func openHPKE(
-        _ key: P256.Signing.PrivateKey, _ encapsulatedKey: [UInt8], _ ciphertext: [UInt8], _ info: [UInt8],
+        _ key: ECDSAPrivateKey, _ encapsulatedKey: [UInt8], _ ciphertext: [UInt8], _ info: [UInt8],
         _ authenticated: [UInt8]
     ) throws(KeyOperationError) -> [UInt8] {
         do {
             var recipient = try HPKE.Recipient(
-                privateKey: P256.KeyAgreement.PrivateKey(rawRepresentation: key.rawRepresentation),
+                privateKey: key.withScalar { try P256.KeyAgreement.PrivateKey(rawRepresentation: $0) },
                 ciphersuite: .P256_SHA256_AES_GCM_256, info: Data(info), encapsulatedKey: Data(encapsulatedKey))
             return Array(try recipient.open(ciphertext, authenticating: authenticated))
         } catch {
@@ -101,13 +124,13 @@ struct SoftwareKey: StoredKey {
 
     private func sign(_ scheme: SignatureScheme, _ content: [UInt8]) throws(KeyOperationError) -> [UInt8] {
         do {
-            switch (self.secret, scheme) {
-            case (.p256(let key), .ecdsaP256SHA256):
-                return Array(try key.signature(for: SHA256.hash(data: content)).derRepresentation)
-            case (.p384(let key), .ecdsaP384SHA384):
-                return Array(try key.signature(for: SHA384.hash(data: content)).derRepresentation)
-            case (.p521(let key), .ecdsaP521SHA512):
-                return Array(try key.signature(for: SHA512.hash(data: content)).derRepresentation)
+            switch (self.kept, scheme) {
+            case (.ecdsa(let key), .ecdsaP256SHA256) where key.curve == .p256:
+                return try Self.sign(key, SHA256.hash(data: content))
+            case (.ecdsa(let key), .ecdsaP384SHA384) where key.curve == .p384:
+                return try Self.sign(key, SHA384.hash(data: content))
+            case (.ecdsa(let key), .ecdsaP521SHA512) where key.curve == .p521:
+                return try Self.sign(key, SHA512.hash(data: content))
             case (.ed25519(let key), .ed25519):
                 return Array(try key.signature(for: content))
             case (.rsa(let key), .rsaPSSSHA256):
@@ -132,28 +155,24 @@ struct SoftwareKey: StoredKey {
         }
     }
 
+    private static func sign(_ key: ECDSAPrivateKey, _ digest: some Digest) throws(KeyOperationError) -> [UInt8] {
+        guard let signature = digest.withUnsafeBytes({ key.sign(digest: $0) }) else { throw .failed }
+        return signature
+    }
+
     private func signDigest(
         _ algorithm: DigestAlgorithm, _ padding: SignaturePadding, _ digest: [UInt8]
     ) throws(KeyOperationError) -> [UInt8] {
-        do {
-            switch (self.secret, padding) {
-            case (.p256(let key), .ecdsa):
-                return Array(try key.signature(for: RawDigest(digest)).derRepresentation)
-            case (.p384(let key), .ecdsa):
-                return Array(try key.signature(for: RawDigest(digest)).derRepresentation)
-            case (.p521(let key), .ecdsa):
-                return Array(try key.signature(for: RawDigest(digest)).derRepresentation)
-            case (.rsa(let key), .pkcs1):
-                return try key.signPKCS1(algorithm, digest)
-            case (.rsa(let key), .pss):
-                return try key.signPSS(algorithm, digest)
-            default:
-                throw KeyOperationError.wrongKeyType
-            }
-        } catch let error as KeyOperationError {
-            throw error
-        } catch {
-            throw .failed
+        switch (self.kept, padding) {
+        case (.ecdsa(let key), .ecdsa):
+            guard let signature = digest.withUnsafeBytes({ key.sign(digest: $0) }) else { throw .failed }
+            return signature
+        case (.rsa(let key), .pkcs1):
+            return try key.signPKCS1(algorithm, digest)
+        case (.rsa(let key), .pss):
+            return try key.signPSS(algorithm, digest)
+        default:
+            throw .wrongKeyType
         }
     }
 }

@@ -6,10 +6,7 @@ import Crypto
     import Foundation
 #endif
 
-/// A digest that came over the wire, for ECDSA.
-///
-/// swift-crypto's ECDSA reads any digest's bytes. Its RSA accepts only its own digest types, which no other code can make;
-/// see ``RSABlock`` for that.
+/// A digest of whatever length, for swift-crypto to verify a signature by.
 struct RawDigest: Digest {
     /// The largest of all; what an instance holds is asked of the instance.
     static let byteCount: Int = 64
