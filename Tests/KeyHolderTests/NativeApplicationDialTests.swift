@@ -73,6 +73,6 @@ import Testing
         let socket = try await stage.accept()
         await #expect(throws: TestSocketError.self) { try await blocking { try socket.receiveToEnd() } }
         let lines = try await stage.holder.stop()
-        #expect(lines.contains { $0["operation"] == "native" && $0["outcome"] == "cut-off" }, "\(lines)")
+        #expect(lines.contains { $0["edge"] == "paris" && $0["outcome"] == "cut-off" }, "\(lines)")
     }
 }

@@ -1,10 +1,13 @@
+import Admission
 import KeyProtocol
 import NIOCore
 import NIOPosix
 import NIOSSL
 import NativeHandshake
+import PeerLink
 import PrivateAuthority
 import StreamWire
+import SwiftASN1
 import TLSWire
 import TestSockets
 import Testing
@@ -86,6 +89,9 @@ struct NativeTestClient {
     private var machine: NativeClientMachine
     private var reader = NativeFrameReader(from: .origin)
     private var session: NativeSession?
+    /// What may be sent, bytes.
+    private var credit = 4096
+    private var pings: UInt64 = 0
 
     static func hello(_ name: String) throws -> ByteBuffer {
         var machine = NativeClientMachine(variant: .originDerived, serverName: try ServerName(name))
@@ -97,7 +103,8 @@ struct NativeTestClient {
         self.link = link
         self.id = id
         self.machine = NativeClientMachine(variant: .originDerived, serverName: try ServerName(name))
-        link.send([try NativeTestLink.open(id), .data(id, try self.machine.start())])
+        link.send([try NativeTestLink.open(id)])
+        self.send(try self.machine.start())
         while self.session == nil {
             guard let frame = try await self.record() else { throw NeverHappened(what: "the handshake's end") }
             try self.perform(try self.machine.receive(frame))
@@ -107,13 +114,13 @@ struct NativeTestClient {
     private mutating func perform(_ action: NativeClientMachine.Action) throws {
         switch action {
         case .wait: break
-        case .send(let bytes): self.link.send([.data(self.id, bytes)])
+        case .send(let bytes): self.send(bytes)
         case .verifyChain(let chain):
             let leaf = try Certificate(derEncoded: try #require(chain.first))
             let der = try leaf.publicKey.serializeAsPEM().derBytes
             try self.perform(try self.machine.chainVerified(try OriginPublicKey(subjectPublicKeyInfo: der)))
         case .established(let bytes, let session):
-            if let bytes { self.link.send([.data(self.id, bytes)]) }
+            if let bytes { self.send(bytes) }
             self.session = session
         }
     }
@@ -125,6 +132,7 @@ struct NativeTestClient {
             switch await self.link.next() {
             case .data(self.id, let bytes): self.reader.receive(bytes)
             case .end, .close, .reset, nil: return nil
+            case .accept(self.id, let window), .window(self.id, let window): self.credit += Int(window)
             default: break
             }
         }
@@ -136,14 +144,62 @@ struct NativeTestClient {
         var bytes = try session.send(ByteBuffer(string: text))
         if let end = try session.end() { bytes.writeImmutableBuffer(end) }
         self.session = session
-        self.link.send([.data(self.id, bytes)])
+        self.send(bytes)
+    }
+
+    private mutating func send(_ bytes: ByteBuffer) {
+        self.credit -= bytes.readableBytes
+        var bytes = bytes
+        while let part = bytes.readSlice(length: min(bytes.readableBytes, StreamFrame.maximumBody)),
+            part.readableBytes > 0
+        {
+            self.link.send([.data(self.id, part)])
+        }
+    }
+
+    /// Sends as much as is taken of an application that does not read, and has room for an end.
+    ///
+    /// - Returns: bytes of data.
+    mutating func fill() async throws -> Int {
+        var session = try #require(self.session)
+        var count = 0
+        var attempts = 0
+        while attempts < 5 {
+            while self.credit > 16_384 {
+                let part = ByteBuffer(repeating: 7, count: 8192)
+                self.send(try session.send(part))
+                count += 8192
+                attempts = 0
+            }
+            try await self.settle()
+            attempts += 1
+            try await Task.sleep(for: .milliseconds(50))
+        }
+        self.session = session
+        return count
+    }
+
+    /// Everything that was sent has been read by the key holder.
+    mutating func settle() async throws {
+        self.pings += 1
+        self.link.send([.ping(self.pings)])
+        while let frame = await self.link.next() {
+            switch frame {
+            case .pong(self.pings): return
+            case .window(self.id, let window): self.credit += Int(window)
+            default: break
+            }
+        }
+        throw NeverHappened(what: "a pong")
     }
 
     /// What the application says, up to its end in the origin's own records.
     mutating func receiveToEnd() async throws -> String {
         var text = ""
         while let record = try await self.record() {
-            guard case .data(let bytes)? = try self.session?.receive(record) else { return text }
+            var session = try #require(self.session)
+            guard case .data(let bytes) = try session.receive(record) else { return text }
+            self.session = session
             text += String(buffer: bytes)
         }
         throw NeverHappened(what: "the end of the application's data")

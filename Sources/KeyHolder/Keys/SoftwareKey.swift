@@ -36,15 +36,18 @@ struct SoftwareKey: StoredKey {
         switch secret {
         case .p256(let key):
             self.type = .p256
-            self.publicKey = Certificate.PublicKey(key.publicKey)
+            self.publicKey = Certificate.PublicKey(
+                Self.made({ try P256.Signing.PublicKey(x963Representation: key.publicKey.x963Representation) }))
             self.kept = .ecdsa(Self.key(.p256, key.rawRepresentation))
         case .p384(let key):
             self.type = .p384
-            self.publicKey = Certificate.PublicKey(key.publicKey)
+            self.publicKey = Certificate.PublicKey(
+                Self.made({ try P384.Signing.PublicKey(x963Representation: key.publicKey.x963Representation) }))
             self.kept = .ecdsa(Self.key(.p384, key.rawRepresentation))
         case .p521(let key):
             self.type = .p521
-            self.publicKey = Certificate.PublicKey(key.publicKey)
+            self.publicKey = Certificate.PublicKey(
+                Self.made({ try P521.Signing.PublicKey(x963Representation: key.publicKey.x963Representation) }))
             self.kept = .ecdsa(Self.key(.p521, key.rawRepresentation))
         case .rsa(let key):
             self.type = .rsa(bits: key.bits)
@@ -55,6 +58,11 @@ struct SoftwareKey: StoredKey {
             self.publicKey = Certificate.PublicKey(key.publicKey)
             self.kept = .ed25519(key)
         }
+    }
+
+    /// swift-crypto's public key of a private one has the private key's numbers in it: one is made of what is public alone.
+    private static func made<Key>(_ make: () throws -> Key) -> Key {
+        do { return try make() } catch { preconditionFailure("a public key is one: \(error)") }
     }
 
     private static func key(_ curve: ECDSAPrivateKey.Curve, _ scalar: consuming Data) -> ECDSAPrivateKey {

@@ -1,8 +1,9 @@
 import Admission
+import NIOCore
 import StreamWire
 import Synchronization
 
-/// The native streams of all edges: how many there are, and how fast an edge may open more.
+/// The native streams of all edges: which there are, how many, and how fast an edge may open more. A stream may outlive its link.
 final class NativeCensus: Sendable {
     enum Refusal: String, Equatable {
         case tooManyStreams = "too many streams"
@@ -20,6 +21,9 @@ final class NativeCensus: Sendable {
         var total = 0
         /// Those that have been identified, of which there are no more than the policy knows.
         var edges: [String: Edge] = [:]
+        var streams: [ObjectIdentifier: any Channel] = [:]
+        /// Connections to applications.
+        var applications: [ObjectIdentifier: any Channel] = [:]
     }
 
     private let limits: NativeLimits
@@ -44,6 +48,27 @@ final class NativeCensus: Sendable {
             return nil
         }
     }
+
+    /// Of a stream that entered: until it is closed, it can be told of what happens. Then it has left.
+    func hold(_ stream: any Channel, of edge: String) {
+        let id = ObjectIdentifier(stream)
+        self.state.withLock { $0.streams[id] = stream }
+        stream.closeFuture.whenComplete { _ in
+            self.state.withLock { $0.streams[id] = nil }
+            self.leave(edge)
+        }
+    }
+
+    /// A connection to an application, which may outlive the stream that it is for.
+    func hold(application: any Channel) {
+        let id = ObjectIdentifier(application)
+        self.state.withLock { $0.applications[id] = application }
+        application.closeFuture.whenComplete { _ in self.state.withLock { $0.applications[id] = nil } }
+    }
+
+    var streams: [any Channel] { self.state.withLock { Array($0.streams.values) } }
+
+    var applications: [any Channel] { self.state.withLock { Array($0.applications.values) } }
 
     private func fresh(_ now: UInt64) -> Edge {
         let openings: Int = self.limits.openingsPerEdge

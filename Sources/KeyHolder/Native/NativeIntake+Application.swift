@@ -4,6 +4,7 @@ import Logging
 import NIOCore
 import NativeChannel
 import NativeHandshake
+import PeerLink
 import Telemetry
 
 /// From the end of the handshake: the connection to the application, and what is passed to it.
@@ -31,6 +32,7 @@ extension NativeIntake {
             self.session = nil
             switch result {
             case .success(let channel):
+                self.census.hold(application: channel)
                 if let legacy = self.legacy {
                     self.deliver(legacy, served.application, to: channel)
                 } else {
@@ -86,6 +88,7 @@ extension NativeIntake {
             context.fireChannelRead(self.wrapInboundOut(rest))
             context.fireChannelReadComplete()
         }
+        if let stream = context.channel as? StreamChannel, stream.peerIsGone { self.watchIdentity(context) }
         if self.hasInputEnded { context.fireUserInboundEventTriggered(ChannelEvent.inputClosed) }
         self.resumeReading()
     }
@@ -108,6 +111,9 @@ extension NativeIntake {
         guard case .connecting = self.phase, self.legacy == nil else { return }
         if let data = self.completeStream() {
             self.legacy = data
+            self.line?.detail = "the client left before the application was reached"
+            // Nothing that happens to the key holder from here on comes to this closed stream.
+            self.conclude(.ok)
             self.context?.close(promise: nil)
         } else {
             self.close()
@@ -134,8 +140,6 @@ extension NativeIntake {
     }
 
     func deliver(_ data: ByteBuffer, _ application: ApplicationConfiguration, to channel: any Channel) {
-        self.line?.detail = "the client left before the application was reached"
-        self.conclude(.ok)
         self.phase = .closing
         self.introduce(application, to: channel)
         do { try Pump.deliver(data, to: channel, within: self.dropTime) } catch { channel.reset() }

@@ -40,7 +40,8 @@ final class NativeIntake: ChannelDuplexHandler {
 
     let core: KeyHolderCore
     let limits: NativeLimits
-    let edge: String
+    let census: NativeCensus
+    private let linked: LinkedEdge
     /// The edge's.
     let account: EdgeAccount
     let connectedAt: UInt64
@@ -68,23 +69,24 @@ final class NativeIntake: ChannelDuplexHandler {
     var hasInputEnded = false
     var timer: Scheduled<Void>?
     var context: ChannelHandlerContext?
-    /// The link's peer.
-    let address: String?
     let logger: Logger
 
+    var edge: String { self.linked.name }
+    var address: String? { self.linked.address }
+
     /// - Parameters:
-    ///   - edge: Whose link it is, with a grant.
+    ///   - linked: Whose link it is, with a grant.
     ///   - now: Monotonic nanoseconds.
     init(
-        core: KeyHolderCore, limits: NativeLimits, edge: String, account: EdgeAccount, header: ProxyProtocolHeader,
-        address: String?, now: UInt64, logger: Logger
+        core: KeyHolderCore, limits: NativeLimits, census: NativeCensus, by linked: LinkedEdge, account: EdgeAccount,
+        header: ProxyProtocolHeader, now: UInt64, logger: Logger
     ) {
         self.core = core
         self.limits = limits
-        self.edge = edge
+        self.census = census
+        self.linked = linked
         self.account = account
         self.header = header
-        self.address = address
         self.connectedAt = now
         self.logger = logger
     }
@@ -129,7 +131,19 @@ final class NativeIntake: ChannelDuplexHandler {
             self.logger.debug("native stream idle")
             context.fireUserInboundEventTriggered(event)
         case let command as ConnectionCommand: self.perform(command)
+        case is StreamLinkEnded:
+            self.watchIdentity(context)
+            context.fireUserInboundEventTriggered(event)
         default: context.fireUserInboundEventTriggered(event)
+        }
+    }
+
+    /// What is left of a stream whose link is gone, which saw to that before. A handshake that is under way has its own time limit, and so has a dial.
+    func watchIdentity(_ context: ChannelHandlerContext) {
+        guard case .streaming = self.phase else { return }
+        let left: Int64 = min(max(0, self.linked.notAfter - self.core.wallClock() / 1000), 100 * 366 * 86_400)
+        self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(left)) {
+            self.cutOff("the edge's identity has expired")
         }
     }
 
@@ -148,6 +162,9 @@ final class NativeIntake: ChannelDuplexHandler {
 
     /// A reload may have taken the grant away.
     func reconsider() {
+        guard self.core.trustGeneration.load(ordering: .sequentiallyConsistent) == self.linked.trustGeneration else {
+            return self.cutOff("the edge's authority is not trusted any more")
+        }
         let isGranted: Bool =
             self.served.map { self.core.policy.stillServes($0, to: self.edge) }
             ?? self.core.policy.knows(edge: self.edge)
@@ -253,6 +270,17 @@ final class NativeIntake: ChannelDuplexHandler {
         }
         self.core.audit.flush()
         self.resumeReading()
+    }
+
+    // MARK: Writing
+
+    /// What nothing hears is no sign of life, for which ``IdleStateHandler`` would take it.
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        if let stream = context.channel as? StreamChannel, stream.peerIsGone {
+            promise?.succeed(())
+        } else {
+            context.write(data, promise: promise)
+        }
     }
 
     // MARK: Ends

@@ -144,6 +144,8 @@ final class NativeLink: ChannelInboundHandler {
         self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(left)) {
             self.cutOff("the edge's identity has expired")
         }
+        let linked = LinkedEdge(
+            name: edge, address: self.address, notAfter: peer.notAfter, trustGeneration: self.trustGeneration)
         self.logger[metadataKey: "edge"] = "\(edge)"
         let now: UInt64 = Clock.monotonic()
         let account: EdgeAccount = self.core.accounts.account(of: edge, now: now)
@@ -152,7 +154,7 @@ final class NativeLink: ChannelInboundHandler {
         let streams = StreamLinkHandler(
             role: .accepter, budget: shared.budget,
             events: StreamLinkHandler.Events(
-                opened: { self.opened($0, by: edge, account) },
+                opened: { self.opened($0, by: linked, account) },
                 charged: {
                     let time: UInt64 = shared.charge($0, now: Clock.monotonic())
                     return min(.nanoseconds(Int64(clamping: time)), longest)
@@ -175,7 +177,8 @@ final class NativeLink: ChannelInboundHandler {
 
     // MARK: Streams
 
-    private func opened(_ offered: OfferedStream, by edge: String, _ account: EdgeAccount) {
+    private func opened(_ offered: OfferedStream, by linked: LinkedEdge, _ account: EdgeAccount) {
+        let edge: String = linked.name
         guard case .serving(_, let streams) = self.phase else { return offered.refuse(.draining) }
         let now: UInt64 = Clock.monotonic()
         if let refusal = self.census.enter(edge, now: now) {
@@ -192,14 +195,14 @@ final class NativeLink: ChannelInboundHandler {
             return offered.refuse(.malformed)
         }
         guard let channel = offered.take() else { return self.census.leave(edge) }
-        channel.closeFuture.whenComplete { [census = self.census] _ in census.leave(edge) }
+        self.census.hold(channel, of: edge)
         do {
             let pipeline = channel.pipeline.syncOperations
             try pipeline.addHandler(IdleStateHandler(allTimeout: self.limits.idleTimeout))
             try pipeline.addHandler(
                 NativeIntake(
-                    core: self.core, limits: self.limits, edge: edge, account: account, header: header,
-                    address: self.address, now: now, logger: self.logger))
+                    core: self.core, limits: self.limits, census: self.census, by: linked, account: account,
+                    header: header, now: now, logger: self.logger))
         } catch {
             return channel.reset(.broken)
         }
@@ -227,38 +230,35 @@ final class NativeLink: ChannelInboundHandler {
             self.cutOff("the edge has no grant any more, or its authority is not trusted any more")
         case .evict: if case .shaking = self.phase { self.refuse("gave way to a newer connection") }
         case .reconsider: self.reconsider()
-        case .drain: self.drain(endingHandshakesIn: self.core.limits.lastTurnsTimeout)
-        case .endHandshakes: self.drain(endingHandshakesIn: .zero)
+        case .drain:
+            self.drain()
+            self.context?.eventLoop.assumeIsolated().scheduleTask(in: self.core.limits.lastTurnsTimeout) {
+                guard case .serving(_, let streams) = self.phase else { return }
+                self.tellStreams(.endHandshakes, streams)
+            }
+        // Its streams hear of it, too.
+        case .endHandshakes: self.drain()
         }
     }
 
     /// A reload may have taken grants away.
     private func reconsider() {
-        guard case .serving(let edge, let streams) = self.phase else { return }
+        guard case .serving(let edge, _) = self.phase else { return }
         guard self.isTrusted else { return self.cutOff("its authority is not trusted any more") }
         guard self.core.policy.knows(edge: edge) else {
             self.cutOff("the edge has no grant any more")
             self.dialled?.ungranted(edge)
             return
         }
-        self.tellStreams(.reconsider, streams)
     }
 
     /// Takes no further streams; ends when those that are under way have ended.
-    private func drain(endingHandshakesIn time: TimeAmount) {
+    private func drain() {
         switch self.phase {
         case .shaking: self.refuse("shutting down")
         case .serving(_, let streams):
             self.isDraining = true
             streams.drain()
-            guard time > .zero else {
-                self.tellStreams(.endHandshakes, streams)
-                return self.closeIfDrained()
-            }
-            self.context?.eventLoop.assumeIsolated().scheduleTask(in: time) {
-                guard case .serving(_, let streams) = self.phase else { return }
-                self.tellStreams(.endHandshakes, streams)
-            }
             self.closeIfDrained()
         case .closing: break
         }

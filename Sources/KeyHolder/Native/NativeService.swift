@@ -128,6 +128,9 @@ final class NativeService: Sendable {
         for channel in self.registry.channels(ofEdgesNot: { _ in false }) {
             channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.reconsider)
         }
+        for stream in self.census.streams {
+            stream.pipeline.fireUserInboundEventTriggered(ConnectionCommand.reconsider)
+        }
     }
 
     /// Where it listens.
@@ -145,6 +148,9 @@ final class NativeService: Sendable {
         for channel in self.registry.shutDown() {
             channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.endHandshakes)
         }
+        for stream in self.census.streams {
+            stream.pipeline.fireUserInboundEventTriggered(ConnectionCommand.endHandshakes)
+        }
     }
 
     /// Takes links again, after ``endHandshakes()``.
@@ -157,6 +163,21 @@ final class NativeService: Sendable {
             return listeners
         }
         for listener in listeners { try? await listener.channel.close().get() }
+        let deadline = NIODeadline.now() + self.core.limits.drainTimeout
         await self.registry.drain(within: self.core.limits.drainTimeout)
+        // No stream comes any more. An application takes an orderly end for the end of what a client had to say.
+        await Self.breakOff(self.census.streams, at: deadline) { ($0 as? StreamChannel)?.reset(.broken) }
+        await Self.breakOff(self.census.applications, at: deadline) { $0.reset() }
+    }
+
+    /// Returns when all of them are closed, by themselves or, from then on, in this way.
+    private static func breakOff(
+        _ channels: [any Channel], at deadline: NIODeadline, _ end: @escaping @Sendable (any Channel) -> Void
+    ) async {
+        let timers: [Scheduled<Void>] = channels.map { channel in
+            channel.eventLoop.scheduleTask(deadline: deadline) { end(channel) }
+        }
+        for channel in channels { try? await channel.closeFuture.get() }
+        for timer in timers { timer.cancel() }
     }
 }

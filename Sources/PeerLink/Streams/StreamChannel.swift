@@ -108,7 +108,15 @@ public final class StreamChannel: Channel, ChannelCore, @unchecked Sendable {
     func linkEnded(_ reason: String) {
         guard self.inputEnded, self.isActive else { return self.broke(StreamBroken.linkEnded(reason)) }
         self.peerIsGone = true
+        self.pipeline.syncOperations.fireUserInboundEventTriggered(StreamLinkEnded())
+        self.dropOutput()
         self.deliver()
+        self.settle()
+    }
+
+    /// Nothing hears what waits to be sent.
+    private func dropOutput() {
+        if self.peerIsGone, self.left < self.written { self.departed(self.written - self.left) }
     }
 
     /// The stream has come to nothing.
@@ -140,8 +148,7 @@ public final class StreamChannel: Channel, ChannelCore, @unchecked Sendable {
     func deliver() {
         guard self.isActive, !self.isDelivering else { return }
         self.isDelivering = true
-        // The link has dropped what waited to be sent.
-        if self.peerIsGone, self.left < self.written { self.departed(self.written - self.left) }
+        self.dropOutput()
         while self.isReadWanted, !self.inbound.isEmpty, self.isActive {
             self.isReadWanted = false
             var count = 0
@@ -392,6 +399,9 @@ extension StreamChannel: SocketOptionProvider {
         level: SocketOptionLevel, name: SocketOptionName
     ) -> EventLoopFuture<Value> { self.eventLoop.makeFailedFuture(ChannelError.operationUnsupported) }
 }
+
+/// An event of a stream's pipeline: its link is gone. What came before is read to its end, nothing that is written leaves any more.
+public struct StreamLinkEnded: Sendable {}
 
 /// A stream that the peer broke off, or whose link ended.
 public enum StreamBroken: Error, Equatable, Sendable, CustomStringConvertible {

@@ -236,12 +236,15 @@ public final class StreamLinkHandler: ChannelInboundHandler {
         self.machine.end()
         let openings = self.openings
         self.openings = [:]
-        let channels = self.channels
+        var channels = self.channels
         self.channels = [:]
         self.touched = []
         // The owner first, so that what is tried again is not tried here.
         events.ended(reason)
-        for opening in openings.values { opening(.refused(reason)) }
+        for (id, opening) in openings {
+            channels.removeValue(forKey: id)?.broke(StreamBroken.linkEnded(reason))
+            opening(.refused(reason))
+        }
         for channel in channels.values { channel.linkEnded(reason) }
     }
 
@@ -300,9 +303,9 @@ public final class StreamLinkHandler: ChannelInboundHandler {
     private func pace(_ context: ChannelHandlerContext) {
         let frames = self.frames
         self.frames = 0
-        guard frames > 0, !self.isPaused, !self.isPeerGone, let time = self.events?.charged(frames), time > .zero else {
-            return
-        }
+        guard frames > 0, self.isPeerGone || !self.isPaused, let time = self.events?.charged(frames),
+            time > .zero, !self.isPeerGone
+        else { return }
         self.isPaused = true
         try? context.channel.syncOptions?.setOption(.autoRead, value: false)
         self.resume(in: time, context.eventLoop)
@@ -328,6 +331,8 @@ public final class StreamLinkHandler: ChannelInboundHandler {
         case .opened(let id, let introduction):
             let offered = OfferedStream(id: id, introduction: introduction, link: self)
             if self.isPeerGone { offered.refuse(.broken) } else { self.events?.opened(offered) }
+        // Of a link that is over, it can be opened elsewhere.
+        case .accepted where self.isPeerGone: break
         case .accepted(let id):
             self.hasServed = true
             self.openings.removeValue(forKey: id)?(.accepted)
@@ -365,7 +370,7 @@ public final class StreamLinkHandler: ChannelInboundHandler {
         // What a pause held back may be the end of what a stream's peer had to say.
         self.isPeerGone = true
         self.takeFrames(context)
-        self.deliver()
+        self.pace(context)
         self.finish(self.failure ?? "the other end closed the connection")
         context.fireChannelInactive()
     }

@@ -238,6 +238,33 @@ import Testing
         #expect(!stream.isActive)
     }
 
+    @Test func whatIsReadOfALinkThatIsGoneCountsForItsPeersRate() throws {
+        let link = try Link()
+        link.owner.pause = .seconds(1)
+        var pings = ByteBuffer()
+        for number in UInt64(1)...600 { StreamFrame.ping(number).write(into: &pings) }
+        try link.channel.writeInbound(pings)
+        _ = try link.channel.finish(acceptAlreadyClosed: true)
+        #expect(link.owner.charged == [256, 256, 88])
+    }
+
+    @Test func whatOutlivesALinkDoesNotKeepItsReads() throws {
+        let link = try Link(reads: false)
+        try link.receive([Self.open(1)])
+        let stream = try #require(link.owner.streams.first)
+        var read = ByteBuffer()
+        read.reserveCapacity(1 << 20)
+        StreamFrame.data(1, ByteBuffer(bytes: [7])).write(into: &read)
+        StreamFrame.end(1).write(into: &read)
+        // Breaks the rules in the same read.
+        StreamFrame.accept(1, window: 1).write(into: &read)
+        try link.channel.writeInbound(read)
+        #expect(link.owner.ends.count == 1 && stream.isActive)
+        #expect(stream.inbound.readableBytes == 1 && stream.inbound.keptBytes <= 16_384)
+        stream.close(promise: nil)
+        link.channel.embeddedEventLoop.run()
+    }
+
     private final class Reader: ChannelInboundHandler {
         typealias InboundIn = ByteBuffer
         var text = ""
