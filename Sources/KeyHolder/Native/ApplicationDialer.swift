@@ -13,7 +13,10 @@ enum ApplicationDialer {
             .channelOption(.allowRemoteHalfClosure, value: true)
         switch application.address {
         case .tcp(let host, let port):
-            return bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1).connect(host: host, port: port)
+            let tcp: ClientBootstrap = bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            // An address is not to be looked up: that is another thread's work, which costs more than the connection.
+            if let address = try? SocketAddress(ipAddress: host, port: port) { return tcp.connect(to: address) }
+            return tcp.connect(host: host, port: port)
         case .unix(let path): return bootstrap.connect(unixDomainSocketPath: path)
         }
     }

@@ -15,7 +15,7 @@ final class LoopWork {
     }
 
     /// Of the loop, before it looks at its sockets again; nanoseconds.
-    private static let slice: UInt64 = 1_000_000
+    private static let slice: UInt64 = 2_000_000
 
     private let eventLoop: any EventLoop
     private var queue = WorkQueue<(Outcome) -> Void>(workers: 1, cost: 100_000)
