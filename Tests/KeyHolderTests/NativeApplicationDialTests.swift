@@ -1,4 +1,5 @@
 import KeyProtocol
+import NIOCore
 import NativeHandshake
 import StreamWire
 import TestSockets
@@ -14,12 +15,14 @@ import Testing
         let filler: TestSocket
         let holder: TestHolder
 
-        init() async throws {
+        init(drain: TimeAmount = .seconds(5)) async throws {
             // The backlog is full: a connect goes on until there is room.
             self.listener = try TestListener(backlog: 0)
             self.filler = try TestSocket.connect(port: self.listener.port)
+            var limits = KeyHolderLimits()
+            limits.drainTimeout = drain
             self.holder = try await TestHolder(
-                native: NativeLimits(),
+                limits: limits, native: NativeLimits(),
                 application: ApplicationConfiguration(address: .tcp(host: "127.0.0.1", port: Int(self.listener.port))))
         }
 
@@ -74,5 +77,18 @@ import Testing
         await #expect(throws: TestSocketError.self) { try await blocking { try socket.receiveToEnd() } }
         let lines = try await stage.holder.stop()
         #expect(lines.contains { $0["edge"] == "paris" && $0["outcome"] == "cut-off" }, "\(lines)")
+    }
+
+    @Test func whatAClientLeftIsAbandonedWhereTheKeyHolderStopsFirst() async throws {
+        let stage = try await Stage(drain: .milliseconds(200))
+        let link = try await NativeTestLink(stage.holder)
+        var client = try await NativeTestClient(link, 1, "p256.test")
+        try client.send(last: "too late")
+        link.send([.close(1)])
+        while let frame = await link.next(), frame != .close(1) {}
+        let lines = try await stage.holder.stop()
+        #expect(lines.map { $0["outcome"] } == ["abandoned"], "\(lines)")
+        let socket = try await stage.accept()
+        await #expect(throws: TestSocketError.self) { try await blocking { try socket.receiveToEnd() } }
     }
 }

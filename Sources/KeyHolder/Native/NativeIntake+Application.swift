@@ -17,17 +17,12 @@ extension NativeIntake {
         if let output { self.send(output) }
         // The client may have been gone when that was sent.
         guard case .connecting = self.phase else { return }
-        ApplicationDialer.dial(
-            served.application, timeout: self.limits.connectTimeout, on: context.eventLoop
-        ).assumeIsolated().whenComplete { result in
+        let dial: EventLoopFuture<any Channel> = ApplicationDialer.dial(
+            served.application, timeout: self.limits.connectTimeout, on: context.eventLoop)
+        dial.assumeIsolated().whenComplete { result in
             guard case .connecting = self.phase, let session = self.session else {
                 if case .success(let channel) = result { channel.reset() }
                 return
-            }
-            // A client that is gone, or whose link is, is not told of a reload.
-            guard self.core.policy.stillServes(served, to: self.edge) else {
-                if case .success(let channel) = result { channel.reset() }
-                return self.cutOff("the edge has no grant for native connections any more")
             }
             self.session = nil
             switch result {
@@ -42,6 +37,8 @@ extension NativeIntake {
             }
             self.core.audit.flush()
         }
+        // The client may leave, and its stream with it.
+        self.census.hold(self, dialling: dial)
     }
 
     func applicationFailed(_ session: NativeSession, _ error: any Error) {
@@ -111,9 +108,6 @@ extension NativeIntake {
         guard case .connecting = self.phase, self.legacy == nil else { return }
         if let data = self.completeStream() {
             self.legacy = data
-            self.line?.detail = "the client left before the application was reached"
-            // Nothing that happens to the key holder from here on comes to this closed stream.
-            self.conclude(.ok)
             self.context?.close(promise: nil)
         } else {
             self.close()
@@ -140,6 +134,8 @@ extension NativeIntake {
     }
 
     func deliver(_ data: ByteBuffer, _ application: ApplicationConfiguration, to channel: any Channel) {
+        self.line?.detail = "the client left before the application was reached"
+        self.conclude(.ok)
         self.phase = .closing
         self.introduce(application, to: channel)
         do { try Pump.deliver(data, to: channel, within: self.dropTime) } catch { channel.reset() }

@@ -141,6 +141,7 @@ final class NativeIntake: ChannelDuplexHandler {
     /// What is left of a stream whose link is gone, which saw to that before. A handshake that is under way has its own time limit, and so has a dial.
     func watchIdentity(_ context: ChannelHandlerContext) {
         guard case .streaming = self.phase else { return }
+        self.timer?.cancel()
         let left: Int64 = min(max(0, self.linked.notAfter - self.core.wallClock() / 1000), 100 * 366 * 86_400)
         self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(left)) {
             self.cutOff("the edge's identity has expired")

@@ -236,8 +236,10 @@ final class NativeLink: ChannelInboundHandler {
                 guard case .serving(_, let streams) = self.phase else { return }
                 self.tellStreams(.endHandshakes, streams)
             }
-        // Its streams hear of it, too.
-        case .endHandshakes: self.drain()
+        case .endHandshakes:
+            self.drain()
+            // A stream that came after the others were told.
+            if case .serving(_, let streams) = self.phase { self.tellStreams(.endHandshakes, streams) }
         }
     }
 

@@ -15,12 +15,15 @@ final class NativeService: Sendable {
     private let core: KeyHolderCore
     private let registry: ConnectionRegistry
     private let census: NativeCensus
+    private let group: any EventLoopGroup
     private let listeners = Mutex<[HolderListener]>([])
+    private let isStopping = Atomic<Bool>(false)
 
     /// Edges send pings every few seconds.
     private static let silence = TimeAmount.seconds(30)
 
-    init(configuration: NativeConfiguration, core: KeyHolderCore) {
+    init(configuration: NativeConfiguration, core: KeyHolderCore, group: any EventLoopGroup) {
+        self.group = group
         self.configuration = configuration
         self.core = core
         var limits: KeyHolderLimits = core.limits
@@ -40,12 +43,12 @@ final class NativeService: Sendable {
     /// - Parameter trust: What a new connection is verified with, and of which generation that is.
     /// - Throws: ``KeyHolderError/cannotListen(_:)``.
     func start(
-        on group: any EventLoopGroup, inherited: InheritedListeners,
+        inherited: InheritedListeners,
         trust: @escaping @Sendable () -> (PeerCredentials, generation: Int)
     ) async throws -> [SocketAddress] {
         let core: KeyHolderCore = self.core
         let registry: ConnectionRegistry = self.registry
-        let bootstrap = ServerBootstrap(group: group)
+        let bootstrap = ServerBootstrap(group: self.group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelInitializer { channel in
@@ -128,9 +131,7 @@ final class NativeService: Sendable {
         for channel in self.registry.channels(ofEdgesNot: { _ in false }) {
             channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.reconsider)
         }
-        for stream in self.census.streams {
-            stream.pipeline.fireUserInboundEventTriggered(ConnectionCommand.reconsider)
-        }
+        self.census.tell(.reconsider)
     }
 
     /// Where it listens.
@@ -148,16 +149,17 @@ final class NativeService: Sendable {
         for channel in self.registry.shutDown() {
             channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.endHandshakes)
         }
-        for stream in self.census.streams {
-            stream.pipeline.fireUserInboundEventTriggered(ConnectionCommand.endHandshakes)
-        }
+        self.census.tell(.endHandshakes)
     }
 
     /// Takes links again, after ``endHandshakes()``.
-    func reopen() { self.registry.reopen() }
+    func reopen() {
+        if !self.isStopping.load(ordering: .relaxed) { self.registry.reopen() }
+    }
 
     /// Stops listening; handshakes end, streams have the drain timeout.
     func stop() async {
+        self.isStopping.store(true, ordering: .relaxed)
         let listeners: [HolderListener] = self.listeners.withLock { listeners in
             defer { listeners = [] }
             return listeners
@@ -167,6 +169,9 @@ final class NativeService: Sendable {
         await self.registry.drain(within: self.core.limits.drainTimeout)
         // No stream comes any more. An application takes an orderly end for the end of what a client had to say.
         await Self.breakOff(self.census.streams, at: deadline) { ($0 as? StreamChannel)?.reset(.broken) }
+        while self.census.isDialling, NIODeadline.now() < deadline { try? await Task.sleep(for: .milliseconds(5)) }
+        self.census.tell(.endHandshakes)
+        for loop in self.group.makeIterator() { try? await loop.submit {}.get() }
         await Self.breakOff(self.census.applications, at: deadline) { $0.reset() }
     }
 

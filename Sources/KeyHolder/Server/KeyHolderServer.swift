@@ -117,7 +117,7 @@ public final class KeyHolderServer: Service {
             logger: logger, wallClock: wallClock)
         self.core.metrics.identity(notAfter: configuration.credentials.notAfter)
         self.native = NativeService(
-            configuration: configuration.native ?? NativeConfiguration(listen: []), core: self.core)
+            configuration: configuration.native ?? NativeConfiguration(listen: []), core: self.core, group: group)
         self.dialler = Dialler(core: self.core, native: self.native, group: group) {
             trust.value.withLock { ($0.credentials, $0.generation) }
         }
@@ -155,9 +155,7 @@ public final class KeyHolderServer: Service {
             }
         }
         do {
-            let addresses: [SocketAddress] = try await self.native.start(
-                on: self.group, inherited: self.inherited
-            ) {
+            let addresses: [SocketAddress] = try await self.native.start(inherited: self.inherited) {
                 [self] in
                 self.trust.value.withLock { ($0.credentials, $0.generation) }
             }

@@ -238,6 +238,9 @@ public final class StreamLinkHandler: ChannelInboundHandler {
         self.openings = [:]
         var channels = self.channels
         self.channels = [:]
+        // What outlives the link keeps this handler, and nothing that was read.
+        self.reader = StreamFrameReader(maximumIntroduction: self.machine.limits.introduction)
+        self.departures = []
         self.touched = []
         // The owner first, so that what is tried again is not tried here.
         events.ended(reason)
@@ -332,7 +335,7 @@ public final class StreamLinkHandler: ChannelInboundHandler {
             let offered = OfferedStream(id: id, introduction: introduction, link: self)
             if self.isPeerGone { offered.refuse(.broken) } else { self.events?.opened(offered) }
         // Of a link that is over, it can be opened elsewhere.
-        case .accepted where self.isPeerGone: break
+        case .accepted where self.isPeerGone: self.hasServed = true
         case .accepted(let id):
             self.hasServed = true
             self.openings.removeValue(forKey: id)?(.accepted)
