@@ -22,7 +22,7 @@ final class NativeCensus: Sendable {
         /// Those that have been identified, of which there are no more than the policy knows.
         var edges: [String: Edge] = [:]
         var streams: [ObjectIdentifier: any Channel] = [:]
-        /// Those that dial their application, also where their stream is closed already.
+        /// Those that dial their application for a client that has left.
         var dials: [ObjectIdentifier: NIOLoopBound<NativeIntake>] = [:]
         /// Connections to applications.
         var applications: [ObjectIdentifier: any Channel] = [:]
@@ -61,7 +61,7 @@ final class NativeCensus: Sendable {
         }
     }
 
-    /// Of a client that may leave meanwhile: until the dial's outcome is dealt with, it can be told of what happens. On its event loop.
+    /// Of a client that has left with all said: until the dial's outcome is dealt with, it can be told of what happens. On its event loop.
     func hold(_ intake: NativeIntake, dialling dial: EventLoopFuture<any Channel>) {
         let id = ObjectIdentifier(intake)
         let bound = NIOLoopBound(intake, eventLoop: dial.eventLoop)
@@ -72,10 +72,15 @@ final class NativeCensus: Sendable {
     var isDialling: Bool { self.state.withLock { !$0.dials.isEmpty } }
 
     /// Tells all streams, and those that dial their application for a client that has left.
-    func tell(_ command: ConnectionCommand) {
-        let (streams, dials) = self.state.withLock { (Array($0.streams.values), Array($0.dials.values)) }
-        for stream in streams { stream.pipeline.fireUserInboundEventTriggered(command) }
-        for dial in dials { dial.eventLoop.execute { dial.value.perform(command) } }
+    func tell(_ command: ConnectionCommand, on group: any EventLoopGroup) {
+        for stream in self.streams { stream.pipeline.fireUserInboundEventTriggered(command) }
+        for loop in group.makeIterator() {
+            // Behind the streams: one may have become a dial meanwhile.
+            loop.execute {
+                let dials = self.state.withLock { Array($0.dials.values) }
+                for dial in dials where dial.eventLoop === loop { dial.value.perform(command) }
+            }
+        }
     }
 
     /// A connection to an application, which may outlive the stream that it is for.

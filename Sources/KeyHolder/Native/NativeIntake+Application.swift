@@ -25,6 +25,11 @@ extension NativeIntake {
                 return
             }
             self.session = nil
+            self.dial = nil
+            guard self.legacy == nil || self.mayStillBeServed else {
+                if case .success(let channel) = result { channel.reset() }
+                return self.cutOff("the edge has no grant for native connections any more")
+            }
             switch result {
             case .success(let channel):
                 self.census.hold(application: channel)
@@ -37,8 +42,15 @@ extension NativeIntake {
             }
             self.core.audit.flush()
         }
-        // The client may leave, and its stream with it.
-        self.census.hold(self, dialling: dial)
+        self.dial = dial
+    }
+
+    /// After the handshake: what nothing has told this end of, since the client is gone.
+    private var mayStillBeServed: Bool {
+        guard let served = self.served, self.isTrusted, self.core.wallClock() / 1000 < self.linked.notAfter else {
+            return false
+        }
+        return self.core.policy.stillServes(served, to: self.edge)
     }
 
     func applicationFailed(_ session: NativeSession, _ error: any Error) {
@@ -108,6 +120,8 @@ extension NativeIntake {
         guard case .connecting = self.phase, self.legacy == nil else { return }
         if let data = self.completeStream() {
             self.legacy = data
+            // Of the stream nothing is left that could be told.
+            if let dial = self.dial { self.census.hold(self, dialling: dial) }
             self.context?.close(promise: nil)
         } else {
             self.close()

@@ -41,7 +41,7 @@ final class NativeIntake: ChannelDuplexHandler {
     let core: KeyHolderCore
     let limits: NativeLimits
     let census: NativeCensus
-    private let linked: LinkedEdge
+    let linked: LinkedEdge
     /// The edge's.
     let account: EdgeAccount
     let connectedAt: UInt64
@@ -54,6 +54,8 @@ final class NativeIntake: ChannelDuplexHandler {
     var served: Served?
     /// The client's stream, from the end of the handshake until it begins.
     var session: NativeSession?
+    /// Of the connection to the application, while it is made.
+    var dial: EventLoopFuture<any Channel>?
     /// All that a client said that is gone already.
     var legacy: ByteBuffer?
     /// The audit line of this handshake, as long as it is owed.
@@ -161,11 +163,13 @@ final class NativeIntake: ChannelDuplexHandler {
         }
     }
 
+    var isTrusted: Bool {
+        self.core.trustGeneration.load(ordering: .sequentiallyConsistent) == self.linked.trustGeneration
+    }
+
     /// A reload may have taken the grant away.
     func reconsider() {
-        guard self.core.trustGeneration.load(ordering: .sequentiallyConsistent) == self.linked.trustGeneration else {
-            return self.cutOff("the edge's authority is not trusted any more")
-        }
+        guard self.isTrusted else { return self.cutOff("the edge's authority is not trusted any more") }
         let isGranted: Bool =
             self.served.map { self.core.policy.stillServes($0, to: self.edge) }
             ?? self.core.policy.knows(edge: self.edge)
@@ -201,6 +205,10 @@ final class NativeIntake: ChannelDuplexHandler {
         self.conclude(.abandoned)
         self.phase = .closing
         self.timer?.cancel()
+        // A dial may go on for a while.
+        self.input = ByteBuffer()
+        self.legacy = nil
+        self.session = nil
         if let reason {
             (self.context?.channel as? StreamChannel)?.reset(reason)
         } else {

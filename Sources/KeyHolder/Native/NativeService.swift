@@ -131,7 +131,7 @@ final class NativeService: Sendable {
         for channel in self.registry.channels(ofEdgesNot: { _ in false }) {
             channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.reconsider)
         }
-        self.census.tell(.reconsider)
+        self.census.tell(.reconsider, on: self.group)
     }
 
     /// Where it listens.
@@ -149,7 +149,7 @@ final class NativeService: Sendable {
         for channel in self.registry.shutDown() {
             channel.pipeline.fireUserInboundEventTriggered(ConnectionCommand.endHandshakes)
         }
-        self.census.tell(.endHandshakes)
+        self.census.tell(.endHandshakes, on: self.group)
     }
 
     /// Takes links again, after ``endHandshakes()``.
@@ -169,8 +169,8 @@ final class NativeService: Sendable {
         await self.registry.drain(within: self.core.limits.drainTimeout)
         // No stream comes any more. An application takes an orderly end for the end of what a client had to say.
         await Self.breakOff(self.census.streams, at: deadline) { ($0 as? StreamChannel)?.reset(.broken) }
-        while self.census.isDialling, NIODeadline.now() < deadline { try? await Task.sleep(for: .milliseconds(5)) }
-        self.census.tell(.endHandshakes)
+        while self.census.isDialling, NIODeadline.now() < deadline { await self.group.any().pause(.milliseconds(5)) }
+        self.census.tell(.endHandshakes, on: self.group)
         for loop in self.group.makeIterator() { try? await loop.submit {}.get() }
         await Self.breakOff(self.census.applications, at: deadline) { $0.reset() }
     }
@@ -185,4 +185,9 @@ final class NativeService: Sendable {
         for channel in channels { try? await channel.closeFuture.get() }
         for timer in timers { timer.cancel() }
     }
+}
+
+extension EventLoop {
+    /// Also in a task that is cancelled.
+    func pause(_ time: TimeAmount) async { try? await self.scheduleTask(in: time) {}.futureResult.get() }
 }

@@ -86,7 +86,7 @@ extension KeyHolderServer {
         // What threads hand back late leaves its lines, too.
         let end = NIODeadline.now() + self.core.limits.handOverTimeout
         while self.core.audit.pendingLines > 0, NIODeadline.now() < end {
-            try? await Task.sleep(for: .milliseconds(2))
+            await self.group.any().pause(.milliseconds(2))
         }
         guard await self.core.audit.letGo() else { throw .auditClosed }
     }

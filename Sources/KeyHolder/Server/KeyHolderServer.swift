@@ -23,7 +23,7 @@ public final class KeyHolderServer: Service {
     let grants: Mutex<ConfiguredGrants>
     /// One look at the grants' times after another.
     let review = Mutex<Void>(())
-    private let group: any EventLoopGroup
+    let group: any EventLoopGroup
     private let inherited: InheritedListeners
     private let predecessor: KeyHolderPredecessor?
     let core: KeyHolderCore

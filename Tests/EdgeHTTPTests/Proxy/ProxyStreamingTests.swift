@@ -200,7 +200,10 @@ import Testing
     }
 
     @Test func refusedUpgradeIsAnOrdinaryResponse() async throws {
-        try await ProxyBench.run { wire, _ in
+        // The connection waits for the next request, as after any other.
+        var limits = ProxyLimits()
+        limits.idleTimeout = .milliseconds(300)
+        try await ProxyBench.run(limits: limits) { wire, _ in
             _ = try await wire.readHead()
             try await wire.send("HTTP/1.1 426 Upgrade Required\r\nUpgrade: y\r\nContent-Length: 2\r\n\r\nno")
             _ = try await wire.readToEnd()
