@@ -21,10 +21,10 @@ final class CachedBody {
     private var pieces: CircularBuffer<Piece>
     private var stored: StoredBody?
 
-    /// Bytes at once: as much as a client is given before it is asked again whether it takes more.
+    /// Bytes of a piece.
     static let step = 65_536
-    /// What is stored in memory and no larger goes out in one go: a flush for each step would cost more than it saves. TLS has taken all
-    /// of it when the flush returns.
+    /// Bytes at once: as much as a client is given before it is asked again whether it takes more. A flush for each step would cost more than it
+    /// saves, and wake the client for each. TLS has taken all of it when the flush returns.
     static let inOneGo = 131_072
     /// A client that takes less gets this much all the same: tiny parts cost more than they save.
     private static let leastStep = 4096
@@ -57,7 +57,7 @@ final class CachedBody {
     func pump(room: () -> Int, send: (ByteBuffer) -> Void, flush: () -> Void) -> Progress {
         var unflushed = 0
         while true {
-            if unflushed >= Self.step {
+            if unflushed >= Self.inOneGo {
                 flush()
                 unflushed = 0
             }
