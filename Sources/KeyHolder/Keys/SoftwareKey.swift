@@ -163,7 +163,9 @@ struct SoftwareKey: StoredKey {
         }
     }
 
-    private static func sign(_ key: ECDSAPrivateKey, _ digest: some Digest) throws(KeyOperationError) -> [UInt8] {
+    private static func sign(_ key: ECDSAPrivateKey, _ digest: some ContiguousBytes) throws(KeyOperationError)
+        -> [UInt8]
+    {
         guard let signature = digest.withUnsafeBytes({ key.sign(digest: $0) }) else { throw .failed }
         return signature
     }
@@ -173,8 +175,7 @@ struct SoftwareKey: StoredKey {
     ) throws(KeyOperationError) -> [UInt8] {
         switch (self.kept, padding) {
         case (.ecdsa(let key), .ecdsa):
-            guard let signature = digest.withUnsafeBytes({ key.sign(digest: $0) }) else { throw .failed }
-            return signature
+            return try Self.sign(key, digest)
         case (.rsa(let key), .pkcs1):
             return try key.signPKCS1(algorithm, digest)
         case (.rsa(let key), .pss):

@@ -72,6 +72,15 @@ import Testing
         .open(id, window: 65_536, introduction: ByteBuffer(string: "client"))
     }
 
+    /// The first stream of a link, and what reads it.
+    private static func stream(of link: Link) throws -> (StreamChannel, Reader) {
+        try link.receive([Self.open(1)])
+        let stream = try #require(link.owner.streams.first)
+        let reader = Reader()
+        try stream.pipeline.syncOperations.addHandler(reader)
+        return (stream, reader)
+    }
+
     @Test func singleBytesInReadsOfTheirOwnDoNotKeepTheReads() throws {
         let link = try Link(reads: false)
         try link.receive([Self.open(1)])
@@ -122,10 +131,7 @@ import Testing
 
     @Test func whatThePeerSaidBeforeItClosedIsReadAlsoByAnEndThatWrites() throws {
         let link = try Link(reads: false)
-        try link.receive([Self.open(1)])
-        let stream = try #require(link.owner.streams.first)
-        let reader = Reader()
-        try stream.pipeline.syncOperations.addHandler(reader)
+        let (stream, reader) = try Self.stream(of: link)
         // More than the peer takes, so that it waits.
         var outcomes: [Bool] = []
         stream.writeAndFlush(ByteBuffer(repeating: 1, count: 200_000)).assumeIsolated().whenComplete {
@@ -150,10 +156,7 @@ import Testing
 
     @Test func whatWaitsIsNotDeliveredWithinTheCallThatAsksForIt() throws {
         let link = try Link(reads: false)
-        try link.receive([Self.open(1)])
-        let stream = try #require(link.owner.streams.first)
-        let reader = Reader()
-        try stream.pipeline.syncOperations.addHandler(reader)
+        let (stream, reader) = try Self.stream(of: link)
         try link.receive([.data(1, ByteBuffer(string: "a")), .data(1, ByteBuffer(string: "b"))])
         #expect(reader.text == "")
         stream.pipeline.syncOperations.read()
@@ -170,10 +173,7 @@ import Testing
     @Test(arguments: [StreamFrame.end(1), .close(1)])
     func whatThePeerSaidCompletelyIsReadAlsoWhenTheLinkIsGone(last: StreamFrame) throws {
         let link = try Link(reads: false)
-        try link.receive([Self.open(1)])
-        let stream = try #require(link.owner.streams.first)
-        let reader = Reader()
-        try stream.pipeline.syncOperations.addHandler(reader)
+        let (stream, reader) = try Self.stream(of: link)
         // It is more than the peer takes, and is of no use to it any more.
         var outcomes: [Bool] = []
         stream.writeAndFlush(ByteBuffer(repeating: 1, count: 200_000)).assumeIsolated().whenComplete {
@@ -205,10 +205,7 @@ import Testing
 
     @Test func anEndThatWasReadAlreadyIsAnEndWhenTheLinkIsGone() throws {
         let link = try Link()
-        try link.receive([Self.open(1)])
-        let stream = try #require(link.owner.streams.first)
-        let reader = Reader()
-        try stream.pipeline.syncOperations.addHandler(reader)
+        let (stream, reader) = try Self.stream(of: link)
         try link.receive([.data(1, ByteBuffer(string: "answer")), .end(1)])
         #expect(reader.text == "answer" && stream.isActive)
         _ = try link.channel.finish(acceptAlreadyClosed: true)
@@ -218,10 +215,7 @@ import Testing
     /// What a peer sent faster than it may, before it left.
     @Test func whatAPauseHeldBackIsReadWhenTheLinkIsGone() throws {
         let link = try Link(reads: false)
-        try link.receive([Self.open(1)])
-        let stream = try #require(link.owner.streams.first)
-        let reader = Reader()
-        try stream.pipeline.syncOperations.addHandler(reader)
+        let (stream, reader) = try Self.stream(of: link)
         link.owner.pause = .seconds(1)
         var bytes = ByteBuffer()
         for _ in 0..<300 { StreamFrame.data(1, ByteBuffer(string: "x")).write(into: &bytes) }
