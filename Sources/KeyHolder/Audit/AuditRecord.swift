@@ -188,7 +188,7 @@ struct AuditRecord: Equatable, Sendable {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"):
                 bytes.append(UInt8(ascii: "\\"))
                 bytes.append(byte)
-            case 0..<0x20, 0x7F:
+            case _ where Self.isEscaped(byte):
                 bytes.append(contentsOf: "\\u00".utf8)
                 Hex.append(CollectionOfOne(byte), to: &bytes)
             default:

@@ -19,13 +19,14 @@ extension NativeIntake {
         guard case .connecting = self.phase else { return }
         let dial: EventLoopFuture<any Channel> = ApplicationDialer.dial(
             served.application, timeout: self.limits.connectTimeout, on: context.eventLoop)
+        self.dial = dial
         dial.assumeIsolated().whenComplete { result in
+            self.dial = nil
             guard case .connecting = self.phase, let session = self.session else {
                 if case .success(let channel) = result { channel.reset() }
                 return
             }
             self.session = nil
-            self.dial = nil
             guard self.legacy == nil || self.mayStillBeServed else {
                 if case .success(let channel) = result { channel.reset() }
                 return self.cutOff("the edge has no grant for native connections any more")
@@ -42,7 +43,6 @@ extension NativeIntake {
             }
             self.core.audit.flush()
         }
-        self.dial = dial
     }
 
     /// After the handshake: what nothing has told this end of, since the client is gone.

@@ -144,8 +144,8 @@ final class NativeIntake: ChannelDuplexHandler {
     func watchIdentity(_ context: ChannelHandlerContext) {
         guard case .streaming = self.phase else { return }
         self.timer?.cancel()
-        let left: Int64 = min(max(0, self.linked.notAfter - self.core.wallClock() / 1000), 100 * 366 * 86_400)
-        self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(left)) {
+        let left: TimeAmount = self.linked.timeLeft(at: self.core.wallClock() / 1000)
+        self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: left) {
             self.cutOff("the edge's identity has expired")
         }
     }

@@ -140,12 +140,11 @@ final class NativeLink: ChannelInboundHandler {
     private func serve(_ peer: ConnectedEdge, _ seconds: Int64, _ context: ChannelHandlerContext) {
         let edge: String = peer.name
         self.timer?.cancel()
-        let left: Int64 = min(max(0, peer.notAfter - seconds), 100 * 366 * 86_400)
-        self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(left)) {
-            self.cutOff("the edge's identity has expired")
-        }
         let linked = LinkedEdge(
             name: edge, address: self.address, notAfter: peer.notAfter, trustGeneration: self.trustGeneration)
+        self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: linked.timeLeft(at: seconds)) {
+            self.cutOff("the edge's identity has expired")
+        }
         self.logger[metadataKey: "edge"] = "\(edge)"
         let now: UInt64 = Clock.monotonic()
         let account: EdgeAccount = self.core.accounts.account(of: edge, now: now)
@@ -233,14 +232,17 @@ final class NativeLink: ChannelInboundHandler {
         case .drain:
             self.drain()
             self.context?.eventLoop.assumeIsolated().scheduleTask(in: self.core.limits.lastTurnsTimeout) {
-                guard case .serving(_, let streams) = self.phase else { return }
-                self.tellStreams(.endHandshakes, streams)
+                self.endHandshakes()
             }
         case .endHandshakes:
             self.drain()
             // A stream that came after the others were told.
-            if case .serving(_, let streams) = self.phase { self.tellStreams(.endHandshakes, streams) }
+            self.endHandshakes()
         }
+    }
+
+    private func endHandshakes() {
+        if case .serving(_, let streams) = self.phase { self.tellStreams(.endHandshakes, streams) }
     }
 
     /// A reload may have taken grants away.
